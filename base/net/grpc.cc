@@ -1,0 +1,114 @@
+#include "base/net/grpc.h"
+
+#include <grpcpp/health_check_service_interface.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire {
+namespace {
+
+constexpr int kMaxMessageBytes = 16 << 20;
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(absl::StrCat("can't read TLS file ", path));
+  std::ostringstream content;
+  content << file.rdbuf();
+  return content.str();
+}
+
+struct TlsContents {
+  std::string cert, key, ca;
+};
+
+absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
+  TlsContents contents;
+  QUIRE_ASSIGN_OR_RETURN(contents.cert, ReadFile(files.cert));
+  QUIRE_ASSIGN_OR_RETURN(contents.key, ReadFile(files.key));
+  QUIRE_ASSIGN_OR_RETURN(contents.ca, ReadFile(files.ca));
+  return contents;
+}
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.rfind("127.", 0) == 0;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const GrpcServerOptions& options) {
+  if (options.tls.empty()) {
+    if (!IsLoopback(options.host) && !options.insecure) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("refusing to serve internal gRPC on ", options.host,
+                       " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+    }
+    return grpc::InsecureServerCredentials();
+  }
+  QUIRE_ASSIGN_OR_RETURN(TlsContents contents, ReadAll(options.tls));
+  grpc::SslServerCredentialsOptions ssl(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  ssl.pem_root_certs = contents.ca;
+  ssl.pem_key_cert_pairs.push_back({contents.key, contents.cert});
+  return grpc::SslServerCredentials(ssl);
+}
+
+}  // namespace
+
+absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
+                                           const std::vector<grpc::Service*>& services) {
+  QUIRE_ASSIGN_OR_RETURN(auto credentials, ServerCredentials(options));
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  GrpcServer result;
+  builder.AddListeningPort(absl::StrCat(options.host, ":", options.port), credentials, &result.port);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port must fail, not be shared
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  result.server = builder.BuildAndStart();
+  if (result.server == nullptr || result.port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("can't listen on ", options.host, ":", options.port, ": the port is taken or not ours"));
+  }
+  return result;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
+                                                               const TlsFiles& tls) {
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  if (!tls.empty()) {
+    QUIRE_ASSIGN_OR_RETURN(TlsContents contents, ReadAll(tls));
+    grpc::SslCredentialsOptions ssl;
+    ssl.pem_root_certs = contents.ca;
+    ssl.pem_private_key = contents.key;
+    ssl.pem_cert_chain = contents.cert;
+    credentials = grpc::SslCredentials(ssl);
+  }
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address, credentials, args);
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+}  // namespace quire

@@ -1,0 +1,48 @@
+// gRPC set-up in one place: keepalive, message limits, TLS and bind policy, the same on both ends of every
+// internal link. Called by composition roots and rpc/ folders only. Channels and servers are thread-safe once
+// made.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace quire {
+
+// Files of a component's certificate, its key and the CA that signed its peers'; all empty = plaintext.
+struct TlsFiles {
+  std::string cert, key, ca;
+  bool empty() const { return cert.empty() && key.empty() && ca.empty(); }
+};
+
+struct GrpcServerOptions {
+  std::string host = "127.0.0.1";
+  int port = 0;  // 0 = any
+  TlsFiles tls;
+  bool insecure = false;  // allow plaintext off loopback
+};
+
+struct GrpcServer {
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+};
+
+// Starts a server over the services, with the standard health service on. FailedPrecondition where a
+// non-loopback host has no TLS and `insecure` is off; Unavailable where the port is taken.
+absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
+                                           const std::vector<grpc::Service*>& services);
+
+// Keepalive 2 s / 1 s, 16 MiB messages, reconnect backoff 100 ms..1 s, one connection of its own per call of
+// this function.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
+                                                               const TlsFiles& tls);
+
+// Both keep code and message.
+absl::Status FromGrpc(const grpc::Status& status);
+grpc::Status ToGrpc(const absl::Status& status);
+
+}  // namespace quire

@@ -1,0 +1,117 @@
+// What a device offers to the model: memory, packed weights, a paged KV cache and the ops of a Qwen2 / Llama
+// layer. One Backend per rank; the rank's engine thread alone calls it. Ops run in call order and may be
+// asynchronous: only ReadRows waits. What always holds (DESIGN section 6, "Sameness"): an output row depends
+// on its own input row (and its sequence's cached K and V), never on how many rows or sequences share the
+// call; sums over K run in one order fixed by the shape. Implementations: kernels/cpu (AVX-512 BF16 and
+// AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/tensor.h"
+
+namespace quire::kernels {
+
+// Rows of a weight in host memory: [rows, k] bf16, `stride` elements apart (a column slice has stride > k).
+// Must stay readable during the call that takes it.
+struct HostRows {
+  const uint16_t* data = nullptr;
+  int64_t rows = 0;
+  int64_t stride = 0;
+};
+
+enum class MatrixKind : uint8_t {
+  kPlain,
+  // Two parts of equal rows, gate then up; consumed by MatmulSiluMul only.
+  kGateUp,
+};
+
+// Handles to what was added at load.
+enum class MatrixId : int32_t {};
+enum class VectorId : int32_t {};
+enum class RopeId : int32_t {};
+inline constexpr VectorId kNoBias = VectorId{-1};
+
+struct KvShape {
+  int64_t layers = 0, blocks = 0, kv_heads = 0, head_dim = 0;
+  int64_t query_heads = 0;  // of this rank; a multiple of kv_heads
+  // tokens of a block are quire::kBlockTokens (16)
+};
+
+// The rows of one sequence in a step: `rows` consecutive tokens starting at `position`, standing at rows
+// [first_row, first_row + rows) of every [tokens, ...] tensor. `blocks` is its block table up to position +
+// rows.
+struct SequenceRows {
+  int64_t first_row = 0, rows = 0;
+  int64_t position = 0;
+  std::span<const int32_t> blocks;
+  RopeId rope{};
+};
+
+struct WeightStats {
+  int64_t bytes = 0;  // of weights held by this rank, padding not counted
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Kernel family and version, a part of numerics_id: equal strings promise equal bits ("cpu-bf16-1"). AVX2
+  // and AVX-512 are one family.
+  virtual std::string family() const = 0;
+
+  // ---- load; in execution order (layer 0 qkv, o, gate/up, down, layer 1 ..., lm_head), which is prefetched
+  // along ----
+
+  // Zeroed scratch memory that lives as long as the backend.
+  virtual absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) = 0;
+  // Packs the parts, stacked by rows, into one matrix [sum of rows, k].
+  virtual absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) = 0;
+  // A norm's weight or a bias, fp32.
+  virtual absl::StatusOr<VectorId> AddVector(std::span<const float> values) = 0;
+  // cos/sin tables for positions below max_positions: angle = position * inv_freq[i], both multiplied by
+  // `scale` (YaRN's attention factor; 1 without). inv_freq [head_dim / 2].
+  virtual absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
+                                         int64_t max_positions) = 0;
+  // Once, before the first step. Block b of layer l holds K and V of 16 positions for every KV head of this
+  // rank.
+  virtual absl::Status CreateKvCache(const KvShape& shape) = 0;
+  virtual WeightStats weight_stats() const = 0;
+
+  // ---- a step ----
+
+  // out [tokens, k] fp32 = row ids[i] - first_row of `table` (added as kPlain [rows, k]), zeros where that
+  // row is not in this rank's table.
+  virtual void Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) = 0;
+  // out bf16 = x * rsqrt(mean(x^2) + eps) * weight; x fp32 [tokens, hidden].
+  virtual void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) = 0;
+  // x += delta (both fp32), then RmsNorm of x.
+  virtual void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) = 0;
+  // out fp32 [tokens, n] = x bf16 [tokens, k] * matrix^T (+ bias).
+  virtual void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) = 0;
+  // out bf16 [tokens, n / 2] = silu(gate) * up for a kGateUp matrix [n, k].
+  virtual void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) = 0;
+  // qkv fp32 [tokens, (query_heads + 2 kv_heads) * head_dim]: rotates q and k (half-split layout of Hugging
+  // Face: pairs are (i, i + head_dim/2)), writes K and V rounded to bf16 into the pages of `layer`, and q to
+  // q_out bf16 [tokens, query_heads * head_dim]. Every row's K and V stand before any row attends.
+  virtual void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
+                            Tensor q_out) = 0;
+  // out bf16 [tokens, query_heads * head_dim]: causal attention of each row over positions 0..its own, scale
+  // 1/sqrt(head_dim), fp32 softmax over fixed key tiles from position 0. Query head h uses KV head h /
+  // (query/kv).
+  virtual void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) = 0;
+  // out row i = x row rows[i]; same dtype and cols.
+  virtual void GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) = 0;
+
+  // Waits for everything before and makes the tensor readable by the host: returns the host address of row 0,
+  // with rows `stride` elements apart (the tensor's own memory on a CPU). Valid until the next op that writes
+  // the tensor.
+  virtual absl::StatusOr<const float*> ReadRows(Tensor x) = 0;
+};
+
+}  // namespace quire::kernels
