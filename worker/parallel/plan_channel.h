@@ -1,0 +1,33 @@
+// Plans from rank 0 to the followers, host to host in shared memory, in order, one at a time: rank 0 writes
+// the next plan only after every follower took the last. Each end is used by its rank's engine thread only.
+#pragma once
+
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/engine/batch_plan.h"
+#include "worker/parallel/rank_group.h"
+
+namespace quire::worker {
+
+class PlanChannel {
+ public:
+  explicit PlanChannel(RankGroup& group) : group_(group) {}
+
+  // Rank 0. Unavailable: the group is lost. InvalidArgument: larger than the group's plan_bytes.
+  absl::Status Send(const BatchPlan& plan);
+  // Rank 0: the followers' Receive answers nullopt.
+  absl::Status SendStop();
+  // A follower: waits for the next plan; nullopt = stop. `sample` is null in it.
+  absl::StatusOr<std::optional<BatchPlan>> Receive();
+
+ private:
+  // Waits until every follower took the last plan.
+  absl::Status WaitForRoom();
+
+  RankGroup& group_;
+  uint32_t plans_ = 0;
+};
+
+}  // namespace quire::worker

@@ -1,0 +1,32 @@
+// The communicator between processes of one host: fp32 parts cross in the group's shared exchange buffer, two
+// halves used in turn. Before an exchange each rank copies its part into its half and raises its word; then
+// it waits for all words and reads all parts in rank order. A half is written again two exchanges later, when
+// every peer's next word proves that it was read: so one wait per exchange suffices. Used by the engine
+// thread only.
+#pragma once
+
+#include "kernels/communicator.h"
+#include "worker/parallel/rank_group.h"
+
+namespace quire::worker {
+
+class ShmCommunicator final : public kernels::Communicator {
+ public:
+  // `group` outlives the communicator.
+  explicit ShmCommunicator(RankGroup& group) : group_(group) {}
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
+  absl::Status AllReduceSum(kernels::Tensor x) override;
+  absl::Status GatherColumns(kernels::Tensor local, kernels::Tensor out) override;
+
+ private:
+  // Publishes this rank's half and waits for every rank's; the parity to read is returned.
+  absl::StatusOr<uint32_t> Exchange();
+  std::span<float> NextHalf() { return group_.exchange(rank(), (exchanges_ + 1) & 1); }
+  absl::Status ExchangeRows(kernels::Tensor local, int64_t first_row, int64_t rows);
+
+  RankGroup& group_;
+  uint32_t exchanges_ = 0;  // made so far; equal on all ranks
+};
+
+}  // namespace quire::worker

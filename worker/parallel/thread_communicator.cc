@@ -1,0 +1,74 @@
+#include "worker/parallel/thread_communicator.h"
+
+#include <algorithm>
+
+namespace quire::worker {
+
+using kernels::Tensor;
+
+class ThreadCommunicator final : public kernels::Communicator {
+ public:
+  ThreadCommunicator(ThreadGroup& group, int rank) : group_(group), rank_(rank) {}
+  int rank() const override { return rank_; }
+  int size() const override { return group_.size_; }
+
+  absl::Status AllReduceSum(Tensor x) override {
+    if (size() == 1) return absl::OkStatus();
+    std::vector<float> sum(static_cast<size_t>(x.rows * x.cols));
+    group_.tensors_[rank_] = x;
+    group_.Barrier();
+    for (int64_t row = 0; row < x.rows; ++row) SumRow(row, sum.data() + row * x.cols);
+    group_.Barrier();  // everybody has read: x may be overwritten
+    for (int64_t row = 0; row < x.rows; ++row) {
+      std::copy_n(sum.data() + row * x.cols, x.cols, x.f32(row));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status GatherColumns(Tensor local, Tensor out) override {
+    group_.tensors_[rank_] = local;
+    group_.Barrier();
+    if (rank_ == 0) {
+      int64_t column = 0;
+      for (const Tensor& part : group_.tensors_) {
+        for (int64_t row = 0; row < part.rows; ++row) {
+          std::copy_n(part.f32(row), part.cols, out.f32(row) + column);
+        }
+        column += part.cols;
+      }
+    }
+    group_.Barrier();
+    return absl::OkStatus();
+  }
+
+ private:
+  void SumRow(int64_t row, float* sum) const {
+    const std::vector<Tensor>& parts = group_.tensors_;
+    std::copy_n(parts[0].f32(row), parts[0].cols, sum);
+    for (size_t r = 1; r < parts.size(); ++r) {
+      const float* part = parts[r].f32(row);
+      for (int64_t i = 0; i < parts[r].cols; ++i) sum[i] += part[i];
+    }
+  }
+
+  ThreadGroup& group_;
+  const int rank_;
+};
+
+std::unique_ptr<kernels::Communicator> ThreadGroup::MakeCommunicator(int rank) {
+  return std::make_unique<ThreadCommunicator>(*this, rank);
+}
+
+void ThreadGroup::Barrier() {
+  absl::MutexLock lock(&mutex_);
+  const int64_t round = round_;
+  if (++arrived_ == size_) {
+    arrived_ = 0;
+    ++round_;
+    return;
+  }
+  auto passed = [this, round]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return round_ != round; };
+  mutex_.Await(absl::Condition(&passed));
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,31 @@
+// Ranks as threads of one process: the communicator of tests and of the golden runs. ThreadGroup owns what
+// the ranks share and outlives its communicators; each rank's thread uses its own Communicator.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "kernels/communicator.h"
+
+namespace quire::worker {
+
+class ThreadGroup {
+ public:
+  explicit ThreadGroup(int size) : size_(size), tensors_(size) {}
+  std::unique_ptr<kernels::Communicator> MakeCommunicator(int rank);
+
+ private:
+  friend class ThreadCommunicator;
+  // Returns once all ranks called it.
+  void Barrier() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const int size_;
+  std::vector<kernels::Tensor> tensors_;  // written by its rank before a barrier, read by others after it
+  absl::Mutex mutex_;
+  int arrived_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t round_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace quire::worker
