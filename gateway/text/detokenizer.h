@@ -1,0 +1,30 @@
+// Token ids back to text, one at a time. One per choice of a request, one thread at a time; the tokenizer
+// must outlive it. Always: what comes out is valid UTF-8, never half a character (a character whose bytes are
+// spread over tokens comes with the last of them); bytes that are no UTF-8 become U+FFFD; all outputs joined
+// equal Hugging Face's decode of all ids.
+#pragma once
+
+#include <string>
+
+#include "base/core/ids.h"
+#include "gateway/text/tokenizer.h"
+
+namespace quire::gateway {
+
+class Detokenizer {
+ public:
+  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens)
+      : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens) {}
+
+  // The text that this id completes; often empty in the midst of a character.
+  std::string Push(TokenId id);
+  // What is left at the end of the stream: U+FFFD for an unfinished character.
+  std::string Flush();
+
+ private:
+  const Tokenizer& tokenizer_;
+  const bool skip_special_tokens_;
+  std::string pending_;  // the bytes of an unfinished character: at most 3
+};
+
+}  // namespace quire::gateway

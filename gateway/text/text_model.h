@@ -1,0 +1,65 @@
+// Everything about text that one model's text bundle says: tokenizer, chat template, end ids, sampling
+// defaults. Made when a bundle arrives, shared by the requests of that model; immutable, so any thread may
+// call it. Always: a value comes from the checkpoint's own files, never from the model's name.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/core/ids.h"
+#include "gateway/text/chat_template.h"
+#include "gateway/text/tokenizer.h"
+
+namespace quire::v1 {
+class TextBundle;
+}
+
+namespace quire::gateway {
+
+// generation_config.json's sampling values; neutral where it has none or says do_sample: false.
+struct GenerationDefaults {
+  float temperature = 1;
+  int top_k = 0;  // 0 = off
+  float top_p = 1;
+  float min_p = 0;
+  float repetition_penalty = 1;
+};
+
+class TextModel {
+ public:
+  static absl::StatusOr<std::shared_ptr<const TextModel>> Create(const v1::TextBundle& bundle);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // Null for a checkpoint without one: it serves completions, not chat.
+  const ChatTemplate* chat_template() const { return chat_template_.get(); }
+  // Sampling any of them ends a choice: generation_config.json's, config.json's where that has none, and
+  // tokenizer_config.json's. Sorted.
+  std::span<const TokenId> eos_ids() const { return eos_ids_; }
+  const GenerationDefaults& defaults() const { return defaults_; }
+  // <think> and </think>, where the vocabulary has them as added tokens.
+  std::optional<TokenId> think_start_id() const { return think_start_id_; }
+  std::optional<TokenId> think_end_id() const { return think_end_id_; }
+
+  // The whole way of a chat prompt: normalize, render, encode. Arguments as ChatTemplate::Render, `messages`
+  // as the client sent them. INVALID_ARGUMENT says what is wrong with them.
+  absl::StatusOr<std::vector<TokenId>> EncodeChat(const nlohmann::ordered_json& messages,
+                                                  const nlohmann::ordered_json& tools,
+                                                  bool add_generation_prompt,
+                                                  const nlohmann::ordered_json& extra) const;
+
+ private:
+  TextModel() = default;
+
+  std::unique_ptr<const Tokenizer> tokenizer_;
+  std::unique_ptr<const ChatTemplate> chat_template_;
+  std::vector<TokenId> eos_ids_;
+  GenerationDefaults defaults_;
+  std::optional<TokenId> think_start_id_;
+  std::optional<TokenId> think_end_id_;
+};
+
+}  // namespace quire::gateway
