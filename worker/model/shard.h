@@ -1,0 +1,33 @@
+// Which part of the model a tensor-parallel rank holds: attention by KV-head group (each with its query
+// heads), FFN columns and vocabulary rows, all in rank order, earlier ranks taking what does not divide
+// evenly (9 query / 3 KV heads on 2 ranks are 6 + 3 and 2 + 1). Every part belongs to exactly one rank. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "worker/model/model_config.h"
+
+namespace quire::worker {
+
+struct Range {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+struct Shard {
+  int rank = 0, ranks = 1;
+  Range kv_heads, query_heads;
+  Range ffn;
+  Range vocab;
+};
+
+// InvalidArgument when there are more ranks than KV heads: then no rank could hold a whole group.
+absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks);
+
+// Bytes of one KV block (16 tokens, K and V, bf16, all layers) on this rank.
+int64_t KvBlockBytes(const ModelConfig& config, const Shard& shard);
+
+}  // namespace quire::worker
