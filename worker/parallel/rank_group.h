@@ -85,7 +85,7 @@ class RankGroup {
   struct Region;
   RankGroup(const RankGroupOptions& options, std::function<void()> on_lost);
   absl::Status Map();
-  absl::Status WaitForAll(SharedWord* words, int64_t deadline_us) const;
+  void Unlink() const;  // rank 0 only
   void BeatLoop();
   void BeatOnce();
   bool PeerSilent(int64_t now_us) const;

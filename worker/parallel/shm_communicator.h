@@ -23,7 +23,6 @@ class ShmCommunicator final : public kernels::Communicator {
   // Publishes this rank's half and waits for every rank's; the parity to read is returned.
   absl::StatusOr<uint32_t> Exchange();
   std::span<float> NextHalf() { return group_.exchange(rank(), (exchanges_ + 1) & 1); }
-  absl::Status ExchangeRows(kernels::Tensor local, int64_t first_row, int64_t rows);
 
   RankGroup& group_;
   uint32_t exchanges_ = 0;  // made so far; equal on all ranks

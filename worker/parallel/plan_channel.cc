@@ -1,0 +1,148 @@
+#include "worker/parallel/plan_channel.h"
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::worker {
+namespace {
+
+// A plan in memory: int64 words. [kind, step, sequences], then per sequence [position, ids, blocks, flags]
+// and the ids and blocks as int32, two to a word.
+constexpr int64_t kStop = 0, kPlan = 1;
+constexpr int64_t kScaledRope = 1, kWantsLogits = 2;
+
+class Writer {
+ public:
+  explicit Writer(std::span<uint8_t> buffer) : buffer_(buffer) {}
+  void Word(int64_t value) { Bytes(&value, sizeof(value)); }
+  void Ints(const std::vector<int32_t>& values) {
+    Bytes(values.data(), values.size() * sizeof(int32_t));
+    used_ = (used_ + 7) / 8 * 8;
+  }
+  bool overflown() const { return used_ > buffer_.size(); }
+
+ private:
+  void Bytes(const void* data, size_t size) {
+    if (used_ + size <= buffer_.size()) std::memcpy(buffer_.data() + used_, data, size);
+    used_ += size;
+  }
+  std::span<uint8_t> buffer_;
+  size_t used_ = 0;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::span<const uint8_t> buffer) : buffer_(buffer) {}
+  int64_t Word() {
+    int64_t value = 0;
+    Bytes(&value, sizeof(value));
+    return value;
+  }
+  std::vector<int32_t> Ints(int64_t count) {
+    if (count < 0 || static_cast<uint64_t>(count) > (buffer_.size() - used_) / sizeof(int32_t)) {
+      failed_ = true;
+      return {};
+    }
+    std::vector<int32_t> values(static_cast<size_t>(count));
+    Bytes(values.data(), values.size() * sizeof(int32_t));
+    used_ = (used_ + 7) / 8 * 8;
+    return values;
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  void Bytes(void* data, size_t size) {
+    if (failed_ || used_ + size > buffer_.size()) {
+      failed_ = true;
+      return;
+    }
+    std::memcpy(data, buffer_.data() + used_, size);
+    used_ += size;
+  }
+  std::span<const uint8_t> buffer_;
+  size_t used_ = 0;
+  bool failed_ = false;
+};
+
+void Encode(const BatchPlan& plan, Writer& writer) {
+  writer.Word(kPlan);
+  writer.Word(static_cast<int64_t>(plan.step));
+  writer.Word(static_cast<int64_t>(plan.sequences.size()));
+  for (const SequencePlan& sequence : plan.sequences) {
+    writer.Word(sequence.position);
+    writer.Word(static_cast<int64_t>(sequence.ids.size()));
+    writer.Word(static_cast<int64_t>(sequence.blocks.size()));
+    writer.Word((sequence.scaled_rope ? kScaledRope : 0) | (sequence.wants_logits ? kWantsLogits : 0));
+    writer.Ints(sequence.ids);
+    writer.Ints(sequence.blocks);
+  }
+}
+
+SequencePlan DecodeSequence(Reader& reader) {
+  SequencePlan sequence;
+  sequence.position = reader.Word();
+  const int64_t ids = reader.Word(), blocks = reader.Word(), flags = reader.Word();
+  sequence.scaled_rope = (flags & kScaledRope) != 0;
+  sequence.wants_logits = (flags & kWantsLogits) != 0;
+  sequence.ids = reader.Ints(ids);
+  sequence.blocks = reader.Ints(blocks);
+  return sequence;
+}
+
+}  // namespace
+
+absl::Status PlanChannel::WaitForRoom() {
+  for (int r = 1; r < group_.size(); ++r) {
+    if (!group_.ack_word(r).WaitFor(plans_ & SharedWord::kMask, group_.options().spin_us)) {
+      return group_.LostError();
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanChannel::Send(const BatchPlan& plan) {
+  if (group_.size() == 1) return absl::OkStatus();
+  QUIRE_RETURN_IF_ERROR(WaitForRoom());
+  Writer writer(group_.plan_buffer());
+  Encode(plan, writer);
+  if (writer.overflown()) {
+    return absl::InvalidArgumentError(absl::StrCat("plan ", plan.step, " is larger than the plan buffer of ",
+                                                   group_.plan_buffer().size(), " bytes"));
+  }
+  ++plans_;
+  group_.plan_word().Advance();
+  return absl::OkStatus();
+}
+
+absl::Status PlanChannel::SendStop() {
+  if (group_.size() == 1) return absl::OkStatus();
+  QUIRE_RETURN_IF_ERROR(WaitForRoom());
+  Writer(group_.plan_buffer()).Word(kStop);
+  ++plans_;
+  group_.plan_word().Advance();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<BatchPlan>> PlanChannel::Receive() {
+  ++plans_;
+  if (!group_.plan_word().WaitFor(plans_ & SharedWord::kMask, group_.options().spin_us)) {
+    return group_.LostError();
+  }
+  Reader reader(group_.plan_buffer());
+  std::optional<BatchPlan> plan;
+  if (reader.Word() == kPlan) {
+    plan.emplace();
+    plan->step = static_cast<uint64_t>(reader.Word());
+    const int64_t sequences = reader.Word();
+    for (int64_t i = 0; i < sequences && !reader.failed(); ++i) {
+      plan->sequences.push_back(DecodeSequence(reader));
+    }
+    if (reader.failed()) return absl::InternalError("a plan in shared memory does not decode");
+  }
+  group_.ack_word(group_.rank()).Advance();
+  return plan;
+}
+
+}  // namespace quire::worker
