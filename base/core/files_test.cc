@@ -1,0 +1,28 @@
+#include "base/core/files.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+namespace quire {
+namespace {
+
+TEST(Files, WritesReadsAndReplaces) {
+  const std::string path = testing::TempDir() + "/quire_files_test";
+  ASSERT_TRUE(WriteFileAtomically(path, "one", 0600).ok());
+  ASSERT_TRUE(WriteFileAtomically(path, std::string(100'000, 'x'), 0600).ok());
+  EXPECT_EQ(ReadWholeFile(path)->size(), 100'000u);
+  struct stat info {};
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  ASSERT_TRUE(WriteFileAtomically(path, "", 0600).ok());
+  EXPECT_EQ(*ReadWholeFile(path), "");
+}
+
+TEST(Files, SaysWhichFileIsMissing) {
+  const auto missing = ReadWholeFile("/nonexistent/file");
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(WriteFileAtomically("/nonexistent/file", "x", 0600).ok());
+}
+
+}  // namespace
+}  // namespace quire
