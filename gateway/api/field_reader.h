@@ -1,0 +1,48 @@
+// Takes typed, range-checked fields out of one JSON object and remembers the first thing that was wrong, so
+// that a parser reads as a list of fields. After the first error every call is a no-op that returns nothing.
+// A null field is an absent one. Not thread-safe; lives for one parse.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/api/api_error.h"
+
+namespace quire::gateway {
+
+class FieldReader {
+ public:
+  // `prefix` is the object's own path with a trailing dot, or empty; `error` outlives the reader and is
+  // shared by the readers of nested objects.
+  FieldReader(const nlohmann::json& object, std::string prefix, std::optional<ApiError>& error)
+      : object_(object), prefix_(std::move(prefix)), error_(error) {}
+
+  bool failed() const { return error_.has_value(); }
+
+  // nullptr: absent or null, or an error came before.
+  const nlohmann::json* Find(const char* name) const;
+
+  struct Range {
+    double min, max;
+    bool min_excluded = false;
+  };
+  std::optional<double> Number(const char* name, Range range);
+  std::optional<int64_t> Integer(const char* name, int64_t min, int64_t max);
+  std::optional<bool> Bool(const char* name);
+  std::optional<std::string> String(const char* name, size_t max_bytes);
+
+  // Refuses a value that this version can't honour yet.
+  void Unsupported(const char* name, std::string_view what_to_do);
+  // path is relative to this object: "stop.3".
+  void Fail(std::string_view path, std::string_view message);
+
+ private:
+  const nlohmann::json& object_;
+  const std::string prefix_;
+  std::optional<ApiError>& error_;
+};
+
+}  // namespace quire::gateway

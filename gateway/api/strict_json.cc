@@ -1,0 +1,109 @@
+#include "gateway/api/strict_json.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace quire::gateway {
+namespace {
+
+using nlohmann::json;
+
+// nlohmann's event interface: each method returns false to stop the parse.
+class StrictBuilder {
+ public:
+  using number_integer_t = json::number_integer_t;
+  using number_unsigned_t = json::number_unsigned_t;
+  using number_float_t = json::number_float_t;
+  using string_t = json::string_t;
+  using binary_t = json::binary_t;
+
+  bool null() { return Add(nullptr); }
+  bool boolean(bool value) { return Add(value); }
+  bool number_integer(number_integer_t value) { return Add(value); }
+  bool number_unsigned(number_unsigned_t value) { return Add(value); }
+  bool number_float(number_float_t value, const string_t&) { return Add(value); }
+  bool string(string_t& value) { return Add(std::move(value)); }
+  bool binary(binary_t&) { return Refuse("binary values are not JSON"); }
+  bool start_object(size_t) { return Open(json::object()); }
+  bool start_array(size_t) { return Open(json::array()); }
+  bool end_object() { return Close(); }
+  bool end_array() { return Close(); }
+
+  bool key(string_t& name) {
+    if (open_.back()->contains(name)) {
+      return Refuse(name.size() <= 64 ? absl::StrCat("the key \"", name, "\" is given twice")
+                                      : std::string("a key is given twice"));
+    }
+    key_ = std::move(name);
+    return true;
+  }
+
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) {
+    return Refuse(absl::StrCat("syntax error at byte ", position));
+  }
+
+  const std::string& error() const { return error_; }
+  json TakeRoot() { return std::move(root_); }
+
+ private:
+  bool Refuse(std::string why) {
+    if (error_.empty()) error_ = std::move(why);
+    return false;
+  }
+
+  bool Add(json value) { return Place(std::move(value)) != nullptr; }
+
+  bool Open(json value) {
+    if (open_.size() >= kMaxJsonDepth) {
+      return Refuse(absl::StrCat("it is nested deeper than ", kMaxJsonDepth, " levels"));
+    }
+    json* placed = Place(std::move(value));
+    if (placed == nullptr) return false;
+    open_.push_back(placed);
+    return true;
+  }
+
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  // A container's address stays valid while it is open: its parent gets no further member before it closes.
+  json* Place(json value) {
+    if (++values_ > kMaxJsonValues) {
+      Refuse(absl::StrCat("it holds more than ", kMaxJsonValues, " values"));
+      return nullptr;
+    }
+    if (open_.empty()) return &(root_ = std::move(value));
+    json& parent = *open_.back();
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    return &(parent[key_] = std::move(value));
+  }
+
+  json root_;
+  std::vector<json*> open_;
+  std::string key_;
+  std::string error_;
+  int values_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    return absl::InvalidArgumentError("it starts with a byte-order mark");
+  }
+  StrictBuilder builder;
+  if (!json::sax_parse(text.begin(), text.end(), &builder)) {
+    return absl::InvalidArgumentError(builder.error());
+  }
+  return builder.TakeRoot();
+}
+
+}  // namespace quire::gateway

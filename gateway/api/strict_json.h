@@ -1,0 +1,20 @@
+// Reads JSON that a stranger sent. Refused before anything is built from it: a byte-order mark, trailing
+// bytes, nesting deeper than 32, a key given twice in one object, numbers that are not finite, lone
+// surrogates, bytes that are not UTF-8, more than a million values. Pure: any thread, no recursion, no
+// exceptions.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace quire::gateway {
+
+inline constexpr int kMaxJsonDepth = 32;
+inline constexpr int kMaxJsonValues = 1'000'000;
+
+// InvalidArgument says what is wrong and at which byte.
+absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
+
+}  // namespace quire::gateway
