@@ -1,0 +1,24 @@
+// The one place that chooses an implementation of Backend (DESIGN invariant 10). Called by a program's
+// composition root, once per rank, before the engine thread starts.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+
+namespace quire::kernels {
+
+struct BackendOptions {
+  std::string device = "auto";  // auto or cpu
+  int threads = 1;              // compute threads, the calling one included
+  int spin_us = 0;              // how long an idle compute thread spins before it sleeps; 0: never spins
+  std::string isa = "auto";     // auto, avx2 or avx512; all give the same bits
+};
+
+// InvalidArgument for an unknown name or an impossible number, FailedPrecondition for what this machine
+// lacks; the message says which and why.
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options);
+
+}  // namespace quire::kernels

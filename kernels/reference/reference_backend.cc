@@ -1,0 +1,252 @@
+#include "kernels/reference/reference_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/core/hash.h"
+#include "base/core/status.h"
+#include "kernels/bf16.h"
+#include "kernels/shape_check.h"
+
+namespace quire::kernels {
+namespace {
+
+struct Matrix {
+  int64_t rows = 0, k = 0;
+  std::vector<uint16_t> values;  // [rows][k]
+};
+
+struct Rope {
+  std::vector<double> inv_freq;
+  double scale = 1;
+};
+
+class ReferenceBackend final : public Backend {
+ public:
+  std::string family() const override { return "reference-1"; }
+
+  absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) override;
+  absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
+  absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
+                                 int64_t max_positions) override;
+  absl::Status CreateKvCache(const KvShape& shape) override;
+  WeightStats weight_stats() const override { return stats_; }
+
+  void Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) override;
+  void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override;
+  void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override;
+  void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
+  void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
+  void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
+                    Tensor q_out) override;
+  void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) override;
+  void GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) override;
+  absl::StatusOr<const float*> ReadRows(Tensor x) override { return x.f32(); }
+
+ private:
+  const Matrix& matrix(MatrixId id) const { return matrices_.at(static_cast<size_t>(id)); }
+  const std::vector<float>& vector(VectorId id) const { return vectors_.at(static_cast<size_t>(id)); }
+  // K (then V) of one position: [head_dim].
+  uint16_t* KvEntry(std::vector<uint16_t>& cache, int64_t layer, const SequenceRows& sequence,
+                    int64_t position, int64_t head);
+  void AttendOneHead(const uint16_t* q, int64_t layer, const SequenceRows& sequence, int64_t position,
+                     int64_t kv_head, uint16_t* out);
+
+  std::vector<std::unique_ptr<std::vector<std::byte>>> memory_;
+  std::vector<Matrix> matrices_;
+  std::vector<std::vector<float>> vectors_;
+  std::vector<Rope> ropes_;
+  KvShape kv_;
+  std::vector<uint16_t> keys_, values_;  // [layer][block][16][kv_head][head_dim]
+  WeightStats stats_;
+};
+
+double DotRow(const uint16_t* x, const uint16_t* w, int64_t k) {
+  double sum = 0;
+  for (int64_t i = 0; i < k; ++i) sum += static_cast<double>(Bf16ToFloat(x[i])) * Bf16ToFloat(w[i]);
+  return sum;
+}
+
+absl::StatusOr<Tensor> ReferenceBackend::Allocate(DType dtype, int64_t rows, int64_t cols) {
+  QUIRE_RETURN_IF_ERROR(CheckAllocate(dtype, rows, cols));
+  const int64_t stride = cols + 3;  // padded, so that nobody relies on dense rows
+  memory_.push_back(std::make_unique<std::vector<std::byte>>(rows * stride * BytesOf(dtype)));
+  return Tensor{memory_.back()->data(), dtype, rows, cols, stride};
+}
+
+absl::StatusOr<MatrixId> ReferenceBackend::AddMatrix(std::span<const HostRows> parts, int64_t k,
+                                                     MatrixKind kind) {
+  Matrix matrix;
+  QUIRE_ASSIGN_OR_RETURN(matrix.rows, CheckMatrix(parts, k, kind));
+  matrix.k = k;
+  matrix.values.reserve(matrix.rows * k);
+  for (const HostRows& part : parts) {
+    for (int64_t row = 0; row < part.rows; ++row) {
+      const uint16_t* begin = part.data + row * part.stride;
+      matrix.values.insert(matrix.values.end(), begin, begin + k);
+    }
+  }
+  stats_.bytes += matrix.rows * k * 2;
+  matrices_.push_back(std::move(matrix));
+  return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
+}
+
+absl::StatusOr<VectorId> ReferenceBackend::AddVector(std::span<const float> values) {
+  if (values.empty()) return absl::InvalidArgumentError("a weight vector is empty");
+  vectors_.emplace_back(values.begin(), values.end());
+  stats_.bytes += std::ssize(values) * 4;
+  return VectorId(static_cast<int32_t>(vectors_.size() - 1));
+}
+
+absl::StatusOr<RopeId> ReferenceBackend::AddRope(std::span<const double> inv_freq, double scale,
+                                                 int64_t max_positions) {
+  QUIRE_RETURN_IF_ERROR(CheckRope(inv_freq, scale, max_positions));
+  ropes_.push_back({{inv_freq.begin(), inv_freq.end()}, scale});
+  return RopeId(static_cast<int32_t>(ropes_.size() - 1));
+}
+
+absl::Status ReferenceBackend::CreateKvCache(const KvShape& shape) {
+  QUIRE_RETURN_IF_ERROR(CheckKvShape(shape));
+  kv_ = shape;
+  const int64_t size = shape.layers * shape.blocks * kBlockTokens * shape.kv_heads * shape.head_dim;
+  keys_.assign(size, 0);
+  values_.assign(size, 0);
+  return absl::OkStatus();
+}
+
+void ReferenceBackend::Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) {
+  const Matrix& rows = matrix(table);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const int64_t row = ids[i] - first_row;
+    for (int64_t c = 0; c < rows.k; ++c) {
+      const bool mine = row >= 0 && row < rows.rows;
+      out.f32(i)[c] = mine ? Bf16ToFloat(rows.values[row * rows.k + c]) : 0.0f;
+    }
+  }
+}
+
+void ReferenceBackend::RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) {
+  const std::vector<float>& scale = vector(weight);
+  for (int64_t row = 0; row < x.rows; ++row) {
+    const float* in = x.f32(row);
+    double sum = 0;
+    for (int64_t i = 0; i < x.cols; ++i) sum += static_cast<double>(in[i]) * in[i];
+    const double inverse = 1 / std::sqrt(sum / static_cast<double>(x.cols) + eps);
+    for (int64_t i = 0; i < x.cols; ++i) {
+      out.bf16(row)[i] = FloatToBf16(static_cast<float>(in[i] * inverse * scale[i]));
+    }
+  }
+}
+
+void ReferenceBackend::AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) {
+  for (int64_t row = 0; row < x.rows; ++row) {
+    for (int64_t i = 0; i < x.cols; ++i) x.f32(row)[i] += delta.f32(row)[i];
+  }
+  RmsNorm(x, weight, eps, out);
+}
+
+void ReferenceBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
+  const Matrix& w = matrix(id);
+  for (int64_t row = 0; row < x.rows; ++row) {
+    for (int64_t n = 0; n < w.rows; ++n) {
+      const double sum = DotRow(x.bf16(row), &w.values[n * w.k], w.k);
+      out.f32(row)[n] = static_cast<float>(bias == kNoBias ? sum : sum + vector(bias)[n]);
+    }
+  }
+}
+
+void ReferenceBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
+  const Matrix& w = matrix(gate_up);
+  const int64_t half = w.rows / 2;
+  for (int64_t row = 0; row < x.rows; ++row) {
+    for (int64_t n = 0; n < half; ++n) {
+      const double gate = DotRow(x.bf16(row), &w.values[n * w.k], w.k);
+      const double up = DotRow(x.bf16(row), &w.values[(half + n) * w.k], w.k);
+      out.bf16(row)[n] = FloatToBf16(static_cast<float>(gate / (1 + std::exp(-gate)) * up));
+    }
+  }
+}
+
+uint16_t* ReferenceBackend::KvEntry(std::vector<uint16_t>& cache, int64_t layer, const SequenceRows& sequence,
+                                    int64_t position, int64_t head) {
+  const int64_t block = sequence.blocks[position / kBlockTokens];
+  const int64_t slot = (layer * kv_.blocks + block) * kBlockTokens + position % kBlockTokens;
+  return &cache.at((slot * kv_.kv_heads + head) * kv_.head_dim);
+}
+
+void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
+                                    Tensor q_out) {
+  const int64_t dim = kv_.head_dim, half = dim / 2;
+  for (const SequenceRows& sequence : sequences) {
+    const Rope& rope = ropes_.at(static_cast<size_t>(sequence.rope));
+    for (int64_t i = 0; i < sequence.rows; ++i) {
+      const int64_t row = sequence.first_row + i, position = sequence.position + i;
+      for (int64_t head = 0; head < kv_.query_heads + 2 * kv_.kv_heads; ++head) {
+        const int64_t kv_head = head - kv_.query_heads;
+        const float* in = qkv.f32(row) + head * dim;
+        uint16_t* to = kv_head < 0 ? q_out.bf16(row) + head * dim
+                       : kv_head < kv_.kv_heads
+                           ? KvEntry(keys_, layer, sequence, position, kv_head)
+                           : KvEntry(values_, layer, sequence, position, kv_head - kv_.kv_heads);
+        const bool rotated = kv_head < kv_.kv_heads;
+        for (int64_t j = 0; j < dim; ++j) {
+          const double angle = static_cast<double>(position) * rope.inv_freq[j % half];
+          const double cosine = std::cos(angle) * rope.scale, sine = std::sin(angle) * rope.scale;
+          const double other = j < half ? -in[j + half] : in[j - half];
+          to[j] = FloatToBf16(rotated ? static_cast<float>(in[j] * cosine + other * sine) : in[j]);
+        }
+      }
+    }
+  }
+}
+
+void ReferenceBackend::AttendOneHead(const uint16_t* q, int64_t layer, const SequenceRows& sequence,
+                                     int64_t position, int64_t kv_head, uint16_t* out) {
+  const int64_t dim = kv_.head_dim;
+  std::vector<double> weights(position + 1);
+  double highest = -std::numeric_limits<double>::infinity();
+  for (int64_t p = 0; p <= position; ++p) {
+    weights[p] = DotRow(q, KvEntry(keys_, layer, sequence, p, kv_head), dim) / std::sqrt(dim);
+    highest = std::max(highest, weights[p]);
+  }
+  std::vector<double> sum(dim);
+  double total = 0;
+  for (int64_t p = 0; p <= position; ++p) {
+    const double weight = std::exp(weights[p] - highest);
+    total += weight;
+    const uint16_t* value = KvEntry(values_, layer, sequence, p, kv_head);
+    for (int64_t i = 0; i < dim; ++i) sum[i] += weight * Bf16ToFloat(value[i]);
+  }
+  for (int64_t i = 0; i < dim; ++i) out[i] = FloatToBf16(static_cast<float>(sum[i] / total));
+}
+
+void ReferenceBackend::Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences,
+                                 Tensor out) {
+  const int64_t group = kv_.query_heads / kv_.kv_heads;
+  for (const SequenceRows& sequence : sequences) {
+    for (int64_t i = 0; i < sequence.rows; ++i) {
+      const int64_t row = sequence.first_row + i;
+      for (int64_t head = 0; head < kv_.query_heads; ++head) {
+        AttendOneHead(q.bf16(row) + head * kv_.head_dim, layer, sequence, sequence.position + i, head / group,
+                      out.bf16(row) + head * kv_.head_dim);
+      }
+    }
+  }
+}
+
+void ReferenceBackend::GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) {
+  const int64_t bytes = BytesOf(x.dtype);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(static_cast<std::byte*>(out.data) + i * out.stride * bytes,
+                static_cast<const std::byte*>(x.data) + rows[i] * x.stride * bytes, x.cols * bytes);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeReferenceBackend() { return std::make_unique<ReferenceBackend>(); }
+
+}  // namespace quire::kernels

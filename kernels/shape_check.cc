@@ -1,0 +1,104 @@
+#include "kernels/shape_check.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::kernels {
+namespace {
+
+constexpr int64_t kMaxDimension = int64_t{1} << 31;
+constexpr int64_t kMaxBytes = int64_t{1} << 46;
+// Angles beyond it would leave the range in which the tables' sine and cosine are exact to fp32.
+constexpr double kMaxAngle = 1e6;
+
+absl::Status CheckDimension(const char* what, int64_t value) {
+  if (value >= 1 && value <= kMaxDimension) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is ", value, "; it must be between 1 and ", kMaxDimension));
+}
+
+// `dimensions` are already checked one by one.
+absl::Status CheckBytes(const char* what, std::initializer_list<int64_t> dimensions) {
+  int64_t bytes = 1;
+  for (const int64_t dimension : dimensions) {
+    if (__builtin_mul_overflow(bytes, dimension, &bytes) || bytes > kMaxBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(what, " would take more than ", kMaxBytes, " bytes; check the model's config"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols) {
+  QUIRE_RETURN_IF_ERROR(CheckDimension("a tensor's rows", rows));
+  QUIRE_RETURN_IF_ERROR(CheckDimension("a tensor's columns", cols));
+  return CheckBytes("a tensor", {rows, cols, BytesOf(dtype)});
+}
+
+absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) {
+  QUIRE_RETURN_IF_ERROR(CheckDimension("a matrix's inner size", k));
+  if (parts.empty()) return absl::InvalidArgumentError("a matrix needs at least one part");
+  int64_t rows = 0;
+  for (const HostRows& part : parts) {
+    QUIRE_RETURN_IF_ERROR(CheckDimension("the rows of a matrix's part", part.rows));
+    if (part.data == nullptr) return absl::InvalidArgumentError("a matrix's part has no data");
+    if (part.rows > 1 && (part.stride < k || part.stride > kMaxDimension)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the stride of a matrix's part is ", part.stride, "; it must be at least ", k));
+    }
+    rows += part.rows;
+    QUIRE_RETURN_IF_ERROR(CheckDimension("the rows of a matrix", rows));
+  }
+  if (kind == MatrixKind::kGateUp && (parts.size() != 2 || parts[0].rows != parts[1].rows)) {
+    return absl::InvalidArgumentError("a gate/up matrix needs exactly two parts with equal rows");
+  }
+  QUIRE_RETURN_IF_ERROR(CheckBytes("a matrix", {rows, k, BytesOf(DType::kBf16)}));
+  return rows;
+}
+
+absl::Status CheckRope(std::span<const double> inv_freq, double scale, int64_t max_positions) {
+  QUIRE_RETURN_IF_ERROR(CheckDimension("the number of rotary frequencies", std::ssize(inv_freq)));
+  QUIRE_RETURN_IF_ERROR(CheckDimension("the number of positions", max_positions));
+  if (!std::isfinite(scale) || scale <= 0) {
+    return absl::InvalidArgumentError(absl::StrCat("the rotary scale is ", scale, "; it must be above 0"));
+  }
+  for (const double frequency : inv_freq) {
+    const double angle = frequency * static_cast<double>(max_positions);
+    if (!(angle >= 0) || angle > kMaxAngle) {
+      return absl::InvalidArgumentError(absl::StrCat("rotary frequency ", frequency, " with ", max_positions,
+                                                     " positions leaves the range 0..", kMaxAngle));
+    }
+  }
+  return CheckBytes("a rotary table", {std::ssize(inv_freq), max_positions, 2, BytesOf(DType::kF32)});
+}
+
+absl::Status CheckKvShape(const KvShape& shape) {
+  QUIRE_RETURN_IF_ERROR(CheckDimension("the number of layers", shape.layers));
+  QUIRE_RETURN_IF_ERROR(CheckDimension("the number of KV blocks", shape.blocks));
+  QUIRE_RETURN_IF_ERROR(CheckDimension("the number of KV heads", shape.kv_heads));
+  QUIRE_RETURN_IF_ERROR(CheckDimension("the number of query heads", shape.query_heads));
+  QUIRE_RETURN_IF_ERROR(CheckDimension("head_dim", shape.head_dim));
+  if (shape.query_heads % shape.kv_heads != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(shape.query_heads, " query heads are not a multiple of ", shape.kv_heads, " KV heads"));
+  }
+  if (shape.head_dim % 2 != 0 || shape.head_dim > 256) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("head_dim is ", shape.head_dim, "; it must be even and at most 256"));
+  }
+  return CheckBytes("the KV cache",
+                    {shape.layers, shape.blocks, shape.kv_heads, shape.head_dim + 16, 16 * 2 * 2});
+}
+
+void FailOp(const char* op, const char* what) {
+  std::fprintf(stderr, "kernels: %s was called against its contract: %s\n", op, what);
+  std::abort();
+}
+
+}  // namespace quire::kernels
