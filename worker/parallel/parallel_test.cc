@@ -6,7 +6,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
+#include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
@@ -210,8 +210,8 @@ TEST(DistributedRunner, AFailingRankLosesTheGroupForAll) {
 
 TEST(RankGroup, ASilentRankLosesTheGroup) {
   const std::string name = UniqueName();
-  absl::Notification joined;
-  absl::Notification lost;
+  Notification joined;
+  Notification lost;
   std::thread peer([&] {
     RankGroupOptions options = GroupOf(name, 1, 2);
     auto group = RankGroup::Join(options, nullptr);
@@ -236,6 +236,9 @@ TEST(RankGroup, RefusesDifferentSizesAndMissingRanks) {
   options.join_timeout_ms = 1;
   auto alone = RankGroup::Join(options, nullptr);
   EXPECT_THAT(MessageOf(alone.status()), HasSubstr("rank 1 did not join"));
+  options.rank = 1;
+  EXPECT_FALSE(RankGroup::Join(options, nullptr).ok());  // its memory stays: only rank 0 takes the name away
+  options.rank = 0;
   options.exchange_bytes *= 2;
   EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(options, nullptr).status()));
   options.rank = 2;

@@ -102,7 +102,7 @@ absl::Status RankGroup::Map() {
 RankGroup::~RankGroup() {
   if (beat_thread_.joinable()) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       stop_ = true;
     }
     beat_thread_.join();
@@ -179,7 +179,7 @@ bool RankGroup::PeerSilent(int64_t now_us) const {
 }
 
 void RankGroup::BeatLoop() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   while (!mutex_.AwaitWithTimeout(absl::Condition(&stop_), absl::Milliseconds(kBeatMs))) {
     BeatOnce();
     if (leaving_.load() || lost()) continue;

@@ -17,7 +17,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/core/mutex.h"
 #include "worker/parallel/shared_word.h"
 
 namespace quire::worker {
@@ -95,7 +95,7 @@ class RankGroup {
   Region* region_ = nullptr;  // mapped; unmapped in the destructor
   int64_t mapped_bytes_ = 0;
   std::atomic<bool> lost_{false}, leaving_{false};
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread beat_thread_;
 };

@@ -60,7 +60,7 @@ std::unique_ptr<kernels::Communicator> ThreadGroup::MakeCommunicator(int rank) {
 }
 
 void ThreadGroup::Barrier() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const int64_t round = round_;
   if (++arrived_ == size_) {
     arrived_ = 0;

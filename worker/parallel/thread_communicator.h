@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "base/core/mutex.h"
 #include "kernels/communicator.h"
 
 namespace quire::worker {
@@ -23,7 +23,7 @@ class ThreadGroup {
 
   const int size_;
   std::vector<kernels::Tensor> tensors_;  // written by its rank before a barrier, read by others after it
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int arrived_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t round_ ABSL_GUARDED_BY(mutex_) = 0;
 };
