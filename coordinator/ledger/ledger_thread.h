@@ -1,0 +1,64 @@
+// The one thread that runs the Ledger: takes operations from a bounded queue, applies all that wait, commits
+// once, and so releases their replies (group commit), and calls the reaper in time. Owned by coordinator.cc;
+// Post and the three RPC calls are for any thread. Replies run on the ledger thread, exactly once each: they
+// must not block (hand over to gRPC or a queue). Always: nothing accepted by the queue is dropped; Stop runs
+// what is queued first.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "base/core/clock.h"
+#include "coordinator/ledger/ledger.h"
+
+namespace quire::coordinator {
+
+struct LedgerThreadOptions {
+  size_t max_queued = 4096;  // operations
+  size_t max_batch = 512;    // operations per transaction
+  int64_t reap_period_us = LedgerOptions().reap_period_us;
+  // A commit said that this coordinator can't go on (deposed, or the disk failed): log it and exit at once.
+  // Runs on the ledger thread.
+  std::function<void(const absl::Status&)> on_fatal;
+};
+
+class LedgerThread {
+ public:
+  // The ledger is loaded already (Ledger::TakeOver) and belongs to this thread until Stop returned.
+  LedgerThread(Ledger* ledger, const Clock* clock, LedgerThreadOptions options);
+  ~LedgerThread();  // Stop()
+
+  // thread.Admit(request, [reactor](absl::StatusOr<v1::AdmitReply> reply) {...}). With a full queue the reply
+  // comes at once, from the calling thread: REFUSAL_LEDGER for Admit, ResourceExhausted for the others.
+  void Admit(v1::AdmitRequest request, Reply<v1::AdmitReply> reply);
+  void Progress(v1::ProgressRequest request, Reply<v1::ProgressReply> reply);
+  void Settle(v1::SettleRequest request, Reply<v1::SettleReply> reply);
+
+  // Any other operation: Post([...](Ledger& ledger) { ledger.RevokeKey(id, now, reply); }). False: the queue
+  // is full or stopped and `operation` was not taken.
+  using Operation = absl::AnyInvocable<void(Ledger&)>;
+  bool Post(Operation operation) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Takes no more, runs and commits what is queued, joins. Idempotent; one caller.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::deque<Operation> TakeBatch(int64_t deadline_us) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  Ledger* const ledger_;
+  const Clock* const clock_;
+  const LedgerThreadOptions options_;
+  absl::Mutex mutex_;
+  std::deque<Operation> queue_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace quire::coordinator

@@ -1,0 +1,101 @@
+// The ledger's rows as plain data: what a LedgerStore loads and commits. Amounts are nano-dollars, times Unix
+// milliseconds, everything is an integer. Owned by whoever holds the copy; free to pass between threads.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/core/api_key.h"
+#include "base/core/ids.h"
+#include "base/core/token_price.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::coordinator {
+
+struct AccountRow {
+  std::string id;
+  std::optional<int64_t> cap_nano_usd;  // none: unlimited
+  int64_t balance_nano_usd = 0;         // posted so far
+  int64_t held_nano_usd = 0;            // by open requests
+
+  bool operator==(const AccountRow&) const = default;
+};
+
+struct KeyRow {
+  std::string id;
+  KeyKind kind = KeyKind::kApi;
+  std::string hmac;  // ApiKeyHmac's 32 bytes
+  std::string account;
+  std::string name;
+  std::vector<std::string> models;  // empty: all
+  int64_t created_ms = 0;
+  int64_t revoked_ms = 0;  // 0: live
+
+  bool operator==(const KeyRow&) const = default;
+};
+
+struct PriceRow {
+  std::string model;
+  TokenPrice price;
+
+  bool operator==(const PriceRow&) const = default;
+};
+
+enum class RequestState { kOpen = 0, kClosed = 1 };
+
+struct RequestRow {
+  RequestId id;
+  std::string account;  // empty: settled before it was ever admitted (R7)
+  std::string key_id;
+  std::string model;
+  uint64_t price_version = 0;
+  RequestState state = RequestState::kOpen;
+  uint64_t choices = 0;
+  uint64_t max_tokens = 0;  // per choice
+  uint64_t prompt_tokens = 0;
+  uint64_t granted = 0;
+  std::optional<uint64_t> cached_tokens;   // fixed at the first delivered position
+  std::map<uint32_t, uint64_t> delivered;  // by choice, only ever growing
+  int64_t held_nano_usd = 0;
+  v1::SettleReason reason = v1::SETTLE_UNSPECIFIED;
+
+  bool operator==(const RequestRow&) const = default;
+};
+
+// One posting; immutable, one per request for ever.
+struct EntryRow {
+  RequestId id;
+  std::string account;
+  std::string key_id;
+  std::string model;
+  uint64_t price_version = 0;
+  TokenCounts billed;
+  int64_t amount_nano_usd = 0;
+
+  bool operator==(const EntryRow&) const = default;
+};
+
+// What a leader keeps in memory: everything but closed requests and entries.
+struct LedgerState {
+  std::vector<AccountRow> accounts;
+  std::vector<KeyRow> keys;
+  std::vector<PriceRow> prices;  // all versions
+  std::vector<RequestRow> open_requests;
+};
+
+// One transaction: rows as they shall stand, and entries to insert. Empty batches are committed too: the term
+// check is what lets their replies go (R1).
+struct LedgerBatch {
+  uint64_t term = 0;
+  int64_t unix_ms = 0;  // closed_ms of every entry in it
+  std::vector<AccountRow> accounts;
+  std::vector<KeyRow> keys;
+  std::vector<PriceRow> prices;
+  std::vector<RequestRow> requests;
+  std::vector<EntryRow> entries;
+};
+
+}  // namespace quire::coordinator

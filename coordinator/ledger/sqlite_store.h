@@ -1,0 +1,35 @@
+// The LedgerStore in one SQLite file: WAL, synchronous=FULL (an acknowledged commit survives a power cut),
+// prepared statements with bound values only, integers only; UNIQUE keys refuse a second entry in the
+// transaction that would post it. Owned by coordinator.cc; one thread, the ledger's. A failed fsync (EIO) is
+// DataLoss: exit, it is never retried.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "coordinator/ledger/ledger_store.h"
+
+namespace quire::coordinator {
+
+class SqliteDatabase;
+
+class SqliteStore final : public LedgerStore {
+ public:
+  // Opens or creates the file (0600) and its schema. Refuses a damaged file and a schema newer than this
+  // program.
+  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path);
+  ~SqliteStore() override;
+
+  absl::StatusOr<uint64_t> TakeOver() override;
+  absl::StatusOr<LedgerState> Load() override;
+  absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override;
+  absl::Status Commit(const LedgerBatch& batch) override;
+
+ private:
+  explicit SqliteStore(std::unique_ptr<SqliteDatabase> database);
+
+  std::unique_ptr<SqliteDatabase> database_;
+};
+
+}  // namespace quire::coordinator
