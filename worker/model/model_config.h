@@ -20,8 +20,7 @@ struct RopeScaling {
   int64_t original_max_positions = 0;
   // YaRN
   double beta_fast = 32.0, beta_slow = 1.0;
-  std::optional<double> attention_factor;  // else computed from the factor (and the mscales, where given)
-  double mscale = 0.0, mscale_all_dim = 0.0;
+  double attention_factor = 1.0;
   bool truncate = true;
   // Llama 3
   double low_freq_factor = 1.0, high_freq_factor = 4.0;

@@ -4,7 +4,6 @@
 // device.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,14 +12,13 @@
 #include "worker/engine/model_runner.h"
 #include "worker/model/model_config.h"
 #include "worker/model/shard.h"
+#include "worker/model/weights.h"
 
 namespace quire::worker {
 
 class Decoder;
 class Sampler;
 
-// Called while loading, in order, from the loading thread.
-using LoadProgress = std::function<void(int64_t loaded_bytes, int64_t total_bytes)>;
 
 struct TransformerOptions {
   std::string model_dir;

@@ -1,0 +1,277 @@
+#include "worker/model/model_config.h"
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/core/status.h"
+
+namespace quire::worker {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMaxContext = 1 << 24;
+
+absl::Status Refuse(const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("config.json: ", what));
+}
+
+const Json* Find(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+absl::Status ReadInt(const Json& object, const char* key, int64_t min, int64_t max, int64_t& out) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return Refuse(absl::StrCat(key, " is missing"));
+  if (!value->is_number_integer()) return Refuse(absl::StrCat(key, " is not an integer"));
+  // An unsigned value beyond int64 reads as negative here and is refused by the range.
+  out = value->get<int64_t>();
+  if (out < min || out > max) {
+    return Refuse(absl::StrCat(key, " is ", out, "; it must be in ", min, "..", max));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadPositive(const Json& object, const char* key, double& out) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return Refuse(absl::StrCat(key, " is missing"));
+  if (!value->is_number()) return Refuse(absl::StrCat(key, " is not a number"));
+  out = value->get<double>();
+  if (!std::isfinite(out) || out <= 0.0) return Refuse(absl::StrCat(key, " is ", out, "; it must be above 0"));
+  return absl::OkStatus();
+}
+
+absl::Status ReadPositiveOr(const Json& object, const char* key, double fallback, double& out) {
+  out = fallback;
+  return Find(object, key) == nullptr ? absl::OkStatus() : ReadPositive(object, key, out);
+}
+
+absl::Status ReadBoolOr(const Json& object, const char* key, bool fallback, bool& out) {
+  out = fallback;
+  const Json* value = Find(object, key);
+  if (value == nullptr) return absl::OkStatus();
+  if (!value->is_boolean()) return Refuse(absl::StrCat(key, " is not true or false"));
+  out = value->get<bool>();
+  return absl::OkStatus();
+}
+
+// A string at `key`, or "" where there is none.
+absl::StatusOr<std::string> ReadString(const Json& object, const char* key) {
+  const Json* value = Find(object, key);
+  if (value == nullptr) return std::string();
+  if (!value->is_string()) return Refuse(absl::StrCat(key, " is not a string"));
+  return value->get<std::string>();
+}
+
+absl::StatusOr<ModelConfig::Family> ReadFamily(const Json& root) {
+  const Json* names = Find(root, "architectures");
+  if (names == nullptr || !names->is_array() || names->size() != 1 || !names->front().is_string()) {
+    return Refuse("architectures must name one architecture");
+  }
+  const std::string name = names->front().get<std::string>();
+  if (name == "Qwen2ForCausalLM") return ModelConfig::Family::kQwen2;
+  if (name == "LlamaForCausalLM") return ModelConfig::Family::kLlama;
+  return Refuse(absl::StrCat("architecture ", name,
+                             " is not supported; Qwen2ForCausalLM and LlamaForCausalLM are"));
+}
+
+absl::Status ReadShape(const Json& root, ModelConfig& config) {
+  QUIRE_RETURN_IF_ERROR(ReadInt(root, "vocab_size", 1, 1 << 22, config.vocab));
+  QUIRE_RETURN_IF_ERROR(ReadInt(root, "hidden_size", 2, 1 << 17, config.hidden));
+  QUIRE_RETURN_IF_ERROR(ReadInt(root, "num_hidden_layers", 1, 1 << 12, config.layers));
+  QUIRE_RETURN_IF_ERROR(ReadInt(root, "intermediate_size", 2, 1 << 20, config.ffn));
+  QUIRE_RETURN_IF_ERROR(ReadInt(root, "num_attention_heads", 1, 1 << 12, config.query_heads));
+  config.kv_heads = config.query_heads;
+  if (Find(root, "num_key_value_heads") != nullptr) {
+    QUIRE_RETURN_IF_ERROR(ReadInt(root, "num_key_value_heads", 1, 1 << 12, config.kv_heads));
+  }
+  if (config.query_heads % config.kv_heads != 0) {
+    return Refuse(absl::StrCat("num_attention_heads (", config.query_heads,
+                               ") is not a multiple of num_key_value_heads (", config.kv_heads, ")"));
+  }
+  if (Find(root, "head_dim") != nullptr) {
+    QUIRE_RETURN_IF_ERROR(ReadInt(root, "head_dim", 2, 1 << 10, config.head_dim));
+  } else if (config.hidden % config.query_heads == 0) {
+    config.head_dim = config.hidden / config.query_heads;
+  } else {
+    return Refuse("hidden_size is not a multiple of num_attention_heads and there is no head_dim");
+  }
+  if (config.head_dim % 2 != 0) return Refuse("head_dim is odd, so it can't be rotated in pairs");
+  if (config.hidden % 2 != 0 || config.ffn % 2 != 0) {
+    return Refuse("hidden_size and intermediate_size must be even");
+  }
+  return absl::OkStatus();
+}
+
+// What would make a model compute something else than this program does.
+absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
+  if (Find(root, "quantization_config") != nullptr) {
+    return Refuse("quantization_config is set; quantized checkpoints are not supported, use the bf16 one");
+  }
+  QUIRE_ASSIGN_OR_RETURN(const std::string activation, ReadString(root, "hidden_act"));
+  if (activation != "silu" && !activation.empty()) {
+    return Refuse(absl::StrCat("hidden_act is ", activation, "; only silu is supported"));
+  }
+  const bool qwen = config.family == ModelConfig::Family::kQwen2;
+  bool sliding = false, attention_bias = false, mlp_bias = false;
+  // Qwen2 names a window that use_sliding_window leaves unused; elsewhere a named window is in use.
+  QUIRE_RETURN_IF_ERROR(
+      ReadBoolOr(root, "use_sliding_window", !qwen && Find(root, "sliding_window") != nullptr, sliding));
+  if (sliding) return Refuse("a sliding window is in use; only full attention is supported");
+  if (const Json* types = Find(root, "layer_types"); types != nullptr) {
+    for (const Json& type : *types) {
+      if (type != "full_attention") return Refuse("layer_types names something else than full_attention");
+    }
+  }
+  QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "attention_bias", false, attention_bias));
+  QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "mlp_bias", false, mlp_bias));
+  if (!qwen && (attention_bias || mlp_bias)) {
+    return Refuse("attention_bias and mlp_bias are not supported for Llama");
+  }
+  double partial = 1.0;
+  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(root, "partial_rotary_factor", 1.0, partial));
+  if (partial != 1.0) return Refuse("partial_rotary_factor other than 1 is not supported");
+  return absl::OkStatus();
+}
+
+double DefaultAttentionFactor(double factor, double mscale) {
+  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
+absl::Status ReadYarn(const Json& rope, RopeScaling& scaling) {
+  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(rope, "beta_fast", 32.0, scaling.beta_fast));
+  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(rope, "beta_slow", 1.0, scaling.beta_slow));
+  QUIRE_RETURN_IF_ERROR(ReadBoolOr(rope, "truncate", true, scaling.truncate));
+  double fallback = DefaultAttentionFactor(scaling.factor, 1.0);
+  if (Find(rope, "mscale") != nullptr && Find(rope, "mscale_all_dim") != nullptr) {
+    double mscale = 1.0, mscale_all_dim = 1.0;
+    QUIRE_RETURN_IF_ERROR(ReadPositive(rope, "mscale", mscale));
+    QUIRE_RETURN_IF_ERROR(ReadPositive(rope, "mscale_all_dim", mscale_all_dim));
+    fallback = DefaultAttentionFactor(scaling.factor, mscale) /
+               DefaultAttentionFactor(scaling.factor, mscale_all_dim);
+  }
+  return ReadPositiveOr(rope, "attention_factor", fallback, scaling.attention_factor);
+}
+
+absl::Status ReadLlama3(const Json& rope, RopeScaling& scaling) {
+  QUIRE_RETURN_IF_ERROR(ReadPositive(rope, "low_freq_factor", scaling.low_freq_factor));
+  QUIRE_RETURN_IF_ERROR(ReadPositive(rope, "high_freq_factor", scaling.high_freq_factor));
+  if (scaling.high_freq_factor <= scaling.low_freq_factor) {
+    return Refuse("rope scaling: high_freq_factor must be above low_freq_factor");
+  }
+  return absl::OkStatus();
+}
+
+// `rope` is rope_scaling, or rope_parameters as newer transformers write it.
+absl::StatusOr<RopeScaling> ReadRopeScaling(const Json& rope, int64_t max_positions) {
+  RopeScaling scaling;
+  QUIRE_ASSIGN_OR_RETURN(std::string type, ReadString(rope, "rope_type"));
+  if (type.empty()) {
+    QUIRE_ASSIGN_OR_RETURN(type, ReadString(rope, "type"));
+  }
+  if (type.empty() || type == "default") return scaling;
+  if (type != "yarn" && type != "llama3") {
+    return Refuse(absl::StrCat("rope scaling of type ", type, " is not supported; yarn and llama3 are"));
+  }
+  scaling.kind = type == "yarn" ? RopeScaling::Kind::kYarn : RopeScaling::Kind::kLlama3;
+  QUIRE_RETURN_IF_ERROR(ReadPositive(rope, "factor", scaling.factor));
+  if (scaling.factor < 1.0) return Refuse("rope scaling: factor is below 1");
+  scaling.original_max_positions = max_positions;
+  if (Find(rope, "original_max_position_embeddings") != nullptr) {
+    QUIRE_RETURN_IF_ERROR(ReadInt(rope, "original_max_position_embeddings", 1, kMaxContext,
+                                  scaling.original_max_positions));
+  }
+  QUIRE_RETURN_IF_ERROR(scaling.kind == RopeScaling::Kind::kYarn ? ReadYarn(rope, scaling)
+                                                                 : ReadLlama3(rope, scaling));
+  return scaling;
+}
+
+absl::StatusOr<RopeScaling> ParseRopeFlag(std::string_view flag) {
+  const std::vector<std::string> parts = absl::StrSplit(absl::string_view(flag.data(), flag.size()), ':');
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kYarn;
+  if (parts.size() != 3 || parts[0] != "yarn" || !absl::SimpleAtod(parts[1], &scaling.factor) ||
+      !absl::SimpleAtoi(parts[2], &scaling.original_max_positions) || !(scaling.factor >= 1.0) ||
+      !(scaling.factor <= 1024.0) || scaling.original_max_positions < 1 ||
+      scaling.original_max_positions > kMaxContext) {
+    return absl::InvalidArgumentError(absl::StrCat("--rope-scaling ", std::string(flag),
+                                                   " is not of the form yarn:FACTOR:ORIGINAL, for example "
+                                                   "yarn:4:32768"));
+  }
+  scaling.attention_factor = DefaultAttentionFactor(scaling.factor, 1.0);
+  return scaling;
+}
+
+absl::Status ReadRope(const Json& root, std::string_view flag, ModelConfig& config) {
+  int64_t max_positions = 0;
+  QUIRE_RETURN_IF_ERROR(ReadInt(root, "max_position_embeddings", 1, kMaxContext, max_positions));
+  const Json* rope = Find(root, "rope_parameters");
+  const bool newer = rope != nullptr;
+  if (!newer) rope = Find(root, "rope_scaling");
+  if (rope != nullptr && !rope->is_object()) return Refuse("the rope scaling is not an object");
+  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(newer && Find(*rope, "rope_theta") != nullptr ? *rope : root,
+                                       "rope_theta", 10000.0, config.rope_theta));
+  if (config.rope_theta <= 1.0) return Refuse("rope_theta must be above 1");
+  RopeScaling scaling;
+  if (rope != nullptr) {
+    QUIRE_ASSIGN_OR_RETURN(scaling, ReadRopeScaling(*rope, max_positions));
+  }
+  if (!flag.empty()) {
+    if (scaling.kind == RopeScaling::Kind::kLlama3) {
+      return absl::InvalidArgumentError("--rope-scaling can't be put on top of a Llama 3 RoPE; leave it out");
+    }
+    QUIRE_ASSIGN_OR_RETURN(scaling, ParseRopeFlag(flag));
+  }
+  if (scaling.kind != RopeScaling::Kind::kYarn) {
+    config.rope = scaling;
+    config.plain_context = config.max_context = max_positions;
+    return absl::OkStatus();
+  }
+  config.scaled_rope = scaling;
+  config.plain_context = scaling.original_max_positions;
+  config.max_context =
+      static_cast<int64_t>(scaling.factor * static_cast<double>(scaling.original_max_positions));
+  if (config.max_context > kMaxContext) return Refuse("the scaled context is longer than 16,777,216 tokens");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_view rope_scaling) {
+  const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) return Refuse("it is not a JSON object");
+  ModelConfig config;
+  QUIRE_ASSIGN_OR_RETURN(config.family, ReadFamily(root));
+  config.qkv_bias = config.family == ModelConfig::Family::kQwen2;
+  QUIRE_RETURN_IF_ERROR(ReadShape(root, config));
+  QUIRE_RETURN_IF_ERROR(CheckUnsupported(root, config));
+  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(root, "rms_norm_eps", 1e-6, config.rms_eps));
+  QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "tie_word_embeddings", false, config.tied_embeddings));
+  QUIRE_RETURN_IF_ERROR(ReadRope(root, rope_scaling, config));
+  return config;
+}
+
+absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& model_dir, std::string_view rope_scaling) {
+  const std::string path = absl::StrCat(model_dir, "/config.json");
+  std::ifstream file(path);
+  if (!file) {
+    return absl::NotFoundError(
+        absl::StrCat(path, " can't be read; --model must name a Hugging Face checkpoint folder"));
+  }
+  std::stringstream text;
+  text << file.rdbuf();
+  absl::StatusOr<ModelConfig> config = ParseModelConfig(text.str(), rope_scaling);
+  if (!config.ok()) {
+    return absl::Status(config.status().code(),
+                        absl::StrCat(model_dir, ": ", config.status().message()));
+  }
+  return config;
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,57 @@
+#include "worker/model/shard.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
+
+namespace quire::worker {
+namespace {
+
+// FFN columns and vocabulary rows are dealt in blocks of this many, the width of a packed panel's register.
+constexpr int64_t kBlock = 16;
+
+// Part `rank` of `count` things dealt in whole blocks; earlier ranks take what does not divide evenly.
+Range Part(int64_t count, int64_t block, int rank, int ranks) {
+  const int64_t blocks = (count + block - 1) / block;
+  const auto begin_of = [&](int64_t r) {
+    return std::min(count, (blocks / ranks * r + std::min(blocks % ranks, r)) * block);
+  };
+  return {begin_of(rank), begin_of(rank + 1)};
+}
+
+Range PartInBlocks(int64_t count, int rank, int ranks) {
+  return Part(count, count / kBlock >= ranks ? kBlock : 2, rank, ranks);
+}
+
+}  // namespace
+
+absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) {
+  if (ranks < 1 || rank < 0 || rank >= ranks) {
+    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of ", ranks, " ranks does not exist"));
+  }
+  if (ranks > config.kv_heads) {
+    return absl::InvalidArgumentError(absl::StrCat("the model has ", config.kv_heads,
+                                                   " KV heads, so it can be split over at most that many ranks; ",
+                                                   ranks, " were asked for (--tensor-parallel)"));
+  }
+  if (2 * ranks > config.ffn || 2 * ranks > config.vocab) {
+    return absl::InvalidArgumentError(absl::StrCat("the model is too small for ", ranks, " ranks"));
+  }
+  Shard shard;
+  shard.rank = rank;
+  shard.ranks = ranks;
+  shard.kv_heads = Part(config.kv_heads, 1, rank, ranks);
+  const int64_t group = config.query_heads / config.kv_heads;
+  shard.query_heads = {shard.kv_heads.begin * group, shard.kv_heads.end * group};
+  shard.ffn = PartInBlocks(config.ffn, rank, ranks);
+  shard.vocab = PartInBlocks(config.vocab, rank, ranks);
+  return shard;
+}
+
+int64_t KvBlockBytes(const ModelConfig& config, const Shard& shard) {
+  constexpr int64_t kBytesPerElement = 2;
+  return config.layers * shard.kv_heads.size() * config.head_dim * 2 * kBytesPerElement * kBlockTokens;
+}
+
+}  // namespace quire::worker
