@@ -190,7 +190,7 @@ def write_json(path, value):
 
 def write_folder(gguf_path, folder):
     reader = gguf.GGUFReader(gguf_path)
-    say("dequantizing 272 tensors to bf16")
+    say(f"dequantizing {len(reader.tensors)} tensors to bf16")
     write_safetensors(folder / "model.safetensors", list(convert_tensors(reader)))
     if sha256_of(folder / "model.safetensors") != WEIGHTS_SHA256:
         raise Refused("the converted weights differ from the recorded ones; is another version of gguf or numpy "

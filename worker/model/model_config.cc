@@ -1,13 +1,12 @@
 #include "worker/model/model_config.h"
 
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/core/files.h"
 #include "base/core/status.h"
 
 namespace quire::worker {
@@ -259,14 +258,12 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_
 
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& model_dir, std::string_view rope_scaling) {
   const std::string path = absl::StrCat(model_dir, "/config.json");
-  std::ifstream file(path);
-  if (!file) {
+  absl::StatusOr<std::string> text = ReadWholeFile(path);
+  if (!text.ok()) {
     return absl::NotFoundError(
         absl::StrCat(path, " can't be read; --model must name a Hugging Face checkpoint folder"));
   }
-  std::stringstream text;
-  text << file.rdbuf();
-  absl::StatusOr<ModelConfig> config = ParseModelConfig(text.str(), rope_scaling);
+  absl::StatusOr<ModelConfig> config = ParseModelConfig(*text, rope_scaling);
   if (!config.ok()) {
     return absl::Status(config.status().code(),
                         absl::StrCat(model_dir, ": ", config.status().message()));

@@ -9,12 +9,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/files.h"
 #include "base/core/status.h"
 
 namespace quire::worker {
@@ -27,7 +26,6 @@ constexpr uint64_t kMaxHeaderBytes = 16 << 20;
 constexpr int kMaxHeaderDepth = 3;  // {name: {shape: [...]}}
 constexpr size_t kMaxDimensions = 8;
 constexpr uint64_t kSampleBytes = 64;
-constexpr int64_t kMaxIndexBytes = 64 << 20;
 
 absl::Status Broken(const std::string& what) { return absl::InvalidArgumentError(what); }
 
@@ -114,18 +112,6 @@ absl::StatusOr<Json> ParseHeader(std::string_view text) {
   Json header = Json::parse(text, watch_depth, /*allow_exceptions=*/false);
   if (too_deep || !header.is_object()) return Broken("the header is not a JSON object of tensors");
   return header;
-}
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path, int64_t max_bytes) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) return absl::NotFoundError(absl::StrCat(path, ": ", error.message()));
-  if (size > static_cast<uint64_t>(max_bytes)) return Broken(absl::StrCat(path, " is too large"));
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return absl::NotFoundError(absl::StrCat(path, " can't be read"));
-  return text.str();
 }
 
 // A name in an index must be a plain file of the checkpoint's own folder.
@@ -237,7 +223,7 @@ absl::StatusOr<std::unique_ptr<const Safetensors>> Safetensors::Open(const std::
                                             " holds neither model.safetensors nor "
                                             "model.safetensors.index.json; only safetensors weights are read"));
   }
-  QUIRE_ASSIGN_OR_RETURN(const std::string index_json, ReadSmallFile(index_path, kMaxIndexBytes));
+  QUIRE_ASSIGN_OR_RETURN(const std::string index_json, ReadWholeFile(index_path));
   QUIRE_RETURN_IF_ERROR(opened->AddShards(index_json));
   return opened;
 }

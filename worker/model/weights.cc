@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "kernels/bf16.h"
 #include "worker/model/rope.h"
 
 namespace quire::worker {
@@ -27,13 +28,6 @@ float HalfToFloat(uint16_t half) {
   return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
 }
 
-// Nearest, ties to even; NaN stays NaN.
-uint16_t FloatToBf16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7FFFFFFF) > 0x7F800000) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
 int64_t ElementBytes(StoredType type) { return type == StoredType::kF32 ? 4 : 2; }
 
 float ElementAt(const StoredTensor& tensor, int64_t index) {
@@ -46,7 +40,7 @@ float ElementAt(const StoredTensor& tensor, int64_t index) {
   uint16_t bits;
   std::memcpy(&bits, at, sizeof(bits));
   return tensor.type == StoredType::kF16 ? HalfToFloat(bits)
-                                         : std::bit_cast<float>(uint32_t{bits} << 16);
+                                         : kernels::Bf16ToFloat(bits);
 }
 
 // A slice of a stored matrix.
@@ -193,7 +187,7 @@ class Loader {
     values.reserve(slice.rows.size() * slice.cols.size());
     for (int64_t row = 0; row < slice.rows.size(); ++row) {
       for (int64_t col = 0; col < slice.cols.size(); ++col) {
-        values.push_back(FloatToBf16(ElementAt(tensor, first + row * slice.stored_cols + col)));
+        values.push_back(kernels::FloatToBf16(ElementAt(tensor, first + row * slice.stored_cols + col)));
       }
     }
     return HostRows{values.data(), slice.rows.size(), slice.cols.size()};
