@@ -43,6 +43,10 @@ std::string ErrorBody(const ApiError& error) {
   return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-Reply ErrorReply(const ApiError& error) { return {.status = error.status, .body = ErrorBody(error)}; }
+Reply ErrorReply(const ApiError& error) {
+  Reply reply{.status = error.status, .body = ErrorBody(error)};
+  if (error.retry_after_s > 0) reply.headers.emplace_back("retry-after", std::to_string(error.retry_after_s));
+  return reply;
+}
 
 }  // namespace quire::gateway

@@ -14,6 +14,7 @@ struct ApiError {
   std::string type = {};     // empty = the usual one of the status
   std::string param = {};    // empty = null
   std::string code = {};     // empty = null
+  int retry_after_s = 0;     // 0 = no Retry-After header
 };
 
 // {"error":{"message","type","param","code"}}, one line.
