@@ -1,0 +1,34 @@
+// How long a group that ended waits for its restart: the first restart is fast, then 1, 2, 4 ... 60 s; a run
+// that lasted a minute starts the series anew. Pure; owned by ProcessDriver, one per group.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace quire::coordinator {
+
+class RestartBackoff {
+ public:
+  struct Limits {
+    int64_t first_ms = 100;
+    int64_t second_ms = 1'000;
+    int64_t max_ms = 60'000;
+    int64_t healthy_ms = 60'000;
+  };
+
+  explicit RestartBackoff(const Limits& limits) : limits_(limits), next_ms_(limits.first_ms) {}
+
+  // The delay after a run of that length.
+  int64_t DelayAfterRun(int64_t ran_ms) {
+    if (ran_ms >= limits_.healthy_ms) next_ms_ = limits_.first_ms;
+    const int64_t delay_ms = next_ms_;
+    next_ms_ = std::min(std::max(limits_.second_ms, next_ms_ * 2), limits_.max_ms);
+    return delay_ms;
+  }
+
+ private:
+  const Limits limits_;
+  int64_t next_ms_;
+};
+
+}  // namespace quire::coordinator

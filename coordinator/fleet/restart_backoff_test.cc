@@ -1,0 +1,25 @@
+#include "coordinator/fleet/restart_backoff.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace quire::coordinator {
+namespace {
+
+TEST(RestartBackoff, FirstIsFastThenDoublesToAMinute) {
+  RestartBackoff backoff{RestartBackoff::Limits{}};
+  std::vector<int64_t> delays;
+  for (int i = 0; i < 9; ++i) delays.push_back(backoff.DelayAfterRun(500));
+  EXPECT_EQ(delays, (std::vector<int64_t>{100, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000}));
+}
+
+TEST(RestartBackoff, AHealthyMinuteStartsTheSeriesAnew) {
+  RestartBackoff backoff{RestartBackoff::Limits{}};
+  for (int i = 0; i < 5; ++i) backoff.DelayAfterRun(500);
+  EXPECT_EQ(backoff.DelayAfterRun(60'000), 100);
+  EXPECT_EQ(backoff.DelayAfterRun(500), 1000);
+}
+
+}  // namespace
+}  // namespace quire::coordinator

@@ -1,0 +1,41 @@
+// The options of quire-worker that the coordinator hands on, each declared once: ForEach names them, and both
+// --help and a rank's command line are made from it. Plain data, filled by main before any thread starts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/core/options.h"
+
+namespace quire::coordinator {
+
+// One rank of one incarnation of a group.
+struct RankIdentity {
+  std::string group_id;
+  uint64_t epoch = 0;
+  int rank = 0;
+  std::string shm_name;
+};
+
+struct WorkerFlags {
+  // Handed on as they are.
+  std::string model, model_name, rope_scaling;
+  int64_t kv_blocks = 0, max_batch_tokens = 512, prefill_chunk = 256, max_sequences = 64;
+  // The coordinator's own, from which a rank's are derived.
+  std::string binary = "quire-worker";
+  int64_t groups = 1, ranks = 1, threads_per_rank = 0;
+  // Known once the coordinator listens; TLS files and log level are shared by all its processes.
+  std::string coordinator_address, tls_cert, tls_key, tls_ca, log_level = "info";
+  bool insecure = false;
+
+  void Declare(Options& options);
+  // The whole command line of a rank on a host with `cores` cores.
+  std::vector<std::string> Command(const RankIdentity& identity, unsigned cores) const;
+
+ private:
+  template <typename Self, typename Visitor>
+  static void ForEach(Self& self, Visitor&& visit);
+};
+
+}  // namespace quire::coordinator

@@ -1,0 +1,59 @@
+// Which worker groups exist, and which of them may be given work. A group is one (id, epoch): a higher epoch
+// replaces a lower one, and an epoch once replaced or fenced is refused for ever, so that a zombie never
+// comes back. Pure: time comes in as `now_us`, nothing is sent. Owned by api/Admission and called under its
+// mutex.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::coordinator {
+
+enum class GroupState {
+  kServing,    // may be given work
+  kUnhealthy,  // its last heartbeat said that not all ranks complete steps
+  kSilent,     // three heartbeats are missing
+  kGone,       // its Register stream ended
+};
+const char* GroupStateName(GroupState state);
+
+struct Group {
+  v1::GroupInfo info;
+  v1::HeartbeatRequest beat;  // the latest; before the first one: healthy and empty
+  uint64_t registration = 0;  // of the Register stream that speaks for it
+  bool connected = false;
+  int64_t last_heard_us = 0;
+};
+
+class WorkerRegistry {
+ public:
+  static constexpr int64_t kBeatMs = 250;
+  static constexpr int64_t kMissedBeats = 3;
+
+  // Returns the registration's number, to be given back to StreamEnded. InvalidArgument: the facts make no
+  // sense; FailedPrecondition: the epoch is over. Registering the same epoch again replaces the older stream.
+  absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info, int64_t now_us);
+  // False when that registration was replaced meanwhile: nothing changed.
+  bool StreamEnded(const std::string& group_id, uint64_t registration);
+  // False: unknown, fenced or disconnected, so the group must register again.
+  bool Beat(const v1::HeartbeatRequest& beat, int64_t now_us);
+
+  // Epochs of the group below `first_valid_epoch` are over.
+  void Fence(const std::string& group_id, uint64_t first_valid_epoch);
+  uint64_t FirstValidEpoch(const std::string& group_id) const;
+
+  static GroupState StateOf(const Group& group, int64_t now_us);
+  const Group* Find(const std::string& group_id) const;
+  const std::map<std::string, Group>& groups() const { return groups_; }
+
+ private:
+  std::map<std::string, Group> groups_;
+  std::map<std::string, uint64_t> first_valid_epochs_;
+  uint64_t last_registration_ = 0;
+};
+
+}  // namespace quire::coordinator

@@ -1,0 +1,100 @@
+#include "coordinator/fleet/worker_registry.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::coordinator {
+namespace {
+
+v1::GroupInfo Info(uint64_t epoch) {
+  v1::GroupInfo info;
+  info.set_group_id("g0");
+  info.set_epoch(epoch);
+  info.set_address("127.0.0.1:1");
+  info.set_model("tiny");
+  info.set_ranks(2);
+  info.set_kv_blocks(100);
+  info.set_block_tokens(16);
+  info.set_max_context(1024);
+  info.set_plain_context(1024);
+  info.set_bundle_digest(std::string(32, 'd'));
+  return info;
+}
+
+v1::HeartbeatRequest Beat(uint64_t epoch, bool healthy) {
+  v1::HeartbeatRequest beat;
+  beat.set_group_id("g0");
+  beat.set_epoch(epoch);
+  beat.set_healthy(healthy);
+  return beat;
+}
+
+GroupState StateAt(const WorkerRegistry& registry, int64_t now_us) {
+  return WorkerRegistry::StateOf(*registry.Find("g0"), now_us);
+}
+
+TEST(WorkerRegistry, ServesUntilThreeBeatsAreMissing) {
+  WorkerRegistry registry;
+  ASSERT_TRUE(registry.Register(Info(1), 0).ok());
+  EXPECT_EQ(StateAt(registry, 750'000), GroupState::kServing);
+  EXPECT_EQ(StateAt(registry, 750'001), GroupState::kSilent);
+  EXPECT_TRUE(registry.Beat(Beat(1, true), 1'000'000));
+  EXPECT_EQ(StateAt(registry, 1'700'000), GroupState::kServing);
+}
+
+TEST(WorkerRegistry, BelievesAnUnhealthyBeatAndABetterOne) {
+  WorkerRegistry registry;
+  ASSERT_TRUE(registry.Register(Info(1), 0).ok());
+  EXPECT_TRUE(registry.Beat(Beat(1, false), 1));
+  EXPECT_EQ(StateAt(registry, 2), GroupState::kUnhealthy);
+  EXPECT_TRUE(registry.Beat(Beat(1, true), 3));
+  EXPECT_EQ(StateAt(registry, 4), GroupState::kServing);
+}
+
+TEST(WorkerRegistry, TheSameEpochMayComeBackButNotAnOldOne) {
+  WorkerRegistry registry;
+  const uint64_t first = *registry.Register(Info(5), 0);
+  EXPECT_TRUE(registry.StreamEnded("g0", first));
+  EXPECT_EQ(StateAt(registry, 1), GroupState::kGone);
+  EXPECT_FALSE(registry.Beat(Beat(5, true), 2));  // must register again
+  ASSERT_TRUE(registry.Register(Info(5), 3).ok());
+  ASSERT_TRUE(registry.Register(Info(6), 4).ok());
+  EXPECT_EQ(registry.Register(Info(5), 5).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(registry.Beat(Beat(5, true), 6));
+  EXPECT_EQ(registry.Find("g0")->info.epoch(), 6u);
+}
+
+TEST(WorkerRegistry, AnEndedStreamOfAReplacedRegistrationChangesNothing) {
+  WorkerRegistry registry;
+  const uint64_t first = *registry.Register(Info(1), 0);
+  ASSERT_TRUE(registry.Register(Info(1), 1).ok());  // reconnected before the old stream's end was seen
+  EXPECT_FALSE(registry.StreamEnded("g0", first));
+  EXPECT_EQ(StateAt(registry, 2), GroupState::kServing);
+}
+
+TEST(WorkerRegistry, AFenceRemovesTheGroupAndOutlivesIt) {
+  WorkerRegistry registry;
+  ASSERT_TRUE(registry.Register(Info(1), 0).ok());
+  registry.Fence("g0", 2);
+  EXPECT_EQ(registry.Find("g0"), nullptr);
+  EXPECT_FALSE(registry.Register(Info(1), 1).ok());
+  registry.Fence("g0", 1);  // never lowered
+  EXPECT_EQ(registry.FirstValidEpoch("g0"), 2u);
+}
+
+TEST(WorkerRegistry, RefusesFactsThatMakeNoSense) {
+  WorkerRegistry registry;
+  auto refused = [&](auto change) {
+    v1::GroupInfo info = Info(1);
+    change(info);
+    return registry.Register(info, 0).status().code() == absl::StatusCode::kInvalidArgument;
+  };
+  EXPECT_TRUE(refused([](auto& info) { info.set_group_id("../x"); }));
+  EXPECT_TRUE(refused([](auto& info) { info.set_kv_blocks(0); }));
+  EXPECT_TRUE(refused([](auto& info) { info.set_block_tokens(7); }));
+  EXPECT_TRUE(refused([](auto& info) { info.set_plain_context(2048); }));
+  EXPECT_TRUE(refused([](auto& info) { info.set_bundle_digest("short"); }));
+  EXPECT_TRUE(refused([](auto& info) { info.clear_model(); }));
+}
+
+}  // namespace
+}  // namespace quire::coordinator
