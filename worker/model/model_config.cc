@@ -42,7 +42,8 @@ absl::Status ReadPositive(const Json& object, const char* key, double& out) {
   if (value == nullptr) return Refuse(absl::StrCat(key, " is missing"));
   if (!value->is_number()) return Refuse(absl::StrCat(key, " is not a number"));
   out = value->get<double>();
-  if (!std::isfinite(out) || out <= 0.0) return Refuse(absl::StrCat(key, " is ", out, "; it must be above 0"));
+  if (!std::isfinite(out) || out <= 0.0)
+    return Refuse(absl::StrCat(key, " is ", out, "; it must be above 0"));
   return absl::OkStatus();
 }
 
@@ -76,8 +77,8 @@ absl::StatusOr<ModelConfig::Family> ReadFamily(const Json& root) {
   const std::string name = names->front().get<std::string>();
   if (name == "Qwen2ForCausalLM") return ModelConfig::Family::kQwen2;
   if (name == "LlamaForCausalLM") return ModelConfig::Family::kLlama;
-  return Refuse(absl::StrCat("architecture ", name,
-                             " is not supported; Qwen2ForCausalLM and LlamaForCausalLM are"));
+  return Refuse(
+      absl::StrCat("architecture ", name, " is not supported; Qwen2ForCausalLM and LlamaForCausalLM are"));
 }
 
 absl::Status ReadShape(const Json& root, ModelConfig& config) {
@@ -183,8 +184,8 @@ absl::StatusOr<RopeScaling> ReadRopeScaling(const Json& rope, int64_t max_positi
   if (scaling.factor < 1.0) return Refuse("rope scaling: factor is below 1");
   scaling.original_max_positions = max_positions;
   if (Find(rope, "original_max_position_embeddings") != nullptr) {
-    QUIRE_RETURN_IF_ERROR(ReadInt(rope, "original_max_position_embeddings", 1, kMaxContext,
-                                  scaling.original_max_positions));
+    QUIRE_RETURN_IF_ERROR(
+        ReadInt(rope, "original_max_position_embeddings", 1, kMaxContext, scaling.original_max_positions));
   }
   QUIRE_RETURN_IF_ERROR(scaling.kind == RopeScaling::Kind::kYarn ? ReadYarn(rope, scaling)
                                                                  : ReadLlama3(rope, scaling));
@@ -265,8 +266,7 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& model_dir, std::s
   }
   absl::StatusOr<ModelConfig> config = ParseModelConfig(*text, rope_scaling);
   if (!config.ok()) {
-    return absl::Status(config.status().code(),
-                        absl::StrCat(model_dir, ": ", config.status().message()));
+    return absl::Status(config.status().code(), absl::StrCat(model_dir, ": ", config.status().message()));
   }
   return config;
 }

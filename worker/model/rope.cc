@@ -40,9 +40,8 @@ void ScaleLlama3(const RopeScaling& scaling, std::vector<double>& inv_freq) {
   const auto original = static_cast<double>(scaling.original_max_positions);
   for (double& frequency : inv_freq) {
     const double turns = original * frequency / kTwoPi;
-    const double smooth = std::clamp((turns - scaling.low_freq_factor) /
-                                         (scaling.high_freq_factor - scaling.low_freq_factor),
-                                     0.0, 1.0);
+    const double smooth = std::clamp(
+        (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0);
     frequency = (1.0 - smooth) * frequency / scaling.factor + smooth * frequency;
   }
 }
@@ -74,8 +73,9 @@ std::string RopeName(const RopeScaling& scaling) {
     case RopeScaling::Kind::kYarn:
       break;
   }
-  return absl::StrCat("yarn:", scaling.factor, ":", scaling.original_max_positions, ":", scaling.beta_fast, ":",
-                      scaling.beta_slow, ":", scaling.attention_factor, scaling.truncate ? "" : ":exact");
+  return absl::StrCat("yarn:", scaling.factor, ":", scaling.original_max_positions, ":", scaling.beta_fast,
+                      ":", scaling.beta_slow, ":", scaling.attention_factor,
+                      scaling.truncate ? "" : ":exact");
 }
 
 }  // namespace quire::worker

@@ -35,12 +35,11 @@ struct TypeInfo {
   StoredType type;
 };
 constexpr TypeInfo kTypes[] = {
-    {"BF16", 2, StoredType::kBf16},   {"F16", 2, StoredType::kF16},     {"F32", 4, StoredType::kF32},
-    {"F64", 8, StoredType::kOther},   {"I64", 8, StoredType::kOther},   {"U64", 8, StoredType::kOther},
-    {"I32", 4, StoredType::kOther},   {"U32", 4, StoredType::kOther},   {"I16", 2, StoredType::kOther},
-    {"U16", 2, StoredType::kOther},   {"I8", 1, StoredType::kOther},    {"U8", 1, StoredType::kOther},
-    {"BOOL", 1, StoredType::kOther},  {"F8_E4M3", 1, StoredType::kOther},
-    {"F8_E5M2", 1, StoredType::kOther},
+    {"BF16", 2, StoredType::kBf16},  {"F16", 2, StoredType::kF16},       {"F32", 4, StoredType::kF32},
+    {"F64", 8, StoredType::kOther},  {"I64", 8, StoredType::kOther},     {"U64", 8, StoredType::kOther},
+    {"I32", 4, StoredType::kOther},  {"U32", 4, StoredType::kOther},     {"I16", 2, StoredType::kOther},
+    {"U16", 2, StoredType::kOther},  {"I8", 1, StoredType::kOther},      {"U8", 1, StoredType::kOther},
+    {"BOOL", 1, StoredType::kOther}, {"F8_E4M3", 1, StoredType::kOther}, {"F8_E5M2", 1, StoredType::kOther},
 };
 
 const TypeInfo* FindType(const std::string& name) {
@@ -219,9 +218,10 @@ absl::StatusOr<std::unique_ptr<const Safetensors>> Safetensors::Open(const std::
   }
   const std::string index_path = model_dir + "/model.safetensors.index.json";
   if (!std::filesystem::exists(index_path)) {
-    return absl::NotFoundError(absl::StrCat(model_dir,
-                                            " holds neither model.safetensors nor "
-                                            "model.safetensors.index.json; only safetensors weights are read"));
+    return absl::NotFoundError(
+        absl::StrCat(model_dir,
+                     " holds neither model.safetensors nor "
+                     "model.safetensors.index.json; only safetensors weights are read"));
   }
   QUIRE_ASSIGN_OR_RETURN(const std::string index_json, ReadWholeFile(index_path));
   QUIRE_RETURN_IF_ERROR(opened->AddShards(index_json));
@@ -244,7 +244,8 @@ Digest Safetensors::SampleDigest() const {
     sample.push_back('\n');
     AppendSample(tensor.bytes, 0, sample);
     AppendSample(tensor.bytes, tensor.bytes.size() / 2, sample);
-    AppendSample(tensor.bytes, tensor.bytes.size() - std::min<uint64_t>(kSampleBytes, tensor.bytes.size()), sample);
+    AppendSample(tensor.bytes, tensor.bytes.size() - std::min<uint64_t>(kSampleBytes, tensor.bytes.size()),
+                 sample);
   }
   return Sha256(sample);
 }

@@ -1,6 +1,7 @@
-// A checkpoint's safetensors files, memory-mapped: model.safetensors, or the shards that model.safetensors.index.json
-// names. Every header field is checked against the file before a byte of a tensor is touched: a wrong file is an error that
-// says where, never a read outside the map. Immutable after Open; views live as long as the Safetensors.
+// A checkpoint's safetensors files, memory-mapped: model.safetensors, or the shards that
+// model.safetensors.index.json names. Every header field is checked against the file before a byte of a
+// tensor is touched: a wrong file is an error that says where, never a read outside the map. Immutable after
+// Open; views live as long as the Safetensors.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,12 @@
 
 namespace quire::worker {
 
-enum class StoredType : uint8_t { kBf16, kF16, kF32, kOther };  // kOther: known to the format, not usable as a weight
+enum class StoredType : uint8_t {
+  kBf16,
+  kF16,
+  kF32,
+  kOther
+};  // kOther: known to the format, not usable as a weight
 
 struct StoredTensor {
   StoredType type = StoredType::kOther;
@@ -38,8 +44,8 @@ class Safetensors {
   // NotFound names the tensor.
   absl::StatusOr<StoredTensor> Find(std::string_view name) const;
 
-  // Of every tensor's name, type and shape and of 3 x 64 of its bytes (start, middle, end): tells checkpoints apart
-  // without reading them whole. It does not prove that they are equal.
+  // Of every tensor's name, type and shape and of 3 x 64 of its bytes (start, middle, end): tells checkpoints
+  // apart without reading them whole. It does not prove that they are equal.
   Digest SampleDigest() const;
 
  private:

@@ -31,9 +31,9 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of ", ranks, " ranks does not exist"));
   }
   if (ranks > config.kv_heads) {
-    return absl::InvalidArgumentError(absl::StrCat("the model has ", config.kv_heads,
-                                                   " KV heads, so it can be split over at most that many ranks; ",
-                                                   ranks, " were asked for (--tensor-parallel)"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the model has ", config.kv_heads, " KV heads, so it can be split over at most that many ranks; ",
+        ranks, " were asked for (--tensor-parallel)"));
   }
   if (2 * ranks > config.ffn || 2 * ranks > config.vocab) {
     return absl::InvalidArgumentError(absl::StrCat("the model is too small for ", ranks, " ranks"));

@@ -1,7 +1,6 @@
 // The ModelRunner of a real model: one rank's shard of a checkpoint on one Backend. Load reads the rank's
 // slices; Launch runs a plan through the decoder; Collect samples on rank 0. Called by the rank's engine
-// thread only, except the const accessors. All memory is allocated by Load: a step allocates nothing on the
-// device.
+// thread only, except the const accessors. All device memory is allocated by Load.
 #pragma once
 
 #include <memory>
@@ -10,15 +9,13 @@
 #include "kernels/backend.h"
 #include "kernels/communicator.h"
 #include "worker/engine/model_runner.h"
+#include "worker/model/decoder.h"
 #include "worker/model/model_config.h"
+#include "worker/model/sampler.h"
 #include "worker/model/shard.h"
 #include "worker/model/weights.h"
 
 namespace quire::worker {
-
-class Decoder;
-class Sampler;
-
 
 struct TransformerOptions {
   std::string model_dir;
@@ -36,29 +33,36 @@ class TransformerRunner final : public ModelRunner {
                                                                  kernels::Backend& backend,
                                                                  kernels::Communicator& communicator,
                                                                  const LoadProgress& progress = nullptr);
-  ~TransformerRunner() override;
 
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;
 
   // Equal strings promise equal tokens (DESIGN invariant 2): weights digest, dtype, tensor-parallel layout,
-  // kernel family, RoPE.
+  // kernel family, RoPE. The digest is of config.json, the tensors' names and shapes, and samples of their
+  // bytes.
   const std::string& numerics_id() const { return numerics_id_; }
   const ModelConfig& config() const { return config_; }
-  // Of this rank's shard, padding not counted.
-  int64_t weight_bytes() const;
+  // Of this rank's slices, padding not counted.
+  int64_t weight_bytes() const { return backend_.weight_stats().bytes; }
 
  private:
-  TransformerRunner(const ModelConfig& config, kernels::Backend& backend,
-                    kernels::Communicator& communicator);
+  TransformerRunner(const ModelConfig& config, const TransformerOptions& options, const Shard& shard,
+                    kernels::Backend& backend);
+  absl::Status CheckPlan(const BatchPlan& plan) const;
+  absl::Status CheckSequence(const SequencePlan& sequence) const;
+  void FillBatch(const BatchPlan& plan);
 
   const ModelConfig config_;
+  const TransformerOptions options_;
+  const Shard shard_;
   kernels::Backend& backend_;
-  kernels::Communicator& communicator_;
   std::string numerics_id_;
   std::unique_ptr<Decoder> decoder_;
-  std::unique_ptr<Sampler> sampler_;  // rank 0 only
-  const BatchPlan* plan_ = nullptr;   // between Launch and Collect
+  Sampler sampler_;
+  // Of the step between Launch and Collect.
+  const BatchPlan* plan_ = nullptr;
+  DecoderBatch batch_;
+  kernels::Tensor logits_;
 };
 
 }  // namespace quire::worker

@@ -39,8 +39,7 @@ float ElementAt(const StoredTensor& tensor, int64_t index) {
   }
   uint16_t bits;
   std::memcpy(&bits, at, sizeof(bits));
-  return tensor.type == StoredType::kF16 ? HalfToFloat(bits)
-                                         : kernels::Bf16ToFloat(bits);
+  return tensor.type == StoredType::kF16 ? HalfToFloat(bits) : kernels::Bf16ToFloat(bits);
 }
 
 // A slice of a stored matrix.
@@ -55,7 +54,11 @@ class Loader {
  public:
   Loader(const Safetensors& files, const ModelConfig& config, const Shard& shard, kernels::Backend& backend,
          const LoadProgress& progress)
-      : files_(files), config_(config), shard_(shard), backend_(backend), progress_(progress),
+      : files_(files),
+        config_(config),
+        shard_(shard),
+        backend_(backend),
+        progress_(progress),
         total_bytes_(ShardWeightBytes(config, shard)) {}
 
   absl::StatusOr<ModelWeights> Load() {
@@ -68,8 +71,9 @@ class Loader {
       weights.layers.push_back(loaded);
     }
     QUIRE_ASSIGN_OR_RETURN(weights.final_norm, AddVector({{"model.norm.weight", Whole(config_.hidden)}}));
-    QUIRE_ASSIGN_OR_RETURN(weights.lm_head, AddVocabulary(config_.tied_embeddings ? "model.embed_tokens.weight"
-                                                                                  : "lm_head.weight"));
+    QUIRE_ASSIGN_OR_RETURN(
+        weights.lm_head,
+        AddVocabulary(config_.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"));
     if (config_.tied_embeddings) weights.embedding = weights.lm_head;
     QUIRE_ASSIGN_OR_RETURN(weights.rope, AddRope(config_.rope, config_.plain_context));
     if (config_.scaled_rope) {
@@ -91,8 +95,7 @@ class Loader {
   absl::StatusOr<LayerWeights> LoadLayer(const std::string& prefix) {
     const int64_t hidden = config_.hidden, q_rows = config_.query_heads * config_.head_dim;
     LayerWeights layer;
-    QUIRE_ASSIGN_OR_RETURN(layer.input_norm,
-                           AddVector({{prefix + "input_layernorm.weight", Whole(hidden)}}));
+    QUIRE_ASSIGN_OR_RETURN(layer.input_norm, AddVector({{prefix + "input_layernorm.weight", Whole(hidden)}}));
     QUIRE_RETURN_IF_ERROR(LoadQkv(prefix + "self_attn.", layer));
     QUIRE_ASSIGN_OR_RETURN(layer.o, AddMatrix({{prefix + "self_attn.o_proj.weight", Whole(hidden),
                                                 Heads(shard_.query_heads), hidden, q_rows}},
@@ -100,18 +103,21 @@ class Loader {
     QUIRE_ASSIGN_OR_RETURN(layer.post_attention_norm,
                            AddVector({{prefix + "post_attention_layernorm.weight", Whole(hidden)}}));
     const auto ffn_rows = [&](const char* name) {
-      return Slice{absl::StrCat(prefix, "mlp.", name, ".weight"), shard_.ffn, Whole(hidden), config_.ffn, hidden};
+      return Slice{absl::StrCat(prefix, "mlp.", name, ".weight"), shard_.ffn, Whole(hidden), config_.ffn,
+                   hidden};
     };
     QUIRE_ASSIGN_OR_RETURN(layer.gate_up,
                            AddMatrix({ffn_rows("gate_proj"), ffn_rows("up_proj")}, MatrixKind::kGateUp));
     QUIRE_ASSIGN_OR_RETURN(
-        layer.down, AddMatrix({{prefix + "mlp.down_proj.weight", Whole(hidden), shard_.ffn, hidden, config_.ffn}},
-                              MatrixKind::kPlain));
+        layer.down,
+        AddMatrix({{prefix + "mlp.down_proj.weight", Whole(hidden), shard_.ffn, hidden, config_.ffn}},
+                  MatrixKind::kPlain));
     return layer;
   }
 
   absl::Status LoadQkv(const std::string& prefix, LayerWeights& layer) {
-    const int64_t q_rows = config_.query_heads * config_.head_dim, kv_rows = config_.kv_heads * config_.head_dim;
+    const int64_t q_rows = config_.query_heads * config_.head_dim,
+                  kv_rows = config_.kv_heads * config_.head_dim;
     const Range q = Heads(shard_.query_heads), kv = Heads(shard_.kv_heads), k = Whole(config_.hidden);
     QUIRE_ASSIGN_OR_RETURN(layer.qkv, AddMatrix({{prefix + "q_proj.weight", q, k, q_rows, config_.hidden},
                                                  {prefix + "k_proj.weight", kv, k, kv_rows, config_.hidden},
@@ -210,8 +216,9 @@ class Loader {
 
 }  // namespace
 
-absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config, const Shard& shard,
-                                         kernels::Backend& backend, const LoadProgress& progress) {
+absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
+                                         const Shard& shard, kernels::Backend& backend,
+                                         const LoadProgress& progress) {
   return Loader(files, config, shard, backend, progress).Load();
 }
 
@@ -220,7 +227,8 @@ int64_t ShardWeightBytes(const ModelConfig& config, const Shard& shard) {
   const int64_t layer_matrices = config.hidden * (2 * q + 2 * kv + 3 * shard.ffn.size());
   const int64_t layer_vectors = 2 * config.hidden + (config.qkv_bias ? q + 2 * kv : 0);
   const int64_t vocabulary = config.hidden * shard.vocab.size() * (config.tied_embeddings ? 1 : 2);
-  return 2 * (config.layers * layer_matrices + vocabulary) + 4 * (config.layers * layer_vectors + config.hidden);
+  return 2 * (config.layers * layer_matrices + vocabulary) +
+         4 * (config.layers * layer_vectors + config.hidden);
 }
 
 }  // namespace quire::worker

@@ -1,5 +1,6 @@
-// Loads one rank's slices of a checkpoint into its Backend, in execution order (which the CPU backend prefetches along), and
-// keeps the handles. A rank touches only the bytes of its own slices. Used once, by the engine thread, before the first step.
+// Loads one rank's slices of a checkpoint into its Backend, in execution order (which the CPU backend
+// prefetches along), and keeps the handles. A rank touches only the bytes of its own slices. Used once, by
+// the engine thread, before the first step.
 #pragma once
 
 #include <functional>
@@ -34,8 +35,9 @@ struct ModelWeights {
 
 using LoadProgress = std::function<void(int64_t loaded_bytes, int64_t total_bytes)>;
 
-absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config, const Shard& shard,
-                                         kernels::Backend& backend, const LoadProgress& progress = nullptr);
+absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
+                                         const Shard& shard, kernels::Backend& backend,
+                                         const LoadProgress& progress = nullptr);
 
 // What LoadWeights will put into the backend: matrices in bf16, norms and biases in fp32.
 int64_t ShardWeightBytes(const ModelConfig& config, const Shard& shard);

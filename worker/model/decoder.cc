@@ -1,0 +1,115 @@
+#include "worker/model/decoder.h"
+
+#include "base/core/status.h"
+
+namespace quire::worker {
+
+using kernels::DType;
+using kernels::Tensor;
+
+Decoder::Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights,
+                 kernels::Backend& backend, kernels::Communicator& communicator)
+    : config_(config),
+      shard_(shard),
+      weights_(std::move(weights)),
+      backend_(backend),
+      communicator_(communicator) {}
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& config, const Shard& shard,
+                                                         ModelWeights weights, const DecoderLimits& limits,
+                                                         kernels::Backend& backend,
+                                                         kernels::Communicator& communicator) {
+  auto decoder =
+      std::unique_ptr<Decoder>(new Decoder(config, shard, std::move(weights), backend, communicator));
+  QUIRE_RETURN_IF_ERROR(decoder->AllocateScratch(limits));
+  return decoder;
+}
+
+absl::Status Decoder::AllocateScratch(const DecoderLimits& limits) {
+  const int64_t tokens = limits.batch_tokens, wanted = limits.wanted_rows, hidden = config_.hidden;
+  const int64_t q = shard_.query_heads.size() * config_.head_dim;
+  const int64_t kv = shard_.kv_heads.size() * config_.head_dim;
+  Scratch& s = scratch_;
+  QUIRE_ASSIGN_OR_RETURN(s.x, backend_.Allocate(DType::kF32, tokens, hidden));
+  QUIRE_ASSIGN_OR_RETURN(s.delta, backend_.Allocate(DType::kF32, tokens, hidden));
+  QUIRE_ASSIGN_OR_RETURN(s.normed, backend_.Allocate(DType::kBf16, tokens, hidden));
+  QUIRE_ASSIGN_OR_RETURN(s.qkv, backend_.Allocate(DType::kF32, tokens, q + 2 * kv));
+  QUIRE_ASSIGN_OR_RETURN(s.q, backend_.Allocate(DType::kBf16, tokens, q));
+  QUIRE_ASSIGN_OR_RETURN(s.attention, backend_.Allocate(DType::kBf16, tokens, q));
+  QUIRE_ASSIGN_OR_RETURN(s.activation, backend_.Allocate(DType::kBf16, tokens, shard_.ffn.size()));
+  QUIRE_ASSIGN_OR_RETURN(s.wanted_x, backend_.Allocate(DType::kF32, wanted, hidden));
+  QUIRE_ASSIGN_OR_RETURN(s.wanted_attention, backend_.Allocate(DType::kBf16, wanted, q));
+  QUIRE_ASSIGN_OR_RETURN(s.logits, backend_.Allocate(DType::kF32, wanted, shard_.vocab.size()));
+  if (shard_.rank == 0 && shard_.ranks > 1) {
+    QUIRE_ASSIGN_OR_RETURN(s.all_logits, backend_.Allocate(DType::kF32, wanted, config_.vocab));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Tensor> Decoder::Forward(const DecoderBatch& batch) {
+  const auto tokens = static_cast<int64_t>(batch.ids.size());
+  const auto wanted = static_cast<int64_t>(batch.wanted_rows.size());
+  const auto eps = static_cast<float>(config_.rms_eps);
+  const Tensor x = scratch_.x.Rows(tokens), delta = scratch_.delta.Rows(tokens);
+  const Tensor normed = scratch_.normed.Rows(tokens), attention = scratch_.attention.Rows(tokens);
+  QUIRE_RETURN_IF_ERROR(Embed(batch));
+  backend_.RmsNorm(x, weights_.layers[0].input_norm, eps, normed);
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    const LayerWeights& layer_weights = weights_.layers[layer];
+    if (layer > 0) backend_.AddRmsNorm(x, delta, layer_weights.input_norm, eps, normed);
+    Attend(layer, batch);
+    if (layer + 1 == config_.layers) break;
+    QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(layer_weights, x, attention));
+  }
+  // After the last attention nobody reads the other rows any more.
+  if (wanted == 0) return Tensor{};
+  const Tensor wanted_x = scratch_.wanted_x.Rows(wanted);
+  const Tensor wanted_attention = scratch_.wanted_attention.Rows(wanted);
+  backend_.GatherRows(x, batch.wanted_rows, wanted_x);
+  backend_.GatherRows(attention, batch.wanted_rows, wanted_attention);
+  QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(weights_.layers.back(), wanted_x, wanted_attention));
+  return Logits(wanted_x);
+}
+
+absl::Status Decoder::Embed(const DecoderBatch& batch) {
+  const Tensor x = scratch_.x.Rows(static_cast<int64_t>(batch.ids.size()));
+  backend_.Embed(weights_.embedding, batch.ids, shard_.vocab.begin, x);
+  return AllReduce(x);
+}
+
+void Decoder::Attend(int64_t layer, const DecoderBatch& batch) {
+  const auto tokens = static_cast<int64_t>(batch.ids.size());
+  const LayerWeights& weights = weights_.layers[layer];
+  const Tensor qkv = scratch_.qkv.Rows(tokens), q = scratch_.q.Rows(tokens);
+  backend_.Matmul(scratch_.normed.Rows(tokens), weights.qkv, weights.qkv_bias, qkv);
+  backend_.RopeAndStore(qkv, layer, batch.sequences, q);
+  backend_.Attention(q, layer, batch.sequences, scratch_.attention.Rows(tokens));
+}
+
+absl::Status Decoder::ProjectAndFeedForward(const LayerWeights& layer, Tensor x, Tensor attention) {
+  const Tensor delta = scratch_.delta.Rows(x.rows), normed = scratch_.normed.Rows(x.rows);
+  const Tensor activation = scratch_.activation.Rows(x.rows);
+  backend_.Matmul(attention, layer.o, kernels::kNoBias, delta);
+  QUIRE_RETURN_IF_ERROR(AllReduce(delta));
+  backend_.AddRmsNorm(x, delta, layer.post_attention_norm, static_cast<float>(config_.rms_eps), normed);
+  backend_.MatmulSiluMul(normed, layer.gate_up, activation);
+  backend_.Matmul(activation, layer.down, kernels::kNoBias, delta);
+  return AllReduce(delta);
+}
+
+absl::StatusOr<Tensor> Decoder::Logits(Tensor x) {
+  const Tensor normed = scratch_.normed.Rows(x.rows), logits = scratch_.logits.Rows(x.rows);
+  backend_.AddRmsNorm(x, scratch_.delta.Rows(x.rows), weights_.final_norm,
+                      static_cast<float>(config_.rms_eps), normed);
+  backend_.Matmul(normed, weights_.lm_head, kernels::kNoBias, logits);
+  if (shard_.ranks == 1) return logits;
+  const Tensor all = shard_.rank == 0 ? scratch_.all_logits.Rows(x.rows) : Tensor{};
+  QUIRE_RETURN_IF_ERROR(communicator_.GatherColumns(logits, all));
+  return all;
+}
+
+absl::Status Decoder::AllReduce(Tensor x) {
+  return shard_.ranks == 1 ? absl::OkStatus() : communicator_.AllReduceSum(x);
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,76 @@
+// The forward pass of Qwen2 and Llama, written once over Backend and Communicator: embedding, layers, final
+// norm and the logits of the rows that are wanted. One per rank, called by the engine thread; all ranks call
+// Forward with the same batch. Everything it needs is allocated by Create.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/communicator.h"
+#include "worker/model/weights.h"
+
+namespace quire::worker {
+
+struct DecoderLimits {
+  int64_t batch_tokens = 0;
+  int64_t wanted_rows = 0;
+};
+
+// The rows of a step: token i stands in row i of every tensor.
+struct DecoderBatch {
+  std::vector<int32_t> ids;
+  std::vector<kernels::SequenceRows> sequences;
+  std::vector<int64_t> wanted_rows;  // ascending; those whose logits are computed
+};
+
+class Decoder {
+ public:
+  // `backend` (already holding `weights` and the KV cache) and `communicator` outlive the decoder.
+  static absl::StatusOr<std::unique_ptr<Decoder>> Create(const ModelConfig& config, const Shard& shard,
+                                                         ModelWeights weights, const DecoderLimits& limits,
+                                                         kernels::Backend& backend,
+                                                         kernels::Communicator& communicator);
+
+  // On rank 0 the logits fp32 [wanted_rows, vocab], valid until the next Forward; elsewhere an empty tensor.
+  absl::StatusOr<kernels::Tensor> Forward(const DecoderBatch& batch);
+
+  const ModelWeights& weights() const { return weights_; }
+
+ private:
+  // Sized by the limits; a step uses their first rows. hidden, q and ffn are this rank's widths where they
+  // are split.
+  struct Scratch {
+    kernels::Tensor x, delta;      // fp32 [tokens, hidden]: the residual stream and what is to be added to it
+    kernels::Tensor normed;        // bf16 [tokens, hidden]
+    kernels::Tensor qkv;           // fp32 [tokens, q + 2 kv]
+    kernels::Tensor q, attention;  // bf16 [tokens, q]
+    kernels::Tensor activation;    // bf16 [tokens, ffn]
+    kernels::Tensor wanted_x;      // fp32 [wanted, hidden]
+    kernels::Tensor wanted_attention;  // bf16 [wanted, q]
+    kernels::Tensor logits;            // fp32 [wanted, this rank's vocabulary]
+    kernels::Tensor all_logits;        // fp32 [wanted, vocabulary], on rank 0 of several
+  };
+
+  Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights, kernels::Backend& backend,
+          kernels::Communicator& communicator);
+  absl::Status AllocateScratch(const DecoderLimits& limits);
+  absl::Status Embed(const DecoderBatch& batch);
+  // Reads scratch_.normed, leaves the attention's output in scratch_.attention.
+  void Attend(int64_t layer, const DecoderBatch& batch);
+  // Output projection and FFN on `rows` rows of the residual `x`: x gets the attention's part, scratch_.delta
+  // the FFN's.
+  absl::Status ProjectAndFeedForward(const LayerWeights& layer, kernels::Tensor x, kernels::Tensor attention);
+  absl::StatusOr<kernels::Tensor> Logits(kernels::Tensor x);
+  absl::Status AllReduce(kernels::Tensor x);
+
+  const ModelConfig config_;
+  const Shard shard_;
+  const ModelWeights weights_;
+  kernels::Backend& backend_;
+  kernels::Communicator& communicator_;
+  Scratch scratch_;
+};
+
+}  // namespace quire::worker

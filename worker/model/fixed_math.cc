@@ -1,0 +1,50 @@
+#include "worker/model/fixed_math.h"
+
+#include <array>
+
+namespace quire::worker {
+namespace {
+
+using Counter = std::array<uint32_t, 4>;
+
+Counter Philox(Counter counter, uint32_t key0, uint32_t key1) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t product0 = uint64_t{0xD2511F53} * counter[0];
+    const uint64_t product1 = uint64_t{0xCD9E8D57} * counter[2];
+    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<uint32_t>(product1),
+               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<uint32_t>(product0)};
+    key0 += 0x9E3779B9;
+    key1 += 0xBB67AE85;
+  }
+  return counter;
+}
+
+}  // namespace
+
+double LogOfPositive(double x) {
+  constexpr double kLn2 = 0.693147180559945309417;
+  constexpr double kSqrtHalf = 0.70710678118654752440;
+  constexpr uint64_t kMantissa = (uint64_t{1} << 52) - 1;
+  const uint64_t bits = std::bit_cast<uint64_t>(x);
+  int64_t exponent = static_cast<int64_t>(bits >> 52) - 1022;
+  // In [0.5, 1), then in [sqrt(1/2), sqrt(2)).
+  double mantissa = std::bit_cast<double>((bits & kMantissa) | (uint64_t{1022} << 52));
+  if (mantissa < kSqrtHalf) {
+    mantissa *= 2.0;
+    --exponent;
+  }
+  // ln(m) = 2 atanh(s), s = (m - 1) / (m + 1), |s| <= 0.172: eleven odd terms reach double precision.
+  const double s = (mantissa - 1.0) / (mantissa + 1.0), square = s * s;
+  double sum = 0.0;
+  for (int odd = 21; odd >= 1; odd -= 2) sum = sum * square + 1.0 / odd;
+  return static_cast<double>(exponent) * kLn2 + 2.0 * s * sum;
+}
+
+double UniformNoise(uint64_t seed, uint32_t choice, uint32_t position) {
+  const Counter noise =
+      Philox({position, choice, 0, 0}, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  const uint64_t bits = (uint64_t{noise[1]} << 32) | noise[0];
+  return static_cast<double>(bits >> 11) * 0x1p-53;
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,135 @@
+#include "worker/model/transformer_runner.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/core/files.h"
+#include "base/core/hash.h"
+#include "base/core/status.h"
+#include "worker/model/rope.h"
+#include "worker/model/safetensors.h"
+
+namespace quire::worker {
+namespace {
+
+absl::StatusOr<std::string> NumericsId(const std::string& model_dir, const Safetensors& files,
+                                       const ModelConfig& config, const Shard& shard,
+                                       const kernels::Backend& backend) {
+  QUIRE_ASSIGN_OR_RETURN(const std::string config_json, ReadWholeFile(model_dir + "/config.json"));
+  const Digest digest = Sha256(config_json + ToBytes(files.SampleDigest()));
+  std::string id = absl::StrCat(ToHex(digest).substr(0, 16), "/bf16/tp", shard.ranks, "/", backend.family(),
+                                "/rope=", RopeName(config.rope));
+  if (config.scaled_rope) absl::StrAppend(&id, "+", RopeName(*config.scaled_rope));
+  return id;
+}
+
+}  // namespace
+
+TransformerRunner::TransformerRunner(const ModelConfig& config, const TransformerOptions& options,
+                                     const Shard& shard, kernels::Backend& backend)
+    : config_(config),
+      options_(options),
+      shard_(shard),
+      backend_(backend),
+      sampler_(options.tokenizer_size > 0 ? std::min(options.tokenizer_size, config.vocab) : config.vocab) {}
+
+absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
+    const ModelConfig& config, const TransformerOptions& options, kernels::Backend& backend,
+    kernels::Communicator& communicator, const LoadProgress& progress) {
+  QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, communicator.rank(), communicator.size()));
+  QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(options.model_dir));
+  auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
+  QUIRE_ASSIGN_OR_RETURN(runner->numerics_id_, NumericsId(options.model_dir, *files, config, shard, backend));
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, LoadWeights(*files, config, shard, backend, progress));
+  QUIRE_RETURN_IF_ERROR(backend.CreateKvCache({.layers = config.layers,
+                                               .blocks = options.kv_blocks,
+                                               .kv_heads = shard.kv_heads.size(),
+                                               .head_dim = config.head_dim,
+                                               .query_heads = shard.query_heads.size()}));
+  QUIRE_ASSIGN_OR_RETURN(runner->decoder_, Decoder::Create(config, shard, std::move(weights),
+                                                           {options.max_batch_tokens, options.max_sequences},
+                                                           backend, communicator));
+  return runner;
+}
+
+absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
+  QUIRE_RETURN_IF_ERROR(CheckPlan(plan));
+  FillBatch(plan);
+  plan_ = &plan;
+  logits_ = {};
+  if (batch_.ids.empty()) return absl::OkStatus();
+  QUIRE_ASSIGN_OR_RETURN(logits_, decoder_->Forward(batch_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> TransformerRunner::Collect() {
+  StepResult result;
+  if (shard_.rank != 0 || logits_.rows == 0) return result;
+  QUIRE_ASSIGN_OR_RETURN(const float* row, backend_.ReadRows(logits_));
+  for (const SequencePlan& sequence : plan_->sequences) {
+    if (!sequence.wants_logits) continue;
+    result.tokens.push_back(sampler_.Sample({row, static_cast<size_t>(config_.vocab)}, *sequence.sample));
+    row += logits_.stride;
+  }
+  return result;
+}
+
+// A plan may come from another process; what is wrong here would be read as an address below.
+absl::Status TransformerRunner::CheckPlan(const BatchPlan& plan) const {
+  int64_t wanted = 0;
+  for (const SequencePlan& sequence : plan.sequences) {
+    QUIRE_RETURN_IF_ERROR(CheckSequence(sequence));
+    wanted += sequence.wants_logits ? 1 : 0;
+    if (sequence.wants_logits && shard_.rank == 0 && sequence.sample == nullptr) {
+      return absl::InternalError("a sequence wants logits but has no sampling parameters");
+    }
+  }
+  if (plan.tokens() > options_.max_batch_tokens || wanted > options_.max_sequences) {
+    return absl::InternalError(absl::StrCat("step ", plan.step, " has ", plan.tokens(), " tokens and ",
+                                            wanted, " sampled rows; the model was loaded for ",
+                                            options_.max_batch_tokens, " and ", options_.max_sequences));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TransformerRunner::CheckSequence(const SequencePlan& sequence) const {
+  const auto rows = static_cast<int64_t>(sequence.ids.size());
+  const int64_t context = sequence.scaled_rope ? config_.max_context : config_.plain_context;
+  if (sequence.scaled_rope && !config_.scaled_rope) {
+    return absl::InternalError(
+        "a sequence wants scaled RoPE but the model was loaded without --rope-scaling");
+  }
+  if (rows < 1 || sequence.position < 0 || sequence.position > context - rows) {
+    return absl::InternalError(absl::StrCat("a sequence of ", rows, " rows at position ", sequence.position,
+                                            " leaves the context of ", context));
+  }
+  if (std::ssize(sequence.blocks) * kBlockTokens < sequence.position + rows) {
+    return absl::InternalError("a sequence's block table is too short");
+  }
+  for (const int32_t block : sequence.blocks) {
+    if (block < 0 || block >= options_.kv_blocks) return absl::InternalError("a KV block does not exist");
+  }
+  for (const TokenId id : sequence.ids) {
+    if (id < 0 || id >= config_.vocab)
+      return absl::InternalError(absl::StrCat("token id ", id, " does not exist"));
+  }
+  return absl::OkStatus();
+}
+
+void TransformerRunner::FillBatch(const BatchPlan& plan) {
+  batch_.ids.clear();
+  batch_.sequences.clear();
+  batch_.wanted_rows.clear();
+  const ModelWeights& weights = decoder_->weights();
+  for (const SequencePlan& sequence : plan.sequences) {
+    const auto first_row = static_cast<int64_t>(batch_.ids.size());
+    const auto rows = static_cast<int64_t>(sequence.ids.size());
+    batch_.ids.insert(batch_.ids.end(), sequence.ids.begin(), sequence.ids.end());
+    batch_.sequences.push_back({.first_row = first_row,
+                                .rows = rows,
+                                .position = sequence.position,
+                                .blocks = sequence.blocks,
+                                .rope = sequence.scaled_rope ? *weights.scaled_rope : weights.rope});
+    if (sequence.wants_logits) batch_.wanted_rows.push_back(first_row + rows - 1);
+  }
+}
+
+}  // namespace quire::worker
