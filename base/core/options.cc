@@ -168,7 +168,7 @@ std::string Options::Help() const {
 int ParseOrExitCode(Options& options, int argc, const char* const* argv) {
   const absl::Status status = options.Parse(argc, argv);
   if (!status.ok()) {
-    std::fprintf(stderr, "%s: %s\n", argv[0], std::string(status.message()).c_str());
+    std::fprintf(stderr, "%s: %s\n", options.program().c_str(), std::string(status.message()).c_str());
     return 2;
   }
   if (options.help_requested()) {

@@ -44,6 +44,7 @@ class Options {
   absl::Status Parse(int argc, const char* const* argv);
   bool help_requested() const { return help_requested_; }
   std::string Help() const;
+  const std::string& program() const { return program_; }
 
  private:
   struct Option {

@@ -1,0 +1,41 @@
+// quire: the operator's program. One command so far: serve.
+
+#include <cstdio>
+#include <filesystem>
+#include <string_view>
+
+#include "base/core/shutdown.h"
+#include "base/core/status.h"
+#include "cli/launcher.h"
+
+namespace {
+
+constexpr char kUsage[] =
+    "usage: quire COMMAND [--flag VALUE ...]\n\n"
+    "  serve   a model's chat API on this machine: quire serve --model DIR (quire serve --help)\n";
+
+int Serve(int argc, const char* const* argv) {
+  quire::cli::ServeOptions serve;
+  quire::Options options(
+      "quire serve",
+      "Serves a model on this machine: a gateway, a coordinator and the workers of each group.");
+  serve.Declare(options);
+  if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  quire::BlockShutdownSignals();
+  const std::string programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const absl::Status status = quire::cli::Launcher(serve, programs).Run();
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "quire serve: %s\n", quire::MessageOf(status).c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "serve") return Serve(argc - 1, argv + 1);
+  const bool help = command == "--help" || command == "-h" || command == "help";
+  if (!help && !command.empty()) std::fprintf(stderr, "quire: there is no command '%s'\n", argv[1]);
+  std::fputs(kUsage, help ? stdout : stderr);
+  return help ? 0 : 2;
+}

@@ -1,0 +1,30 @@
+// The options of `quire serve`, declared once. Filled by main before anything starts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/core/options.h"
+
+namespace quire::cli {
+
+struct ServeOptions {
+  std::string model;       // folder
+  std::string model_name;  // empty = the folder's name
+  int64_t tensor_parallel = 2, groups = 1;
+  std::string host = "127.0.0.1";
+  int64_t port = 8000, admin_port = 8001;
+  std::string data = "data";
+  std::string ready_file;
+  // Passed on to the coordinator, and by it to the workers; empty = their own default.
+  std::string kv_blocks, max_batch_tokens, prefill_chunk, max_sequences, threads_per_rank, rope_scaling;
+  std::string prompt_nano_usd, cached_prompt_nano_usd, completion_nano_usd, max_queue;
+  std::string log_level = "info";
+
+  void Declare(Options& options);
+  // Every passed-on option that was given, as flags.
+  std::vector<std::string> PassedOn() const;
+};
+
+}  // namespace quire::cli
