@@ -174,12 +174,10 @@ void RefuseWhatComesLater(FieldReader& fields) {
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
   absl::StatusOr<json> root = ParseStrictJson(body);
   if (!root.ok()) {
-    return ApiError{
-        .kind = ErrorKind::kBadJson,
-        .message = absl::StrCat("the request body is not acceptable JSON: ", root.status().message())};
+    return BadJson(absl::StrCat("the request body is not acceptable JSON: ", root.status().message()));
   }
   if (!root->is_object()) {
-    return ApiError{.kind = ErrorKind::kBadJson, .message = "the request body must be a JSON object"};
+    return BadJson("the request body must be a JSON object");
   }
   std::optional<ApiError> error;
   FieldReader fields(*root, "", error);
@@ -202,11 +200,9 @@ ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
 }
 
 std::optional<ApiError> CheckTokenIds(const ChatRequest& request, int64_t vocabulary_size) {
-  auto refuse = [&](std::string param, int32_t id) {
-    return ApiError{.kind = ErrorKind::kInvalidField,
-                    .message = absl::StrCat(param, ": token id ", id,
-                                            " is not in this model's vocabulary of ", vocabulary_size),
-                    .param = param};
+  auto refuse = [&](const std::string& param, int32_t id) {
+    return InvalidField(param, absl::StrCat(param, ": token id ", id,
+                                            " is not in this model's vocabulary of ", vocabulary_size));
   };
   for (const auto& [id, bias] : request.logit_bias) {
     if (id >= vocabulary_size) return refuse(absl::StrCat("logit_bias.", id), id);

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/api/api_error.h"
+#include "gateway/api/error_response.h"
 
 namespace quire::gateway {
 

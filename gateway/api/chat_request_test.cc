@@ -146,8 +146,7 @@ TEST(ChatRequestTest, RefusesBadJson) {
            }() +
            "]"),
   };
-  for (const std::string& body : bodies)
-    EXPECT_EQ(MustRefuse(body).kind, ErrorKind::kBadJson) << body.substr(0, 99);
+  for (const std::string& body : bodies) EXPECT_EQ(MustRefuse(body).status, 400) << body.substr(0, 99);
 }
 
 TEST(ChatRequestTest, AcceptsTheDepthLimitItself) {
@@ -219,7 +218,7 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
   };
   for (const BadField& c : cases) {
     const ApiError error = MustRefuse(Body(c.fields));
-    EXPECT_EQ(error.kind, ErrorKind::kInvalidField) << c.fields;
+    EXPECT_EQ(error.status, 422) << c.fields;
     EXPECT_EQ(error.param, c.param) << c.fields;
   }
 }
@@ -245,7 +244,7 @@ TEST(ChatRequestTest, RefusesWhatComesLaterInsteadOfIgnoringIt) {
   };
   for (const BadField& c : cases) {
     const ApiError error = MustRefuse(Body(c.fields));
-    EXPECT_EQ(error.kind, ErrorKind::kInvalidField) << c.fields;
+    EXPECT_EQ(error.status, 422) << c.fields;
     EXPECT_EQ(error.param, c.param) << c.fields;
   }
 }
@@ -277,7 +276,7 @@ TEST(ChatRequestTest, RefusesBadMessagesWithTheirPath) {
   };
   for (const auto& [messages, param] : cases) {
     const ApiError error = MustRefuse(WithMessages(messages));
-    EXPECT_EQ(error.kind, ErrorKind::kInvalidField) << messages.substr(0, 99);
+    EXPECT_EQ(error.status, 422) << messages.substr(0, 99);
     EXPECT_EQ(error.param, param) << messages.substr(0, 99);
   }
   EXPECT_EQ(MustRefuse(R"({"messages": [{"role": "user", "content": "x"}]})").param, "model");

@@ -13,9 +13,8 @@ absl::string_view Absl(std::string_view text) { return {text.data(), text.size()
 
 void FieldReader::Fail(std::string_view path, std::string_view message) {
   if (failed()) return;
-  error_ = ApiError{.kind = ErrorKind::kInvalidField,
-                    .message = absl::StrCat(prefix_, Absl(path), ": ", Absl(message)),
-                    .param = absl::StrCat(prefix_, Absl(path))};
+  const std::string full_path = absl::StrCat(prefix_, Absl(path));
+  error_ = InvalidField(full_path, absl::StrCat(full_path, ": ", Absl(message)));
 }
 
 void FieldReader::Unsupported(const char* name, std::string_view what_to_do) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "gateway/api/api_error.h"
+#include "gateway/api/error_response.h"
 
 namespace quire::gateway {
 

@@ -1,0 +1,125 @@
+#include "gateway/api/error_response.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::gateway {
+namespace {
+
+constexpr int kDefaultRetryAfterS = 1;
+
+// The rows of the table: how a reason of the coordinator is told to a client.
+struct RefusalRow {
+  int status;
+  const char* code;
+  const char* message;  // where the coordinator gave none
+  bool retry = false;
+};
+
+RefusalRow RowOf(v1::RefusalReason reason) {
+  switch (reason) {
+    case v1::REFUSAL_KEY:
+      return {401, "invalid_api_key", "this API key is unknown or was revoked: use another one"};
+    case v1::REFUSAL_SCOPE:
+      return {403, "model_not_allowed", "this API key may not use the model"};
+    case v1::REFUSAL_MODEL:
+      return {404, "model_not_found", "no such model: GET /v1/models lists them"};
+    case v1::REFUSAL_BUDGET:
+      return {402, "insufficient_quota", "the balance or the spend cap is used up: raise it, then try again"};
+    case v1::REFUSAL_RATE:
+      return {429, "rate_limit_exceeded", "too many requests at once: retry later", true};
+    case v1::REFUSAL_QUEUE_FULL:
+      return {429, "model_busy", "the model is busy: retry later", true};
+    case v1::REFUSAL_NO_CAPACITY:
+      return {503, "no_capacity", "no worker group can take the request now: retry later", true};
+    case v1::REFUSAL_TOO_LARGE:
+      return {400, "context_length_exceeded",
+              "the request fits no worker group: shorten it or lower max_tokens"};
+    case v1::REFUSAL_LEDGER:
+      return {503, "ledger_unavailable", "the ledger can't record the request now: retry later", true};
+    default:
+      return {500, "internal_error", "the coordinator refused the request without a reason"};
+  }
+}
+
+}  // namespace
+
+ApiError BadJson(std::string message) {
+  return {.status = 400, .message = std::move(message), .code = "invalid_json"};
+}
+
+ApiError InvalidField(std::string param, std::string message) {
+  return {.status = 422, .message = std::move(message), .param = std::move(param), .code = "invalid_value"};
+}
+
+ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context) {
+  return {.status = 400,
+          .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and max_tokens asks for ",
+                                  max_tokens, " more, but this model's context is ", context,
+                                  " tokens: shorten the messages or lower max_tokens"),
+          .param = "messages",
+          .code = "context_length_exceeded"};
+}
+
+ApiError BadKey() {
+  return {.status = 401,
+          .message = "give a valid API key, as \"Authorization: Bearer sk-quire-...\"",
+          .code = "invalid_api_key"};
+}
+
+ApiError ModelNotAllowed() {
+  return {.status = 403,
+          .message = RowOf(v1::REFUSAL_SCOPE).message,
+          .param = "model",
+          .code = "model_not_allowed"};
+}
+
+ApiError UnknownModel() {
+  return {.status = 404,
+          .message = RowOf(v1::REFUSAL_MODEL).message,
+          .param = "model",
+          .code = "model_not_found"};
+}
+
+ApiError ModelLoading() {
+  return {.status = 503,
+          .message = "the model's text files are being loaded: retry in a moment",
+          .code = "model_loading",
+          .retry_after_s = kDefaultRetryAfterS};
+}
+
+ApiError FromRefusal(const v1::Refusal& refusal) {
+  const RefusalRow row = RowOf(refusal.reason());
+  ApiError error{.status = row.status,
+                 .message = refusal.message().empty() ? row.message : refusal.message(),
+                 .code = row.code};
+  if (row.retry) error.retry_after_s = std::max<int>(refusal.retry_after_s(), kDefaultRetryAfterS);
+  return error;
+}
+
+ApiError FromStatus(const absl::Status& status) {
+  ApiError error{.message = MessageOf(status)};
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      error.status = 400;
+      break;
+    case absl::StatusCode::kResourceExhausted:
+      error.status = 429;
+      error.code = "model_busy";
+      break;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      error.status = 503;
+      error.code = "service_unavailable";
+      break;
+    default:
+      error.status = 500;
+      error.code = "internal_error";
+  }
+  if (error.status == 429 || error.status == 503) error.retry_after_s = kDefaultRetryAfterS;
+  return error;
+}
+
+}  // namespace quire::gateway

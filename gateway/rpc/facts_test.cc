@@ -1,0 +1,69 @@
+#include "gateway/rpc/facts.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::gateway {
+namespace {
+
+v1::WatchEvent Key(const std::string& id) {
+  v1::WatchEvent event;
+  event.mutable_key()->set_key_id(id);
+  return event;
+}
+v1::WatchEvent KeyRemoved(const std::string& id) {
+  v1::WatchEvent event;
+  event.set_key_removed(id);
+  return event;
+}
+v1::WatchEvent Model(const std::string& name) {
+  v1::WatchEvent event;
+  event.mutable_model()->set_model(name);
+  return event;
+}
+v1::WatchEvent Synced() {
+  v1::WatchEvent event;
+  event.set_synced(true);
+  return event;
+}
+
+TEST(FactsTest, NothingIsSeenBeforeTheFirstFullState) {
+  Facts facts;
+  facts.BeginStream();
+  EXPECT_FALSE(facts.Apply(Key("k")));
+  EXPECT_FALSE(facts.Apply(Model("m")));
+  EXPECT_EQ(facts.FindKey("k"), nullptr);
+  EXPECT_FALSE(facts.synced());
+  EXPECT_TRUE(facts.Apply(Synced()));
+  EXPECT_TRUE(facts.synced());
+  EXPECT_NE(facts.FindKey("k"), nullptr);
+  EXPECT_EQ(facts.Models().size(), 1u);
+}
+
+TEST(FactsTest, ChangesAfterSyncedCountAtOnce) {
+  Facts facts;
+  facts.BeginStream();
+  facts.Apply(Synced());
+  EXPECT_FALSE(facts.Apply(Key("k")));
+  EXPECT_NE(facts.FindKey("k"), nullptr);
+  facts.Apply(KeyRemoved("k"));
+  EXPECT_EQ(facts.FindKey("k"), nullptr);
+  EXPECT_TRUE(facts.Apply(Model("m")));
+  EXPECT_NE(facts.FindModel("m"), nullptr);
+}
+
+TEST(FactsTest, AReconnectKeepsTheOldStateUntilTheNewOneIsWhole) {
+  Facts facts;
+  facts.BeginStream();
+  facts.Apply(Key("old"));
+  facts.Apply(Synced());
+  facts.BeginStream();
+  facts.Apply(Key("new"));
+  EXPECT_NE(facts.FindKey("old"), nullptr);
+  EXPECT_EQ(facts.FindKey("new"), nullptr);
+  facts.Apply(Synced());
+  EXPECT_EQ(facts.FindKey("old"), nullptr);  // revoked while we were away
+  EXPECT_NE(facts.FindKey("new"), nullptr);
+}
+
+}  // namespace
+}  // namespace quire::gateway

@@ -1,0 +1,220 @@
+// The rpc clients against real in-process servers.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <vector>
+
+#include "base/core/hash.h"
+#include "base/core/mutex.h"
+#include "base/net/grpc.h"
+#include "gateway/rpc/coordinator_client.h"
+#include "gateway/rpc/watcher.h"
+#include "gateway/rpc/worker_client.h"
+#include "proto/coordinator.grpc.pb.h"
+#include "proto/inference.grpc.pb.h"
+
+namespace quire::gateway {
+namespace {
+
+constexpr absl::Duration kLimit = absl::Seconds(20);
+
+class TestCoordinator final : public v1::Coordinator::Service {
+ public:
+  grpc::Status Admit(grpc::ServerContext*, const v1::AdmitRequest* request,
+                     grpc::ServerWriter<v1::AdmitReply>* writer) override {
+    v1::AdmitReply reply;
+    reply.mutable_placement()->set_group_id(request->model());
+    writer->Write(reply);
+    reply.mutable_grant()->set_positions(7);
+    writer->Write(reply);
+    return grpc::Status::OK;
+  }
+  grpc::Status Settle(grpc::ServerContext*, const v1::SettleRequest* request,
+                      v1::SettleReply* reply) override {
+    for (const auto& settled : request->requests())
+      reply->add_results()->set_request_id(settled.request_id());
+    return grpc::Status::OK;
+  }
+  grpc::Status Progress(grpc::ServerContext*, const v1::ProgressRequest*, v1::ProgressReply*) override {
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "not the leader");
+  }
+  grpc::Status GetTextBundle(grpc::ServerContext*, const v1::GetTextBundleRequest*,
+                             grpc::ServerWriter<v1::BundleChunk>* writer) override {
+    v1::BundleChunk chunk;
+    chunk.set_data("hello ");
+    writer->Write(chunk);
+    chunk.set_data("world");
+    chunk.set_last(true);
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  }
+  // The first stream breaks after its full state; later ones stay open until cancelled.
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
+                     grpc::ServerWriter<v1::WatchEvent>* writer) override {
+    const int stream = ++watches;
+    v1::WatchEvent event;
+    event.mutable_key()->set_key_id("key" + std::to_string(stream));
+    writer->Write(event);
+    event.set_synced(true);
+    writer->Write(event);
+    if (stream == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going");
+    while (!context->IsCancelled() && writer->Write(v1::WatchEvent())) absl::SleepFor(absl::Milliseconds(5));
+    return grpc::Status::OK;
+  }
+  std::atomic<int> watches{0};
+};
+
+class TestWorker final : public v1::Inference::Service {
+ public:
+  grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
+                        grpc::ServerWriter<v1::GenerateReply>* writer) override {
+    v1::GenerateReply reply;
+    for (uint32_t i = 0; i < request->max_tokens() && !context->IsCancelled(); ++i) {
+      reply.mutable_tokens()->set_first_position(i);
+      if (!writer->Write(reply)) break;
+    }
+    if (context->IsCancelled()) cancelled.Notify();
+    return grpc::Status::OK;
+  }
+  Notification cancelled;
+};
+
+class RpcTest : public testing::Test {
+ protected:
+  RpcTest() {
+    auto started = StartGrpcServer({}, {&coordinator_, &worker_});
+    EXPECT_TRUE(started.ok()) << started.status();
+    server_ = *std::move(started);
+    address_ = "127.0.0.1:" + std::to_string(server_.port);
+  }
+  ~RpcTest() override { server_.server->Shutdown(std::chrono::system_clock::now()); }
+
+  std::shared_ptr<grpc::Channel> Connect() { return *MakeGrpcChannel(address_, {}); }
+
+  TestCoordinator coordinator_;
+  TestWorker worker_;
+  GrpcServer server_;
+  std::string address_;
+};
+
+TEST_F(RpcTest, AdmitStreamsItsRepliesThenEnds) {
+  CoordinatorClient client(Connect());
+  v1::AdmitRequest request;
+  request.set_model("m");
+  std::vector<v1::AdmitReply> replies;
+  absl::Status end;
+  Notification ended;
+  auto call = client.Admit(
+      request, [&](const v1::AdmitReply& reply) { replies.push_back(reply); },
+      [&](const absl::Status& status) {
+        end = status;
+        ended.Notify();
+      });
+  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_TRUE(end.ok()) << end;
+  ASSERT_EQ(replies.size(), 2u);
+  EXPECT_EQ(replies[0].placement().group_id(), "m");
+  EXPECT_EQ(replies[1].grant().positions(), 7u);
+}
+
+TEST_F(RpcTest, UnaryCallsBringRepliesAndErrors) {
+  CoordinatorClient client(Connect());
+  v1::SettleRequest settle;
+  settle.add_requests()->set_request_id("id");
+  absl::StatusOr<v1::SettleReply> settled;
+  absl::StatusOr<v1::ProgressReply> progressed;
+  Notification first, second;
+  client.Settle(settle, [&](absl::StatusOr<v1::SettleReply> reply) {
+    settled = std::move(reply);
+    first.Notify();
+  });
+  client.Progress({}, [&](absl::StatusOr<v1::ProgressReply> reply) {
+    progressed = std::move(reply);
+    second.Notify();
+  });
+  ASSERT_TRUE(first.WaitForNotificationWithTimeout(kLimit) && second.WaitForNotificationWithTimeout(kLimit));
+  ASSERT_TRUE(settled.ok()) << settled.status();
+  EXPECT_EQ(settled->results(0).request_id(), "id");
+  EXPECT_TRUE(absl::IsUnavailable(progressed.status()));
+  EXPECT_EQ(progressed.status().message(), "not the leader");
+}
+
+TEST_F(RpcTest, ABundleIsTakenOnlyWithItsDigest) {
+  CoordinatorClient client(Connect());
+  absl::StatusOr<std::string> right, wrong;
+  Notification first, second;
+  client.GetTextBundle(ToBytes(Sha256("hello world")), [&](absl::StatusOr<std::string> data) {
+    right = std::move(data);
+    first.Notify();
+  });
+  client.GetTextBundle(ToBytes(Sha256("other")), [&](absl::StatusOr<std::string> data) {
+    wrong = std::move(data);
+    second.Notify();
+  });
+  ASSERT_TRUE(first.WaitForNotificationWithTimeout(kLimit) && second.WaitForNotificationWithTimeout(kLimit));
+  ASSERT_TRUE(right.ok()) << right.status();
+  EXPECT_EQ(*right, "hello world");
+  EXPECT_TRUE(absl::IsDataLoss(wrong.status()));
+}
+
+TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
+  CoordinatorClient client(Connect());
+  Facts facts;
+  std::atomic<int> synced{0};
+  Notification twice;
+  Watcher watcher(client, "g", facts, [&] {
+    if (++synced == 2) twice.Notify();
+  });
+  ASSERT_TRUE(twice.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_EQ(facts.FindKey("key1"), nullptr);
+  EXPECT_NE(facts.FindKey("key2"), nullptr);
+}
+
+TEST_F(RpcTest, GenerateStreamsAndDroppingTheHandleCancels) {
+  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  v1::GenerateRequest request;
+  request.set_max_tokens(3);
+  int tokens = 0;
+  Notification ended;
+  auto whole = client.Generate(
+      address_, request, [&](const v1::GenerateReply&) { ++tokens; },
+      [&](const absl::Status&) { ended.Notify(); });
+  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_EQ(tokens, 3);
+
+  request.set_max_tokens(1u << 31);
+  Notification started, cut;
+  absl::Status end;
+  auto endless = client.Generate(
+      address_, request,
+      [&](const v1::GenerateReply& reply) {
+        if (reply.tokens().first_position() == 0) started.Notify();
+      },
+      [&](const absl::Status& status) {
+        end = status;
+        cut.Notify();
+      });
+  ASSERT_TRUE(started.WaitForNotificationWithTimeout(kLimit));
+  endless.reset();
+  ASSERT_TRUE(cut.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_TRUE(absl::IsCancelled(end)) << end;
+  EXPECT_TRUE(worker_.cancelled.WaitForNotificationWithTimeout(kLimit));
+}
+
+TEST_F(RpcTest, AGroupThatIsNotThereEndsTheCallAtOnce) {
+  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  absl::Status end;
+  Notification ended;
+  auto call = client.Generate(
+      "127.0.0.1:1", {}, [](const v1::GenerateReply&) {},
+      [&](const absl::Status& status) {
+        end = status;
+        ended.Notify();
+      });
+  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+}
+
+}  // namespace
+}  // namespace quire::gateway

@@ -1,0 +1,56 @@
+#include "gateway/rpc/watcher.h"
+
+#include <utility>
+
+#include "base/core/log.h"
+#include "base/core/status.h"
+
+namespace quire::gateway {
+namespace {
+
+constexpr absl::Duration kReopenAfter = absl::Milliseconds(100);
+
+}  // namespace
+
+Watcher::Watcher(CoordinatorClient& client, std::string gateway_id, Facts& facts,
+                 std::function<void()> on_models)
+    : client_(client),
+      gateway_id_(std::move(gateway_id)),
+      facts_(facts),
+      on_models_(std::move(on_models)),
+      thread_([this] { Run(); }) {}
+
+Watcher::~Watcher() {
+  {
+    MutexLock lock(&mutex_);
+    closing_ = true;
+    stream_.reset();  // cancels
+  }
+  thread_.join();
+}
+
+void Watcher::Run() {
+  v1::WatchRequest request;
+  request.set_gateway_id(gateway_id_);
+  MutexLock lock(&mutex_);
+  while (!closing_) {
+    facts_.BeginStream();
+    ended_ = false;
+    stream_ = client_.Watch(
+        request,
+        [this](const v1::WatchEvent& event) {
+          if (facts_.Apply(event)) on_models_();
+        },
+        [this](const absl::Status& end) { OnEnd(end); });
+    mutex_.Await(absl::Condition(&ended_));
+    mutex_.AwaitWithTimeout(absl::Condition(&closing_), kReopenAfter);
+  }
+}
+
+void Watcher::OnEnd(const absl::Status& end) {
+  MutexLock lock(&mutex_);
+  if (!closing_) Log(LogLevel::kWarn, "watch_ended", "reason", MessageOf(end));
+  ended_ = true;
+}
+
+}  // namespace quire::gateway

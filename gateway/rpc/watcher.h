@@ -1,0 +1,39 @@
+// Keeps Facts up to date: a thread that holds one Watch stream open and opens it again 100 ms after it ended.
+// Owned by gateway.cc; `on_models` comes on gRPC threads, one at a time. The destructor ends the stream and
+// waits for the last callback.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "base/core/mutex.h"
+#include "gateway/rpc/coordinator_client.h"
+#include "gateway/rpc/facts.h"
+
+namespace quire::gateway {
+
+class Watcher {
+ public:
+  // `on_models` runs after every change of the models that readers see, the first full state included.
+  Watcher(CoordinatorClient& client, std::string gateway_id, Facts& facts, std::function<void()> on_models);
+  ~Watcher();
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnEnd(const absl::Status& end) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  CoordinatorClient& client_;
+  const std::string gateway_id_;
+  Facts& facts_;
+  const std::function<void()> on_models_;
+  Mutex mutex_;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<RpcCall> stream_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;  // last: it uses the rest
+};
+
+}  // namespace quire::gateway

@@ -1,0 +1,39 @@
+// Generate calls to worker groups: one channel per address, made on first use and dropped when a call on it
+// finds nobody there. Any thread may call; callbacks come on gRPC threads and must not block. A stream has a
+// deadline of two hours; a peer that vanishes is noticed by keepalive in three seconds. The destructor
+// cancels everything and waits.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "gateway/rpc/rpc_call.h"
+#include "proto/inference.pb.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace quire::gateway {
+
+class WorkerClient {
+ public:
+  // Makes a channel to host:port (composition root: with or without TLS).
+  using Connect = std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(const std::string& address)>;
+
+  explicit WorkerClient(Connect connect);
+  ~WorkerClient();
+
+  // `on_end` comes once, last, always; Cancelled after the handle was destroyed.
+  std::unique_ptr<RpcCall> Generate(const std::string& address, const v1::GenerateRequest& request,
+                                    std::function<void(v1::GenerateReply)> on_reply,
+                                    std::function<void(absl::Status)> on_end);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quire::gateway
