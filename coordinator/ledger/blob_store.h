@@ -11,8 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/core/hash.h"
+#include "base/core/mutex.h"
 
 namespace quire::coordinator {
 
@@ -32,7 +32,7 @@ class BlobStore {
  private:
   explicit BlobStore(std::unique_ptr<SqliteDatabase> database);
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::unique_ptr<SqliteDatabase> database_ ABSL_GUARDED_BY(mutex_);
 };
 

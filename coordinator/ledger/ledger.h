@@ -7,15 +7,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,6 +25,7 @@ namespace quire::coordinator {
 
 template <typename T>
 using Reply = absl::AnyInvocable<void(absl::StatusOr<T>)>;
+using DeliveredList = google::protobuf::RepeatedPtrField<v1::ChoiceTokens>;
 
 struct LedgerOptions {
   uint64_t first_grant = 256;                            // positions, over all choices
@@ -93,15 +92,68 @@ class Ledger {
   const LedgerCounters& counters() const { return counters_; }
 
  private:
-  struct OpenRequest {
+  struct Live {
     RequestRow row;
+    int64_t posted_nano_usd = 0;
     int64_t heard_us = 0;  // in running time, rounded up
   };
   using Release = absl::AnyInvocable<void(const absl::Status&)>;
 
+  // Memory.
+  absl::Status Reload();
+  void ClearMemory();
+  LedgerBatch TakeBatch(int64_t unix_ms);
+  void AfterSuccess(const LedgerBatch& batch);
+  template <typename T>
+  void ReplyAfterCommit(absl::StatusOr<T> answer, Reply<T> reply) {
+    releases_.push_back(
+        [answer = std::move(answer), reply = std::move(reply)](const absl::Status& committed) mutable {
+          reply(committed.ok() ? std::move(answer) : absl::StatusOr<T>(committed));
+        });
+  }
+
+  // Requests.
+  absl::StatusOr<Live*> Find(const RequestId& id);
+  Live& Track(RequestRow row);
+  absl::StatusOr<v1::AdmitReply> DecideAdmit(const v1::AdmitRequest& request);
+  v1::AdmitReply Open(const v1::AdmitRequest& request, const RequestId& id);
+  absl::StatusOr<v1::ProgressReply> ApplyProgress(const v1::ProgressRequest& request);
+  v1::ProgressResult Advance(Live& live, const v1::RequestProgress& progress);
+  v1::StopCause Extend(RequestRow& row, uint64_t want);
+  absl::StatusOr<v1::SettleReply> ApplySettle(const v1::SettleRequest& request);
+  void MergeDelivered(RequestRow& row, const DeliveredList& delivered, uint64_t cached_tokens);
+  void Close(Live& live, v1::SettleReason reason, bool void_charge);
+  v1::AdmitReply GrantOf(const RequestRow& row) const;
+
+  // Money.
+  const TokenPrice& PriceOf(const RequestRow& row) const;
+  void Hold(RequestRow& row, uint64_t positions);
+  bool IsLive(const std::string& key_id) const;
+
   LedgerStore* const store_;
   const LedgerOptions options_;
   LedgerCounters counters_;
+  uint64_t term_ = 0;
+  bool loaded_ = false;
+
+  // As of the last commit plus what changed since. Ordered, so that a simulation's seed replays exactly.
+  std::map<std::string, AccountRow> accounts_;
+  std::map<std::string, KeyRow> keys_;
+  std::map<std::string, std::vector<TokenPrice>> prices_;  // by model; version v stands at v - 1
+  std::map<RequestId, Live> requests_;                     // the open ones, and those of closed_
+  std::vector<RequestId> closed_;                          // stay in requests_ until the next commit
+
+  // What changed since the last commit, and who waits for it.
+  std::set<std::string> changed_accounts_;
+  std::set<std::string> changed_keys_;
+  std::set<RequestId> changed_requests_;
+  std::vector<PriceRow> new_prices_;
+  std::vector<EntryRow> new_entries_;
+  LedgerCounters new_counts_;
+  std::vector<Release> releases_;
+
+  int64_t running_us_ = 0;  // this leader's own, as counted by reaper passes
+  std::optional<int64_t> last_pass_us_;
 };
 
 }  // namespace quire::coordinator

@@ -11,7 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/core/mutex.h"
 
 namespace quire::coordinator {
 
@@ -61,7 +61,7 @@ class LedgerReports {
  private:
   explicit LedgerReports(std::unique_ptr<SqliteDatabase> database);
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::unique_ptr<SqliteDatabase> database_ ABSL_GUARDED_BY(mutex_);
 };
 

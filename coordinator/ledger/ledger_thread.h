@@ -8,13 +8,16 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "base/core/clock.h"
+#include "base/core/mutex.h"
 #include "coordinator/ledger/ledger.h"
 
 namespace quire::coordinator {
@@ -50,12 +53,13 @@ class LedgerThread {
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
-  std::deque<Operation> TakeBatch(int64_t deadline_us) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<std::vector<Operation>> TakeBatch(int64_t deadline_us) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Ledger* const ledger_;
   const Clock* const clock_;
   const LedgerThreadOptions options_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::deque<Operation> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

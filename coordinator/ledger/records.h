@@ -96,6 +96,10 @@ struct LedgerBatch {
   std::vector<PriceRow> prices;
   std::vector<RequestRow> requests;
   std::vector<EntryRow> entries;
+
+  bool IsEmpty() const {
+    return accounts.empty() && keys.empty() && prices.empty() && requests.empty() && entries.empty();
+  }
 };
 
 }  // namespace quire::coordinator

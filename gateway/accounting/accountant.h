@@ -27,9 +27,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "base/core/ids.h"
+#include "base/core/mutex.h"
 #include "base/core/token_price.h"
 #include "proto/coordinator.pb.h"
 
@@ -147,14 +146,17 @@ class Accountant {
     AccountedRequest request;
     uint32_t admits_sent = 0;
     uint32_t attempt = 0;
-    uint64_t accepted = 0;  // from the worker, over all choices: what `want` is computed from
+    uint64_t accepted = 0;                   // from workers, over all choices: what is asked for goes by it
     std::map<uint32_t, uint64_t> delivered;  // by choice
     uint64_t delivered_total = 0;
+    uint64_t acked_total = 0;    // of it, the most that a reply has acknowledged
     uint64_t cached_tokens = 0;  // fixed at the first delivered position
     uint64_t granted = 0;        // 0: no grant yet
-    TokenPrice price;
-    int64_t acked_us = 0;   // when the last acknowledged message was sent
-    bool reported = false;  // what stands here has been acknowledged
+    uint64_t asked = 0;          // the most positions asked for since the grant last grew
+    TokenPrice price;            // of the grant, for the request's whole life
+    int64_t acked_us = 0;        // the sending of the last acknowledged message
+    int64_t stop_us = 0;         // R5: the stream ends then, if nothing is acknowledged
+    bool waiting = false;        // was told to wait: wake it
     bool budget_refused = false;
     EndCause end = EndCause::kNone;
   };
@@ -164,14 +166,31 @@ class Accountant {
     int64_t next_us = 0;
   };
 
+  uint64_t MaxPositions(const Open& open) const { return open.request.choices * open.request.max_tokens; }
+  uint64_t Want(const Open& open) const;
+  Usage UsageOf(const Open& open, uint64_t positions) const;
+  bool Grant(const AdmitCall& call, const v1::Grant& grant, int64_t now_us)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Refused(const AdmitCall& call, const v1::Refusal& refusal, int64_t now_us)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StartSettling(v1::RequestSettle message, int64_t expected_nano_usd, int64_t now_us)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<ProgressCall> TakeProgress(int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<SettleCall> TakeSettle(int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Acknowledge(Open& open, const v1::ProgressResult& result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DueBy(int64_t& due_us, int64_t at_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WakeDriver() ABSL_LOCKS_EXCLUDED(mutex_);
+
   const AccountantOptions options_;
   const std::function<void()> on_work_;
-  mutable absl::Mutex mutex_;
-  absl::flat_hash_map<RequestId, Open> open_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<RequestId, Settling> settling_ ABSL_GUARDED_BY(mutex_);
-  int64_t progress_due_us_ ABSL_GUARDED_BY(mutex_);
-  int64_t settle_due_us_ ABSL_GUARDED_BY(mutex_);
-  int64_t last_progress_us_ ABSL_GUARDED_BY(mutex_);
+  mutable Mutex mutex_;
+  // Ordered, so that a simulation's seed replays exactly.
+  std::map<RequestId, Open> open_ ABSL_GUARDED_BY(mutex_);
+  std::map<RequestId, Settling> settling_ ABSL_GUARDED_BY(mutex_);
+  int64_t progress_due_us_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
+  int64_t settle_due_us_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
+  int64_t last_progress_us_ ABSL_GUARDED_BY(mutex_) = INT64_MIN / 2;
+  bool wake_driver_ ABSL_GUARDED_BY(mutex_) = false;
   AccountantCounters counters_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,0 +1,101 @@
+#include "coordinator/ledger/ledger_thread.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/core/log.h"
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+namespace {
+
+// Posts a call whose reply comes in any case: from the ledger, or, if the queue is full, here and now. The
+// reply is shared because an operation that was not taken is gone.
+template <typename Message, typename Answer>
+void PostOrAnswer(LedgerThread& thread, void (Ledger::*call)(const Message&, Reply<Answer>), Message message,
+                  Reply<Answer> reply, absl::StatusOr<Answer> when_full) {
+  auto shared = std::make_shared<Reply<Answer>>(std::move(reply));
+  auto operation = [call, shared, message = std::move(message)](Ledger& ledger) {
+    (ledger.*call)(message, [shared](absl::StatusOr<Answer> answer) { (*shared)(std::move(answer)); });
+  };
+  if (!thread.Post(std::move(operation))) (*shared)(std::move(when_full));
+}
+
+absl::Status QueueFull() {
+  return absl::ResourceExhaustedError("the ledger's queue is full; send it again in a second");
+}
+
+}  // namespace
+
+LedgerThread::LedgerThread(Ledger* ledger, const Clock* clock, LedgerThreadOptions options)
+    : ledger_(ledger), clock_(clock), options_(std::move(options)), thread_([this] { Run(); }) {}
+
+LedgerThread::~LedgerThread() { Stop(); }
+
+void LedgerThread::Admit(v1::AdmitRequest request, Reply<v1::AdmitReply> reply) {
+  v1::AdmitReply full;
+  full.mutable_refusal()->set_reason(v1::REFUSAL_LEDGER);
+  full.mutable_refusal()->set_message("the ledger is overloaded; try again");
+  full.mutable_refusal()->set_retry_after_s(1);
+  PostOrAnswer<v1::AdmitRequest, v1::AdmitReply>(*this, &Ledger::Admit, std::move(request), std::move(reply),
+                                                 full);
+}
+
+void LedgerThread::Progress(v1::ProgressRequest request, Reply<v1::ProgressReply> reply) {
+  PostOrAnswer<v1::ProgressRequest, v1::ProgressReply>(*this, &Ledger::Progress, std::move(request),
+                                                       std::move(reply), QueueFull());
+}
+
+void LedgerThread::Settle(v1::SettleRequest request, Reply<v1::SettleReply> reply) {
+  PostOrAnswer<v1::SettleRequest, v1::SettleReply>(*this, &Ledger::Settle, std::move(request),
+                                                   std::move(reply), QueueFull());
+}
+
+bool LedgerThread::Post(Operation operation) {
+  MutexLock lock(&mutex_);
+  if (stopping_ || queue_.size() >= options_.max_queued) return false;
+  queue_.push_back(std::move(operation));
+  return true;
+}
+
+void LedgerThread::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+bool LedgerThread::HasWork() const { return stopping_ || !queue_.empty(); }
+
+// Waits for operations until the next reaper pass is due. Null: stopped and empty.
+std::optional<std::vector<LedgerThread::Operation>> LedgerThread::TakeBatch(int64_t deadline_us) {
+  MutexLock lock(&mutex_);
+  const int64_t wait_us = std::max<int64_t>(deadline_us - clock_->NowUs(), 0);
+  mutex_.AwaitWithTimeout(absl::Condition(this, &LedgerThread::HasWork), absl::Microseconds(wait_us));
+  if (stopping_ && queue_.empty()) return std::nullopt;
+  std::vector<Operation> batch;
+  while (!queue_.empty() && batch.size() < options_.max_batch) {
+    batch.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return batch;
+}
+
+void LedgerThread::Run() {
+  int64_t reap_us = clock_->NowUs();
+  while (auto batch = TakeBatch(reap_us)) {
+    for (Operation& operation : *batch) operation(*ledger_);
+    if (const int64_t now_us = clock_->NowUs(); now_us >= reap_us) {
+      ledger_->AdvanceReaper(now_us);
+      reap_us = now_us + options_.reap_period_us;
+    }
+    const absl::Status status = ledger_->Commit(clock_->UnixMs());
+    if (status.ok()) continue;
+    const bool fatal = absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
+    Log(LogLevel::kError, fatal ? "ledger_lost" : "ledger_commit_failed", "error", MessageOf(status));
+    if (fatal && options_.on_fatal) options_.on_fatal(status);
+  }
+}
+
+}  // namespace quire::coordinator

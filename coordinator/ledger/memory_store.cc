@@ -1,0 +1,69 @@
+#include "coordinator/ledger/memory_store.h"
+
+#include <utility>
+
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+
+absl::StatusOr<uint64_t> MemoryStore::TakeOver() {
+  if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  return ++term_;
+}
+
+absl::StatusOr<LedgerState> MemoryStore::Load() {
+  if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  LedgerState state;
+  for (const auto& [id, row] : accounts_) state.accounts.push_back(row);
+  for (const auto& [id, row] : keys_) state.keys.push_back(row);
+  for (const auto& [model, versions] : prices_) {
+    for (const auto& [version, price] : versions) state.prices.push_back({model, price});
+  }
+  for (const auto& [id, row] : requests_) {
+    if (row.state == RequestState::kOpen) state.open_requests.push_back(row);
+  }
+  return state;
+}
+
+absl::StatusOr<std::optional<StoredRequest>> MemoryStore::Find(const RequestId& id) {
+  if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  const auto request = requests_.find(id);
+  if (request == requests_.end()) return std::nullopt;
+  const auto entry = entries_.find(id);
+  return StoredRequest{request->second, entry == entries_.end() ? 0 : entry->second.amount_nano_usd};
+}
+
+absl::Status MemoryStore::Commit(const LedgerBatch& batch) {
+  if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  if (batch.term != term_) return absl::FailedPreconditionError("another leader has taken over");
+  const CommitFault fault = std::exchange(next_fault_, CommitFault::kNone);
+  if (fault == CommitFault::kDiskFull) return absl::ResourceExhaustedError("the disk is full");
+  QUIRE_RETURN_IF_ERROR(CheckKeys(batch));
+  Apply(batch);
+  ++commits_;
+  if (fault == CommitFault::kUnknown) return absl::UnavailableError("the connection broke during the commit");
+  return absl::OkStatus();
+}
+
+absl::Status MemoryStore::CheckKeys(const LedgerBatch& batch) const {
+  for (const EntryRow& entry : batch.entries) {
+    if (entries_.contains(entry.id)) return absl::InternalError("a second entry for one request");
+  }
+  for (const RequestRow& row : batch.requests) {
+    const auto known = requests_.find(row.id);
+    if (known != requests_.end() && known->second.state == RequestState::kClosed) {
+      return absl::InternalError("a closed request was written again");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void MemoryStore::Apply(const LedgerBatch& batch) {
+  for (const AccountRow& row : batch.accounts) accounts_[row.id] = row;
+  for (const KeyRow& row : batch.keys) keys_[row.id] = row;
+  for (const PriceRow& row : batch.prices) prices_[row.model][row.price.version] = row.price;
+  for (const RequestRow& row : batch.requests) requests_[row.id] = row;
+  for (const EntryRow& row : batch.entries) entries_[row.id] = row;
+}
+
+}  // namespace quire::coordinator

@@ -1,0 +1,297 @@
+#include "gateway/accounting/accountant.h"
+
+#include <gmock/gmock.h>
+
+namespace quire::gateway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr int64_t kSecond = 1'000'000;
+
+v1::AdmitReply GrantOf(uint64_t positions) {
+  v1::AdmitReply reply;
+  reply.mutable_grant()->set_positions(positions);
+  v1::Price* price = reply.mutable_grant()->mutable_price();
+  price->set_version(1);
+  price->set_prompt_nano_usd(75);
+  price->set_cached_prompt_nano_usd(25);
+  price->set_completion_nano_usd(150);
+  return reply;
+}
+
+v1::AdmitReply RefusalOf(v1::RefusalReason reason) {
+  v1::AdmitReply reply;
+  reply.mutable_refusal()->set_reason(reason);
+  return reply;
+}
+
+v1::ProgressReply ProgressReplyOf(const RequestId& id, uint64_t granted, v1::StopCause stop = v1::STOP_NONE) {
+  v1::ProgressReply reply;
+  v1::ProgressResult* result = reply.add_results();
+  result->set_request_id(id.ToBytes());
+  result->set_granted_positions(granted);
+  result->set_stop(stop);
+  return reply;
+}
+
+v1::SettleReply SettleReplyOf(const RequestId& id, int64_t amount) {
+  v1::SettleReply reply;
+  reply.add_results()->set_request_id(id.ToBytes());
+  reply.mutable_results(0)->set_amount_nano_usd(amount);
+  return reply;
+}
+
+class AccountantTest : public ::testing::Test {
+ protected:
+  // One choice of up to 1,000 tokens after a prompt of 10, granted 256, first attempt begun.
+  void Start(uint64_t granted = 256) {
+    const AdmitCall call = accountant_.BeginAdmit(Request(), now_);
+    ASSERT_TRUE(accountant_.OnAdmitReply(call, GrantOf(granted), now_));
+    attempt_ = accountant_.NewAttempt(id_);
+  }
+  AccountedRequest Request() const {
+    return {.id = id_, .choices = 1, .prompt_tokens = 10, .max_tokens = 1000};
+  }
+  bool Accept(uint64_t positions) { return accountant_.Accept(id_, attempt_, positions, 0, now_); }
+  Allowance May() { return accountant_.MayDeliver(id_, now_); }
+  ProgressCall Beat() {
+    now_ = accountant_.NextDueUs();
+    auto call = accountant_.TakeDue(now_).progress;
+    EXPECT_TRUE(call.has_value());
+    return call.value_or(ProgressCall{});
+  }
+
+  RequestId id_ = RequestId::Random();
+  int64_t now_ = kSecond;
+  uint32_t attempt_ = 0;
+  Accountant accountant_{AccountantOptions{}};
+};
+
+TEST_F(AccountantTest, NothingBeforeTheGrant) {
+  accountant_.BeginAdmit(Request(), now_);
+  EXPECT_EQ(May().positions, 0u);
+  EXPECT_EQ(May().end, EndCause::kNone);
+}
+
+TEST_F(AccountantTest, DeliveryNeverPassesTheGrant) {
+  Start(5);
+  EXPECT_TRUE(Accept(8));
+  EXPECT_EQ(May().positions, 5u);
+  accountant_.Delivered(id_, 0, 5);
+  EXPECT_EQ(May().positions, 0u);
+  EXPECT_EQ(May().end, EndCause::kNone);  // wait
+  const ProgressCall call = Beat();
+  EXPECT_THAT(accountant_.OnProgressReply(call, ProgressReplyOf(id_, 264)), ElementsAre(id_));
+  EXPECT_EQ(May().positions, 259u);
+}
+
+TEST_F(AccountantTest, TheGrantCountsAllChoicesTogether) {
+  AccountedRequest request = Request();
+  request.choices = 2;
+  accountant_.OnAdmitReply(accountant_.BeginAdmit(request, now_), GrantOf(6), now_);
+  accountant_.Delivered(id_, 0, 4);
+  EXPECT_EQ(May().positions, 2u);
+  accountant_.Delivered(id_, 1, 2);
+  EXPECT_EQ(May().positions, 0u);
+}
+
+TEST_F(AccountantTest, AsksForMoreAtHalfTheGrant) {
+  int wakes = 0;
+  Accountant accountant({}, [&wakes] { ++wakes; });
+  accountant.OnAdmitReply(accountant.BeginAdmit(Request(), now_), GrantOf(256), now_);
+  const uint32_t attempt = accountant.NewAttempt(id_);
+  const int wakes_before = wakes;
+  accountant.Accept(id_, attempt, 127, 0, now_);
+  EXPECT_GT(accountant.NextDueUs(), now_);
+  accountant.Accept(id_, attempt, 1, 0, now_);
+  EXPECT_EQ(accountant.NextDueUs(), now_);
+  EXPECT_EQ(wakes, wakes_before + 1);
+  const Due due = accountant.TakeDue(now_);
+  ASSERT_TRUE(due.progress.has_value());
+  EXPECT_EQ(due.progress->request.requests(0).want_positions(), 128u + 256u);
+}
+
+TEST_F(AccountantTest, WantNeverPassesWhatTheRequestCanTake) {
+  Start(900);
+  Accept(999);
+  EXPECT_EQ(Beat().request.requests(0).want_positions(), 1000u);
+}
+
+TEST_F(AccountantTest, AGrantOfEverythingIsNotExtended) {
+  Start(1000);
+  Accept(999);
+  accountant_.Delivered(id_, 0, 999);
+  EXPECT_EQ(Beat().request.requests(0).want_positions(), 0u);
+}
+
+TEST_F(AccountantTest, BudgetEndsTheStreamAfterItsGrant) {
+  Start(4);
+  Accept(4);
+  accountant_.Delivered(id_, 0, 3);
+  EXPECT_THAT(accountant_.OnProgressReply(Beat(), ProgressReplyOf(id_, 4, v1::STOP_BUDGET)),
+              ElementsAre(id_));
+  EXPECT_EQ(May().positions, 1u);
+  EXPECT_EQ(May().end, EndCause::kBudget);
+  accountant_.OnProgressReply(Beat(), ProgressReplyOf(id_, 20));  // money came back
+  EXPECT_EQ(May().end, EndCause::kNone);
+}
+
+TEST_F(AccountantTest, ALateBudgetRefusalDoesNotUndoAGrant) {
+  Start(4);
+  Accept(4);
+  const ProgressCall first = Beat();
+  const ProgressCall second = Beat();
+  accountant_.OnProgressReply(second, ProgressReplyOf(id_, 20));
+  accountant_.OnProgressReply(first, ProgressReplyOf(id_, 4, v1::STOP_BUDGET));
+  EXPECT_EQ(May().positions, 20u);
+  EXPECT_EQ(May().end, EndCause::kNone);
+}
+
+TEST_F(AccountantTest, TokensOfAnOlderAttemptAreDropped) {
+  Start();
+  const uint32_t second = accountant_.NewAttempt(id_);
+  EXPECT_FALSE(Accept(1));
+  EXPECT_TRUE(accountant_.Accept(id_, second, 1, 0, now_));
+  accountant_.Finish(id_, v1::SETTLE_COMPLETED, now_);
+  EXPECT_FALSE(accountant_.Accept(id_, second, 1, 0, now_));
+}
+
+TEST_F(AccountantTest, CachedTokensStandFromTheFirstDelivery) {
+  Start();
+  accountant_.Accept(id_, attempt_, 1, 3, now_);
+  attempt_ = accountant_.NewAttempt(id_);
+  accountant_.Accept(id_, attempt_, 1, 8, now_);  // nothing delivered yet: the new group's count holds
+  accountant_.Delivered(id_, 0, 1);
+  attempt_ = accountant_.NewAttempt(id_);
+  accountant_.Accept(id_, attempt_, 1, 10, now_);
+  EXPECT_EQ(accountant_.UsageAfter(id_, 0).counts, (TokenCounts{.prompt = 10, .cached = 8, .completion = 1}));
+  EXPECT_EQ(accountant_.UsageAfter(id_, 0).cost_nano_usd, 2 * 75 + 8 * 25 + 150);
+}
+
+TEST_F(AccountantTest, ProgressSaysWhatWasDeliveredNotWhatWasAccepted) {
+  Start();
+  Accept(50);
+  accountant_.Delivered(id_, 0, 20);
+  const ProgressCall call = Beat();
+  ASSERT_EQ(call.request.requests_size(), 1);
+  EXPECT_EQ(call.request.requests(0).delivered(0).tokens(), 20u);
+}
+
+TEST_F(AccountantTest, AQuietStreamIsHeardOfRarely) {
+  Start();
+  for (int i = 0; i < 9; ++i) {
+    now_ = accountant_.NextDueUs();
+    EXPECT_FALSE(accountant_.TakeDue(now_).progress.has_value());
+  }
+  EXPECT_EQ(Beat().request.requests_size(), 1);
+  EXPECT_EQ(now_, kSecond + 5 * kSecond);
+}
+
+TEST_F(AccountantTest, NothingIsWrittenStopAfterPastTheLastAcknowledgedSending) {
+  Start();
+  now_ += 20 * kSecond;
+  const auto call = accountant_.TakeDue(now_).progress;
+  ASSERT_TRUE(call.has_value());
+  now_ += 5 * kSecond;
+  accountant_.OnProgressReply(*call, ProgressReplyOf(id_, 256));  // sent at 21 s, whenever it came back
+  now_ = (21 + 30) * kSecond;
+  EXPECT_EQ(May().positions, 256u);
+  now_ += 1;
+  EXPECT_EQ(May().positions, 0u);
+  EXPECT_EQ(May().end, EndCause::kStopped);
+  EXPECT_EQ(accountant_.counters().stopped, 1u);
+}
+
+TEST_F(AccountantTest, AWaitingStreamLearnsThatItIsStopped) {
+  Start();
+  now_ += 31 * kSecond;
+  EXPECT_THAT(accountant_.TakeDue(now_).ended, ElementsAre(id_));
+  EXPECT_EQ(May().end, EndCause::kStopped);
+}
+
+TEST_F(AccountantTest, AGrantAfterALongQueueWaitIsConfirmedBeforeAnythingIsWritten) {
+  const AdmitCall call = accountant_.BeginAdmit(Request(), now_);
+  now_ += 40 * kSecond;
+  EXPECT_TRUE(accountant_.OnAdmitReply(call, GrantOf(256), now_));
+  EXPECT_EQ(May().positions, 0u);
+  EXPECT_EQ(May().end, EndCause::kNone);
+  const ProgressCall progress = Beat();
+  EXPECT_EQ(now_, 41 * kSecond);
+  EXPECT_THAT(accountant_.OnProgressReply(progress, ProgressReplyOf(id_, 256)), ElementsAre(id_));
+  EXPECT_EQ(May().positions, 256u);
+}
+
+TEST_F(AccountantTest, StopsThatTheLedgerOrders) {
+  Start();
+  accountant_.Delivered(id_, 0, 1);
+  EXPECT_THAT(accountant_.OnProgressReply(Beat(), ProgressReplyOf(id_, 256, v1::STOP_REVOKED)),
+              ElementsAre(id_));
+  EXPECT_EQ(May().end, EndCause::kRevoked);
+  EXPECT_EQ(May().positions, 0u);
+  EXPECT_FALSE(Accept(1));
+}
+
+TEST_F(AccountantTest, SettleIsResentUntilAcknowledged) {
+  Start();
+  Accept(3);
+  accountant_.Delivered(id_, 0, 3);
+  const Usage usage = accountant_.UsageAfter(id_, 0);
+  accountant_.Finish(id_, v1::SETTLE_COMPLETED, now_);
+  EXPECT_EQ(accountant_.open_requests(), 0u);
+  for (int i = 0; i < 3; ++i) {
+    const auto call = accountant_.TakeDue(now_).settle;
+    ASSERT_TRUE(call.has_value());
+    EXPECT_EQ(call->request.requests(0).delivered(0).tokens(), 3u);
+    EXPECT_FALSE(accountant_.TakeDue(now_ + kSecond - 1).settle.has_value());
+    now_ += kSecond;
+  }
+  accountant_.OnSettleReply(SettleReplyOf(id_, usage.cost_nano_usd));
+  accountant_.OnSettleReply(SettleReplyOf(id_, usage.cost_nano_usd));
+  EXPECT_EQ(accountant_.pending_settles(), 0u);
+  EXPECT_EQ(accountant_.counters().settled, 1u);
+  EXPECT_EQ(accountant_.counters().settle_mismatches, 0u);
+}
+
+TEST_F(AccountantTest, OnlyAServerErrorIsVoid) {
+  Start();
+  accountant_.Delivered(id_, 0, 1);
+  accountant_.Finish(id_, v1::SETTLE_CLIENT_GONE, now_, /*void_charge=*/true);
+  EXPECT_FALSE(accountant_.TakeDue(now_).settle->request.requests(0).void_());
+}
+
+TEST_F(AccountantTest, ADefiniteRefusalNeedsNoSettle) {
+  accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), RefusalOf(v1::REFUSAL_BUDGET), now_);
+  accountant_.Finish(id_, v1::SETTLE_ABANDONED, now_);
+  EXPECT_EQ(accountant_.pending_settles(), 0u);
+  EXPECT_EQ(accountant_.open_requests(), 0u);
+}
+
+TEST_F(AccountantTest, AnUnsureRefusalIsSettled) {
+  accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), RefusalOf(v1::REFUSAL_LEDGER), now_);
+  EXPECT_EQ(accountant_.pending_settles(), 1u);
+  id_ = RequestId::Random();
+  accountant_.BeginAdmit(Request(), now_);
+  accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), RefusalOf(v1::REFUSAL_BUDGET), now_);
+  EXPECT_EQ(accountant_.pending_settles(), 2u);
+}
+
+TEST_F(AccountantTest, AGrantOfAnEndedRequestIsSettled) {
+  const AdmitCall call = accountant_.BeginAdmit(Request(), now_);
+  accountant_.Finish(id_, v1::SETTLE_ABANDONED, now_);
+  accountant_.OnSettleReply(SettleReplyOf(id_, 0));
+  EXPECT_FALSE(accountant_.OnAdmitReply(call, GrantOf(256), now_));
+  EXPECT_EQ(accountant_.pending_settles(), 1u);
+  EXPECT_EQ(accountant_.TakeDue(now_).settle->request.requests(0).reason(), v1::SETTLE_ABANDONED);
+}
+
+TEST_F(AccountantTest, NothingIsDueWhenNothingIsOpen) {
+  EXPECT_EQ(accountant_.NextDueUs(), INT64_MAX);
+  const Due due = accountant_.TakeDue(now_);
+  EXPECT_FALSE(due.progress || due.settle);
+  EXPECT_THAT(due.ended, IsEmpty());
+}
+
+}  // namespace
+}  // namespace quire::gateway
