@@ -58,7 +58,7 @@ ProcessDriver::ProcessDriver(Config config, const Clock& clock, FenceSink fence)
 ProcessDriver::~ProcessDriver() {
   if (!thread_.joinable()) return;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     quit_ = true;
   }
   Wake();
@@ -74,7 +74,7 @@ absl::Status ProcessDriver::Start() {
         absl::StrCat("can't create ", config_.data_dir, "/logs: ", error.message()));
   QUIRE_ASSIGN_OR_RETURN(const FleetState state, LoadFleetState(StatePath(config_.data_dir)));
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     RestoreGroups(state);
     RemoveStaleShm();
     for (GroupRun& group : groups_) {
@@ -142,17 +142,17 @@ bool ProcessDriver::Adopt(const RecordedGroup& record, GroupRun& group) {
 
 void ProcessDriver::Stop() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
   }
   if (!thread_.joinable()) return;
   Wake();
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(this, &ProcessDriver::AllStopped));
 }
 
 std::vector<DrivenGroup> ProcessDriver::List() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   std::vector<DrivenGroup> list;
   for (const GroupRun& group : groups_) {
     DrivenGroup entry{group.id, group.epoch, group.phase, {}, group.restarts, 0, group.last_exit, {}};
@@ -174,7 +174,7 @@ void ProcessDriver::Loop() {
   std::array<epoll_event, 64> events;
   while (true) {
     const int count = epoll_wait(epoll_.get(), events.data(), events.size(), NextTimeoutMs());
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (quit_) return;
     for (int i = 0; i < std::max(count, 0); ++i) {
       const uint64_t tag = events[static_cast<size_t>(i)].data.u64;
@@ -193,7 +193,7 @@ void ProcessDriver::Loop() {
 }
 
 int ProcessDriver::NextTimeoutMs() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   int64_t next_us = INT64_MAX;
   for (const GroupRun& group : groups_) {
     if (group.due_us != 0) next_us = std::min(next_us, group.due_us);

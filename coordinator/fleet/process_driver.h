@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "base/core/clock.h"
+#include "base/core/mutex.h"
 #include "coordinator/fleet/fleet_driver.h"
 #include "coordinator/fleet/fleet_state.h"
 #include "coordinator/fleet/process.h"
@@ -82,7 +82,7 @@ class ProcessDriver final : public FleetDriver {
   const Clock& clock_;
   const FenceSink fence_;
   Fd epoll_, wake_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<GroupRun> groups_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;  // end every group
   bool quit_ ABSL_GUARDED_BY(mutex_) = false;      // end the thread

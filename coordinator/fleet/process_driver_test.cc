@@ -25,25 +25,25 @@ class Fences {
  public:
   FleetDriver::FenceSink Sink() {
     return [this](const std::string& id, uint64_t epoch) {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       first_valid_[id] = std::max(first_valid_[id], epoch);
       ++calls_[id];
     };
   }
   void WaitFor(const std::string& id, uint64_t epoch) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     auto reached = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return first_valid_[id] >= epoch; };
     mutex_.Await(absl::Condition(&reached));
   }
   // One call at each start of the group and one at its end; the driver is locked during it.
   void WaitForCalls(const std::string& id, int calls) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     auto reached = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return calls_[id] >= calls; };
     mutex_.Await(absl::Condition(&reached));
   }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t> first_valid_ ABSL_GUARDED_BY(mutex_);
 };

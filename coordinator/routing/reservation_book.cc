@@ -1,0 +1,66 @@
+#include "coordinator/routing/reservation_book.h"
+
+#include "coordinator/routing/placement.h"
+
+namespace quire::coordinator {
+
+void ReservationBook::Put(const RequestId& id, Reservation reservation, int64_t now_us) {
+  Entry& entry = entries_[id];
+  SetCounted(entry, false);
+  entry.reservation = std::move(reservation);
+  entry.heard_us = now_us;
+  SetCounted(entry, true);
+}
+
+bool ReservationBook::Refresh(const RequestId& id, uint64_t granted, const GroupEpoch& group,
+                              int64_t now_us) {
+  auto it = entries_.find(id);
+  if (it == entries_.end()) return false;
+  Reservation changed = it->second.reservation;
+  changed.granted = granted;
+  if (!group.id.empty()) changed.group = group;
+  Put(id, std::move(changed), now_us);
+  return true;
+}
+
+std::optional<Reservation> ReservationBook::Remove(const RequestId& id) {
+  auto it = entries_.find(id);
+  if (it == entries_.end()) return std::nullopt;
+  SetCounted(it->second, false);
+  std::optional<Reservation> removed(std::move(it->second.reservation));
+  entries_.erase(it);
+  return removed;
+}
+
+const Reservation* ReservationBook::Find(const RequestId& id) const {
+  auto it = entries_.find(id);
+  return it == entries_.end() ? nullptr : &it->second.reservation;
+}
+
+void ReservationBook::Sweep(int64_t now_us) {
+  for (auto& [id, entry] : entries_) {
+    if (now_us - entry.heard_us > kSilenceUs) SetCounted(entry, false);
+  }
+}
+
+GroupUse ReservationBook::UseOf(const GroupEpoch& group) const {
+  auto it = uses_.find(group);
+  return it == uses_.end() ? GroupUse{} : it->second;
+}
+
+void ReservationBook::SetCounted(Entry& entry, bool counted) {
+  if (entry.counted == counted) return;
+  entry.counted = counted;
+  if (entry.reservation.group.id.empty()) return;
+  const uint64_t blocks = BlocksFor(entry.reservation.prompt_tokens + entry.reservation.granted);
+  GroupUse& use = uses_[entry.reservation.group];
+  if (counted) {
+    use.blocks += blocks;
+    ++use.requests;
+  } else {
+    use.blocks -= blocks;
+    if (--use.requests == 0) uses_.erase(entry.reservation.group);
+  }
+}
+
+}  // namespace quire::coordinator
