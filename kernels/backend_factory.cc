@@ -1,0 +1,16 @@
+#include "kernels/backend_factory.h"
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace quire::kernels {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options) {
+  if (options.device != "auto" && options.device != "cpu") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown device \"", options.device, "\"; this build has auto and cpu"));
+  }
+  return cpu::MakeCpuBackend(options.threads, options.spin_us, options.isa);
+}
+
+}  // namespace quire::kernels

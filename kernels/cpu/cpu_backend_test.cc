@@ -1,0 +1,225 @@
+// Every op of the CPU backend against the fp64 reference, on both instruction sets, over shapes that fit no
+// register tile. A machine without AVX-512 BF16 runs the AVX2 half.
+#include "kernels/cpu/cpu_backend.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/cpu/test_util.h"
+#include "kernels/reference/reference_backend.h"
+
+namespace quire::kernels::cpu {
+namespace {
+
+class CpuBackendTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    auto backend = MakeBackend({.device = "cpu", .isa = GetParam()});
+    if (backend.status().code() == absl::StatusCode::kFailedPrecondition) GTEST_SKIP() << backend.status();
+    cpu_ = std::move(backend).value();
+  }
+
+  std::unique_ptr<Backend> cpu_;
+  std::unique_ptr<Backend> reference_ = MakeReferenceBackend();
+};
+
+struct MatmulShape {
+  int64_t m, n, k;
+};
+std::vector<MatmulShape> MatmulShapes() {
+  std::vector<MatmulShape> shapes;
+  for (int64_t m = 1; m <= 64; ++m) shapes.push_back({m, 33 + m % 31, 40 + m % 9});
+  for (const int64_t m : {1, 5, 9, 70, 128, 515}) {
+    for (const int64_t n : {1, 15, 16, 47, 48, 49, 130}) shapes.push_back({m, n, 65});
+  }
+  for (const int64_t k : {1, 2, 3, 5119, 5120, 5121, 5122, 11000}) {
+    shapes.push_back({1, 35, k});
+    shapes.push_back({11, 35, k});
+  }
+  return shapes;
+}
+
+TEST_P(CpuBackendTest, MatmulIsTheReferencesWithinFp32Rounding) {
+  for (const auto& [m, n, k] : MatmulShapes()) {
+    SCOPED_TRACE(testing::Message() << "m " << m << " n " << n << " k " << k);
+    const auto x = RandomBf16(m * k, 1), w = RandomBf16(n * k, 2);
+    const auto bias = RandomFloats(n, 3);
+    std::vector<float> results[2];
+    for (Backend* backend : {cpu_.get(), reference_.get()}) {
+      const MatrixId matrix = AddMatrix(*backend, n, k, w);
+      const VectorId vector = m % 2 ? backend->AddVector(bias).value() : kNoBias;
+      const Tensor out = NewF32(*backend, m, n);
+      backend->Matmul(NewBf16(*backend, m, k, x), matrix, vector, out);
+      results[backend == cpu_.get() ? 0 : 1] = Values(out);
+    }
+    EXPECT_LT(RelativeError(results[0], results[1]), 3e-7 + 1e-10 * static_cast<double>(k));
+  }
+}
+
+TEST_P(CpuBackendTest, MatmulSiluMulIsTheReferencesWithinBf16Rounding) {
+  for (const auto& [m, n, k] : MatmulShapes()) {
+    SCOPED_TRACE(testing::Message() << "m " << m << " n " << n << " k " << k);
+    const auto x = RandomBf16(m * k, 1),
+               w = RandomBf16(2 * n * k, 2, 2.0f / std::sqrt(static_cast<float>(k)));
+    std::vector<float> results[2];
+    for (Backend* backend : {cpu_.get(), reference_.get()}) {
+      const MatrixId matrix = AddMatrix(*backend, 2 * n, k, w, MatrixKind::kGateUp);
+      const Tensor out = NewBf16(*backend, m, n);
+      backend->MatmulSiluMul(NewBf16(*backend, m, k, x), matrix, out);
+      results[backend == cpu_.get() ? 0 : 1] = Values(out);
+    }
+    // Both round once; only near ties can they differ, by one bf16 step.
+    for (size_t i = 0; i < results[1].size(); ++i) {
+      ASSERT_NEAR(results[0][i], results[1][i], std::abs(results[1][i]) / 128 + 1e-6) << i;
+    }
+    EXPECT_LT(RelativeError(results[0], results[1]), 1e-3);
+  }
+}
+
+TEST_P(CpuBackendTest, SiluMulHoldsAtExtremes) {
+  // k = 1: gate = x * 1, up = x.
+  const auto w = std::vector<uint16_t>{FloatToBf16(1), FloatToBf16(1)};
+  const MatrixId matrix = AddMatrix(*cpu_, 2, 1, w, MatrixKind::kGateUp);
+  for (const float value : {-1e30f, -200.0f, -88.0f, -1.0f, 0.0f, 1e-20f, 88.0f, 200.0f, 1e15f}) {
+    const uint16_t x = FloatToBf16(value);
+    const Tensor out = NewBf16(*cpu_, 1, 1);
+    cpu_->MatmulSiluMul(NewBf16(*cpu_, 1, 1, {&x, 1}), matrix, out);
+    const double rounded = Bf16ToFloat(x), want = rounded / (1 + std::exp(-rounded)) * rounded;
+    EXPECT_NEAR(Values(out)[0], want, std::abs(want) / 128 + 1e-6) << value;
+  }
+}
+
+TEST_P(CpuBackendTest, NormsAreTheReferences) {
+  for (const int64_t cols : {1, 15, 16, 17, 64, 80, 129, 576, 5120}) {
+    const int64_t rows = 3;
+    const auto x = RandomFloats(rows * cols, 1, 30), delta = RandomFloats(rows * cols, 2, 10);
+    const auto weight = RandomFloats(cols, 3);
+    std::vector<float> sums[2], norms[2];
+    for (Backend* backend : {cpu_.get(), reference_.get()}) {
+      const VectorId vector = backend->AddVector(weight).value();
+      const Tensor tensor = NewF32(*backend, rows, cols, x), out = NewBf16(*backend, rows, cols);
+      const Tensor plain = NewBf16(*backend, rows, cols);
+      backend->AddRmsNorm(tensor, NewF32(*backend, rows, cols, delta), vector, 1e-5f, out);
+      backend->RmsNorm(tensor, vector, 1e-5f, plain);
+      EXPECT_EQ(Bits(out), Bits(plain));
+      sums[backend == cpu_.get() ? 0 : 1] = Values(tensor);
+      norms[backend == cpu_.get() ? 0 : 1] = Values(out);
+    }
+    EXPECT_EQ(sums[0], sums[1]);
+    for (size_t i = 0; i < norms[1].size(); ++i) {
+      ASSERT_NEAR(norms[0][i], norms[1][i], std::abs(norms[1][i]) / 128) << cols << " " << i;
+    }
+  }
+}
+
+TEST_P(CpuBackendTest, EmbedFindsItsRowsAndZeroesForeignOnes) {
+  for (const int64_t rows : {1, 16, 50, 97, 144}) {
+    for (const int64_t k : {1, 16, 33}) {
+      const auto w = RandomBf16(rows * k, 4);
+      const MatrixId table = AddMatrix(*cpu_, rows, k, w);
+      std::vector<int32_t> ids;
+      for (int32_t id = 90; id < 110 + rows; ++id) ids.push_back(id);
+      const Tensor out = NewF32(*cpu_, std::ssize(ids), k);
+      cpu_->Embed(table, ids, 100, out);
+      for (size_t i = 0; i < ids.size(); ++i) {
+        const int64_t row = ids[i] - 100;
+        for (int64_t c = 0; c < k; ++c) {
+          const float want = row >= 0 && row < rows ? Bf16ToFloat(w[row * k + c]) : 0.0f;
+          ASSERT_EQ(out.f32(static_cast<int64_t>(i))[c], want);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CpuBackendTest, AttentionIsTheReferencesWithinBf16Rounding) {
+  const int64_t dims[] = {16, 18, 40, 64, 80, 128, 256};
+  for (const int64_t dim : dims) {
+    for (const auto& [query_heads, kv_heads] : {std::pair{1, 1}, {3, 1}, {8, 2}, {9, 3}, {5, 1}, {20, 2}}) {
+      const int64_t length = dim == 64 ? 401 : 21 + dim % 7;
+      if (dim == 256 && query_heads > 3) continue;
+      SCOPED_TRACE(testing::Message() << "dim " << dim << " heads " << query_heads << "/" << kv_heads);
+      const KvShape shape{.kv_heads = kv_heads, .head_dim = dim, .query_heads = query_heads};
+      auto backend = MakeCpu(GetParam());
+      auto reference = MakeReferenceBackend();
+      AttentionRun got(*backend, shape, length), want(*reference, shape, length);
+      got.InChunks(length);
+      want.InChunks(length);
+      EXPECT_LT(RelativeError(Values(got.q()), Values(want.q())), 1e-4);
+      EXPECT_LT(RelativeError(Values(got.out()), Values(want.out())), 3e-3);
+    }
+  }
+}
+
+TEST_P(CpuBackendTest, GatherRowsCopiesEitherType) {
+  const auto values = RandomFloats(5 * 7, 1);
+  const std::vector<int64_t> rows = {4, 0, 4};
+  const Tensor x = NewF32(*cpu_, 5, 7, values), out = NewF32(*cpu_, 3, 7);
+  cpu_->GatherRows(x, rows, out);
+  for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(Bits(out, i, 1), Bits(x, rows[i], 1));
+  const Tensor x16 = NewBf16(*cpu_, 5, 7, RandomBf16(5 * 7, 2)), out16 = NewBf16(*cpu_, 3, 7);
+  cpu_->GatherRows(x16, rows, out16);
+  for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(Bits(out16, i, 1), Bits(x16, rows[i], 1));
+}
+
+TEST_P(CpuBackendTest, CountsWeightBytesWithoutPadding) {
+  AddMatrix(*cpu_, 33, 5, RandomBf16(33 * 5, 1));
+  ASSERT_TRUE(cpu_->AddVector(std::vector<float>(7)).ok());
+  EXPECT_EQ(cpu_->weight_stats().bytes, 33 * 5 * 2 + 7 * 4);
+}
+
+TEST_P(CpuBackendTest, PacksPartsAndColumnSlices) {
+  // Rows 1..2 and 4..8, columns 3..12 of a wider matrix, as a rank's slice of several weights.
+  const auto wide = RandomBf16(10 * 20, 1);
+  const HostRows parts[] = {{&wide[1 * 20 + 3], 2, 20}, {&wide[4 * 20 + 3], 5, 20}};
+  const MatrixId matrix = cpu_->AddMatrix(parts, 10, MatrixKind::kPlain).value();
+  const Tensor out = NewF32(*cpu_, 7, 10);
+  const std::vector<int32_t> ids = {0, 1, 2, 3, 4, 5, 6};
+  cpu_->Embed(matrix, ids, 0, out);
+  const int64_t rows[] = {1, 2, 4, 5, 6, 7, 8};
+  for (int64_t i = 0; i < 7; ++i) {
+    for (int64_t c = 0; c < 10; ++c) EXPECT_EQ(out.f32(i)[c], Bf16ToFloat(wide[rows[i] * 20 + 3 + c]));
+  }
+}
+
+TEST_P(CpuBackendTest, RefusesImpossibleShapesAtLoad) {
+  const uint16_t one = 0;
+  const HostRows negative{&one, -1, 4}, narrow{&one, 2, 3}, huge{&one, int64_t{1} << 31, int64_t{1} << 31};
+  EXPECT_FALSE(cpu_->AddMatrix({&negative, 1}, 4, MatrixKind::kPlain).ok());
+  EXPECT_FALSE(cpu_->AddMatrix({&narrow, 1}, 4, MatrixKind::kPlain).ok());
+  EXPECT_FALSE(cpu_->AddMatrix({&narrow, 1}, 2, MatrixKind::kGateUp).ok());
+  EXPECT_FALSE(cpu_->AddMatrix({&huge, 1}, int64_t{1} << 31, MatrixKind::kPlain).ok());
+  EXPECT_FALSE(cpu_->Allocate(DType::kBf16, 0, 1).ok());
+  EXPECT_FALSE(cpu_->AddVector({}).ok());
+  EXPECT_FALSE(cpu_->AddRope(std::vector<double>{2.0}, 1, int64_t{1} << 30).ok());
+  EXPECT_FALSE(cpu_->AddRope(std::vector<double>{1.0}, std::nan(""), 10).ok());
+  EXPECT_FALSE(cpu_->CreateKvCache({1, 1, 1, 258, 1}).ok());
+  EXPECT_FALSE(cpu_->CreateKvCache({1, int64_t{1} << 31, int64_t{1} << 20, 64, int64_t{1} << 20}).ok());
+  ASSERT_TRUE(cpu_->CreateKvCache({1, 1, 1, 64, 1}).ok());
+  EXPECT_FALSE(cpu_->CreateKvCache({1, 1, 1, 64, 1}).ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, CpuBackendTest, testing::Values("avx2", "avx512"),
+                         [](const auto& info) { return info.param; });
+
+TEST(BackendFactoryTest, SaysWhichOptionIsWrong) {
+  const auto message = [](BackendOptions options) {
+    return std::string(MakeBackend(options).status().message());
+  };
+  EXPECT_NE(message({.device = "tpu"}).find("unknown device \"tpu\""), std::string::npos);
+  EXPECT_NE(message({.isa = "sse"}).find("unknown instruction set \"sse\""), std::string::npos);
+  EXPECT_NE(message({.threads = 0}).find("threads is 0"), std::string::npos);
+  EXPECT_NE(message({.spin_us = -1}).find("spin_us is -1"), std::string::npos);
+  EXPECT_TRUE(MakeBackend({}).ok());
+}
+
+using CpuBackendDeathTest = testing::Test;
+TEST(CpuBackendDeathTest, AnOpAgainstItsContractStopsTheProcess) {
+  auto backend = MakeCpu();
+  const MatrixId matrix = AddMatrix(*backend, 4, 4, RandomBf16(16, 1));
+  const Tensor x = NewBf16(*backend, 1, 4), out = NewF32(*backend, 1, 5);
+  EXPECT_DEATH(backend->Matmul(x, matrix, kNoBias, out),
+               "Matmul was called against its contract: out is not");
+}
+
+}  // namespace
+}  // namespace quire::kernels::cpu

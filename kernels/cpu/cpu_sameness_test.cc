@@ -1,0 +1,207 @@
+// The CPU's part of "a token is a function" (DESIGN section 6): the bits of a row depend neither on its
+// batch, nor on how a prompt was cut, nor on instruction set or threads.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/test_util.h"
+
+namespace quire::kernels::cpu {
+namespace {
+
+// What there is to compare with the first: {isa, threads, spin}.
+std::vector<std::unique_ptr<Backend>> AllVariants() {
+  std::vector<std::unique_ptr<Backend>> variants;
+  for (const std::string isa : {"avx2", "avx512"}) {
+    if (!ChooseKernels(isa).ok()) continue;
+    for (const int threads : {1, 2, 3}) variants.push_back(MakeCpu(isa, threads, threads == 3 ? 10 : 0));
+  }
+  return variants;
+}
+
+// Bits that include denormals, infinities, huge and tiny numbers.
+std::vector<uint16_t> WildBf16(int64_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<uint16_t> out = RandomBf16(count, seed);
+  for (uint16_t& value : out) {
+    const uint32_t kind = random() % 16;
+    if (kind == 0) value = static_cast<uint16_t>(random() & 0x807f);          // denormal
+    if (kind == 1) value = static_cast<uint16_t>((value & 0x80ff) | 0x0080);  // near the smallest normal
+    if (kind == 2) value = static_cast<uint16_t>((value & 0x807f) | 0x1f80);  // squares to a denormal
+  }
+  if (seed % 2) out[seed % count] = 0x7f80;
+  return out;
+}
+
+// Equal bits, any NaN being as good as any other.
+void ExpectSame(Tensor a, Tensor b) {
+  const std::vector<float> left = Values(a), right = Values(b);
+  for (size_t i = 0; i < left.size(); ++i) {
+    const bool both_nan = std::isnan(left[i]) && std::isnan(right[i]);
+    ASSERT_TRUE(both_nan || std::memcmp(&left[i], &right[i], 4) == 0)
+        << i << ": " << left[i] << " " << right[i];
+  }
+}
+
+TEST(CpuSamenessTest, MatmulsAreEqualOnEveryVariantEvenWithWildNumbers) {
+  for (const auto& [m, n, k] :
+       {std::array<int64_t, 3>{1, 100, 96}, {7, 49, 33}, {8, 31, 5200}, {40, 144, 64}}) {
+    const auto x = WildBf16(m * k, 10 + m), w = WildBf16(n * k, 21 + m), w2 = WildBf16(2 * n * k, 30 + m);
+    std::vector<std::unique_ptr<Backend>> variants = AllVariants();
+    std::vector<std::pair<Tensor, Tensor>> outs;
+    for (auto& backend : variants) {
+      const Tensor input = NewBf16(*backend, m, k, x);
+      outs.push_back({NewF32(*backend, m, n), NewBf16(*backend, m, n)});
+      backend->Matmul(input, AddMatrix(*backend, n, k, w), kNoBias, outs.back().first);
+      backend->MatmulSiluMul(input, AddMatrix(*backend, 2 * n, k, w2, MatrixKind::kGateUp),
+                             outs.back().second);
+      ExpectSame(outs[0].first, outs.back().first);
+      ExpectSame(outs[0].second, outs.back().second);
+    }
+  }
+}
+
+TEST(CpuSamenessTest, NormsAndEmbeddingsAreEqualOnEveryVariant) {
+  const int64_t rows = 5, cols = 83;
+  auto x = RandomFloats(rows * cols, 1);
+  for (size_t i = 0; i < x.size(); i += 5) x[i] *= 1e-38f;
+  x[2 * cols] = std::numeric_limits<float>::infinity();
+  const auto table = WildBf16(rows * cols, 2);
+  const std::vector<int32_t> ids = {4, 0, 3, 9, 2};
+  std::vector<std::unique_ptr<Backend>> variants = AllVariants();
+  std::vector<std::array<Tensor, 3>> outs;
+  for (auto& backend : variants) {
+    const VectorId weight = backend->AddVector(RandomFloats(cols, 3)).value();
+    const Tensor in = NewF32(*backend, rows, cols, x), out = NewBf16(*backend, rows, cols);
+    const Tensor embedded = NewF32(*backend, rows, cols);
+    backend->AddRmsNorm(in, NewF32(*backend, rows, cols, x), weight, 1e-6f, out);
+    backend->Embed(AddMatrix(*backend, rows, cols, table), ids, 0, embedded);
+    outs.push_back({in, out, embedded});
+    for (int i = 0; i < 3; ++i) ExpectSame(outs[0][i], outs.back()[i]);
+  }
+}
+
+TEST(CpuSamenessTest, AttentionIsEqualOnEveryVariant) {
+  for (const int64_t dim : {16, 34, 64, 128}) {
+    std::string q, out;
+    for (auto& backend : AllVariants()) {
+      AttentionRun run(*backend, {.kv_heads = 3, .head_dim = dim, .query_heads = 9}, 230);
+      run.InChunks(100);
+      if (q.empty()) {
+        q = Bits(run.q());
+        out = Bits(run.out());
+      }
+      EXPECT_TRUE(Bits(run.q()) == q) << dim;
+      EXPECT_TRUE(Bits(run.out()) == out) << dim;
+    }
+  }
+}
+
+class PerIsa : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (const auto kernels = ChooseKernels(GetParam()); !kernels.ok()) GTEST_SKIP() << kernels.status();
+  }
+};
+
+TEST_P(PerIsa, AMatmulRowIsTheSameAloneAndAnywhereInAnyBatch) {
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{50, 64}, {96, 77}, {33, 6000}}) {
+    const int64_t total = 600;
+    auto backend = MakeCpu(GetParam());
+    const MatrixId plain = AddMatrix(*backend, n, k, RandomBf16(n * k, 1));
+    const MatrixId gate_up = AddMatrix(*backend, 2 * n, k, RandomBf16(2 * n * k, 2), MatrixKind::kGateUp);
+    const Tensor x = NewBf16(*backend, total, k, RandomBf16(total * k, 3));
+    const Tensor alone = NewF32(*backend, total, n), alone16 = NewBf16(*backend, total, n);
+    const auto rows = [](Tensor t, int64_t first, int64_t count) {
+      t.data = static_cast<std::byte*>(t.data) + first * t.stride * BytesOf(t.dtype);
+      return t.Rows(count);
+    };
+    for (int64_t i = 0; i < total; ++i) {
+      backend->Matmul(rows(x, i, 1), plain, kNoBias, rows(alone, i, 1));
+      backend->MatmulSiluMul(rows(x, i, 1), gate_up, rows(alone16, i, 1));
+    }
+    const Tensor out = NewF32(*backend, total, n), out16 = NewBf16(*backend, total, n);
+    std::vector<int64_t> batches = {70, 128, 512, 600};
+    for (int64_t m = 2; m <= 64; ++m) batches.push_back(m);
+    for (const int64_t m : batches) {
+      const int64_t first = total - m - (total > m ? m % 7 : 0);
+      backend->Matmul(rows(x, first, m), plain, kNoBias, out.Rows(m));
+      backend->MatmulSiluMul(rows(x, first, m), gate_up, out16.Rows(m));
+      ASSERT_TRUE(Bits(out, 0, m) == Bits(alone, first, m)) << "m " << m << " k " << k;
+      ASSERT_TRUE(Bits(out16, 0, m) == Bits(alone16, first, m)) << "m " << m << " k " << k;
+    }
+  }
+}
+
+TEST_P(PerIsa, APromptIsTheSameHoweverItIsCut) {
+  for (const auto& [query_heads, kv_heads, dim] :
+       {std::array<int64_t, 3>{9, 3, 64}, {5, 1, 16}, {2, 2, 48}}) {
+    const KvShape shape{.kv_heads = kv_heads, .head_dim = dim, .query_heads = query_heads};
+    const int64_t length = 427;  // over the borders of blocks (16) and key tiles (192)
+    std::string q, out;
+    for (const int64_t chunk : {int64_t{1}, int64_t{3}, int64_t{16}, int64_t{191}, int64_t{200}, length}) {
+      auto backend = MakeCpu(GetParam());
+      AttentionRun run(*backend, shape, length);
+      run.InChunks(chunk);
+      if (q.empty()) {
+        q = Bits(run.q());
+        out = Bits(run.out());
+      }
+      EXPECT_TRUE(Bits(run.q()) == q) << chunk;
+      EXPECT_TRUE(Bits(run.out()) == out) << chunk;
+    }
+  }
+}
+
+TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
+  const KvShape shape{.layers = 1, .blocks = 8, .kv_heads = 2, .head_dim = 32, .query_heads = 6};
+  const int64_t width = (6 + 4) * 32, tokens = 20;
+  const auto prompt = RandomFloats(tokens * width, 1);
+  const std::vector<int32_t> mine = {5, 2}, other = {0, 7}, foreign = {2, 5};
+  const auto run = [&](bool crowded) {
+    auto backend = MakeCpu(GetParam());
+    const RopeId rope = backend->AddRope(std::vector<double>(16, 0.1), 1, 64).value();
+    EXPECT_TRUE(backend->CreateKvCache(shape).ok());
+    const Tensor q = NewBf16(*backend, 3 * tokens, 6 * 32), out = NewBf16(*backend, 3 * tokens, 6 * 32);
+    Tensor qkv = NewF32(*backend, 3 * tokens, width);
+    if (crowded) {  // a former owner of the same blocks leaves infinities and NaN behind
+      for (int64_t i = 0; i < tokens; ++i)
+        std::fill_n(qkv.f32(i), width, std::numeric_limits<float>::infinity());
+      const SequenceRows before{0, tokens, 0, foreign, rope};
+      backend->RopeAndStore(qkv, 0, {&before, 1}, q);
+    }
+    const int64_t at = crowded ? 25 : 0;
+    for (int64_t i = 0; i < tokens; ++i) {
+      std::copy_n(prompt.begin() + i * width, width, qkv.f32(at + i));
+      std::copy_n(prompt.begin() + i * width, width, qkv.f32(i < 20 && crowded ? i : at + i));
+    }
+    std::vector<SequenceRows> sequences;
+    if (crowded) sequences.push_back({0, tokens, 0, other, rope});
+    sequences.push_back({at, tokens, 0, mine, rope});
+    backend->RopeAndStore(qkv, 0, sequences, q);
+    backend->Attention(q, 0, sequences, out);
+    return Bits(out, at, tokens);
+  };
+  EXPECT_TRUE(run(false) == run(true));
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, PerIsa, testing::Values("avx2", "avx512"),
+                         [](const auto& info) { return info.param; });
+
+TEST(IsaTest, DotProductsAgreeNoticesADifference) {
+  const KernelTable& real = Avx2Kernels();
+  KernelTable wrong = real;
+  wrong.dot_pairs = [](const uint16_t* w, const uint16_t* x, float* acc) {
+    for (int i = 0; i < 16; ++i) {  // even element first
+      for (int j = 0; j < 2; ++j)
+        acc[i] = std::fma(Bf16ToFloat(w[2 * i + j]), Bf16ToFloat(x[2 * i + j]), acc[i]);
+    }
+  };
+  EXPECT_TRUE(DotProductsAgree(real, real));
+  EXPECT_FALSE(DotProductsAgree(real, wrong));
+}
+
+}  // namespace
+}  // namespace quire::kernels::cpu

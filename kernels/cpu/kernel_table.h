@@ -1,0 +1,64 @@
+// The compute kernels behind plain function pointers, one table per instruction set. The tables are compiled
+// from the same sources (*.inl.h) over two SIMD wrappers, and give the same bits. Only plain data here: these
+// structs cross into files compiled for newer CPUs, where a shared inline function could leak instructions
+// that this CPU lacks. Kernels are pure but for their outputs; any thread that holds FlushDenormals calls
+// them.
+#pragma once
+
+#include <cstdint>
+
+namespace quire::kernels::cpu {
+
+inline constexpr int64_t kLanes = 16;       // outputs of one SIMD row, keys of a KV block
+inline constexpr int64_t kPanelBlocks = 3;  // SIMD rows of a full panel
+inline constexpr int64_t kPanelRows = kLanes * kPanelBlocks;
+inline constexpr int64_t kMaxColumns = 512;  // tokens of one matmul call
+inline constexpr int64_t kMaxQueryRows = 8;  // query rows of one attention call
+inline constexpr int64_t kMaxHeadDim = 256;
+
+// One thread's slice of a matmul: `rows` outputs for each of m input rows.
+struct MatmulArgs {
+  const uint16_t* x;  // [m][2 * pairs] bf16, x_stride apart
+  int64_t x_stride, m;
+  int64_t pairs;            // of k
+  const uint16_t* weights;  // the slice's panels (see packed_matrix.h)
+  int64_t rows;
+  const float* bias;  // [rows] or null; not read by matmul_silu_mul
+  void* out;          // [m][rows], fp32, or bf16 by matmul_silu_mul; out_stride elements apart
+  int64_t out_stride;
+  float* tiles;  // scratch of kTileFloats
+};
+inline constexpr int64_t kTileFloats = 2 * kMaxColumns * kPanelRows;
+
+// Query rows that share a KV head of one sequence.
+struct AttentionArgs {
+  int64_t rows;
+  const uint16_t* q[kMaxQueryRows];  // [head_dim] bf16
+  uint16_t* out[kMaxQueryRows];      // [head_dim] bf16
+  int64_t keys[kMaxQueryRows];       // positions 0..keys-1 are attended; at least 1
+  int64_t head_dim;
+  float scale;            // 1 / sqrt(head_dim)
+  const uint16_t* pages;  // K and V of block 0 of this layer and head (see kv_cache.h)
+  int64_t page_stride;    // elements from one block to the next
+  const int32_t* blocks;  // the sequence's block table
+};
+
+struct KernelTable {
+  const char* name;
+  void (*matmul)(const MatmulArgs& args);
+  void (*matmul_silu_mul)(const MatmulArgs& args);
+  void (*attention)(const AttentionArgs& args);
+  // x[n] += delta[n] unless delta is null; out = bf16(x / rms(x) * weight).
+  void (*rms_norm)(float* x, const float* delta, const float* weight, int64_t n, float eps, uint16_t* out);
+  // out[2 * half] = bf16 of x rotated by cosine[half], sine[half]; pairs are (i, i + half).
+  void (*rotate)(const float* x, const float* cosine, const float* sine, int64_t half, uint16_t* out);
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
+  // acc[16] += w[16][2] . x[16][2], the step everything else is made of; for the check that tables agree.
+  void (*dot_pairs)(const uint16_t* w, const uint16_t* x, float* acc);
+};
+
+// Call only where the CPU has the instructions (see isa.h).
+const KernelTable& Avx2Kernels();
+const KernelTable& Avx512Kernels();
+
+}  // namespace quire::kernels::cpu

@@ -1,0 +1,167 @@
+// Matmul of one thread's slice. Every output has exactly one accumulator that takes k in ascending order,
+// whatever the number of columns (tokens) and however they are cut into register tiles; a row's bits
+// therefore never depend on its neighbours. Included after simd_math.inl.h.
+#pragma once
+
+namespace quire::kernels::cpu {
+namespace {
+
+// k is cut so that a panel's chunk stays in L2 (48 rows of it: 0.5 MB) while all columns pass over it.
+constexpr int64_t kChunkPairs = 5120 / 2;
+// How far ahead weights are fetched, in elements: with one column 4 KB, with more 8 KB (measured; T1 hint).
+constexpr int64_t kAheadOneColumn = 2048, kAheadFewColumns = 4096;
+
+struct Dot {
+  const uint16_t* weights;  // a panel's chunk: [pairs][panel's SIMD rows][16][2]
+  int64_t pairs;
+  const uint16_t* x;  // first column
+  int64_t x_stride;
+  float* tile;            // [columns][48]
+  const uint16_t* ahead;  // what to prefetch meanwhile
+};
+
+// kRows of the panel's kPanel SIMD rows against kColumns columns, all in registers.
+template <int kPanel, int kRows, int kColumns, bool kContinue, int kPrefetch>
+void DotTile(const Dot& dot) {
+  F32 acc[kColumns][kRows];
+#pragma GCC unroll 8
+  for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 3
+    for (int r = 0; r < kRows; ++r) {
+      acc[c][r] = kContinue ? Load(dot.tile + c * kPanelRows + r * kLanes) : Zero();
+    }
+  }
+  const uint16_t* weights = dot.weights;
+  const uint16_t* x = dot.x;
+  const uint16_t* ahead = dot.ahead;
+  for (int64_t pair = 0; pair < dot.pairs; ++pair) {
+    Pairs w[kRows];
+#pragma GCC unroll 3
+    for (int r = 0; r < kRows; ++r) w[r] = LoadPairs(weights + r * 2 * kLanes);
+#pragma GCC unroll 3
+    for (int i = 0; i < kPrefetch; ++i) PrefetchToL2(ahead + i * 2 * kLanes);
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) {
+      const Pairs broadcast = BroadcastPair(x + c * dot.x_stride);
+#pragma GCC unroll 3
+      for (int r = 0; r < kRows; ++r) acc[c][r] = DotPairs(acc[c][r], w[r], broadcast);
+    }
+    weights += kPanel * 2 * kLanes;
+    ahead += kPrefetch * 2 * kLanes;
+    x += 2;
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 3
+    for (int r = 0; r < kRows; ++r) Store(dot.tile + c * kPanelRows + r * kLanes, acc[c][r]);
+  }
+}
+
+template <int kPanel, int kColumns, bool kContinue, int kPrefetch>
+void DotPanel(Dot dot) {
+  // One column needs few registers: then even narrow registers take the panel as one stream.
+  constexpr int kRows = kColumns == 1 || kTileRows > kPanel ? kPanel : kTileRows;
+  static_assert(kPanel % kRows == 0 || kRows == 3);
+  for (int row = 0; row < kPanel; row += kRows) {
+    DotTile<kPanel, kRows, kColumns, kContinue, kPrefetch>(dot);
+    dot.weights += kRows * 2 * kLanes;
+    dot.tile += kRows * kLanes;
+  }
+}
+
+template <int kPanel, int kColumns, bool kContinue, int kPrefetch>
+void DotColumns(int64_t columns, const Dot& dot) {
+  if (columns == kColumns) return DotPanel<kPanel, kColumns, kContinue, kPrefetch>(dot);
+  if constexpr (kColumns > 1) DotColumns<kPanel, kColumns - 1, kContinue, kPrefetch>(columns, dot);
+}
+
+template <int kPanel, bool kContinue>
+void DotAllColumns(const MatmulArgs& args, Dot dot) {
+  const int64_t count = (args.m + kTileColumns - 1) / kTileColumns;
+  if (count == 1) {
+    dot.ahead = dot.weights + (args.m == 1 ? kAheadOneColumn : kAheadFewColumns);
+    return DotColumns<kPanel, kTileColumns, kContinue, kPanel>(args.m, dot);
+  }
+  // Equal column blocks; the first ones fetch what follows this chunk, spread as thinly as they can.
+  const uint16_t* x = dot.x;
+  float* tile = dot.tile;
+  const int64_t lines = count >= kPanel ? 1 : kPanel;
+  dot.ahead = dot.weights + dot.pairs * kPanel * 2 * kLanes;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t first = args.m * i / count, columns = args.m * (i + 1) / count - first;
+    dot.x = x + first * dot.x_stride;
+    dot.tile = tile + first * kPanelRows;
+    if (i * lines >= kPanel) {
+      DotColumns<kPanel, kTileColumns, kContinue, 0>(columns, dot);
+    } else if (lines == 1) {
+      DotColumns<kPanel, kTileColumns, kContinue, 1>(columns, dot);
+    } else {
+      DotColumns<kPanel, kTileColumns, kContinue, kPanel>(columns, dot);
+    }
+    dot.ahead += lines * dot.pairs * 2 * kLanes;
+  }
+}
+
+// tile [m][48] = x * panel^T. Returns where the next panel starts.
+template <int kPanel>
+const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, float* tile) {
+  for (int64_t pair = 0; pair < args.pairs; pair += kChunkPairs) {
+    const int64_t pairs = args.pairs - pair < kChunkPairs ? args.pairs - pair : kChunkPairs;
+    const Dot dot{weights, pairs, args.x + 2 * pair, args.x_stride, tile, nullptr};
+    if (pair == 0) {
+      DotAllColumns<kPanel, false>(args, dot);
+    } else {
+      DotAllColumns<kPanel, true>(args, dot);
+    }
+    weights += pairs * kPanel * 2 * kLanes;
+  }
+  return weights;
+}
+
+const uint16_t* AnyPanelProduct(const MatmulArgs& args, int64_t rows, const uint16_t* weights, float* tile) {
+  if (rows > 2 * kLanes) return PanelProduct<3>(args, weights, tile);
+  if (rows > kLanes) return PanelProduct<2>(args, weights, tile);
+  return PanelProduct<1>(args, weights, tile);
+}
+
+inline int64_t PanelRowsAt(const MatmulArgs& args, int64_t row) {
+  return args.rows - row < kPanelRows ? args.rows - row : kPanelRows;
+}
+
+void Matmul(const MatmulArgs& args) {
+  const uint16_t* weights = args.weights;
+  for (int64_t row = 0; row < args.rows; row += kPanelRows) {
+    const int64_t rows = PanelRowsAt(args, row);
+    weights = AnyPanelProduct(args, rows, weights, args.tiles);
+    for (int64_t m = 0; m < args.m; ++m) {
+      float* out = static_cast<float*>(args.out) + m * args.out_stride + row;
+      for (int64_t i = 0; i < rows; i += kLanes) {
+        F32 value = Load(args.tiles + m * kPanelRows + i);
+        if (args.bias != nullptr) value = Add(value, LoadFirst(args.bias + row + i, rows - i));
+        StoreFirst(out + i, rows - i, value);
+      }
+    }
+  }
+}
+
+// Gate and up panels alternate.
+void MatmulSiluMul(const MatmulArgs& args) {
+  const uint16_t* weights = args.weights;
+  float* gate = args.tiles;
+  float* up = args.tiles + kMaxColumns * kPanelRows;
+  for (int64_t row = 0; row < args.rows; row += kPanelRows) {
+    const int64_t rows = PanelRowsAt(args, row);
+    weights = AnyPanelProduct(args, rows, weights, gate);
+    weights = AnyPanelProduct(args, rows, weights, up);
+    for (int64_t m = 0; m < args.m; ++m) {
+      uint16_t* out = static_cast<uint16_t*>(args.out) + m * args.out_stride + row;
+      for (int64_t i = 0; i < rows; i += kLanes) {
+        const int64_t at = m * kPanelRows + i;
+        StoreBf16First(out + i, rows - i, Mul(Silu(Load(gate + at)), Load(up + at)));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quire::kernels::cpu

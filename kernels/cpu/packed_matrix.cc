@@ -1,0 +1,85 @@
+#include "kernels/cpu/packed_matrix.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/core/status.h"
+#include "kernels/bf16.h"
+#include "kernels/cpu/kernel_table.h"
+
+namespace quire::kernels::cpu {
+namespace {
+
+int64_t BlocksOf(int64_t rows) { return (rows + kLanes - 1) / kLanes; }
+
+// The parts as one tall matrix.
+class Rows {
+ public:
+  explicit Rows(std::span<const HostRows> parts) : parts_(parts) {}
+  const uint16_t* operator[](int64_t row) const {
+    size_t part = 0;
+    while (row >= parts_[part].rows) row -= parts_[part++].rows;
+    return parts_[part].data + row * parts_[part].stride;
+  }
+
+ private:
+  const std::span<const HostRows> parts_;
+};
+
+// Writes rows [first, first + rows), rows <= 48, as one panel and returns where the next one starts.
+uint16_t* PackPanel(const Rows& source, int64_t first, int64_t rows, int64_t k, uint16_t* out) {
+  const int64_t step = BlocksOf(rows) * kLanes * 2;
+  for (int64_t row = 0; row < rows; ++row) {
+    const uint16_t* from = source[first + row];
+    uint16_t* to = out + row * 2;
+    for (int64_t pair = 0; pair < k / 2; ++pair) std::memcpy(to + pair * step, from + pair * 2, 4);
+    if (k % 2 != 0) to[k / 2 * step] = from[k - 1];
+  }
+  return out + (k + 1) / 2 * step;
+}
+
+}  // namespace
+
+absl::StatusOr<PackedMatrix> PackedMatrix::Pack(std::span<const HostRows> parts, int64_t rows, int64_t k,
+                                                MatrixKind kind, std::span<Arena> arenas, ThreadPool& pool) {
+  const int64_t halves = kind == MatrixKind::kGateUp ? 2 : 1;
+  PackedMatrix matrix(kind, rows / halves, k);
+  const int64_t blocks = BlocksOf(matrix.outputs_), threads = std::ssize(arenas);
+  std::vector<uint16_t*> memory(threads);
+  for (int64_t t = 0; t < threads; ++t) {
+    const int64_t first = blocks * t / threads, count = blocks * (t + 1) / threads - first;
+    Slice slice{nullptr, first * kLanes, 0};
+    if (count > 0) {
+      slice.rows = std::min(matrix.outputs_ - slice.first_row, count * kLanes);
+      const int64_t elements = halves * count * matrix.pairs() * kLanes * 2;
+      QUIRE_ASSIGN_OR_RETURN(memory[t], arenas[t].AllocateArray<uint16_t>(elements));
+      slice.data = memory[t];
+    }
+    matrix.slices_.push_back(slice);
+  }
+  // Each thread packs its own slice, and so touches its pages first.
+  const Rows source(parts);
+  pool.Run([&](int t) {
+    const Slice& slice = matrix.slices_[t];
+    uint16_t* out = memory[t];
+    for (int64_t row = 0; row < slice.rows; row += kPanelRows) {
+      const int64_t count = std::min(kPanelRows, slice.rows - row);
+      for (int64_t half = 0; half < halves; ++half) {
+        out = PackPanel(source, half * matrix.outputs_ + slice.first_row + row, count, k, out);
+      }
+    }
+  });
+  return matrix;
+}
+
+void PackedMatrix::CopyRow(int64_t row, float* out) const {
+  size_t thread = 0;
+  while (row >= slices_[thread].first_row + slices_[thread].rows) ++thread;
+  const Slice& slice = slices_[thread];
+  const int64_t local = row - slice.first_row, panel = local / kPanelRows * kPanelRows;
+  const int64_t blocks = BlocksOf(std::min(kPanelRows, slice.rows - panel));
+  const uint16_t* from = slice.data + panel * pairs() * 2 + (local - panel) * 2;
+  for (int64_t i = 0; i < k_; ++i) out[i] = Bf16ToFloat(from[i / 2 * blocks * kLanes * 2 + i % 2]);
+}
+
+}  // namespace quire::kernels::cpu

@@ -1,0 +1,37 @@
+// cos and sin of position * inv_freq, from own arithmetic in fp64, so that the bits of a token do not depend
+// on the machine's math library. Immutable after Create; read by any compute thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "kernels/cpu/arena.h"
+
+namespace quire::kernels::cpu {
+
+struct SinCos {
+  double sine, cosine;
+};
+// For 0 <= angle <= 1e6, within 1e-15 or so.
+SinCos SinCosOf(double angle);
+
+class RopeTable {
+ public:
+  // The arguments have passed CheckRope.
+  static absl::StatusOr<RopeTable> Create(std::span<const double> inv_freq, double scale, int64_t positions,
+                                          Arena& arena);
+  int64_t positions() const { return positions_; }
+  int64_t half() const { return half_; }
+  // [half] each, times the scale.
+  const float* cosine(int64_t position) const { return data_ + position * 2 * half_; }
+  const float* sine(int64_t position) const { return cosine(position) + half_; }
+
+ private:
+  RopeTable(float* data, int64_t half, int64_t positions) : data_(data), half_(half), positions_(positions) {}
+
+  float* data_;  // [positions][2][half]
+  int64_t half_, positions_;
+};
+
+}  // namespace quire::kernels::cpu

@@ -1,0 +1,48 @@
+#include "kernels/cpu/rope_table.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace quire::kernels::cpu {
+namespace {
+
+TEST(SinCosTest, AgreesWithTheMathLibraryOverTheWholeRange) {
+  std::mt19937_64 random(3);
+  for (const double limit : {1e-9, 1.0, 10.0, 131072.0, 1e6}) {
+    std::uniform_real_distribution<double> draw(0, limit);
+    for (int i = 0; i < 20000; ++i) {
+      const double angle = draw(random);
+      const SinCos got = SinCosOf(angle);
+      ASSERT_NEAR(got.sine, std::sin(angle), 5e-16) << angle;
+      ASSERT_NEAR(got.cosine, std::cos(angle), 5e-16) << angle;
+    }
+  }
+}
+
+TEST(SinCosTest, IsExactAtZeroAndGoodNextToMultiplesOfHalfPi) {
+  EXPECT_EQ(SinCosOf(0).sine, 0);
+  EXPECT_EQ(SinCosOf(0).cosine, 1);
+  for (int n = 1; n < 600000; n += 97) {
+    const double angle = n * 1.5707963267948966;
+    ASSERT_NEAR(SinCosOf(angle).sine, std::sin(angle), 5e-16) << n;
+    ASSERT_NEAR(SinCosOf(angle).cosine, std::cos(angle), 5e-16) << n;
+  }
+}
+
+TEST(RopeTableTest, HoldsScaledValuesByPosition) {
+  Arena arena;
+  const std::vector<double> inv_freq = {1.0, 0.25};
+  const RopeTable table = RopeTable::Create(inv_freq, 2.0, 50, arena).value();
+  for (const int64_t position : {0, 1, 49}) {
+    for (int i = 0; i < 2; ++i) {
+      const double angle = static_cast<double>(position) * inv_freq[i];
+      EXPECT_FLOAT_EQ(table.cosine(position)[i], static_cast<float>(2 * std::cos(angle)));
+      EXPECT_FLOAT_EQ(table.sine(position)[i], static_cast<float>(2 * std::sin(angle)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quire::kernels::cpu
