@@ -1,0 +1,175 @@
+// The model against Hugging Face transformers: logits no further from the fp32 reference than 1.25 times
+// transformers' own bf16 run, the greedy token wherever its margin is above that error, at 1, 2 and 3 ranks;
+// and the same bits however a prompt is chunked.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "base/core/status.h"
+#include "kernels/reference/reference_backend.h"
+#include "tests/golden/rank_threads.h"
+#include "tests/golden/recording.h"
+#include "worker/model/safetensors.h"
+
+namespace quire::golden {
+namespace {
+
+constexpr double kAllowed = 1.25;
+
+struct Case {
+  std::string recording;
+  int ranks;
+};
+
+std::string CaseName(const testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.recording + "_" + std::to_string(info.param.ranks);
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+class ModelGoldenTest : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    absl::StatusOr<Recording> recording = LoadRecording(GetParam().recording);
+    ASSERT_TRUE(recording.ok()) << recording.status();
+    recording_ = *std::move(recording);
+    ids_ = recording_.AllIds();
+    setup_ = {recording_.model_dir, recording_.rope_scaling, GetParam().ranks, std::ssize(ids_),
+              kernels::MakeReferenceBackend};
+  }
+
+  // Rank 0's logits of the rows at `positions`.
+  std::vector<float> Logits(std::span<const int64_t> positions, int64_t chunk) {
+    std::vector<float> logits;
+    const absl::Status status = RunRanks(setup_, [&](RankModel& model) -> absl::Status {
+      QUIRE_ASSIGN_OR_RETURN(std::vector<float> computed, model.Logits(ids_, positions, chunk));
+      if (model.rank() == 0) logits = std::move(computed);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return logits;
+  }
+
+  int64_t Whole() const { return std::ssize(ids_); }
+
+  Recording recording_;
+  std::vector<int32_t> ids_;
+  GroupSetup setup_;
+};
+
+TEST_P(ModelGoldenTest, LogitsAreWithinBf16Error) {
+  const std::vector<float> logits = Logits(recording_.logit_rows, Whole());
+  const auto rows = std::ssize(recording_.logit_rows);
+  const int64_t vocab = std::ssize(logits) / rows;
+  ASSERT_EQ((vocab + recording_.vocab_stride - 1) / recording_.vocab_stride, recording_.columns);
+  double squares = 0.0, worst = 0.0;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t column = 0; column < recording_.columns; ++column) {
+      const double error = double{logits[row * vocab + column * recording_.vocab_stride]} -
+                           double{recording_.logits[row * recording_.columns + column]};
+      squares += error * error;
+      worst = std::max(worst, std::abs(error));
+    }
+  }
+  const double rms = std::sqrt(squares / static_cast<double>(rows * recording_.columns));
+  RecordProperty("rms_of_bf16", std::to_string(rms / recording_.bf16_rms_error));
+  RecordProperty("max_of_bf16", std::to_string(worst / recording_.bf16_max_error));
+  EXPECT_LE(rms, kAllowed * recording_.bf16_rms_error);
+  EXPECT_LE(worst, kAllowed * recording_.bf16_max_error);
+}
+
+TEST_P(ModelGoldenTest, GreedyTokensAreTheReferences) {
+  std::vector<int64_t> positions;
+  for (int64_t position = std::ssize(recording_.prompt_ids) - 1; position < Whole(); ++position) {
+    positions.push_back(position);
+  }
+  const std::vector<float> logits = Logits(positions, Whole());
+  const int64_t vocab = std::ssize(logits) / std::ssize(positions);
+  int compared = 0;
+  for (size_t i = 0; i < recording_.greedy_ids.size(); ++i) {
+    if (recording_.margins[i] <= recording_.bf16_max_error) continue;
+    const auto row = logits.begin() + static_cast<int64_t>(i) * vocab;
+    EXPECT_EQ(std::max_element(row, row + recording_.tokenizer_size) - row, recording_.greedy_ids[i])
+        << "token " << i;
+    ++compared;
+  }
+  EXPECT_GT(compared, std::ssize(recording_.greedy_ids) / 4);
+}
+
+TEST_P(ModelGoldenTest, ChunksDoNotChangeABit) {
+  const std::vector<float> whole = Logits(recording_.logit_rows, Whole());
+  for (const int64_t chunk : {1, 7, 16}) {
+    const std::vector<float> chunked = Logits(recording_.logit_rows, chunk);
+    ASSERT_EQ(chunked.size(), whole.size());
+    EXPECT_EQ(std::memcmp(chunked.data(), whole.data(), whole.size() * sizeof(float)), 0)
+        << "chunk " << chunk;
+  }
+}
+
+// What the files hold, counted from their own headers: matrices in bf16, vectors in fp32.
+struct StoredBytes {
+  int64_t split = 0, replicated = 0;
+};
+
+StoredBytes CountStored(const worker::Safetensors& files, const worker::ModelConfig& config) {
+  StoredBytes bytes;
+  const auto add = [&](const std::string& name) {
+    const auto tensor = files.Find(name);
+    ASSERT_TRUE(tensor.ok()) << tensor.status();
+    const bool matrix = tensor->shape.size() == 2;
+    const int64_t size = matrix ? 2 * tensor->shape[0] * tensor->shape[1] : 4 * tensor->shape[0];
+    (matrix || name.ends_with(".bias") ? bytes.split : bytes.replicated) += size;
+  };
+  add("model.embed_tokens.weight");
+  add("model.norm.weight");
+  if (!config.tied_embeddings) add("lm_head.weight");
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    for (const char* name : {"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."}) {
+      add(prefix + name + "weight");
+      if (config.qkv_bias) add(prefix + name + "bias");
+    }
+    for (const char* name : {"self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
+                             "input_layernorm", "post_attention_layernorm"}) {
+      add(prefix + name + ".weight");
+    }
+  }
+  return bytes;
+}
+
+TEST_P(ModelGoldenTest, EachRankHoldsItsSliceOnly) {
+  std::vector<int64_t> held(setup_.ranks), expected(setup_.ranks);
+  worker::ModelConfig config;
+  const absl::Status status = RunRanks(setup_, [&](RankModel& model) {
+    held[model.rank()] = model.weight_bytes();
+    expected[model.rank()] = worker::ShardWeightBytes(model.config(), model.shard());
+    if (model.rank() == 0) config = model.config();
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(held, expected);
+  const auto files = worker::Safetensors::Open(recording_.model_dir);
+  ASSERT_TRUE(files.ok()) << files.status();
+  const StoredBytes stored = CountStored(**files, config);
+  int64_t sum = 0;
+  for (const int64_t bytes : held) sum += bytes;
+  EXPECT_EQ(sum, stored.split + setup_.ranks * stored.replicated);
+}
+
+std::vector<Case> EveryRankCount(std::initializer_list<const char*> recordings) {
+  std::vector<Case> cases;
+  for (const char* recording : recordings) {
+    for (const int ranks : {1, 2, 3}) cases.push_back({recording, ranks});
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, ModelGoldenTest,
+                         testing::ValuesIn(EveryRankCount({"tiny-qwen2", "tiny-qwen2-yarn", "tiny-llama-tied",
+                                                           "tiny-llama-untied"})),
+                         CaseName);
+
+}  // namespace
+}  // namespace quire::golden

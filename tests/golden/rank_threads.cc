@@ -1,0 +1,96 @@
+#include "tests/golden/rank_threads.h"
+
+#include <algorithm>
+#include <barrier>
+#include <thread>
+
+#include "base/core/hash.h"
+#include "base/core/status.h"
+#include "worker/model/safetensors.h"
+#include "worker/model/weights.h"
+#include "worker/parallel/thread_communicator.h"
+
+namespace quire::golden {
+
+absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
+    const GroupSetup& setup, std::unique_ptr<kernels::Communicator> communicator) {
+  auto model = std::unique_ptr<RankModel>(new RankModel);
+  model->backend_ = setup.make_backend();
+  model->communicator_ = std::move(communicator);
+  kernels::Backend& backend = *model->backend_;
+  QUIRE_ASSIGN_OR_RETURN(model->config_, worker::LoadModelConfig(setup.model_dir, setup.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(model->shard_,
+                         worker::MakeShard(model->config_, model->rank(), model->communicator_->size()));
+  QUIRE_ASSIGN_OR_RETURN(const auto files, worker::Safetensors::Open(setup.model_dir));
+  QUIRE_ASSIGN_OR_RETURN(worker::ModelWeights weights,
+                         worker::LoadWeights(*files, model->config_, model->shard_, backend));
+  // The table is not in order, as in real life.
+  for (int32_t block = static_cast<int32_t>(setup.max_tokens / kBlockTokens); block >= 0; --block) {
+    model->blocks_.push_back(block);
+  }
+  QUIRE_RETURN_IF_ERROR(backend.CreateKvCache({.layers = model->config_.layers,
+                                               .blocks = std::ssize(model->blocks_),
+                                               .kv_heads = model->shard_.kv_heads.size(),
+                                               .head_dim = model->config_.head_dim,
+                                               .query_heads = model->shard_.query_heads.size()}));
+  QUIRE_ASSIGN_OR_RETURN(
+      model->decoder_,
+      worker::Decoder::Create(model->config_, model->shard_, std::move(weights),
+                              {setup.max_tokens, setup.max_tokens}, backend, *model->communicator_));
+  return model;
+}
+
+absl::StatusOr<std::vector<float>> RankModel::Logits(std::span<const int32_t> ids,
+                                                     std::span<const int64_t> positions, int64_t chunk) {
+  std::vector<float> logits;
+  for (int64_t position = 0; position < std::ssize(ids); position += chunk) {
+    const int64_t rows = std::min(chunk, std::ssize(ids) - position);
+    QUIRE_RETURN_IF_ERROR(RunChunk(ids.subspan(position, rows), position, positions, logits));
+  }
+  return logits;
+}
+
+absl::Status RankModel::RunChunk(std::span<const int32_t> ids, int64_t position,
+                                 std::span<const int64_t> positions, std::vector<float>& logits) {
+  const worker::ModelWeights& weights = decoder_->weights();
+  worker::DecoderBatch batch;
+  batch.ids.assign(ids.begin(), ids.end());
+  batch.sequences = {{.first_row = 0,
+                      .rows = std::ssize(ids),
+                      .position = position,
+                      .blocks = blocks_,
+                      .rope = weights.scaled_rope.value_or(weights.rope)}};
+  for (const int64_t wanted : positions) {
+    const int64_t row = wanted - position;
+    if (row >= 0 && row < std::ssize(ids)) batch.wanted_rows.push_back(row);
+  }
+  QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor result, decoder_->Forward(batch));
+  if (rank() != 0 || result.rows == 0) return absl::OkStatus();
+  QUIRE_ASSIGN_OR_RETURN(const float* row, backend_->ReadRows(result));
+  for (int64_t i = 0; i < result.rows; ++i) {
+    logits.insert(logits.end(), row + i * result.stride, row + i * result.stride + result.cols);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(RankModel&)>& scenario) {
+  worker::ThreadGroup group(setup.ranks);
+  std::barrier all_loaded(setup.ranks);
+  std::vector<absl::Status> loaded(setup.ranks), finished(setup.ranks);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < setup.ranks; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto model = RankModel::Load(setup, group.MakeCommunicator(rank));
+      loaded[rank] = model.status();
+      all_loaded.arrive_and_wait();
+      if (std::ranges::all_of(loaded, &absl::Status::ok)) finished[rank] = scenario(**model);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto* statuses : {&loaded, &finished}) {
+    for (const absl::Status& status : *statuses) QUIRE_RETURN_IF_ERROR(status);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quire::golden

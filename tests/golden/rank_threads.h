@@ -1,0 +1,62 @@
+// A tensor-parallel group inside a test: every rank is a thread with its own backend and its shard of a
+// model. RunRanks loads all ranks, then runs the same scenario on each; results leave it through what the
+// scenario captures (rank 0 writes).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/backend.h"
+#include "kernels/communicator.h"
+#include "worker/model/decoder.h"
+#include "worker/model/model_config.h"
+
+namespace quire::golden {
+
+using BackendMaker = std::function<std::unique_ptr<kernels::Backend>()>;
+
+struct GroupSetup {
+  std::string model_dir;
+  std::string rope_scaling;
+  int ranks = 1;
+  int64_t max_tokens = 0;  // of one sequence, which is also the longest batch
+  BackendMaker make_backend;
+};
+
+class RankModel {
+ public:
+  static absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupSetup& setup,
+                                                         std::unique_ptr<kernels::Communicator> communicator);
+
+  int rank() const { return communicator_->rank(); }
+  int64_t weight_bytes() const { return backend_->weight_stats().bytes; }
+  const worker::ModelConfig& config() const { return config_; }
+  const worker::Shard& shard() const { return shard_; }
+
+  // Runs `ids` from position 0 in chunks of `chunk` tokens and returns the logits of the rows at `positions`
+  // (ascending), [positions, vocab]; empty on other ranks than 0. A model loaded with --rope-scaling uses it.
+  absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> ids, std::span<const int64_t> positions,
+                                            int64_t chunk);
+
+ private:
+  RankModel() = default;
+  absl::Status RunChunk(std::span<const int32_t> ids, int64_t position, std::span<const int64_t> positions,
+                        std::vector<float>& logits);
+
+  std::unique_ptr<kernels::Backend> backend_;
+  std::unique_ptr<kernels::Communicator> communicator_;
+  worker::ModelConfig config_;
+  worker::Shard shard_;
+  std::unique_ptr<worker::Decoder> decoder_;
+  std::vector<int32_t> blocks_;
+};
+
+// The first error of any rank. No scenario starts unless every rank loaded.
+absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(RankModel&)>& scenario);
+
+}  // namespace quire::golden
