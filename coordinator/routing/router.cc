@@ -1,0 +1,350 @@
+#include "coordinator/routing/router.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/log.h"
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr uint32_t kNoGroupRetryS = 2;
+constexpr int kDriftBeats = 8;          // two seconds
+constexpr uint64_t kDriftFraction = 4;  // alarm above a quarter of the group
+
+Route Refuse(v1::RefusalReason reason, const std::string& message, uint32_t retry_after_s = 0) {
+  Route route;
+  route.refusal.set_reason(reason);
+  route.refusal.set_message(message);
+  route.refusal.set_retry_after_s(retry_after_s);
+  return route;
+}
+
+GroupEpoch EpochOf(const Group& group) { return {group.info.group_id(), group.info.epoch()}; }
+
+uint64_t CapacityOf(const Group& group) {
+  return group.beat.kv_blocks_total() > 0 ? group.beat.kv_blocks_total() : group.info.kv_blocks();
+}
+
+v1::Placement PlacementOn(const Group& group) {
+  v1::Placement placement;
+  placement.set_group_id(group.info.group_id());
+  placement.set_group_epoch(group.info.epoch());
+  placement.set_address(group.info.address());
+  placement.set_numerics_id(group.info.numerics_id());
+  return placement;
+}
+
+Route Placed(const Group& group) {
+  Route route;
+  route.placement = PlacementOn(group);
+  return route;
+}
+
+}  // namespace
+
+Router::Router(const Config& config, const Clock& clock)
+    : config_(config), clock_(clock), started_us_(clock.NowUs()), queue_(config.queue) {
+  thread_ = std::thread([this] { TimerLoop(); });
+}
+
+Router::~Router() {
+  {
+    MutexLock lock(&mutex_);
+    quit_ = true;
+  }
+  thread_.join();
+  Answers answers;
+  {
+    MutexLock lock(&mutex_);
+    for (auto& [id, pending] : pending_) {
+      answers.emplace_back(pending.done, Refuse(v1::REFUSAL_NO_CAPACITY,
+                                                "the server is shutting down; try again", kNoGroupRetryS));
+    }
+    pending_.clear();
+  }
+  Deliver(answers);
+}
+
+uint64_t Router::Place(RouteRequest request, Done done) {
+  Answers answers;
+  uint64_t ticket = 0;
+  {
+    MutexLock lock(&mutex_);
+    ticket = ++last_ticket_;
+    if (queue_.Remove(request.id)) pending_.erase(request.id);
+    std::optional<Route> route = Repeat(request);
+    if (!route && (request.running || !queue_.HasWaiting(request.model))) route = TryRoute(request);
+    if (!route) route = Enqueue(std::move(request), done, ticket);
+    if (route) answers.emplace_back(std::move(done), *std::move(route));
+  }
+  Deliver(answers);
+  return ticket;
+}
+
+void Router::Cancel(const RequestId& id, uint64_t ticket) {
+  MutexLock lock(&mutex_);
+  auto it = pending_.find(id);
+  if (it == pending_.end() || it->second.ticket != ticket) return;
+  queue_.Remove(id);
+  pending_.erase(it);
+}
+
+// A resent Admit: its first answer may have been lost, so it gets the same one.
+std::optional<Route> Router::Repeat(const RouteRequest& request) {
+  const Reservation* open = request.running ? nullptr : book_.Find(request.id);
+  if (open == nullptr) return std::nullopt;
+  const Group* group = registry_.Find(open->group.id);
+  if (group == nullptr || EpochOf(*group) != open->group ||
+      WorkerRegistry::StateOf(*group, clock_.NowUs()) != GroupState::kServing) {
+    return std::nullopt;
+  }
+  return Placed(*group);
+}
+
+std::optional<Route> Router::TryRoute(const RouteRequest& request) {
+  if (TooLarge(request)) {
+    return Refuse(v1::REFUSAL_TOO_LARGE,
+                  absl::StrCat("the request may need ", request.most_tokens,
+                               " tokens of memory, more than any group of ", request.model,
+                               " has: shorten the prompt or lower max_tokens"));
+  }
+  const int64_t now_us = clock_.NowUs();
+  const auto matches = prefixes_.Match(request.prefix_hashes);
+  std::vector<Candidate> candidates;
+  for (const auto& [id, group] : registry_.groups()) {
+    const GroupEpoch epoch = EpochOf(group);
+    if (group.info.model() != request.model || epoch == request.failed ||
+        WorkerRegistry::StateOf(group, now_us) != GroupState::kServing) {
+      continue;
+    }
+    const GroupUse use = book_.UseOf(epoch);
+    auto match = matches.find(epoch);
+    const double matched = match == matches.end() ? 0 : static_cast<double>(match->second);
+    const double prompt_blocks = static_cast<double>(std::max<uint64_t>(1, BlocksFor(request.prompt_tokens)));
+    candidates.push_back({id, CapacityOf(group), use.blocks, use.requests, group.info.max_sequences(),
+                          std::min(1.0, matched / prompt_blocks) * prefixes_.TrustIn(epoch),
+                          request.numerics_id.empty() || request.numerics_id == group.info.numerics_id()});
+  }
+  const std::optional<size_t> picked =
+      PickGroup(candidates, BlocksFor(request.prompt_tokens + request.positions));
+  if (!picked) return std::nullopt;
+  const Group& group = *registry_.Find(candidates[*picked].id);
+  auto match = matches.find(EpochOf(group));
+  return Reserve(request, group, match == matches.end() ? 0 : match->second);
+}
+
+Route Router::Reserve(const RouteRequest& request, const Group& group, uint64_t matched_blocks) {
+  const GroupEpoch epoch = EpochOf(group);
+  Reservation reservation{epoch, request.prompt_tokens, request.positions, matched_blocks};
+  const Reservation* open = request.running ? book_.Find(request.id) : nullptr;
+  if (open != nullptr) reservation = {epoch, open->prompt_tokens, open->granted, 0};
+  book_.Put(request.id, std::move(reservation), clock_.NowUs());
+  prefixes_.Remember(request.prefix_hashes, epoch);
+  return Placed(group);
+}
+
+std::optional<Route> Router::Enqueue(RouteRequest request, Done done, uint64_t ticket) {
+  const int64_t now_us = clock_.NowUs();
+  int64_t wait_us = request.max_wait_us;
+  if (!AnyServing(request.model)) {
+    const int64_t start_us = started_us_ + config_.start_no_group_wait_us - now_us;
+    wait_us = std::min(wait_us, std::max(config_.no_group_wait_us, start_us));
+  }
+  WaitQueue::Waiting waiting{request.id, request.account, request.model, now_us, now_us + wait_us};
+  if (wait_us <= 0) return Expired(waiting);
+  const RequestId id = request.id;
+  if (request.running) {
+    queue_.PushFront(std::move(waiting));
+  } else if (const auto verdict = queue_.Push(std::move(waiting)); verdict != WaitQueue::Verdict::kQueued) {
+    const bool full = verdict == WaitQueue::Verdict::kFull;
+    return Refuse(full ? v1::REFUSAL_QUEUE_FULL : v1::REFUSAL_RATE,
+                  full ? "too many requests are waiting; retry later"
+                       : "too many requests of this account are waiting; retry later",
+                  queue_.RetryAfterSeconds());
+  }
+  pending_[id] = {std::move(request), std::move(done), ticket};
+  return std::nullopt;
+}
+
+bool Router::TooLarge(const RouteRequest& request) const {
+  bool known = false;
+  for (const auto& [id, group] : registry_.groups()) {
+    if (group.info.model() != request.model) continue;
+    known = true;
+    if (BlocksFor(request.most_tokens) <= CapacityOf(group)) return false;
+  }
+  return known;
+}
+
+bool Router::AnyServing(const std::string& model) const {
+  const int64_t now_us = clock_.NowUs();
+  return std::any_of(registry_.groups().begin(), registry_.groups().end(), [&](const auto& entry) {
+    return entry.second.info.model() == model &&
+           WorkerRegistry::StateOf(entry.second, now_us) == GroupState::kServing;
+  });
+}
+
+Route Router::Expired(const WaitQueue::Waiting& waiting) const {
+  if (!AnyServing(waiting.model)) {
+    return Refuse(v1::REFUSAL_NO_CAPACITY,
+                  absl::StrCat("no worker group of ", waiting.model, " is up; retry in a moment"),
+                  kNoGroupRetryS);
+  }
+  return Refuse(v1::REFUSAL_NO_CAPACITY, "all worker groups are busy; retry later",
+                queue_.RetryAfterSeconds());
+}
+
+Router::Answers Router::ServeQueue() {
+  Answers answers;
+  queue_.Serve(clock_.NowUs(), [&](const WaitQueue::Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    auto it = pending_.find(waiting.id);
+    std::optional<Route> route = TryRoute(it->second.request);
+    if (!route) return false;
+    answers.emplace_back(std::move(it->second.done), *std::move(route));
+    pending_.erase(it);
+    return true;
+  });
+  return answers;
+}
+
+void Router::Deliver(const Answers& answers) {
+  for (const auto& [done, route] : answers) done(route);
+}
+
+// ---- open requests ----
+
+void Router::Reload(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) {
+  MutexLock lock(&mutex_);
+  book_.Put(id, {{}, prompt_tokens, granted, 0}, clock_.NowUs());
+}
+
+void Router::Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group) {
+  MutexLock lock(&mutex_);
+  const Reservation* open = book_.Find(id);
+  if (open != nullptr) book_.Refresh(id, granted.value_or(open->granted), group, clock_.NowUs());
+}
+
+void Router::Release(const RequestId& id, std::optional<uint64_t> cached_tokens) {
+  Answers answers;
+  {
+    MutexLock lock(&mutex_);
+    const std::optional<Reservation> released = book_.Remove(id);
+    if (!released) return;
+    if (cached_tokens) prefixes_.Correct(released->group, released->expected_cached_blocks, *cached_tokens);
+    answers = ServeQueue();
+  }
+  Deliver(answers);
+}
+
+bool Router::IsOpen(const RequestId& id) const {
+  MutexLock lock(&mutex_);
+  return book_.Find(id) != nullptr;
+}
+
+// ---- groups ----
+
+absl::StatusOr<uint64_t> Router::Register(const v1::GroupInfo& info) {
+  Answers answers;
+  uint64_t registration = 0;
+  {
+    MutexLock lock(&mutex_);
+    const Group* known = registry_.Find(info.group_id());
+    const std::optional<GroupEpoch> before = known ? std::optional(EpochOf(*known)) : std::nullopt;
+    QUIRE_ASSIGN_OR_RETURN(registration, registry_.Register(info, clock_.NowUs()));
+    if (before && before->epoch != info.epoch()) prefixes_.Forget(*before);
+    drifting_beats_[info.group_id()] = 0;
+    answers = ServeQueue();
+  }
+  Log(LogLevel::kInfo, "group_registered", "group", info.group_id(), "epoch", info.epoch(), "model",
+      info.model(), "kv_blocks", info.kv_blocks());
+  Deliver(answers);
+  return registration;
+}
+
+void Router::StreamEnded(const std::string& group_id, uint64_t registration) {
+  MutexLock lock(&mutex_);
+  if (registry_.StreamEnded(group_id, registration)) Log(LogLevel::kWarn, "group_gone", "group", group_id);
+}
+
+bool Router::Beat(const v1::HeartbeatRequest& beat) {
+  Answers answers;
+  {
+    MutexLock lock(&mutex_);
+    if (!registry_.Beat(beat, clock_.NowUs())) return false;
+    book_.Sweep(clock_.NowUs());
+    WatchDrift(*registry_.Find(beat.group_id()));
+    answers = ServeQueue();
+  }
+  Deliver(answers);
+  return true;
+}
+
+void Router::Fence(const std::string& group_id, uint64_t first_valid_epoch) {
+  MutexLock lock(&mutex_);
+  const Group* known = registry_.Find(group_id);
+  if (known != nullptr && known->info.epoch() < first_valid_epoch) prefixes_.Forget(EpochOf(*known));
+  registry_.Fence(group_id, first_valid_epoch);
+}
+
+uint64_t Router::FirstValidEpoch(const std::string& group_id) const {
+  MutexLock lock(&mutex_);
+  return registry_.FirstValidEpoch(group_id);
+}
+
+// A group that uses far more than we reserved for it serves somebody we don't know of, or leaks.
+void Router::WatchDrift(const Group& group) {
+  const uint64_t used =
+      group.beat.kv_blocks_total() - std::min(group.beat.kv_blocks_free(), group.beat.kv_blocks_total());
+  const uint64_t reserved = book_.UseOf(EpochOf(group)).blocks;
+  int& beats = drifting_beats_[group.info.group_id()];
+  beats = used > reserved + CapacityOf(group) / kDriftFraction ? beats + 1 : 0;
+  if (beats != kDriftBeats) return;
+  ++drift_alarms_;
+  Log(LogLevel::kWarn, "kv_drift", "group", group.info.group_id(), "used_blocks", used, "reserved_blocks",
+      reserved);
+}
+
+RouterReport Router::Report() const {
+  MutexLock lock(&mutex_);
+  const int64_t now_us = clock_.NowUs();
+  RouterReport report;
+  for (const auto& [id, group] : registry_.groups()) {
+    report.groups.push_back({group, WorkerRegistry::StateOf(group, now_us), book_.UseOf(EpochOf(group)),
+                             CapacityOf(group), (now_us - group.last_heard_us) / 1000});
+  }
+  report.open_requests = book_.size();
+  report.waiting = queue_.size();
+  report.oldest_wait_us = queue_.OldestAgeUs(now_us);
+  report.drift_alarms = drift_alarms_;
+  return report;
+}
+
+// ---- the thread ----
+
+bool Router::TimerDue() const { return quit_ || queue_.NextDeadlineUs() != timer_at_us_; }
+
+void Router::TimerLoop() {
+  while (true) {
+    Answers answers;
+    {
+      MutexLock lock(&mutex_);
+      if (quit_) return;
+      for (const WaitQueue::Waiting& waiting : queue_.TakeExpired(clock_.NowUs())) {
+        auto it = pending_.find(waiting.id);
+        answers.emplace_back(std::move(it->second.done), Expired(waiting));
+        pending_.erase(it);
+      }
+      if (answers.empty()) {
+        timer_at_us_ = queue_.NextDeadlineUs();
+        const absl::Duration wait =
+            timer_at_us_ ? absl::Microseconds(*timer_at_us_ - clock_.NowUs()) : absl::Hours(1);
+        mutex_.AwaitWithTimeout(absl::Condition(this, &Router::TimerDue), wait);
+      }
+    }
+    Deliver(answers);
+  }
+}
+
+}  // namespace quire::coordinator

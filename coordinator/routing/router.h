@@ -1,0 +1,138 @@
+// Gives requests to groups: joins the registry, the reservations, the prefix memory and the waiting queue
+// under one mutex, so that every pick sees the load of all picks before it. Any thread may call; `done`
+// callbacks run outside the mutex, on whichever thread made the decision possible, and must not block. A
+// thread of its own waits for the queue's deadlines. What always holds: each Place is answered exactly once
+// (placement or refusal) unless it is cancelled.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "base/core/clock.h"
+#include "base/core/ids.h"
+#include "base/core/mutex.h"
+#include "coordinator/fleet/worker_registry.h"
+#include "coordinator/routing/placement.h"
+#include "coordinator/routing/prefix_memory.h"
+#include "coordinator/routing/reservation_book.h"
+#include "coordinator/routing/wait_queue.h"
+
+namespace quire::coordinator {
+
+struct RouteRequest {
+  RequestId id;
+  std::string account, model;
+  uint64_t prompt_tokens = 0;  // and those generated before, if it was running
+  uint64_t positions = 0;      // to reserve beyond them
+  uint64_t most_tokens = 0;    // what it may grow to, over all choices
+  std::vector<std::string> prefix_hashes;
+  int64_t max_wait_us = 0;
+  bool running = false;     // a Readmit: waits ahead of the new ones
+  GroupEpoch failed;        // never placed there; id empty = none
+  std::string numerics_id;  // preferred; empty = any
+};
+
+struct Route {
+  std::optional<v1::Placement> placement;
+  v1::Refusal refusal;  // if there is no placement
+};
+
+struct GroupReport {
+  Group group;
+  GroupState state = GroupState::kGone;
+  GroupUse reserved;
+  uint64_t capacity_blocks = 0;
+  int64_t heard_ms_ago = 0;
+};
+
+struct RouterReport {
+  std::vector<GroupReport> groups;
+  size_t open_requests = 0, waiting = 0;
+  int64_t oldest_wait_us = 0;
+  uint64_t drift_alarms = 0;
+};
+
+class Router {
+ public:
+  struct Config {
+    WaitQueue::Limits queue;
+    int64_t no_group_wait_us = 2'000'000;  // while no group of the model is up
+    int64_t start_no_group_wait_us =
+        10'000'000;  // the same just after the start: groups are registering again
+  };
+  using Done = std::function<void(const Route&)>;
+
+  Router(const Config& config, const Clock& clock);
+  ~Router();  // refuses what still waits
+
+  // The ticket is for Cancel. A second Place of a waiting id replaces (and so cancels) the first; one of an
+  // id that is placed on a group that still serves gets the same placement again.
+  uint64_t Place(RouteRequest request, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Cancel(const RequestId& id, uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // ---- open requests ----
+  // An open request of the ledger, when the coordinator starts.
+  void Reload(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It lives, with this grant; on that group, if said.
+  void Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Release(const RequestId& id, std::optional<uint64_t> cached_tokens) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsOpen(const RequestId& id) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // ---- groups: see WorkerRegistry ----
+  absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
+  void StreamEnded(const std::string& group_id, uint64_t registration) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Beat(const v1::HeartbeatRequest& beat) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Fence(const std::string& group_id, uint64_t first_valid_epoch) ABSL_LOCKS_EXCLUDED(mutex_);
+  uint64_t FirstValidEpoch(const std::string& group_id) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  RouterReport Report() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  struct Pending {
+    RouteRequest request;
+    Done done;
+    uint64_t ticket = 0;
+  };
+  using Answers = std::vector<std::pair<Done, Route>>;
+
+  void TimerLoop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Nullopt: there is no room now.
+  std::optional<Route> TryRoute(const RouteRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Route> Repeat(const RouteRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Route> Enqueue(RouteRequest request, Done done, uint64_t ticket)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Route Reserve(const RouteRequest& request, const Group& group, uint64_t matched_blocks)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool TooLarge(const RouteRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool AnyServing(const std::string& model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Route Expired(const WaitQueue::Waiting& waiting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Answers ServeQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WatchDrift(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool TimerDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void Deliver(const Answers& answers);
+
+  const Config config_;
+  const Clock& clock_;
+  const int64_t started_us_;
+  mutable Mutex mutex_;
+  WorkerRegistry registry_ ABSL_GUARDED_BY(mutex_);
+  ReservationBook book_ ABSL_GUARDED_BY(mutex_);
+  PrefixMemory prefixes_ ABSL_GUARDED_BY(mutex_);
+  WaitQueue queue_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<RequestId, Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, int> drifting_beats_ ABSL_GUARDED_BY(mutex_);
+  uint64_t drift_alarms_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<int64_t> timer_at_us_ ABSL_GUARDED_BY(mutex_);  // what the thread waits for
+  bool quit_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace quire::coordinator

@@ -1,0 +1,266 @@
+#include "coordinator/routing/router.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::coordinator {
+namespace {
+
+RequestId Id(uint8_t n) {
+  RequestId id;
+  id.bytes[0] = n;
+  return id;
+}
+
+v1::GroupInfo Info(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 10) {
+  v1::GroupInfo info;
+  info.set_group_id(id);
+  info.set_epoch(epoch);
+  info.set_address("127.0.0.1:1");
+  info.set_model("tiny");
+  info.set_ranks(1);
+  info.set_kv_blocks(kv_blocks);
+  info.set_block_tokens(16);
+  info.set_max_context(1024);
+  info.set_plain_context(1024);
+  info.set_bundle_digest(std::string(32, 'd'));
+  info.set_max_sequences(64);
+  return info;
+}
+
+RouteRequest Request(uint8_t n, uint64_t prompt_tokens = 16, uint64_t positions = 16) {
+  RouteRequest request;
+  request.id = Id(n);
+  request.account = "acc";
+  request.model = "tiny";
+  request.prompt_tokens = prompt_tokens;
+  request.positions = positions;
+  request.most_tokens = prompt_tokens + positions;
+  request.max_wait_us = 60'000'000;
+  return request;
+}
+
+// One answer, waited for.
+class Answer {
+ public:
+  Router::Done Sink() {
+    return [this](const Route& route) {
+      route_ = route;
+      ++count_;
+      answered_.Notify();
+    };
+  }
+  const Route& Wait() {
+    answered_.WaitForNotification();
+    return route_;
+  }
+  bool Has() const { return answered_.HasBeenNotified(); }
+  int count() const { return count_; }
+
+ private:
+  Route route_;
+  int count_ = 0;
+  Notification answered_;
+};
+
+class RouterTest : public testing::Test {
+ protected:
+  Route PlaceNow(RouteRequest request) {
+    request.max_wait_us = 0;
+    Answer answer;
+    router_.Place(std::move(request), answer.Sink());
+    return answer.Wait();
+  }
+  bool Beat(const std::string& id, uint64_t epoch, bool healthy) {
+    v1::HeartbeatRequest beat;
+    beat.set_group_id(id);
+    beat.set_epoch(epoch);
+    beat.set_healthy(healthy);
+    return router_.Beat(beat);
+  }
+  size_t Waiting() { return router_.Report().waiting; }
+
+  ManualClock clock_;
+  Router router_{Router::Config{}, clock_};
+};
+
+TEST_F(RouterTest, EveryPickSeesThePicksBeforeIt) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(router_.Register(Info("b", 1)).ok());
+  std::map<std::string, int> picked;
+  for (uint8_t n = 1; n <= 10; ++n) ++picked[PlaceNow(Request(n)).placement->group_id()];
+  EXPECT_EQ(picked["a"], 5);
+  EXPECT_EQ(picked["b"], 5);
+  EXPECT_EQ(PlaceNow(Request(11)).refusal.reason(), v1::REFUSAL_NO_CAPACITY);  // 2 x 10 blocks are reserved
+}
+
+TEST_F(RouterTest, AReleaseServesTheFirstWaiting) {
+  ASSERT_TRUE(router_.Register(Info("a", 1, 2)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  Answer second, third;
+  router_.Place(Request(2), second.Sink());
+  router_.Place(Request(3), third.Sink());
+  EXPECT_FALSE(second.Has());
+  router_.Release(Id(1), 0);
+  EXPECT_TRUE(second.Wait().placement.has_value());
+  EXPECT_FALSE(third.Has());
+  router_.Release(Id(2), 0);
+  EXPECT_TRUE(third.Wait().placement.has_value());
+}
+
+TEST_F(RouterTest, WaitsForAGroupToRegister) {
+  Answer answer;
+  router_.Place(Request(1), answer.Sink());
+  EXPECT_EQ(Waiting(), 1u);
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  EXPECT_EQ(answer.Wait().placement->group_id(), "a");
+}
+
+TEST_F(RouterTest, AnUnhealthySilentOrGoneGroupGetsNothing) {
+  const uint64_t registration = *router_.Register(Info("a", 1));
+  ASSERT_TRUE(Beat("a", 1, false));
+  EXPECT_FALSE(PlaceNow(Request(1)).placement.has_value());
+  ASSERT_TRUE(Beat("a", 1, true));
+  EXPECT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  clock_.AdvanceMs(751);
+  EXPECT_FALSE(PlaceNow(Request(2)).placement.has_value());
+  ASSERT_TRUE(Beat("a", 1, true));
+  router_.StreamEnded("a", registration);
+  const Route refused = PlaceNow(Request(2));
+  EXPECT_EQ(refused.refusal.reason(), v1::REFUSAL_NO_CAPACITY);
+  EXPECT_GE(refused.refusal.retry_after_s(), 1u);
+}
+
+TEST_F(RouterTest, RefusesWhatFitsNoGroupEvenAlone) {
+  ASSERT_TRUE(router_.Register(Info("a", 1, 10)).ok());
+  RouteRequest request = Request(1);
+  request.most_tokens = 161;
+  EXPECT_EQ(PlaceNow(request).refusal.reason(), v1::REFUSAL_TOO_LARGE);
+  request.most_tokens = 160;
+  EXPECT_TRUE(PlaceNow(request).placement.has_value());
+}
+
+TEST_F(RouterTest, AResentRequestGetsItsPlacementAgainAndIsCountedOnce) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(router_.Register(Info("b", 1)).ok());
+  const std::string first = PlaceNow(Request(1)).placement->group_id();
+  EXPECT_EQ(PlaceNow(Request(1)).placement->group_id(), first);
+  EXPECT_EQ(router_.Report().open_requests, 1u);
+}
+
+TEST_F(RouterTest, ReadmitAvoidsTheFailedEpochButNotItsSuccessor) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  RouteRequest again = Request(1);
+  again.running = true;
+  again.failed = {"a", 1};
+  EXPECT_FALSE(PlaceNow(again).placement.has_value());
+  ASSERT_TRUE(router_.Register(Info("a", 2)).ok());
+  EXPECT_EQ(PlaceNow(again).placement->group_epoch(), 2u);
+  EXPECT_EQ(router_.Report().groups[0].reserved.requests, 1u);
+}
+
+TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {
+  router_.Reload(Id(1), 100, 28);
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 0u);
+  router_.Heard(Id(1), std::nullopt, {"a", 1});
+  EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 8u);
+  EXPECT_FALSE(PlaceNow(Request(2, 48, 0)).placement.has_value());
+  router_.Release(Id(1), 0);
+  EXPECT_TRUE(PlaceNow(Request(2, 48, 0)).placement.has_value());
+}
+
+TEST_F(RouterTest, AGrantReservesMore) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  router_.Heard(Id(1), 64, {});
+  EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 5u);
+}
+
+TEST_F(RouterTest, PrefersTheGroupThatHasThePrefixUntilItProvesWrong) {
+  ASSERT_TRUE(router_.Register(Info("a", 1, 1000)).ok());
+  ASSERT_TRUE(router_.Register(Info("b", 1, 1000)).ok());
+  RouteRequest request = Request(1, 64, 16);
+  request.prefix_hashes = {"1", "2", "3", "4"};
+  EXPECT_EQ(PlaceNow(request).placement->group_id(), "a");
+  request.id = Id(2);
+  EXPECT_EQ(PlaceNow(request).placement->group_id(), "a");  // b is less loaded, a has the prefix
+  for (uint8_t n = 3; n < 60; ++n) {                        // but nothing is ever found there
+    request.id = Id(n);
+    PlaceNow(request);
+    router_.Release(Id(n), 0);
+  }
+  request.id = Id(60);
+  EXPECT_EQ(PlaceNow(request).placement->group_id(), "b");
+}
+
+TEST_F(RouterTest, ACancelledWaitIsNotAnswered) {
+  Answer answer;
+  const uint64_t ticket = router_.Place(Request(1), answer.Sink());
+  router_.Cancel(Id(1), ticket + 1);  // somebody else's
+  EXPECT_EQ(Waiting(), 1u);
+  router_.Cancel(Id(1), ticket);
+  EXPECT_EQ(Waiting(), 0u);
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  EXPECT_FALSE(answer.Has());
+}
+
+TEST_F(RouterTest, AFencedGroupIsGoneAtOnce) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  router_.Fence("a", 2);
+  EXPECT_FALSE(PlaceNow(Request(1)).placement.has_value());
+  EXPECT_FALSE(Beat("a", 1, true));
+}
+
+TEST_F(RouterTest, AlarmsWhenAGroupUsesMuchMoreThanIsReserved) {
+  ASSERT_TRUE(router_.Register(Info("a", 1, 100)).ok());
+  v1::HeartbeatRequest beat;
+  beat.set_group_id("a");
+  beat.set_epoch(1);
+  beat.set_healthy(true);
+  beat.set_kv_blocks_total(100);
+  beat.set_kv_blocks_free(60);
+  for (int i = 0; i < 7; ++i) router_.Beat(beat);
+  EXPECT_EQ(router_.Report().drift_alarms, 0u);
+  for (int i = 0; i < 7; ++i) router_.Beat(beat);
+  EXPECT_EQ(router_.Report().drift_alarms, 1u);
+}
+
+TEST(Router, TheQueueIsBoundedInTime) {
+  const SystemClock clock;
+  Answer answer;
+  Router router({{}, 1'000, 1'000}, clock);
+  router.Place(Request(1), answer.Sink());
+  EXPECT_EQ(answer.Wait().refusal.reason(), v1::REFUSAL_NO_CAPACITY);
+  EXPECT_EQ(answer.count(), 1);
+}
+
+TEST(Router, AnswersTheWaitingWhenItEnds) {
+  const SystemClock clock;
+  Answer answer;
+  {
+    Router router({{}, 60'000'000, 60'000'000}, clock);
+    router.Place(Request(1), answer.Sink());
+  }
+  EXPECT_EQ(answer.Wait().refusal.reason(), v1::REFUSAL_NO_CAPACITY);
+}
+
+TEST(Router, IsBoundedInLength) {
+  const SystemClock clock;
+  Answer first, second, third, fourth;
+  Router router({{2, 1}, 60'000'000, 60'000'000}, clock);  // ends first, and answers those that still wait
+  RouteRequest other = Request(3);
+  other.account = "other";
+  router.Place(Request(1), first.Sink());
+  router.Place(Request(2), second.Sink());
+  EXPECT_EQ(second.Wait().refusal.reason(), v1::REFUSAL_RATE);
+  router.Place(other, third.Sink());
+  RouteRequest more = Request(4);
+  more.account = "third";
+  router.Place(more, fourth.Sink());
+  EXPECT_EQ(fourth.Wait().refusal.reason(), v1::REFUSAL_QUEUE_FULL);
+  EXPECT_FALSE(first.Has());
+}
+
+}  // namespace
+}  // namespace quire::coordinator
