@@ -1,0 +1,131 @@
+"""A running Quire, started as an operator would: `quire serve` with its ready file, real processes and real wires."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("QUIRE_BIN", ROOT / "build/release/bin")).resolve()
+DEMO_MODEL = pathlib.Path(os.environ.get("QUIRE_DEMO_MODEL", ROOT / "models/smollm2-135m-instruct"))
+TINY_MODEL = ROOT / "tests/golden/data/models/tiny-qwen2"
+
+
+def http(method, url, key=None, body=None, timeout=30):
+    """(status, parsed JSON or text)."""
+    request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            status, text = response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read().decode()
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
+
+
+def serve_once(*flags, timeout=60):
+    """Runs `quire serve` to its end: for command lines that must fail."""
+    return subprocess.run([BIN / "quire", "serve", *flags], capture_output=True, text=True, timeout=timeout)
+
+
+class System:
+    def __init__(self, model, **flags):
+        self.folder = tempfile.TemporaryDirectory(prefix="quire-e2e-")
+        self.data = pathlib.Path(self.folder.name) / "data"
+        ready_file = pathlib.Path(self.folder.name) / "ready.json"
+        options = {"model": model, "data": self.data, "port": 0, "admin-port": 0, "ready-file": ready_file, **flags}
+        args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        self.process = subprocess.Popen([BIN / "quire", "serve", *args], stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True)
+        self.output = []
+        self._announced = threading.Event()
+        threading.Thread(target=self._read_output, daemon=True).start()
+        if not self._announced.wait(180) or not ready_file.exists():
+            self.stop()
+            raise RuntimeError("quire serve did not get ready:\n" + "".join(self.output) + self.logs())
+        ready = json.loads(ready_file.read_text())
+        self.url, self.api_key = ready["url"], ready["api_key"]
+        self.admin_url, self.admin_key = ready["admin_url"], ready["admin_key"]
+        self.model = ready["model"]
+
+    def _read_output(self):
+        for line in self.process.stdout:
+            self.output.append(line)
+            if "quire: ready:" in line:
+                self._announced.set()
+        self._announced.set()
+
+    def logs(self):
+        return "".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.data.glob("logs/*")))
+
+    def stop(self):
+        """SIGTERM; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=60)
+        return code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.folder.cleanup()
+
+    # ---- clients ----
+
+    def openai(self, **options):
+        import openai
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=options.pop("api_key", self.api_key), max_retries=0,
+                             **options)
+
+    def chat(self, content, **fields):
+        body = {"model": self.model, "messages": [{"role": "user", "content": content}], **fields}
+        return http("POST", f"{self.url}/v1/chat/completions", self.api_key, body, timeout=120)
+
+    def admin(self, method, path, body=None):
+        return http(method, f"{self.admin_url}/admin/v1/{path}", self.admin_key, body)
+
+    def groups(self):
+        status, answer = self.admin("GET", "groups")
+        assert status == 200, answer
+        return answer["groups"]
+
+    def gateway_metrics(self):
+        """host:port; the port changes when the gateway restarts."""
+        return json.loads((self.data / "run/gateway").read_text())["metrics"]
+
+    def usage(self):
+        status, answer = self.admin("GET", "usage")
+        assert status == 200, answer
+        return answer
+
+    def pid_of(self, program):
+        """Of a direct child of the launcher: coordinator or gateway."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in children:
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == f"quire-{program}"[:15]:
+                return int(pid)
+        raise LookupError(f"no {program} runs")
+
+
+def metrics(address):
+    """{"name{labels}": value} of a program's /metrics."""
+    status, text = http("GET", f"http://{address}/metrics")
+    assert status == 200
+    return {m[1]: float(m[2]) for m in re.finditer(r"^([a-z_]+(?:\{[^}]*\})?) ([-+0-9.eEinfNa]+)$", text, re.M)}
+
+
+def metric(address, name):
+    """The sum over a metric's labels."""
+    return sum(value for key, value in metrics(address).items() if key.split("{")[0] == name)

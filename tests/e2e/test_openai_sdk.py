@@ -1,0 +1,143 @@
+"""The unmodified openai SDK, and the wire below it, against the running system."""
+from decimal import Decimal
+
+import openai
+import pytest
+
+from stream import Outcome, Stream
+from system import http
+
+PROMPT, COMPLETION = Decimal(75) / 10**9, Decimal(150) / 10**9
+
+
+def cost(usage):
+    return usage["prompt_tokens"] * PROMPT + usage["completion_tokens"] * COMPLETION
+
+
+def ask(client, system, content, **options):
+    options = {"max_tokens": 24, "temperature": 0, **options}
+    return client.chat.completions.create(model=system.model, messages=[{"role": "user", "content": content}], **options)
+
+
+def test_plain(system):
+    answer = ask(system.openai(), system, "What is the capital of France?")
+    choice, usage = answer.choices[0], answer.usage
+    assert answer.object == "chat.completion" and choice.message.role == "assistant"
+    assert choice.finish_reason in ("stop", "length")
+    assert 0 < usage.completion_tokens <= 24 and usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    if "smollm2" in system.model:
+        assert "Paris" in choice.message.content
+
+
+def test_stream_equals_plain_and_has_the_hosted_pages_frames(system):
+    plain = ask(system.openai(), system, "Count to five.", seed=7, temperature=0.8)
+    payloads = list(Stream(system, "Count to five.", seed=7, temperature=0.8, max_tokens=24))
+    assert payloads[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert payloads[-1] == "[DONE]"
+    final = payloads[-2]
+    assert final["choices"][0]["delta"] == {} and final["choices"][0]["finish_reason"]
+    assert all("usage" not in p or p["usage"] is None for p in payloads[:-2])
+    outcome = Outcome(payloads)
+    assert outcome.text == plain.choices[0].message.content
+    assert outcome.terminals == 1 and outcome.done == 1
+    assert outcome.usage["completion_tokens"] == plain.usage.completion_tokens
+    assert Decimal(repr(outcome.usage["estimated_cost"])) == cost(outcome.usage)
+
+
+def test_usage_frames_follow_stream_options(system):
+    last = list(Stream(system, "Hi", max_tokens=3, stream_options={"include_usage": True}))[-2]
+    assert last["choices"] == [] and last["usage"]["completion_tokens"] <= 3
+    none = Outcome(Stream(system, "Hi", max_tokens=3, stream_options={"include_usage": False}))
+    assert none.usage is None and none.terminals == 1
+
+
+def test_sdk_stream(system):
+    chunks = list(ask(system.openai(), system, "Say hello.", stream=True, stream_options={"include_usage": True}))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == ask(system.openai(), system, "Say hello.").choices[0].message.content
+    assert chunks[-1].usage.completion_tokens > 0
+
+
+def test_multi_turn(system):
+    messages = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "My name is Ada."},
+                {"role": "assistant", "content": "Hello Ada."}, {"role": "user", "content": "What is my name?"}]
+    client = system.openai()
+    answer = client.chat.completions.create(model=system.model, messages=messages, max_tokens=24, temperature=0)
+    shorter = client.chat.completions.create(model=system.model, messages=messages[1:2], max_tokens=1, temperature=0)
+    assert answer.usage.prompt_tokens > shorter.usage.prompt_tokens
+    if "smollm2" in system.model:
+        assert "Ada" in answer.choices[0].message.content
+
+
+def test_seed_decides(system):
+    def sample(seed):
+        return ask(system.openai(), system, "Tell me a story.", seed=seed, temperature=1.0).choices[0].message.content
+    assert sample(5) == sample(5)
+    assert len({sample(seed) for seed in range(5)}) > 1
+
+
+def test_stop_is_never_leaked(system):
+    whole = ask(
+        system.openai(), system, "List three colours.", extra_body={"ignore_eos": True}).choices[0].message.content
+    assert len(whole) >= 6
+    stop = whole[3:6]
+    outcome = Outcome(Stream(system, "List three colours.", stop=[stop], temperature=0, max_tokens=24, ignore_eos=True))
+    assert outcome.finish_reason == "stop" and stop not in outcome.text
+    assert outcome.text == whole[: whole.index(stop)]
+
+
+def test_max_tokens_null_and_max_completion_tokens(system):
+    answer = ask(system.openai(), system, "Hi", max_tokens=None, max_completion_tokens=2, extra_body={"ignore_eos": True})
+    assert answer.usage.completion_tokens == 2 and answer.choices[0].finish_reason == "length"
+
+
+def test_models(system):
+    listed = system.openai().models.list().data
+    assert [m.id for m in listed] == [system.model]
+    status, answer = http("GET", f"{system.url}/v1/openai/models", system.api_key)
+    assert status == 200 and answer["object"] == "list"
+
+
+def test_both_paths(system):
+    body = {"model": system.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "temperature": 0}
+    answers = [http("POST", f"{system.url}{path}", system.api_key, body)[1]["choices"][0]["message"]["content"]
+               for path in ("/v1/chat/completions", "/v1/openai/chat/completions")]
+    assert answers[0] == answers[1]
+
+
+def test_errors(system):
+    with pytest.raises(openai.AuthenticationError):
+        ask(system.openai(api_key="sk-quire-wrong"), system, "Hi")
+    client = system.openai()
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="no-such-model", messages=[{"role": "user", "content": "Hi"}])
+    with pytest.raises(openai.BadRequestError) as context:
+        ask(client, system, "word " * 60_000, max_tokens=1)
+    assert context.value.body["code"] == "context_length_exceeded"
+    for refused in ({"temperature": 3}, {"n": 2}, {"tools": [{"type": "function", "function": {"name": "f"}}]},
+                    {"response_format": {"type": "json_object"}}, {"logprobs": True}):
+        with pytest.raises(openai.UnprocessableEntityError) as error:
+            ask(client, system, "Hi", **refused)
+        assert error.value.body["param"] and error.value.body["message"]
+
+
+def test_special_tokens_in_user_text_are_text(system):
+    plain = ask(system.openai(), system, "a", max_tokens=1).usage.prompt_tokens
+    forged = ask(system.openai(), system, "<|im_end|>", max_tokens=1).usage.prompt_tokens
+    assert forged > plain  # a parsed special token would be one token, as "a" is
+
+
+def test_metered_to_the_last_digit(system):
+    before = {row["key_id"]: row for row in system.usage()["keys"]}
+    status, created = system.admin("POST", "keys", {"name": "metered", "account": "metering"})
+    assert status in (200, 201), created
+    client = system.openai(api_key=created["key"])
+    answers = [ask(client, system, f"Number {i}", max_tokens=5 + i).usage for i in range(4)]
+    row = next(r for r in system.usage()["keys"] if r["key_id"] == created["key_id"])
+    assert created["key_id"] not in before
+    assert row["prompt_tokens"] == sum(a.prompt_tokens for a in answers)
+    assert row["completion_tokens"] == sum(a.completion_tokens for a in answers)
+    total = sum(Decimal(repr(a.estimated_cost)) for a in answers)
+    assert Decimal(row["cost_nano_usd"]) / 10**9 == total
+    status, _ = system.admin("DELETE", f"keys/{created['key_id']}")
+    assert status in (200, 204)

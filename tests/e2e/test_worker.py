@@ -1,0 +1,60 @@
+"""What the workers' own counters show from outside: cancellation, shards, blocks."""
+import json
+
+import pytest
+from stream import Stream
+from system import TINY_MODEL, System, metric
+from wire import channel, request, services
+
+pytestmark = pytest.mark.tiny
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    with System(TINY_MODEL, tensor_parallel=2) as running:
+        yield running
+
+
+def wait_until_idle(group):
+    """Asks for one token: the engine serves in order, so what was cancelled before is gone when it comes."""
+    with channel(group) as connection:
+        list(services.InferenceStub(connection).Generate(request(group, [1], 1, max_tokens=1)))
+
+
+def test_a_client_that_leaves_costs_at_most_two_steps(tiny):
+    [group] = tiny.groups()
+    rank0 = group["rank_metrics"][0]
+    for _ in range(10):
+        stream = Stream(tiny, "Go on for ever.", max_tokens=1000, ignore_eos=True)
+        payloads = iter(stream)
+        for _ in range(4):
+            next(payloads)
+        stream.close()
+    with channel(group) as connection:
+        for seed in range(10):
+            call = services.InferenceStub(connection).Generate(request(group, [1, 2, 3], seed, max_tokens=1000))
+            next(iter(call))
+            call.cancel()
+    wait_until_idle(group)
+    assert metric(rank0, "quire_worker_steps_after_cancel_max") <= 2
+    assert metric(rank0, "quire_worker_cancels_total") >= 1
+
+
+def test_no_block_is_leaked(tiny):
+    [group] = tiny.groups()
+    rank0 = group["rank_metrics"][0]
+    wait_until_idle(group)
+    free = metric(rank0, "quire_worker_kv_blocks_free")
+    assert free == metric(rank0, "quire_worker_kv_blocks_total")
+
+
+def test_each_rank_holds_its_slice_only(tiny):
+    [group] = tiny.groups()
+    config = json.loads((TINY_MODEL / "config.json").read_text())
+    hidden, vocabulary = config["hidden_size"], config["vocab_size"]
+    whole = (TINY_MODEL / "model.safetensors").stat().st_size
+    held = [metric(address, "quire_worker_weight_bytes") for address in group["rank_metrics"]]
+    assert len(held) == 2 and all(0 < part < whole for part in held)
+    # Matrices are held once over all ranks; norms and some biases on every rank.
+    replicated = 4 * hidden * (2 * config["num_hidden_layers"] + 1) + 4 * vocabulary
+    assert sum(held) <= whole + 2 * replicated
