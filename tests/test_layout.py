@@ -1,0 +1,151 @@
+"""The shape of the source: who may include whom, no cycles, every folder on the map, conditional compilation in its few
+places, headers that say what they are, functions and files of a readable size."""
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# folder: what it may include beside itself (DESIGN: who may include whom). "proto" stands for generated code.
+ALLOWED = {
+    "base/core": [],
+    "base/net": ["base/core"],
+    "kernels": ["base/core"],
+    "kernels/cpu": ["base/core", "kernels"],
+    "gateway/http": ["base/core"],
+    "gateway/text": ["base/core", "proto"],
+    "gateway/accounting": ["base/core", "proto"],
+    "gateway/rpc": ["base/core", "base/net", "proto"],
+    "gateway/generation": ["base/core", "proto", "gateway/http", "gateway/text", "gateway/accounting", "gateway/rpc"],
+    "gateway/api": ["base/core", "proto", "gateway/http", "gateway/text", "gateway/accounting", "gateway/rpc",
+                    "gateway/generation"],
+    "gateway": ["base/core", "base/net", "proto", "gateway/http", "gateway/text", "gateway/accounting", "gateway/rpc",
+                "gateway/generation", "gateway/api"],
+    "coordinator/ledger": ["base/core", "proto"],
+    "coordinator/fleet": ["base/core"],
+    "coordinator/routing": ["base/core", "coordinator/ledger", "coordinator/fleet"],
+    "coordinator/api": ["base/core", "base/net", "proto", "coordinator/ledger", "coordinator/fleet",
+                        "coordinator/routing"],
+    "coordinator": ["base/core", "base/net", "proto", "coordinator/ledger", "coordinator/fleet", "coordinator/routing",
+                    "coordinator/api"],
+    "worker/cache": ["base/core"],
+    "worker/engine": ["base/core", "worker/cache"],
+    "worker/parallel": ["base/core", "kernels", "worker/cache", "worker/engine"],
+    "worker/model": ["base/core", "kernels", "worker/cache", "worker/engine", "worker/parallel"],
+    "worker/rpc": ["base/core", "base/net", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
+                   "worker/model"],
+    "worker": ["base/core", "base/net", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
+               "worker/model", "worker/rpc"],
+    "cli": ["base/core", "base/net"],
+}
+# Tests reach where they must; a test beside the code keeps to its folder's rules plus its own fakes.
+CONDITIONALS = ["kernels/backend_factory", "kernels/cpu/", "/main.cc", "tests/"]
+
+
+def tracked(*endings):
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return [name for name in names if name.endswith(endings)]
+
+
+def folder_of(name):
+    """The longest folder of ALLOWED that holds the file (kernels/reference belongs to kernels)."""
+    parent = str(pathlib.PurePosixPath(name).parent)
+    while parent not in ALLOWED and parent != ".":
+        parent = str(pathlib.PurePosixPath(parent).parent)
+    return parent
+
+
+def sources():
+    return [name for name in tracked(".h", ".cc") if not name.startswith("tests/")]
+
+
+def is_test(name):
+    return name.endswith("_test.cc") or "/testing/" in name
+
+
+def includes(name):
+    text = (ROOT / name).read_text()
+    return re.findall(r'^#include "((?:base|kernels|gateway|coordinator|worker|cli|proto|tests)/[^"]+)"', text, re.M)
+
+
+def test_includes_go_downwards():
+    wrong = []
+    for name in sources():
+        folder = folder_of(name)
+        for include in includes(name):
+            target = "proto" if include.startswith("proto/") else folder_of(include)
+            if target != folder and target not in ALLOWED[folder] and not (is_test(name) and target == "base/net"):
+                wrong.append(f"{name} includes {include}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_include_cycle():
+    edges = {name: [i for i in includes(name) if not i.startswith("proto/")] for name in sources()}
+    state = {}
+
+    def visit(name, path):
+        if state.get(name) == "done":
+            return
+        assert state.get(name) != "open", "cycle: " + " -> ".join([*path, name])
+        state[name] = "open"
+        for include in edges.get(name, []):
+            visit(include, [*path, name])
+        state[name] = "done"
+    for name in edges:
+        visit(name, [])
+
+
+def test_every_folder_is_in_the_map():
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+    folders = {str(pathlib.PurePosixPath(name).parent) for name in tracked(".h", ".cc", ".py", ".proto", ".md")}
+    folders -= {"."}
+    missing = sorted(f for f in folders if not f.startswith("tests/golden/data") and f"`{f}" not in text)
+    assert not missing, f"docs/ARCHITECTURE.md does not name: {missing}"
+
+
+def test_the_map_names_no_folder_that_is_gone():
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+    named = re.findall(r"`((?:base|proto|kernels|gateway|coordinator|worker|cli|tests|scripts|docs)(?:/[a-z_0-9]+)*)`",
+                       text)
+    gone = sorted({name for name in named if not list(ROOT.glob(name + "*"))})
+    assert not gone
+
+
+def test_conditional_compilation_only_in_its_places():
+    wrong = [name for name in tracked(".h", ".cc")
+             if re.search(r"^#\s*(if|ifdef|ifndef)\b", (ROOT / name).read_text(), re.M)
+             and not any(place in name for place in CONDITIONALS)]
+    assert not wrong, wrong
+
+
+@pytest.mark.parametrize("ending", [".h"])
+def test_headers_say_what_they_are(ending):
+    wrong = [name for name in sources() if name.endswith(ending)
+             and not (ROOT / name).read_text().startswith("//")]
+    assert not wrong, wrong
+
+
+def test_no_forbidden_calls():
+    """Sleeps, exits in the middle of things, std::regex and raw absl mutexes (base/core/mutex.h says why)."""
+    forbidden = re.compile(r"sleep_for|sleep_until|\busleep\(|std::regex|absl::Mutex|#include <mutex>")
+    allowed = ["base/core/mutex.h"]
+    wrong = [name for name in sources() if name not in allowed and forbidden.search((ROOT / name).read_text())]
+    assert not wrong, wrong
+
+
+def test_files_have_one_subject():
+    long = [f"{name}: {count}" for name in tracked(".h", ".cc", ".py")
+            if (count := len((ROOT / name).read_text().splitlines())) > 450]
+    assert not long, long
+
+
+def test_nothing_names_a_machine_or_a_registry():
+    wrong = []
+    for name in tracked(".h", ".cc", ".py", ".md", ".txt", ".json", ".proto", "setup", "serve", "test", "run"):
+        if name.startswith("tests/golden/data") or name == "tests/test_layout.py":
+            continue
+        if re.search(r"/work/|pypi\.org|pythonhosted|/opt/wheels|\.\./shared", (ROOT / name).read_text()):
+            wrong.append(name)
+    assert not wrong, wrong
