@@ -24,8 +24,8 @@ ALLOWED = {
     "gateway": ["base/core", "base/net", "proto", "gateway/http", "gateway/text", "gateway/accounting", "gateway/rpc",
                 "gateway/generation", "gateway/api"],
     "coordinator/ledger": ["base/core", "proto"],
-    "coordinator/fleet": ["base/core"],
-    "coordinator/routing": ["base/core", "coordinator/ledger", "coordinator/fleet"],
+    "coordinator/fleet": ["base/core", "proto"],
+    "coordinator/routing": ["base/core", "proto", "coordinator/ledger", "coordinator/fleet"],
     "coordinator/api": ["base/core", "base/net", "proto", "coordinator/ledger", "coordinator/fleet",
                         "coordinator/routing"],
     "coordinator": ["base/core", "base/net", "proto", "coordinator/ledger", "coordinator/fleet", "coordinator/routing",
@@ -76,6 +76,8 @@ def test_includes_go_downwards():
         folder = folder_of(name)
         for include in includes(name):
             target = "proto" if include.startswith("proto/") else folder_of(include)
+            if name == "kernels/backend_factory.cc" and target == "kernels/cpu":
+                continue  # the one place that knows every backend
             if target != folder and target not in ALLOWED[folder] and not (is_test(name) and target == "base/net"):
                 wrong.append(f"{name} includes {include}")
     assert not wrong, "\n".join(wrong)
