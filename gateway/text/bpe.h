@@ -1,0 +1,58 @@
+// Byte-pair merging of one word. Owned by Tokenizer; immutable, any thread (each call brings its own
+// scratch). Always: the lowest rank merges first, leftmost among equals, as Hugging Face does; O(n log n) in
+// the word's bytes; an added token is never the result.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/core/ids.h"
+#include "base/core/tokenizer_file.h"
+
+namespace quire::gateway {
+
+class Bpe {
+ public:
+  explicit Bpe(const TokenizerFile& file);
+
+  // Buffers that a caller keeps between words.
+  struct Scratch {
+    struct Symbol {
+      TokenId token;
+      int32_t previous, next;  // indexes of the living neighbours, -1 at the ends
+    };
+    struct Candidate {
+      uint32_t rank;
+      int32_t position;
+      TokenId result;
+    };
+    std::vector<Symbol> symbols;
+    std::vector<Candidate> heap;
+  };
+
+  // Appends the ids of `word` to `ids`. Words of 2^31 bytes and more are not for it.
+  void Encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const;
+
+ private:
+  struct Merge {
+    uint32_t rank;
+    TokenId result;
+  };
+
+  const Merge* Find(TokenId left, TokenId right) const;
+  // Puts the merge of the symbol at `position` with its right neighbour on the heap, if there is one.
+  void Propose(Scratch& scratch, int32_t position) const;
+  // Merges the symbol at `position` with its right neighbour.
+  void Apply(Scratch& scratch, int32_t position, TokenId result) const;
+
+  std::array<TokenId, 256> byte_tokens_;
+  absl::flat_hash_map<uint64_t, Merge> merges_;  // by (left << 32 | right)
+  // Words taken whole; empty unless the file says ignore_merges.
+  absl::flat_hash_map<std::string, TokenId> whole_words_;
+};
+
+}  // namespace quire::gateway

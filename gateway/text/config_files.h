@@ -1,0 +1,26 @@
+// What tokenizer_config.json and generation_config.json say, as plain values. The files come from outside:
+// bounded, checked, errors name the field. Pure functions, any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/core/ids.h"
+
+namespace quire::gateway {
+
+struct TokenizerConfig {
+  std::optional<std::string> bos_token;
+  std::optional<std::string> eos_token;
+  // chat_template, if it is a string, or the list's entry named "default"; and the one named "tool_use".
+  std::optional<std::string> chat_template;
+  std::optional<std::string> tool_template;
+};
+
+// Empty text gives an empty config.
+absl::StatusOr<TokenizerConfig> ParseTokenizerConfig(std::string_view json_text);
+
+}  // namespace quire::gateway
