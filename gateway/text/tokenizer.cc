@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Create(std::string_v
     QUIRE_ASSIGN_OR_RETURN(Splitter splitter, Splitter::Create(pattern));
     impl->splitters.push_back(std::move(splitter));
   }
-  for (AddedToken token : impl->file.added_tokens) {
+  for (quire::AddedToken token : impl->file.added_tokens) {
     impl->added_by_literal[token.content] = token.id;
     impl->added_is_special[token.id] = token.special;
     if (token.normalized && impl->file.normalize_nfc) {
