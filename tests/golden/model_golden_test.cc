@@ -8,7 +8,9 @@
 #include <gtest/gtest.h>
 
 #include "base/core/status.h"
+#include "kernels/backend_factory.h"
 #include "kernels/reference/reference_backend.h"
+#include "tests/golden/cases.h"
 #include "tests/golden/rank_threads.h"
 #include "tests/golden/recording.h"
 #include "worker/model/safetensors.h"
@@ -18,15 +20,15 @@ namespace {
 
 constexpr double kAllowed = 1.25;
 
-struct Case {
-  std::string recording;
-  int ranks;
-};
-
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name = info.param.recording + "_" + std::to_string(info.param.ranks);
+  std::string name = info.param.recording + "_" + info.param.backend + "_" + std::to_string(info.param.ranks);
   std::ranges::replace(name, '-', '_');
   return name;
+}
+
+absl::StatusOr<std::unique_ptr<kernels::Backend>> MakeNamedBackend(const std::string& name) {
+  if (name == "reference") return kernels::MakeReferenceBackend();
+  return kernels::MakeBackend({.device = "cpu", .isa = name});
 }
 
 class ModelGoldenTest : public testing::TestWithParam<Case> {
@@ -37,19 +39,27 @@ class ModelGoldenTest : public testing::TestWithParam<Case> {
     recording_ = *std::move(recording);
     ids_ = recording_.AllIds();
     setup_ = {recording_.model_dir, recording_.rope_scaling, GetParam().ranks, std::ssize(ids_),
-              kernels::MakeReferenceBackend};
+              [] { return MakeNamedBackend(GetParam().backend); }};
   }
 
-  // Rank 0's logits of the rows at `positions`.
-  std::vector<float> Logits(std::span<const int64_t> positions, int64_t chunk) {
-    std::vector<float> logits;
+  // Rank 0's logits of the rows at `positions`, once for each chunk size.
+  std::vector<std::vector<float>> Logits(std::span<const int64_t> positions,
+                                         std::span<const int64_t> chunks) {
+    std::vector<std::vector<float>> results;
     const absl::Status status = RunRanks(setup_, [&](RankModel& model) -> absl::Status {
-      QUIRE_ASSIGN_OR_RETURN(std::vector<float> computed, model.Logits(ids_, positions, chunk));
-      if (model.rank() == 0) logits = std::move(computed);
+      for (const int64_t chunk : chunks) {
+        QUIRE_ASSIGN_OR_RETURN(std::vector<float> logits, model.Logits(ids_, positions, chunk));
+        if (model.rank() == 0) results.push_back(std::move(logits));
+      }
       return absl::OkStatus();
     });
     EXPECT_TRUE(status.ok()) << status;
-    return logits;
+    results.resize(chunks.size());
+    return results;
+  }
+
+  std::vector<float> WholeLogits(std::span<const int64_t> positions) {
+    return Logits(positions, std::vector{Whole()}).front();
   }
 
   int64_t Whole() const { return std::ssize(ids_); }
@@ -60,7 +70,7 @@ class ModelGoldenTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(ModelGoldenTest, LogitsAreWithinBf16Error) {
-  const std::vector<float> logits = Logits(recording_.logit_rows, Whole());
+  const std::vector<float> logits = WholeLogits(recording_.logit_rows);
   const auto rows = std::ssize(recording_.logit_rows);
   const int64_t vocab = std::ssize(logits) / rows;
   ASSERT_EQ((vocab + recording_.vocab_stride - 1) / recording_.vocab_stride, recording_.columns);
@@ -85,7 +95,7 @@ TEST_P(ModelGoldenTest, GreedyTokensAreTheReferences) {
   for (int64_t position = std::ssize(recording_.prompt_ids) - 1; position < Whole(); ++position) {
     positions.push_back(position);
   }
-  const std::vector<float> logits = Logits(positions, Whole());
+  const std::vector<float> logits = WholeLogits(positions);
   const int64_t vocab = std::ssize(logits) / std::ssize(positions);
   int compared = 0;
   for (size_t i = 0; i < recording_.greedy_ids.size(); ++i) {
@@ -99,12 +109,13 @@ TEST_P(ModelGoldenTest, GreedyTokensAreTheReferences) {
 }
 
 TEST_P(ModelGoldenTest, ChunksDoNotChangeABit) {
-  const std::vector<float> whole = Logits(recording_.logit_rows, Whole());
-  for (const int64_t chunk : {1, 7, 16}) {
-    const std::vector<float> chunked = Logits(recording_.logit_rows, chunk);
-    ASSERT_EQ(chunked.size(), whole.size());
-    EXPECT_EQ(std::memcmp(chunked.data(), whole.data(), whole.size() * sizeof(float)), 0)
-        << "chunk " << chunk;
+  const std::vector<int64_t> chunks = {Whole(), 1, 7, 16};
+  const std::vector<std::vector<float>> results = Logits(recording_.logit_rows, chunks);
+  ASSERT_FALSE(results[0].empty());
+  for (size_t i = 1; i < chunks.size(); ++i) {
+    ASSERT_EQ(results[i].size(), results[0].size());
+    EXPECT_EQ(std::memcmp(results[i].data(), results[0].data(), results[0].size() * sizeof(float)), 0)
+        << "chunk " << chunks[i];
   }
 }
 
@@ -158,18 +169,7 @@ TEST_P(ModelGoldenTest, EachRankHoldsItsSliceOnly) {
   EXPECT_EQ(sum, stored.split + setup_.ranks * stored.replicated);
 }
 
-std::vector<Case> EveryRankCount(std::initializer_list<const char*> recordings) {
-  std::vector<Case> cases;
-  for (const char* recording : recordings) {
-    for (const int ranks : {1, 2, 3}) cases.push_back({recording, ranks});
-  }
-  return cases;
-}
-
-INSTANTIATE_TEST_SUITE_P(Tiny, ModelGoldenTest,
-                         testing::ValuesIn(EveryRankCount({"tiny-qwen2", "tiny-qwen2-yarn", "tiny-llama-tied",
-                                                           "tiny-llama-untied"})),
-                         CaseName);
+INSTANTIATE_TEST_SUITE_P(Recorded, ModelGoldenTest, testing::ValuesIn(Cases()), CaseName);
 
 }  // namespace
 }  // namespace quire::golden

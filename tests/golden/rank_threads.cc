@@ -15,7 +15,7 @@ namespace quire::golden {
 absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
     const GroupSetup& setup, std::unique_ptr<kernels::Communicator> communicator) {
   auto model = std::unique_ptr<RankModel>(new RankModel);
-  model->backend_ = setup.make_backend();
+  QUIRE_ASSIGN_OR_RETURN(model->backend_, setup.make_backend());
   model->communicator_ = std::move(communicator);
   kernels::Backend& backend = *model->backend_;
   QUIRE_ASSIGN_OR_RETURN(model->config_, worker::LoadModelConfig(setup.model_dir, setup.rope_scaling));

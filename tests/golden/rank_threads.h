@@ -18,7 +18,7 @@
 
 namespace quire::golden {
 
-using BackendMaker = std::function<std::unique_ptr<kernels::Backend>()>;
+using BackendMaker = std::function<absl::StatusOr<std::unique_ptr<kernels::Backend>>()>;
 
 struct GroupSetup {
   std::string model_dir;

@@ -1,0 +1,11 @@
+#include "tests/golden/cases.h"
+
+namespace quire::golden {
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const int ranks : {1, 2, 3}) cases.push_back({"smollm2", "auto", ranks});
+  return cases;
+}
+
+}  // namespace quire::golden
