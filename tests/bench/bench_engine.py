@@ -1,0 +1,61 @@
+"""Decode and prefill tokens/s of a worker group over Generate, beside the machine's own lines measured in the same run:
+    .venv/bin/python tests/bench/bench_engine.py [--model DIR] [--ranks 2] [--rounds 3]
+Ceilings are measured before and after each figure and the better one counts (machines are noisy). The line of a decode step
+is the nearer of reading all weights once and computing 2 x parameters x streams; of prefill it is the compute line."""
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from system import BIN, DEMO_MODEL, System, metric  # noqa: E402
+
+
+def ceilings():
+    """(bytes/s of reading, bf16 FLOP/s), both with two threads."""
+    found = json.loads(subprocess.run([BIN / "quire-kernel-bench", "--ceilings"], capture_output=True, text=True,
+                                      check=True).stdout)
+    return found["read_bytes_per_s"], found["bf16_flop_per_s"]
+
+
+def measure(group, **options):
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    run = subprocess.run([BIN / "quire-bench-generate", f"--address={group['address']}", f"--group-epoch={group['epoch']}",
+                          *flags], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEMO_MODEL, help="folder (default: the demo model)")
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are printed")
+    options = parser.parse_args()
+    figures = {}
+    with System(options.model, tensor_parallel=options.ranks) as system:
+        [group] = system.groups()
+        weight_bytes = sum(metric(address, "quire_worker_weight_bytes") for address in group["rank_metrics"])
+        vocabulary = json.loads((pathlib.Path(options.model) / "config.json").read_text())["vocab_size"]
+        for _ in range(options.rounds):
+            for name, load in {"decode 1": dict(streams=1), "decode 8": dict(streams=8), "decode 32": dict(streams=32),
+                               "prefill 512": dict(streams=1, prompt_tokens=512, max_tokens=1)}.items():
+                before = ceilings()
+                found = measure(group, rounds=1, vocabulary=vocabulary, **load)
+                read, flops = (max(pair) for pair in zip(before, ceilings()))
+                streams = load["streams"]
+                compute_line = flops / weight_bytes  # 2 FLOP per parameter of 2 bytes
+                line = compute_line if name.startswith("prefill") else min(streams * read / weight_bytes, compute_line)
+                rate = found["prefill_tokens_per_s" if name.startswith("prefill") else "decode_tokens_per_s"]
+                figures.setdefault(name, []).append((rate, rate / line, read, flops))
+    for name, rows in figures.items():
+        rate, share, read, flops = (statistics.median(column) for column in zip(*rows))
+        print(f"{name:12} {rate:8.0f} tokens/s  {100 * share:4.0f} % of the line  "
+              f"(read {read / 1e9:.1f} GB/s, bf16 {flops / 1e9:.0f} GFLOP/s)")
+    ratio = statistics.median(many[0] / one[0] for many, one in zip(figures["decode 32"], figures["decode 1"]))
+    print(f"32 streams to one: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

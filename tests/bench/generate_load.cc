@@ -1,0 +1,136 @@
+// quire-bench-generate: closed-loop load on one worker group's Generate, as a gateway would make it. Each stream sends
+// one request after another; random prompt ids, end-of-sequence ignored. Prints one JSON line: output tokens/s between
+// the first and the last token of the streams (decode), prompt tokens/s up to the first token (prefill), both medians
+// over the rounds. One thread per stream.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "base/core/options.h"
+#include "base/core/ids.h"
+#include "base/net/grpc.h"
+#include "proto/inference.grpc.pb.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Config {
+  std::string address;
+  int64_t group_epoch = 0, streams = 1, rounds = 3, prompt_tokens = 128, max_tokens = 128, vocabulary = 1000;
+};
+
+struct StreamTimes {
+  Clock::time_point sent;
+  std::vector<Clock::time_point> tokens;  // when each came
+  bool ok = false;
+};
+
+double Seconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+quire::v1::GenerateRequest MakeRequest(const Config& config, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  quire::v1::GenerateRequest request;
+  request.set_request_id(quire::RequestId::Random().ToBytes());
+  for (int64_t i = 0; i < config.prompt_tokens; ++i) {
+    request.add_prompt_ids(static_cast<int32_t>(random() % static_cast<uint64_t>(config.vocabulary)));
+  }
+  request.add_choices();
+  request.mutable_sampling()->set_temperature(1.0f);
+  request.mutable_sampling()->set_top_p(1.0f);
+  request.mutable_sampling()->set_repetition_penalty(1.0f);
+  request.mutable_sampling()->set_ignore_eos(true);
+  request.set_seed(seed);
+  request.set_max_tokens(static_cast<uint32_t>(config.max_tokens));
+  request.set_group_epoch(static_cast<uint64_t>(config.group_epoch));
+  return request;
+}
+
+StreamTimes RunStream(grpc::ChannelInterface& channel, const Config& config, uint64_t seed) {
+  auto stub = quire::v1::Inference::NewStub(
+      std::shared_ptr<grpc::ChannelInterface>(&channel, [](grpc::ChannelInterface*) {}));
+  grpc::ClientContext context;
+  StreamTimes times;
+  const quire::v1::GenerateRequest request = MakeRequest(config, seed);
+  times.sent = Clock::now();
+  auto stream = stub->Generate(&context, request);
+  for (quire::v1::GenerateReply reply; stream->Read(&reply);) {
+    if (reply.has_tokens()) times.tokens.insert(times.tokens.end(), reply.tokens().ids_size(), Clock::now());
+  }
+  times.ok = stream->Finish().ok() && std::ssize(times.tokens) == config.max_tokens;
+  return times;
+}
+
+struct Round {
+  double decode_tokens_per_s = 0, prefill_tokens_per_s = 0;
+  bool ok = true;
+};
+
+Round RunRound(grpc::ChannelInterface& channel, const Config& config, uint64_t round) {
+  std::vector<StreamTimes> times(static_cast<size_t>(config.streams));
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < times.size(); ++i) {
+    threads.emplace_back([&, i] { times[i] = RunStream(channel, config, round * 1000 + i); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  Round result;
+  for (const StreamTimes& t : times) result.ok = result.ok && t.ok;
+  if (!result.ok) return result;
+  auto sent = times[0].sent, all_first = times[0].tokens.front(), last = times[0].tokens.back();
+  for (const StreamTimes& t : times) {
+    sent = std::min(sent, t.sent);
+    all_first = std::max(all_first, t.tokens.front());  // from here on nothing is prefilled any more
+    last = std::max(last, t.tokens.back());
+  }
+  int64_t tokens = 0;
+  for (const StreamTimes& t : times) {
+    tokens += std::ranges::count_if(t.tokens, [&](Clock::time_point at) { return at > all_first; });
+  }
+  result.prefill_tokens_per_s =
+      static_cast<double>(config.prompt_tokens * config.streams) / Seconds(sent, all_first);
+  result.decode_tokens_per_s = static_cast<double>(tokens) / Seconds(all_first, last);
+  return result;
+}
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Config config;
+  quire::Options options("quire-bench-generate", "Closed-loop load on one worker group's Generate.");
+  options.Add("address", &config.address, "HOST:PORT", "of rank 0");
+  options.Require("address");
+  options.Add("group-epoch", &config.group_epoch, "EPOCH", "of the group");
+  options.Add("streams", &config.streams, "N", "at once", {1, 1024});
+  options.Add("rounds", &config.rounds, "N", "each stream sends one request a round", {1, 1000});
+  options.Add("prompt-tokens", &config.prompt_tokens, "TOKENS", "of each request", {1, 1 << 20});
+  options.Add("max-tokens", &config.max_tokens, "TOKENS", "of each answer", {1, 1 << 20});
+  options.Add("vocabulary", &config.vocabulary, "IDS", "prompt ids are below it", {1, 1 << 24});
+  if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  auto channel = quire::MakeGrpcChannel(config.address, {});
+  if (!channel.ok()) return 1;
+  std::vector<double> decode, prefill;
+  for (int64_t round = 0; round <= config.rounds; ++round) {
+    const Round result = RunRound(**channel, config, static_cast<uint64_t>(round));
+    if (!result.ok) {
+      std::fprintf(stderr, "quire-bench-generate: a stream did not finish\n");
+      return 1;
+    }
+    if (round == 0) continue;  // warm-up
+    decode.push_back(result.decode_tokens_per_s);
+    prefill.push_back(result.prefill_tokens_per_s);
+  }
+  std::printf("{\"streams\":%ld,\"decode_tokens_per_s\":%.1f,\"prefill_tokens_per_s\":%.1f}\n",
+              static_cast<long>(config.streams), config.max_tokens > 1 ? Median(decode) : 0.0, Median(prefill));
+  return 0;
+}
