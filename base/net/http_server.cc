@@ -155,8 +155,9 @@ class BeastHttpServer final : public HttpServer {
   asio::awaitable<void> Serve(beast::tcp_stream stream) {
     ++connections_;
     beast::flat_buffer buffer(kMaxHeadBytes + kMaxBodyBytes);
-    while (co_await ServeOne(stream, buffer)) {
-    }
+    // g++ 12 miscompiles a co_await in a loop's condition.
+    bool more = true;
+    while (more) more = co_await ServeOne(stream, buffer);
     error_code ignored;
     stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
     --connections_;

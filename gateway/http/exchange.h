@@ -11,12 +11,17 @@
 //     exchange.OnGone([mailbox, call] { call->Cancel(); });
 //     exchange.StartStream();
 //     while (...) {
-//       for (Event& event : co_await mailbox->Wait()) exchange.Append(SseFrame(event), /*units=*/1);
-//       if (absl::Status sent = co_await exchange.SendFrames(); !sent.ok()) co_return;
+//       std::vector<Event> events = co_await mailbox->Wait();
+//       for (Event& event : events) exchange.Append(SseFrame(event), /*units=*/1);
+//       absl::Status sent = co_await exchange.SendFrames();
+//       if (!sent.ok()) co_return;
 //     }
 //     exchange.Append("data: [DONE]\n\n");
 //     co_await exchange.Finish();
 //   }
+//
+// g++ 12 miscompiles a co_await inside a loop's condition (`this` is garbage): co_await in a statement of its
+// own, as above.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -29,6 +34,7 @@
 
 #include "absl/status/status.h"
 #include "base/core/ids.h"
+#include "gateway/http/refusal.h"
 #include "gateway/http/reply.h"
 #include "gateway/http/request_head.h"
 
@@ -40,7 +46,6 @@ class Exchange {
  public:
   // Made by the connection, one per request.
   Exchange(Connection& connection, const RequestHead& head, RequestId id);
-  ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -77,16 +82,20 @@ class Exchange {
   // Sends what is queued and the stream's end; returns when all of it was written.
   boost::asio::awaitable<absl::Status> Finish();
 
-  // What this exchange has handed to the kernel so far; still valid after the client left.
+  // The units of every frame handed to the kernel so far; still valid after the client left.
   uint64_t delivered_units() const;
-  uint64_t delivered_frames() const;
 
  private:
   friend class Connection;
 
+  // The server's own refusal, counted by rule.
+  boost::asio::awaitable<void> Refuse(Rule rule);
+  void ForgetGone();
+
   Connection& connection_;
   const RequestHead& head_;
   const RequestId id_;
+  const uint64_t delivered_before_;
   bool body_read_ = false;
   bool answered_ = false;
   bool stream_started_ = false;
