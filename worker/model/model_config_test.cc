@@ -1,0 +1,153 @@
+#include "worker/model/model_config.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace quire::worker {
+namespace {
+
+using Json = nlohmann::json;
+
+// QwQ-32B's, less the fields that nobody reads.
+Json Qwen() {
+  return Json::parse(R"({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu",
+    "hidden_size": 5120, "intermediate_size": 27648, "max_position_embeddings": 40960, "max_window_layers": 64,
+    "num_attention_heads": 40, "num_hidden_layers": 64, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
+    "rope_theta": 1000000.0, "sliding_window": 32768, "use_sliding_window": false, "tie_word_embeddings": false,
+    "torch_dtype": "bfloat16", "vocab_size": 152064})");
+}
+
+Json Llama() {
+  return Json::parse(R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 576, "intermediate_size": 1536,
+    "max_position_embeddings": 8192, "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3,
+    "rms_norm_eps": 1e-05, "rope_theta": 100000, "rope_scaling": null, "tie_word_embeddings": true,
+    "vocab_size": 49152, "attention_bias": false, "mlp_bias": false})");
+}
+
+TEST(ModelConfigTest, ReadsQwen2) {
+  const auto config = ParseModelConfig(Qwen().dump(), "");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->family, ModelConfig::Family::kQwen2);
+  EXPECT_TRUE(config->qkv_bias);
+  EXPECT_FALSE(config->tied_embeddings);
+  EXPECT_EQ(config->head_dim, 128);
+  EXPECT_EQ(config->kv_heads, 8);
+  EXPECT_EQ(config->rope_theta, 1e6);
+  EXPECT_EQ(config->rope.kind, RopeScaling::Kind::kPlain);
+  EXPECT_FALSE(config->scaled_rope.has_value());
+  EXPECT_EQ(config->plain_context, 40960);
+  EXPECT_EQ(config->max_context, 40960);
+}
+
+TEST(ModelConfigTest, ReadsLlama) {
+  const auto config = ParseModelConfig(Llama().dump(), "");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->family, ModelConfig::Family::kLlama);
+  EXPECT_FALSE(config->qkv_bias);
+  EXPECT_TRUE(config->tied_embeddings);
+  EXPECT_EQ(config->head_dim, 64);
+}
+
+TEST(ModelConfigTest, RopeScalingFlagAddsYarn) {
+  const auto config = ParseModelConfig(Qwen().dump(), "yarn:4:32768");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->plain_context, 32768);
+  EXPECT_EQ(config->max_context, 131072);
+  EXPECT_EQ(config->rope.kind, RopeScaling::Kind::kPlain);
+  ASSERT_TRUE(config->scaled_rope.has_value());
+  EXPECT_EQ(config->scaled_rope->kind, RopeScaling::Kind::kYarn);
+  EXPECT_DOUBLE_EQ(config->scaled_rope->attention_factor, 1.138629436111989);
+}
+
+TEST(ModelConfigTest, YarnInTheFileIsTheScaledVariant) {
+  Json json = Qwen();
+  json["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+  const auto config = ParseModelConfig(json.dump(), "");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->plain_context, 32768);
+  EXPECT_EQ(config->max_context, 131072);
+}
+
+TEST(ModelConfigTest, ReadsNewerRopeParameters) {
+  Json json = Llama();
+  json.erase("rope_theta");
+  json["rope_parameters"] = {{"rope_type", "llama3"},   {"rope_theta", 500000.0},
+                             {"factor", 8.0},           {"low_freq_factor", 1.0},
+                             {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 1024}};
+  const auto config = ParseModelConfig(json.dump(), "");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rope_theta, 500000.0);
+  EXPECT_EQ(config->rope.kind, RopeScaling::Kind::kLlama3);
+  EXPECT_EQ(config->max_context, 8192);
+  EXPECT_FALSE(ParseModelConfig(json.dump(), "yarn:4:1024").ok());
+}
+
+struct Refusal {
+  const char* name;
+  Json patch;           // merged into the good config; null removes a field
+  const char* message;  // part of what the user reads
+};
+
+TEST(ModelConfigTest, RefusesAndSaysWhat) {
+  const Refusal refusals[] = {
+      {"architecture", {{"architectures", {"MistralForCausalLM"}}}, "MistralForCausalLM is not supported"},
+      {"no architecture", {{"architectures", nullptr}}, "architectures"},
+      {"negative layers", {{"num_hidden_layers", -1}}, "num_hidden_layers is -1"},
+      {"zero vocabulary", {{"vocab_size", 0}}, "vocab_size is 0"},
+      {"zero theta", {{"rope_theta", 0}}, "rope_theta is 0"},
+      {"theta of 1", {{"rope_theta", 1}}, "rope_theta"},
+      {"more kv heads", {{"num_key_value_heads", 80}}, "not a multiple"},
+      {"uneven kv heads", {{"num_key_value_heads", 7}}, "not a multiple"},
+      {"zero kv heads", {{"num_key_value_heads", 0}}, "num_key_value_heads is 0"},
+      {"odd head", {{"head_dim", 127}}, "head_dim is odd"},
+      {"head does not divide", {{"hidden_size", 5122}}, "head_dim"},
+      {"fractional size", {{"hidden_size", 5120.5}}, "hidden_size is not an integer"},
+      {"huge size", {{"hidden_size", 18446744073709551615u}}, "hidden_size"},
+      {"text as a size", {{"vocab_size", "many"}}, "vocab_size is not an integer"},
+      {"missing size", {{"intermediate_size", nullptr}}, "intermediate_size is missing"},
+      {"quantized", {{"quantization_config", {{"quant_method", "awq"}}}}, "quantized"},
+      {"activation", {{"hidden_act", "gelu"}}, "gelu"},
+      {"sliding window", {{"use_sliding_window", true}}, "sliding window"},
+      {"layer types", {{"layer_types", {"full_attention", "sliding_attention"}}}, "layer_types"},
+      {"partial rotary", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
+      {"linear rope", {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}, "linear is not supported"},
+      {"yarn without factor", {{"rope_scaling", {{"rope_type", "yarn"}}}}, "factor is missing"},
+      {"rope as text", {{"rope_scaling", "yarn"}}, "not an object"},
+      {"eps", {{"rms_norm_eps", -1.0}}, "rms_norm_eps"},
+      {"context", {{"max_position_embeddings", 0}}, "max_position_embeddings is 0"},
+  };
+  for (const Refusal& refusal : refusals) {
+    Json json = Qwen();
+    json.merge_patch(refusal.patch);
+    const auto config = ParseModelConfig(json.dump(), "");
+    ASSERT_FALSE(config.ok()) << refusal.name;
+    EXPECT_NE(config.status().message().find(refusal.message), absl::string_view::npos)
+        << refusal.name << ": " << config.status();
+  }
+}
+
+TEST(ModelConfigTest, RefusesLlamaBiases) {
+  for (const char* field : {"attention_bias", "mlp_bias"}) {
+    Json json = Llama();
+    json[field] = true;
+    EXPECT_FALSE(ParseModelConfig(json.dump(), "").ok()) << field;
+  }
+  Json json = Llama();
+  json["sliding_window"] = 4096;
+  EXPECT_FALSE(ParseModelConfig(json.dump(), "").ok());
+}
+
+TEST(ModelConfigTest, RefusesWhatIsNoConfig) {
+  for (const char* text : {"", "{", "[]", "null", "{}", "{\"architectures\": []}"}) {
+    EXPECT_FALSE(ParseModelConfig(text, "").ok()) << text;
+  }
+  for (const char* flag :
+       {"yarn", "yarn:4", "yarn:0.5:32768", "yarn:4:0", "yarn:nan:32768", "linear:4:32768", "yarn:4:1:1"}) {
+    EXPECT_FALSE(ParseModelConfig(Qwen().dump(), flag).ok()) << flag;
+  }
+  EXPECT_EQ(LoadModelConfig("/nonexistent", "").status().code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace quire::worker

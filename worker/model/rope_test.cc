@@ -1,0 +1,85 @@
+// Against the values of transformers' _compute_yarn_parameters and _compute_llama3_parameters (which are
+// fp32).
+#include "worker/model/rope.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace quire::worker {
+namespace {
+
+void ExpectFrequencies(const RopeTable& table, const std::map<size_t, double>& expected) {
+  for (const auto& [pair, frequency] : expected) {
+    EXPECT_NEAR(table.inv_freq[pair], frequency, 1e-6 * frequency) << "pair " << pair;
+  }
+}
+
+TEST(RopeTest, Plain) {
+  const RopeTable table = MakeRopeTable({}, 10000.0, 128);
+  ASSERT_EQ(table.inv_freq.size(), 64u);
+  EXPECT_EQ(table.inv_freq[0], 1.0);
+  EXPECT_NEAR(table.inv_freq[32], 0.01, 1e-17);
+  EXPECT_EQ(table.scale, 1.0);
+}
+
+TEST(RopeTest, YarnOfQwq) {
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kYarn;
+  scaling.factor = 4.0;
+  scaling.original_max_positions = 32768;
+  scaling.attention_factor = 1.138629436111989;
+  const RopeTable table = MakeRopeTable(scaling, 1e6, 128);
+  EXPECT_EQ(table.scale, scaling.attention_factor);
+  ExpectFrequencies(table, {{0, 1.0},
+                            {1, 0.8058422207832336},
+                            {20, 0.01333521492779255},
+                            {24, 0.005375321488827467},
+                            {28, 0.0018482765881344676},
+                            {36, 0.0001798411540221423},
+                            {40, 4.4456985051510856e-05},
+                            {63, 3.102344408034696e-07}});
+}
+
+TEST(RopeTest, YarnWithUntruncatedRange) {
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kYarn;
+  scaling.factor = 4.0;
+  scaling.original_max_positions = 32768;
+  scaling.beta_fast = 16.0;
+  scaling.truncate = false;
+  ExpectFrequencies(MakeRopeTable(scaling, 1e6, 128), {{20, 0.01333521492779255},
+                                                       {24, 0.005623413249850273},
+                                                       {28, 0.0022061674389988184},
+                                                       {36, 0.0001953242754098028},
+                                                       {40, 4.4456985051510856e-05}});
+}
+
+TEST(RopeTest, Llama3) {
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kLlama3;
+  scaling.factor = 8.0;
+  scaling.original_max_positions = 8192;
+  const RopeTable table = MakeRopeTable(scaling, 500000.0, 128);
+  EXPECT_EQ(table.scale, 1.0);
+  ExpectFrequencies(table, {{1, 0.8146172165870667},
+                            {28, 0.0032114461064338684},
+                            {30, 0.0013718936825171113},
+                            {32, 0.0005248460220173001},
+                            {36, 7.784655463183299e-05},
+                            {63, 3.068925877869333e-07}});
+}
+
+TEST(RopeTest, NamesTellVariantsApart) {
+  RopeScaling yarn;
+  yarn.kind = RopeScaling::Kind::kYarn;
+  yarn.factor = 4.0;
+  yarn.original_max_positions = 32768;
+  RopeScaling sharper = yarn;
+  sharper.attention_factor = 1.2;
+  EXPECT_EQ(RopeName({}), "plain");
+  EXPECT_NE(RopeName(yarn), RopeName(sharper));
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,73 @@
+#include "worker/model/shard.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::worker {
+namespace {
+
+ModelConfig Smol() {
+  ModelConfig config;
+  config.vocab = 49152;
+  config.hidden = 576;
+  config.layers = 30;
+  config.ffn = 1536;
+  config.query_heads = 9;
+  config.kv_heads = 3;
+  config.head_dim = 64;
+  return config;
+}
+
+TEST(ShardTest, NineQueryAndThreeKvHeadsOnTwoRanks) {
+  const auto first = MakeShard(Smol(), 0, 2), second = MakeShard(Smol(), 1, 2);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(first->kv_heads, (Range{0, 2}));
+  EXPECT_EQ(first->query_heads, (Range{0, 6}));
+  EXPECT_EQ(second->kv_heads, (Range{2, 3}));
+  EXPECT_EQ(second->query_heads, (Range{6, 9}));
+  EXPECT_EQ(first->ffn, (Range{0, 768}));
+  EXPECT_EQ(second->ffn, (Range{768, 1536}));
+  EXPECT_EQ(second->vocab, (Range{24576, 49152}));
+  // 30 layers x 2 heads x 64 x (K and V) x 2 bytes x 16 tokens.
+  EXPECT_EQ(KvBlockBytes(Smol(), *first), 30 * 2 * 64 * 2 * 2 * 16);
+}
+
+void ExpectPartition(const ModelConfig& config, int ranks, Range Shard::*part, int64_t size) {
+  int64_t next = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto shard = MakeShard(config, rank, ranks);
+    ASSERT_TRUE(shard.ok()) << shard.status();
+    const Range range = (*shard).*part;
+    EXPECT_EQ(range.begin, next);
+    EXPECT_GT(range.size(), 0);
+    next = range.end;
+  }
+  EXPECT_EQ(next, size);
+}
+
+TEST(ShardTest, EverySizeIsPartitionedWithoutEmptyParts) {
+  for (const int ranks : {1, 2, 3, 5, 8}) {
+    for (const int64_t ffn : {16, 34, 100, 127 * 2, 27648}) {
+      ModelConfig config = Smol();
+      config.kv_heads = 8;
+      config.query_heads = 40;
+      config.ffn = ffn;
+      config.vocab = ffn + 1;
+      ExpectPartition(config, ranks, &Shard::kv_heads, 8);
+      ExpectPartition(config, ranks, &Shard::query_heads, 40);
+      ExpectPartition(config, ranks, &Shard::ffn, ffn);
+      ExpectPartition(config, ranks, &Shard::vocab, ffn + 1);
+    }
+  }
+}
+
+TEST(ShardTest, RefusesMoreRanksThanKvHeads) {
+  const auto shard = MakeShard(Smol(), 0, 4);
+  ASSERT_FALSE(shard.ok());
+  EXPECT_NE(shard.status().message().find("3 KV heads"), absl::string_view::npos);
+  EXPECT_FALSE(MakeShard(Smol(), 2, 2).ok());
+  EXPECT_FALSE(MakeShard(Smol(), -1, 2).ok());
+  EXPECT_FALSE(MakeShard(Smol(), 0, 0).ok());
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,36 @@
+// A random checkpoint of a few KB in a temporary folder, for the unit tests of this folder. Its values are
+// multiples of 1/8, so that BF16, F16 and F32 hold the same ones.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace quire::worker {
+
+class TestCheckpoint {
+ public:
+  // Writes a Qwen2 model with 6 query and 3 KV heads, stored as `dtype` ("BF16", "F16" or "F32").
+  explicit TestCheckpoint(const std::string& dtype);
+  ~TestCheckpoint();
+  TestCheckpoint(const TestCheckpoint&) = delete;
+  TestCheckpoint& operator=(const TestCheckpoint&) = delete;
+
+  const std::string& dir() const { return dir_; }
+  // Changes the safetensors header: the file is written again with the header that `edit` leaves.
+  void EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit);
+
+ private:
+  void AddTensor(const std::string& name, const std::vector<int64_t>& shape);
+  void Write() const;
+
+  const std::string dtype_;
+  std::string dir_;
+  nlohmann::ordered_json header_;
+  std::string data_;
+  uint32_t random_ = 1;
+};
+
+}  // namespace quire::worker

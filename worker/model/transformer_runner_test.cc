@@ -1,0 +1,141 @@
+#include "worker/model/transformer_runner.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/reference/reference_backend.h"
+#include "worker/model/test_checkpoint.h"
+
+namespace quire::worker {
+namespace {
+
+class Alone final : public kernels::Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  absl::Status AllReduceSum(kernels::Tensor) override { return absl::OkStatus(); }
+  absl::Status GatherColumns(kernels::Tensor, kernels::Tensor) override { return absl::OkStatus(); }
+};
+
+class TransformerRunnerTest : public testing::Test {
+ protected:
+  void SetUp() override { runner_ = Load("yarn:4:32"); }
+
+  std::unique_ptr<TransformerRunner> Load(const std::string& rope_scaling) {
+    backends_.push_back(kernels::MakeReferenceBackend());
+    const auto config = LoadModelConfig(checkpoint_.dir(), rope_scaling);
+    auto runner = TransformerRunner::Load(*config,
+                                          {.model_dir = checkpoint_.dir(),
+                                           .kv_blocks = 16,
+                                           .max_batch_tokens = 40,
+                                           .max_sequences = 3,
+                                           .tokenizer_size = 48},
+                                          *backends_.back(), alone_);
+    EXPECT_TRUE(runner.ok()) << runner.status();
+    return *std::move(runner);
+  }
+
+  SequencePlan Prompt(std::vector<TokenId> ids, std::vector<int32_t> blocks) const {
+    SequencePlan plan;
+    plan.ids = std::move(ids);
+    plan.blocks = std::move(blocks);
+    plan.wants_logits = true;
+    plan.sample = &spec_;
+    return plan;
+  }
+
+  std::vector<TokenId> Run(std::vector<SequencePlan> sequences) {
+    const BatchPlan plan{1, std::move(sequences)};
+    EXPECT_TRUE(runner_->Launch(plan).ok());
+    const auto result = runner_->Collect();
+    EXPECT_TRUE(result.ok()) << result.status();
+    std::vector<TokenId> ids;
+    for (const SampledToken& token : result->tokens) {
+      EXPECT_FALSE(token.failed);
+      ids.push_back(token.id);
+    }
+    return ids;
+  }
+
+  const TestCheckpoint checkpoint_{"BF16"};
+  Alone alone_;
+  std::vector<std::unique_ptr<kernels::Backend>> backends_;
+  std::unique_ptr<TransformerRunner> runner_;
+  SampleSpec spec_;
+};
+
+TEST_F(TransformerRunnerTest, ABatchGivesWhatEachSequenceGivesAlone) {
+  const SequencePlan a = Prompt({1, 2, 3, 4, 5}, {0}), b = Prompt({9, 8, 7}, {3});
+  const TokenId alone_a = Run({a}).front(), alone_b = Run({b}).front();
+  SequencePlan silent = Prompt({20, 21}, {5});
+  silent.wants_logits = false;
+  EXPECT_EQ(Run({a, silent, b}), (std::vector<TokenId>{alone_a, alone_b}));
+  EXPECT_TRUE(Run({silent}).empty());
+  EXPECT_TRUE(Run({}).empty());
+}
+
+TEST_F(TransformerRunnerTest, ChunkedPrefillGivesTheSameToken) {
+  std::vector<TokenId> ids(30);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i * 7 % 48);
+  const TokenId whole = Run({Prompt(ids, {2, 1})}).front();
+  SequencePlan first = Prompt({ids.begin(), ids.begin() + 19}, {7, 4});
+  first.wants_logits = false;
+  SequencePlan second = Prompt({ids.begin() + 19, ids.end()}, {7, 4});
+  second.position = 19;
+  Run({first});
+  EXPECT_EQ(Run({second}), (std::vector<TokenId>{whole}));
+}
+
+TEST_F(TransformerRunnerTest, ScaledRopeIsAnotherModel) {
+  SequencePlan plain = Prompt({1, 2, 3, 4, 5, 6, 7, 8}, {0});
+  plain.position = 0;
+  SequencePlan scaled = plain;
+  scaled.scaled_rope = true;
+  int differ = 0;
+  for (uint32_t position = 0; position < 40; ++position) {
+    spec_.position = position;
+    differ += Run({plain}) != Run({scaled}) ? 1 : 0;
+  }
+  EXPECT_GT(differ, 0);
+}
+
+TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFit) {
+  const auto refused = [&](auto edit) {
+    BatchPlan plan{1, {Prompt({1, 2, 3}, {0})}};
+    edit(plan);
+    return !runner_->Launch(plan).ok();
+  };
+  const auto first = [](BatchPlan& plan) -> SequencePlan& { return plan.sequences[0]; };
+  EXPECT_FALSE(refused([](BatchPlan&) {}));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).ids[1] = 50; }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).ids[1] = -1; }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).ids.clear(); }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks[0] = 16; }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks[0] = -1; }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks.clear(); }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).position = -1; }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) {
+    first(plan).position = 30;  // plain RoPE reaches 32
+    first(plan).blocks.assign(8, 0);
+  }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).sample = nullptr; }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { plan.sequences.assign(4, first(plan)); }));
+  EXPECT_TRUE(refused([&](BatchPlan& plan) {
+    first(plan).ids.assign(41, 1);
+    first(plan).blocks.assign(8, 0);
+    first(plan).scaled_rope = true;
+  }));
+  runner_ = Load("");
+  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).scaled_rope = true; }));
+}
+
+TEST_F(TransformerRunnerTest, NumericsIdNamesWhatTokensDependOn) {
+  const std::string id = runner_->numerics_id();
+  EXPECT_NE(id.find("tp1"), std::string::npos);
+  EXPECT_NE(id.find(backends_[0]->family()), std::string::npos);
+  EXPECT_EQ(Load("yarn:4:32")->numerics_id(), id);
+  EXPECT_NE(Load("")->numerics_id(), id);
+  EXPECT_NE(Load("yarn:2:32")->numerics_id(), id);
+}
+
+}  // namespace
+}  // namespace quire::worker
