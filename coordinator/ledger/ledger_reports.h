@@ -20,7 +20,7 @@ class SqliteDatabase;
 struct UsageQuery {
   int64_t from_ms = 0;        // closed at or after
   int64_t to_ms = INT64_MAX;  // closed before
-  std::optional<std::string> account;
+  std::optional<std::string> account = std::nullopt;
   bool by_hour = false;  // one row per hour instead of one over all
 };
 

@@ -17,9 +17,9 @@ namespace quire::coordinator {
 
 struct AccountRow {
   std::string id;
-  std::optional<int64_t> cap_nano_usd;  // none: unlimited
-  int64_t balance_nano_usd = 0;         // posted so far
-  int64_t held_nano_usd = 0;            // by open requests
+  std::optional<int64_t> cap_nano_usd = std::nullopt;  // none: unlimited
+  int64_t balance_nano_usd = 0;                        // posted so far
+  int64_t held_nano_usd = 0;                           // by open requests
 
   bool operator==(const AccountRow&) const = default;
 };

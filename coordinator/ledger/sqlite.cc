@@ -1,0 +1,149 @@
+#include "coordinator/ledger/sqlite.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr int kBusyTimeoutMs = 5000;
+
+absl::Status CreatePrivateFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "can't open ", path, " for writing: check that its folder exists and belongs to this user"));
+  }
+  ::close(fd);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status SqliteError(sqlite3* connection, int code) {
+  const std::string message =
+      absl::StrCat("SQLite: ", sqlite3_errmsg(connection), " (", sqlite3_errstr(code), ")");
+  if (code == SQLITE_IOERR_SHMSIZE)
+    return absl::ResourceExhaustedError(message);  // no space for the WAL's index
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(message);
+    case SQLITE_IOERR:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(message);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::UnavailableError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+SqliteQuery::~SqliteQuery() {
+  if (statement_ == nullptr) return;  // it could not be prepared
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
+
+void SqliteQuery::BindOne(int index, int64_t value) {
+  if (error_ == SQLITE_OK) error_ = sqlite3_bind_int64(statement_, index, value);
+}
+
+void SqliteQuery::BindOne(int index, const std::optional<int64_t>& value) {
+  if (value) BindOne(index, *value);  // unbound is NULL
+}
+
+void SqliteQuery::BindOne(int index, const std::string& text) {
+  if (error_ != SQLITE_OK) return;
+  error_ = sqlite3_bind_text(statement_, index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+}
+
+void SqliteQuery::BindOne(int index, const std::optional<std::string>& text) {
+  if (text) BindOne(index, *text);
+}
+
+void SqliteQuery::BindOne(int index, SqliteBlob blob) {
+  if (error_ != SQLITE_OK) return;
+  error_ = sqlite3_bind_blob64(statement_, index, blob.bytes.data(), blob.bytes.size(), SQLITE_TRANSIENT);
+}
+
+absl::StatusOr<bool> SqliteQuery::Step() {
+  if (error_ != SQLITE_OK) return SqliteError(connection_, error_);
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  return SqliteError(connection_, sqlite3_extended_errcode(connection_));
+}
+
+absl::Status SqliteQuery::Run() { return Step().status(); }
+
+std::string SqliteQuery::Bytes(int column) const {
+  const void* bytes = sqlite3_column_blob(statement_, column);
+  const int size = sqlite3_column_bytes(statement_, column);
+  return bytes == nullptr ? std::string()
+                          : std::string(static_cast<const char*>(bytes), static_cast<size_t>(size));
+}
+
+absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path,
+                                                                     SqliteMode mode) {
+  const bool write = mode == SqliteMode::kReadWrite;
+  if (write) QUIRE_RETURN_IF_ERROR(CreatePrivateFile(path));
+  sqlite3* connection = nullptr;
+  const int flags = (write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX;
+  const int code = sqlite3_open_v2(path.c_str(), &connection, flags, nullptr);
+  std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(connection));
+  if (code != SQLITE_OK) {
+    return absl::UnavailableError(absl::StrCat("can't open ", path, ": ", sqlite3_errstr(code)));
+  }
+  sqlite3_extended_result_codes(connection, 1);
+  sqlite3_busy_timeout(connection, kBusyTimeoutMs);
+  if (write) {
+    QUIRE_RETURN_IF_ERROR(database->Query("PRAGMA journal_mode = WAL").Run());
+    QUIRE_RETURN_IF_ERROR(database->Query("PRAGMA synchronous = FULL").Run());
+  }
+  return database;
+}
+
+SqliteDatabase::~SqliteDatabase() {
+  for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+  sqlite3_close_v2(connection_);
+}
+
+absl::Status SqliteDatabase::EnsureSchema(const char* script) {
+  return Transaction([&]() -> absl::Status {
+    int64_t version = 0;
+    {
+      SqliteQuery query = Query("PRAGMA user_version");
+      QUIRE_RETURN_IF_ERROR(query.Run());
+      version = query.Int(0);
+    }
+    if (version == 1) return absl::OkStatus();
+    if (version != 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the file has schema version ", version, ", made by a newer Quire; this one knows 1"));
+    }
+    const int code = sqlite3_exec(connection_, script, nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK) return SqliteError(connection_, sqlite3_extended_errcode(connection_));
+    return Query("PRAGMA user_version = 1").Run();
+  });
+}
+
+SqliteQuery SqliteDatabase::Query(const char* sql) {
+  sqlite3_stmt*& statement = statements_[sql];
+  int code = SQLITE_OK;
+  if (statement == nullptr) {
+    code = sqlite3_prepare_v3(connection_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  }
+  return SqliteQuery(connection_, statement, code);
+}
+
+void SqliteDatabase::Rollback() {
+  // After some errors SQLite has rolled back by itself; then there is nothing to do.
+  if (sqlite3_get_autocommit(connection_) == 0) Query("ROLLBACK").Run().IgnoreError();
+}
+
+}  // namespace quire::coordinator

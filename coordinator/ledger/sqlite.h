@@ -1,0 +1,112 @@
+// SQLite as the stores here use it: one connection, statements prepared once and always bound, errors as
+// absl::Status by what to do about them. Owned by one store; not thread-safe. Never builds SQL from values.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace quire::coordinator {
+
+// Marks bytes to be bound as a blob; refers to them until the query has run.
+struct SqliteBlob {
+  std::string_view bytes;
+};
+
+// One use of a prepared statement: bind all parameters, step, read columns. Resets the statement when it
+// goes. Errors of preparing and binding are kept and returned by Step or Run. One at a time per SQL text.
+class SqliteQuery {
+ public:
+  SqliteQuery(sqlite3* connection, sqlite3_stmt* statement, int error)
+      : connection_(connection), statement_(statement), error_(error) {}
+  ~SqliteQuery();
+  SqliteQuery(const SqliteQuery&) = delete;
+  SqliteQuery& operator=(const SqliteQuery&) = delete;
+
+  // Values for ?1, ?2, ... in order.
+  template <typename... Values>
+  SqliteQuery& Bind(const Values&... values) {
+    int index = 0;
+    (BindOne(++index, values), ...);
+    return *this;
+  }
+  // True: there is a row. False: done.
+  absl::StatusOr<bool> Step();
+  // For statements without rows.
+  absl::Status Run();
+
+  int64_t Int(int column) const { return sqlite3_column_int64(statement_, column); }
+  uint64_t Unsigned(int column) const { return static_cast<uint64_t>(Int(column)); }
+  bool IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+  std::string Bytes(int column) const;  // text and blobs
+
+ private:
+  void BindOne(int index, int64_t value);
+  void BindOne(int index, uint64_t value) { BindOne(index, static_cast<int64_t>(value)); }
+  void BindOne(int index, const std::optional<int64_t>& value);
+  void BindOne(int index, const std::string& text);
+  void BindOne(int index, const std::optional<std::string>& text);
+  void BindOne(int index, SqliteBlob blob);
+
+  sqlite3* const connection_;
+  sqlite3_stmt* const statement_;
+  int error_;
+};
+
+enum class SqliteMode { kReadOnly, kReadWrite };
+
+class SqliteDatabase {
+ public:
+  // Read-write opens the file or creates it with mode 0600; WAL, synchronous=FULL, waits up to 5 s for
+  // another connection's lock.
+  static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, SqliteMode mode);
+  ~SqliteDatabase();
+
+  // Brings a fresh file to schema version 1 by `script`; refuses any other version than 0 and 1.
+  absl::Status EnsureSchema(const char* script);
+  // `sql` is a literal: the statement is cached under its address.
+  SqliteQuery Query(const char* sql);
+  // Run `body` between a BEGIN and COMMIT, or roll back with its error. Reading sees one snapshot and locks
+  // nobody out.
+  template <typename Body>
+  absl::Status Transaction(Body body) {
+    return Run("BEGIN IMMEDIATE", body);
+  }
+  template <typename Body>
+  absl::Status ReadTransaction(Body body) {
+    return Run("BEGIN DEFERRED", body);
+  }
+  // Rows that the last statement changed.
+  int64_t changes() const { return sqlite3_changes64(connection_); }
+  sqlite3* connection() const { return connection_; }
+
+ private:
+  explicit SqliteDatabase(sqlite3* connection) : connection_(connection) {}
+  template <typename Body>
+  absl::Status Run(const char* begin, Body body) {
+    absl::Status status = Query(begin).Run();
+    if (!status.ok()) return status;
+    status = body();
+    if (status.ok()) status = Query("COMMIT").Run();
+    if (!status.ok()) Rollback();
+    return status;
+  }
+  void Rollback();
+
+  sqlite3* const connection_;
+  std::map<const char*, sqlite3_stmt*> statements_;
+};
+
+// ResourceExhausted: disk full. DataLoss: the disk or the file is broken. Unavailable: locked by another
+// process. Internal: anything else, a violated key among it.
+absl::Status SqliteError(sqlite3* connection, int code);
+
+}  // namespace quire::coordinator

@@ -1,0 +1,315 @@
+// What only SQLite can get wrong: disks that fill or fail, processes that are killed, and the sums over its
+// rows.
+#include "coordinator/ledger/sqlite_store.h"
+
+#include <gmock/gmock.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <random>
+
+#include "coordinator/ledger/blob_store.h"
+#include "coordinator/ledger/ledger_reports.h"
+#include "coordinator/ledger/ledger_test_support.h"
+
+namespace quire::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class SqliteStoreTest : public ::testing::Test {
+ protected:
+  SqliteStoreTest() : folder_(::testing::TempDir() + "sqlite_store_test_" + RequestId::Random().ToHex()) {
+    std::filesystem::create_directory(folder_);
+  }
+  ~SqliteStoreTest() override { std::filesystem::remove_all(folder_); }
+  std::string Path() const { return folder_ + "/ledger.db"; }
+
+  const std::string folder_;
+};
+
+// ---- a disk that fills or fails: SQLite's own file layer with faults in front ----
+
+struct DiskFault {
+  static inline int on_write = SQLITE_OK;
+  static inline int on_sync = SQLITE_OK;
+};
+
+class FaultyDisk {
+ public:
+  FaultyDisk() {
+    real_ = sqlite3_vfs_find(nullptr);
+    vfs_ = *real_;
+    vfs_.zName = "faulty";
+    vfs_.xOpen = &FaultyDisk::Open;
+    sqlite3_vfs_register(&vfs_, 1);
+  }
+  ~FaultyDisk() {
+    sqlite3_vfs_unregister(&vfs_);
+    sqlite3_vfs_register(real_, 1);
+    DiskFault::on_write = DiskFault::on_sync = SQLITE_OK;
+  }
+
+ private:
+  // SQLite's own methods of one kind of file (it has several), with ours for writing and syncing.
+  struct Wrapped {
+    sqlite3_io_methods methods;  // first: a file's pMethods points at it
+    const sqlite3_io_methods* real;
+  };
+  static const sqlite3_io_methods& Real(sqlite3_file* file) {
+    return *reinterpret_cast<const Wrapped*>(file->pMethods)->real;
+  }
+  static int Open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags) {
+    const int code = real_->xOpen(real_, name, file, flags, out_flags);
+    if (code != SQLITE_OK) return code;
+    Wrapped& wrapped = wrapped_[file->pMethods];
+    wrapped = {*file->pMethods, file->pMethods};
+    wrapped.methods.xWrite = [](sqlite3_file* f, const void* bytes, int size, sqlite3_int64 at) {
+      return DiskFault::on_write != SQLITE_OK ? DiskFault::on_write : Real(f).xWrite(f, bytes, size, at);
+    };
+    wrapped.methods.xSync = [](sqlite3_file* f, int sync_flags) {
+      return DiskFault::on_sync != SQLITE_OK ? DiskFault::on_sync : Real(f).xSync(f, sync_flags);
+    };
+    file->pMethods = &wrapped.methods;
+    return code;
+  }
+
+  static inline sqlite3_vfs* real_ = nullptr;
+  static inline std::map<const sqlite3_io_methods*, Wrapped> wrapped_;
+  sqlite3_vfs vfs_;
+};
+
+TEST_F(SqliteStoreTest, AFullDiskRefusesAndHeals) {
+  FaultyDisk disk;
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+
+  DiskFault::on_write = SQLITE_FULL;
+  EXPECT_EQ(test.Admit(TestLedger::AdmitOf(RequestId::Random()))->refusal().reason(), v1::REFUSAL_LEDGER);
+  EXPECT_TRUE(absl::IsResourceExhausted(test.Settle(TestLedger::SettleOf(id, 3)).status()));
+  DiskFault::on_write = SQLITE_OK;
+  EXPECT_EQ(*test.Settle(TestLedger::SettleOf(id, 3)), 1200);
+  EXPECT_THAT((*LedgerReports::Open(Path()))->Audit()->findings, IsEmpty());
+}
+
+TEST_F(SqliteStoreTest, AFailedSyncIsTheEndAndNothingAcknowledgedIsMissing) {
+  FaultyDisk disk;
+  const RequestId id = RequestId::Random();
+  {
+    auto store = *SqliteStore::Open(Path());
+    TestLedger test(store.get());
+    ASSERT_TRUE(test.Start().ok());
+    ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+    ASSERT_EQ(*test.Settle(TestLedger::SettleOf(id, 3)), 1200);
+    DiskFault::on_sync = SQLITE_IOERR_FSYNC;
+    test.ledger.PutAccount("other", 1, [](auto) {});
+    EXPECT_TRUE(absl::IsDataLoss(test.ledger.Commit(9)));
+    DiskFault::on_sync = SQLITE_OK;
+    EXPECT_TRUE(absl::IsFailedPrecondition(test.ledger.Commit(9)));  // for good: the process has to exit
+  }
+  auto store = *SqliteStore::Open(Path());
+  EXPECT_EQ((*store->Find(id))->posted_nano_usd, 1200);
+}
+
+TEST_F(SqliteStoreTest, BrokenAndForeignFilesAreRefused) {
+  { std::unique_ptr<SqliteStore> store = *SqliteStore::Open(Path()); }
+  sqlite3* connection = nullptr;
+  ASSERT_EQ(sqlite3_open(Path().c_str(), &connection), SQLITE_OK);
+  sqlite3_exec(connection, "PRAGMA user_version = 2", nullptr, nullptr, nullptr);
+  sqlite3_close(connection);
+  EXPECT_THAT(std::string(SqliteStore::Open(Path()).status().message()), HasSubstr("newer Quire"));
+  EXPECT_FALSE(SqliteStore::Open(folder_ + "/missing/ledger.db").ok());
+  const std::string garbage = folder_ + "/garbage.db";
+  FILE* file = fopen(garbage.c_str(), "w");
+  for (int i = 0; i < 1000; ++i) fputs("not a database", file);
+  fclose(file);
+  EXPECT_TRUE(absl::IsDataLoss(SqliteStore::Open(garbage).status()));
+}
+
+TEST_F(SqliteStoreTest, TheFileIsPrivate) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  for (const char* end : {"", "-wal"}) {
+    struct stat info {};
+    ASSERT_EQ(stat((Path() + end).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
+  }
+}
+
+// ---- kill -9 ----
+
+// What a child says of each request once the ledger has acknowledged it; written whole (it is below
+// PIPE_BUF).
+struct Acknowledged {
+  RequestId id;
+  bool closed;
+  int64_t amount;
+};
+
+// Admits and settles for ever, reporting each acknowledgement. Runs in a child process that is killed.
+[[noreturn]] void Serve(const std::string& path, int pipe) {
+  auto store = SqliteStore::Open(path);
+  if (!store.ok()) _exit(3);
+  TestLedger test(store->get());
+  if (!test.ledger.TakeOver().ok()) _exit(4);
+  const auto report = [pipe](Acknowledged what) {
+    if (write(pipe, &what, sizeof what) != sizeof what) _exit(5);
+  };
+  for (int64_t now = 1;; ++now) {
+    std::vector<RequestId> ids(8);
+    for (RequestId& id : ids) {
+      id = RequestId::Random();
+      test.ledger.Admit(TestLedger::AdmitOf(id), [&report, id](absl::StatusOr<v1::AdmitReply> reply) {
+        if (reply.ok() && reply->has_grant()) report({id, false, 0});
+      });
+    }
+    if (!test.ledger.Commit(now).ok()) _exit(6);
+    for (size_t i = 0; i < ids.size(); i += 2) {
+      test.ledger.Settle(TestLedger::SettleOf(ids[i], i + 1), [&report, id = ids[i]](auto reply) {
+        if (reply.ok()) report({id, true, reply->results(0).amount_nano_usd()});
+      });
+    }
+    if (!test.ledger.Commit(now).ok()) _exit(6);
+  }
+}
+
+// Starts Serve, kills it after it has acknowledged `acknowledgements` things, and returns all that it said.
+std::vector<Acknowledged> ServeAndKill(const std::string& path, int acknowledgements) {
+  int ends[2];
+  if (pipe(ends) != 0) return {};
+  const pid_t child = fork();
+  if (child == 0) Serve(path, ends[1]);
+  close(ends[1]);
+  std::vector<Acknowledged> said;
+  Acknowledged one;
+  while (read(ends[0], &one, sizeof one) == sizeof one) {
+    said.push_back(one);
+    if (static_cast<int>(said.size()) == acknowledgements) kill(child, SIGKILL);
+  }
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "the child ended by itself: " << status;
+  return said;
+}
+
+TEST_F(SqliteStoreTest, KilledAtAnyMomentNothingAcknowledgedIsMissing) {
+  {
+    auto store = *SqliteStore::Open(Path());
+    TestLedger test(store.get());
+    ASSERT_TRUE(test.Start().ok());
+  }
+  std::mt19937 random(7);
+  for (int kill_number = 0; kill_number < 20; ++kill_number) {
+    std::map<RequestId, Acknowledged> last;
+    for (const Acknowledged& one : ServeAndKill(Path(), static_cast<int>(1 + random() % 200)))
+      last[one.id] = one;
+    auto store = *SqliteStore::Open(Path());
+    for (const auto& [id, one] : last) {
+      const auto found = *store->Find(id);
+      ASSERT_TRUE(found.has_value());
+      if (!one.closed) continue;
+      EXPECT_EQ(found->row.state, RequestState::kClosed);
+      EXPECT_EQ(found->posted_nano_usd, one.amount);
+    }
+    EXPECT_THAT((*LedgerReports::Open(Path()))->Audit()->findings, IsEmpty());
+  }
+}
+
+// ---- reports ----
+
+TEST_F(SqliteStoreTest, UsageIsTheSumOfEntries) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  constexpr int64_t kHour = 3'600'000;
+  test.unix_ms = kHour;
+  for (const uint64_t delivered : {3, 0, 5}) {
+    const RequestId id = RequestId::Random();
+    ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+    ASSERT_TRUE(test.Settle(TestLedger::SettleOf(id, delivered, v1::SETTLE_COMPLETED, 4)).ok());
+    if (delivered == 0) test.unix_ms = 2 * kHour;
+  }
+  auto reports = *LedgerReports::Open(Path());
+  const auto all = *reports->Usage({});
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].key_id, "key");
+  EXPECT_EQ(all[0].requests, 3u);
+  EXPECT_EQ(all[0].prompt_tokens, 20u);
+  EXPECT_EQ(all[0].cached_tokens, 8u);
+  EXPECT_EQ(all[0].completion_tokens, 8u);
+  EXPECT_EQ(all[0].cost_nano_usd, 2 * (6 * 75 + 4 * 25) + 8 * 150);
+
+  std::vector<int64_t> hours;
+  const std::vector<UsageRow> by_hour = *reports->Usage({.by_hour = true});
+  for (const UsageRow& row : by_hour) hours.push_back(row.hour_ms);
+  EXPECT_THAT(hours, ElementsAre(kHour, 2 * kHour));
+  EXPECT_THAT(*reports->Usage({.account = "other"}), IsEmpty());
+  EXPECT_EQ((*reports->Usage({.from_ms = 2 * kHour}))[0].completion_tokens, 5u);
+}
+
+TEST_F(SqliteStoreTest, AuditFindsWhatDoesNotAddUp) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  const RequestId closed = RequestId::Random();
+  const RequestId voided = RequestId::Random();
+  for (const RequestId& id : {closed, voided, RequestId::Random()}) {
+    ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+  }
+  ASSERT_TRUE(test.Settle(TestLedger::SettleOf(closed, 3)).ok());
+  auto settle = TestLedger::SettleOf(voided, 3, v1::SETTLE_SERVER_ERROR);
+  settle.mutable_requests(0)->set_void_(true);
+  ASSERT_TRUE(test.Settle(settle).ok());
+
+  auto reports = *LedgerReports::Open(Path());
+  const AuditReport clean = *reports->Audit();
+  EXPECT_THAT(clean.findings, IsEmpty());
+  EXPECT_EQ(clean.open_requests, 1u);
+  EXPECT_EQ(clean.entries, 2u);
+  EXPECT_EQ(clean.posted_nano_usd, 1200);
+
+  sqlite3* connection = nullptr;
+  ASSERT_EQ(sqlite3_open(Path().c_str(), &connection), SQLITE_OK);
+  EXPECT_NE(sqlite3_exec(connection, "UPDATE entry SET amount = 1", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_exec(connection,
+               "UPDATE account SET balance = balance + 1, held = held - 1; DELETE FROM outbox;"
+               "UPDATE delivered SET tokens = 4",
+               nullptr, nullptr, nullptr);
+  sqlite3_close(connection);
+  EXPECT_THAT(
+      reports->Audit()->findings,
+      ElementsAre(HasSubstr("balance 1201, but its entries sum to 1200"), HasSubstr("held"),
+                  HasSubstr("posted 1200 for 4 delivered"), HasSubstr("outbox"), HasSubstr("outbox")));
+}
+
+// ---- blobs ----
+
+TEST_F(SqliteStoreTest, BlobsAreKeptByDigest) {
+  const std::string bytes(3'000'000, 'x');
+  Digest digest;
+  {
+    auto blobs = *BlobStore::Open(folder_ + "/bundles.db");
+    digest = *blobs->Put(bytes);
+    EXPECT_EQ(*blobs->Put(bytes), digest);
+    EXPECT_TRUE(absl::IsNotFound(blobs->Get(Sha256("other")).status()));
+  }
+  auto blobs = *BlobStore::Open(folder_ + "/bundles.db");
+  EXPECT_TRUE(*blobs->Has(digest));
+  EXPECT_FALSE(*blobs->Has(Sha256("other")));
+  EXPECT_EQ(*blobs->Get(digest), bytes);
+}
+
+}  // namespace
+}  // namespace quire::coordinator
