@@ -37,7 +37,7 @@ void Engine::Stop(absl::Status why) {
 }
 
 EngineLoad Engine::load() const {
-  absl::MutexLock lock(&load_mutex_);
+  MutexLock lock(&load_mutex_);
   return load_;
 }
 
@@ -132,7 +132,8 @@ void Engine::Apply(const Step& step, const StepResult& result) {
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     Sequence& sequence = *step.sequences[i];
     const SequencePlan& plan = step.plan.sequences[i];
-    if (plan.wants_logits && result.tokens[next_token].failed) {  // what it computed gets no name in the cache
+    if (plan.wants_logits &&
+        result.tokens[next_token].failed) {  // what it computed gets no name in the cache
       ++next_token;
       metrics_.failed_rows.Increment();
       Update update;
@@ -188,14 +189,15 @@ void Engine::AuditIdle() {
 }
 
 void Engine::Publish() {
-  metrics_.preemptions.Increment(static_cast<double>(scheduler_.preemptions()) - metrics_.preemptions.Value());
+  metrics_.preemptions.Increment(static_cast<double>(scheduler_.preemptions()) -
+                                 metrics_.preemptions.Value());
   metrics_.kv_blocks_total.Set(cache_.total());
   metrics_.kv_blocks_free.Set(cache_.idle());
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running()));
   metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting()));
-  absl::MutexLock lock(&load_mutex_);
-  load_ = {cache_.total(),         cache_.idle(),  scheduler_.running(),
-           scheduler_.waiting(),   steps_.load(),  emitted_tokens_};
+  MutexLock lock(&load_mutex_);
+  load_ = {cache_.total(),       cache_.idle(), scheduler_.running(),
+           scheduler_.waiting(), steps_.load(), emitted_tokens_};
 }
 
 }  // namespace quire::worker

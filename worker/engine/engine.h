@@ -1,6 +1,6 @@
 // The engine of rank 0: one thread that reads its mail, schedules, runs a step and applies it, for as long as
-// there is work, and sleeps otherwise. See README.md here for its contract. Owned by the composition root (or a
-// test). Submit, Cancel, StopAdmitting, Stop, AwaitIdle and load may be called from any thread; everything
+// there is work, and sleeps otherwise. See README.md here for its contract. Owned by the composition root (or
+// a test). Submit, Cancel, StopAdmitting, Stop, AwaitIdle and load may be called from any thread; everything
 // else, sequences and blocks included, belongs to the engine thread alone.
 #pragma once
 
@@ -36,8 +36,9 @@ struct EngineLoad {
 
 class Engine {
  public:
-  // Starts the thread. `on_lost` is called on it, at most once, when a step can't be run: every request has then
-  // been failed with Unavailable and none is admitted any more. Runner, metrics and clock outlive the engine.
+  // Starts the thread. `on_lost` is called on it, at most once, when a step can't be run: every request has
+  // then been failed with Unavailable and none is admitted any more. Runner, metrics and clock outlive the
+  // engine.
   Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock,
          std::function<void(absl::Status)> on_lost);
   ~Engine();  // Stop
@@ -80,7 +81,7 @@ class Engine {
   EngineMetrics metrics_;
   Mailbox mailbox_;
   std::atomic<uint64_t> steps_{0};
-  mutable absl::Mutex load_mutex_;
+  mutable Mutex load_mutex_;
   EngineLoad load_ ABSL_GUARDED_BY(load_mutex_);
   PrefixCache cache_;
   Scheduler scheduler_;

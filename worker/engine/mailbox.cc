@@ -7,7 +7,7 @@
 namespace quire::worker {
 
 absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, UpdateSink sink) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (!refusal_.ok()) return refusal_;
   if (static_cast<int64_t>(live_.size()) >= max_live_) {
     return absl::ResourceExhaustedError(
@@ -20,29 +20,29 @@ absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, UpdateSink s
 }
 
 void Mailbox::Cancel(uint64_t ticket, uint64_t step) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (live_.contains(ticket)) mail_.cancellations.push_back({ticket, step});
 }
 
 void Mailbox::Refuse(absl::Status why) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (refusal_.ok()) refusal_ = std::move(why);
 }
 
 void Mailbox::Stop(absl::Status why) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (refusal_.ok()) refusal_ = why;
   if (mail_.stop.ok()) mail_.stop = std::move(why);
 }
 
 bool Mailbox::AwaitEmpty(absl::Duration timeout) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return live_.empty(); };
   return mutex_.AwaitWithTimeout(absl::Condition(&empty), timeout);
 }
 
 Mail Mailbox::Take(bool wait) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (wait) mutex_.Await(absl::Condition(this, &Mailbox::HasMail));
   Mail mail = std::exchange(mail_, Mail());
   mail_.stop = mail.stop;  // for ever
@@ -50,7 +50,7 @@ Mail Mailbox::Take(bool wait) {
 }
 
 void Mailbox::Ended(uint64_t ticket) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   live_.erase(ticket);
 }
 

@@ -1,6 +1,6 @@
 // The engine's door: where other threads leave requests and cancellations, and where the engine thread sleeps
-// while there is nothing to do. Bounded by the number of requests that are inside the engine at once (waiting or
-// running): past it Submit answers ResourceExhausted, which asks the gateway to try another group. A
+// while there is nothing to do. Bounded by the number of requests that are inside the engine at once (waiting
+// or running): past it Submit answers ResourceExhausted, which asks the gateway to try another group. A
 // cancellation always has room, since each belongs to a request that has.
 #pragma once
 
@@ -11,8 +11,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/core/mutex.h"
 #include "worker/engine/generation_request.h"
 
 namespace quire::worker {
@@ -56,7 +56,7 @@ class Mailbox {
   bool HasMail() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t max_live_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::flat_hash_set<uint64_t> live_ ABSL_GUARDED_BY(mutex_);
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);

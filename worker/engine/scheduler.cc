@@ -79,8 +79,8 @@ void Scheduler::Admit(Step& step) {
 }
 
 void Scheduler::ShareTokens(Step& step) {
-  // Shortest remainder first, so that what the short ones leave goes to the long ones. Decodes, with one token
-  // left, come first of all.
+  // Shortest remainder first, so that what the short ones leave goes to the long ones. Decodes, with one
+  // token left, come first of all.
   std::vector<Sequence*> order = running_;
   std::stable_sort(order.begin(), order.end(),
                    [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });

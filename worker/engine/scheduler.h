@@ -3,9 +3,9 @@
 //
 // The rules: (1) every running sequence gets at least one token a step, decodes first; what is left of the
 // token budget is shared evenly by the partial prefills, so that no prompt starves another. (2) A sequence is
-// admitted in order of arrival, once its blocks are there for all tokens it has. (3) When a running one needs a
-// block and none is idle, the last admitted is preempted: it waits at the front and is computed anew. So the
-// first admitted always gets on, and whatever fits alone ends.
+// admitted in order of arrival, once its blocks are there for all tokens it has. (3) When a running one needs
+// a block and none is idle, the last admitted is preempted: it waits at the front and is computed anew. So
+// the first admitted always gets on, and whatever fits alone ends.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// One request's choice on its way through the engine: its tokens, how many of them are computed, and the blocks
-// that hold their keys and values. Owned by the engine, planned by the scheduler; engine thread only. What
-// always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished, since the
-// last token's row is what the next one is sampled from; a token that was sampled is never sampled again.
+// One request's choice on its way through the engine: its tokens, how many of them are computed, and the
+// blocks that hold their keys and values. Owned by the engine, planned by the scheduler; engine thread only.
+// What always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished, since
+// the last token's row is what the next one is sampled from; a token that was sampled is never sampled again.
 #pragma once
 
 #include <cstdint>
