@@ -77,9 +77,12 @@ absl::Status GroupServer::Serve(GroupServerOptions options) {
 GroupServer::~GroupServer() {
   link_.reset();
   engine_.Stop(absl::UnavailableError("the worker is stopping"));
-  if (grpc_.server == nullptr) return;
+  Close();
+}
+
+void GroupServer::Close() {
   health_.reset();
-  grpc_.server->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
+  if (grpc_.server != nullptr) grpc_.server->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
 }
 
 void GroupServer::Lose(const absl::Status& why) {

@@ -41,6 +41,8 @@ class GroupServer {
   EngineLoad load() const { return engine_.load(); }
   // The group is lost: NOT_SERVING, and every open call ends with Unavailable at once.
   void Lose(const absl::Status& why);
+  // Ends the server within half a second, whatever its calls do. Not more than once, and not by two threads.
+  void Close();
   // A deliberate end: admits nothing more, lets what runs end within `limit` and fails the rest. True if all
   // ended by itself.
   bool Drain(absl::Duration limit);
