@@ -67,7 +67,6 @@ bool Engine::ReadMail() {
       EndAll(mail.stop);
       return false;
     }
-    if (scheduler_.empty()) Publish();
   } while (scheduler_.empty());
   return true;
 }
@@ -90,6 +89,7 @@ void Engine::EndCancelled(const Cancellation& cancellation) {
   if (it == requests_.end()) return;
   scheduler_.Remove(it->second.sequence.get());
   requests_.erase(it);
+  Publish();
   mailbox_.Ended(cancellation.ticket);
   RaiseTo(metrics_.steps_after_cancel_max, static_cast<double>(steps_.load() - cancellation.step));
 }
@@ -162,6 +162,7 @@ void Engine::ApplySample(Sequence& sequence, const SampledToken& token) {
 void Engine::End(uint64_t id, Update last) {
   auto node = requests_.extract(id);
   scheduler_.Remove(node.mapped().sequence.get());
+  Publish();  // first: who saw the engine idle sees its blocks free
   mailbox_.Ended(id);
   node.mapped().sink(std::move(last));
 }
@@ -174,7 +175,6 @@ void Engine::EndAll(const absl::Status& why) {
     update.failed = why;
     End(requests_.begin()->first, std::move(update));
   }
-  Publish();
 }
 
 void Engine::AuditIdle() {

@@ -39,6 +39,8 @@ class GroupServer {
 
   int port() const { return grpc_.port; }
   EngineLoad load() const { return engine_.load(); }
+  // False if requests are still inside after `timeout`.
+  bool AwaitIdle(absl::Duration timeout) { return engine_.AwaitIdle(timeout); }
   // The group is lost: NOT_SERVING, and every open call ends with Unavailable at once.
   void Lose(const absl::Status& why);
   // Ends the server within half a second, whatever its calls do. Not more than once, and not by two threads.
