@@ -218,11 +218,8 @@ void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
   if (rank >= group.ranks.size() || !group.ranks[rank].pidfd.valid()) return;
   const std::string how = Reap(group.ranks[rank]);
   group.ranks[rank].pidfd = Fd();
-  if (group.phase == GroupPhase::kRunning) {
-    const std::string log = LogPath(group.id, rank);
-    FailGroup(group,
-              absl::StrCat("rank ", rank, ": ", how, "; end of ", log, ":\n", LastLines(log, kLogTailLines)));
-  }
+  if (group.phase == GroupPhase::kRunning)
+    FailGroup(group, absl::StrCat("rank ", rank, ": ", how), LogPath(group.id, rank));
   IfGoneScheduleRestart(group);
 }
 
@@ -240,7 +237,7 @@ void ProcessDriver::StartGroup(GroupRun& group) {
     Log(LogLevel::kInfo, "group_started", "group", group.id, "epoch", group.epoch, "ranks", config_.ranks);
     return;
   }
-  FailGroup(group, MessageOf(started));
+  FailGroup(group, MessageOf(started), "");
   IfGoneScheduleRestart(group);
 }
 
@@ -259,13 +256,14 @@ absl::Status ProcessDriver::StartRanks(GroupRun& group) {
 }
 
 // At once and without mercy: the other ranks can't go on, and a closed socket is what a gateway sees first.
-void ProcessDriver::FailGroup(GroupRun& group, const std::string& why) {
+void ProcessDriver::FailGroup(GroupRun& group, const std::string& why, const std::string& log) {
   group.phase = GroupPhase::kDying;
   group.last_exit = why;
+  if (!log.empty()) absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
   fence_(group.id, group.epoch + 1);
   SignalRanks(group, SIGKILL);
   Log(LogLevel::kError, "group_lost", "group", group.id, "epoch", group.epoch, "restarts", group.restarts,
-      "why", why);
+      "why", why, "log", log, "last_line", log.empty() ? why : LastLines(log, 1));
 }
 
 void ProcessDriver::StopGroup(GroupRun& group) {

@@ -63,7 +63,9 @@ class ProcessDriver final : public FleetDriver {
   void OnRankEnded(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StartGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status StartRanks(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FailGroup(GroupRun& group, const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `log`: of the rank that ended first; empty if none did.
+  void FailGroup(GroupRun& group, const std::string& why, const std::string& log)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StopGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void IfGoneScheduleRestart(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SignalRanks(const GroupRun& group, int signal_number) const;

@@ -36,6 +36,10 @@ v1::Placement PlacementOn(const Group& group) {
   return placement;
 }
 
+Route ShuttingDown() {
+  return Refuse(v1::REFUSAL_NO_CAPACITY, "the server is shutting down; try again", kNoGroupRetryS);
+}
+
 Route Placed(const Group& group) {
   Route route;
   route.placement = PlacementOn(group);
@@ -50,17 +54,18 @@ Router::Router(const Config& config, const Clock& clock)
 }
 
 Router::~Router() {
-  {
-    MutexLock lock(&mutex_);
-    quit_ = true;
-  }
+  Close();
   thread_.join();
+}
+
+void Router::Close() {
   Answers answers;
   {
     MutexLock lock(&mutex_);
+    closed_ = true;
     for (auto& [id, pending] : pending_) {
-      answers.emplace_back(pending.done, Refuse(v1::REFUSAL_NO_CAPACITY,
-                                                "the server is shutting down; try again", kNoGroupRetryS));
+      queue_.Remove(id);
+      answers.emplace_back(std::move(pending.done), ShuttingDown());
     }
     pending_.clear();
   }
@@ -74,7 +79,7 @@ uint64_t Router::Place(RouteRequest request, Done done) {
     MutexLock lock(&mutex_);
     ticket = ++last_ticket_;
     if (queue_.Remove(request.id)) pending_.erase(request.id);
-    std::optional<Route> route = Repeat(request);
+    std::optional<Route> route = closed_ ? ShuttingDown() : Repeat(request);
     if (!route && (request.running || !queue_.HasWaiting(request.model))) route = TryRoute(request);
     if (!route) route = Enqueue(std::move(request), done, ticket);
     if (route) answers.emplace_back(std::move(done), *std::move(route));
@@ -257,7 +262,7 @@ absl::StatusOr<uint64_t> Router::Register(const v1::GroupInfo& info) {
     drifting_beats_[info.group_id()] = 0;
     answers = ServeQueue();
   }
-  Log(LogLevel::kInfo, "group_registered", "group", info.group_id(), "epoch", info.epoch(), "model",
+  Log(LogLevel::kInfo, "group_serving", "group", info.group_id(), "epoch", info.epoch(), "model",
       info.model(), "kv_blocks", info.kv_blocks());
   Deliver(answers);
   return registration;
@@ -323,14 +328,14 @@ RouterReport Router::Report() const {
 
 // ---- the thread ----
 
-bool Router::TimerDue() const { return quit_ || queue_.NextDeadlineUs() != timer_at_us_; }
+bool Router::TimerDue() const { return closed_ || queue_.NextDeadlineUs() != timer_at_us_; }
 
 void Router::TimerLoop() {
   while (true) {
     Answers answers;
     {
       MutexLock lock(&mutex_);
-      if (quit_) return;
+      if (closed_) return;
       for (const WaitQueue::Waiting& waiting : queue_.TakeExpired(clock_.NowUs())) {
         auto it = pending_.find(waiting.id);
         answers.emplace_back(std::move(it->second.done), Expired(waiting));

@@ -69,7 +69,9 @@ class Router {
   using Done = std::function<void(const Route&)>;
 
   Router(const Config& config, const Clock& clock);
-  ~Router();  // refuses what still waits
+  ~Router();
+  // Refuses what waits and what comes; everything else works on.
+  void Close() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The ticket is for Cancel. A second Place of a waiting id replaces (and so cancels) the first; one of an
   // id that is placed on a group that still serves gets the same placement again.
@@ -131,7 +133,7 @@ class Router {
   uint64_t drift_alarms_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<int64_t> timer_at_us_ ABSL_GUARDED_BY(mutex_);  // what the thread waits for
-  bool quit_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

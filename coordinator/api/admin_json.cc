@@ -1,0 +1,308 @@
+#include "coordinator/api/admin_json.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kNanoPerUsd = 1'000'000'000;
+constexpr int64_t kMaxUsd = 1'000'000'000;
+constexpr size_t kDecimals = 9;
+constexpr size_t kMaxNameBytes = 128, kMaxAccountBytes = 64, kMaxModels = 100, kMaxModelBytes = 256;
+
+absl::Status Wrong(const std::string& field, const std::string& why) {
+  return absl::InvalidArgumentError(absl::StrCat("'", field, "' ", why));
+}
+
+bool IsPrintable(const std::string& text) {
+  return std::none_of(text.begin(), text.end(), [](unsigned char c) { return absl::ascii_iscntrl(c); });
+}
+
+absl::Status ReadText(const json& value, const std::string& field, size_t max_bytes, std::string* out) {
+  if (!value.is_string()) return Wrong(field, "must be a string");
+  *out = value.get<std::string>();
+  if (out->empty() || out->size() > max_bytes || !IsPrintable(*out)) {
+    return Wrong(field, absl::StrCat("must have 1..", max_bytes, " bytes and no control characters"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadAccount(const json& value, std::string* out) {
+  QUIRE_RETURN_IF_ERROR(ReadText(value, "account", kMaxAccountBytes, out));
+  const bool plain = std::all_of(out->begin(), out->end(), [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
+  return plain ? absl::OkStatus() : Wrong("account", "may have letters, digits, '-', '_' and '.' only");
+}
+
+absl::Status ReadModels(const json& value, std::vector<std::string>* out) {
+  if (!value.is_array() || value.empty() || value.size() > kMaxModels) {
+    return Wrong("models",
+                 absl::StrCat("must be a list of 1..", kMaxModels, " names; leave it out for all models"));
+  }
+  for (const json& model : value) {
+    std::string name;
+    QUIRE_RETURN_IF_ERROR(ReadText(model, "models", kMaxModelBytes, &name));
+    out->push_back(std::move(name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadKind(const json& value, KeyKind* out) {
+  if (value != "api" && value != "admin") return Wrong("kind", "must be \"api\" or \"admin\"");
+  *out = value == "api" ? KeyKind::kApi : KeyKind::kAdmin;
+  return absl::OkStatus();
+}
+
+// "cap_usd": "12.50", "cap_nano_usd": 12500000000, or null for none.
+absl::Status ReadCap(const json& value, const std::string& field, NewKeySpec* spec) {
+  if (spec->has_cap) return Wrong(field, "and the other cap field exclude one another");
+  spec->has_cap = true;
+  if (value.is_null()) return absl::OkStatus();
+  if (field == "cap_usd") {
+    if (!value.is_string()) return Wrong(field, "must be a string like \"12.50\", or null for no cap");
+    QUIRE_ASSIGN_OR_RETURN(spec->cap_nano_usd, NanoUsdFromText(value.get<std::string>()));
+    return absl::OkStatus();
+  }
+  const bool in_range =
+      value.is_number_unsigned() && value.get<uint64_t>() <= uint64_t{kMaxUsd} * kNanoPerUsd;
+  if (!in_range)
+    return Wrong(field, "must be a whole number of nano-dollars, at most 10^18, or null for no cap");
+  spec->cap_nano_usd = value.get<int64_t>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadTime(const std::string& text, const std::string& field, int64_t* out) {
+  if (!absl::SimpleAtoi(text, out) || *out < 0) return Wrong(field, "must be Unix milliseconds");
+  return absl::OkStatus();
+}
+
+json MoneyJson(int64_t nano_usd) {
+  json money = json::object();
+  money["nano_usd"] = nano_usd;
+  money["usd"] = UsdText(nano_usd);
+  return money;
+}
+
+json RegisteredJson(const GroupReport& report) {
+  const v1::GroupInfo& info = report.group.info;
+  const v1::HeartbeatRequest& beat = report.group.beat;
+  json object = json::object();
+  object["id"] = info.group_id();
+  object["state"] = GroupStateName(report.state);
+  object["epoch"] = info.epoch();
+  object["model"] = info.model();
+  object["numerics_id"] = info.numerics_id();
+  object["address"] = info.address();
+  object["ranks"] = info.ranks();
+  object["max_context"] = info.max_context();
+  object["max_sequences"] = info.max_sequences();
+  object["kv_blocks_total"] = report.capacity_blocks;
+  object["kv_blocks_free"] = beat.kv_blocks_total() > 0 ? beat.kv_blocks_free() : report.capacity_blocks;
+  object["kv_blocks_reserved"] = report.reserved.blocks;
+  object["open_requests"] = report.reserved.requests;
+  object["running"] = beat.running();
+  object["waiting"] = beat.waiting();
+  object["steps"] = beat.steps();
+  object["emitted_tokens"] = beat.emitted_tokens();
+  object["heard_ms_ago"] = report.heard_ms_ago;
+  object["rank_metrics"] = std::vector<std::string>(info.rank_metrics().begin(), info.rank_metrics().end());
+  return object;
+}
+
+json DrivenJson(const DrivenGroup& group) {
+  json object = json::object();
+  object["phase"] = GroupPhaseName(group.phase);
+  object["epoch"] = group.epoch;
+  object["pids"] = group.pids;
+  object["restarts"] = group.restarts;
+  object["restart_in_ms"] = group.restart_in_ms;
+  object["last_exit"] = group.last_exit;
+  object["logs"] = group.logs;
+  return object;
+}
+
+}  // namespace
+
+absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body) {
+  const json root = json::parse(body, nullptr, false);
+  if (!root.is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
+  NewKeySpec spec;
+  for (const auto& [field, value] : root.items()) {
+    absl::Status read;
+    if (field == "name") {
+      read = ReadText(value, field, kMaxNameBytes, &spec.name);
+    } else if (field == "account") {
+      read = ReadAccount(value, &spec.account);
+    } else if (field == "models") {
+      read = ReadModels(value, &spec.models);
+    } else if (field == "kind") {
+      read = ReadKind(value, &spec.kind);
+    } else if (field == "cap_usd" || field == "cap_nano_usd") {
+      read = ReadCap(value, field, &spec);
+    } else {
+      read = Wrong(field.substr(0, kMaxNameBytes), "is not a field of a key");
+    }
+    if (!read.ok()) return read;
+  }
+  if (spec.name.empty()) return Wrong("name", "is required");
+  return spec;
+}
+
+absl::StatusOr<UsageQuery> ParseUsageQuery(const std::map<std::string, std::string>& query) {
+  UsageQuery parsed;
+  for (const auto& [field, value] : query) {
+    if (field == "from_ms") {
+      QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.from_ms));
+    } else if (field == "to_ms") {
+      QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.to_ms));
+    } else if (field == "account") {
+      parsed.account = value;
+    } else if (field == "by" && value == "hour") {
+      parsed.by_hour = true;
+    } else {
+      return absl::InvalidArgumentError("usage takes from_ms, to_ms, account and by=hour");
+    }
+  }
+  return parsed;
+}
+
+absl::StatusOr<int64_t> NanoUsdFromText(const std::string& text) {
+  const absl::Status wrong = absl::InvalidArgumentError(absl::StrCat(
+      "an amount must look like \"12.50\", with at most ", kDecimals, " decimals and at most ", kMaxUsd));
+  const size_t point = text.find('.');
+  std::string whole = text.substr(0, point);
+  std::string decimals = point == std::string::npos ? "" : text.substr(point + 1);
+  const bool digits_only = std::all_of(whole.begin(), whole.end(), absl::ascii_isdigit) &&
+                           std::all_of(decimals.begin(), decimals.end(), absl::ascii_isdigit);
+  int64_t usd = 0, nano = 0;
+  if (!digits_only || whole.empty() || decimals.size() > kDecimals ||
+      (point != std::string::npos && decimals.empty()) || !absl::SimpleAtoi(whole, &usd) || usd > kMaxUsd) {
+    return wrong;
+  }
+  decimals.resize(kDecimals, '0');
+  if (!absl::SimpleAtoi(decimals, &nano)) return wrong;
+  return usd * kNanoPerUsd + nano;
+}
+
+std::string UsdText(int64_t nano_usd) {
+  const uint64_t magnitude =
+      nano_usd < 0 ? 0 - static_cast<uint64_t>(nano_usd) : static_cast<uint64_t>(nano_usd);
+  char decimals[kDecimals + 2];
+  std::snprintf(decimals, sizeof decimals, ".%09u", static_cast<unsigned>(magnitude % kNanoPerUsd));
+  return absl::StrCat(nano_usd < 0 ? "-" : "", magnitude / kNanoPerUsd, decimals);
+}
+
+json KeyJson(const KeyRow& key) {
+  json object = json::object();
+  object["id"] = key.id;
+  object["kind"] = key.kind == KeyKind::kApi ? "api" : "admin";
+  object["name"] = key.name;
+  object["account"] = key.account;
+  object["models"] = key.models;
+  object["created_ms"] = key.created_ms;
+  object["revoked_ms"] = key.revoked_ms == 0 ? json() : json(key.revoked_ms);
+  return object;
+}
+
+json AccountJson(const AccountRow& account) {
+  json object = json::object();
+  object["id"] = account.id;
+  object["cap"] = account.cap_nano_usd ? MoneyJson(*account.cap_nano_usd) : json();
+  object["posted"] = MoneyJson(account.balance_nano_usd);
+  object["held"] = MoneyJson(account.held_nano_usd);
+  return object;
+}
+
+json UsageJson(const UsageRow& row) {
+  json object = json::object();
+  object["account"] = row.account;
+  object["key_id"] = row.key_id;
+  object["model"] = row.model;
+  if (row.hour_ms != 0) object["hour_ms"] = row.hour_ms;
+  object["requests"] = row.requests;
+  object["prompt_tokens"] = row.prompt_tokens;
+  object["cached_tokens"] = row.cached_tokens;
+  object["completion_tokens"] = row.completion_tokens;
+  object["cost_nano_usd"] = row.cost_nano_usd;
+  object["cost_usd"] = UsdText(row.cost_nano_usd);
+  return object;
+}
+
+json AuditJson(const AuditReport& report) {
+  json object = json::object();
+  object["balanced"] = report.findings.empty();
+  object["findings"] = report.findings;
+  object["accounts"] = report.accounts;
+  object["open_requests"] = report.open_requests;
+  object["entries"] = report.entries;
+  object["posted"] = MoneyJson(report.posted_nano_usd);
+  object["held"] = MoneyJson(report.held_nano_usd);
+  return object;
+}
+
+json GroupsJson(const RouterReport& report, const std::vector<DrivenGroup>& driven) {
+  std::map<std::string, json> groups;
+  for (const GroupReport& group : report.groups) groups[group.group.info.group_id()] = RegisteredJson(group);
+  for (const DrivenGroup& group : driven) {
+    json& object = groups[group.id];
+    object["process"] = DrivenJson(group);
+    if (object.contains("id")) continue;
+    object["id"] = group.id;
+    object["epoch"] = group.epoch;
+    object["state"] = group.phase == GroupPhase::kRunning ? "starting" : "down";
+  }
+  json data = json::array();
+  for (auto& [id, object] : groups) data.push_back(std::move(object));
+  return data;
+}
+
+HttpReply JsonReply(int status, const json& body) {
+  HttpReply reply;
+  reply.status = status;
+  // A worker's log may end in any bytes.
+  reply.body = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return reply;
+}
+
+HttpReply ErrorReply(int status, const std::string& code, const std::string& message) {
+  json error = json::object();
+  error["message"] = message;
+  error["type"] = status >= 500   ? "server_error"
+                  : status == 401 ? "authentication_error"
+                                  : "invalid_request_error";
+  error["param"] = nullptr;
+  error["code"] = code;
+  json body = json::object();
+  body["error"] = std::move(error);
+  return JsonReply(status, body);
+}
+
+HttpReply ErrorReply(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return ErrorReply(400, "invalid_request", MessageOf(status));
+    case absl::StatusCode::kNotFound:
+      return ErrorReply(404, "not_found", MessageOf(status));
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+      return ErrorReply(409, "conflict", MessageOf(status));
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kDeadlineExceeded:
+      return ErrorReply(503, "unavailable", MessageOf(status));
+    default:
+      return ErrorReply(500, "internal", MessageOf(status));
+  }
+}
+
+}  // namespace quire::coordinator

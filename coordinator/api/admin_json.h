@@ -1,0 +1,51 @@
+// The admin API's bodies: what is read from them, checked field by field, and how rows are shown. Money is
+// shown twice, as integer nano-dollars and as an exact decimal of dollars in a string. Pure functions, any
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/net/http_server.h"
+#include "coordinator/fleet/fleet_driver.h"
+#include "coordinator/ledger/ledger_reports.h"
+#include "coordinator/ledger/records.h"
+#include "coordinator/routing/router.h"
+
+namespace quire::coordinator {
+
+// What POST /admin/v1/keys asks for.
+struct NewKeySpec {
+  KeyKind kind = KeyKind::kApi;
+  std::string name, account = "default";
+  std::vector<std::string> models;
+  std::optional<int64_t> cap_nano_usd;  // of the account; set only if given
+  bool has_cap = false;                 // given, perhaps as null: no cap
+};
+
+// InvalidArgument names the field.
+absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body);
+absl::StatusOr<UsageQuery> ParseUsageQuery(const std::map<std::string, std::string>& query);
+
+// "12.5" <-> 12'500'000'000; at most 9 decimals, up to a billion dollars.
+absl::StatusOr<int64_t> NanoUsdFromText(const std::string& text);
+std::string UsdText(int64_t nano_usd);
+
+nlohmann::json KeyJson(const KeyRow& key);
+nlohmann::json AccountJson(const AccountRow& account);
+nlohmann::json UsageJson(const UsageRow& row);
+nlohmann::json AuditJson(const AuditReport& report);
+// Groups that are registered, driven, or both.
+nlohmann::json GroupsJson(const RouterReport& report, const std::vector<DrivenGroup>& driven);
+
+HttpReply JsonReply(int status, const nlohmann::json& body);
+// An error object as OpenAI's API has it.
+HttpReply ErrorReply(int status, const std::string& code, const std::string& message);
+HttpReply ErrorReply(const absl::Status& status);
+
+}  // namespace quire::coordinator

@@ -1,0 +1,194 @@
+#include "coordinator/api/admission.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+#include "base/core/token_price.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr uint64_t kFirstGrant = LedgerOptions().first_grant;
+constexpr int kMaxPrefixHashes = 64;
+constexpr int64_t kReadmitWaitUs = 10'000'000;  // well within the gateways' stop_after
+
+v1::Refusal MakeRefusal(v1::RefusalReason reason, const std::string& message) {
+  v1::Refusal refusal;
+  refusal.set_reason(reason);
+  refusal.set_message(message);
+  return refusal;
+}
+
+// What routing computes with must be in bounds before the ledger says so.
+absl::Status CheckSizes(const v1::AdmitRequest& request) {
+  if (request.choices() < 1 || request.choices() > kFirstGrant || request.max_tokens() < 1 ||
+      request.max_tokens() > kMaxTokensPerRequest / request.choices() ||
+      request.prompt_tokens() > kMaxTokensPerRequest) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "choices must be 1..", kFirstGrant, ", max_tokens at least 1, and prompt_tokens and choices x ",
+        "max_tokens at most ", kMaxTokensPerRequest));
+  }
+  if (request.prefix_hashes_size() > kMaxPrefixHashes) {
+    return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxPrefixHashes, " prefix_hashes"));
+  }
+  return absl::OkStatus();
+}
+
+RouteRequest RouteOf(const v1::AdmitRequest& request, const RequestId& id, const std::string& account) {
+  RouteRequest route;
+  route.id = id;
+  route.account = account;
+  route.model = request.model();
+  route.prompt_tokens = request.prompt_tokens();
+  route.positions = std::min(kFirstGrant, request.choices() * request.max_tokens());
+  route.most_tokens = request.prompt_tokens() + request.choices() * request.max_tokens();
+  route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
+  route.max_wait_us = int64_t{request.max_wait_ms()} * 1000;
+  return route;
+}
+
+}  // namespace
+
+Admission::Admission(LedgerThread* ledger, Router* router, const SlowFacts* facts, Metrics& metrics)
+    : ledger_(ledger), router_(router), facts_(facts) {
+  const auto* reasons = v1::RefusalReason_descriptor();
+  for (int i = 0; i < reasons->value_count(); ++i) {
+    refusals_[static_cast<v1::RefusalReason>(reasons->value(i)->number())] = &metrics.Counter(
+        "quire_coordinator_refusals_total", "Requests refused by Admit and Readmit, by reason.",
+        {{"reason", reasons->value(i)->name()}});
+  }
+}
+
+uint64_t Admission::Admit(const v1::AdmitRequest& request, AdmitSink sink) {
+  const absl::StatusOr<RequestId> id = RequestId::FromBytes(request.request_id());
+  absl::Status valid = id.ok() ? CheckSizes(request) : id.status();
+  if (!valid.ok()) {
+    sink(valid, true);
+    return 0;
+  }
+  std::string account;
+  v1::AdmitReply reply;
+  if (std::optional<v1::Refusal> refusal = CheckRights(request, &account)) {
+    Count(*refusal);
+    *reply.mutable_refusal() = *std::move(refusal);
+    sink(reply, true);
+    return 0;
+  }
+  return router_->Place(RouteOf(request, *id, account), [this, request, id = *id, sink](const Route& route) {
+    v1::AdmitReply answer;
+    if (!route.placement) {
+      Count(route.refusal);
+      *answer.mutable_refusal() = route.refusal;
+      return sink(answer, true);
+    }
+    *answer.mutable_placement() = *route.placement;
+    sink(answer, false);
+    TakeHold(request, id, sink);
+  });
+}
+
+// Told early, so that a revoked key neither waits in the queue nor starts a prefill; the ledger checks again.
+std::optional<v1::Refusal> Admission::CheckRights(const v1::AdmitRequest& request,
+                                                  std::string* account) const {
+  const std::optional<KeyRow> key = facts_->FindKey(request.key_id());
+  if (!key || key->kind != KeyKind::kApi)
+    return MakeRefusal(v1::REFUSAL_KEY, "the key is unknown or revoked");
+  if (!facts_->HasModel(request.model())) return MakeRefusal(v1::REFUSAL_MODEL, "the model is unknown");
+  const bool in_scope = key->models.empty() || std::find(key->models.begin(), key->models.end(),
+                                                         request.model()) != key->models.end();
+  if (!in_scope) return MakeRefusal(v1::REFUSAL_SCOPE, "the key may not use this model");
+  *account = key->account;
+  return std::nullopt;
+}
+
+void Admission::TakeHold(const v1::AdmitRequest& request, const RequestId& id, AdmitSink sink) {
+  ledger_->Admit(request, [this, id, sink = std::move(sink)](absl::StatusOr<v1::AdmitReply> reply) {
+    if (reply.ok() && reply->has_grant()) {
+      router_->Heard(id, reply->grant().positions(), {});
+    } else {
+      if (reply.ok()) Count(reply->refusal());
+      router_->Release(id, std::nullopt);
+    }
+    sink(reply, true);
+  });
+}
+
+uint64_t Admission::Readmit(const v1::ReadmitRequest& request, ReadmitSink sink) {
+  const absl::StatusOr<RequestId> id = RequestId::FromBytes(request.request_id());
+  if (!id.ok() || request.tokens_so_far() > 2 * kMaxTokensPerRequest ||
+      request.prefix_hashes_size() > kMaxPrefixHashes) {
+    sink(absl::InvalidArgumentError(
+        "request_id must be 16 bytes, tokens_so_far and prefix_hashes within their limits"));
+    return 0;
+  }
+  v1::ReadmitReply reply;
+  if (!router_->IsOpen(*id)) {
+    *reply.mutable_refusal() = MakeRefusal(v1::REFUSAL_CLOSED, "the request is not open any more");
+    Count(reply.refusal());
+    sink(reply);
+    return 0;
+  }
+  RouteRequest route;
+  route.id = *id;
+  route.model = request.model();
+  route.prompt_tokens = request.tokens_so_far();
+  route.most_tokens = request.tokens_so_far();
+  route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
+  route.max_wait_us = kReadmitWaitUs;
+  route.running = true;
+  route.failed = {request.failed_group_id(), request.failed_group_epoch()};
+  route.numerics_id = request.numerics_id();
+  return router_->Place(std::move(route), [this, sink](const Route& placed) {
+    v1::ReadmitReply answer;
+    if (placed.placement) {
+      *answer.mutable_placement() = *placed.placement;
+    } else {
+      Count(placed.refusal);
+      *answer.mutable_refusal() = placed.refusal;
+    }
+    sink(answer);
+  });
+}
+
+void Admission::GiveUp(const RequestId& id, uint64_t ticket) { router_->Cancel(id, ticket); }
+
+void Admission::Progress(const v1::ProgressRequest& request, Reply<v1::ProgressReply> reply) {
+  for (const v1::RequestProgress& progress : request.requests()) {
+    const absl::StatusOr<RequestId> id = RequestId::FromBytes(progress.request_id());
+    if (id.ok()) router_->Heard(*id, std::nullopt, {progress.group_id(), progress.group_epoch()});
+  }
+  ledger_->Progress(request,
+                    [this, reply = std::move(reply)](absl::StatusOr<v1::ProgressReply> answer) mutable {
+                      if (answer.ok()) {
+                        for (const v1::ProgressResult& result : answer->results()) {
+                          const absl::StatusOr<RequestId> id = RequestId::FromBytes(result.request_id());
+                          if (!id.ok()) continue;
+                          if (result.stop() == v1::STOP_CLOSED) {
+                            router_->Release(*id, std::nullopt);
+                          } else {
+                            router_->Heard(*id, result.granted_positions(), {});
+                          }
+                        }
+                      }
+                      reply(std::move(answer));
+                    });
+}
+
+// The stream has ended, whatever the ledger says: its blocks are free now.
+void Admission::Settle(const v1::SettleRequest& request, Reply<v1::SettleReply> reply) {
+  for (const v1::RequestSettle& settle : request.requests()) {
+    const absl::StatusOr<RequestId> id = RequestId::FromBytes(settle.request_id());
+    if (!id.ok()) continue;
+    const bool started = settle.delivered_size() > 0;
+    router_->Release(*id, started ? std::optional(settle.cached_tokens()) : std::nullopt);
+  }
+  ledger_->Settle(request, std::move(reply));
+}
+
+void Admission::Count(const v1::Refusal& refusal) {
+  auto it = refusals_.find(refusal.reason());
+  if (it != refusals_.end()) it->second->Increment();
+}
+
+}  // namespace quire::coordinator

@@ -1,0 +1,29 @@
+// The coordinator's figures for /metrics that are states rather than events: taken from the reports of
+// router, ledger and driver when somebody asks. Owned by AdminService, used on its one thread.
+#pragma once
+
+#include <vector>
+
+#include "base/core/metrics.h"
+#include "coordinator/fleet/fleet_driver.h"
+#include "coordinator/ledger/ledger.h"
+#include "coordinator/routing/router.h"
+
+namespace quire::coordinator {
+
+class CoordinatorMetrics {
+ public:
+  explicit CoordinatorMetrics(Metrics& metrics);
+
+  void Update(const RouterReport& report);
+  void Update(const LedgerCounters& counters);
+  void Update(const std::vector<DrivenGroup>& driven);
+
+ private:
+  Metrics& metrics_;
+  prometheus::Gauge &open_requests_, &queue_length_, &queue_age_s_;
+  prometheus::Counter &drift_alarms_, &commits_, &failed_commits_, &posted_nano_usd_, &posted_tokens_,
+      &reaped_, &unbilled_, &above_grant_;
+};
+
+}  // namespace quire::coordinator

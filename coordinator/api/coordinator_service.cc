@@ -1,0 +1,128 @@
+#include "coordinator/api/coordinator_service.h"
+
+#include <utility>
+
+#include "base/core/status.h"
+#include "base/net/grpc.h"
+#include "coordinator/api/register_call.h"
+#include "coordinator/api/stream_writer.h"
+#include "proto/coordinator.grpc.pb.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr size_t kAdmitQueue = 4;
+constexpr size_t kWatchQueue = 1 << 16;  // the first state of so many keys, and what changes while it is sent
+constexpr size_t kBundleChunkBytes = 1 << 20;
+constexpr size_t kBundleQueue = 256;
+
+// Answers a unary call once with a reply or an error.
+template <typename T>
+void Answer(grpc::ServerUnaryReactor* reactor, T* out, const absl::StatusOr<T>& reply) {
+  if (reply.ok()) *out = *reply;
+  reactor->Finish(ToGrpc(reply.status()));
+}
+
+class CoordinatorService final : public v1::Coordinator::CallbackService {
+ public:
+  explicit CoordinatorService(const ServiceParts& parts) : parts_(parts) {}
+
+  grpc::ServerWriteReactor<v1::AdmitReply>* Admit(grpc::CallbackServerContext*,
+                                                  const v1::AdmitRequest* request) override {
+    auto writer = StreamWriter<v1::AdmitReply>::Make(kAdmitQueue);
+    auto sink = [writer](const absl::StatusOr<v1::AdmitReply>& event, bool last) {
+      if (event.ok()) writer->Send(*event);
+      if (last) writer->Close(ToGrpc(event.status()));
+    };
+    const uint64_t ticket = parts_.admission->Admit(*request, std::move(sink));
+    const absl::StatusOr<RequestId> id = RequestId::FromBytes(request->request_id());
+    if (id.ok() && ticket != 0) {
+      writer->OnEnd([admission = parts_.admission, id = *id, ticket] { admission->GiveUp(id, ticket); });
+    }
+    return writer.get();
+  }
+
+  grpc::ServerUnaryReactor* Readmit(grpc::CallbackServerContext* context, const v1::ReadmitRequest* request,
+                                    v1::ReadmitReply* reply) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    parts_.admission->Readmit(*request,
+                              [reactor, reply](const auto& answer) { Answer(reactor, reply, answer); });
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* Progress(grpc::CallbackServerContext* context, const v1::ProgressRequest* request,
+                                     v1::ProgressReply* reply) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    parts_.admission->Progress(*request,
+                               [reactor, reply](const auto& answer) { Answer(reactor, reply, answer); });
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* Settle(grpc::CallbackServerContext* context, const v1::SettleRequest* request,
+                                   v1::SettleReply* reply) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    parts_.admission->Settle(*request,
+                             [reactor, reply](const auto& answer) { Answer(reactor, reply, answer); });
+    return reactor;
+  }
+
+  grpc::ServerWriteReactor<v1::WatchEvent>* Watch(grpc::CallbackServerContext*,
+                                                  const v1::WatchRequest*) override {
+    auto writer = StreamWriter<v1::WatchEvent>::Make(kWatchQueue);
+    const uint64_t subscription =
+        parts_.facts->Subscribe([writer](const v1::WatchEvent& event) { writer->Send(event); });
+    writer->OnEnd([facts = parts_.facts, subscription] { facts->Unsubscribe(subscription); });
+    return writer.get();
+  }
+
+  grpc::ServerWriteReactor<v1::BundleChunk>* GetTextBundle(grpc::CallbackServerContext*,
+                                                           const v1::GetTextBundleRequest* request) override {
+    auto writer = StreamWriter<v1::BundleChunk>::Make(kBundleQueue);
+    writer->Close(SendBundle(request->digest(), *writer));
+    return writer.get();
+  }
+
+  grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* Register(
+      grpc::CallbackServerContext*) override {
+    return MakeRegisterCall(parts_);
+  }
+
+  grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context,
+                                      const v1::HeartbeatRequest* request,
+                                      v1::HeartbeatReply* reply) override {
+    reply->set_known(parts_.router->Beat(*request));
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+ private:
+  grpc::Status SendBundle(const std::string& raw_digest, StreamWriter<v1::BundleChunk>& writer) {
+    Digest digest{};
+    if (raw_digest.size() != digest.size()) {
+      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "digest must be 32 bytes");
+    }
+    std::copy(raw_digest.begin(), raw_digest.end(), digest.begin());
+    const absl::StatusOr<std::string> bundle = parts_.bundles->Get(digest);
+    if (!bundle.ok()) return ToGrpc(bundle.status());
+    size_t sent = 0;
+    do {
+      v1::BundleChunk chunk;
+      chunk.set_data(bundle->substr(sent, kBundleChunkBytes));
+      sent += chunk.data().size();
+      chunk.set_last(sent == bundle->size());
+      writer.Send(std::move(chunk));
+    } while (sent < bundle->size());
+    return grpc::Status::OK;
+  }
+
+  const ServiceParts parts_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeCoordinatorService(const ServiceParts& parts) {
+  return std::make_unique<CoordinatorService>(parts);
+}
+
+}  // namespace quire::coordinator

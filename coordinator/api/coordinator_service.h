@@ -1,0 +1,32 @@
+// The coordinator's gRPC service: translation only. Each RPC becomes a call of Admission, SlowFacts, Router
+// or BlobStore and its answer a message; nothing is decided here. Owned by coordinator.cc; gRPC's threads
+// call it.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <memory>
+
+#include "base/core/clock.h"
+#include "coordinator/api/admission.h"
+#include "coordinator/api/slow_facts.h"
+#include "coordinator/ledger/blob_store.h"
+#include "coordinator/ledger/ledger_thread.h"
+#include "coordinator/routing/router.h"
+
+namespace quire::coordinator {
+
+// What the service speaks for; all outlive it.
+struct ServiceParts {
+  Admission* admission = nullptr;
+  Router* router = nullptr;
+  SlowFacts* facts = nullptr;
+  BlobStore* bundles = nullptr;
+  LedgerThread* ledger = nullptr;
+  const Clock* clock = nullptr;
+  TokenPrice first_price;  // of a model that has none yet
+};
+
+std::unique_ptr<grpc::Service> MakeCoordinatorService(const ServiceParts& parts);
+
+}  // namespace quire::coordinator

@@ -1,0 +1,179 @@
+#include "coordinator/api/register_call.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/log.h"
+#include "base/core/mutex.h"
+#include "base/core/status.h"
+#include "base/net/grpc.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr size_t kMaxBundleBytes = size_t{64} << 20;
+
+class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply> {
+ public:
+  explicit RegisterCall(const ServiceParts& parts) : parts_(parts) {}
+  void Begin(std::shared_ptr<RegisterCall> self) {
+    self_ = std::move(self);
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    MutexLock lock(&mutex_);
+    if (!ok) return End(absl::OkStatus());  // the group is gone
+    const absl::Status taken = Take();
+    if (!taken.ok()) End(taken);
+  }
+
+  void OnWriteDone(bool) override {  // a failed write ends the read too
+    MutexLock lock(&mutex_);
+    writing_ = false;
+    FinishIfEnding();
+  }
+
+  void OnCancel() override {
+    MutexLock lock(&mutex_);
+    End(absl::CancelledError("the stream was cancelled"));
+  }
+
+  void OnDone() override {
+    std::shared_ptr<RegisterCall> self;  // outlives the lock
+    MutexLock lock(&mutex_);
+    self.swap(self_);
+  }
+
+ private:
+  // What has to come next: the group, then perhaps chunks of its bundle, then nothing.
+  absl::Status Take() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!info_) return TakeGroup();
+    if (!bundle_complete_) return TakeChunk();
+    return absl::InvalidArgumentError("nothing may follow the bundle");
+  }
+
+  absl::Status TakeGroup() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!request_.has_group()) return absl::InvalidArgumentError("the first message must be the group");
+    info_ = request_.group();
+    if (info_->epoch() < parts_.router->FirstValidEpoch(info_->group_id())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("epoch ", info_->epoch(), " of group ", info_->group_id(), " is over: exit"));
+    }
+    if (info_->bundle_digest().size() != Digest().size()) {
+      return absl::InvalidArgumentError("bundle_digest must be the 32 bytes of a SHA-256");
+    }
+    Digest digest{};
+    std::copy(info_->bundle_digest().begin(), info_->bundle_digest().end(), digest.begin());
+    QUIRE_ASSIGN_OR_RETURN(bundle_complete_, parts_.bundles->Has(digest));
+    if (bundle_complete_) return MakeSureOfPrice();
+    v1::RegisterReply reply;
+    reply.set_need_bundle(true);
+    Write(std::move(reply));
+    Read();
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeChunk() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!request_.has_chunk()) return absl::InvalidArgumentError("a chunk of the bundle must follow");
+    bundle_ += request_.chunk().data();
+    if (bundle_.size() > kMaxBundleBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the text bundle is larger than ", kMaxBundleBytes, " bytes"));
+    }
+    if (!request_.chunk().last()) {
+      Read();
+      return absl::OkStatus();
+    }
+    if (ToBytes(Sha256(bundle_)) != info_->bundle_digest()) {
+      return absl::InvalidArgumentError("the text bundle does not have the digest that the group named");
+    }
+    const absl::Status stored = parts_.bundles->Put(bundle_).status();
+    QUIRE_RETURN_IF_ERROR(stored);
+    bundle_complete_ = true;
+    std::string().swap(bundle_);
+    return MakeSureOfPrice();
+  }
+
+  absl::Status MakeSureOfPrice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (parts_.facts->HasPrice(info_->model())) return Accept();
+    const bool posted = parts_.ledger->Post([self = self_, facts = parts_.facts, model = info_->model(),
+                                             price = parts_.first_price](Ledger& ledger) {
+      ledger.SetPrice(model, price, [self, facts](absl::StatusOr<PriceRow> row) {
+        if (row.ok()) facts->PutPrice(*row);
+        self->OnPrice(row.status());
+      });
+    });
+    return posted ? absl::OkStatus() : absl::UnavailableError("the ledger is busy; register again");
+  }
+
+  void OnPrice(const absl::Status& set) ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    if (ending_) return;
+    const absl::Status accepted = set.ok() ? Accept() : set;
+    if (!accepted.ok()) End(accepted);
+  }
+
+  absl::Status Accept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    QUIRE_RETURN_IF_ERROR(parts_.facts->PutModel(*info_, parts_.clock->UnixMs() / 1000));
+    QUIRE_ASSIGN_OR_RETURN(registration_, parts_.router->Register(*info_));
+    v1::RegisterReply reply;
+    reply.mutable_accepted()->set_heartbeat_ms(WorkerRegistry::kBeatMs);
+    Write(std::move(reply));
+    Read();
+    return absl::OkStatus();
+  }
+
+  void Read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!ending_) StartRead(&request_);
+  }
+
+  void Write(v1::RegisterReply reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    reply_ = std::move(reply);
+    writing_ = true;
+    StartWrite(&reply_);
+  }
+
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ending_) return;
+    ending_ = status;
+    if (registration_ != 0) parts_.router->StreamEnded(info_->group_id(), registration_);
+    if (!status.ok()) {
+      Log(LogLevel::kWarn, "register_ended", "group", info_ ? info_->group_id() : "", "why",
+          MessageOf(status));
+    }
+    FinishIfEnding();
+  }
+
+  void FinishIfEnding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!ending_ || writing_ || finished_) return;
+    finished_ = true;
+    Finish(ToGrpc(*ending_));
+  }
+
+  const ServiceParts parts_;
+  Mutex mutex_;
+  std::shared_ptr<RegisterCall> self_ ABSL_GUARDED_BY(mutex_);
+  v1::RegisterRequest request_;
+  v1::RegisterReply reply_;
+  std::optional<v1::GroupInfo> info_ ABSL_GUARDED_BY(mutex_);
+  std::string bundle_ ABSL_GUARDED_BY(mutex_);
+  bool bundle_complete_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t registration_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> ending_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(const ServiceParts& parts) {
+  auto call = std::make_shared<RegisterCall>(parts);
+  call->Begin(call);
+  return call.get();
+}
+
+}  // namespace quire::coordinator

@@ -1,0 +1,15 @@
+// One worker group's Register stream: takes its facts, asks for the text bundle if it is not stored yet,
+// makes sure that the model has a price, then makes the group known; the stream's end is the group's end.
+// Lives until gRPC is done with it. Included by .cc files of api/ only.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include "coordinator/api/coordinator_service.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::coordinator {
+
+grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(const ServiceParts& parts);
+
+}  // namespace quire::coordinator

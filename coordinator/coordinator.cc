@@ -1,0 +1,266 @@
+#include "coordinator/coordinator.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/clock.h"
+#include "base/core/files.h"
+#include "base/core/log.h"
+#include "base/core/status.h"
+#include "base/net/http_server.h"
+#include "coordinator/api/admin_service.h"
+#include "coordinator/api/admission.h"
+#include "coordinator/api/coordinator_service.h"
+#include "coordinator/api/ledger_call.h"
+#include "coordinator/api/metered_store.h"
+#include "coordinator/api/slow_facts.h"
+#include "coordinator/data_folder.h"
+#include "coordinator/fleet/process_driver.h"
+#include "coordinator/ledger/blob_store.h"
+#include "coordinator/ledger/ledger_reports.h"
+#include "coordinator/ledger/sqlite_store.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr auto kGrpcDrain = std::chrono::milliseconds(500);
+constexpr const char* kDefaultAccount = "default";
+
+// A commit that says that this coordinator can't go on: nothing may be answered any more, so it ends on the
+// spot.
+[[noreturn]] void Die(const absl::Status& why) {
+  Log(LogLevel::kError, "ledger_lost", "why", MessageOf(why));
+  std::_Exit(1);
+}
+
+class AssembledCoordinator final : public Coordinator {
+ public:
+  AssembledCoordinator(const CoordinatorConfig& config, DataFolder folder)
+      : config_(config),
+        folder_(std::move(folder)),
+        facts_(folder_.File("models.json"), folder_.pepper()),
+        router_(RouterConfig(config), clock_) {}
+
+  ~AssembledCoordinator() override {
+    router_.Close();  // open calls end, so that the server can
+    if (grpc_.server) grpc_.server->Shutdown(std::chrono::system_clock::now() + kGrpcDrain);
+    http_.reset();
+    if (ledger_thread_) ledger_thread_->Stop();  // its replies call what is destroyed next
+  }
+
+  absl::Status Begin() {
+    QUIRE_RETURN_IF_ERROR(BeginLedger());
+    QUIRE_RETURN_IF_ERROR(LoadFacts());
+    QUIRE_RETURN_IF_ERROR(BeginServers());
+    QUIRE_RETURN_IF_ERROR(BeginFleet());
+    return WriteReadyFile();
+  }
+
+  void Stop() override {
+    admin_->StartDraining();
+    router_.Close();
+    if (fleet_) fleet_->Stop();
+    grpc_.server->Shutdown(std::chrono::system_clock::now() + kGrpcDrain);
+    http_.reset();
+    ledger_thread_->Stop();
+    Log(LogLevel::kInfo, "stopped");
+  }
+
+  std::string grpc_address() const override { return absl::StrCat(config_.host, ":", grpc_.port); }
+  std::string admin_address() const override { return absl::StrCat(config_.admin_host, ":", http_->port()); }
+
+ private:
+  static Router::Config RouterConfig(const CoordinatorConfig& config) {
+    Router::Config router;
+    router.queue.max_waiting = static_cast<size_t>(config.max_queue);
+    router.queue.max_per_account = std::max<size_t>(1, router.queue.max_waiting / 2);
+    return router;
+  }
+
+  absl::Status BeginLedger() {
+    QUIRE_ASSIGN_OR_RETURN(store_, SqliteStore::Open(folder_.File("ledger.db")));
+    metered_store_ = std::make_unique<MeteredStore>(store_.get(), clock_, metrics_);
+    ledger_ = std::make_unique<Ledger>(metered_store_.get(), LedgerOptions());
+    QUIRE_RETURN_IF_ERROR(ledger_->TakeOver());
+    QUIRE_ASSIGN_OR_RETURN(const LedgerState state, store_->Load());
+    for (const RequestRow& open : state.open_requests)
+      router_.Reload(open.id, open.prompt_tokens, open.granted);
+    QUIRE_ASSIGN_OR_RETURN(reports_, LedgerReports::Open(folder_.File("ledger.db")));
+    QUIRE_ASSIGN_OR_RETURN(bundles_, BlobStore::Open(folder_.File("bundles.db")));
+    LedgerThreadOptions options;
+    options.on_fatal = Die;
+    ledger_thread_ = std::make_unique<LedgerThread>(ledger_.get(), &clock_, options);
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadFacts() {
+    QUIRE_RETURN_IF_ERROR(facts_.Load());
+    if (config_.worker.groups > 0) facts_.KeepOnly(config_.worker.model_name);
+    QUIRE_RETURN_IF_ERROR(MakeFirstKeys());
+    std::vector<std::string> priced = facts_.Models();
+    if (!config_.worker.model_name.empty()) priced = {config_.worker.model_name};
+    for (const std::string& model : priced) {
+      QUIRE_RETURN_IF_ERROR(CallLedger<PriceRow>(*ledger_thread_, [model, price = config_.price](
+                                                                      Ledger& ledger, Reply<PriceRow> reply) {
+                              ledger.SetPrice(model, price, std::move(reply));
+                            }).status());
+    }
+    QUIRE_ASSIGN_OR_RETURN(const LedgerFacts stored, GetFacts());
+    for (const PriceRow& price : stored.prices) facts_.PutPrice(price);
+    for (const KeyRow& key : stored.keys) facts_.PutKey(key);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<LedgerFacts> GetFacts() {
+    return CallLedger<LedgerFacts>(
+        *ledger_thread_, [](Ledger& ledger, Reply<LedgerFacts> reply) { ledger.GetFacts(std::move(reply)); });
+  }
+
+  // The file first, then the rows: a crash between the two is mended by the next start.
+  absl::Status MakeFirstKeys() {
+    QUIRE_ASSIGN_OR_RETURN(const LedgerFacts stored, GetFacts());
+    QUIRE_ASSIGN_OR_RETURN(std::optional<FirstKeys> keys, folder_.LoadFirstKeys());
+    if (!keys && !stored.keys.empty()) return absl::OkStatus();  // the operator took the file away
+    if (!keys) {
+      QUIRE_ASSIGN_OR_RETURN(keys, folder_.MakeFirstKeys());
+    }
+    for (const std::string& text : {keys->admin_key, keys->api_key}) {
+      const std::optional<ParsedApiKey> parsed = ParseApiKey(text);
+      const bool known = parsed && std::any_of(stored.keys.begin(), stored.keys.end(),
+                                               [&](const KeyRow& key) { return key.id == parsed->id; });
+      if (parsed && !known) QUIRE_RETURN_IF_ERROR(StoreFirstKey(*parsed, text));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StoreFirstKey(const ParsedApiKey& parsed, const std::string& text) {
+    QUIRE_RETURN_IF_ERROR(
+        CallLedger<AccountRow>(*ledger_thread_, [](Ledger& ledger, Reply<AccountRow> reply) {
+          ledger.PutAccount(kDefaultAccount, std::nullopt, std::move(reply));
+        }).status());
+    KeyRow row;
+    row.id = parsed.id;
+    row.kind = parsed.kind;
+    row.hmac = ToBytes(ApiKeyHmac(folder_.pepper(), text));
+    row.account = kDefaultAccount;
+    row.name = "first";
+    row.created_ms = clock_.UnixMs();
+    return CallLedger<KeyRow>(
+               *ledger_thread_,
+               [row](Ledger& ledger, Reply<KeyRow> reply) { ledger.CreateKey(row, std::move(reply)); })
+        .status();
+  }
+
+  absl::Status BeginServers() {
+    admission_ = std::make_unique<Admission>(ledger_thread_.get(), &router_, &facts_, metrics_);
+    ServiceParts parts{admission_.get(),     &router_, &facts_,      bundles_.get(),
+                       ledger_thread_.get(), &clock_,  config_.price};
+    service_ = MakeCoordinatorService(parts);
+    QUIRE_ASSIGN_OR_RETURN(
+        grpc_, StartGrpcServer({config_.host, static_cast<int>(config_.port), config_.tls, config_.insecure},
+                               {service_.get()}));
+    if (config_.worker.groups > 0) MakeFleet();
+    admin_ =
+        std::make_unique<AdminService>(AdminService::Parts{ledger_thread_.get(), reports_.get(), &router_,
+                                                           &facts_, fleet_.get(), &clock_, &metrics_},
+                                       folder_.pepper());
+    QUIRE_ASSIGN_OR_RETURN(http_,
+                           HttpServer::Start(config_.admin_host, static_cast<int>(config_.admin_port),
+                                             [this](const HttpRequest& r) { return admin_->Handle(r); }));
+    return absl::OkStatus();
+  }
+
+  void MakeFleet() {
+    WorkerFlags flags = config_.worker;
+    flags.coordinator_address = grpc_address();
+    flags.tls_cert = config_.tls.cert;
+    flags.tls_key = config_.tls.key;
+    flags.tls_ca = config_.tls.ca;
+    flags.insecure = config_.insecure;
+    flags.log_level = config_.log_level;
+    ProcessDriver::Config driver;
+    driver.data_dir = folder_.path();
+    driver.groups = static_cast<int>(flags.groups);
+    driver.ranks = static_cast<int>(flags.ranks);
+    driver.command = [flags, cores = std::max(1u, std::thread::hardware_concurrency())](
+                         const RankIdentity& identity) { return flags.Command(identity, cores); };
+    fleet_ = std::make_unique<ProcessDriver>(
+        std::move(driver), clock_,
+        [this](const std::string& group, uint64_t epoch) { router_.Fence(group, epoch); });
+  }
+
+  absl::Status BeginFleet() { return fleet_ ? fleet_->Start() : absl::OkStatus(); }
+
+  absl::Status WriteReadyFile() {
+    Log(LogLevel::kInfo, "serving", "grpc", grpc_address(), "admin", admin_address());
+    if (config_.ready_file.empty()) return absl::OkStatus();
+    nlohmann::json ready = nlohmann::json::object();
+    ready["pid"] = getpid();
+    ready["grpc"] = grpc_address();
+    ready["admin"] = admin_address();
+    return WriteFileAtomically(config_.ready_file, ready.dump() + "\n", 0600);
+  }
+
+  // In the order of their making; each uses only what stands above it.
+  const CoordinatorConfig config_;
+  const DataFolder folder_;
+  const SystemClock clock_;
+  Metrics metrics_;
+  SlowFacts facts_;
+  Router router_;
+  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<MeteredStore> metered_store_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<LedgerReports> reports_;
+  std::unique_ptr<BlobStore> bundles_;
+  std::unique_ptr<LedgerThread> ledger_thread_;
+  std::unique_ptr<Admission> admission_;
+  std::unique_ptr<grpc::Service> service_;
+  GrpcServer grpc_;
+  std::unique_ptr<FleetDriver> fleet_;
+  std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace
+
+void CoordinatorConfig::Declare(Options& options) {
+  const IntLimits port_limits{0, 65535}, price_limits{0, kMaxPricePerToken};
+  options.Add("data", &data, "DIR", "ledger, keys, text bundles, logs; made if missing");
+  options.Add("host", &host, "ADDRESS", "of the internal gRPC service");
+  options.Add("port", &port, "PORT", "of the internal gRPC service; 0 = any", port_limits);
+  options.Add("admin-host", &admin_host, "ADDRESS", "of the admin API");
+  options.Add("admin-port", &admin_port, "PORT", "of the admin API; 0 = any", port_limits);
+  options.Add("ready-file", &ready_file, "FILE", "written once it serves: {pid, grpc, admin}");
+  options.Add("max-queue", &max_queue, "N", "most requests that wait for a group", IntLimits{1, 1'000'000});
+  options.Add("prompt-nano-usd", &price.prompt, "nano-dollars", "price of a prompt token", price_limits);
+  options.Add("cached-prompt-nano-usd", &price.cached_prompt, "nano-dollars",
+              "price of a cached prompt token", price_limits);
+  options.Add("completion-nano-usd", &price.completion, "nano-dollars", "price of a generated token",
+              price_limits);
+  worker.Declare(options);
+  options.Add("tls-cert", &tls.cert, "FILE", "certificate for the internal gRPC service");
+  options.Add("tls-key", &tls.key, "FILE", "its key");
+  options.Add("tls-ca", &tls.ca, "FILE", "CA of its clients");
+  options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
+  options.Add("log-level", &log_level, "LEVEL", "debug, info, warn or error");
+}
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorConfig& config) {
+  if (config.worker.groups > 0 && (config.worker.model.empty() || config.worker.model_name.empty())) {
+    return absl::InvalidArgumentError(
+        "--model and --model-name are required, or --groups 0 for external workers");
+  }
+  QUIRE_ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(config.data));
+  auto coordinator = std::make_unique<AssembledCoordinator>(config, std::move(folder));
+  QUIRE_RETURN_IF_ERROR(coordinator->Begin());
+  return std::unique_ptr<Coordinator>(std::move(coordinator));
+}
+
+}  // namespace quire::coordinator

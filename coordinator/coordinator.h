@@ -1,0 +1,39 @@
+// Assembles a coordinator: data folder, ledger, router, gRPC and admin servers, local fleet. Owned by main
+// (and by tests, which start it in their own process). What always holds: when Start returned, it serves and
+// the ready file says where; Stop ends the local groups first, so that gateways can still settle what they
+// delivered.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/core/options.h"
+#include "base/core/token_price.h"
+#include "base/net/grpc.h"
+#include "coordinator/fleet/worker_flags.h"
+
+namespace quire::coordinator {
+
+struct CoordinatorConfig {
+  std::string data = "data", host = "127.0.0.1", admin_host = "127.0.0.1", ready_file, log_level = "info";
+  int64_t port = 0, admin_port = 8001, max_queue = 1024;
+  TokenPrice price{.version = 0, .prompt = 75, .cached_prompt = 75, .completion = 150};
+  WorkerFlags worker;
+  TlsFiles tls;
+  bool insecure = false;
+
+  void Declare(Options& options);
+};
+
+class Coordinator {
+ public:
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Start(const CoordinatorConfig& config);
+  virtual ~Coordinator() = default;  // without Stop: as if killed, the local groups go on
+
+  virtual void Stop() = 0;
+  virtual std::string grpc_address() const = 0;
+  virtual std::string admin_address() const = 0;
+};
+
+}  // namespace quire::coordinator

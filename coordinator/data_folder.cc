@@ -1,0 +1,86 @@
+#include "coordinator/data_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/core/files.h"
+#include "base/core/ids.h"
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+namespace {
+
+constexpr size_t kPepperBytes = 32;
+
+absl::Status MakeFolder(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  if (!parent.empty()) std::filesystem::create_directories(parent, error);
+  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("can't create the data folder ", path, ": ", std::strerror(errno)));
+}
+
+}  // namespace
+
+absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
+  QUIRE_RETURN_IF_ERROR(MakeFolder(path));
+  const std::string lock_path = path + "/lock";
+  Fd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.valid()) {
+    return absl::UnavailableError(absl::StrCat("can't open ", lock_path, ": ", std::strerror(errno)));
+  }
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("another coordinator uses ", path, ": stop it, or give this one another --data folder"));
+  }
+  DataFolder folder(path, std::move(lock));
+  QUIRE_RETURN_IF_ERROR(folder.LoadOrMakePepper());
+  return folder;
+}
+
+absl::Status DataFolder::LoadOrMakePepper() {
+  absl::StatusOr<std::string> pepper = ReadWholeFile(File("pepper"));
+  if (absl::IsNotFound(pepper.status())) {
+    pepper = absl::BytesToHexString(RandomBytes(kPepperBytes));
+    QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File("pepper"), *pepper, 0600));
+  }
+  if (!pepper.ok()) return pepper.status();
+  if (pepper->size() < kPepperBytes) {
+    return absl::DataLossError(
+        absl::StrCat(File("pepper"), " is damaged: without the old one every key is void"));
+  }
+  pepper_ = *std::move(pepper);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<FirstKeys>> DataFolder::LoadFirstKeys() const {
+  const absl::StatusOr<std::string> content = ReadWholeFile(File("keys.json"));
+  if (absl::IsNotFound(content.status())) return std::optional<FirstKeys>();
+  if (!content.ok()) return content.status();
+  const nlohmann::json root = nlohmann::json::parse(*content, nullptr, false);
+  auto text = [&](const char* name) {
+    return root.is_object() && root.contains(name) && root[name].is_string() ? root[name].get<std::string>()
+                                                                             : "";
+  };
+  return std::optional<FirstKeys>(FirstKeys{text("admin_key"), text("api_key")});
+}
+
+absl::StatusOr<FirstKeys> DataFolder::MakeFirstKeys() const {
+  FirstKeys keys{GenerateApiKey(KeyKind::kAdmin).text, GenerateApiKey(KeyKind::kApi).text};
+  nlohmann::json root = nlohmann::json::object();
+  root["admin_key"] = keys.admin_key;
+  root["api_key"] = keys.api_key;
+  QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File("keys.json"), root.dump(2) + "\n", 0600));
+  return keys;
+}
+
+}  // namespace quire::coordinator

@@ -1,0 +1,42 @@
+// DATA/ as a coordinator finds or makes it: the folder itself (0700), the lock that keeps a second
+// coordinator out, the pepper under which keys are stored, and the first keys (keys.json, 0600). Owned by
+// Coordinator, used while it starts; the lock lasts as long as the object.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/core/api_key.h"
+#include "coordinator/fleet/process.h"
+
+namespace quire::coordinator {
+
+struct FirstKeys {
+  std::string admin_key, api_key;  // whole keys
+};
+
+class DataFolder {
+ public:
+  // FailedPrecondition: another coordinator uses it.
+  static absl::StatusOr<DataFolder> Open(const std::string& path);
+
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+  const std::string& pepper() const { return pepper_; }
+
+  // The keys of keys.json, if there is one.
+  absl::StatusOr<std::optional<FirstKeys>> LoadFirstKeys() const;
+  // Makes them and writes keys.json.
+  absl::StatusOr<FirstKeys> MakeFirstKeys() const;
+
+ private:
+  DataFolder(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  absl::Status LoadOrMakePepper();
+
+  std::string path_, pepper_;
+  Fd lock_;
+};
+
+}  // namespace quire::coordinator

@@ -1,0 +1,24 @@
+#include <cstdio>
+
+#include "base/core/log.h"
+#include "base/core/shutdown.h"
+#include "base/core/status.h"
+#include "coordinator/coordinator.h"
+
+int main(int argc, char** argv) {
+  quire::coordinator::CoordinatorConfig config;
+  quire::Options options("quire-coordinator",
+                         "Decides who may, what it costs, which group serves it and which groups exist.");
+  config.Declare(options);
+  if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  quire::InitLogging("coordinator", config.log_level);
+  quire::BlockShutdownSignals();
+  auto coordinator = quire::coordinator::Coordinator::Start(config);
+  if (!coordinator.ok()) {
+    std::fprintf(stderr, "quire-coordinator: %s\n", quire::MessageOf(coordinator.status()).c_str());
+    return 1;
+  }
+  quire::WaitForShutdownSignal();
+  (*coordinator)->Stop();
+  return 0;
+}
