@@ -15,7 +15,7 @@ constexpr size_t kLanes = 16;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 // Below it 1 / temperature would overflow on the way; the distribution is a point long before.
 constexpr float kGreedyBelow = 1e-5f;
-constexpr size_t kFirstCandidates = 64;
+constexpr size_t kSmallNucleus = 256;
 
 bool AllFinite(std::span<const float> values) {
   uint32_t bad = 0;
@@ -44,31 +44,24 @@ float BlockMax(const float* block) {
   return FoldLanes(lanes, max);
 }
 
-float BlockWeight(const float* block, float top, float scale) {
+// Of the weights that are at least `bound`.
+float BlockSum(const float* block, float bound) {
   float lanes[kLanes] = {};
   for (size_t at = 0; at < kBlock; at += kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] += ExpOfNegative((block[at + i] - top) * scale);
+    for (size_t i = 0; i < kLanes; ++i) lanes[i] += block[at + i] >= bound ? block[at + i] : 0.0f;
   }
   return FoldLanes(lanes, [](float a, float b) { return a + b; });
 }
 
-// The first index whose running sum of weight(i), i in [0, count), passes `target`; where rounding leaves
-// none, the last index of positive weight.
-template <typename Weight>
-size_t InvertSum(size_t count, double target, Weight weight, double& before) {
-  double sum = 0.0;
-  size_t last = 0;
-  before = 0.0;
-  for (size_t i = 0; i < count; ++i) {
-    const double w = weight(i);
-    if (w <= 0.0) continue;
-    last = i;
-    before = sum;
-    sum += w;
-    if (sum > target) return i;
-  }
-  return last;
+float Max(const std::vector<float>& blocks) {
+  float max = kMinusInfinity;
+  for (size_t at = 0; at < blocks.size(); at += kBlock) max = std::max(max, BlockMax(&blocks[at]));
+  return max;
 }
+
+constexpr auto kBetter = [](const auto& a, const auto& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+};
 
 }  // namespace
 
@@ -76,8 +69,7 @@ Sampler::Sampler(int64_t tokenizer_size)
     : tokenizer_size_(tokenizer_size), counts_(static_cast<size_t>(tokenizer_size)) {
   const size_t blocks = (static_cast<size_t>(tokenizer_size) + kBlock - 1) / kBlock;
   logits_.assign(blocks * kBlock, kMinusInfinity);
-  block_max_.resize(blocks);
-  block_weights_.resize(blocks);
+  weights_.resize(blocks * kBlock);
 }
 
 SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec) {
@@ -89,20 +81,20 @@ SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& sp
   std::ranges::copy(row, logits_.begin());
   double log_total = 0.0;
   if (params.logprobs) {
-    const float top = FindTop();
-    log_total = static_cast<double>(top) + LogOfPositive(SumWeights(top, 1.0f));
+    const float top = Max(logits_);
+    ComputeWeights(top, 1.0f);
+    log_total = static_cast<double>(top) + LogOfPositive(SumWeights());
   }
   Adjust(spec);
-  const float top = FindTop();
+  const float top = Max(logits_);
   token.failed = !std::isfinite(top);
   if (token.failed) return token;
   if (params.temperature < kGreedyBelow) {
     token.id = static_cast<TokenId>(std::ranges::find(logits_, top) - logits_.begin());
   } else {
-    const float scale = 1.0f / params.temperature;
-    const double noise = UniformNoise(spec.seed, spec.choice, spec.position);
-    const bool unfiltered = params.top_k <= 0 && params.top_p >= 1.0f && params.min_p <= 0.0f;
-    token.id = unfiltered ? PickFromAll(top, scale, noise) : PickFromBest(params, top, scale, noise);
+    ComputeWeights(top, 1.0f / params.temperature);
+    Filter(params);
+    token.id = Pick(UniformNoise(spec.seed, spec.choice, spec.position));
   }
   if (params.logprobs) token.logprob = static_cast<float>(static_cast<double>(row[token.id]) - log_total);
   return token;
@@ -150,97 +142,115 @@ void Sampler::PenalizeOutput(const SampleSpec& spec) {
   }
 }
 
-float Sampler::FindTop() {
-  float top = kMinusInfinity;
-  for (size_t block = 0; block < block_max_.size(); ++block) {
-    block_max_[block] = BlockMax(&logits_[block * kBlock]);
-    top = std::max(top, block_max_[block]);
-  }
-  return top;
+void Sampler::ComputeWeights(float top, float scale) {
+  const float* logits = logits_.data();
+  float* weights = weights_.data();
+  for (size_t i = 0; i < logits_.size(); ++i) weights[i] = ExpOfNegative((logits[i] - top) * scale);
 }
 
-double Sampler::SumWeights(float top, float scale) {
+double Sampler::SumFrom(float bound) const {
   double total = 0.0;
-  for (size_t block = 0; block < block_weights_.size(); ++block) {
-    block_weights_[block] = BlockWeight(&logits_[block * kBlock], top, scale);
-    total += block_weights_[block];
-  }
+  for (size_t at = 0; at < weights_.size(); at += kBlock) total += BlockSum(&weights_[at], bound);
   return total;
 }
 
-TokenId Sampler::PickFromAll(float top, float scale, double noise) {
-  const double target = noise * SumWeights(top, scale);
-  double before = 0.0, ignored = 0.0;
-  const size_t block = InvertSum(
-      block_weights_.size(), target, [&](size_t i) { return block_weights_[i]; }, before);
-  const float* logits = &logits_[block * kBlock];
-  const size_t at = InvertSum(
-      kBlock, target - before, [&](size_t i) { return double{ExpOfNegative((logits[i] - top) * scale)}; },
-      ignored);
-  return static_cast<TokenId>(block * kBlock + at);
+void Sampler::Filter(const SamplingParams& params) {
+  if (params.top_k > 0 && params.top_k < tokenizer_size_) {
+    SelectBest(static_cast<size_t>(params.top_k));
+    KeepDownTo(*std::ranges::max_element(best_, kBetter));
+  }
+  if (params.top_p < 1.0f) FilterTopP(params.top_p);
+  // The best weighs 1.
+  if (params.min_p > 0.0f) {
+    for (float& weight : weights_) weight = weight >= params.min_p ? weight : 0.0f;
+  }
 }
 
-TokenId Sampler::PickFromBest(const SamplingParams& params, float top, float scale, double noise) {
-  const auto vocabulary = static_cast<size_t>(tokenizer_size_);
-  const bool has_top_k = params.top_k > 0;
-  size_t count =
-      has_top_k ? std::min<size_t>(params.top_k, vocabulary) : std::min(kFirstCandidates, vocabulary);
-  const double total_of_all = has_top_k || params.top_p >= 1.0f ? 0.0 : SumWeights(top, scale);
-  size_t kept = SIZE_MAX;
-  for (; kept == SIZE_MAX; count = std::min(count * 8, vocabulary)) {
-    SelectBest(count);
-    double total = 0.0;
-    for (Candidate& candidate : candidates_) {
-      candidate.weight = ExpOfNegative((candidate.logit - top) * scale);
-      total += candidate.weight;
-    }
-    kept = CountKept(params, has_top_k ? total : total_of_all, has_top_k || count == vocabulary);
+void Sampler::FilterTopP(double top_p) {
+  const double mass = top_p * SumWeights();
+  SelectBest(kSmallNucleus);
+  std::ranges::sort(best_, kBetter);
+  double sum = 0.0;
+  for (const Candidate& candidate : best_) {
+    sum += candidate.weight;
+    if (sum >= mass) return KeepDownTo(candidate);
   }
-  const auto weight = [&](size_t i) { return candidates_[i].weight; };
-  double total = 0.0, ignored = 0.0;
-  for (size_t i = 0; i < kept; ++i) total += weight(i);
-  return candidates_[InvertSum(kept, noise * total, weight, ignored)].id;
+  if (best_.size() == kSmallNucleus) KeepDownTo(FindLargeNucleus(mass));
+}
+
+Sampler::Candidate Sampler::FindLargeNucleus(double mass) const {
+  // The largest bound whose weights reach the mass, by halving: floats that are not negative are ordered like
+  // their bits.
+  uint32_t low = 0, high = std::bit_cast<uint32_t>(1.0f);
+  while (low < high) {
+    const uint32_t middle = low + (high - low + 1) / 2;
+    if (SumFrom(std::bit_cast<float>(middle)) >= mass) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  // Of those at the bound, the lowest ids until the mass is reached.
+  Candidate last{std::bit_cast<float>(low), 0};
+  double sum = SumFrom(std::bit_cast<float>(low + 1));
+  for (size_t id = 0; id < weights_.size() && sum < mass; ++id) {
+    if (weights_[id] != last.weight) continue;
+    last.id = static_cast<TokenId>(id);
+    sum += last.weight;
+  }
+  return last;
 }
 
 void Sampler::SelectBest(size_t count) {
-  // The count-th best block maximum bounds the count-th best logit from below: only a few blocks remain to be
-  // read.
-  float bound = kMinusInfinity;
+  block_max_.clear();
+  for (size_t at = 0; at < weights_.size(); at += kBlock) block_max_.push_back(BlockMax(&weights_[at]));
+  // The count-th best block maximum bounds the count-th best weight from below: few blocks remain to be read.
+  float bound = std::numeric_limits<float>::min();
   if (count <= block_max_.size()) {
-    scratch_ = block_max_;
-    std::ranges::nth_element(scratch_, scratch_.begin() + static_cast<ptrdiff_t>(count) - 1,
-                             std::greater<>());
-    bound = scratch_[count - 1];
+    order_ = block_max_;
+    std::ranges::nth_element(order_, order_.begin() + static_cast<ptrdiff_t>(count) - 1, std::greater<>());
+    bound = std::max(bound, order_[count - 1]);
   }
-  candidates_.clear();
-  for (size_t block = 0; block < block_max_.size(); ++block) {
-    if (block_max_[block] < bound) continue;
-    for (size_t id = block * kBlock; id < (block + 1) * kBlock; ++id) {
-      if (logits_[id] >= bound && logits_[id] != kMinusInfinity) {
-        candidates_.push_back({logits_[id], static_cast<TokenId>(id)});
-      }
+  best_.clear();
+  for (size_t id = 0; id < weights_.size(); ++id) {
+    if (id % kBlock == 0 && block_max_[id / kBlock] < bound) {
+      id += kBlock - 1;
+    } else if (weights_[id] >= bound) {
+      best_.push_back({weights_[id], static_cast<TokenId>(id)});
     }
   }
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
-  if (count < candidates_.size()) {
-    std::ranges::nth_element(candidates_, candidates_.begin() + static_cast<ptrdiff_t>(count), better);
-    candidates_.resize(count);
+  if (count < best_.size()) {
+    std::ranges::nth_element(best_, best_.begin() + static_cast<ptrdiff_t>(count), kBetter);
+    best_.resize(count);
   }
-  std::ranges::sort(candidates_, better);
 }
 
-size_t Sampler::CountKept(const SamplingParams& params, double total, bool all_selected) const {
-  const double nucleus = params.top_p < 1.0f ? static_cast<double>(params.top_p) * total : total * 2.0;
-  const double floor = static_cast<double>(params.min_p) * candidates_[0].weight;
-  double sum = 0.0;
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    if (i > 0 && candidates_[i].weight < floor) return i;
-    sum += candidates_[i].weight;
-    if (params.top_p < 1.0f && sum >= nucleus) return i + 1;
+void Sampler::KeepDownTo(Candidate last) {
+  for (float& weight : weights_) weight = weight >= last.weight ? weight : 0.0f;
+  for (size_t id = static_cast<size_t>(last.id) + 1; id < weights_.size(); ++id) {
+    weights_[id] = weights_[id] == last.weight ? 0.0f : weights_[id];
   }
-  return all_selected ? candidates_.size() : SIZE_MAX;
+}
+
+TokenId Sampler::Pick(double noise) const {
+  const double target = noise * SumWeights();
+  double before = 0.0, sum = 0.0;
+  size_t block = 0, picked = 0;
+  for (size_t at = 0; at < weights_.size() && sum <= target; at += kBlock) {
+    const double weight = BlockSum(&weights_[at], 0.0f);
+    if (weight == 0.0) continue;
+    block = at;
+    before = sum;
+    sum += weight;
+  }
+  // A block's sum and its parts may round apart: then its last token stands for the difference.
+  sum = before;
+  for (size_t id = block; id < block + kBlock && sum <= target; ++id) {
+    if (weights_[id] == 0.0f) continue;
+    picked = id;
+    sum += weights_[id];
+  }
+  return static_cast<TokenId>(picked);
 }
 
 }  // namespace quire::worker

@@ -23,10 +23,10 @@ class Sampler {
   SampledToken Sample(std::span<const float> logits, const SampleSpec& spec);
 
  private:
+  // A place in the order "heavier first, then lower id".
   struct Candidate {
-    float logit = 0.0f;
+    float weight = 0.0f;
     TokenId id = 0;
-    double weight = 0.0;  // exp((logit - top) / temperature)
   };
 
   void Adjust(const SampleSpec& spec);
@@ -34,23 +34,27 @@ class Sampler {
   void PenalizeOutput(const SampleSpec& spec);
   bool InVocabulary(TokenId id) const { return id >= 0 && id < tokenizer_size_; }
 
-  // Of logits_: the largest value (fills block_max_), and the sum of exp((logit - top) * scale) (fills
-  // block_weights_).
-  float FindTop();
-  double SumWeights(float top, float scale);
-  TokenId PickFromAll(float top, float scale, double noise);
-  TokenId PickFromBest(const SamplingParams& params, float top, float scale, double noise);
-  // candidates_ = the `count` best, best first.
+  // weights_ = exp((logits_ - top) * scale).
+  void ComputeWeights(float top, float scale);
+  double SumWeights() const { return SumFrom(0.0f); }
+  // Of the weights that are at least `bound`.
+  double SumFrom(float bound) const;
+  // Apply top_k, top_p and min_p, in that order, by zeroing weights.
+  void Filter(const SamplingParams& params);
+  void FilterTopP(double top_p);
+  // The last of the nucleus of this mass, where that is larger than kSmallNucleus.
+  Candidate FindLargeNucleus(double mass) const;
+  // best_ = the `count` heaviest (or all that weigh anything, if they are fewer), in no order.
   void SelectBest(size_t count);
-  // How many of candidates_ top_p and min_p leave; SIZE_MAX if that needs more candidates than there are.
-  size_t CountKept(const SamplingParams& params, double total, bool all_selected) const;
+  // Zeroes what comes after `last`.
+  void KeepDownTo(Candidate last);
+  TokenId Pick(double noise) const;
 
   const int64_t tokenizer_size_;
-  std::vector<float> logits_;  // the adjusted row, padded with -inf to whole blocks
-  std::vector<float> block_max_;
-  std::vector<double> block_weights_;
-  std::vector<float> scratch_;
-  std::vector<Candidate> candidates_;
+  std::vector<float> logits_;   // the adjusted row, padded with -inf to whole blocks
+  std::vector<float> weights_;  // 1 for the best token, 0 for what is out
+  std::vector<float> block_max_, order_;
+  std::vector<Candidate> best_;
   std::vector<int32_t> counts_;  // per id; zero between calls
 };
 
