@@ -33,18 +33,26 @@ bool ConstantTimeEqual(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-std::vector<Digest> PrefixBlockHashes(std::string_view salt, std::string_view rope_variant,
-                                      std::span<const TokenId> ids) {
+Digest PrefixSeed(std::string_view salt, std::string_view rope_variant) {
   std::string seed(salt);
   seed.push_back('\0');
   seed.append(rope_variant);
-  Digest chain = Sha256(seed);
+  return Sha256(seed);
+}
+
+Digest NextBlockHash(const Digest& previous, std::span<const TokenId, kBlockTokens> ids) {
+  std::string data = ToBytes(previous);
+  data.append(reinterpret_cast<const char*>(ids.data()), ids.size_bytes());
+  return Sha256(data);
+}
+
+std::vector<Digest> PrefixBlockHashes(std::string_view salt, std::string_view rope_variant,
+                                      std::span<const TokenId> ids) {
+  Digest chain = PrefixSeed(salt, rope_variant);
   std::vector<Digest> hashes;
   hashes.reserve(ids.size() / kBlockTokens);
-  for (size_t begin = 0; begin + kBlockTokens <= ids.size(); begin += kBlockTokens) {
-    std::string data = ToBytes(chain);
-    data.append(reinterpret_cast<const char*>(ids.data() + begin), kBlockTokens * sizeof(TokenId));
-    chain = Sha256(data);
+  for (; ids.size() >= kBlockTokens; ids = ids.subspan(kBlockTokens)) {
+    chain = NextBlockHash(chain, ids.first<kBlockTokens>());
     hashes.push_back(chain);
   }
   return hashes;

@@ -29,5 +29,8 @@ inline constexpr int kBlockTokens = 16;
 // i), the chain seeded by SHA-256(salt || 0 || rope_variant). Ids are hashed as little-endian int32.
 std::vector<Digest> PrefixBlockHashes(std::string_view salt, std::string_view rope_variant,
                                       std::span<const TokenId> ids);
+// The same chain link by link, for who sees the ids as they come.
+Digest PrefixSeed(std::string_view salt, std::string_view rope_variant);
+Digest NextBlockHash(const Digest& previous, std::span<const TokenId, kBlockTokens> ids);
 
 }  // namespace quire

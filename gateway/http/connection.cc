@@ -62,7 +62,8 @@ asio::awaitable<void> Connection::Run() {
   // g++ 12 miscompiles a co_await in a loop's condition.
   bool more = true;
   while (more) more = co_await ServeOne();
-  co_await transport_->Linger();
+  if (unread_) co_await transport_->Linger();
+  transport_->Close(absl::CancelledError("the connection was closed"));
 }
 
 void Connection::Drain() {
@@ -78,11 +79,13 @@ asio::awaitable<bool> Connection::ServeOne() {
   Exchange exchange(*this, parser_->head(), RequestId::Random());
   route_ = {};
   if (has_head) {
-    reusable_ = parser_->head().keep_alive && ++requests_ < limits_.requests_per_connection;
+    unread_ = ++requests_ >= limits_.requests_per_connection;
+    reusable_ = parser_->head().keep_alive && !unread_;
     co_await Dispatch(exchange);
     co_await Conclude(exchange);
   } else {
     reusable_ = false;
+    unread_ = true;
     co_await exchange.Refuse(*parser_->refusal());
   }
   co_return reusable_ && !draining_ && transport_->status().ok();
@@ -139,7 +142,8 @@ asio::awaitable<void> Connection::Conclude(Exchange& exchange) {
     // The client must be able to tell a cut stream from a finished one.
     transport_->Close(absl::AbortedError("the stream was abandoned"));
   }
-  reusable_ = reusable_ && !transport_->lost_bytes();
+  unread_ |= transport_->lost_bytes() || (exchange.head().has_body() && !exchange.body_read_);
+  reusable_ = reusable_ && !unread_;
 }
 
 asio::awaitable<std::optional<std::string>> Connection::ReadRawBody(std::optional<Rule>& refusal) {

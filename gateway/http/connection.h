@@ -53,6 +53,7 @@ class Connection {
   std::string_view route_;  // of the running request
   int requests_ = 0;
   bool idle_ = true, draining_ = false, reusable_ = false;
+  bool unread_ = false;  // the client may be sending what nobody will read
 };
 
 }  // namespace quire::gateway

@@ -215,7 +215,6 @@ asio::awaitable<void> Transport::Linger() {
     discarded += in_.size();
     in_.clear();
   }
-  Close(absl::CancelledError("the connection was closed"));
 }
 
 }  // namespace quire::gateway

@@ -59,8 +59,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // Ends the connection at once: every wait returns, `on_end` is called (later, on the executor).
   void Close(absl::Status why);
   void set_on_end(std::function<void()> on_end) { on_end_ = std::move(on_end); }
-  // Says goodbye as TCP wants it: FIN, then reads away what still comes (an RST would destroy the reply), for
-  // a moment.
+  // Before Close, where the client may still be sending: FIN, then reads away what comes, for a moment (an
+  // RST would destroy the reply on its way).
   boost::asio::awaitable<void> Linger();
 
  private:

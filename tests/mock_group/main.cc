@@ -1,0 +1,137 @@
+// quire-mock-group: a worker group without weights. The real engine, Generate, health and registration over a
+// scripted model whose tokens are a pure function of the prompt, the seed and the position, so that a test
+// knows what any request must get. Takes quire-worker's flags; reads only the text files and config.json of
+// --model.
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/core/files.h"
+#include "base/core/log.h"
+#include "base/core/shutdown.h"
+#include "base/core/status.h"
+#include "worker/engine/testing/scripted_runner.h"
+#include "worker/model/model_config.h"
+#include "worker/ops_endpoint.h"
+#include "worker/rpc/group_server.h"
+#include "worker/worker_config.h"
+
+namespace quire::worker {
+namespace {
+
+struct MockConfig {
+  WorkerConfig worker;
+  int64_t token_interval_us = 0;
+  int64_t first_id = 1000, end_id = 2000;
+  int64_t stop_every = 0, stop_id = 0;
+  std::string ready_file;
+
+  void Declare(Options& options) {
+    worker.kv_blocks = 8192;
+    worker.Declare(options);
+    options.Add("token-interval-us", &token_interval_us, "us", "how long a step takes at least");
+    options.Add("first-id", &first_id, "ID", "tokens are from here");
+    options.Add("end-id", &end_id, "ID", "to below here");
+    options.Add("stop-every", &stop_every, "N", "a token is --stop-id once in N on average; 0 = never");
+    options.Add("stop-id", &stop_id, "ID", "the end-of-sequence id");
+    options.Add("ready-file", &ready_file, "FILE", R"(written once it serves: {"pid","grpc","metrics"})");
+  }
+};
+
+ScriptedOptions Script(const MockConfig& config) {
+  ScriptedOptions script;
+  script.kv_blocks = static_cast<int32_t>(config.worker.kv_blocks);
+  script.first_id = static_cast<TokenId>(config.first_id);
+  script.end_id = static_cast<TokenId>(config.end_id);
+  script.stop_every = static_cast<uint64_t>(config.stop_every);
+  script.stop_id = static_cast<TokenId>(config.stop_id);
+  if (config.token_interval_us > 0) {
+    const absl::Duration interval = absl::Microseconds(config.token_interval_us);
+    script.on_launch = [interval](const BatchPlan&) {
+      absl::SleepFor(interval);  // stands for the computation
+      return absl::OkStatus();
+    };
+  }
+  return script;
+}
+
+absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, int metrics_port) {
+  const WorkerConfig& worker = config.worker;
+  QUIRE_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(worker.model_dir, worker.rope_scaling));
+  const int64_t kv_tokens = worker.kv_blocks * kBlockTokens;
+  if (config.first_id < 0 || config.first_id >= config.end_id || config.end_id > model.vocab) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--first-id and --end-id must be a range within 0..", model.vocab));
+  }
+  GroupServerOptions options;
+  options.listen = worker.Listen();
+  options.coordinator = worker.coordinator;
+  options.model = {worker.ModelName(),
+                   "scripted-1",
+                   model.vocab,
+                   std::min(model.plain_context, kv_tokens),
+                   std::min(model.max_context, kv_tokens),
+                   model.scaled_rope.has_value()};
+  options.identity = {worker.group_id,
+                      static_cast<uint64_t>(worker.group_epoch),
+                      1,
+                      {absl::StrCat(worker.host, ":", metrics_port)}};
+  QUIRE_ASSIGN_OR_RETURN(options.bundle, ReadTextBundle(worker.model_dir));
+  options.engine.limits = worker.limits;
+  options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
+  options.engine.waiting_room = worker.limits.max_sequences;
+  options.healthy = [] { return true; };
+  options.on_lost = [](const absl::Status& why) {
+    Log(LogLevel::kError, "group_lost", "reason", MessageOf(why));
+    std::_Exit(70);
+  };
+  options.on_drain = [] { RequestShutdown(); };
+  return options;
+}
+
+absl::Status WriteReadyFile(const MockConfig& config, int port, int metrics_port) {
+  if (config.ready_file.empty()) return absl::OkStatus();
+  const std::string& host = config.worker.host;
+  return WriteFileAtomically(config.ready_file,
+                             absl::StrCat("{\"pid\": ", getpid(), ", \"grpc\": \"", host, ":", port,
+                                          "\", \"metrics\": \"", host, ":", metrics_port, "\"}\n"),
+                             0644);
+}
+
+absl::Status Run(const MockConfig& config) {
+  if (config.worker.ranks != 1)
+    return absl::InvalidArgumentError("a mock group has one rank: give --ranks 1");
+  SystemClock clock;
+  Metrics metrics;
+  QUIRE_ASSIGN_OR_RETURN(
+      auto ops,
+      OpsEndpoint::Start(config.worker.host, static_cast<int>(config.worker.metrics_port), &metrics));
+  QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options, Describe(config, ops->port()));
+  ScriptedRunner runner(Script(config));
+  QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(std::move(options), &runner, &metrics, &clock));
+  ops->set_ready(true);
+  QUIRE_RETURN_IF_ERROR(WriteReadyFile(config, server->port(), ops->port()));
+  Log(LogLevel::kInfo, "group_ready", "group", config.worker.group_id, "port", server->port());
+  WaitForShutdownSignal();
+  server->Drain(absl::Seconds(config.worker.drain_seconds));
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace quire::worker
+
+int main(int argc, char** argv) {
+  quire::worker::MockConfig config;
+  quire::Options options("quire-mock-group", "A worker group without weights, for tests and benches.");
+  config.Declare(options);
+  if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  quire::InitLogging("mock-group", config.worker.log_level);
+  quire::BlockShutdownSignals();
+  const absl::Status status = quire::worker::Run(config);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "quire-mock-group: %s\n", quire::MessageOf(status).c_str());
+  return 1;
+}

@@ -1,0 +1,93 @@
+// The engine of rank 0: one thread that reads its mail, schedules, runs a step and applies it, for as long as
+// there is work, and sleeps otherwise. See README.md here for its contract. Owned by the composition root (or
+// a test). Submit, Cancel, StopAdmitting, Stop, AwaitIdle and load may be called from any thread; everything
+// else, sequences and blocks included, belongs to the engine thread alone.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/core/clock.h"
+#include "base/core/metrics.h"
+#include "worker/engine/engine_metrics.h"
+#include "worker/engine/mailbox.h"
+#include "worker/engine/model_runner.h"
+#include "worker/engine/scheduler.h"
+
+namespace quire::worker {
+
+struct EngineOptions {
+  SchedulerLimits limits;
+  int32_t kv_blocks = 0;
+  int64_t plain_context = 0;   // positions of a sequence with plain RoPE
+  int64_t scaled_context = 0;  // and with scaled RoPE
+  int64_t waiting_room = 64;   // requests beyond max_sequences, before Submit refuses
+};
+
+// What a heartbeat tells the coordinator.
+struct EngineLoad {
+  int64_t kv_blocks_total = 0, kv_blocks_free = 0;
+  int64_t running = 0, waiting = 0;
+  uint64_t steps = 0, emitted_tokens = 0;
+};
+
+class Engine {
+ public:
+  // Starts the thread. `on_lost` is called on it, at most once, when a step can't be run: every request has
+  // then been failed with Unavailable and none is admitted any more. Runner, metrics and clock outlive the
+  // engine.
+  Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock,
+         std::function<void(absl::Status)> on_lost);
+  ~Engine();  // Stop
+
+  // See Mailbox. A request that can't be served alone fails through its sink with InvalidArgument.
+  absl::StatusOr<uint64_t> Submit(GenerationRequest request, UpdateSink sink);
+  // The request's sink is not called again once the engine has seen this; unknown tickets are ignored.
+  void Cancel(uint64_t ticket);
+  void StopAdmitting(absl::Status why) { mailbox_.Refuse(std::move(why)); }
+  bool AwaitIdle(absl::Duration timeout) { return mailbox_.AwaitEmpty(timeout); }
+  // Fails what is left with `why` and joins the thread. Once, from one thread.
+  void Stop(absl::Status why);
+  EngineLoad load() const ABSL_LOCKS_EXCLUDED(load_mutex_);
+
+ private:
+  struct Request {
+    std::unique_ptr<Sequence> sequence;
+    UpdateSink sink;
+    bool announced = false;
+  };
+
+  void Run();
+  bool ReadMail();
+  void Begin(Submission submission);
+  void EndCancelled(const Cancellation& cancellation);
+  void Announce(const Step& step);
+  absl::StatusOr<StepResult> RunStep(const BatchPlan& plan);
+  void Apply(const Step& step, const StepResult& result);
+  void ApplySample(Sequence& sequence, const SampledToken& token);
+  // Sends the request's last update and forgets it.
+  void End(uint64_t id, Update last);
+  void EndAll(const absl::Status& why);
+  void AuditIdle();
+  void Publish() ABSL_LOCKS_EXCLUDED(load_mutex_);
+
+  const EngineOptions options_;
+  ModelRunner* const runner_;
+  const Clock* const clock_;
+  const std::function<void(absl::Status)> on_lost_;
+  EngineMetrics metrics_;
+  Mailbox mailbox_;
+  std::atomic<uint64_t> steps_{0};
+  mutable Mutex load_mutex_;
+  EngineLoad load_ ABSL_GUARDED_BY(load_mutex_);
+  PrefixCache cache_;
+  Scheduler scheduler_;
+  absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
+  uint64_t emitted_tokens_ = 0;
+  std::thread thread_;  // last: it uses everything above
+};
+
+}  // namespace quire::worker

@@ -1,0 +1,29 @@
+#include "worker/engine/engine_metrics.h"
+
+namespace quire::worker {
+
+EngineMetrics::EngineMetrics(Metrics& metrics)
+    : kv_blocks_total(metrics.Gauge("quire_worker_kv_blocks_total", "Blocks of 16 tokens in the KV cache")),
+      kv_blocks_free(metrics.Gauge("quire_worker_kv_blocks_free", "Blocks that no sequence refers to")),
+      requests_running(metrics.Gauge("quire_worker_requests_running", "Sequences that are in every step")),
+      requests_waiting(metrics.Gauge("quire_worker_requests_waiting", "Sequences that wait for room")),
+      batch_sequences(metrics.Gauge("quire_worker_batch_sequences", "Sequences in the last step")),
+      batch_sequences_max(metrics.Gauge("quire_worker_batch_sequences_max", "Sequences in the largest step")),
+      steps_after_cancel_max(
+          metrics.Gauge("quire_worker_steps_after_cancel_max",
+                        "Most steps begun between a cancel and the release of its blocks")),
+      steps(metrics.Counter("quire_worker_steps_total", "Steps begun")),
+      emitted_tokens(metrics.Counter("quire_worker_emitted_tokens_total", "Tokens sampled and sent")),
+      computed_tokens(metrics.Counter("quire_worker_computed_tokens_total", "Rows run, prompt and output")),
+      preemptions(
+          metrics.Counter("quire_worker_preemptions_total", "Sequences put back to be computed anew")),
+      prefix_cache_hit_tokens(metrics.Counter("quire_worker_prefix_cache_hit_tokens_total",
+                                              "Tokens not computed because the prefix cache had them")),
+      failed_rows(
+          metrics.Counter("quire_worker_failed_rows_total", "Requests ended by logits that were not finite")),
+      integrity_errors(metrics.Counter("quire_worker_integrity_errors_total",
+                                       "Times that an idle engine found its KV blocks inconsistent")),
+      step_seconds(metrics.Histogram("quire_worker_step_seconds", "Time of a step, launch to collected",
+                                     {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5})) {}
+
+}  // namespace quire::worker

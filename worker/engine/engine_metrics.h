@@ -1,0 +1,34 @@
+// The engine's counters: what operators see and what the tests of cancellation, batching and leaks assert on.
+// Made once by the engine; the engine thread writes them.
+#pragma once
+
+#include "base/core/metrics.h"
+
+namespace quire::worker {
+
+struct EngineMetrics {
+  explicit EngineMetrics(Metrics& metrics);
+
+  prometheus::Gauge& kv_blocks_total;
+  prometheus::Gauge& kv_blocks_free;
+  prometheus::Gauge& requests_running;
+  prometheus::Gauge& requests_waiting;
+  prometheus::Gauge& batch_sequences;
+  prometheus::Gauge& batch_sequences_max;
+  prometheus::Gauge& steps_after_cancel_max;
+  prometheus::Counter& steps;
+  prometheus::Counter& emitted_tokens;
+  prometheus::Counter& computed_tokens;
+  prometheus::Counter& preemptions;
+  prometheus::Counter& prefix_cache_hit_tokens;
+  prometheus::Counter& failed_rows;
+  prometheus::Counter& integrity_errors;
+  prometheus::Histogram& step_seconds;
+};
+
+// Raises a gauge to `value` if it stands lower.
+inline void RaiseTo(prometheus::Gauge& gauge, double value) {
+  if (value > gauge.Value()) gauge.Set(value);
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,61 @@
+#include "worker/engine/mailbox.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace quire::worker {
+
+absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, UpdateSink sink) {
+  MutexLock lock(&mutex_);
+  if (!refusal_.ok()) return refusal_;
+  if (static_cast<int64_t>(live_.size()) >= max_live_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the group already holds ", max_live_, " requests: ask for another placement"));
+  }
+  const uint64_t ticket = next_ticket_++;
+  live_.insert(ticket);
+  mail_.submissions.push_back({ticket, std::move(request), std::move(sink)});
+  return ticket;
+}
+
+void Mailbox::Cancel(uint64_t ticket, uint64_t step) {
+  MutexLock lock(&mutex_);
+  if (live_.contains(ticket)) mail_.cancellations.push_back({ticket, step});
+}
+
+void Mailbox::Refuse(absl::Status why) {
+  MutexLock lock(&mutex_);
+  if (refusal_.ok()) refusal_ = std::move(why);
+}
+
+void Mailbox::Stop(absl::Status why) {
+  MutexLock lock(&mutex_);
+  if (refusal_.ok()) refusal_ = why;
+  if (mail_.stop.ok()) mail_.stop = std::move(why);
+}
+
+bool Mailbox::AwaitEmpty(absl::Duration timeout) {
+  MutexLock lock(&mutex_);
+  const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return live_.empty(); };
+  return mutex_.AwaitWithTimeout(absl::Condition(&empty), timeout);
+}
+
+Mail Mailbox::Take(bool wait) {
+  MutexLock lock(&mutex_);
+  if (wait) mutex_.Await(absl::Condition(this, &Mailbox::HasMail));
+  Mail mail = std::exchange(mail_, Mail());
+  mail_.stop = mail.stop;  // for ever
+  return mail;
+}
+
+void Mailbox::Ended(uint64_t ticket) {
+  MutexLock lock(&mutex_);
+  live_.erase(ticket);
+}
+
+bool Mailbox::HasMail() const {
+  return !mail_.submissions.empty() || !mail_.cancellations.empty() || !mail_.stop.ok();
+}
+
+}  // namespace quire::worker

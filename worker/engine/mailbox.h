@@ -1,0 +1,66 @@
+// The engine's door: where other threads leave requests and cancellations, and where the engine thread sleeps
+// while there is nothing to do. Bounded by the number of requests that are inside the engine at once (waiting
+// or running): past it Submit answers ResourceExhausted, which asks the gateway to try another group. A
+// cancellation always has room, since each belongs to a request that has.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/core/mutex.h"
+#include "worker/engine/generation_request.h"
+
+namespace quire::worker {
+
+struct Submission {
+  uint64_t ticket = 0;
+  GenerationRequest request;
+  UpdateSink sink;
+};
+
+struct Cancellation {
+  uint64_t ticket = 0;
+  uint64_t step = 0;  // steps begun when it came
+};
+
+struct Mail {
+  std::vector<Submission> submissions;
+  std::vector<Cancellation> cancellations;  // of these or earlier submissions
+  absl::Status stop;                        // not OK: end everything for this reason
+};
+
+class Mailbox {
+ public:
+  explicit Mailbox(int64_t max_live) : max_live_(max_live) {}
+
+  // Any thread. The ticket names the request from now on; the sink may be called before this returns.
+  absl::StatusOr<uint64_t> Submit(GenerationRequest request, UpdateSink sink) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Cancel(uint64_t ticket, uint64_t step) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Submit answers `why` from now on; what is inside goes on.
+  void Refuse(absl::Status why) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Refuses, and tells the engine to end everything for this reason.
+  void Stop(absl::Status why) ABSL_LOCKS_EXCLUDED(mutex_);
+  // False if requests are still inside after `timeout`.
+  bool AwaitEmpty(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Engine thread. Everything that came since; `wait` sleeps until there is something.
+  Mail Take(bool wait) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Ended(uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  bool HasMail() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const int64_t max_live_;
+  Mutex mutex_;
+  uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
+  absl::flat_hash_set<uint64_t> live_ ABSL_GUARDED_BY(mutex_);
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
+  Mail mail_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace quire::worker

@@ -1,0 +1,71 @@
+// Which sequences run in the next step and with how many tokens: continuous batching. Pure: no clock, I/O or
+// device; equal calls give equal plans. Owned by the engine, which owns the sequences; engine thread only.
+//
+// The rules: (1) every running sequence gets at least one token a step, decodes first; what is left of the
+// token budget is shared evenly by the partial prefills, so that no prompt starves another. (2) A sequence is
+// admitted in order of arrival, once its blocks are there for all tokens it has. (3) When a running one needs
+// a block and none is idle, the last admitted is preempted: it waits at the front and is computed anew. So
+// the first admitted always gets on, and whatever fits alone ends.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "worker/cache/prefix_cache.h"
+#include "worker/engine/batch_plan.h"
+#include "worker/engine/sequence.h"
+
+namespace quire::worker {
+
+struct SchedulerLimits {
+  int64_t max_batch_tokens = 512;  // of a step; at least max_sequences
+  int64_t prefill_chunk = 256;     // of one sequence in a step
+  int64_t max_sequences = 64;      // running at once
+
+  absl::Status Check() const;
+};
+
+// A plan and whose rows they are: sequences[i] belongs to plan.sequences[i].
+struct Step {
+  BatchPlan plan;
+  std::vector<Sequence*> sequences;
+  std::vector<Sequence*> admitted;  // in this step
+};
+
+class Scheduler {
+ public:
+  Scheduler(const SchedulerLimits& limits, PrefixCache* cache);
+
+  // Whether it would fit if it were alone; else InvalidArgument with the numbers.
+  absl::Status CheckFits(const Sequence& sequence) const;
+  // Borrows the sequence until Remove.
+  void Add(Sequence* sequence);
+  // Takes it out, waiting or running, and releases its blocks. Not between Schedule and the end of the step.
+  void Remove(Sequence* sequence);
+
+  // The next step; empty when nothing can run, which is only when nothing is there.
+  Step Schedule();
+
+  bool empty() const { return waiting_.empty() && running_.empty(); }
+  int64_t running() const { return static_cast<int64_t>(running_.size()); }
+  int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t preemptions() const { return preemptions_; }
+
+ private:
+  void GrowRunning();
+  bool MakeRoomFor(Sequence* sequence);
+  void Preempt(Sequence* victim);
+  void Admit(Step& step);
+  void ShareTokens(Step& step);
+
+  const SchedulerLimits limits_;
+  PrefixCache* const cache_;
+  std::deque<Sequence*> waiting_;
+  std::vector<Sequence*> running_;  // in order of admission
+  uint64_t next_step_ = 1;
+  int64_t preemptions_ = 0;
+};
+
+}  // namespace quire::worker

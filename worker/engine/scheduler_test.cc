@@ -1,0 +1,190 @@
+#include "worker/engine/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <set>
+
+namespace quire::worker {
+namespace {
+
+GenerationRequest Request(int64_t prompt, int64_t max_tokens, TokenId first = 0) {
+  GenerationRequest request;
+  for (int64_t i = 0; i < prompt; ++i) request.prompt_ids.push_back(first + static_cast<TokenId>(i));
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+// A scheduler with its sequences; samples the number of the sequence.
+struct Bench {
+  explicit Bench(SchedulerLimits limits, int32_t blocks) : cache(blocks), scheduler(limits, &cache) {}
+
+  Sequence* Add(GenerationRequest request) {
+    const uint64_t id = sequences.size() + 1;
+    sequences.push_back(std::make_unique<Sequence>(id, std::move(request), 1 << 20));
+    scheduler.Add(sequences.back().get());
+    return sequences.back().get();
+  }
+
+  // One whole step; the rows that each sequence got.
+  std::map<const Sequence*, int64_t> RunStep() {
+    const Step step = scheduler.Schedule();
+    std::map<const Sequence*, int64_t> rows;
+    for (size_t i = 0; i < step.sequences.size(); ++i) {
+      Sequence* sequence = step.sequences[i];
+      const SequencePlan& plan = step.plan.sequences[i];
+      rows[sequence] = static_cast<int64_t>(plan.ids.size());
+      sequence->Advance(rows[sequence], cache);
+      if (plan.wants_logits) sequence->Append(static_cast<TokenId>(sequence->id()));
+      if (sequence->finished()) scheduler.Remove(sequence);
+    }
+    return rows;
+  }
+
+  PrefixCache cache;
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  Scheduler scheduler;
+};
+
+TEST(Scheduler, LimitsAreCheckedAgainstEachOther) {
+  EXPECT_TRUE(SchedulerLimits().Check().ok());
+  EXPECT_FALSE((SchedulerLimits{.max_batch_tokens = 8, .max_sequences = 9}).Check().ok());
+  EXPECT_FALSE((SchedulerLimits{.prefill_chunk = 0}).Check().ok());
+}
+
+TEST(Scheduler, PrefillGoesInChunksThenDecodes) {
+  Bench bench({.max_batch_tokens = 512, .prefill_chunk = 16}, 8);
+  Sequence* sequence = bench.Add(Request(40, 3));
+  EXPECT_EQ(bench.RunStep()[sequence], 16);
+  EXPECT_EQ(bench.RunStep()[sequence], 16);
+  EXPECT_EQ(bench.RunStep()[sequence], 8);
+  EXPECT_EQ(sequence->output().size(), 1u);
+  EXPECT_EQ(bench.RunStep()[sequence], 1);
+  EXPECT_EQ(bench.RunStep()[sequence], 1);
+  EXPECT_TRUE(bench.scheduler.empty());
+  EXPECT_EQ(bench.cache.idle(), 8);
+}
+
+TEST(Scheduler, LongPromptStallsNobody) {
+  Bench bench({.max_batch_tokens = 64, .prefill_chunk = 64, .max_sequences = 8}, 2000);
+  std::vector<Sequence*> decoding;
+  for (int i = 0; i < 4; ++i) decoding.push_back(bench.Add(Request(1, 1000, 1000 * (i + 1))));
+  bench.RunStep();
+  Sequence* giant = bench.Add(Request(10'000, 10, 100'000));
+  for (int step = 0; step < 20; ++step) {
+    auto rows = bench.RunStep();
+    for (Sequence* sequence : decoding) EXPECT_EQ(rows[sequence], 1);
+    EXPECT_EQ(rows[giant], 60);
+  }
+  Sequence* small = bench.Add(Request(25, 10, 50'000));
+  auto rows = bench.RunStep();
+  EXPECT_EQ(rows[small], 25);  // within its even share of 60: done in one step
+  EXPECT_EQ(rows[giant], 35);  // and the giant gets all that is left
+}
+
+TEST(Scheduler, ManyPromptsShareTheBudgetEvenly) {
+  Bench bench({.max_batch_tokens = 64, .prefill_chunk = 64, .max_sequences = 8}, 2000);
+  for (int i = 0; i < 8; ++i) bench.Add(Request(1000, 10, 10'000 * i));
+  for (const auto& [sequence, rows] : bench.RunStep()) EXPECT_EQ(rows, 8);
+}
+
+TEST(Scheduler, LastAdmittedIsPreemptedFirstAndComesBackWhole) {
+  Bench bench({}, 4);
+  Sequence* first = bench.Add(Request(30, 30, 0));
+  Sequence* second = bench.Add(Request(30, 30, 1000));
+  bench.RunStep();
+  EXPECT_EQ(bench.scheduler.running(), 2);
+  while (bench.scheduler.preemptions() == 0) bench.RunStep();
+  EXPECT_EQ(bench.scheduler.waiting(), 1);
+  EXPECT_EQ(second->computed(), 0);
+  const std::vector<TokenId> kept = second->output();
+  EXPECT_FALSE(kept.empty());
+  while (!bench.scheduler.empty()) bench.RunStep();
+  EXPECT_EQ(first->output().size(), 30u);
+  EXPECT_EQ(second->output().size(), 30u);
+  EXPECT_EQ(bench.cache.idle(), 4);
+}
+
+TEST(Scheduler, RefusesWhatCanNeverFit) {
+  Bench bench({}, 4);
+  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, Request(60, 5), 1000)).ok());
+  EXPECT_FALSE(bench.scheduler.CheckFits(Sequence(1, Request(60, 6), 1000)).ok());
+  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, Request(60, 6), 65)).ok());  // the context ends it
+}
+
+TEST(Scheduler, WholePoolIsEnoughForTheLongestThatFits) {
+  Bench bench({}, 4);
+  Sequence* sequence = bench.Add(Request(60, 5));
+  while (!bench.scheduler.empty()) bench.RunStep();
+  EXPECT_EQ(sequence->output().size(), 5u);
+  EXPECT_EQ(bench.scheduler.preemptions(), 0);
+}
+
+// ---- random work ----
+
+// What must hold of every step, whatever happens.
+void CheckStep(const Step& step, const SchedulerLimits& limits, int64_t running) {
+  ASSERT_EQ(static_cast<int64_t>(step.sequences.size()), running) << "somebody was starved";
+  ASSERT_LE(step.plan.tokens(), limits.max_batch_tokens);
+  std::multiset<int32_t> written;
+  for (const SequencePlan& plan : step.plan.sequences) {
+    ASSERT_GE(plan.ids.size(), 1u);
+    ASSERT_LE(static_cast<int64_t>(plan.ids.size()), std::max<int64_t>(limits.prefill_chunk, 1));
+    for (size_t i = plan.position / kBlockTokens; i < plan.blocks.size(); ++i) written.insert(plan.blocks[i]);
+  }
+  for (const SequencePlan& plan : step.plan.sequences) {
+    const size_t first_written = plan.position / kBlockTokens;
+    for (size_t i = 0; i < plan.blocks.size(); ++i) {
+      ASSERT_EQ(written.count(plan.blocks[i]), i < first_written ? 0u : 1u) << "a shared block is written";
+    }
+  }
+}
+
+void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int steps) {
+  std::mt19937 random(seed);
+  Bench bench(limits, blocks);
+  std::vector<Sequence*> live;
+  for (int i = 0; i < steps; ++i) {
+    while (live.size() < 12 && random() % 3 != 0) {
+      const int64_t longest = int64_t{blocks} * kBlockTokens;
+      const int64_t prompt = 1 + random() % (longest - 1);
+      // Prompts start with one of two ids, so that prefixes are shared.
+      live.push_back(bench.Add(Request(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5)));
+      ASSERT_TRUE(bench.scheduler.CheckFits(*live.back()).ok());
+    }
+    if (!live.empty() && random() % 10 == 0) {  // cancelled in whatever state
+      std::swap(live[random() % live.size()], live.back());
+      bench.scheduler.Remove(live.back());
+      live.pop_back();
+    }
+    const Step step = bench.scheduler.Schedule();
+    ASSERT_EQ(step.sequences.empty(), live.empty());
+    CheckStep(step, limits, bench.scheduler.running());
+    for (size_t s = 0; s < step.sequences.size(); ++s) {
+      Sequence* sequence = step.sequences[s];
+      sequence->Advance(static_cast<int64_t>(step.plan.sequences[s].ids.size()), bench.cache);
+      if (step.plan.sequences[s].wants_logits) sequence->Append(static_cast<TokenId>(random() % 3));
+      if (!sequence->finished()) continue;
+      bench.scheduler.Remove(sequence);
+      std::erase(live, sequence);
+    }
+    ASSERT_TRUE(bench.cache.CheckIntegrity().ok());
+    if (live.empty()) bench.sequences.clear();
+  }
+  for (Sequence* sequence : live) bench.scheduler.Remove(sequence);
+  EXPECT_EQ(bench.cache.idle(), bench.cache.total()) << "blocks leaked";
+}
+
+TEST(Scheduler, RandomWorkLeaksStarvesAndOverrunsNothing) {
+  for (uint32_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE(seed);
+    const int64_t chunk = seed % 3 == 0 ? 1 : seed % 3 == 1 ? 16 : 512;
+    RunRandomWork(seed, {.max_batch_tokens = 32, .prefill_chunk = chunk, .max_sequences = 6},
+                  static_cast<int32_t>(3 + seed * 2), 1000);
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace quire::worker

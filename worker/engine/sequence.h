@@ -1,0 +1,70 @@
+// One request's choice on its way through the engine: its tokens, how many of them are computed, and the
+// blocks that hold their keys and values. Owned by the engine, planned by the scheduler; engine thread only.
+// What always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished, since
+// the last token's row is what the next one is sampled from; a token that was sampled is never sampled again.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/core/hash.h"
+#include "worker/cache/prefix_cache.h"
+#include "worker/engine/generation_request.h"
+
+namespace quire::worker {
+
+class Sequence {
+ public:
+  // `context` is the number of positions that the sequence may reach, prompt and output together.
+  Sequence(uint64_t id, GenerationRequest request, int64_t context);
+  Sequence(const Sequence&) = delete;  // plans point into it
+  Sequence& operator=(const Sequence&) = delete;
+
+  uint64_t id() const { return id_; }
+  int64_t size() const;  // prompt and output
+  int64_t computed() const { return computed_; }
+  int64_t remaining() const { return size() - computed_; }
+  // Positions that need blocks if it runs to its end: the last token is never an input.
+  int64_t longest() const;
+  const GenerationRequest& request() const { return request_; }
+  const std::vector<TokenId>& output() const { return output_; }
+  // Set once the output is complete, which resumed ids alone can make it.
+  std::optional<FinishCause> finished() const { return finished_; }
+
+  // Takes what the cache knows and allocates the rest of the blocks for all its tokens. False, and nothing
+  // taken, where too few blocks are idle.
+  bool AcquireBlocks(PrefixCache& cache);
+  // Makes room for the next position. False where no block is idle.
+  bool GrowBlocks(PrefixCache& cache);
+  // Forgets what is computed: a preempted sequence starts over, from the prefix cache at best.
+  void ReleaseBlocks();
+
+  // The plan of its next `rows` tokens.
+  SequencePlan Plan(int64_t rows);
+  // The planned rows ran: names the blocks that they filled.
+  void Advance(int64_t rows, PrefixCache& cache);
+  // The token sampled from the last row.
+  void Append(TokenId id);
+
+ private:
+  TokenId TokenAt(int64_t position) const;
+  std::vector<TokenId> Tokens(int64_t begin, int64_t end) const;
+  // Hashes of all full blocks of its tokens.
+  const std::vector<Digest>& Hashes();
+  void CheckFinished();
+
+  const uint64_t id_;
+  const GenerationRequest request_;
+  const int64_t context_;
+  std::vector<TokenId> output_;
+  std::optional<FinishCause> finished_;
+  SampleSpec sample_;
+  std::vector<TokenId> stop_mask_;  // what is masked before min_tokens
+  int64_t computed_ = 0;
+  std::vector<BlockRef> blocks_;
+  std::vector<int32_t> block_ids_;  // of blocks_
+  std::vector<Digest> hashes_;
+};
+
+}  // namespace quire::worker

@@ -1,0 +1,111 @@
+#include "worker/engine/sequence.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::worker {
+namespace {
+
+GenerationRequest Request(int64_t prompt, int64_t max_tokens) {
+  GenerationRequest request;
+  for (int64_t i = 0; i < prompt; ++i) request.prompt_ids.push_back(static_cast<TokenId>(100 + i));
+  request.max_tokens = max_tokens;
+  request.stop_ids = {2, 3};
+  return request;
+}
+
+TEST(Sequence, StopIdEndsItAndIsItsLastToken) {
+  Sequence sequence(1, Request(4, 10), 100);
+  sequence.Append(7);
+  EXPECT_FALSE(sequence.finished());
+  sequence.Append(3);
+  EXPECT_EQ(sequence.finished(), FinishCause::kStop);
+  EXPECT_EQ(sequence.output(), (std::vector<TokenId>{7, 3}));
+}
+
+TEST(Sequence, IgnoreEosGoesOnToMaxTokens) {
+  GenerationRequest request = Request(4, 3);
+  request.ignore_eos = true;
+  Sequence sequence(1, request, 100);
+  sequence.Append(3);
+  sequence.Append(2);
+  EXPECT_FALSE(sequence.finished());
+  sequence.Append(9);
+  EXPECT_EQ(sequence.finished(), FinishCause::kLength);
+}
+
+TEST(Sequence, ContextEndsItBeforeMaxTokens) {
+  Sequence sequence(1, Request(4, 10), 6);
+  sequence.Append(7);
+  EXPECT_FALSE(sequence.finished());
+  sequence.Append(7);
+  EXPECT_EQ(sequence.finished(), FinishCause::kLength);
+}
+
+TEST(Sequence, StopOnTheLastTokenIsAStop) {
+  Sequence sequence(1, Request(4, 1), 100);
+  sequence.Append(2);
+  EXPECT_EQ(sequence.finished(), FinishCause::kStop);
+}
+
+TEST(Sequence, ResumedIdsCount) {
+  GenerationRequest request = Request(4, 3);
+  request.resumed_ids = {7, 8};
+  Sequence resumed(1, request, 100);
+  EXPECT_EQ(resumed.size(), 6);
+  EXPECT_FALSE(resumed.finished());
+  request.resumed_ids = {7, 8, 9};
+  EXPECT_EQ(Sequence(2, request, 100).finished(), FinishCause::kLength);
+  request.resumed_ids = {7, 2};
+  EXPECT_EQ(Sequence(3, request, 100).finished(), FinishCause::kStop);
+}
+
+TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
+  GenerationRequest request = Request(4, 10);
+  request.min_tokens = 1;
+  PrefixCache cache(4);
+  Sequence sequence(1, request, 100);
+  ASSERT_TRUE(sequence.AcquireBlocks(cache));
+  SequencePlan plan = sequence.Plan(4);
+  ASSERT_TRUE(plan.wants_logits);
+  EXPECT_EQ(plan.sample->params.masked_ids, request.stop_ids);
+  sequence.Advance(4, cache);
+  sequence.Append(50);
+  plan = sequence.Plan(1);
+  EXPECT_TRUE(plan.sample->params.masked_ids.empty());
+  EXPECT_EQ(plan.sample->position, 1u);
+}
+
+TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
+  PrefixCache cache(8);
+  Sequence first(1, Request(32, 10), 100);
+  ASSERT_TRUE(first.AcquireBlocks(cache));
+  first.Advance(32, cache);
+  Sequence second(2, Request(32, 10), 100);
+  ASSERT_TRUE(second.AcquireBlocks(cache));
+  EXPECT_EQ(second.computed(), 16);
+  EXPECT_EQ(cache.idle(), 8 - 3);  // one block is shared
+}
+
+TEST(Sequence, TakesNothingWhereItDoesNotFit) {
+  PrefixCache cache(3);
+  Sequence first(1, Request(32, 10), 100);
+  ASSERT_TRUE(first.AcquireBlocks(cache));
+  Sequence second(2, Request(40, 10), 100);
+  EXPECT_FALSE(second.AcquireBlocks(cache));
+  EXPECT_EQ(cache.idle(), 1);
+}
+
+TEST(Sequence, RopeVariantsShareNoBlocks) {
+  PrefixCache cache(8);
+  Sequence plain(1, Request(32, 10), 100);
+  ASSERT_TRUE(plain.AcquireBlocks(cache));
+  plain.Advance(32, cache);
+  GenerationRequest request = Request(32, 10);
+  request.scaled_rope = true;
+  Sequence scaled(2, request, 100);
+  ASSERT_TRUE(scaled.AcquireBlocks(cache));
+  EXPECT_EQ(scaled.computed(), 0);
+}
+
+}  // namespace
+}  // namespace quire::worker

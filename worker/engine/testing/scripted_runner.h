@@ -1,0 +1,50 @@
+// A model without weights: every token is a pure function of the tokens before it, the seed, the choice and
+// the position, but it sees those tokens only through the pages of a pretended KV cache, as attention does.
+// So a wrong block table, a stale page or a wrong position shows as a wrong token. For tests and the mock
+// group; engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/core/clock.h"
+#include "worker/engine/model_runner.h"
+
+namespace quire::worker {
+
+struct ScriptedOptions {
+  int32_t kv_blocks = 0;
+  // Tokens come from [first_id, end_id), but for stop ids.
+  TokenId first_id = 0, end_id = 1000;
+  // With probability 1/stop_every a token is stop_id instead; 0 = never.
+  uint64_t stop_every = 0;
+  TokenId stop_id = 0;
+  // Called with each plan before it runs, and with its results before they are returned; may be empty.
+  std::function<absl::Status(const BatchPlan&)> on_launch;
+  std::function<void(const BatchPlan&, StepResult&)> on_collect;
+};
+
+class ScriptedRunner final : public ModelRunner {
+ public:
+  explicit ScriptedRunner(ScriptedOptions options);
+  absl::Status Launch(const BatchPlan& plan) override;
+  absl::StatusOr<StepResult> Collect() override;
+
+ private:
+  absl::Status CheckBlocks(const SequencePlan& plan) const;
+  void WritePages(const SequencePlan& plan);
+  uint64_t ReadPages(const SequencePlan& plan) const;
+  uint64_t& Page(const SequencePlan& plan, int64_t position);
+
+  const ScriptedOptions options_;
+  std::vector<uint64_t> pages_;  // [block][16]
+  const BatchPlan* plan_ = nullptr;
+};
+
+// The same function over plain tokens: what a request must get, whatever its batch. `tokens` is the prompt
+// and the output so far.
+TokenId ScriptedToken(const ScriptedOptions& options, const std::vector<TokenId>& tokens, bool scaled_rope,
+                      const SampleSpec& sample);
+
+}  // namespace quire::worker

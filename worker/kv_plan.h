@@ -1,0 +1,32 @@
+// How many KV blocks a group gets. Every rank computes it for itself from numbers that are the same for all
+// ranks of a host, so that they agree without talking. Pure, but for ReadHostMemory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace quire::worker {
+
+struct KvDemand {
+  int64_t asked_blocks = 0;   // --kv-blocks; 0 = from memory
+  int64_t block_bytes = 0;    // of all ranks together
+  int64_t weight_bytes = 0;   // of all ranks together
+  int64_t max_context = 0;    // tokens
+  int64_t max_sequences = 0;  // more blocks than these need at full length are of no use
+  int64_t host_bytes = 0;     // memory of the host, or of the container
+};
+
+struct KvPlan {
+  int32_t blocks = 0;
+  std::string summary;  // for the log
+};
+
+// FailedPrecondition, with the numbers, where memory can't hold the weights and one context.
+absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand);
+
+// Of the machine, or what a cgroup allows where that is less.
+int64_t ReadHostMemory();
+
+}  // namespace quire::worker

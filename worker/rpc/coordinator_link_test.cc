@@ -1,0 +1,169 @@
+// The link against a real coordinator service of the test's own.
+#include "worker/rpc/coordinator_link.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "worker/rpc/testing/test_group.h"
+
+namespace quire::worker {
+namespace {
+
+class FakeCoordinator final : public v1::Coordinator::Service {
+ public:
+  grpc::Status Register(grpc::ServerContext*,
+                        grpc::ServerReaderWriter<v1::RegisterReply, v1::RegisterRequest>* stream) override {
+    v1::RegisterRequest request;
+    if (!stream->Read(&request)) return grpc::Status::CANCELLED;
+    if (fence) return grpc::Status(grpc::FAILED_PRECONDITION, "the epoch is over");
+    const v1::GroupInfo group = request.group();
+    v1::RegisterReply reply;
+    std::string received;
+    if (want_bundle) {
+      reply.set_need_bundle(true);
+      stream->Write(reply);
+      while (stream->Read(&request)) {
+        received += request.chunk().data();
+        if (request.chunk().last()) break;
+      }
+    }
+    reply.mutable_accepted()->set_heartbeat_ms(50);
+    stream->Write(reply);
+    {
+      MutexLock lock(&mutex);
+      registrations.push_back(group);
+      bundle = received;
+    }
+    stream->Read(&request);  // until somebody ends it
+    return grpc::Status(grpc::UNAVAILABLE, "over");
+  }
+
+  grpc::Status Heartbeat(grpc::ServerContext*, const v1::HeartbeatRequest* request,
+                         v1::HeartbeatReply* reply) override {
+    MutexLock lock(&mutex);
+    beats.push_back(*request);
+    reply->set_known(!forget);
+    reply->set_drain(drain);
+    forget = false;
+    return grpc::Status::OK;
+  }
+
+  void Await(size_t registered, size_t beaten) {
+    const auto reached = [&] { return registrations.size() >= registered && beats.size() >= beaten; };
+    MutexLock lock(&mutex);
+    EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&reached), absl::Seconds(30)));
+  }
+
+  bool fence = false, want_bundle = false;  // before it serves
+  Mutex mutex;
+  bool forget ABSL_GUARDED_BY(mutex) = false;
+  bool drain ABSL_GUARDED_BY(mutex) = false;
+  std::vector<v1::GroupInfo> registrations ABSL_GUARDED_BY(mutex);
+  std::vector<v1::HeartbeatRequest> beats ABSL_GUARDED_BY(mutex);
+  std::string bundle ABSL_GUARDED_BY(mutex);
+};
+
+// The coordinator service at a port, for as long as this lives.
+struct Serving {
+  explicit Serving(FakeCoordinator* service, int port = 0) {
+    GrpcServerOptions options;
+    options.port = port;
+    auto started = StartGrpcServer(options, {service});
+    EXPECT_TRUE(started.ok()) << started.status();
+    server = *std::move(started);
+  }
+  ~Serving() { server.server->Shutdown(std::chrono::system_clock::now()); }
+  std::string address() const { return absl::StrCat("127.0.0.1:", server.port); }
+  GrpcServer server;
+};
+
+TestKnobs Knobs(const std::string& coordinator, TextBundle bundle = {}) {
+  TestKnobs knobs;
+  knobs.coordinator = coordinator;
+  knobs.bundle = std::move(bundle);
+  return knobs;
+}
+
+TEST(CoordinatorLink, RegistersWithItsFactsAndBeats) {
+  FakeCoordinator coordinator;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address(), {"bundle", "digest"}));
+  coordinator.Await(1, 2);
+  MutexLock lock(&coordinator.mutex);
+  const v1::GroupInfo& info = coordinator.registrations[0];
+  EXPECT_EQ(info.group_id(), "group-a");
+  EXPECT_EQ(info.epoch(), kTestEpoch);
+  EXPECT_EQ(info.address(), absl::StrCat("127.0.0.1:", group.server().port()));
+  EXPECT_EQ(info.bundle_digest(), "digest");
+  EXPECT_EQ(info.kv_blocks(), 64u);
+  EXPECT_EQ(info.block_tokens(), 16u);
+  EXPECT_TRUE(coordinator.beats[0].healthy());
+  EXPECT_EQ(coordinator.beats[0].kv_blocks_free(), 64u);
+}
+
+TEST(CoordinatorLink, SendsTheBundleInChunksWhenAsked) {
+  std::string bundle;
+  for (int i = 0; i < 400'000; ++i) absl::StrAppend(&bundle, i);  // 2.3 MB
+  FakeCoordinator coordinator;
+  coordinator.want_bundle = true;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address(), {bundle, "digest"}));
+  coordinator.Await(1, 1);
+  MutexLock lock(&coordinator.mutex);
+  EXPECT_EQ(coordinator.bundle, bundle);
+}
+
+TEST(CoordinatorLink, RegistersAgainWithASuccessor) {
+  FakeCoordinator first, second;
+  auto serving = std::make_unique<Serving>(&first);
+  const int port = serving->server.port;
+  TestGroup group(Knobs(serving->address()));
+  first.Await(1, 1);
+  serving.reset();
+  Serving successor(&second, port);
+  second.Await(1, 1);
+  EXPECT_TRUE(group.Generate(TestRequest(5, 3)).status.ok());
+}
+
+TEST(CoordinatorLink, RegistersAgainWhenItIsForgotten) {
+  FakeCoordinator coordinator;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address()));
+  coordinator.Await(1, 1);
+  {
+    MutexLock lock(&coordinator.mutex);
+    coordinator.forget = true;
+  }
+  coordinator.Await(2, 2);
+}
+
+TEST(CoordinatorLink, UnhealthyGroupSaysSo) {
+  FakeCoordinator coordinator;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address()));
+  coordinator.Await(1, 1);
+  group.set_healthy(false);
+  const auto unhealthy = [&] { return !coordinator.beats.back().healthy(); };
+  MutexLock lock(&coordinator.mutex);
+  EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&unhealthy), absl::Seconds(30)));
+}
+
+TEST(CoordinatorLink, FencedEpochLosesTheGroup) {
+  FakeCoordinator coordinator;
+  coordinator.fence = true;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address()));
+  group.lost().WaitForNotification();
+  EXPECT_EQ(group.Generate(TestRequest(5, 3)).status.error_code(), grpc::UNAVAILABLE);
+}
+
+TEST(CoordinatorLink, DrainIsHandedOn) {
+  FakeCoordinator coordinator;
+  coordinator.drain = true;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address()));
+  group.drained().WaitForNotification();
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,116 @@
+#include "worker/rpc/group_server.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/core/log.h"
+#include "base/core/status.h"
+
+namespace quire::worker {
+namespace {
+
+// For calls to end after they were told to.
+constexpr std::chrono::milliseconds kCloseLimit(500);
+
+v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
+  v1::GroupInfo group;
+  group.set_group_id(options.identity.id);
+  group.set_epoch(options.identity.epoch);
+  group.set_address(absl::StrCat(options.listen.host, ":", port));
+  group.set_model(options.model.name);
+  group.set_numerics_id(options.model.numerics_id);
+  group.set_ranks(options.identity.ranks);
+  group.set_kv_blocks(options.engine.kv_blocks);
+  group.set_block_tokens(kBlockTokens);
+  group.set_max_context(options.model.max_context);
+  group.set_plain_context(options.model.plain_context);
+  group.set_bundle_digest(options.bundle.digest);
+  group.set_max_sequences(static_cast<uint32_t>(options.engine.limits.max_sequences));
+  for (const std::string& address : options.identity.rank_metrics) group.add_rank_metrics(address);
+  return group;
+}
+
+EngineOptions WithContexts(EngineOptions engine, const ServedModel& model) {
+  engine.plain_context = model.plain_context;
+  engine.scaled_context = model.max_context;
+  return engine;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(GroupServerOptions options,
+                                                                ModelRunner* runner, Metrics* metrics,
+                                                                const Clock* clock) {
+  QUIRE_RETURN_IF_ERROR(options.engine.limits.Check());
+  std::unique_ptr<GroupServer> server(new GroupServer(options, runner, metrics, clock));
+  QUIRE_RETURN_IF_ERROR(server->Serve(std::move(options)));
+  return server;
+}
+
+GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics,
+                         const Clock* clock)
+    : engine_(WithContexts(options.engine, options.model), runner, metrics, clock,
+              [this, on_lost = options.on_lost](const absl::Status& why) {
+                Lose(why);
+                on_lost(why);
+              }),
+      service_(options.model, options.identity.epoch, &engine_) {}
+
+absl::Status GroupServer::Serve(GroupServerOptions options) {
+  QUIRE_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options.listen, {&service_}));
+  const auto healthy = [this, ranks_beat = options.healthy] { return !closing_ && ranks_beat(); };
+  health_ = std::make_unique<HealthReporter>(grpc_.server.get(), healthy);
+  if (options.coordinator.empty()) return absl::OkStatus();
+  CoordinatorLinkOptions link;
+  link.address = options.coordinator;
+  link.tls = options.listen.tls;
+  link.group = Describe(options, grpc_.port);
+  link.bundle = std::move(options.bundle);
+  link.beat = [this, identity = options.identity, healthy] { return Beat(identity, healthy()); };
+  link.on_drain = options.on_drain;
+  link.on_fenced = [this, on_lost = options.on_lost](const absl::Status& why) {
+    Lose(why);
+    on_lost(why);
+  };
+  QUIRE_ASSIGN_OR_RETURN(link_, CoordinatorLink::Start(std::move(link)));
+  return absl::OkStatus();
+}
+
+GroupServer::~GroupServer() {
+  link_.reset();
+  engine_.Stop(absl::UnavailableError("the worker is stopping"));
+  Close();
+}
+
+void GroupServer::Close() {
+  health_.reset();
+  if (grpc_.server != nullptr) grpc_.server->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
+}
+
+void GroupServer::Lose(const absl::Status& why) {
+  closing_ = true;
+  service_.FailAll(absl::UnavailableError(absl::StrCat("the worker group is lost: ", MessageOf(why))));
+}
+
+bool GroupServer::Drain(absl::Duration limit) {
+  closing_ = true;
+  engine_.StopAdmitting(absl::UnavailableError("the worker is stopping: ask for another placement"));
+  const bool idle = engine_.AwaitIdle(limit);
+  engine_.Stop(absl::UnavailableError("the worker is stopping and the request took too long"));
+  return idle;
+}
+
+v1::HeartbeatRequest GroupServer::Beat(const GroupIdentity& identity, bool healthy) const {
+  const EngineLoad load = engine_.load();
+  v1::HeartbeatRequest beat;
+  beat.set_group_id(identity.id);
+  beat.set_epoch(identity.epoch);
+  beat.set_healthy(healthy);
+  beat.set_kv_blocks_total(load.kv_blocks_total);
+  beat.set_kv_blocks_free(load.kv_blocks_free);
+  beat.set_running(static_cast<uint32_t>(load.running));
+  beat.set_waiting(static_cast<uint32_t>(load.waiting));
+  beat.set_steps(load.steps);
+  beat.set_emitted_tokens(load.emitted_tokens);
+  return beat;
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,65 @@
+// A worker group's face to the world, over any ModelRunner: engine, Generate, health and the link to the
+// coordinator, put together. Runs in rank 0, and in the mock group. Owned by the composition root. Lose and
+// Drain may be called from any thread.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "base/core/clock.h"
+#include "base/core/metrics.h"
+#include "base/net/grpc.h"
+#include "worker/engine/engine.h"
+#include "worker/rpc/coordinator_link.h"
+#include "worker/rpc/generate_service.h"
+#include "worker/rpc/health_reporter.h"
+#include "worker/rpc/served_model.h"
+
+namespace quire::worker {
+
+struct GroupServerOptions {
+  GrpcServerOptions listen;
+  std::string coordinator;  // host:port; empty = serve without one
+  ServedModel model;
+  GroupIdentity identity;
+  TextBundle bundle;
+  EngineOptions engine;                       // its contexts are the model's
+  std::function<bool()> healthy;              // every rank beats; any thread
+  std::function<void(absl::Status)> on_lost;  // the group can't go on; once open calls are failed
+  std::function<void()> on_drain;  // the coordinator asks for a deliberate end; may come repeatedly
+};
+
+class GroupServer {
+ public:
+  // Serves when it returns. Runner, metrics and clock outlive the server.
+  static absl::StatusOr<std::unique_ptr<GroupServer>> Start(GroupServerOptions options, ModelRunner* runner,
+                                                            Metrics* metrics, const Clock* clock);
+  ~GroupServer();
+
+  int port() const { return grpc_.port; }
+  EngineLoad load() const { return engine_.load(); }
+  // False if requests are still inside after `timeout`.
+  bool AwaitIdle(absl::Duration timeout) { return engine_.AwaitIdle(timeout); }
+  // The group is lost: NOT_SERVING, and every open call ends with Unavailable at once.
+  void Lose(const absl::Status& why);
+  // Ends the server within half a second, whatever its calls do. Not more than once, and not by two threads.
+  void Close();
+  // A deliberate end: admits nothing more, lets what runs end within `limit` and fails the rest. True if all
+  // ended by itself.
+  bool Drain(absl::Duration limit);
+
+ private:
+  GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock);
+  absl::Status Serve(GroupServerOptions options);
+  v1::HeartbeatRequest Beat(const GroupIdentity& identity, bool healthy) const;
+
+  std::atomic<bool> closing_{false};  // lost or draining: not healthy
+  Engine engine_;
+  GenerateService service_;
+  GrpcServer grpc_;
+  std::unique_ptr<HealthReporter> health_;
+  std::unique_ptr<CoordinatorLink> link_;
+};
+
+}  // namespace quire::worker

@@ -1,0 +1,142 @@
+#include "worker/rpc/request_validation.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr int kMaxStopIds = 128;
+constexpr int kMaxLogitBias = 1024;
+constexpr size_t kMaxSaltBytes = 128;
+constexpr float kMaxPenalty = 100.0f;
+
+template <typename... Parts>
+absl::Status Invalid(const Parts&... parts) {
+  return absl::InvalidArgumentError(absl::StrCat(parts...));
+}
+
+absl::Status CheckIds(const char* field, const google::protobuf::RepeatedField<int32_t>& ids, int64_t vocab) {
+  for (int i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= vocab) {
+      return Invalid(field, "[", i, "] = ", ids[i], " is no token id: the model has 0..", vocab - 1);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNumber(const char* field, float value, float min, float max) {
+  if (std::isfinite(value) && value >= min && value <= max) return absl::OkStatus();
+  return Invalid(field, " = ", value, " must be from ", min, " to ", max);
+}
+
+absl::Status CheckSampling(const v1::Sampling& sampling, int64_t vocab) {
+  QUIRE_RETURN_IF_ERROR(CheckNumber("temperature", sampling.temperature(), 0.0f, 100.0f));
+  QUIRE_RETURN_IF_ERROR(CheckNumber("top_p", sampling.top_p(), std::nextafter(0.0f, 1.0f), 1.0f));
+  QUIRE_RETURN_IF_ERROR(CheckNumber("min_p", sampling.min_p(), 0.0f, 1.0f));
+  QUIRE_RETURN_IF_ERROR(CheckNumber("repetition_penalty", sampling.repetition_penalty(), 0.01f, kMaxPenalty));
+  QUIRE_RETURN_IF_ERROR(
+      CheckNumber("presence_penalty", sampling.presence_penalty(), -kMaxPenalty, kMaxPenalty));
+  QUIRE_RETURN_IF_ERROR(
+      CheckNumber("frequency_penalty", sampling.frequency_penalty(), -kMaxPenalty, kMaxPenalty));
+  if (sampling.top_k() < 0) return Invalid("top_k = ", sampling.top_k(), " must be 0 (off) or more");
+  if (sampling.stop_ids_size() > kMaxStopIds)
+    return Invalid("stop_ids has more than ", kMaxStopIds, " entries");
+  QUIRE_RETURN_IF_ERROR(CheckIds("stop_ids", sampling.stop_ids(), vocab));
+  if (sampling.logit_bias_size() > kMaxLogitBias) {
+    return Invalid("logit_bias has more than ", kMaxLogitBias, " entries");
+  }
+  for (const v1::LogitBias& bias : sampling.logit_bias()) {
+    if (bias.token_id() < 0 || bias.token_id() >= vocab) {
+      return Invalid("logit_bias of ", bias.token_id(), ", which is no token id: the model has 0..",
+                     vocab - 1);
+    }
+    QUIRE_RETURN_IF_ERROR(CheckNumber("logit_bias", bias.bias(), -1000.0f, 1000.0f));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckShape(const v1::GenerateRequest& request, const ServedModel& model) {
+  if (request.request_id().size() != 16) return Invalid("request_id must have 16 bytes");
+  if (request.choices_size() != 1) {
+    return Invalid("choices must have exactly one entry, not ", request.choices_size());
+  }
+  if (request.choices(0).done()) return Invalid("choices[0] is done: there is nothing to generate");
+  if (request.has_grammar()) return Invalid("grammar is not supported yet");
+  if (request.cache_salt().size() > kMaxSaltBytes)
+    return Invalid("cache_salt is longer than ", kMaxSaltBytes);
+  if (!v1::RopeVariant_IsValid(request.rope_variant())) return Invalid("rope_variant is unknown");
+  if (request.rope_variant() == v1::ROPE_SCALED && !model.has_scaled_rope) {
+    return Invalid(
+        "rope_variant asks for scaled RoPE and the model was loaded without: start it with --rope-scaling");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLengths(const v1::GenerateRequest& request, const ServedModel& model) {
+  const int64_t context = request.rope_variant() == v1::ROPE_SCALED ? model.max_context : model.plain_context;
+  const int64_t prompt = request.prompt_ids_size(), resumed = request.choices(0).resumed_ids_size();
+  if (prompt == 0) return Invalid("prompt_ids is empty");
+  if (prompt >= context) {
+    return Invalid("the prompt has ", prompt, " tokens and the context ", context,
+                   ": at least one must be left for the answer");
+  }
+  if (request.max_tokens() == 0) return Invalid("max_tokens must be at least 1");
+  if (resumed > int64_t{request.max_tokens()} || prompt + resumed > context) {
+    return Invalid("resumed_ids has ", resumed, " tokens, more than the request can have");
+  }
+  if (request.sampling().min_tokens() > request.max_tokens())
+    return Invalid("min_tokens is above max_tokens");
+  return absl::OkStatus();
+}
+
+SamplingParams ToParams(const v1::Sampling& sampling) {
+  SamplingParams params;
+  params.temperature = sampling.temperature();
+  params.top_k = sampling.top_k();
+  params.top_p = sampling.top_p();
+  params.min_p = sampling.min_p();
+  params.repetition_penalty = sampling.repetition_penalty();
+  params.presence_penalty = sampling.presence_penalty();
+  params.frequency_penalty = sampling.frequency_penalty();
+  for (const v1::LogitBias& bias : sampling.logit_bias()) {
+    params.logit_bias.emplace_back(bias.token_id(), bias.bias());
+  }
+  params.logprobs = sampling.logprobs();
+  return params;
+}
+
+}  // namespace
+
+absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,
+                                                  const ServedModel& model, uint64_t group_epoch) {
+  if (request.group_epoch() != group_epoch) {
+    return absl::FailedPreconditionError(absl::StrCat("the request was placed on epoch ",
+                                                      request.group_epoch(), " of this group, which is at ",
+                                                      group_epoch));
+  }
+  QUIRE_RETURN_IF_ERROR(CheckShape(request, model));
+  QUIRE_RETURN_IF_ERROR(CheckLengths(request, model));
+  QUIRE_RETURN_IF_ERROR(CheckIds("prompt_ids", request.prompt_ids(), model.vocab));
+  QUIRE_RETURN_IF_ERROR(CheckIds("resumed_ids", request.choices(0).resumed_ids(), model.vocab));
+  QUIRE_RETURN_IF_ERROR(CheckSampling(request.sampling(), model.vocab));
+  const v1::Choice& choice = request.choices(0);
+  const v1::Sampling& sampling = request.sampling();
+  GenerationRequest result;
+  result.prompt_ids.assign(request.prompt_ids().begin(), request.prompt_ids().end());
+  result.resumed_ids.assign(choice.resumed_ids().begin(), choice.resumed_ids().end());
+  result.sampling = ToParams(sampling);
+  result.stop_ids.assign(sampling.stop_ids().begin(), sampling.stop_ids().end());
+  result.ignore_eos = sampling.ignore_eos();
+  result.min_tokens = sampling.min_tokens();
+  result.max_tokens = request.max_tokens();
+  result.seed = request.seed();
+  result.choice = choice.index();
+  result.scaled_rope = request.rope_variant() == v1::ROPE_SCALED;
+  result.cache_salt = request.cache_salt();
+  return result;
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,172 @@
+#include "worker/rpc/testing/test_group.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr int64_t kVocab = 1000, kContext = 100'000;
+
+}  // namespace
+
+v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens) {
+  v1::GenerateRequest request;
+  request.set_request_id(std::string(16, 'r'));
+  request.set_group_epoch(kTestEpoch);
+  request.mutable_prompt_ids()->Resize(prompt, 5);
+  request.add_choices();
+  request.mutable_sampling()->set_top_p(1);
+  request.mutable_sampling()->set_repetition_penalty(1);
+  request.set_max_tokens(max_tokens);
+  return request;
+}
+
+void Reply::Take(const v1::GenerateReply& message) {
+  in_order &= finished == v1::FINISH_UNSPECIFIED;
+  if (message.has_accepted()) {
+    in_order &= ids.empty() && accepted.numerics_id().empty();
+    accepted = message.accepted();
+  } else if (message.has_tokens()) {
+    const v1::Tokens& tokens = message.tokens();
+    if (ids.empty()) first_position = tokens.first_position();
+    in_order &= !accepted.numerics_id().empty() && tokens.first_position() == first_position + ids.size();
+    ids.insert(ids.end(), tokens.ids().begin(), tokens.ids().end());
+    logprobs.insert(logprobs.end(), tokens.logprobs().begin(), tokens.logprobs().end());
+  } else if (message.has_finished()) {
+    finished = message.finished().reason();
+  }
+}
+
+OpenCall::OpenCall(v1::Inference::Stub* stub, const v1::GenerateRequest& request)
+    : reader_(stub->Generate(&context_, request)) {}
+
+bool OpenCall::ReadUntilToken() {
+  v1::GenerateReply message;
+  while (reply_.ids.empty()) {
+    if (!reader_->Read(&message)) return false;
+    reply_.Take(message);
+  }
+  return true;
+}
+
+Reply OpenCall::ReadToEnd() {
+  v1::GenerateReply message;
+  while (reader_->Read(&message)) reply_.Take(message);
+  reply_.status = reader_->Finish();
+  return reply_;
+}
+
+HealthWatch::HealthWatch(std::shared_ptr<grpc::Channel> channel, const std::string& service)
+    : stub_(channel) {
+  call_ = stub_.PrepareCall(&context_, "/grpc.health.v1.Health/Watch", &queue_);
+  call_->StartCall(nullptr);
+  Next();
+  const std::string message =
+      absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
+  const grpc::Slice slice(message);
+  call_->WriteLast(grpc::ByteBuffer(&slice, 1), {}, nullptr);
+  Next();
+}
+
+HealthWatch::~HealthWatch() {
+  context_.TryCancel();
+  queue_.Shutdown();
+  while (Next()) {
+  }
+}
+
+bool HealthWatch::Next() {
+  void* tag = nullptr;
+  bool ok = false;
+  return queue_.Next(&tag, &ok) && ok;
+}
+
+bool HealthWatch::AwaitServing(bool serving) {
+  const std::string wanted = serving ? std::string("\x08\x01", 2) : std::string("\x08\x02", 2);
+  for (;;) {
+    grpc::ByteBuffer buffer;
+    call_->Read(&buffer, nullptr);
+    if (!Next()) return false;
+    grpc::Slice slice;
+    if (!buffer.DumpToSingleSlice(&slice).ok()) return false;
+    if (std::string(reinterpret_cast<const char*>(slice.begin()), slice.size()) == wanted) return true;
+  }
+}
+
+TestGroup::TestGroup(TestKnobs knobs) {
+  script_.kv_blocks = knobs.kv_blocks;
+  script_.end_id = kVocab;
+  script_.on_launch = [this, from = knobs.held_from_step](const BatchPlan& plan) {
+    if (from > 0 && plan.step >= from) release_.WaitForNotification();
+    return absl::OkStatus();
+  };
+  runner_ = std::make_unique<ScriptedRunner>(script_);
+  GroupServerOptions options;
+  options.coordinator = knobs.coordinator;
+  options.model = {"test-model", "scripted-1", kVocab, kContext, kContext, false};
+  options.identity = {"group-a", kTestEpoch, 1, {"127.0.0.1:1"}};
+  options.bundle = knobs.bundle;
+  options.engine.limits.max_sequences = knobs.max_sequences;
+  options.engine.kv_blocks = knobs.kv_blocks;
+  options.engine.waiting_room = knobs.waiting_room;
+  options.healthy = [this] { return healthy_.load(); };
+  options.on_lost = [this](const absl::Status&) { lost_.Notify(); };
+  options.on_drain = [this] {
+    if (!drained_.HasBeenNotified()) drained_.Notify();
+  };
+  auto server = GroupServer::Start(std::move(options), runner_.get(), &metrics_, &clock_);
+  EXPECT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  channel_ = *MakeGrpcChannel(absl::StrCat("127.0.0.1:", server_->port()), {});
+  stub_ = v1::Inference::NewStub(channel_);
+}
+
+TestGroup::~TestGroup() { ReleaseSteps(); }
+
+std::unique_ptr<OpenCall> TestGroup::Open(const v1::GenerateRequest& request) {
+  return std::make_unique<OpenCall>(stub_.get(), request);
+}
+
+std::unique_ptr<OpenCall> TestGroup::OpenWithFixedWindow(const v1::GenerateRequest& request) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  fixed_window_stub_ = v1::Inference::NewStub(grpc::CreateCustomChannel(
+      absl::StrCat("127.0.0.1:", server_->port()), grpc::InsecureChannelCredentials(), arguments));
+  return std::make_unique<OpenCall>(fixed_window_stub_.get(), request);
+}
+
+std::unique_ptr<HealthWatch> TestGroup::WatchHealth(const std::string& service) {
+  return std::make_unique<HealthWatch>(channel_, service);
+}
+
+std::vector<TokenId> TestGroup::Expected(const v1::GenerateRequest& request) const {
+  std::vector<TokenId> tokens(request.prompt_ids().begin(), request.prompt_ids().end());
+  SampleSpec sample;
+  sample.seed = request.seed();
+  for (sample.position = 0; sample.position < request.max_tokens(); ++sample.position) {
+    tokens.push_back(ScriptedToken(script_, tokens, false, sample));
+  }
+  return {tokens.begin() + request.prompt_ids_size(), tokens.end()};
+}
+
+void TestGroup::AuditIdle() {
+  EXPECT_TRUE(server_->AwaitIdle(absl::Seconds(30)));
+  const EngineLoad load = server_->load();
+  EXPECT_EQ(load.kv_blocks_free, load.kv_blocks_total);
+  EXPECT_LE(Metric("quire_worker_steps_after_cancel_max"), 2);
+  EXPECT_EQ(Metric("quire_worker_integrity_errors_total"), 0);
+}
+
+void TestGroup::ReleaseSteps() {
+  if (!release_.HasBeenNotified()) release_.Notify();
+}
+
+double TestGroup::Metric(const std::string& name) const {
+  const std::string text = metrics_.Text();
+  const size_t at = text.find("\n" + name + " ");
+  return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
+}
+
+}  // namespace quire::worker

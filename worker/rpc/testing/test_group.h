@@ -1,0 +1,109 @@
+// A group over the scripted runner in the test's own process, and clients for it over a real connection. One
+// test owns a TestGroup; each call object is used by one thread.
+#pragma once
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/engine/testing/scripted_runner.h"
+#include "worker/rpc/group_server.h"
+
+namespace quire::worker {
+
+inline constexpr uint64_t kTestEpoch = 7;
+
+// A valid greedy request with a prompt of equal tokens.
+v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens);
+
+// All that a call answered.
+struct Reply {
+  grpc::Status status;
+  v1::Accepted accepted;
+  std::vector<TokenId> ids;
+  std::vector<float> logprobs;
+  uint32_t first_position = 0;
+  v1::FinishReason finished = v1::FINISH_UNSPECIFIED;
+  bool in_order = true;  // accepted, tokens without gaps, finished
+
+  void Take(const v1::GenerateReply& message);
+};
+
+class OpenCall {
+ public:
+  OpenCall(v1::Inference::Stub* stub, const v1::GenerateRequest& request);
+  // False if the call ended first.
+  bool ReadUntilToken();
+  Reply ReadToEnd();
+  void Cancel() { context_.TryCancel(); }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::GenerateReply>> reader_;
+  Reply reply_;
+};
+
+// grpc.health.v1.Health/Watch, whose messages are two bytes long.
+class HealthWatch {
+ public:
+  HealthWatch(std::shared_ptr<grpc::Channel> channel, const std::string& service);
+  ~HealthWatch();
+  // Reads states until this one; false if the stream ended.
+  bool AwaitServing(bool serving);
+
+ private:
+  bool Next();  // waits for the operation under way
+
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  grpc::GenericStub stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+};
+
+struct TestKnobs {
+  int32_t kv_blocks = 64;
+  int64_t max_sequences = 16;
+  int64_t waiting_room = 16;
+  uint64_t held_from_step = 0;  // steps from this one on wait for ReleaseSteps; 0 = none
+  std::string coordinator = {};
+  TextBundle bundle = {};
+};
+
+class TestGroup {
+ public:
+  explicit TestGroup(TestKnobs knobs = {});
+  ~TestGroup();
+
+  Reply Generate(const v1::GenerateRequest& request) { return Open(request)->ReadToEnd(); }
+  std::unique_ptr<OpenCall> Open(const v1::GenerateRequest& request);
+  // A call over a connection whose window stays at 64 KiB, however much the server sends.
+  std::unique_ptr<OpenCall> OpenWithFixedWindow(const v1::GenerateRequest& request);
+  std::unique_ptr<HealthWatch> WatchHealth(const std::string& service);
+  // What the request must get.
+  std::vector<TokenId> Expected(const v1::GenerateRequest& request) const;
+  // Waits until nothing runs; no block may be referenced then, and no cancel may have taken more than two
+  // steps.
+  void AuditIdle();
+  void ReleaseSteps();
+  void set_healthy(bool healthy) { healthy_ = healthy; }
+
+  GroupServer& server() { return *server_; }
+  double Metric(const std::string& name) const;
+  Notification& drained() { return drained_; }
+  Notification& lost() { return lost_; }
+
+ private:
+  Metrics metrics_;
+  SystemClock clock_;
+  std::atomic<bool> healthy_{true};
+  Notification release_, drained_, lost_;
+  ScriptedOptions script_;
+  std::unique_ptr<ScriptedRunner> runner_;
+  std::unique_ptr<GroupServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Inference::Stub> stub_, fixed_window_stub_;
+};
+
+}  // namespace quire::worker

@@ -1,0 +1,42 @@
+#include "worker/rpc/text_bundle.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/core/files.h"
+#include "base/core/hash.h"
+#include "base/core/status.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::worker {
+namespace {
+
+struct BundledFile {
+  const char* name;
+  bool required;
+};
+
+// Sorted by name, as the message promises.
+constexpr BundledFile kFiles[] = {{"chat_template.jinja", false},
+                                  {"config.json", true},
+                                  {"generation_config.json", false},
+                                  {"tokenizer.json", true},
+                                  {"tokenizer_config.json", false}};
+
+}  // namespace
+
+absl::StatusOr<TextBundle> ReadTextBundle(const std::string& model_dir) {
+  v1::TextBundle message;
+  for (const BundledFile& file : kFiles) {
+    absl::StatusOr<std::string> content = ReadWholeFile(absl::StrCat(model_dir, "/", file.name));
+    if (absl::IsNotFound(content.status()) && !file.required) continue;
+    if (!content.ok()) return content.status();
+    v1::TextFile* entry = message.add_files();
+    entry->set_name(file.name);
+    entry->set_content(*std::move(content));
+  }
+  TextBundle bundle;
+  bundle.serialized = message.SerializeAsString();
+  bundle.digest = ToBytes(Sha256(bundle.serialized));
+  return bundle;
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,22 @@
+#include "worker/tokenizer_size.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::worker {
+namespace {
+
+TEST(TokenizerSize, CountsVocabularyAndAddedTokens) {
+  EXPECT_EQ(*TokenizerSize(R"({"model": {"vocab": {"a": 0, "b": 6}}})"), 7);
+  EXPECT_EQ(
+      *TokenizerSize(R"({"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 9, "content": "<x>"}]})"), 10);
+}
+
+TEST(TokenizerSize, RefusesWhatHasNoIds) {
+  for (const char* json : {"", "[", "[]", "{}", R"({"model": 3})", R"({"model": {"vocab": ["a"]}})",
+                           R"({"added_tokens": 7})", R"({"added_tokens": [1, {}]})"}) {
+    EXPECT_FALSE(TokenizerSize(json).ok()) << json;
+  }
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,210 @@
+#include "worker/worker.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/files.h"
+#include "base/core/log.h"
+#include "base/core/shutdown.h"
+#include "base/core/status.h"
+#include "kernels/backend_factory.h"
+#include "worker/kv_plan.h"
+#include "worker/model/transformer_runner.h"
+#include "worker/ops_endpoint.h"
+#include "worker/parallel/distributed_runner.h"
+#include "worker/parallel/shm_communicator.h"
+#include "worker/rpc/group_server.h"
+#include "worker/tokenizer_size.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr int kExitLost = 70;
+
+class Rank {
+ public:
+  explicit Rank(const WorkerConfig& config) : config_(config) {}
+  // Everything up to the point where all ranks of the group are loaded.
+  absl::Status Load();
+  // Until the end of the process; its exit code.
+  absl::StatusOr<int> Serve();
+  absl::StatusOr<int> Follow();
+
+ private:
+  absl::Status PlanMemory();
+  absl::Status JoinGroup();
+  absl::Status LoadModel();
+  GroupServerOptions ServerOptions();
+  // Called when the group is lost, by whichever rank's fault; any thread.
+  void OnLost();
+
+  const WorkerConfig& config_;
+  SystemClock clock_;
+  Metrics metrics_;
+  std::atomic<bool> serving_{false};
+  std::unique_ptr<OpsEndpoint> ops_;
+  TextBundle bundle_;
+  ModelConfig model_;
+  int32_t kv_blocks_ = 0;
+  std::unique_ptr<RankGroup> group_;
+  std::unique_ptr<kernels::Backend> backend_;
+  std::unique_ptr<ShmCommunicator> communicator_;
+  std::unique_ptr<TransformerRunner> runner_;
+};
+
+absl::Status Rank::Load() {
+  if (config_.rank >= config_.ranks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
+  }
+  QUIRE_RETURN_IF_ERROR(config_.limits.Check());
+  QUIRE_ASSIGN_OR_RETURN(ops_,
+                         OpsEndpoint::Start(config_.host, static_cast<int>(config_.metrics_port), &metrics_));
+  QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
+  QUIRE_RETURN_IF_ERROR(PlanMemory());
+  QUIRE_RETURN_IF_ERROR(JoinGroup());
+  QUIRE_RETURN_IF_ERROR(LoadModel());
+  metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
+      .Set(static_cast<double>(runner_->weight_bytes()));
+  return group_->AllReady({ops_->port(), runner_->weight_bytes()});
+}
+
+absl::Status Rank::PlanMemory() {
+  QUIRE_ASSIGN_OR_RETURN(const Shard whole, MakeShard(model_, 0, 1));
+  KvDemand demand;
+  demand.asked_blocks = config_.kv_blocks;
+  demand.block_bytes = KvBlockBytes(model_, whole);
+  demand.weight_bytes = ShardWeightBytes(model_, whole);
+  demand.max_context = model_.max_context;
+  demand.max_sequences = config_.limits.max_sequences;
+  demand.host_bytes = ReadHostMemory();
+  QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
+  kv_blocks_ = plan.blocks;
+  if (config_.rank == 0) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
+  return absl::OkStatus();
+}
+
+absl::Status Rank::JoinGroup() {
+  RankGroupOptions options;
+  options.shm_name = config_.shm.empty()
+                         ? absl::StrCat("quire-", config_.group_id, "-", config_.group_epoch, "-", getpid())
+                         : config_.shm;
+  options.rank = static_cast<int>(config_.rank);
+  options.size = static_cast<int>(config_.ranks);
+  options.spin_us = config_.spin_us;
+  options.exchange_bytes =
+      std::max(options.exchange_bytes, config_.limits.max_batch_tokens * model_.hidden * 4);
+  Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", config_.ranks, " ranks"));
+  QUIRE_ASSIGN_OR_RETURN(group_, RankGroup::Join(options, [this] { OnLost(); }));
+  return absl::OkStatus();
+}
+
+absl::Status Rank::LoadModel() {
+  kernels::BackendOptions device;
+  device.threads = static_cast<int>(config_.threads);
+  device.spin_us = static_cast<int>(config_.spin_us);
+  QUIRE_ASSIGN_OR_RETURN(backend_, kernels::MakeBackend(device));
+  communicator_ = std::make_unique<ShmCommunicator>(*group_);
+  TransformerOptions options;
+  options.model_dir = config_.model_dir;
+  options.kv_blocks = kv_blocks_;
+  options.max_batch_tokens = config_.limits.max_batch_tokens;
+  options.max_sequences = config_.limits.max_sequences;
+  QUIRE_ASSIGN_OR_RETURN(const std::string tokenizer,
+                         ReadWholeFile(absl::StrCat(config_.model_dir, "/tokenizer.json")));
+  QUIRE_ASSIGN_OR_RETURN(options.tokenizer_size, TokenizerSize(tokenizer));
+  int64_t last_percent = -1;
+  const auto progress = [&last_percent](int64_t loaded, int64_t total) {
+    const int64_t percent = 100 * loaded / std::max<int64_t>(total, 1) / 10 * 10;
+    if (percent == std::exchange(last_percent, percent)) return;
+    Log(LogLevel::kInfo, "loading", "what",
+        absl::StrCat("weights ", percent, " % (", loaded >> 20, " of ", total >> 20, " MiB)"));
+  };
+  QUIRE_ASSIGN_OR_RETURN(runner_,
+                         TransformerRunner::Load(model_, options, *backend_, *communicator_, progress));
+  return absl::OkStatus();
+}
+
+GroupServerOptions Rank::ServerOptions() {
+  const int64_t kv_tokens = int64_t{kv_blocks_} * kBlockTokens;
+  GroupServerOptions options;
+  options.listen = config_.Listen();
+  options.coordinator = config_.coordinator;
+  options.model.name = config_.ModelName();
+  options.model.numerics_id = runner_->numerics_id();
+  options.model.vocab = model_.vocab;
+  options.model.plain_context = std::min(model_.plain_context, kv_tokens);
+  options.model.max_context = std::min(model_.max_context, kv_tokens);
+  options.model.has_scaled_rope = model_.scaled_rope.has_value();
+  options.identity = {
+      config_.group_id, static_cast<uint64_t>(config_.group_epoch), static_cast<uint32_t>(config_.ranks), {}};
+  for (int r = 0; r < group_->size(); ++r) {
+    options.identity.rank_metrics.push_back(absl::StrCat(config_.host, ":", group_->facts(r).metrics_port));
+  }
+  options.bundle = std::move(bundle_);
+  options.engine.limits = config_.limits;
+  options.engine.kv_blocks = kv_blocks_;
+  options.engine.waiting_room = config_.limits.max_sequences;
+  options.healthy = [this] { return group_->Healthy(); };
+  options.on_lost = [this](const absl::Status& why) {
+    Log(LogLevel::kError, "group_lost", "reason", MessageOf(why));
+    group_->Lose();
+  };
+  options.on_drain = [] { RequestShutdown(); };
+  return options;
+}
+
+absl::StatusOr<int> Rank::Serve() {
+  DistributedRunner runner(*group_, *runner_);
+  serving_ = true;
+  QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(ServerOptions(), &runner, &metrics_, &clock_));
+  ops_->set_ready(true);
+  Log(LogLevel::kInfo, "group_ready", "group", config_.group_id, "epoch", config_.group_epoch, "port",
+      server->port());
+  WaitForShutdownSignal();
+  ops_->set_ready(false);
+  if (!group_->lost()) {
+    const bool idle = server->Drain(absl::Seconds(config_.drain_seconds));
+    Log(LogLevel::kInfo, "stopped", "all_finished", idle);
+  }
+  if (group_->lost()) {
+    server->Lose(group_->LostError());
+    server->Close();
+    std::_Exit(kExitLost);  // the engine thread may hang in a step: nothing of it is waited for
+  }
+  group_->Leave();
+  QUIRE_RETURN_IF_ERROR(runner.StopFollowers());
+  return 0;
+}
+
+absl::StatusOr<int> Rank::Follow() {
+  ops_->set_ready(true);
+  const absl::Status ended = RunFollower(*group_, *runner_);
+  if (ended.ok()) return 0;
+  Log(LogLevel::kError, "group_lost", "reason", MessageOf(ended));
+  return kExitLost;
+}
+
+void Rank::OnLost() {
+  if (!serving_) std::_Exit(kExitLost);  // nobody waits for an answer of this rank
+  RequestShutdown();
+}
+
+}  // namespace
+
+int RunWorker(const WorkerConfig& config) {
+  Rank rank(config);
+  const absl::Status loaded = rank.Load();
+  const absl::StatusOr<int> code = !loaded.ok() ? loaded : config.rank == 0 ? rank.Serve() : rank.Follow();
+  if (code.ok()) return *code;
+  std::fprintf(stderr, "quire-worker: %s\n", MessageOf(code.status()).c_str());
+  return 1;
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,53 @@
+#include "worker/worker_config.h"
+
+#include <filesystem>
+#include <limits>
+
+namespace quire::worker {
+
+void WorkerConfig::Declare(Options& options) {
+  constexpr IntLimits kPort{0, 65535}, kCount{1, std::numeric_limits<int32_t>::max()};
+  constexpr IntLimits kFromZero{0, std::numeric_limits<int32_t>::max()};
+  options.Add("model", &model_dir, "DIR", "Hugging Face folder of the model");
+  options.Require("model");
+  options.Add("model-name", &model_name, "NAME", "what clients call the model; default: the folder's name");
+  options.Add("rope-scaling", &rope_scaling, "yarn:FACTOR:ORIGINAL",
+              "overrides the checkpoint's RoPE scaling");
+  options.Add("group-id", &group_id, "ID", "the group this rank belongs to");
+  options.Add("group-epoch", &group_epoch, "N", "which life of the group; higher than any before", kCount);
+  options.Add("rank", &rank, "R", "this process's place in the group", kFromZero);
+  options.Add("ranks", &ranks, "N", "processes of the group", IntLimits{1, 64});
+  options.Add("shm", &shm, "NAME",
+              "shared memory of the group's ranks, new for every epoch; default: by group and epoch");
+  options.Add("threads", &threads, "N", "compute threads of this rank", IntLimits{1, 1024});
+  options.Add("spin-us", &spin_us, "us",
+              "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
+              IntLimits{0, 1'000'000});
+  options.Add("coordinator", &coordinator, "HOST:PORT",
+              "where to register; empty = serve without a coordinator");
+  options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC, and every rank its metrics");
+  options.Add("port", &port, "PORT", "of gRPC; 0 = any", kPort);
+  options.Add("metrics-port", &metrics_port, "PORT", "of /metrics, /healthz and /readyz; 0 = any", kPort);
+  options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);
+  options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);
+  options.Add("prefill-chunk", &limits.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
+              kCount);
+  options.Add("max-sequences", &limits.max_sequences, "N", "most sequences in a batch", kCount);
+  options.Add("drain-seconds", &drain_seconds, "s", "after SIGTERM: how long open requests may go on",
+              kFromZero);
+  options.Add("tls-cert", &tls.cert, "FILE", "this component's certificate");
+  options.Add("tls-key", &tls.key, "FILE", "its key");
+  options.Add("tls-ca", &tls.ca, "FILE", "the CA of its peers' certificates");
+  options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
+  options.Add("log-level", &log_level, "LEVEL", "debug, info, warn or error");
+}
+
+GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }
+
+std::string WorkerConfig::ModelName() const {
+  if (!model_name.empty()) return model_name;
+  const std::filesystem::path path(model_dir);
+  return (path.has_filename() ? path : path.parent_path()).filename();
+}
+
+}  // namespace quire::worker

@@ -1,0 +1,37 @@
+// The flags of a worker, each declared once. Plain data, filled by main before any thread starts; the mock
+// group takes the same ones.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/core/options.h"
+#include "base/net/grpc.h"
+#include "worker/engine/scheduler.h"
+
+namespace quire::worker {
+
+struct WorkerConfig {
+  std::string model_dir, model_name, rope_scaling;
+  std::string group_id = "group-0";
+  int64_t group_epoch = 1;
+  int64_t rank = 0, ranks = 1;
+  std::string shm;
+  int64_t threads = 1, spin_us = 0;
+  std::string coordinator;
+  std::string host = "127.0.0.1";
+  int64_t port = 0, metrics_port = 0;
+  int64_t kv_blocks = 0;
+  SchedulerLimits limits;
+  int64_t drain_seconds = 8;
+  TlsFiles tls;
+  bool insecure = false;
+  std::string log_level = "info";
+
+  void Declare(Options& options);
+  GrpcServerOptions Listen() const;
+  // --model-name, or the last part of --model.
+  std::string ModelName() const;
+};
+
+}  // namespace quire::worker
