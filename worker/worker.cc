@@ -14,6 +14,7 @@
 #include "base/core/status.h"
 #include "kernels/backend_factory.h"
 #include "worker/kv_plan.h"
+#include "worker/model/safetensors.h"
 #include "worker/model/transformer_runner.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
@@ -29,6 +30,8 @@ constexpr int kExitLost = 70;
 class Rank {
  public:
   explicit Rank(const WorkerConfig& config) : config_(config) {}
+  // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight files.
+  absl::Status CheckModel();
   // Everything up to the point where all ranks of the group are loaded.
   absl::Status Load();
   // Until the end of the process; its exit code.
@@ -57,17 +60,24 @@ class Rank {
   std::unique_ptr<TransformerRunner> runner_;
 };
 
-absl::Status Rank::Load() {
+absl::Status Rank::CheckModel() {
   if (config_.rank >= config_.ranks) {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
   }
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
-  QUIRE_ASSIGN_OR_RETURN(ops_,
-                         OpsEndpoint::Start(config_.host, static_cast<int>(config_.metrics_port), &metrics_));
   QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
-  QUIRE_RETURN_IF_ERROR(PlanMemory());
+  QUIRE_RETURN_IF_ERROR(
+      MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)).status());
+  QUIRE_RETURN_IF_ERROR(Safetensors::Open(config_.model_dir).status());
+  return PlanMemory();
+}
+
+absl::Status Rank::Load() {
+  QUIRE_ASSIGN_OR_RETURN(ops_,
+                         OpsEndpoint::Start(config_.host, static_cast<int>(config_.metrics_port), &metrics_));
+  QUIRE_RETURN_IF_ERROR(CheckModel());
   QUIRE_RETURN_IF_ERROR(JoinGroup());
   QUIRE_RETURN_IF_ERROR(LoadModel());
   metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
@@ -200,8 +210,12 @@ void Rank::OnLost() {
 
 int RunWorker(const WorkerConfig& config) {
   Rank rank(config);
-  const absl::Status loaded = rank.Load();
-  const absl::StatusOr<int> code = !loaded.ok() ? loaded : config.rank == 0 ? rank.Serve() : rank.Follow();
+  absl::StatusOr<int> code = 0;
+  if (const absl::Status ready = config.check ? rank.CheckModel() : rank.Load(); !ready.ok()) {
+    code = ready;
+  } else if (!config.check) {
+    code = config.rank == 0 ? rank.Serve() : rank.Follow();
+  }
   if (code.ok()) return *code;
   std::fprintf(stderr, "quire-worker: %s\n", MessageOf(code.status()).c_str());
   return 1;

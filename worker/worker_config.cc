@@ -10,6 +10,7 @@ void WorkerConfig::Declare(Options& options) {
   constexpr IntLimits kFromZero{0, std::numeric_limits<int32_t>::max()};
   options.Add("model", &model_dir, "DIR", "Hugging Face folder of the model");
   options.Require("model");
+  options.Add("check", &check, "say whether the model can be loaded, and end");
   options.Add("model-name", &model_name, "NAME", "what clients call the model; default: the folder's name");
   options.Add("rope-scaling", &rope_scaling, "yarn:FACTOR:ORIGINAL",
               "overrides the checkpoint's RoPE scaling");

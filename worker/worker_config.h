@@ -13,6 +13,7 @@ namespace quire::worker {
 
 struct WorkerConfig {
   std::string model_dir, model_name, rope_scaling;
+  bool check = false;
   std::string group_id = "group-0";
   int64_t group_epoch = 1;
   int64_t rank = 0, ranks = 1;
