@@ -41,6 +41,7 @@ AdmitCall Accountant::BeginAdmit(const AccountedRequest& request, int64_t now_us
 
 bool Accountant::OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply, int64_t now_us) {
   bool granted = false;
+  if (reply.has_placement()) OnPlacement(call.id, reply.placement());
   {
     MutexLock lock(&mutex_);
     if (reply.has_grant()) granted = Grant(call, reply.grant(), now_us);
@@ -48,6 +49,14 @@ bool Accountant::OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply
   }
   WakeDriver();
   return granted;
+}
+
+void Accountant::OnPlacement(const RequestId& id, const v1::Placement& placement) {
+  MutexLock lock(&mutex_);
+  const auto found = open_.find(id);
+  if (found == open_.end()) return;
+  found->second.group_id = placement.group_id();
+  found->second.group_epoch = placement.group_epoch();
 }
 
 bool Accountant::Grant(const AdmitCall& call, const v1::Grant& grant, int64_t now_us) {
@@ -243,6 +252,8 @@ std::optional<ProgressCall> Accountant::TakeProgress(int64_t now_us) {
     AddDelivered(open.delivered, progress);
     progress->set_want_positions(want);
     progress->set_cached_tokens(open.cached_tokens);
+    progress->set_group_id(open.group_id);
+    progress->set_group_epoch(open.group_epoch);
   }
   if (call.request.requests().empty()) return std::nullopt;
   last_progress_us_ = now_us;

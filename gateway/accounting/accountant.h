@@ -24,6 +24,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -112,6 +113,9 @@ class Accountant {
   // there is a grant now.
   bool OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply, int64_t now_us);
 
+  // Where the request runs now: Progress says so. OnAdmitReply calls it itself, a Readmit's owner must.
+  void OnPlacement(const RequestId& id, const v1::Placement& placement);
+
   // The number of the next Generate of this request, from 1.
   uint32_t NewAttempt(const RequestId& id);
   // `positions` more tokens came from the worker, all choices together (0 is fine); `cached_tokens` as it
@@ -146,6 +150,8 @@ class Accountant {
     AccountedRequest request;
     uint32_t admits_sent = 0;
     uint32_t attempt = 0;
+    std::string group_id;  // of the last placement
+    uint64_t group_epoch = 0;
     uint64_t accepted = 0;                   // from workers, over all choices: what is asked for goes by it
     std::map<uint32_t, uint64_t> delivered;  // by choice
     uint64_t delivered_total = 0;

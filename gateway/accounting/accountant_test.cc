@@ -75,6 +75,19 @@ TEST_F(AccountantTest, NothingBeforeTheGrant) {
   EXPECT_EQ(May().end, EndCause::kNone);
 }
 
+TEST_F(AccountantTest, ProgressSaysWhereTheRequestRuns) {
+  v1::AdmitReply placed;
+  placed.mutable_placement()->set_group_id("g0");
+  placed.mutable_placement()->set_group_epoch(3);
+  EXPECT_FALSE(accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), placed, now_));
+  Start();
+  EXPECT_EQ(Beat().request.requests(0).group_id(), "g0");
+  EXPECT_EQ(Beat().request.requests(0).group_epoch(), 3u);
+  placed.mutable_placement()->set_group_id("g1");
+  accountant_.OnPlacement(id_, placed.placement());
+  EXPECT_EQ(Beat().request.requests(0).group_id(), "g1");
+}
+
 TEST_F(AccountantTest, DeliveryNeverPassesTheGrant) {
   Start(5);
   EXPECT_TRUE(Accept(8));
