@@ -81,8 +81,12 @@ TEST_F(AccountantTest, ProgressSaysWhereTheRequestRuns) {
   placed.mutable_placement()->set_group_epoch(3);
   EXPECT_FALSE(accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), placed, now_));
   Start();
-  EXPECT_EQ(Beat().request.requests(0).group_id(), "g0");
-  EXPECT_EQ(Beat().request.requests(0).group_epoch(), 3u);
+  accountant_.Delivered(id_, 0, 1);
+  const ProgressCall first = Beat();
+  EXPECT_EQ(first.request.requests(0).group_id(), "g0");
+  EXPECT_EQ(first.request.requests(0).group_epoch(), 3u);
+  accountant_.OnProgressReply(first, ProgressReplyOf(id_, 256));
+  accountant_.Delivered(id_, 0, 1);
   placed.mutable_placement()->set_group_id("g1");
   accountant_.OnPlacement(id_, placed.placement());
   EXPECT_EQ(Beat().request.requests(0).group_id(), "g1");
