@@ -99,7 +99,7 @@ class System:
     def groups(self):
         status, answer = self.admin("GET", "groups")
         assert status == 200, answer
-        return answer["groups"]
+        return answer["data"]
 
     def gateway_metrics(self):
         """host:port; the port changes when the gateway restarts."""
@@ -108,6 +108,12 @@ class System:
     def usage(self):
         status, answer = self.admin("GET", "usage")
         assert status == 200, answer
+        return answer["data"]
+
+    def create_key(self, **fields):
+        """The new key's {"id", "key", ...}."""
+        status, answer = self.admin("POST", "keys", fields)
+        assert status in (200, 201), answer
         return answer
 
     def pid_of(self, program):

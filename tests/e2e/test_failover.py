@@ -38,9 +38,8 @@ def until(condition, seconds):
 def test_rank_1_dies(tiny_pair, how):
     system = tiny_pair
     streams = [Stream(system, f"Stream {i}", max_tokens=3000, ignore_eos=True, seed=i) for i in range(8)]
-    groups = {group["group_id"]: group for group in system.groups()}
-    victim = max(groups.values(), key=lambda group: group["running"])
-    os.kill(victim["pids"][1], how)
+    victim = max(system.groups(), key=lambda group: group["running"])
+    os.kill(victim["process"]["pids"][1], how)
     killed = time.monotonic()
     until(lambda: not health(victim), 2)
     assert time.monotonic() - killed < 2
@@ -57,6 +56,6 @@ def test_rank_1_dies(tiny_pair, how):
     assert all(outcome.finish_reason == "length" for outcome in outcomes if not outcome.error)
 
     def back():
-        group = next(g for g in system.groups() if g["group_id"] == victim["group_id"])
+        group = next(g for g in system.groups() if g["id"] == victim["id"])
         return group["epoch"] != victim["epoch"] and group["state"] == "serving"
     until(back, 60)
