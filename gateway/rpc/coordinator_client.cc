@@ -57,8 +57,10 @@ std::unique_ptr<RpcCall> CoordinatorClient::Admit(const v1::AdmitRequest& reques
                                                   OnEnd on_end) {
   const milliseconds deadline = milliseconds(request.max_wait_ms()) + kMoneyDeadline;
   return StartStream<v1::AdmitReply>(
-      impl_->tracker, deadline, std::move(on_reply), std::move(on_end),
-      [&](auto* context, auto* reactor) { impl_->stub->async()->Admit(context, &request, reactor); });
+      impl_->tracker, deadline, std::move(on_reply), std::move(on_end), [&](auto* context, auto* reactor) {
+        context->set_wait_for_ready(true);  // a coordinator that is being restarted is worth the deadline
+        impl_->stub->async()->Admit(context, &request, reactor);
+      });
 }
 
 void CoordinatorClient::Progress(const v1::ProgressRequest& request, Done<v1::ProgressReply> done) {
@@ -89,18 +91,14 @@ std::unique_ptr<RpcCall> CoordinatorClient::Watch(const v1::WatchRequest& reques
                                      });
 }
 
-void CoordinatorClient::GetTextBundle(const std::string& digest, Done<std::string> done) {
+std::unique_ptr<RpcCall> CoordinatorClient::GetTextBundle(const std::string& digest, Done<std::string> done) {
   v1::GetTextBundleRequest request;
   request.set_digest(digest);
   auto chunks = std::make_shared<BundleChunks>();
-  auto call = std::make_shared<StreamCall<v1::BundleChunk>>(
-      impl_->tracker, [chunks](v1::BundleChunk chunk) { chunks->Add(chunk); },
-      [chunks, digest, done](const absl::Status& end) { done(chunks->Take(digest, end)); });
-  SetDeadline(call->context(), kBundleDeadline);
-  if (!impl_->tracker.Add(&call->context()))
-    return done(absl::CancelledError("the gateway is shutting down"));
-  impl_->stub->async()->GetTextBundle(&call->context(), &request, call.get());
-  call->Run(call);
+  return StartStream<v1::BundleChunk>(
+      impl_->tracker, kBundleDeadline, [chunks](v1::BundleChunk chunk) { chunks->Add(chunk); },
+      [chunks, digest, done = std::move(done)](const absl::Status& end) { done(chunks->Take(digest, end)); },
+      [&](auto* context, auto* reactor) { impl_->stub->async()->GetTextBundle(context, &request, reactor); });
 }
 
 }  // namespace quire::gateway

@@ -1,7 +1,7 @@
 // The gateway's calls to the coordinator. Any thread may call; callbacks come on gRPC threads and must not
 // block. Every call has a deadline but Watch, which lives until it breaks (keepalive: 3 s). Nothing is
-// retried here: what must be resent, and when, is gateway/accounting's to say. The destructor cancels
-// everything and waits for the last callback.
+// retried here: what must be resent, and when, is gateway/accounting's to say. Cheap: whoever calls has one
+// of its own, so that its destructor cancels everything and waits for the last callback.
 #pragma once
 
 #include <functional>
@@ -36,7 +36,7 @@ class CoordinatorClient {
   std::unique_ptr<RpcCall> Watch(const v1::WatchRequest& request,
                                  std::function<void(v1::WatchEvent)> on_event, OnEnd on_end);
   // The serialized TextBundle, whose SHA-256 has been checked against `digest`.
-  void GetTextBundle(const std::string& digest, Done<std::string> done);
+  std::unique_ptr<RpcCall> GetTextBundle(const std::string& digest, Done<std::string> done);
 
  private:
   struct Impl;

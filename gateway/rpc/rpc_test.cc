@@ -144,11 +144,12 @@ TEST_F(RpcTest, ABundleIsTakenOnlyWithItsDigest) {
   CoordinatorClient client(Connect());
   absl::StatusOr<std::string> right, wrong;
   Notification first, second;
-  client.GetTextBundle(ToBytes(Sha256("hello world")), [&](absl::StatusOr<std::string> data) {
-    right = std::move(data);
-    first.Notify();
-  });
-  client.GetTextBundle(ToBytes(Sha256("other")), [&](absl::StatusOr<std::string> data) {
+  auto right_call =
+      client.GetTextBundle(ToBytes(Sha256("hello world")), [&](absl::StatusOr<std::string> data) {
+        right = std::move(data);
+        first.Notify();
+      });
+  auto wrong_call = client.GetTextBundle(ToBytes(Sha256("other")), [&](absl::StatusOr<std::string> data) {
     wrong = std::move(data);
     second.Notify();
   });
@@ -159,11 +160,10 @@ TEST_F(RpcTest, ABundleIsTakenOnlyWithItsDigest) {
 }
 
 TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
-  CoordinatorClient client(Connect());
   Facts facts;
   std::atomic<int> synced{0};
   Notification twice;
-  Watcher watcher(client, "g", facts, [&] {
+  Watcher watcher(Connect(), "g", facts, [&] {
     if (++synced == 2) twice.Notify();
   });
   ASSERT_TRUE(twice.WaitForNotificationWithTimeout(kLimit));

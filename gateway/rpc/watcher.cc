@@ -12,12 +12,12 @@ constexpr absl::Duration kReopenAfter = absl::Milliseconds(100);
 
 }  // namespace
 
-Watcher::Watcher(CoordinatorClient& client, std::string gateway_id, Facts& facts,
+Watcher::Watcher(std::shared_ptr<grpc::Channel> coordinator, std::string gateway_id, Facts& facts,
                  std::function<void()> on_models)
-    : client_(client),
-      gateway_id_(std::move(gateway_id)),
+    : gateway_id_(std::move(gateway_id)),
       facts_(facts),
       on_models_(std::move(on_models)),
+      client_(std::move(coordinator)),
       thread_([this] { Run(); }) {}
 
 Watcher::~Watcher() {

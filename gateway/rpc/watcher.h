@@ -18,14 +18,14 @@ namespace quire::gateway {
 class Watcher {
  public:
   // `on_models` runs after every change of the models that readers see, the first full state included.
-  Watcher(CoordinatorClient& client, std::string gateway_id, Facts& facts, std::function<void()> on_models);
+  Watcher(std::shared_ptr<grpc::Channel> coordinator, std::string gateway_id, Facts& facts,
+          std::function<void()> on_models);
   ~Watcher();
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnEnd(const absl::Status& end) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  CoordinatorClient& client_;
   const std::string gateway_id_;
   Facts& facts_;
   const std::function<void()> on_models_;
@@ -33,7 +33,8 @@ class Watcher {
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<RpcCall> stream_ ABSL_GUARDED_BY(mutex_);
-  std::thread thread_;  // last: it uses the rest
+  CoordinatorClient client_;  // after what its callbacks use: its destructor waits for them
+  std::thread thread_;        // last: it uses the rest
 };
 
 }  // namespace quire::gateway
