@@ -1,0 +1,135 @@
+// One request's life after it was parsed and encoded: Admit, Generate, tokens to text, grants, and at last
+// the Settle. Lives in its handler's coroutine, on that connection's thread; gRPC threads reach it through a
+// mailbox only. The handler loops: Next (what may be written now), write, Written. Always: a position is
+// handed out only under a granted one; exactly one ending is handed out; whatever happens, destruction
+// cancels what runs and settles what was delivered.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/core/clock.h"
+#include "gateway/generation/answer_buffer.h"
+#include "gateway/generation/ledger_driver.h"
+#include "gateway/generation/metrics.h"
+#include "gateway/http/mailbox.h"
+#include "gateway/rpc/coordinator_client.h"
+#include "gateway/rpc/worker_client.h"
+#include "gateway/text/text_model.h"
+#include "proto/inference.pb.h"
+
+namespace quire::gateway {
+
+struct GenerationServices {
+  CoordinatorClient& coordinator;
+  WorkerClient& workers;
+  LedgerDriver& ledger;
+  const Clock& clock;
+  GenerationMetrics& metrics;
+  std::string gateway_id;
+  std::chrono::milliseconds max_wait{60'000};  // in the coordinator's queue
+};
+
+struct GenerationRequest {
+  RequestId id;
+  std::string key_id;
+  std::string model;
+  std::shared_ptr<const TextModel> text;
+  std::vector<TokenId> prompt;
+  v1::Sampling sampling;
+  uint64_t seed = 0;
+  uint32_t max_tokens = 0;
+  std::vector<std::string> stops;
+  v1::RopeVariant rope = v1::ROPE_PLAIN;
+  std::string cache_salt;
+};
+
+class Generation {
+ public:
+  // Asks for admission at once.
+  Generation(const GenerationServices& services, GenerationRequest request);
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  // Waits for something to write; empty when `limit` passed first, or after Abort. No limit: waits as long as
+  // it takes.
+  boost::asio::awaitable<Step> Next(std::optional<std::chrono::milliseconds> limit = std::nullopt);
+  // The client's socket has taken this many positions, in all.
+  void Written(uint64_t positions);
+  // As it stands once all that was handed out has been written.
+  Usage UsageAtEnd() const;
+  // The client is gone: cancels at once what runs for it. Next then returns.
+  void Abort();
+
+ private:
+  struct AdmitEvent {
+    AdmitCall call;
+    v1::AdmitReply reply;
+  };
+  struct AdmitEnded {
+    absl::Status status;
+  };
+  struct GenerateEvent {
+    uint32_t attempt = 0;
+    v1::GenerateReply reply;
+  };
+  struct GenerateEnded {
+    uint32_t attempt = 0;
+    absl::Status status;
+  };
+  struct Woken {};
+  using Event = std::variant<AdmitEvent, AdmitEnded, GenerateEvent, GenerateEnded,
+                             absl::StatusOr<v1::ReadmitReply>, Woken>;
+
+  void SendAdmit();
+  void SubmitTo(const v1::Placement& placement);
+  void AskForAnotherGroup();
+  void Handle(const AdmitEvent& event);
+  void Handle(const AdmitEnded& event);
+  void Handle(const GenerateEvent& event);
+  void Handle(const GenerateEnded& event);
+  void Handle(const absl::StatusOr<v1::ReadmitReply>& reply);
+  void Handle(const Woken&) {}
+  void TakeTokens(const v1::Tokens& tokens);
+  void ObserveToken();
+  void StopWorker() { generate_call_.reset(); }
+  void Fail(absl::Status error, v1::SettleReason reason = v1::SETTLE_SERVER_ERROR);
+  Step TakeAllowed();
+  void ApplyEnd(EndCause cause);
+  bool ClientLeft() const;
+  v1::SettleReason Reason() const;
+  const char* Outcome() const;
+
+  const GenerationServices& services_;
+  Accountant& accountant_;
+  const GenerationRequest request_;
+  const int64_t started_us_;
+  const std::shared_ptr<Mailbox<Event>> mailbox_;
+  AnswerBuffer answer_;
+
+  std::unique_ptr<RpcCall> admit_call_;
+  bool granted_ = false;
+  std::optional<int64_t> admit_again_us_;  // when to send Admit again
+
+  std::unique_ptr<RpcCall> generate_call_;
+  v1::Placement placement_;
+  uint32_t attempt_ = 0;   // of Generate; 0 = none yet
+  bool accepted_ = false;  // by the worker, in this attempt
+  int readmits_ = 0;
+  uint64_t cached_tokens_ = 0;
+
+  uint64_t handed_out_ = 0;       // positions
+  uint64_t written_ = 0;          // positions
+  std::optional<Ending> ending_;  // handed out
+  bool aborted_ = false;
+  int64_t last_token_us_ = 0;
+};
+
+}  // namespace quire::gateway

@@ -1,0 +1,31 @@
+// The gateway's counters about answers. Made once by gateway.cc, shared by all requests; any thread. Labels
+// come from closed sets.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/core/metrics.h"
+
+namespace quire::gateway {
+
+struct GenerationMetrics {
+  explicit GenerationMetrics(Metrics& metrics);
+
+  prometheus::Counter&
+      tokens_delivered;  // positions written to clients' sockets, from the counter that settles
+  prometheus::Counter& prompt_tokens;
+  prometheus::Counter& client_gone;
+  prometheus::Counter& readmissions;
+  prometheus::Gauge& streams_open;
+  prometheus::Histogram& first_token_seconds;
+  prometheus::Histogram& inter_token_seconds;
+
+  // `outcome`: stop, length, budget, refused, error, gone.
+  prometheus::Counter& Requests(const std::string& outcome);
+
+ private:
+  std::map<std::string, prometheus::Counter*> requests_;
+};
+
+}  // namespace quire::gateway

@@ -1,0 +1,236 @@
+#include "gateway/generation/testing/scripted_backend.h"
+
+#include <algorithm>
+
+#include "base/core/hash.h"
+#include "gateway/generation/testing/tiny_text.h"
+
+namespace quire::gateway::testing {
+namespace {
+
+constexpr int64_t kPromptPrice = 75, kCachedPrice = 25, kCompletionPrice = 150;
+
+v1::Price ThePrice() {
+  v1::Price price;
+  price.set_version(1);
+  price.set_prompt_nano_usd(kPromptPrice);
+  price.set_cached_prompt_nano_usd(kCachedPrice);
+  price.set_completion_nano_usd(kCompletionPrice);
+  return price;
+}
+
+}  // namespace
+
+void TokenWriter::Accept(uint32_t cached_tokens) {
+  v1::GenerateReply reply;
+  reply.mutable_accepted()->set_cached_tokens(cached_tokens);
+  writer_.Write(reply);
+}
+
+void TokenWriter::Text(const std::string& text) {
+  for (const TokenId id : TinyIds(text)) Token(id);
+}
+
+void TokenWriter::Token(TokenId id) {
+  v1::GenerateReply reply;
+  reply.mutable_tokens()->set_first_position(position_++);
+  reply.mutable_tokens()->add_ids(id);
+  writer_.Write(reply);
+}
+
+void TokenWriter::Finish(v1::FinishReason reason) {
+  v1::GenerateReply reply;
+  reply.mutable_finished()->set_reason(reason);
+  writer_.Write(reply);
+}
+
+void TokenWriter::AwaitCancel() {
+  while (!context_.IsCancelled())
+    absl::SleepFor(absl::Milliseconds(1));  // the sync API tells it in no other way
+}
+
+class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Service {
+ public:
+  explicit CoordinatorService(ScriptedBackend& backend) : backend_(backend) {}
+
+  grpc::Status Admit(grpc::ServerContext*, const v1::AdmitRequest* request,
+                     grpc::ServerWriter<v1::AdmitReply>* writer) override {
+    return backend_.admit(*request, [writer](const v1::AdmitReply& reply) { writer->Write(reply); });
+  }
+  grpc::Status Progress(grpc::ServerContext*, const v1::ProgressRequest* request,
+                        v1::ProgressReply* reply) override {
+    for (const v1::RequestProgress& progress : request->requests()) {
+      *reply->add_results() = backend_.progress(progress);
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Readmit(grpc::ServerContext*, const v1::ReadmitRequest* request,
+                       v1::ReadmitReply* reply) override {
+    *reply = backend_.readmit(*request);
+    return grpc::Status::OK;
+  }
+  grpc::Status Settle(grpc::ServerContext*, const v1::SettleRequest* request,
+                      v1::SettleReply* reply) override {
+    if (backend_.settles_to_refuse.fetch_sub(1) > 0) return {grpc::StatusCode::UNAVAILABLE, "no leader"};
+    backend_.RecordSettles(*request, *reply);
+    return grpc::Status::OK;
+  }
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
+                     grpc::ServerWriter<v1::WatchEvent>* writer) override {
+    backend_.SendFacts(*context, *writer);
+    return grpc::Status::OK;
+  }
+  grpc::Status GetTextBundle(grpc::ServerContext*, const v1::GetTextBundleRequest*,
+                             grpc::ServerWriter<v1::BundleChunk>* writer) override {
+    const std::string& bundle = backend_.bundle_;
+    v1::BundleChunk chunk;
+    chunk.set_data(bundle.substr(0, bundle.size() / 2));
+    writer->Write(chunk);
+    chunk.set_data(bundle.substr(bundle.size() / 2));
+    chunk.set_last(true);
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  }
+
+ private:
+  ScriptedBackend& backend_;
+};
+
+class ScriptedBackend::InferenceService final : public v1::Inference::Service {
+ public:
+  explicit InferenceService(ScriptedBackend& backend) : backend_(backend) {}
+
+  grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
+                        grpc::ServerWriter<v1::GenerateReply>* writer) override {
+    TokenWriter tokens(*context, *writer);
+    return backend_.generate(*request, tokens);
+  }
+
+ private:
+  ScriptedBackend& backend_;
+};
+
+ScriptedBackend::ScriptedBackend()
+    : bundle_(TinyBundle().SerializeAsString()),
+      coordinator_(std::make_unique<CoordinatorService>(*this)),
+      inference_(std::make_unique<InferenceService>(*this)) {
+  admit = [this](const v1::AdmitRequest& request, const AdmitWriter& write) {
+    write(Placement());
+    write(Grant(request.max_tokens()));
+    return grpc::Status::OK;
+  };
+  generate = [](const v1::GenerateRequest&, TokenWriter&) { return grpc::Status::OK; };
+  readmit = [this](const v1::ReadmitRequest&) {
+    v1::ReadmitReply reply;
+    *reply.mutable_placement() = Placement().placement();
+    return reply;
+  };
+  progress = [](const v1::RequestProgress& progress) {
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(progress.want_positions());
+    return result;
+  };
+  server_ = *StartGrpcServer({}, {coordinator_.get(), inference_.get()});
+  address_ = "127.0.0.1:" + std::to_string(server_.port);
+}
+
+ScriptedBackend::~ScriptedBackend() {
+  {
+    MutexLock lock(&mutex_);
+    closing_ = true;
+  }
+  server_.server->Shutdown(std::chrono::system_clock::now());
+}
+
+v1::AdmitReply ScriptedBackend::Placement() const {
+  v1::AdmitReply reply;
+  reply.mutable_placement()->set_group_id("g");
+  reply.mutable_placement()->set_group_epoch(1);
+  reply.mutable_placement()->set_address(address_);
+  return reply;
+}
+
+v1::AdmitReply ScriptedBackend::Grant(uint64_t positions) const {
+  v1::AdmitReply reply;
+  reply.mutable_grant()->set_positions(positions);
+  *reply.mutable_grant()->mutable_price() = ThePrice();
+  return reply;
+}
+
+v1::AdmitReply ScriptedBackend::Refusal(v1::RefusalReason reason, uint32_t retry_after_s) {
+  v1::AdmitReply reply;
+  reply.mutable_refusal()->set_reason(reason);
+  reply.mutable_refusal()->set_retry_after_s(retry_after_s);
+  return reply;
+}
+
+void ScriptedBackend::RevokeKey() {
+  MutexLock lock(&mutex_);
+  revoked_ = true;
+}
+
+void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer) {
+  v1::WatchEvent event;
+  v1::KeyFact& key = *event.mutable_key();
+  key.set_key_id(key_.id);
+  key.set_key_hmac(ToBytes(ApiKeyHmac(pepper_, key_.text)));
+  key.set_account_id("account");
+  key.set_cache_salt("salt");
+  key.add_models("tiny");
+  writer.Write(event);
+  for (const char* name : {"tiny", "other"}) {
+    v1::ModelFact& model = *event.mutable_model();
+    model.set_model(name);
+    model.set_bundle_digest(ToBytes(Sha256(bundle_)));
+    model.set_max_context(2000);
+    model.set_plain_context(1000);
+    model.set_max_output_tokens(1500);
+    model.set_created_unix_s(1700000000);
+    model.set_owned_by("quire");
+    *model.mutable_price() = ThePrice();
+    writer.Write(event);
+  }
+  event.set_synced(true);
+  writer.Write(event);
+  bool told = false;
+  while (!context.IsCancelled()) {
+    MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(&closing_), absl::Milliseconds(10));
+    if (closing_) return;
+    if (revoked_ && !std::exchange(told, true)) {
+      event.set_key_removed(key_.id);
+      writer.Write(event);
+    }
+  }
+}
+
+void ScriptedBackend::RecordSettles(const v1::SettleRequest& request, v1::SettleReply& reply) {
+  MutexLock lock(&mutex_);
+  for (const v1::RequestSettle& settle : request.requests()) {
+    reply.add_results()->set_request_id(settle.request_id());
+    const bool known = std::any_of(settles_.begin(), settles_.end(),
+                                   [&](const auto& s) { return s.request_id() == settle.request_id(); });
+    if (!known) settles_.push_back(settle);
+  }
+}
+
+v1::RequestSettle ScriptedBackend::AwaitSettle(size_t n) {
+  MutexLock lock(&mutex_);
+  const auto arrived = [this, n]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return settles_.size() > n; };
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&arrived), absl::Seconds(30))) return {};
+  return settles_[n];
+}
+
+size_t ScriptedBackend::settled() const {
+  MutexLock lock(&mutex_);
+  return settles_.size();
+}
+
+uint64_t ScriptedBackend::DeliveredOf(const v1::RequestSettle& settle) {
+  uint64_t total = 0;
+  for (const v1::ChoiceTokens& choice : settle.delivered()) total += choice.tokens();
+  return total;
+}
+
+}  // namespace quire::gateway::testing

@@ -1,0 +1,89 @@
+// For tests only: a coordinator and a worker in this process, on real gRPC, that do what a test tells them.
+// By default a request is placed here and granted in full, and the worker answers nothing: a test sets
+// `generate`. Script functions run on gRPC threads; they are set before the traffic that they serve.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "base/core/api_key.h"
+#include "base/core/mutex.h"
+#include "base/net/grpc.h"
+#include "proto/coordinator.grpc.pb.h"
+#include "proto/inference.grpc.pb.h"
+
+namespace quire::gateway::testing {
+
+// What a script says on one Generate stream.
+class TokenWriter {
+ public:
+  TokenWriter(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateReply>& writer)
+      : context_(context), writer_(writer) {}
+  void Accept(uint32_t cached_tokens = 0);
+  // One token per byte, each in a message of its own; a control token by its id.
+  void Text(const std::string& text);
+  void Token(TokenId id);
+  void Finish(v1::FinishReason reason);
+  // Until the gateway cancels this stream.
+  void AwaitCancel();
+
+ private:
+  grpc::ServerContext& context_;
+  grpc::ServerWriter<v1::GenerateReply>& writer_;
+  uint32_t position_ = 0;
+};
+
+class ScriptedBackend {
+ public:
+  ScriptedBackend();
+  ~ScriptedBackend();
+
+  using AdmitWriter = std::function<void(const v1::AdmitReply&)>;
+  // Scripts; each has a default.
+  std::function<grpc::Status(const v1::AdmitRequest&, const AdmitWriter&)> admit;
+  std::function<grpc::Status(const v1::GenerateRequest&, TokenWriter&)> generate;
+  std::function<v1::ReadmitReply(const v1::ReadmitRequest&)> readmit;
+  std::function<v1::ProgressResult(const v1::RequestProgress&)> progress;
+  std::atomic<int> settles_to_refuse{0};
+
+  v1::AdmitReply Placement() const;
+  v1::AdmitReply Grant(uint64_t positions) const;
+  static v1::AdmitReply Refusal(v1::RefusalReason reason, uint32_t retry_after_s = 0);
+
+  const std::string& address() const { return address_; }
+  const std::string& pepper() const { return pepper_; }
+  const std::string& key() const { return key_.text; }
+  // Takes the key away from the gateways that watch.
+  void RevokeKey();
+
+  // Waits for the n-th settled request (from 0); resends of one count once.
+  v1::RequestSettle AwaitSettle(size_t n = 0);
+  size_t settled() const;
+  static uint64_t DeliveredOf(const v1::RequestSettle& settle);
+
+ private:
+  class CoordinatorService;
+  class InferenceService;
+
+  void SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer);
+  void RecordSettles(const v1::SettleRequest& request, v1::SettleReply& reply);
+
+  const std::string pepper_ = "pepper";
+  const NewApiKey key_ = GenerateApiKey(KeyKind::kApi);
+  const std::string bundle_;
+  mutable Mutex mutex_;
+  std::vector<v1::RequestSettle> settles_ ABSL_GUARDED_BY(mutex_);
+  bool revoked_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<CoordinatorService> coordinator_;
+  std::unique_ptr<InferenceService> inference_;
+  GrpcServer server_;
+  std::string address_;
+};
+
+}  // namespace quire::gateway::testing

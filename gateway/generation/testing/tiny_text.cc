@@ -1,0 +1,83 @@
+#include "gateway/generation/testing/tiny_text.h"
+
+#include <nlohmann/json.hpp>
+
+namespace quire::gateway::testing {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kTemplate =
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+    "'<|im_end|>' + "
+    "'\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+// Byte-level BPE writes bytes as printable characters: those that are not printable move up from U+0100.
+std::string ByteAsText(int byte) {
+  const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+  int code = byte;
+  if (!printable) {
+    const int rank = byte <= 0x20 ? byte : byte == 0xAD ? 67 : 33 + byte - 0x7F;
+    code = 0x100 + rank;
+  }
+  if (code < 0x80) return {static_cast<char>(code)};
+  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+}
+
+ordered_json Added(TokenId id, const std::string& literal) {
+  ordered_json token;
+  token["id"] = id;
+  token["content"] = literal;
+  token["single_word"] = token["lstrip"] = token["rstrip"] = token["normalized"] = false;
+  token["special"] = true;
+  return token;
+}
+
+v1::TextFile* AddFile(v1::TextBundle& bundle, const std::string& name, const std::string& content) {
+  v1::TextFile* file = bundle.add_files();
+  file->set_name(name);
+  file->set_content(content);
+  return file;
+}
+
+}  // namespace
+
+std::string TinyTokenizerJson() {
+  ordered_json vocabulary = ordered_json::object();
+  for (int byte = 0; byte < 256; ++byte) vocabulary[ByteAsText(byte)] = byte;
+  ordered_json file;
+  file["version"] = "1.0";
+  file["added_tokens"] = ordered_json::array();
+  file["added_tokens"].push_back(Added(256, "<|im_start|>"));
+  file["added_tokens"].push_back(Added(kTinyEos, "<|im_end|>"));
+  file["normalizer"] = nullptr;
+  file["pre_tokenizer"]["type"] = "ByteLevel";
+  file["pre_tokenizer"]["add_prefix_space"] = false;
+  file["pre_tokenizer"]["use_regex"] = false;
+  file["decoder"]["type"] = "ByteLevel";
+  file["model"]["type"] = "BPE";
+  file["model"]["vocab"] = std::move(vocabulary);
+  file["model"]["merges"] = ordered_json::array();
+  return file.dump();
+}
+
+v1::TextBundle TinyBundle() {
+  v1::TextBundle bundle;
+  ordered_json tokenizer_config;
+  tokenizer_config["eos_token"] = "<|im_end|>";
+  tokenizer_config["chat_template"] = kTemplate;
+  AddFile(bundle, "config.json", R"({"model_type": "llama", "eos_token_id": 257})");
+  AddFile(bundle, "generation_config.json",
+          R"({"do_sample": true, "temperature": 0.5, "top_p": 0.75, "top_k": 9, "eos_token_id": [257]})");
+  AddFile(bundle, "tokenizer.json", TinyTokenizerJson());
+  AddFile(bundle, "tokenizer_config.json", tokenizer_config.dump());
+  return bundle;
+}
+
+std::vector<TokenId> TinyIds(const std::string& text) {
+  std::vector<TokenId> ids;
+  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  return ids;
+}
+
+}  // namespace quire::gateway::testing

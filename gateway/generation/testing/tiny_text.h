@@ -1,0 +1,22 @@
+// For tests only: a text bundle whose token ids are bytes, so that a test can write down any token stream by
+// hand. Ids 0 to 255 are the bytes, 256 is <|im_start|>, 257 is <|im_end|> (the end-of-sequence token).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/core/ids.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::gateway::testing {
+
+inline constexpr TokenId kTinyEos = 257;
+inline constexpr TokenId kTinyVocabulary = 258;
+
+std::string TinyTokenizerJson();
+v1::TextBundle TinyBundle();
+
+// The tokens of a text: its bytes.
+std::vector<TokenId> TinyIds(const std::string& text);
+
+}  // namespace quire::gateway::testing
