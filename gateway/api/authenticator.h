@@ -1,0 +1,28 @@
+// Who is asking: the bearer key of a request's head against the keys that Watch told us. Runs after the head
+// and before the body, so a stranger costs one HMAC. Immutable; any thread. Always: an unknown key id costs
+// the same work as a known one with a wrong secret.
+#pragma once
+
+#include <string>
+
+#include "gateway/http/request_head.h"
+#include "gateway/rpc/facts.h"
+
+namespace quire::gateway {
+
+class Authenticator {
+ public:
+  // `facts` must outlive it.
+  Authenticator(std::string pepper, const Facts& facts) : pepper_(std::move(pepper)), facts_(facts) {}
+
+  // nullptr: no key, a malformed, unknown or revoked one.
+  Facts::Key Check(const RequestHead& head) const;
+
+ private:
+  const std::string pepper_;
+  const Facts& facts_;
+};
+
+bool MayUseModel(const v1::KeyFact& key, const std::string& model);
+
+}  // namespace quire::gateway

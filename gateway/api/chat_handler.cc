@@ -1,0 +1,120 @@
+#include "gateway/api/chat_handler.h"
+
+#include <utility>
+
+#include "gateway/api/chat_plan.h"
+#include "gateway/api/error_response.h"
+
+namespace quire::gateway {
+namespace {
+
+using boost::asio::awaitable;
+
+// A stream that has waited this long gets its headers, and keep-alive comments from then on.
+constexpr std::chrono::seconds kHeadersAfter{10};
+// A model that has just appeared: its text files take a moment to load.
+constexpr std::chrono::seconds kLoadPatience{10};
+
+ApiError ErrorOf(const Ending& ending) {
+  return ending.kind == Ending::Kind::kRefused ? FromRefusal(ending.refusal) : FromStatus(ending.error);
+}
+
+bool IsErrorAlone(const Step& step) { return step.pieces.empty() && step.ending && step.ending->is_error(); }
+
+std::optional<ApiError> WhyNot(const std::optional<CatalogModel>& model, const v1::KeyFact& key) {
+  if (!model) return UnknownModel();
+  if (!MayUseModel(key, model->fact->model())) return ModelNotAllowed();
+  if (model->text == nullptr) return ModelLoading();
+  return std::nullopt;
+}
+
+std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usage& usage) {
+  if (ending.is_error()) return ChatFrames::Error(ErrorOf(ending));
+  return frames.End(NameOf(ending.kind), usage);
+}
+
+}  // namespace
+
+awaitable<void> ChatHandler::Handle(Exchange& exchange) const {
+  const Facts::Key key = authenticator_.Check(exchange.head());
+  if (key == nullptr) co_return co_await exchange.Send(ErrorReply(BadKey()));
+  std::optional<std::string> body = co_await exchange.ReadBody();
+  if (!body) co_return;
+  ApiResult<ChatRequest> parsed = ParseChatRequest(*body);
+  if (auto* error = std::get_if<ApiError>(&parsed)) co_return co_await exchange.Send(ErrorReply(*error));
+  body.reset();
+
+  ChatRequest& request = std::get<ChatRequest>(parsed);
+  const bool stream = request.stream;
+  const std::optional<CatalogModel> model = co_await FindModel(request.model);
+  if (const auto error = WhyNot(model, *key)) co_return co_await exchange.Send(ErrorReply(*error));
+  ChatFrames frames(exchange.id(), request.model, services_.clock.UnixMs() / 1000, request.usage_frames);
+  ApiResult<GenerationRequest> plan = PlanChat(std::move(request), *model, *key, exchange.id());
+  if (auto* error = std::get_if<ApiError>(&plan)) co_return co_await exchange.Send(ErrorReply(*error));
+
+  Generation generation(services_, std::get<GenerationRequest>(std::move(plan)));
+  exchange.OnGone([&generation] { generation.Abort(); });
+  if (stream) {
+    co_await AnswerStream(exchange, generation, frames);
+  } else {
+    co_await AnswerWhole(exchange, generation, frames);
+  }
+}
+
+awaitable<std::optional<CatalogModel>> ChatHandler::FindModel(std::string name) const {
+  std::optional<CatalogModel> model = catalog_.Find(name);
+  if (!model || model->text != nullptr) co_return model;
+  auto loaded = std::make_shared<Mailbox<bool>>();
+  catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
+  model = catalog_.Find(name);  // it may have come just before
+  if (!model || model->text != nullptr) co_return model;
+  co_await loaded->WaitFor(kLoadPatience);
+  co_return catalog_.Find(name);
+}
+
+awaitable<void> ChatHandler::AnswerStream(Exchange& exchange, Generation& generation,
+                                          ChatFrames& frames) const {
+  Step step = co_await generation.Next(kHeadersAfter);
+  if (IsErrorAlone(step)) co_return co_await exchange.Send(ErrorReply(ErrorOf(*step.ending)));
+  exchange.StartStream();
+  bool role_sent = false;
+  while (!exchange.gone()) {
+    const bool answers = !step.pieces.empty() || (step.ending && !step.ending->is_error());
+    if (answers && !std::exchange(role_sent, true)) exchange.Append(frames.Role());
+    for (const Piece& piece : step.pieces) exchange.Append(frames.Text(piece.text), piece.positions);
+    if (step.ending) {
+      const Usage usage = generation.UsageAtEnd();
+      exchange.Append(LastFrames(*step.ending, frames, usage), step.ending->positions);
+      co_await exchange.Finish();
+      break;
+    }
+    if (!(co_await exchange.SendFrames()).ok()) break;
+    generation.Written(exchange.delivered_units());
+    step = co_await generation.Next();
+  }
+  generation.Written(exchange.delivered_units());
+}
+
+awaitable<void> ChatHandler::AnswerWhole(Exchange& exchange, Generation& generation,
+                                         ChatFrames& frames) const {
+  std::string text;
+  uint64_t positions = 0;
+  std::optional<Ending> ending;
+  while (!ending && !exchange.gone()) {
+    Step step = co_await generation.Next();
+    for (const Piece& piece : step.pieces) {
+      text += piece.text;
+      positions += piece.positions;
+    }
+    ending = std::move(step.ending);
+  }
+  if (!ending) co_return;
+  if (ending->is_error()) co_return co_await exchange.Send(ErrorReply(ErrorOf(*ending)));
+  positions += ending->positions;
+  Reply reply;
+  reply.body = frames.Whole(text, NameOf(ending->kind), generation.UsageAtEnd());
+  co_await exchange.Send(std::move(reply));
+  if (!exchange.gone()) generation.Written(positions);
+}
+
+}  // namespace quire::gateway

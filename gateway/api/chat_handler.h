@@ -1,0 +1,37 @@
+// POST /v1/chat/completions: the whole story of a chat request, from its head to its last frame. One for the
+// gateway, shared by all connections; each call of Handle is a coroutine on its connection's thread.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+
+#include "gateway/api/authenticator.h"
+#include "gateway/api/chat_frames.h"
+#include "gateway/api/chat_request.h"
+#include "gateway/generation/generation.h"
+#include "gateway/generation/model_catalog.h"
+#include "gateway/http/exchange.h"
+
+namespace quire::gateway {
+
+class ChatHandler {
+ public:
+  // All must outlive it.
+  ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, const GenerationServices& services)
+      : authenticator_(authenticator), catalog_(catalog), services_(services) {}
+
+  boost::asio::awaitable<void> Handle(Exchange& exchange) const;
+
+ private:
+  // Waits a little where the model's text is being loaded.
+  boost::asio::awaitable<std::optional<CatalogModel>> FindModel(std::string name) const;
+  boost::asio::awaitable<void> AnswerStream(Exchange& exchange, Generation& generation,
+                                            ChatFrames& frames) const;
+  boost::asio::awaitable<void> AnswerWhole(Exchange& exchange, Generation& generation,
+                                           ChatFrames& frames) const;
+
+  const Authenticator& authenticator_;
+  ModelCatalog& catalog_;
+  const GenerationServices& services_;
+};
+
+}  // namespace quire::gateway

@@ -1,0 +1,136 @@
+#include "gateway/api/chat_plan.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::gateway {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr uint64_t kUsualMaxTokens = 16384;
+constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow the logits: they mean greedy
+
+ordered_json Messages(std::span<const ChatTurn> turns) {
+  ordered_json messages = ordered_json::array();
+  for (const ChatTurn& turn : turns) {
+    ordered_json message = ordered_json::object();
+    message["role"] = turn.role;
+    message["content"] = turn.content;
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
+// The template would close the assistant's turn; so it renders the turns before, and the text to continue
+// follows its generation prompt.
+absl::StatusOr<std::vector<TokenId>> EncodeContinuation(const TextModel& text,
+                                                        std::span<const ChatTurn> turns) {
+  QUIRE_ASSIGN_OR_RETURN(
+      OriginText prompt,
+      text.chat_template()->Render(Messages(turns.first(turns.size() - 1)), nullptr, true, nullptr));
+  prompt.Append(turns.back().content, Origin::kUser);
+  return text.tokenizer().Encode(prompt);
+}
+
+ApiResult<std::vector<TokenId>> EncodePrompt(const ChatRequest& request, const TextModel& text) {
+  if (text.chat_template() == nullptr)
+    return InvalidField("model", "model: it has no chat template, so it can't chat");
+  absl::StatusOr<std::vector<TokenId>> ids;
+  if (!request.ContinuesAssistant()) {
+    ids = text.EncodeChat(Messages(request.turns), nullptr, true, nullptr);
+  } else if (text.think_end_id()) {
+    return InvalidField("messages",
+                        "messages: this server can't continue a reasoning model's answer yet; end with a "
+                        "user message");
+  } else if (request.turns.size() == 1) {
+    return InvalidField("messages",
+                        "messages: give a message before the assistant's that is to be continued");
+  } else {
+    ids = EncodeContinuation(text, request.turns);
+  }
+  if (!ids.ok()) return InvalidField("messages", absl::StrCat("messages: ", ids.status().message()));
+  if (ids->empty()) return InvalidField("messages", "messages: the prompt is empty");
+  return *std::move(ids);
+}
+
+// Fills in max_tokens; the error says why prompt and answer don't fit.
+std::optional<ApiError> PlanLength(const ChatRequest& request, const v1::ModelFact& model,
+                                   GenerationRequest& plan) {
+  const uint64_t prompt = plan.prompt.size();
+  const uint64_t context = model.max_context();
+  const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
+  const uint64_t asked = static_cast<uint64_t>(request.max_tokens.value_or(1));
+  if (prompt + asked > context) return ContextExceeded(prompt, asked, context);
+  if (asked > limit) {
+    return InvalidField("max_tokens",
+                        absl::StrCat("max_tokens: this model's answers have at most ", limit, " tokens"));
+  }
+  plan.max_tokens = static_cast<uint32_t>(
+      request.max_tokens ? asked : std::min({context - prompt, limit, kUsualMaxTokens}));
+  if (request.min_tokens > plan.max_tokens) {
+    return InvalidField("min_tokens", absl::StrCat("min_tokens: at most ", plan.max_tokens, " fit here"));
+  }
+  plan.rope = prompt + plan.max_tokens > model.plain_context() ? v1::ROPE_SCALED : v1::ROPE_PLAIN;
+  return std::nullopt;
+}
+
+v1::Sampling PlanSampling(const ChatRequest& request, const TextModel& text) {
+  const SamplingWish& wish = request.sampling;
+  const GenerationDefaults& defaults = text.defaults();
+  v1::Sampling sampling;
+  const double temperature = wish.temperature.value_or(defaults.temperature);
+  sampling.set_temperature(temperature < kGreedyBelow ? 0 : static_cast<float>(temperature));
+  sampling.set_top_k(static_cast<int32_t>(wish.top_k.value_or(defaults.top_k)));
+  sampling.set_top_p(static_cast<float>(wish.top_p.value_or(defaults.top_p)));
+  sampling.set_min_p(static_cast<float>(wish.min_p.value_or(defaults.min_p)));
+  sampling.set_repetition_penalty(
+      static_cast<float>(wish.repetition_penalty.value_or(defaults.repetition_penalty)));
+  sampling.set_presence_penalty(static_cast<float>(wish.presence_penalty.value_or(0)));
+  sampling.set_frequency_penalty(static_cast<float>(wish.frequency_penalty.value_or(0)));
+  for (const auto& [id, bias] : request.logit_bias) {
+    v1::LogitBias* out = sampling.add_logit_bias();
+    out->set_token_id(id);
+    out->set_bias(static_cast<float>(bias));
+  }
+  sampling.set_min_tokens(static_cast<uint32_t>(request.min_tokens));
+  // ignore_eos is about the checkpoint's own ends; ids that the client named still stop.
+  if (!request.ignore_eos) sampling.mutable_stop_ids()->Assign(text.eos_ids().begin(), text.eos_ids().end());
+  for (const int32_t id : request.stop_token_ids) sampling.add_stop_ids(id);
+  return sampling;
+}
+
+uint64_t RandomSeed() {
+  uint64_t seed = 0;
+  std::memcpy(&seed, RandomBytes(sizeof seed).data(), sizeof seed);
+  return seed;
+}
+
+}  // namespace
+
+ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& model, const v1::KeyFact& key,
+                                      const RequestId& id) {
+  if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
+    return *std::move(error);
+  ApiResult<std::vector<TokenId>> prompt = EncodePrompt(request, *model.text);
+  if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
+  GenerationRequest plan;
+  plan.id = id;
+  plan.key_id = key.key_id();
+  plan.model = model.fact->model();
+  plan.text = model.text;
+  plan.prompt = std::get<std::vector<TokenId>>(std::move(prompt));
+  if (auto error = PlanLength(request, *model.fact, plan)) return *std::move(error);
+  plan.sampling = PlanSampling(request, *model.text);
+  plan.seed = request.seed ? *request.seed : RandomSeed();
+  plan.stops = std::move(request.stop);
+  plan.cache_salt = key.cache_salt();
+  return plan;
+}
+
+}  // namespace quire::gateway

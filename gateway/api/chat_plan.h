@@ -1,0 +1,16 @@
+// From what the client asked to what the worker is told: the prompt's token ids, the sampling parameters with
+// the checkpoint's defaults filled in, max_tokens, seed and RoPE variant. Pure but for the seed's randomness;
+// any thread. Encoding runs on the caller's thread: a megabyte of text takes about a second of it.
+#pragma once
+
+#include "gateway/api/chat_request.h"
+#include "gateway/api/error_response.h"
+#include "gateway/generation/generation.h"
+#include "gateway/generation/model_catalog.h"
+
+namespace quire::gateway {
+
+ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& model, const v1::KeyFact& key,
+                                      const RequestId& id);
+
+}  // namespace quire::gateway

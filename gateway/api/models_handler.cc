@@ -1,0 +1,57 @@
+#include "gateway/api/models_handler.h"
+
+#include <nlohmann/json.hpp>
+
+#include "gateway/api/error_response.h"
+
+namespace quire::gateway {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Dollars per million tokens, as the hosted page's own list gives them.
+double UsdPerMillion(int64_t nano_usd_per_token) { return static_cast<double>(nano_usd_per_token) / 1000; }
+
+ordered_json Entry(const v1::ModelFact& model) {
+  ordered_json pricing;
+  pricing["input_tokens"] = UsdPerMillion(model.price().prompt_nano_usd());
+  pricing["cache_read_tokens"] = UsdPerMillion(model.price().cached_prompt_nano_usd());
+  pricing["output_tokens"] = UsdPerMillion(model.price().completion_nano_usd());
+  ordered_json metadata;
+  metadata["description"] = model.model();
+  metadata["context_length"] = model.max_context();
+  metadata["max_tokens"] = model.max_output_tokens();
+  metadata["pricing"] = std::move(pricing);
+  metadata["tags"] = ordered_json::array();
+  ordered_json entry;
+  entry["id"] = model.model();
+  entry["object"] = "model";
+  entry["created"] = model.created_unix_s();
+  entry["owned_by"] = model.owned_by();
+  entry["root"] = model.model();
+  entry["parent"] = nullptr;
+  entry["metadata"] = std::move(metadata);
+  return entry;
+}
+
+}  // namespace
+
+boost::asio::awaitable<void> ModelsHandler::Handle(Exchange& exchange) const {
+  const Facts::Key key = authenticator_.Check(exchange.head());
+  if (key == nullptr) co_return co_await exchange.Send(ErrorReply(BadKey()));
+  Reply reply;
+  reply.body = ListFor(*key);
+  co_await exchange.Send(std::move(reply));
+}
+
+std::string ModelsHandler::ListFor(const v1::KeyFact& key) const {
+  ordered_json list;
+  list["object"] = "list";
+  list["data"] = ordered_json::array();
+  for (const CatalogModel& model : catalog_.Servable()) {
+    if (MayUseModel(key, model.fact->model())) list["data"].push_back(Entry(*model.fact));
+  }
+  return list.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,28 @@
+// GET /v1/models: the models that the caller's key may use and this gateway can serve. One for the gateway;
+// Handle is a coroutine on its connection's thread.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+
+#include "gateway/api/authenticator.h"
+#include "gateway/generation/model_catalog.h"
+#include "gateway/http/exchange.h"
+
+namespace quire::gateway {
+
+class ModelsHandler {
+ public:
+  // Both must outlive it.
+  ModelsHandler(const Authenticator& authenticator, const ModelCatalog& catalog)
+      : authenticator_(authenticator), catalog_(catalog) {}
+
+  boost::asio::awaitable<void> Handle(Exchange& exchange) const;
+
+ private:
+  std::string ListFor(const v1::KeyFact& key) const;
+
+  const Authenticator& authenticator_;
+  const ModelCatalog& catalog_;
+};
+
+}  // namespace quire::gateway
