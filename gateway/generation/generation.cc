@@ -154,7 +154,6 @@ void Generation::Handle(const AdmitEnded& event) {
 void Generation::SubmitTo(const v1::Placement& placement) {
   placement_ = placement;
   accepted_ = false;
-  accountant_.OnPlacement(request_.id, placement);
   attempt_ = accountant_.NewAttempt(request_.id);
   v1::GenerateRequest message;
   message.set_request_id(request_.id.ToBytes());
@@ -249,6 +248,7 @@ void Generation::Handle(const absl::StatusOr<v1::ReadmitReply>& reply) {
   if (answer_.ended()) return;
   if (!reply.ok()) return Fail(absl::UnavailableError("no worker group could take the request: retry later"));
   if (reply->has_refusal()) return answer_.Refuse(reply->refusal(), v1::SETTLE_SERVER_ERROR);
+  accountant_.OnPlacement(request_.id, reply->placement());
   SubmitTo(reply->placement());
 }
 

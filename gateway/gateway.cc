@@ -1,0 +1,154 @@
+#include "gateway/gateway.h"
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/core/log.h"
+#include "base/core/mutex.h"
+#include "base/core/status.h"
+#include "base/net/http_server.h"
+#include "gateway/api/chat_handler.h"
+#include "gateway/api/models_handler.h"
+#include "gateway/http/server.h"
+#include "gateway/rpc/watcher.h"
+
+namespace quire::gateway {
+namespace {
+
+std::string NewGatewayId() { return absl::StrCat("gw-", absl::BytesToHexString(RandomBytes(8))); }
+
+AccountantOptions Accounting(const std::string& gateway_id) {
+  AccountantOptions options;
+  options.gateway_id = gateway_id;
+  return options;
+}
+
+}  // namespace
+
+// In the order of use: what stands below uses what stands above, so it is destroyed first.
+struct Gateway::Parts {
+  Parts(const GatewayOptions& options, std::shared_ptr<grpc::Channel> channel)
+      : gateway_id(NewGatewayId()),
+        settles_pending(
+            metrics.Gauge("quire_gateway_settles_pending", "Settles that are not acknowledged yet")),
+        generation_metrics(metrics),
+        coordinator(channel),
+        workers([tls = options.tls](const std::string& address) { return MakeGrpcChannel(address, tls); }),
+        ledger(channel, clock, Accounting(gateway_id)),
+        catalog(channel, facts),
+        services{.coordinator = coordinator,
+                 .workers = workers,
+                 .ledger = ledger,
+                 .clock = clock,
+                 .metrics = generation_metrics,
+                 .gateway_id = gateway_id},
+        authenticator(options.pepper, facts),
+        chat(authenticator, catalog, services),
+        models(authenticator, catalog),
+        watcher(channel, gateway_id, facts, [this] { OnModels(); }) {}
+
+  void OnModels() {
+    catalog.AfterNextLoad([this] { AnnounceIfReady(); });
+    catalog.Refresh();
+  }
+
+  void AnnounceIfReady() ABSL_LOCKS_EXCLUDED(mutex) {
+    std::function<void()> then;
+    {
+      MutexLock lock(&mutex);
+      if (ready()) then = std::exchange(when_ready, nullptr);
+    }
+    if (then) then();
+  }
+
+  bool ready() const { return facts.synced() && catalog.complete(); }
+
+  RouteTable Routes() {
+    RouteTable routes;
+    for (const char* prefix : {"/v1", "/v1/openai"}) {
+      routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
+                 [this](Exchange& e) { return chat.Handle(e); });
+      routes.Add("GET", absl::StrCat(prefix, "/models"), [this](Exchange& e) { return models.Handle(e); });
+    }
+    return routes;
+  }
+
+  HttpReply Operators(const HttpRequest& request) {
+    HttpReply reply;
+    if (request.path == "/metrics") {
+      settles_pending.Set(static_cast<double>(ledger.accountant().pending_settles()));
+      reply.content_type = "text/plain; version=0.0.4";
+      reply.body = metrics.Text();
+    } else if (request.path == "/healthz") {
+      reply.body = R"({"alive":true})";
+    } else if (request.path == "/readyz") {
+      reply.status = ready() && !draining ? 200 : 503;
+      reply.body = reply.status == 200 ? R"({"ready":true})" : R"({"ready":false})";
+    } else {
+      reply.status = 404;
+      reply.body = R"({"error":"see /metrics, /healthz and /readyz"})";
+    }
+    return reply;
+  }
+
+  const std::string gateway_id;
+  std::atomic<bool> draining{false};
+  Mutex mutex;
+  std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
+  const SystemClock clock;
+  Metrics metrics;
+  prometheus::Gauge& settles_pending;
+  GenerationMetrics generation_metrics;
+  Facts facts;
+  CoordinatorClient coordinator;
+  WorkerClient workers;
+  LedgerDriver ledger;
+  ModelCatalog catalog;
+  const GenerationServices services;
+  const Authenticator authenticator;
+  const ChatHandler chat;
+  const ModelsHandler models;
+  std::unique_ptr<HttpServer> operators;
+  std::unique_ptr<Server> server;
+  Watcher watcher;
+};
+
+Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Gateway::~Gateway() = default;
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
+  QUIRE_ASSIGN_OR_RETURN(auto channel, MakeGrpcChannel(options.coordinator, options.tls));
+  auto parts = std::make_unique<Parts>(options, std::move(channel));
+  QUIRE_ASSIGN_OR_RETURN(parts->operators, HttpServer::Start(options.host, options.metrics_port,
+                                                             [p = parts.get()](const HttpRequest& r) {
+                                                               return p->Operators(r);
+                                                             }));
+  const HttpServerOptions http{
+      .host = options.host, .port = options.port, .threads = options.threads, .limits = options.limits};
+  QUIRE_ASSIGN_OR_RETURN(parts->server, Server::Start(http, parts->Routes(), parts->metrics));
+  return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
+}
+
+void Gateway::WhenReady(std::function<void()> then) {
+  {
+    MutexLock lock(&parts_->mutex);
+    parts_->when_ready = std::move(then);
+  }
+  parts_->AnnounceIfReady();
+}
+
+int Gateway::api_port() const { return parts_->server->port(); }
+int Gateway::metrics_port() const { return parts_->operators->port(); }
+
+bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
+  parts_->draining = true;
+  parts_->server->Drain(absl::ToChronoMilliseconds(streams));
+  if (parts_->ledger.Drain(settles)) return true;
+  Log(LogLevel::kError, "settles_lost", "pending", parts_->ledger.accountant().pending_settles());
+  return false;
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,51 @@
+// The gateway put together: the public API, the calls to the coordinator and the workers, and the operators'
+// page. Made, drained and destroyed by main's thread. Always: after Drain has returned true nothing is owed
+// to the ledger.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/net/grpc.h"
+#include "gateway/http/limits.h"
+
+namespace quire::gateway {
+
+struct GatewayOptions {
+  std::string host = "127.0.0.1";
+  int port = 0;          // 0 = any
+  int metrics_port = 0;  // 0 = any
+  int threads = 1;
+  std::string coordinator;  // host:port
+  std::string pepper;
+  TlsFiles tls;
+  bool insecure = false;
+  HttpLimits limits;
+};
+
+class Gateway {
+ public:
+  static absl::StatusOr<std::unique_ptr<Gateway>> Start(const GatewayOptions& options);
+  ~Gateway();
+
+  // Calls `then` once, from this or another thread, when the first full Watch state is there and its models
+  // are loaded.
+  void WhenReady(std::function<void()> then);
+
+  int api_port() const;
+  int metrics_port() const;
+
+  // Stops accepting, lets streams finish for `streams`, then waits up to `settles` until the coordinator has
+  // acknowledged all that is owed. False if it has not.
+  bool Drain(absl::Duration streams, absl::Duration settles);
+
+ private:
+  struct Parts;
+  explicit Gateway(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace quire::gateway

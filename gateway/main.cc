@@ -1,0 +1,90 @@
+// quire-gateway: the public API of an installation. Stateless: it may be killed and started again, or run
+// many times.
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/files.h"
+#include "base/core/log.h"
+#include "base/core/options.h"
+#include "base/core/shutdown.h"
+#include "base/core/status.h"
+#include "gateway/gateway.h"
+
+namespace quire::gateway {
+namespace {
+
+struct Config {
+  GatewayOptions gateway;
+  std::string pepper_file, ready_file, log_level = "info";
+  int64_t port = 8000, metrics_port = 0, threads = 2, drain_seconds = 300;
+};
+
+void Declare(Options& options, Config& config) {
+  constexpr IntLimits kPort{0, 65535};
+  options.Add("host", &config.gateway.host, "HOST", "address of the API and of /metrics");
+  options.Add("port", &config.port, "PORT", "port of the API; 0 = any", kPort);
+  options.Add("metrics-port", &config.metrics_port, "PORT", "port of /metrics, /healthz, /readyz; 0 = any",
+              kPort);
+  options.Add("coordinator", &config.gateway.coordinator, "HOST:PORT", "the coordinator's gRPC address");
+  options.Add("pepper-file", &config.pepper_file, "FILE",
+              "the secret that keys are hashed with (the coordinator's)");
+  options.Add("ready-file", &config.ready_file, "FILE", "written when the API serves");
+  options.Add("threads", &config.threads, "N", "threads that serve connections", {1, 64});
+  options.Add("drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
+              {0, 86400});
+  options.Add("tls-cert", &config.gateway.tls.cert, "FILE", "certificate for internal gRPC");
+  options.Add("tls-key", &config.gateway.tls.key, "FILE", "its private key");
+  options.Add("tls-ca", &config.gateway.tls.ca, "FILE", "the CA of its peers");
+  options.Add("insecure", &config.gateway.insecure, "allow internal gRPC without TLS off loopback");
+  options.Add("log-level", &config.log_level, "LEVEL", "debug, info, warn or error");
+  options.Require("coordinator");
+  options.Require("pepper-file");
+}
+
+void WriteReadyFile(const Config& config, const Gateway& gateway) {
+  Log(LogLevel::kInfo, "ready");
+  if (config.ready_file.empty()) return;
+  nlohmann::ordered_json ready;
+  ready["pid"] = getpid();
+  ready["api"] = absl::StrCat(config.gateway.host, ":", gateway.api_port());
+  ready["metrics"] = absl::StrCat(config.gateway.host, ":", gateway.metrics_port());
+  const absl::Status written = WriteFileAtomically(config.ready_file, ready.dump() + "\n", 0644);
+  if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "reason", MessageOf(written));
+}
+
+absl::Status Serve(Config& config) {
+  QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadWholeFile(config.pepper_file));
+  config.gateway.port = static_cast<int>(config.port);
+  config.gateway.metrics_port = static_cast<int>(config.metrics_port);
+  config.gateway.threads = static_cast<int>(config.threads);
+  QUIRE_ASSIGN_OR_RETURN(auto gateway, Gateway::Start(config.gateway));
+  Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port());
+  gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });
+  WaitForShutdownSignal();
+  Log(LogLevel::kInfo, "draining");
+  if (!gateway->Drain(absl::Seconds(config.drain_seconds), absl::Seconds(25))) {
+    return absl::DeadlineExceededError(
+        "the coordinator did not acknowledge every settlement before the exit");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace quire::gateway
+
+int main(int argc, char** argv) {
+  using namespace quire;
+  gateway::Config config;
+  Options options("quire-gateway", "Serves the OpenAI-compatible API: HTTP in, tokens from the workers out.");
+  gateway::Declare(options, config);
+  if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  InitLogging("gateway", config.log_level);
+  BlockShutdownSignals();
+  const absl::Status status = gateway::Serve(config);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "quire-gateway: %s\n", MessageOf(status).c_str());
+  return 1;
+}
