@@ -26,6 +26,9 @@ struct TlsContents {
 };
 
 absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
+  if (files.cert.empty() || files.key.empty() || files.ca.empty()) {
+    return absl::InvalidArgumentError("mTLS needs all three of --tls-cert, --tls-key and --tls-ca");
+  }
   TlsContents contents;
   QUIRE_ASSIGN_OR_RETURN(contents.cert, ReadFile(files.cert));
   QUIRE_ASSIGN_OR_RETURN(contents.key, ReadFile(files.key));
