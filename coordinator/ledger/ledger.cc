@@ -266,8 +266,12 @@ void Ledger::AdvanceReaper(int64_t now_us) {
 absl::StatusOr<Ledger::Live*> Ledger::Find(const RequestId& id) {
   if (const auto it = requests_.find(id); it != requests_.end()) return &it->second;
   QUIRE_ASSIGN_OR_RETURN(std::optional<StoredRequest> stored, store_->Find(id));
-  // Only open requests and those of this transaction live in memory, so what is found here is closed.
   if (!stored) return nullptr;
+  // Every open request lives in memory, unless a newer leader opened it; then the coming commit will be
+  // refused.
+  if (stored->row.state == RequestState::kOpen) {
+    return absl::FailedPreconditionError("another coordinator has taken over this ledger");
+  }
   closed_.push_back(id);
   return &requests_.emplace(id, Live{std::move(stored->row), stored->posted_nano_usd, 0}).first->second;
 }

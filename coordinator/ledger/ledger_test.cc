@@ -358,6 +358,18 @@ TEST_F(LedgerTest, AnOldLeaderIsRefusedEvenWhereItWritesNothing) {
   EXPECT_EQ(*successor.Settle(TestLedger::SettleOf(id_, 3)), 1200);
 }
 
+// Found by the simulation: the old leader met an open row at a price version that it had never loaded.
+TEST_F(LedgerTest, AnOldLeaderIsNotConfusedByItsSuccessorsRows) {
+  Start();
+  TestLedger successor(&store_);
+  ASSERT_TRUE(successor.ledger.TakeOver().ok());
+  successor.ledger.SetPrice("m", {.prompt = 1, .cached_prompt = 1, .completion = 2}, [](auto) {});
+  ASSERT_TRUE(successor.Admit(AdmitOf(id_))->has_grant());
+  EXPECT_EQ(Refused(AdmitOf(id_)), v1::REFUSAL_LEDGER);
+  EXPECT_FALSE(test_.Settle(TestLedger::SettleOf(id_, 3)).ok());
+  EXPECT_EQ(store_.requests().at(id_).state, RequestState::kOpen);
+}
+
 TEST_F(LedgerTest, MemoryHoldsOpenRequestsOnly) {
   Start();
   Granted(AdmitOf(id_));

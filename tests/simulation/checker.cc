@@ -1,0 +1,214 @@
+#include "tests/simulation/checker.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::simulation {
+
+void Checker::Violate(const std::string& what) {
+  if (!violation_) violation_ = what;
+}
+
+void Checker::Require(bool holds, const RequestId& id, const std::string& what) {
+  if (!holds) Violate(absl::StrCat("request ", id.ToHex().substr(0, 8), ": ", what));
+}
+
+// ---- gateways and clients ----
+
+void Checker::Started(const RequestId& id, uint64_t prompt_tokens, uint32_t choices) {
+  seen_[id].prompt_tokens = prompt_tokens;
+  seen_[id].choices = choices;
+}
+
+void Checker::Accepted(const RequestId& id, uint64_t position, uint64_t accepted) {
+  Require(position == accepted, id,
+          absl::StrCat("token ", position, " was accepted as the ", accepted, "th: text of two attempts"));
+}
+
+void Checker::Delivered(const RequestId& id, uint32_t choice, uint64_t positions, uint64_t cached_tokens) {
+  Seen& seen = seen_[id];
+  if (seen.delivered_total == 0) seen.cached_tokens = cached_tokens;
+  seen.delivered[choice] += positions;
+  seen.delivered_total += positions;
+  const auto row = disk_->requests().find(id);
+  if (row == disk_->requests().end()) return Require(false, id, "delivered before any hold was durable");
+  Require(row->second.state == coordinator::RequestState::kOpen, id, "delivered after it was closed");
+  Require(
+      seen.delivered_total <= row->second.granted, id,
+      absl::StrCat("delivered ", seen.delivered_total, " under a durable grant of ", row->second.granted));
+}
+
+void Checker::UsageRead(const RequestId& id, const gateway::Usage& usage) {
+  Seen& seen = seen_[id];
+  Require(!seen.usage.has_value(), id, "two usage frames");
+  Require(usage.counts.completion == seen.delivered_total, id, "usage counts what was not delivered");
+  seen.usage = usage;
+}
+
+void Checker::Granted(const RequestId& id, const v1::Grant& grant, int64_t sent_us) {
+  const auto row = disk_->requests().find(id);
+  Require(row != disk_->requests().end() && row->second.granted >= grant.positions(), id,
+          "a grant was answered that is not durable");
+  seen_[id].acked_us = std::max(seen_[id].acked_us, sent_us);
+}
+
+void Checker::ProgressAnswered(const v1::RequestProgress& sent, const v1::ProgressResult& result,
+                               int64_t sent_us) {
+  const RequestId id = *RequestId::FromBytes(sent.request_id());
+  const auto row = disk_->requests().find(id);
+  if (row == disk_->requests().end())
+    return Require(false, id, "a progress was answered of an unknown request");
+  Require(row->second.granted >= result.granted_positions(), id,
+          "an extension was answered that is not durable");
+  if (result.stop() == v1::STOP_CLOSED) {
+    return Require(row->second.state == coordinator::RequestState::kClosed, id,
+                   "told closed, but it is open");
+  }
+  for (const v1::ChoiceTokens& choice : sent.delivered()) {
+    const auto durable = row->second.delivered.find(choice.choice());
+    const uint64_t tokens = durable == row->second.delivered.end() ? 0 : durable->second;
+    Require(tokens >= choice.tokens(), id, "a progress was acknowledged that is not durable");
+  }
+  seen_[id].acked_us = std::max(seen_[id].acked_us, sent_us);
+}
+
+void Checker::SettleAnswered(const RequestId& id, int64_t amount) {
+  const auto row = disk_->requests().find(id);
+  Require(row != disk_->requests().end() && row->second.state == coordinator::RequestState::kClosed, id,
+          "a settle was acknowledged that is not durable");
+  const auto entry = disk_->entries().find(id);
+  const int64_t posted = entry == disk_->entries().end() ? 0 : entry->second.amount_nano_usd;
+  Require(posted == amount, id, absl::StrCat("a settle answered ", amount, ", posted is ", posted));
+  if (!seen_[id].gateway_died) seen_[id].settled = true;
+}
+
+// ---- the disk ----
+
+void Checker::BeforeCommit() {
+  old_accounts_ = disk_->accounts();
+  old_keys_ = disk_->keys();
+}
+
+void Checker::AfterCommit(const coordinator::LedgerBatch& batch, const absl::Status& status, int64_t now_us,
+                          int64_t reap_after_us) {
+  if (absl::IsInternal(status)) return Violate("the store's keys had to refuse: " + MessageOf(status));
+  for (const coordinator::RequestRow& row : batch.requests) {
+    const auto durable = disk_->requests().find(row.id);
+    if (durable != disk_->requests().end()) CheckRow(durable->second, now_us, reap_after_us);
+  }
+  for (const coordinator::EntryRow& entry : batch.entries) {
+    if (disk_->entries().contains(entry.id)) CheckEntry(disk_->entries().at(entry.id));
+  }
+  CheckAccounts();
+}
+
+void Checker::CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64_t reap_after_us) {
+  const Seen& seen = seen_[row.id];
+  for (const auto& [choice, tokens] : row.delivered) {
+    const auto really = seen.delivered.find(choice);
+    Require(tokens <= (really == seen.delivered.end() ? 0 : really->second), row.id,
+            "the ledger has more delivered than the client got");
+  }
+  const bool open = row.state == coordinator::RequestState::kOpen;
+  Require(open || row.held_nano_usd == 0, row.id, "closed, but it still holds money");
+  Require(open || row.account.empty() || disk_->entries().contains(row.id), row.id,
+          "closed without an entry");
+  Require(!open || !disk_->entries().contains(row.id), row.id, "posted, but still open");
+  if (open) {
+    const TokenCounts counts{.prompt = row.prompt_tokens, .cached = 0, .completion = row.granted};
+    Require(row.held_nano_usd >= Cost(row.model, row.price_version, counts), row.id,
+            "the hold does not cover the grant");
+    Require(row.granted >= seen.delivered_total, row.id, "the grant does not cover what was delivered");
+  }
+  const auto old = old_requests_.find(row.id);
+  const uint64_t old_granted = old == old_requests_.end() ? 0 : old->second.granted;
+  const auto key = old_keys_.find(row.key_id);
+  const bool revoked = key != old_keys_.end() && key->second.revoked_ms != 0;
+  Require(!revoked || row.granted <= old_granted, row.id, "a revoked key was granted more");
+  Require(row.granted >= old_granted, row.id, "a grant shrank");
+  if (row.reason == v1::SETTLE_REAPED && seen.acked_us != INT64_MIN) {
+    Require(now_us - seen.acked_us >= reap_after_us, row.id, "reaped although it was heard of");
+  }
+  old_requests_[row.id] = row;
+}
+
+void Checker::CheckEntry(const coordinator::EntryRow& entry) {
+  const Seen& seen = seen_[entry.id];
+  const coordinator::RequestRow& row = disk_->requests().at(entry.id);
+  Require(row.state == coordinator::RequestState::kClosed, entry.id,
+          "posted, but not closed in the same transaction");
+  Require(entry.billed.completion <= seen.delivered_total, entry.id, "billed more than was delivered");
+  const TokenCounts counts{
+      .prompt = row.prompt_tokens, .cached = seen.cached_tokens, .completion = entry.billed.completion};
+  Require(entry.amount_nano_usd == Cost(row.model, row.price_version, counts), entry.id,
+          "posted at another price than the granted one");
+}
+
+int64_t Checker::Cost(const std::string& model, uint64_t version, const TokenCounts& counts) const {
+  if (counts.completion == 0) return 0;
+  const TokenPrice& price = disk_->prices().at(model).at(version);
+  return static_cast<int64_t>(counts.prompt - counts.cached) * price.prompt +
+         static_cast<int64_t>(counts.cached) * price.cached_prompt +
+         static_cast<int64_t>(counts.completion) * price.completion;
+}
+
+void Checker::CheckAccounts() {
+  std::map<std::string, int64_t> posted, held;
+  for (const auto& [id, entry] : disk_->entries()) posted[entry.account] += entry.amount_nano_usd;
+  for (const auto& [id, row] : disk_->requests()) held[row.account] += row.held_nano_usd;
+  for (const auto& [id, account] : disk_->accounts()) {
+    if (account.balance_nano_usd != posted[id])
+      Violate("account " + id + ": the balance is not the sum of its entries");
+    if (account.held_nano_usd != held[id])
+      Violate("account " + id + ": held is not the sum of its open holds");
+    const auto old = old_accounts_.find(id);
+    if (!account.cap_nano_usd || old == old_accounts_.end() || !old->second.cap_nano_usd) continue;
+    // A cap lowered below what is spent and held stops new holds, and takes none back: not even one of its
+    // transaction.
+    const int64_t cap = std::max(*account.cap_nano_usd, *old->second.cap_nano_usd);
+    const int64_t now = account.balance_nano_usd + account.held_nano_usd;
+    const int64_t before = old->second.balance_nano_usd + old->second.held_nano_usd;
+    if (now > cap && now > before) {
+      Violate(absl::StrCat("account ", id, ": posted + held ", now, " passes the cap ", cap));
+    }
+  }
+}
+
+// ---- the end ----
+
+bool Checker::AllClosed() const {
+  return std::all_of(disk_->requests().begin(), disk_->requests().end(), [](const auto& item) {
+    return item.second.state == coordinator::RequestState::kClosed;
+  });
+}
+
+void Checker::AtTheEnd() {
+  if (!AllClosed()) Violate("a request stays open for ever");
+  for (const auto& [id, account] : disk_->accounts()) {
+    if (account.held_nano_usd != 0) Violate("account " + id + " holds money for nothing");
+  }
+  for (const auto& [id, seen] : seen_) CheckPosted(id, seen);
+}
+
+void Checker::CheckPosted(const RequestId& id, const Seen& seen) {
+  const auto entry = disk_->entries().find(id);
+  const TokenCounts billed = entry == disk_->entries().end() ? TokenCounts{} : entry->second.billed;
+  const int64_t posted = entry == disk_->entries().end() ? 0 : entry->second.amount_nano_usd;
+  Require(seen.gateway_died || seen.settled || entry == disk_->entries().end(), id,
+          "its gateway lives, but never got the settlement acknowledged");
+  if (seen.usage) Require(posted <= seen.usage->cost_nano_usd, id, "posted more than the usage said");
+  const auto row = disk_->requests().find(id);
+  const bool reaped = row != disk_->requests().end() && row->second.reason == v1::SETTLE_REAPED;
+  if (seen.gateway_died || reaped || seen.voided)
+    return;  // P3's exceptions: checked above not to bill too much
+  Require(billed.completion == seen.delivered_total, id,
+          absl::StrCat("delivered ", seen.delivered_total, ", billed ", billed.completion));
+  if (seen.usage) {
+    Require(posted == seen.usage->cost_nano_usd, id,
+            absl::StrCat("usage said ", seen.usage->cost_nano_usd, ", posted was ", posted));
+  }
+}
+
+}  // namespace quire::simulation
