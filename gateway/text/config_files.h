@@ -23,4 +23,21 @@ struct TokenizerConfig {
 // Empty text gives an empty config.
 absl::StatusOr<TokenizerConfig> ParseTokenizerConfig(std::string_view json_text);
 
+// generation_config.json's sampling values; neutral where it has none or says do_sample: false.
+struct GenerationDefaults {
+  float temperature = 1;
+  int top_k = 0;  // 0 = off
+  float top_p = 1;
+  float min_p = 0;
+  float repetition_penalty = 1;
+};
+
+struct GenerationConfig {
+  std::vector<TokenId> eos_ids;
+  GenerationDefaults defaults;
+};
+
+// Reads generation_config.json, or of config.json the same fields. Empty text gives an empty config.
+absl::StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view json_text, const char* file_name);
+
 }  // namespace quire::gateway

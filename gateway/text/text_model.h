@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "base/core/ids.h"
 #include "gateway/text/chat_template.h"
+#include "gateway/text/config_files.h"
 #include "gateway/text/tokenizer.h"
 
 namespace quire::v1 {
@@ -19,15 +20,6 @@ class TextBundle;
 }
 
 namespace quire::gateway {
-
-// generation_config.json's sampling values; neutral where it has none or says do_sample: false.
-struct GenerationDefaults {
-  float temperature = 1;
-  int top_k = 0;  // 0 = off
-  float top_p = 1;
-  float min_p = 0;
-  float repetition_penalty = 1;
-};
 
 class TextModel {
  public:

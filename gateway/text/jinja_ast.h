@@ -1,0 +1,98 @@
+// A parsed chat template: a tree that owns its nodes. Immutable after parsing, so any thread may render it.
+// Always: expressions and blocks nest no deeper than kMaxNodeDepth, so that walking (and freeing) the tree
+// can't exhaust a stack.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/text/jinja_value.h"
+
+namespace quire::gateway::jinja {
+
+inline constexpr int kMaxNodeDepth = 200;
+
+struct Expr;
+using ExprPtr = std::unique_ptr<const Expr>;
+
+enum class ExprKind {
+  kLiteral,      // literal
+  kName,         // name
+  kList,         // operands; a tuple is a list too (and prints as one)
+  kDict,         // operands: key, value, key, value, ...
+  kAttribute,    // operands[0].name
+  kItem,         // operands[0][operands[1]]
+  kSlice,        // operands[0][operands[1]:operands[2]:operands[3]], absent ones null
+  kCall,         // operands[0](operands[1...], keywords)
+  kFilter,       // operands[0] | name(operands[1...], keywords)
+  kTest,         // operands[0] is name(operands[1...])
+  kNot,          // operands[0]
+  kNegate,       // operands[0]
+  kAnd,          // operands[0], operands[1]
+  kOr,           // operands[0], operands[1]
+  kBinary,       // operands[0] name operands[1]
+  kCompare,      // operands[0] comparisons[0] operands[1] comparisons[1] operands[2] ...
+  kConditional,  // operands[0] if operands[1] else operands[2] (may be null)
+};
+
+struct Keyword {
+  std::string name;
+  ExprPtr value;
+};
+
+struct Expr {
+  Expr(ExprKind kind, int line) : kind(kind), line(line) {}
+
+  ExprKind kind;
+  int line;
+  int depth = 1;  // of the tree below and with this node
+  std::string name;
+  Value literal;
+  std::vector<ExprPtr> operands;
+  std::vector<Keyword> keywords;
+  std::vector<std::string> comparisons;
+};
+
+struct Statement;
+using Body = std::vector<std::unique_ptr<const Statement>>;
+
+enum class StatementKind {
+  kText,      // text
+  kOutput,    // expr
+  kIf,        // branches; the last one's condition is null for else
+  kFor,       // for targets in expr if condition: branches[0], else branches[1]
+  kSet,       // targets (or name.attribute) = expr
+  kSetBlock,  // targets[0] = what branches[0] prints
+  kMacro,     // name, parameters, branches[0]
+  kGroup,     // branches[0], printed as it is (generation)
+  kBreak,
+  kContinue,
+};
+
+struct Branch {
+  ExprPtr condition;
+  Body body;
+};
+
+struct Parameter {
+  std::string name;
+  ExprPtr default_value;  // may be null
+};
+
+struct Statement {
+  Statement(StatementKind kind, int line) : kind(kind), line(line) {}
+
+  StatementKind kind;
+  int line;
+  Value text;
+  ExprPtr expr;
+  ExprPtr condition;
+  std::vector<std::string> targets;
+  std::string name;
+  std::string attribute;
+  std::vector<Parameter> parameters;
+  std::vector<Branch> branches;
+};
+
+}  // namespace quire::gateway::jinja

@@ -1,0 +1,232 @@
+// The expressions of a render.
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+#include "gateway/text/jinja_interpreter.h"
+#include "gateway/text/jinja_lexer.h"
+#include "gateway/text/jinja_text.h"
+
+namespace quire::gateway::jinja {
+namespace {
+
+using Result = absl::StatusOr<Value>;
+
+Result AtLine(Result result, int line) {
+  if (result.ok()) return result;
+  return TemplateError(line, MessageOf(result.status()));
+}
+
+absl::StatusOr<bool> CompareOnce(const std::string& op, const Value& a, const Value& b) {
+  if (op == "==") return a.Equals(b);
+  if (op == "!=") return !a.Equals(b);
+  if (op == "in") return Contains(b, a);
+  if (op == "not in") {
+    QUIRE_ASSIGN_OR_RETURN(const bool contains, Contains(b, a));
+    return !contains;
+  }
+  QUIRE_ASSIGN_OR_RETURN(const int order, Order(a, b));
+  if (op == "<") return order < 0;
+  if (op == "<=") return order <= 0;
+  if (op == ">") return order > 0;
+  return order >= 0;
+}
+
+absl::StatusOr<std::optional<int64_t>> Bound(const Value& value) {
+  if (value.Is<None>()) return std::nullopt;
+  if (!value.IsInteger()) return absl::InvalidArgumentError("a slice needs integers");
+  return value.Integer();
+}
+
+}  // namespace
+
+Result Interpreter::Evaluate(const Expr& expr) {
+  QUIRE_RETURN_IF_ERROR(Spend(1, expr.line));
+  if (++depth_ > kMaxCallDepth) return TemplateError(expr.line, "calls are nested too deeply");
+  Result value = EvaluateKind(expr);
+  --depth_;
+  const bool makes_text = expr.kind == ExprKind::kBinary || expr.kind == ExprKind::kCall ||
+                          expr.kind == ExprKind::kFilter || expr.kind == ExprKind::kSlice ||
+                          expr.kind == ExprKind::kCompare;
+  if (value.ok() && makes_text) {
+    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(value->weight() / 64), expr.line));
+  }
+  return value;
+}
+
+Result Interpreter::EvaluateKind(const Expr& expr) {
+  switch (expr.kind) {
+    case ExprKind::kLiteral:
+      return expr.literal;
+    case ExprKind::kName:
+      return Name(expr);
+    case ExprKind::kList:
+      return ListOf(expr);
+    case ExprKind::kDict:
+      return Dict(expr);
+    case ExprKind::kAttribute: {
+      QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
+      return AtLine(Lookup(object, Value::TemplateText(expr.name)), expr.line);
+    }
+    case ExprKind::kItem: {
+      QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
+      QUIRE_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.operands[1]));
+      return AtLine(Lookup(object, key), expr.line);
+    }
+    case ExprKind::kSlice:
+      return Slice(expr);
+    case ExprKind::kCall:
+      return Call(expr);
+    case ExprKind::kFilter:
+    case ExprKind::kTest:
+      return FilterOrTest(expr);
+    case ExprKind::kNot:
+    case ExprKind::kAnd:
+    case ExprKind::kOr:
+      return Logic(expr);
+    case ExprKind::kNegate: {
+      QUIRE_ASSIGN_OR_RETURN(const Value value, Evaluate(*expr.operands[0]));
+      return AtLine(Arithmetic("-", Value(int64_t{0}), value), expr.line);
+    }
+    case ExprKind::kBinary:
+      return Binary(expr);
+    case ExprKind::kCompare:
+      return Compare(expr);
+    case ExprKind::kConditional:
+      return Conditional(expr);
+  }
+  return Value();
+}
+
+Result Interpreter::EvaluateOptional(const ExprPtr& expr) {
+  return expr == nullptr ? Result(Value(None{})) : Evaluate(*expr);
+}
+
+Result Interpreter::Name(const Expr& expr) {
+  for (size_t i = scopes_.size(); i-- > 0;) {
+    const auto found = scopes_[i].find(expr.name);
+    if (found != scopes_[i].end()) return found->second;
+  }
+  if (IsFunction(expr.name)) return Value(Function{expr.name});
+  return Value::UndefinedNamed(expr.name);
+}
+
+Result Interpreter::ListOf(const Expr& expr) {
+  std::vector<Value> items;
+  for (const ExprPtr& operand : expr.operands) {
+    QUIRE_ASSIGN_OR_RETURN(Value item, Evaluate(*operand));
+    items.push_back(std::move(item));
+  }
+  return AtLine(Value::MakeList(std::move(items)), expr.line);
+}
+
+Result Interpreter::Dict(const Expr& expr) {
+  Value::Entries entries;
+  for (size_t i = 0; i + 1 < expr.operands.size(); i += 2) {
+    QUIRE_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.operands[i]));
+    QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*expr.operands[i + 1]));
+    if (key.AsText() == nullptr) return TemplateError(expr.line, "only strings can be keys");
+    entries.emplace_back(*key.AsText(), std::move(value));
+  }
+  return AtLine(Value::MakeMap(std::move(entries)), expr.line);
+}
+
+Result Interpreter::Slice(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
+  std::optional<int64_t> bounds[3];
+  for (int i = 0; i < 3; ++i) {
+    QUIRE_ASSIGN_OR_RETURN(const Value bound, EvaluateOptional(expr.operands[i + 1]));
+    const absl::StatusOr<std::optional<int64_t>> integer = Bound(bound);
+    if (!integer.ok()) return TemplateError(expr.line, MessageOf(integer.status()));
+    bounds[i] = *integer;
+  }
+  const int64_t step = bounds[2].value_or(1);
+  if (step == 0) return TemplateError(expr.line, "a slice's step is 0");
+  if (const OriginText* text = object.AsText()) return Value(SliceText(*text, bounds[0], bounds[1], step));
+  const List* list = object.AsList();
+  if (list == nullptr) return TemplateError(expr.line, absl::StrCat(object.KindName(), " can't be sliced"));
+  std::vector<Value> items;
+  for (const size_t at :
+       SlicePositions(static_cast<int64_t>(list->items.size()), bounds[0], bounds[1], step)) {
+    items.push_back(list->items[at]);
+  }
+  return AtLine(Value::MakeList(std::move(items)), expr.line);
+}
+
+absl::StatusOr<Arguments> Interpreter::EvaluateArguments(const Expr& expr) {
+  Arguments arguments;
+  for (size_t i = 1; i < expr.operands.size(); ++i) {
+    QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*expr.operands[i]));
+    arguments.positional.push_back(std::move(value));
+  }
+  for (const Keyword& keyword : expr.keywords) {
+    QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*keyword.value));
+    arguments.named.emplace_back(keyword.name, std::move(value));
+  }
+  return arguments;
+}
+
+Result Interpreter::Call(const Expr& expr) {
+  const Expr& callee = *expr.operands[0];
+  QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
+  if (callee.kind == ExprKind::kAttribute) {
+    QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*callee.operands[0]));
+    return AtLine(CallMethod(object, callee.name, arguments), expr.line);
+  }
+  QUIRE_ASSIGN_OR_RETURN(const Value function, Evaluate(callee));
+  if (const auto* macro = function.As<const Statement*>()) return CallMacro(**macro, arguments);
+  const auto* builtin = function.As<Function>();
+  if (builtin == nullptr) {
+    return TemplateError(expr.line,
+                         absl::StrCat("'", callee.name, "' (", function.KindName(), ") can't be called"));
+  }
+  if (builtin->name == "raise_exception") {  // the template's own words for the client
+    const Value* message = arguments.Get(0, "message");
+    return absl::InvalidArgumentError(message == nullptr ? "" : jinja::Print(*message).text());
+  }
+  return AtLine(CallFunction(builtin->name, arguments, unix_seconds_), expr.line);
+}
+
+Result Interpreter::Logic(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(Value left, Evaluate(*expr.operands[0]));
+  if (expr.kind == ExprKind::kNot) return Value(!left.Truthy());
+  // As in Python, the value that decides is the result.
+  if (left.Truthy() == (expr.kind == ExprKind::kOr)) return left;
+  return Evaluate(*expr.operands[1]);
+}
+
+Result Interpreter::Compare(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(Value left, Evaluate(*expr.operands[0]));
+  for (size_t i = 0; i < expr.comparisons.size(); ++i) {
+    QUIRE_ASSIGN_OR_RETURN(Value right, Evaluate(*expr.operands[i + 1]));
+    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>((left.weight() + right.weight()) / 64), expr.line));
+    const absl::StatusOr<bool> holds = CompareOnce(expr.comparisons[i], left, right);
+    if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));
+    if (!*holds) return Value(false);
+    left = std::move(right);
+  }
+  return Value(true);
+}
+
+Result Interpreter::Conditional(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(const Value condition, Evaluate(*expr.operands[1]));
+  if (condition.Truthy()) return Evaluate(*expr.operands[0]);
+  if (expr.operands[2] == nullptr) return Value::UndefinedNamed("the value of an if without else");
+  return Evaluate(*expr.operands[2]);
+}
+
+Result Interpreter::Binary(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(const Value left, Evaluate(*expr.operands[0]));
+  QUIRE_ASSIGN_OR_RETURN(const Value right, Evaluate(*expr.operands[1]));
+  return AtLine(Arithmetic(expr.name, left, right), expr.line);
+}
+
+Result Interpreter::FilterOrTest(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(const Value input, Evaluate(*expr.operands[0]));
+  QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
+  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(input.weight() / 64), expr.line));
+  if (expr.kind == ExprKind::kFilter) return AtLine(ApplyFilter(expr.name, input, arguments), expr.line);
+  const absl::StatusOr<bool> holds = ApplyTest(expr.name, input, arguments);
+  if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));
+  return Value(*holds);
+}
+
+}  // namespace quire::gateway::jinja

@@ -1,0 +1,40 @@
+// Python's string methods over text with origins: each byte of a result keeps the origin it came with.
+// Positions are in characters, as in Python. Pure functions, any thread; texts are valid UTF-8.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/text/origin_text.h"
+
+namespace quire::gateway::jinja {
+
+int64_t CharCount(std::string_view text);
+std::vector<OriginText> Characters(const OriginText& text);
+
+// text[start:stop:step] over `count` things: the positions taken. step is not 0.
+std::vector<size_t> SlicePositions(int64_t count, std::optional<int64_t> start, std::optional<int64_t> stop,
+                                   int64_t step);
+OriginText SliceText(const OriginText& text, std::optional<int64_t> start, std::optional<int64_t> stop,
+                     int64_t step);
+
+enum class Side { kLeft, kRight, kBoth };
+// Without `characters`, white space.
+OriginText Strip(const OriginText& text, Side side, std::optional<std::string_view> characters);
+
+// Without `separator`, at white space. At most `limit` cuts, or any number if it is negative. separator is
+// not empty.
+std::vector<OriginText> SplitText(const OriginText& text, std::optional<std::string_view> separator,
+                                  int64_t limit);
+std::vector<OriginText> SplitLines(const OriginText& text);
+
+// `from` is not empty.
+OriginText Replace(const OriginText& text, std::string_view from, const OriginText& to, int64_t limit);
+
+enum class Case { kUpper, kLower, kCapitalize, kTitle };
+OriginText ChangeCase(const OriginText& text, Case to);
+
+}  // namespace quire::gateway::jinja

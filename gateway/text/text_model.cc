@@ -1,0 +1,77 @@
+#include "gateway/text/text_model.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+#include "gateway/text/config_files.h"
+#include "gateway/text/messages.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::gateway {
+namespace {
+
+std::optional<std::string_view> File(const v1::TextBundle& bundle, std::string_view name) {
+  for (const v1::TextFile& file : bundle.files()) {
+    if (file.name() == name) return file.content();
+  }
+  return std::nullopt;
+}
+
+// The ids that end a choice, sorted, none twice.
+absl::StatusOr<std::vector<TokenId>> EosIds(const GenerationConfig& generation,
+                                            const GenerationConfig& config, const Tokenizer& tokenizer) {
+  std::vector<TokenId> ids = generation.eos_ids.empty() ? config.eos_ids : generation.eos_ids;
+  if (tokenizer.eos_id()) ids.push_back(*tokenizer.eos_id());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  if (!ids.empty() && ids.back() >= tokenizer.vocabulary_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("eos_token_id ", ids.back(),
+                                                   " is not in tokenizer.json, whose "
+                                                   "largest id is ",
+                                                   tokenizer.vocabulary_size() - 1));
+  }
+  return ids;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::TextBundle& bundle) {
+  const auto tokenizer_json = File(bundle, "tokenizer.json");
+  if (!tokenizer_json) return absl::InvalidArgumentError("the text bundle has no tokenizer.json");
+  const std::string_view tokenizer_config = File(bundle, "tokenizer_config.json").value_or("");
+  std::shared_ptr<TextModel> model(new TextModel);
+  QUIRE_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::Create(*tokenizer_json, tokenizer_config));
+  auto chat_template = ChatTemplate::Parse(tokenizer_config, File(bundle, "chat_template.jinja"));
+  if (chat_template.ok()) {
+    model->chat_template_ = *std::move(chat_template);
+  } else if (!absl::IsNotFound(chat_template.status())) {
+    return chat_template.status();
+  }
+  QUIRE_ASSIGN_OR_RETURN(
+      const GenerationConfig generation,
+      ParseGenerationConfig(File(bundle, "generation_config.json").value_or(""), "generation_config.json"));
+  QUIRE_ASSIGN_OR_RETURN(const GenerationConfig config,
+                         ParseGenerationConfig(File(bundle, "config.json").value_or(""), "config.json"));
+  QUIRE_ASSIGN_OR_RETURN(model->eos_ids_, EosIds(generation, config, *model->tokenizer_));
+  model->defaults_ = generation.defaults;
+  model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
+  model->think_end_id_ = model->tokenizer_->AddedToken("</think>");
+  return model;
+}
+
+absl::StatusOr<std::vector<TokenId>> TextModel::EncodeChat(const nlohmann::ordered_json& messages,
+                                                           const nlohmann::ordered_json& tools,
+                                                           bool add_generation_prompt,
+                                                           const nlohmann::ordered_json& extra) const {
+  if (chat_template_ == nullptr) {
+    return absl::InvalidArgumentError("this model has no chat template; use the completions endpoint");
+  }
+  QUIRE_ASSIGN_OR_RETURN(const nlohmann::ordered_json normal, NormalizeMessages(messages));
+  QUIRE_ASSIGN_OR_RETURN(const OriginText prompt,
+                         chat_template_->Render(normal, tools, add_generation_prompt, extra));
+  return tokenizer_->Encode(prompt);
+}
+
+}  // namespace quire::gateway
