@@ -5,11 +5,13 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
+#include "base/core/mutex.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "kernels/backend_factory.h"
@@ -163,7 +165,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.engine.waiting_room = config_.limits.max_sequences;
   options.healthy = [this] { return group_->Healthy(); };
   options.on_lost = [this](const absl::Status& why) {
-    Log(LogLevel::kError, "group_lost", "reason", MessageOf(why));
+    Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));
     group_->Lose();
   };
   options.on_drain = [] { RequestShutdown(); };
@@ -189,19 +191,30 @@ absl::StatusOr<int> Rank::Serve() {
     std::_Exit(kExitLost);  // the engine thread may hang in a step: nothing of it is waited for
   }
   group_->Leave();
-  QUIRE_RETURN_IF_ERROR(runner.StopFollowers());
-  return 0;
+  return runner.StopFollowers().ok() ? 0 : kExitLost;
 }
 
 absl::StatusOr<int> Rank::Follow() {
   ops_->set_ready(true);
-  const absl::Status ended = RunFollower(*group_, *runner_);
-  if (ended.ok()) return 0;
-  Log(LogLevel::kError, "group_lost", "reason", MessageOf(ended));
-  return kExitLost;
+  Notification ended;
+  // SIGTERM comes to all ranks, and rank 0 still needs this one to finish its requests: only where it then
+  // does not say stop, this rank goes, and the group with it.
+  std::thread patience([&] {
+    WaitForShutdownSignal();
+    const absl::Duration limit = absl::Seconds(config_.drain_seconds + 2);
+    if (!ended.WaitForNotificationWithTimeout(limit)) group_->Lose();
+  });
+  const absl::Status status = RunFollower(*group_, *runner_);
+  ended.Notify();
+  RequestShutdown();
+  patience.join();
+  if (!status.ok()) Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
+  return status.ok() ? 0 : kExitLost;
 }
 
 void Rank::OnLost() {
+  Log(LogLevel::kError, "group_lost", "group", config_.group_id, "epoch", config_.group_epoch, "rank",
+      config_.rank);
   if (!serving_) std::_Exit(kExitLost);  // nobody waits for an answer of this rank
   RequestShutdown();
 }
