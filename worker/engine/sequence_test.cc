@@ -95,16 +95,24 @@ TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   EXPECT_EQ(cache.idle(), 1);
 }
 
-TEST(Sequence, RopeVariantsShareNoBlocks) {
-  PrefixCache cache(8);
-  Sequence plain(1, Request(32, 10), 100);
-  ASSERT_TRUE(plain.AcquireBlocks(cache));
-  plain.Advance(32, cache);
+TEST(Sequence, TenantsAndRopeVariantsShareNoBlocks) {
+  PrefixCache cache(16);
   GenerationRequest request = Request(32, 10);
+  request.cache_salt = "tenant a";
+  Sequence first(1, request, 100);
+  ASSERT_TRUE(first.AcquireBlocks(cache));
+  first.Advance(32, cache);
+  const auto cached = [&cache](const GenerationRequest& another) {
+    Sequence sequence(2, another, 100);
+    EXPECT_TRUE(sequence.AcquireBlocks(cache));
+    return sequence.computed();
+  };
+  EXPECT_EQ(cached(request), 16);
   request.scaled_rope = true;
-  Sequence scaled(2, request, 100);
-  ASSERT_TRUE(scaled.AcquireBlocks(cache));
-  EXPECT_EQ(scaled.computed(), 0);
+  EXPECT_EQ(cached(request), 0);
+  request.scaled_rope = false;
+  request.cache_salt = "tenant b";
+  EXPECT_EQ(cached(request), 0);
 }
 
 }  // namespace
