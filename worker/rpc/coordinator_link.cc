@@ -8,7 +8,7 @@
 namespace quire::worker {
 namespace {
 
-constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100), kLastBackoff = absl::Seconds(1);
+constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100), kLastBackoff = absl::Milliseconds(400);
 constexpr std::chrono::seconds kBeatDeadline(1);
 
 }  // namespace
@@ -38,7 +38,8 @@ void CoordinatorLink::Run() {
     const absl::Status ended = RegisterAndBeat();
     if (absl::IsFailedPrecondition(ended)) return options_.on_fenced(ended);
     if (accepted_) backoff = kFirstBackoff;
-    Log(LogLevel::kWarn, "coordinator_lost", "reason", MessageOf(ended));
+    const bool first_failure = backoff == kFirstBackoff;
+    Log(first_failure ? LogLevel::kWarn : LogLevel::kDebug, "coordinator_lost", "reason", MessageOf(ended));
     if (AwaitStop(backoff)) return;
     backoff = std::min(2 * backoff, kLastBackoff);
   } while (true);
