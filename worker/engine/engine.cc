@@ -91,6 +91,7 @@ void Engine::EndCancelled(const Cancellation& cancellation) {
   requests_.erase(it);
   Publish();
   mailbox_.Ended(cancellation.ticket);
+  metrics_.cancels.Increment();
   RaiseTo(metrics_.steps_after_cancel_max, static_cast<double>(steps_.load() - cancellation.step));
 }
 

@@ -20,6 +20,7 @@ struct EngineMetrics {
   prometheus::Counter& emitted_tokens;
   prometheus::Counter& computed_tokens;
   prometheus::Counter& preemptions;
+  prometheus::Counter& cancels;
   prometheus::Counter& prefix_cache_hit_tokens;
   prometheus::Counter& failed_rows;
   prometheus::Counter& integrity_errors;

@@ -252,6 +252,7 @@ TEST(Engine, CancelledRunningAndWaitingRequestsStopAndFreeTheirBlocks) {
   cancelled.Notify();
   group.StopAndAudit();
   EXPECT_EQ(running->ends + waiting->ends, 0);
+  EXPECT_EQ(group.Metric("quire_worker_cancels_total"), 2);
   EXPECT_LE(running->ids.size(), 3u);
   EXPECT_TRUE(waiting->ids.empty());
 }
