@@ -9,6 +9,7 @@ namespace {
 
 constexpr int64_t kTileBlocks = 12;
 constexpr int64_t kTileKeys = kTileBlocks * kLanes;
+static_assert(kTileBlocks % 2 == 0);
 
 struct AttentionState {
   alignas(64) uint16_t q[kMaxQueryRows][kMaxHeadDim];
@@ -18,16 +19,21 @@ struct AttentionState {
   F32 total[kMaxQueryRows];                                // of weights, by lane
   alignas(64) float highest[kLanes];                       // score so far, by row
   alignas(64) float rescale[kLanes];                       // of earlier tiles, by row
-  const uint16_t* blocks[kTileBlocks];                     // pages of this tile
+  const uint16_t* pages[kTileBlocks];                      // of this tile
+  const uint16_t* ahead[kTileBlocks];                      // of the next one
 };
 
-// scores of kRows blocks of 16 keys for kColumns query rows.
+// Scores of kRows blocks of 16 keys for kColumns query rows. Meanwhile these blocks' V and the next blocks'
+// K, whose pages lie anywhere, are fetched; a page is as long in V as in K (or little longer).
 template <int kRows, int kColumns>
 void ScoreTile(AttentionState& s, int64_t block, int64_t column, int64_t pairs) {
   F32 acc[kColumns][kRows];
-  const uint16_t* keys[kRows];
+  const uint16_t *keys[kRows], *ahead[kRows];
 #pragma GCC unroll 3
-  for (int r = 0; r < kRows; ++r) keys[r] = s.blocks[block + r];
+  for (int r = 0; r < kRows; ++r) {
+    keys[r] = s.pages[block + r];
+    ahead[r] = s.ahead[block + r];
+  }
 #pragma GCC unroll 8
   for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 3
@@ -37,7 +43,10 @@ void ScoreTile(AttentionState& s, int64_t block, int64_t column, int64_t pairs) 
   for (int64_t pair = 0; pair < pairs; ++pair) {
     Pairs k[kRows];
 #pragma GCC unroll 3
-    for (int r = 0; r < kRows; ++r) k[r] = LoadPairs(keys[r] + pair * 2 * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      k[r] = LoadPairs(keys[r] + pair * 2 * kLanes);
+      PrefetchToL2(ahead[r] + pair * 2 * kLanes);
+    }
 #pragma GCC unroll 8
     for (int c = 0; c < kColumns; ++c) {
       const Pairs broadcast = BroadcastPair(q + c * kMaxHeadDim + 2 * pair);
@@ -64,12 +73,16 @@ void ValueTile(AttentionState& s, int64_t blocks, int64_t dim, int64_t column, i
     for (int r = 0; r < kRows; ++r) acc[c][r] = Mul(Load(s.sum[column + c] + dim + r * kLanes), rescale);
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const uint16_t* values = s.blocks[block] + key_size + 2 * dim;
+    const uint16_t* values = s.pages[block] + key_size + 2 * dim;
+    const uint16_t* ahead = s.ahead[block] + key_size + 2 * dim;
     const uint16_t* weights = s.weights[column] + block * kLanes;
     for (int64_t pair = 0; pair < kLanes / 2; ++pair) {
       Pairs v[kRows];
 #pragma GCC unroll 3
-      for (int r = 0; r < kRows; ++r) v[r] = LoadPairs(values + r * 2 * kLanes);
+      for (int r = 0; r < kRows; ++r) {
+        v[r] = LoadPairs(values + r * 2 * kLanes);
+        PrefetchToL2(ahead + r * 2 * kLanes);
+      }
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c) {
         const Pairs broadcast = BroadcastPair(weights + c * kTileKeys + 2 * pair);
@@ -77,6 +90,7 @@ void ValueTile(AttentionState& s, int64_t blocks, int64_t dim, int64_t column, i
         for (int r = 0; r < kRows; ++r) acc[c][r] = DotPairs(acc[c][r], v[r], broadcast);
       }
       values += 2 * padded_dim;
+      ahead += 2 * padded_dim;
     }
   }
 #pragma GCC unroll 8
@@ -128,31 +142,48 @@ void ComputeScores(const AttentionArgs& args, AttentionState& s, int64_t blocks)
   }
 }
 
+// The highest score of a row in this tile; with kMasked, keys the row must not see become -inf first.
+template <bool kMasked>
+float HighestScore(float* scores, int64_t visible, int64_t blocks) {
+  F32 highest = Set1(-__builtin_inff());
+  for (int64_t block = 0; block < blocks; ++block) {
+    F32 score = Load(scores + block * kLanes);
+    if constexpr (kMasked) {
+      score = SelectFirst(visible - block * kLanes, score, Set1(-__builtin_inff()));
+      Store(scores + block * kLanes, score);
+    }
+    highest = Max(highest, score);
+  }
+  return MaxLanes(highest);
+}
+
 // scores -> weights, and moves highest, rescale and total on.
 void ComputeWeights(const AttentionArgs& args, AttentionState& s, int64_t first_key, int64_t blocks) {
-  const F32 scale = Set1(args.scale * kLog2E), masked = Set1(-__builtin_inff());
+  const float scale = args.scale * kLog2E;
   const F32 before = Load(s.highest);
   for (int64_t row = 0; row < args.rows; ++row) {
-    F32 highest = masked;
-    for (int64_t block = 0; block < blocks; ++block) {
-      float* at = s.scores[row] + block * kLanes;
-      const F32 score =
-          SelectFirst(args.keys[row] - first_key - block * kLanes, Mul(Load(at), scale), masked);
-      Store(at, score);
-      highest = Max(highest, score);
-    }
-    const float tile_highest = MaxLanes(highest);
-    if (tile_highest > s.highest[row]) s.highest[row] = tile_highest;
+    const int64_t visible = args.keys[row] - first_key;
+    const float highest =
+        scale * (visible < blocks * kLanes ? HighestScore<true>(s.scores[row], visible, blocks)
+                                           : HighestScore<false>(s.scores[row], visible, blocks));
+    if (highest > s.highest[row]) s.highest[row] = highest;
   }
-  const F32 rescale = Exp2(Sub(before, Load(s.highest)));
-  Store(s.rescale, rescale);
+  Store(s.rescale, Exp2(Sub(before, Load(s.highest))));
+  uint16_t one_bits[2 * kLanes];
+  for (uint16_t& bits : one_bits) bits = 0x3f80;
+  const Pairs ones = LoadPairs(one_bits);
   for (int64_t row = 0; row < args.rows; ++row) {
-    const F32 highest = Set1(s.highest[row]);
-    F32 total = Mul(s.total[row], Set1(s.rescale[row]));
+    const F32 below = Set1(-s.highest[row]);
+    uint16_t* weights = s.weights[row];
     for (int64_t block = 0; block < blocks; ++block) {
-      const __m256i weights = ToBf16(Exp2(Sub(Load(s.scores[row] + block * kLanes), highest)));
-      _mm256_store_si256(reinterpret_cast<__m256i*>(s.weights[row] + block * kLanes), weights);
-      total = Add(total, FromBf16(weights));  // of the rounded weights: they then sum to exactly 1
+      StoreBf16(weights + block * kLanes,
+                Exp2(Fma(Load(s.scores[row] + block * kLanes), Set1(scale), below)));
+    }
+    if (blocks % 2 != 0) StoreBf16(weights + blocks * kLanes, Zero());
+    // The rounded weights are summed, so that they come to exactly 1 after the division.
+    F32 total = Mul(s.total[row], Set1(s.rescale[row]));
+    for (int64_t block = 0; block < blocks; block += 2) {
+      total = DotPairs(total, LoadPairs(weights + block * kLanes), ones);
     }
     s.total[row] = total;
   }
@@ -183,6 +214,19 @@ void StoreRows(const AttentionArgs& args, const AttentionState& s) {
   }
 }
 
+const uint16_t* PageAt(const KvWalk& walk, int64_t index) {
+  return walk.pages + walk.blocks[Least(index, walk.count - 1)] * walk.page_stride;
+}
+
+// The pages of the tile that starts at block `first`, and of what comes after it: the next tile or the next
+// walk.
+void FindPages(const AttentionArgs& args, AttentionState& s, int64_t first, bool last_tile) {
+  for (int64_t i = 0; i < kTileBlocks; ++i) {
+    s.pages[i] = PageAt(args.walk, first + i);
+    s.ahead[i] = last_tile ? PageAt(args.next, i) : PageAt(args.walk, first + kTileBlocks + i);
+  }
+}
+
 void Attention(const AttentionArgs& args) {
   AttentionState s;
   int64_t keys = 0;
@@ -195,9 +239,7 @@ void Attention(const AttentionArgs& args) {
   Store(s.highest, Set1(-__builtin_inff()));
   for (int64_t first = 0; first < keys; first += kTileKeys) {
     const int64_t blocks = Least(kTileBlocks, (keys - first + kLanes - 1) / kLanes);
-    for (int64_t i = 0; i < blocks; ++i) {
-      s.blocks[i] = args.pages + args.blocks[first / kLanes + i] * args.page_stride;
-    }
+    FindPages(args, s, first / kLanes, keys - first <= kTileKeys);
     ComputeScores(args, s, blocks);
     ComputeWeights(args, s, first, blocks);
     AddValues(args, s, blocks);

@@ -70,7 +70,8 @@ class CpuBackend final : public Backend {
                       const char* op) const;
   void StoreHead(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences, int64_t head,
                  Tensor q_out);
-  void Attend(const AttentionTask& task, Tensor q, int64_t layer, Tensor out) const;
+  KvWalk WalkOf(const AttentionTask& task, int64_t layer) const;
+  void Attend(int64_t index, Tensor q, int64_t layer, Tensor out) const;
   // Calls body(first, last) on every thread with its share of [0, count).
   template <typename Body>
   void Split(int64_t count, const Body& body);
@@ -310,7 +311,13 @@ void CpuBackend::RopeAndStore(Tensor qkv, int64_t layer, std::span<const Sequenc
   });
 }
 
-void CpuBackend::Attend(const AttentionTask& task, Tensor q, int64_t layer, Tensor out) const {
+KvWalk CpuBackend::WalkOf(const AttentionTask& task, int64_t layer) const {
+  return {kv_->pages(layer, task.kv_head), kv_->page_stride(), task.sequence->blocks.data(),
+          std::ssize(task.sequence->blocks)};
+}
+
+void CpuBackend::Attend(int64_t index, Tensor q, int64_t layer, Tensor out) const {
+  const AttentionTask& task = attention_[index];
   const KvShape& shape = kv_->shape();
   const int64_t group = shape.query_heads / shape.kv_heads;
   AttentionArgs args{};
@@ -324,9 +331,11 @@ void CpuBackend::Attend(const AttentionTask& task, Tensor q, int64_t layer, Tens
   }
   args.head_dim = shape.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
-  args.pages = kv_->pages(layer, task.kv_head);
-  args.page_stride = kv_->page_stride();
-  args.blocks = task.sequence->blocks.data();
+  args.walk = WalkOf(task, layer);
+  // After a thread's last task the next layer's first comes, weights in between: it will wait in a cache.
+  const int64_t next = index + pool_.threads(), count = std::ssize(attention_);
+  args.next = next < count ? WalkOf(attention_[next], layer)
+                           : WalkOf(attention_[next % count], std::min(layer + 1, shape.layers - 1));
   kernels_.attention(args);
 }
 
@@ -346,7 +355,7 @@ void CpuBackend::Attention(Tensor q, int64_t layer, std::span<const SequenceRows
     }
   }
   const FlushDenormals flush;
-  pool_.ForEach(std::ssize(attention_), [&](int64_t i) { Attend(attention_[i], q, layer, out); });
+  pool_.ForEach(std::ssize(attention_), [&](int64_t i) { Attend(i, q, layer, out); });
 }
 
 void CpuBackend::GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) {

@@ -30,6 +30,14 @@ struct MatmulArgs {
 };
 inline constexpr int64_t kTileFloats = 2 * kMaxColumns * kPanelRows;
 
+// Where the K and V of one sequence and KV head lie.
+struct KvWalk {
+  const uint16_t* pages;  // of block 0 (see kv_cache.h); block b's is b * page_stride elements on
+  int64_t page_stride;
+  const int32_t* blocks;  // [count], at least one
+  int64_t count;
+};
+
 // Query rows that share a KV head of one sequence.
 struct AttentionArgs {
   int64_t rows;
@@ -37,10 +45,9 @@ struct AttentionArgs {
   uint16_t* out[kMaxQueryRows];      // [head_dim] bf16
   int64_t keys[kMaxQueryRows];       // positions 0..keys-1 are attended; at least 1
   int64_t head_dim;
-  float scale;            // 1 / sqrt(head_dim)
-  const uint16_t* pages;  // K and V of block 0 of this layer and head (see kv_cache.h)
-  int64_t page_stride;    // elements from one block to the next
-  const int32_t* blocks;  // the sequence's block table
+  float scale;  // 1 / sqrt(head_dim)
+  KvWalk walk;
+  KvWalk next;  // what this thread will probably walk after it, for prefetching
 };
 
 struct KernelTable {

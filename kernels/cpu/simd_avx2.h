@@ -52,21 +52,22 @@ inline F32 Fma(F32 a, F32 b, F32 c) {
 }
 // b where either is NaN.
 inline F32 Max(F32 a, F32 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
-inline F32 Min(F32 a, F32 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 inline F32 RoundToInteger(F32 x) {
   return {_mm256_round_ps(x.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
           _mm256_round_ps(x.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// Zero in the lanes where a < b, else x.
+inline F32 ZeroWhereLess(F32 a, F32 b, F32 x) {
+  return {_mm256_and_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_NLT_UQ), x.lo),
+          _mm256_and_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_NLT_UQ), x.hi)};
 }
 inline __m256 MulPowerOf2(__m256 x, __m256 n) {
   const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), exponent));
 }
-// x * 2^n for integers n; the result must be a normal number.
-inline F32 MulPowerOf2(F32 x, F32 n) { return {MulPowerOf2(x.lo, n.lo), MulPowerOf2(x.hi, n.hi)}; }
-// Zero in the lanes where a < b, else x.
-inline F32 ZeroWhereLess(F32 a, F32 b, F32 x) {
-  return {_mm256_and_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_NLT_UQ), x.lo),
-          _mm256_and_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_NLT_UQ), x.hi)};
+// x * 2^n for integers n, which must give a normal number; zero in the lanes where a < b.
+inline F32 MulPowerOf2OrZero(F32 x, F32 n, F32 a, F32 b) {
+  return ZeroWhereLess(a, b, {MulPowerOf2(x.lo, n.lo), MulPowerOf2(x.hi, n.hi)});
 }
 // x in the lanes below n, else other.
 inline F32 SelectFirst(int64_t n, F32 x, F32 other) {
@@ -120,12 +121,5 @@ inline __m256i ToBf16(F32 x) {
   const __m256i packed = _mm256_packus_epi32(RoundToBf16(x.lo), RoundToBf16(x.hi));
   return _mm256_permute4x64_epi64(packed, 0xd8);
 }
-inline __m256 FromBf16(__m128i x) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
-}
-inline F32 FromBf16(__m256i x) {
-  return {FromBf16(_mm256_castsi256_si128(x)), FromBf16(_mm256_extracti128_si256(x, 1))};
-}
-
 }  // namespace
 }  // namespace quire::kernels::cpu

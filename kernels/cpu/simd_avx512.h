@@ -31,13 +31,13 @@ inline F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
 inline F32 Div(F32 a, F32 b) { return _mm512_div_ps(a, b); }
 inline F32 Fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
 inline F32 Max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
-inline F32 Min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
 inline F32 RoundToInteger(F32 x) {
   return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-inline F32 MulPowerOf2(F32 x, F32 n) {
+inline F32 MulPowerOf2OrZero(F32 x, F32 n, F32 a, F32 b) {
   const __m512i exponent = _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23);
-  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponent));
+  const __mmask16 keep = _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ);
+  return _mm512_castsi512_ps(_mm512_maskz_add_epi32(keep, _mm512_castps_si512(x), exponent));
 }
 inline F32 ZeroWhereLess(F32 a, F32 b, F32 x) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), x);
@@ -65,9 +65,5 @@ inline F32 DotPairs(F32 acc, Pairs w, Pairs x) {
 }
 
 inline __m256i ToBf16(F32 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
-inline F32 FromBf16(__m256i x) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
-}
-
 }  // namespace
 }  // namespace quire::kernels::cpu
