@@ -98,7 +98,7 @@ awaitable<void> ChatHandler::AnswerStream(Exchange& exchange, Generation& genera
 awaitable<void> ChatHandler::AnswerWhole(Exchange& exchange, Generation& generation,
                                          ChatFrames& frames) const {
   std::string text;
-  uint64_t positions = 0;
+  uint32_t positions = 0;
   std::optional<Ending> ending;
   while (!ending && !exchange.gone()) {
     Step step = co_await generation.Next();
@@ -113,8 +113,8 @@ awaitable<void> ChatHandler::AnswerWhole(Exchange& exchange, Generation& generat
   positions += ending->positions;
   Reply reply;
   reply.body = frames.Whole(text, NameOf(ending->kind), generation.UsageAtEnd());
-  co_await exchange.Send(std::move(reply));
-  if (!exchange.gone()) generation.Written(positions);
+  co_await exchange.Send(std::move(reply), positions);
+  generation.Written(exchange.delivered_units());
 }
 
 }  // namespace quire::gateway

@@ -71,14 +71,15 @@ void Exchange::OnGone(std::function<void()> gone_callback) {
 
 void Exchange::ForgetGone() { connection_.transport_->set_on_end(nullptr); }
 
-asio::awaitable<void> Exchange::Send(Reply reply) {
+asio::awaitable<void> Exchange::Send(Reply reply, uint32_t units) {
   Transport& transport = *connection_.transport_;
   if (std::exchange(answered_, true) || gone()) co_return;
   Headers headers = std::move(reply.headers);
   headers.emplace_back("content-type", reply.content_type);
   headers.emplace_back("content-length", std::to_string(reply.body.size()));
   connection_.QueueHead(*this, reply.status, headers, body_read_ || !head_.has_body());
-  transport.out().AppendRaw(reply.body);
+  transport.out().StartFrames(false);
+  transport.out().AppendFrame(reply.body, units);
   transport.Pump();
   co_await transport.Flush();
 }

@@ -67,7 +67,8 @@ class Exchange {
   absl::Status status() const;
 
   // Answers, whole. Returns when the last byte was handed to the kernel or the client is gone.
-  boost::asio::awaitable<void> Send(Reply reply);
+  // `units` count as delivered once the body's last byte was handed to the kernel.
+  boost::asio::awaitable<void> Send(Reply reply, uint32_t units = 0);
 
   // Opens the reply as text/event-stream; its head leaves with the next SendFrames (or at once, through
   // it). From then on silence is filled with keep-alive comments.

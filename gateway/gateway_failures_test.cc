@@ -1,0 +1,246 @@
+// What goes wrong around an answer: one terminal frame, a right bill and a stopped worker, whatever happens.
+#include "gateway/gateway_test_fixture.h"
+
+namespace quire::gateway {
+namespace {
+
+class GatewayFailuresTest : public GatewayTest {};
+
+TEST_F(GatewayFailuresTest, OutOfBudgetEndsWithinTheGrant) {
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Placement());
+    write(backend_.Grant(4));
+    return kOk;
+  };
+  backend_.progress = [](const v1::RequestProgress& progress) {
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(4);
+    result.set_stop(v1::STOP_BUDGET);
+    return result;
+  };
+  AnswerWith("a longer answer");
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "a lo");
+  EXPECT_EQ(stream.finish_reason, "budget");
+  EXPECT_EQ(stream.usage["completion_tokens"], 4);
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_BUDGET);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 4u);
+}
+
+TEST_F(GatewayFailuresTest, ARevokedKeyEndsTheStreamWithOneError) {
+  backend_.progress = [](const v1::RequestProgress& progress) {
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(40);
+    result.set_stop(v1::STOP_REVOKED);
+    return result;
+  };
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("ab");
+    out.AwaitCancel();
+    return kOk;
+  };
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "ab");
+  EXPECT_EQ(stream.last_error["code"], "invalid_api_key");
+  EXPECT_TRUE(stream.usage.is_null());
+  EXPECT_EQ(backend_.AwaitSettle().reason(), v1::SETTLE_REVOKED);
+}
+
+TEST_F(GatewayFailuresTest, AWorkerThatDiesMidStreamGivesOneError) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("abc");
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "rank 1 is gone");
+  };
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "abc");
+  EXPECT_EQ(stream.errors, 1);
+  EXPECT_TRUE(stream.usage.is_null());
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_SERVER_ERROR);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 3u);
+}
+
+TEST_F(GatewayFailuresTest, AWorkerThatEndsWithoutAFinishGivesOneError) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("abc");
+    return kOk;
+  };
+  EXPECT_EQ(ChatStream().errors, 1);
+}
+
+TEST_F(GatewayFailuresTest, TokensOutOfOrderGiveOneError) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("ab");
+    TokenWriter again = out;  // a writer that begins at position 2 has been copied; this one repeats it
+    out.Text("c");
+    again.Text("d");
+    out.AwaitCancel();
+    return kOk;
+  };
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "abc");
+  EXPECT_EQ(stream.errors, 1);
+}
+
+TEST_F(GatewayFailuresTest, AWorkerThatDiesBeforeTheFirstTokenGivesAnHttpError) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "rank 1 is gone");
+  };
+  for (const char* stream : {"\"stream\": true", "\"stream\": false"}) {
+    const HttpAnswer answer = Chat(stream);
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_NE(answer.head.find("retry-after"), std::string::npos);
+    EXPECT_TRUE(json::parse(answer.body).contains("error"));
+  }
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(1)), 0u);
+}
+
+TEST_F(GatewayFailuresTest, AWorkerWithoutRoomIsAskedForAnotherPlacement) {
+  std::atomic<int> calls{0};
+  backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+    if (++calls == 1) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+    EXPECT_EQ(request.attempt(), 2u);
+    out.Accept();
+    out.Text("ok");
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "ok");
+  EXPECT_EQ(stream.finish_reason, "length");
+}
+
+TEST_F(GatewayFailuresTest, AWorkerThatNeverHasRoomGivesAnErrorInTheEnd) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter&) {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+  };
+  EXPECT_EQ(Chat("").status, 503);
+}
+
+TEST_F(GatewayFailuresTest, AnAdmitThatBreaksIsSentAgain) {
+  std::atomic<int> calls{0};
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Placement());
+    if (++calls == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+    write(backend_.Grant(256));
+    return kOk;
+  };
+  AnswerWith("ok");
+  EXPECT_EQ(ChatStream().text, "ok");
+  EXPECT_EQ(calls, 2);
+}
+
+TEST_F(GatewayFailuresTest, ASettleIsSentUntilAcknowledged) {
+  backend_.settles_to_refuse = 2;
+  AnswerWith("ok");
+  ChatStream();
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 3u);
+  EXPECT_TRUE(gateway_->Drain(absl::Seconds(10), absl::Seconds(30)));
+}
+
+TEST_F(GatewayFailuresTest, RefusalsBecomeTheirStatus) {
+  const std::vector<std::pair<v1::RefusalReason, int>> table = {
+      {v1::REFUSAL_KEY, 401},         {v1::REFUSAL_SCOPE, 403},     {v1::REFUSAL_MODEL, 404},
+      {v1::REFUSAL_BUDGET, 402},      {v1::REFUSAL_RATE, 429},      {v1::REFUSAL_QUEUE_FULL, 429},
+      {v1::REFUSAL_NO_CAPACITY, 503}, {v1::REFUSAL_TOO_LARGE, 400}, {v1::REFUSAL_LEDGER, 503},
+      {v1::REFUSAL_UNSPECIFIED, 500},
+  };
+  for (const auto& [reason, status] : table) {
+    backend_.admit = [reason = reason](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+      write(ScriptedBackend::Refusal(reason, 9));
+      return kOk;
+    };
+    const HttpAnswer answer = Chat("\"stream\": true");
+    EXPECT_EQ(answer.status, status) << reason;
+    EXPECT_EQ(answer.head.find("retry-after: 9") != std::string::npos, status == 429 || status == 503)
+        << answer.head;
+  }
+}
+
+TEST_F(GatewayFailuresTest, ARefusalAfterThePlacementStopsTheWorker) {
+  Notification cancelled;
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Placement());
+    write(ScriptedBackend::Refusal(v1::REFUSAL_BUDGET));
+    return kOk;
+  };
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.AwaitCancel();
+    cancelled.Notify();
+    return kOk;
+  };
+  EXPECT_EQ(Chat("").status, 402);
+}
+
+TEST_F(GatewayFailuresTest, AClientThatLeavesCancelsTheWorkerAndPaysForWhatItGot) {
+  Notification cancelled;
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("abcd");
+    out.AwaitCancel();  // comes though no further token is made
+    cancelled.Notify();
+    return kOk;
+  };
+  TestClient client(gateway_->api_port());
+  client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
+  client.ReadUntil("\"content\":\"d\"");
+  client.Close();
+  EXPECT_TRUE(cancelled.WaitForNotificationWithTimeout(absl::Seconds(30)));
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_CLIENT_GONE);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 4u);
+}
+
+TEST_F(GatewayFailuresTest, AClientThatLeavesBeforeTheAnswerOwesNothing) {
+  Notification started, cancelled;
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    started.Notify();
+    out.AwaitCancel();
+    cancelled.Notify();
+    return kOk;
+  };
+  TestClient client(gateway_->api_port());
+  client.Send(Request("POST", "/v1/chat/completions", ChatBody(""), backend_.key()));
+  started.WaitForNotification();
+  client.Reset();
+  EXPECT_TRUE(cancelled.WaitForNotificationWithTimeout(absl::Seconds(30)));
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_ABANDONED);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 0u);
+}
+
+TEST_F(GatewayFailuresTest, DrainFinishesStreamsAndSettlesThem) {
+  Notification started, go;
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("a");
+    started.Notify();
+    go.WaitForNotification();
+    out.Text("b");
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  TestClient client(gateway_->api_port());
+  client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
+  started.WaitForNotification();
+  std::thread drain([&] { EXPECT_TRUE(gateway_->Drain(absl::Seconds(30), absl::Seconds(30))); });
+  go.Notify();
+  const Stream stream = ParseStream(Parse(client.ReadToEnd()).body);
+  drain.join();
+  EXPECT_EQ(stream.text, "ab");
+  EXPECT_EQ(stream.terminals(), 1);
+  EXPECT_EQ(backend_.settled(), 1u);
+}
+
+}  // namespace
+}  // namespace quire::gateway
