@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include <atomic>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -16,6 +17,9 @@
 
 namespace quire::gateway {
 namespace {
+
+// How long the last frames of streams that a drain cuts off may take to leave.
+constexpr absl::Duration kGoodbye = absl::Seconds(5);
 
 std::string NewGatewayId() { return absl::StrCat("gw-", absl::BytesToHexString(RandomBytes(8))); }
 
@@ -43,7 +47,8 @@ struct Gateway::Parts {
                  .ledger = ledger,
                  .clock = clock,
                  .metrics = generation_metrics,
-                 .gateway_id = gateway_id},
+                 .gateway_id = gateway_id,
+                 .cut_off = cut_off},
         authenticator(options.pepper, facts),
         chat(authenticator, catalog, services),
         models(authenticator, catalog),
@@ -94,7 +99,7 @@ struct Gateway::Parts {
   }
 
   const std::string gateway_id;
-  std::atomic<bool> draining{false};
+  std::atomic<bool> draining{false}, cut_off{false};
   Mutex mutex;
   std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
   const SystemClock clock;
@@ -145,7 +150,15 @@ int Gateway::metrics_port() const { return parts_->operators->port(); }
 
 bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
   parts_->draining = true;
-  parts_->server->Drain(absl::ToChronoMilliseconds(streams));
+  Notification closed;
+  std::thread last_call([&] {
+    if (closed.WaitForNotificationWithTimeout(streams)) return;
+    parts_->cut_off = true;
+    parts_->ledger.WakeAll();
+  });
+  parts_->server->Drain(absl::ToChronoMilliseconds(streams + kGoodbye));
+  closed.Notify();
+  last_call.join();
   if (parts_->ledger.Drain(settles)) return true;
   Log(LogLevel::kError, "settles_lost", "pending", parts_->ledger.accountant().pending_settles());
   return false;

@@ -38,8 +38,8 @@ class Gateway {
   int api_port() const;
   int metrics_port() const;
 
-  // Stops accepting, lets streams finish for `streams`, then waits up to `settles` until the coordinator has
-  // acknowledged all that is owed. False if it has not.
+  // Stops accepting, lets streams finish for `streams`, ends what is left with an error, then waits up to
+  // `settles` until the coordinator has acknowledged all that is owed. False if it has not.
   bool Drain(absl::Duration streams, absl::Duration settles);
 
  private:

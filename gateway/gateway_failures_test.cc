@@ -242,5 +242,23 @@ TEST_F(GatewayFailuresTest, DrainFinishesStreamsAndSettlesThem) {
   EXPECT_EQ(backend_.settled(), 1u);
 }
 
+TEST_F(GatewayFailuresTest, ADrainThatCutsAStreamOffGivesItOneError) {
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("a");
+    out.AwaitCancel();
+    return kOk;
+  };
+  TestClient client(gateway_->api_port());
+  client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
+  const std::string beginning = client.ReadUntil("\"content\":\"a\"");
+  EXPECT_TRUE(gateway_->Drain(absl::ZeroDuration(), absl::Seconds(30)));
+  const Stream stream = ParseStream(Parse(beginning + client.ReadToEnd()).body);
+  EXPECT_EQ(stream.text, "a");
+  EXPECT_EQ(stream.errors, 1);
+  EXPECT_EQ(stream.dones, 1);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 1u);
+}
+
 }  // namespace
 }  // namespace quire::gateway

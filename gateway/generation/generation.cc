@@ -277,6 +277,9 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
 Step Generation::TakeAllowed() {
   const Allowance allowance = accountant_.MayDeliver(request_.id, services_.clock.NowUs());
   if (!answer_.failed()) ApplyEnd(allowance.end);
+  if (services_.cut_off && !answer_.ended()) {
+    Fail(absl::UnavailableError("the server is shutting down: send the request again"));
+  }
   const uint64_t on_the_way = handed_out_ - written_;
   const uint64_t room = allowance.positions - std::min(allowance.positions, on_the_way);
   Step step = answer_.Take(room, allowance.end == EndCause::kBudget);

@@ -5,6 +5,7 @@
 // cancels what runs and settles what was delivered.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
@@ -33,6 +34,8 @@ struct GenerationServices {
   const Clock& clock;
   GenerationMetrics& metrics;
   std::string gateway_id;
+  // Set, and all streams woken, when a drain has waited long enough: what is still open ends with an error.
+  const std::atomic<bool>& cut_off;
   std::chrono::milliseconds max_wait{60'000};  // in the coordinator's queue
 };
 

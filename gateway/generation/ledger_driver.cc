@@ -38,6 +38,15 @@ void LedgerDriver::Unwatch(const RequestId& id) {
   wakes_.erase(id);
 }
 
+void LedgerDriver::WakeAll() {
+  std::vector<RequestId> ids;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [id, wake] : wakes_) ids.push_back(id);
+  }
+  Wake(ids);
+}
+
 bool LedgerDriver::Drain(absl::Duration limit) {
   MutexLock lock(&mutex_);
   return mutex_.AwaitWithTimeout(absl::Condition(this, &LedgerDriver::AllSettled), limit);

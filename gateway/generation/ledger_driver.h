@@ -29,6 +29,7 @@ class LedgerDriver {
   // `wake` runs on a gRPC thread or the driver's own, must not block, and may still run once after Unwatch.
   void Watch(const RequestId& id, std::function<void()> wake) ABSL_LOCKS_EXCLUDED(mutex_);
   void Unwatch(const RequestId& id) ABSL_LOCKS_EXCLUDED(mutex_);
+  void WakeAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Waits until every request is closed and settled; false if `limit` passed first.
   bool Drain(absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
