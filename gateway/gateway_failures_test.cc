@@ -166,19 +166,22 @@ TEST_F(GatewayFailuresTest, RefusalsBecomeTheirStatus) {
 }
 
 TEST_F(GatewayFailuresTest, ARefusalAfterThePlacementStopsTheWorker) {
-  Notification cancelled;
+  Notification working, cancelled;
   backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
     write(backend_.Placement());
+    working.WaitForNotification();
     write(ScriptedBackend::Refusal(v1::REFUSAL_BUDGET));
     return kOk;
   };
   backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
     out.Accept();
+    working.Notify();
     out.AwaitCancel();
     cancelled.Notify();
     return kOk;
   };
   EXPECT_EQ(Chat("").status, 402);
+  EXPECT_TRUE(cancelled.WaitForNotificationWithTimeout(absl::Seconds(30)));
 }
 
 TEST_F(GatewayFailuresTest, AClientThatLeavesCancelsTheWorkerAndPaysForWhatItGot) {
