@@ -1,0 +1,182 @@
+#include "coordinator/api/admission.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordinator/ledger/memory_store.h"
+
+namespace quire::coordinator {
+namespace {
+
+using testing::ElementsAre;
+
+// Collects the events of one Admit.
+class Events {
+ public:
+  Admission::AdmitSink Sink() {
+    return [this](const absl::StatusOr<v1::AdmitReply>& event, bool last) {
+      MutexLock lock(&mutex_);
+      words_.push_back(!event.ok()              ? "error"
+                       : event->has_placement() ? "placement"
+                       : event->has_grant()     ? "grant"
+                                                : v1::RefusalReason_Name(event->refusal().reason()));
+      over_ = over_ || last;
+    };
+  }
+  std::vector<std::string> WaitForLast() {
+    MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&over_));
+    return words_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<std::string> words_ ABSL_GUARDED_BY(mutex_);
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+class AdmissionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(ledger_.TakeOver().ok());
+    AddKey("key", "acme", 1'000'000);
+    AddKey("poor", "poor", 100);
+    const TokenPrice price{.version = 1, .prompt = 75, .cached_prompt = 75, .completion = 150};
+    ledger_.SetPrice("tiny", price, [](auto) {});
+    ASSERT_TRUE(ledger_.Commit(0).ok());
+    facts_.PutPrice({"tiny", price});
+    v1::GroupInfo group = Group();
+    ASSERT_TRUE(facts_.PutModel(group, 0).ok());
+    ASSERT_TRUE(router_.Register(group).ok());
+    thread_ = std::make_unique<LedgerThread>(&ledger_, &clock_, LedgerThreadOptions());
+    admission_ = std::make_unique<Admission>(thread_.get(), &router_, &facts_, metrics_);
+  }
+  void TearDown() override {
+    router_.Close();
+    thread_->Stop();
+  }
+
+  void AddKey(const std::string& id, const std::string& account, int64_t cap_nano_usd) {
+    KeyRow key;
+    key.id = id;
+    key.hmac = std::string(32, 'h');
+    key.account = account;
+    ledger_.PutAccount(account, cap_nano_usd, [](auto) {});
+    ledger_.CreateKey(key, [](auto) {});
+    facts_.PutKey(key);
+  }
+  static v1::GroupInfo Group() {
+    v1::GroupInfo info;
+    info.set_group_id("g0");
+    info.set_epoch(1);
+    info.set_address("127.0.0.1:1");
+    info.set_model("tiny");
+    info.set_ranks(1);
+    info.set_kv_blocks(100);
+    info.set_block_tokens(16);
+    info.set_max_context(1600);
+    info.set_plain_context(1600);
+    info.set_bundle_digest(std::string(32, 'd'));
+    return info;
+  }
+  static v1::AdmitRequest Request(const RequestId& id) {
+    v1::AdmitRequest request;
+    request.set_request_id(id.ToBytes());
+    request.set_key_id("key");
+    request.set_model("tiny");
+    request.set_choices(1);
+    request.set_prompt_tokens(100);
+    request.set_max_tokens(1000);
+    request.set_max_wait_ms(60'000);
+    return request;
+  }
+  std::vector<std::string> Admit(const v1::AdmitRequest& request) {
+    Events events;
+    admission_->Admit(request, events.Sink());
+    return events.WaitForLast();
+  }
+  uint64_t ReservedBlocks() { return router_.Report().groups.at(0).reserved.blocks; }
+
+  ManualClock clock_;  // nothing ages
+  Metrics metrics_;
+  MemoryStore store_;
+  Ledger ledger_{&store_, LedgerOptions()};
+  SlowFacts facts_{"", "pepper"};
+  Router router_{Router::Config(), clock_};
+  std::unique_ptr<LedgerThread> thread_;
+  std::unique_ptr<Admission> admission_;
+};
+
+TEST_F(AdmissionTest, PlacesFirstThenGrants) {
+  EXPECT_THAT(Admit(Request(RequestId::Random())), ElementsAre("placement", "grant"));
+  EXPECT_EQ(ReservedBlocks(), 23u);  // 100 + 256 tokens
+}
+
+TEST_F(AdmissionTest, ARefusalOfTheLedgerGivesTheRoomBack) {
+  ASSERT_THAT(Admit(Request(RequestId::Random())), ElementsAre("placement", "grant"));
+  v1::AdmitRequest request = Request(RequestId::Random());
+  request.set_key_id("poor");
+  EXPECT_THAT(Admit(request), ElementsAre("placement", "REFUSAL_BUDGET"));
+  EXPECT_EQ(ReservedBlocks(), 23u);
+}
+
+TEST_F(AdmissionTest, AWaitingRequestIsAdmittedWhenAnotherSettles) {
+  std::vector<RequestId> open;
+  for (int i = 0; i < 4; ++i) {  // 4 x 23 of 100 blocks
+    open.push_back(RequestId::Random());
+    ASSERT_THAT(Admit(Request(open.back())), ElementsAre("placement", "grant"));
+  }
+  Events events;
+  admission_->Admit(Request(RequestId::Random()), events.Sink());
+  EXPECT_EQ(router_.Report().waiting, 1u);
+  v1::SettleRequest settle;
+  settle.add_requests()->set_request_id(open[0].ToBytes());
+  settle.mutable_requests(0)->set_reason(v1::SETTLE_CLIENT_GONE);
+  admission_->Settle(settle, [](auto) {});
+  EXPECT_THAT(events.WaitForLast(), ElementsAre("placement", "grant"));
+}
+
+TEST_F(AdmissionTest, WhoGivesUpLeavesTheQueue) {
+  for (int i = 0; i < 4; ++i) Admit(Request(RequestId::Random()));
+  Events events;
+  const RequestId id = RequestId::Random();
+  const uint64_t ticket = admission_->Admit(Request(id), events.Sink());
+  EXPECT_EQ(router_.Report().waiting, 1u);
+  admission_->GiveUp(id, ticket);
+  EXPECT_EQ(router_.Report().waiting, 0u);
+}
+
+TEST_F(AdmissionTest, ARevokedKeyIsToldBeforeAnyPlacement) {
+  KeyRow revoked = *facts_.FindKey("key");
+  revoked.revoked_ms = 1;
+  facts_.PutKey(revoked);
+  EXPECT_THAT(Admit(Request(RequestId::Random())), ElementsAre("REFUSAL_KEY"));
+  EXPECT_EQ(ReservedBlocks(), 0u);
+}
+
+TEST_F(AdmissionTest, AProgressGrowsTheReservationAndAClosedRequestLosesIt) {
+  const RequestId id = RequestId::Random();
+  ASSERT_THAT(Admit(Request(id)), ElementsAre("placement", "grant"));
+  auto progress = [&](uint64_t want) {
+    v1::ProgressRequest request;
+    request.add_requests()->set_request_id(id.ToBytes());
+    request.mutable_requests(0)->set_want_positions(want);
+    Notification replied;
+    admission_->Progress(request, [&](auto) { replied.Notify(); });
+    replied.WaitForNotification();
+  };
+  progress(512);
+  EXPECT_EQ(ReservedBlocks(), 39u);
+  // Settled by another gateway's word, say: the ledger knows it as closed, the router learns it from the
+  // reply.
+  v1::SettleRequest settle;
+  settle.add_requests()->set_request_id(id.ToBytes());
+  Notification settled;
+  thread_->Settle(settle, [&](auto) { settled.Notify(); });
+  settled.WaitForNotification();
+  progress(600);
+  EXPECT_EQ(ReservedBlocks(), 0u);
+}
+
+}  // namespace
+}  // namespace quire::coordinator

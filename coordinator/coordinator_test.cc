@@ -1,0 +1,356 @@
+#include "coordinator/coordinator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/api_key.h"
+#include "base/core/files.h"
+#include "coordinator/coordinator_test_support.h"
+
+namespace quire::coordinator {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string KeyPath(const std::string& id) { return absl::StrCat("/admin/v1/keys/", id); }
+
+class CoordinatorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = testing::TempDir() + "/quire_coordinator_XXXXXX";
+    ASSERT_NE(mkdtemp(path.data()), nullptr);
+    folder_ = path;
+    config_.data = folder_ + "/data";
+    config_.admin_port = 0;
+    config_.ready_file = folder_ + "/ready";
+    config_.worker.groups = 0;
+    Begin();
+  }
+  void TearDown() override {
+    coordinator_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Begin() {
+    auto started = Coordinator::Start(config_);
+    ASSERT_TRUE(started.ok()) << started.status();
+    coordinator_ = *std::move(started);
+    const auto keys = nlohmann::json::parse(*ReadWholeFile(config_.data + "/keys.json"));
+    admin_key_ = keys["admin_key"];
+    key_ = keys["api_key"];
+    key_id_ = ParseApiKey(key_)->id;
+    gateway_ = std::make_unique<TestGateway>(coordinator_->grpc_address());
+    operator_ = std::make_unique<TestOperator>(coordinator_->admin_address(), admin_key_);
+  }
+  // As if killed, then started on the same data.
+  void Restart() {
+    coordinator_.reset();
+    Begin();
+  }
+  std::unique_ptr<TestGroup> Group(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 100) {
+    auto group = std::make_unique<TestGroup>(coordinator_->grpc_address(), id, epoch, kv_blocks);
+    EXPECT_TRUE(group->Register().ok());
+    return group;
+  }
+  nlohmann::json Get(const std::string& path) { return operator_->Call("GET", path).body; }
+
+  std::string folder_, admin_key_, key_, key_id_;
+  CoordinatorConfig config_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<TestGateway> gateway_;
+  std::unique_ptr<TestOperator> operator_;
+};
+
+// ---- requests ----
+
+TEST_F(CoordinatorTest, ARequestFromAdmitToUsage) {
+  auto group = Group("g0", 1);
+  const RequestId id = RequestId::Random();
+  const Admitted admitted = gateway_->Admit(id, key_id_);
+  EXPECT_THAT(admitted.order, ElementsAre("placement", "grant"));
+  EXPECT_EQ(admitted.placement->group_id(), "g0");
+  EXPECT_EQ(admitted.placement->address(), "127.0.0.1:1");
+  EXPECT_EQ(admitted.grant->positions(), 256u);
+  EXPECT_EQ(admitted.grant->price().completion_nano_usd(), 150);
+  EXPECT_EQ(gateway_->Progress(id, 128, 512).granted_positions(), 512u);
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["kv_blocks_reserved"], (100 + 512 + 15) / 16);
+  const int64_t cost = 100 * 75 + 300 * 150;
+  EXPECT_EQ(gateway_->Settle(id, 300), cost);
+  EXPECT_EQ(gateway_->Settle(id, 300), cost);  // a resend posts nothing more
+  const auto usage = Get("/admin/v1/usage");
+  ASSERT_EQ(usage["data"].size(), 1u);
+  EXPECT_EQ(usage["data"][0]["key_id"], key_id_);
+  EXPECT_EQ(usage["data"][0]["completion_tokens"], 300);
+  EXPECT_EQ(usage["data"][0]["cost_nano_usd"], cost);
+  EXPECT_EQ(usage["data"][0]["cost_usd"], "0.000052500");
+  EXPECT_EQ(usage["accounts"][0]["posted"]["nano_usd"], cost);
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["kv_blocks_reserved"], 0);
+  EXPECT_EQ(Get("/admin/v1/audit")["balanced"], true);
+}
+
+TEST_F(CoordinatorTest, AResentAdmitGetsTheSameAnswer) {
+  auto group = Group("g0", 1);
+  const RequestId id = RequestId::Random();
+  EXPECT_TRUE(gateway_->Admit(id, key_id_).grant.has_value());
+  const Admitted again = gateway_->Admit(id, key_id_);
+  EXPECT_EQ(again.placement->group_id(), "g0");
+  EXPECT_EQ(again.grant->positions(), 256u);
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["open_requests"], 1);
+}
+
+TEST_F(CoordinatorTest, RefusalsNameTheirReason) {
+  auto group = Group("g0", 1);
+  auto reason = [&](auto change) {
+    v1::AdmitRequest request = gateway_->Request(RequestId::Random(), key_id_);
+    change(request);
+    const Admitted admitted = gateway_->Admit(request);
+    return admitted.refusal ? admitted.refusal->reason() : v1::REFUSAL_UNSPECIFIED;
+  };
+  EXPECT_EQ(reason([](auto& r) { r.set_key_id("unknown"); }), v1::REFUSAL_KEY);
+  EXPECT_EQ(reason([&](auto& r) { r.set_key_id(ParseApiKey(admin_key_)->id); }), v1::REFUSAL_KEY);
+  EXPECT_EQ(reason([](auto& r) { r.set_model("other"); }), v1::REFUSAL_MODEL);
+  EXPECT_EQ(reason([](auto& r) { r.set_max_tokens(1600); }), v1::REFUSAL_TOO_LARGE);
+  const auto poor =
+      operator_->Call("POST", "/admin/v1/keys", R"({"name":"p","account":"poor","cap_nano_usd":7500})");
+  EXPECT_EQ(reason([&](auto& r) { r.set_key_id(poor.body["id"]); }), v1::REFUSAL_BUDGET);
+  const auto scoped = operator_->Call("POST", "/admin/v1/keys", R"({"name":"s","models":["other"]})");
+  EXPECT_EQ(reason([&](auto& r) { r.set_key_id(scoped.body["id"]); }), v1::REFUSAL_SCOPE);
+  EXPECT_EQ(reason([](auto& r) { r.set_prompt_tokens(100); }), v1::REFUSAL_UNSPECIFIED);
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["open_requests"], 1);  // refused ones reserve nothing
+}
+
+TEST_F(CoordinatorTest, MalformedRequestsAreErrors) {
+  auto code = [&](auto change) {
+    v1::AdmitRequest request = gateway_->Request(RequestId::Random(), key_id_);
+    change(request);
+    return gateway_->Admit(request).status.error_code();
+  };
+  EXPECT_EQ(code([](auto& r) { r.set_request_id("short"); }), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto& r) { r.set_choices(0); }), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto& r) { r.set_max_tokens(UINT64_MAX); }), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto& r) { r.set_prompt_tokens(UINT64_MAX); }), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto& r) {
+              for (int i = 0; i < 65; ++i) *r.add_prefix_hashes() = std::string(32, 'x');
+            }),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(CoordinatorTest, WaitsForRoomAndGivesUpInTime) {
+  auto group = Group("g0", 1, 30);
+  const RequestId first = RequestId::Random();
+  v1::AdmitRequest request = gateway_->Request(first, key_id_);
+  request.set_max_tokens(300);  // 23 of 30 blocks at once
+  ASSERT_TRUE(gateway_->Admit(request).grant.has_value());
+  request.set_request_id(RequestId::Random().ToBytes());
+  request.set_max_wait_ms(1);
+  const Admitted refused = gateway_->Admit(request);
+  ASSERT_TRUE(refused.refusal.has_value());
+  EXPECT_EQ(refused.refusal->reason(), v1::REFUSAL_NO_CAPACITY);
+  EXPECT_GE(refused.refusal->retry_after_s(), 1u);
+  gateway_->Settle(first, 1);
+  EXPECT_TRUE(gateway_->Admit(request).grant.has_value());
+}
+
+TEST_F(CoordinatorTest, AnEndedRegistrationAnUnhealthyBeatAndAFenceTakeAGroupOut) {
+  auto group = Group("g0", 1);
+  auto places = [&] {
+    v1::AdmitRequest request = gateway_->Request(RequestId::Random(), key_id_);
+    request.set_max_wait_ms(0);
+    return gateway_->Admit(request).placement.has_value();
+  };
+  EXPECT_TRUE(places());
+  EXPECT_TRUE(group->Beat(false));
+  EXPECT_FALSE(places());
+  EXPECT_TRUE(group->Beat(true));
+  EXPECT_TRUE(places());
+  group->Leave();
+  EXPECT_FALSE(places());
+  EXPECT_FALSE(group->Beat());
+  auto successor = Group("g0", 2);
+  EXPECT_TRUE(places());
+  TestGroup zombie(coordinator_->grpc_address(), "g0", 1);
+  EXPECT_EQ(zombie.Register().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(CoordinatorTest, ReadmitAvoidsTheFailedGroup) {
+  auto first = Group("g0", 1);
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(gateway_->Admit(id, key_id_).grant.has_value());
+  first->Leave();
+  auto second = Group("g1", 1);
+  v1::ReadmitRequest request;
+  request.set_request_id(id.ToBytes());
+  request.set_model("tiny");
+  request.set_tokens_so_far(110);
+  request.set_failed_group_id("g0");
+  request.set_failed_group_epoch(1);
+  EXPECT_EQ(gateway_->Readmit(request).placement().group_id(), "g1");
+  request.set_request_id(RequestId::Random().ToBytes());
+  EXPECT_EQ(gateway_->Readmit(request).refusal().reason(), v1::REFUSAL_CLOSED);
+}
+
+// ---- slow facts ----
+
+TEST_F(CoordinatorTest, WatchGivesTheStateThenTheChanges) {
+  auto group = Group("g0", 1);
+  EXPECT_TRUE(group->was_asked_for_bundle());
+  TestWatch watch(*gateway_);
+  const auto state = watch.UntilSynced();
+  ASSERT_EQ(state.size(), 2u);
+  EXPECT_EQ(state[0].key().key_id(), key_id_);  // the admin key is not a gateway's business
+  EXPECT_EQ(state[0].key().cache_salt().size(), 32u);
+  EXPECT_EQ(state[1].model().model(), "tiny");
+  EXPECT_EQ(state[1].model().max_context(), 1600u);  // 100 blocks
+  EXPECT_EQ(state[1].model().price().prompt_nano_usd(), 75);
+  EXPECT_EQ(*gateway_->FetchBundle(state[1].model().bundle_digest()), TestBundle());
+  const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");
+  const v1::WatchEvent added = watch.Next();
+  EXPECT_EQ(added.key().key_id(), made.body["id"]);
+  EXPECT_NE(added.key().key_hmac(), "");
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(added.key().key_id())).status, 200);
+  EXPECT_EQ(watch.Next().key_removed(), added.key().key_id());
+  EXPECT_EQ(gateway_->Admit(RequestId::Random(), added.key().key_id()).refusal->reason(), v1::REFUSAL_KEY);
+}
+
+TEST_F(CoordinatorTest, ABundleWithAnotherDigestIsRefused) {
+  TestGroup group(coordinator_->grpc_address(), "g0", 1);
+  EXPECT_EQ(group.Register("something else").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(gateway_->FetchBundle(group.info.bundle_digest()).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gateway_->FetchBundle("short").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// ---- restart ----
+
+TEST_F(CoordinatorTest, ASuccessorKnowsKeysModelsMoneyAndOpenRequests) {
+  auto group = Group("g0", 3);
+  const RequestId open = RequestId::Random(), settled = RequestId::Random();
+  ASSERT_TRUE(gateway_->Admit(open, key_id_).grant.has_value());
+  ASSERT_TRUE(gateway_->Admit(settled, key_id_).grant.has_value());
+  const int64_t cost = gateway_->Settle(settled, 10);
+  group.reset();
+  Restart();
+  TestWatch watch(*gateway_);
+  EXPECT_EQ(watch.UntilSynced().size(), 2u);  // the model too, though no group is back yet
+  EXPECT_EQ(Get("/admin/v1/usage")["total"]["cost_nano_usd"], cost);
+  auto back = Group("g0", 3);  // the same epoch
+  EXPECT_FALSE(back->was_asked_for_bundle());
+  EXPECT_EQ(gateway_->Progress(open, 5, 0, "g0", 3).granted_positions(), 256u);
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["kv_blocks_reserved"], (100 + 256 + 15) / 16);
+  EXPECT_EQ(gateway_->Settle(settled, 10), cost);
+  EXPECT_EQ(gateway_->Settle(open, 5), 100 * 75 + 5 * 150);
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["kv_blocks_reserved"], 0);
+}
+
+TEST_F(CoordinatorTest, ASecondCoordinatorIsKeptOut) {
+  const auto second = Coordinator::Start(config_);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another coordinator uses"));
+}
+
+TEST_F(CoordinatorTest, StopAnswersWhatWaits) {
+  v1::AdmitRequest request = gateway_->Request(RequestId::Random(), key_id_);
+  auto group = Group("g0", 1);
+  group->Leave();
+  grpc::ClientContext context;
+  auto stream = gateway_->stub().Admit(&context, request);  // waits for a group
+  while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
+  coordinator_->Stop();
+  v1::AdmitReply reply;
+  ASSERT_TRUE(stream->Read(&reply));
+  EXPECT_EQ(reply.refusal().reason(), v1::REFUSAL_NO_CAPACITY);
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(CoordinatorTest, ASecretFolderAndAReadyFile) {
+  struct stat info {};
+  ASSERT_EQ(stat(config_.data.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  for (const char* file : {"/pepper", "/keys.json", "/ledger.db"}) {
+    ASSERT_EQ(stat((config_.data + file).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << file;
+  }
+  const auto ready = nlohmann::json::parse(*ReadWholeFile(config_.ready_file));
+  EXPECT_EQ(ready["grpc"], coordinator_->grpc_address());
+  EXPECT_EQ(ready["admin"], coordinator_->admin_address());
+  EXPECT_EQ(ready["pid"], getpid());
+}
+
+// ---- admin ----
+
+TEST_F(CoordinatorTest, TheAdminPlaneOpensToAdminKeysOnly) {
+  const std::string admin = coordinator_->admin_address();
+  std::string wrong = admin_key_;
+  wrong[30] = wrong[30] == 'a' ? 'b' : 'a';
+  for (const std::string& key : {std::string(), key_, std::string("x"), wrong}) {
+    const TestOperator intruder(admin, key);
+    for (const char* path : {"/admin/v1/keys", "/admin/v1/groups", "/admin/v1/usage", "/admin/v1/nothing"}) {
+      const AdminAnswer answer = intruder.Call("GET", path);
+      EXPECT_EQ(answer.status, 401) << path;
+      EXPECT_EQ(answer.body["error"]["type"], "authentication_error");
+    }
+    EXPECT_EQ(intruder.Call("GET", "/healthz").status, 200);
+    EXPECT_EQ(intruder.Call("GET", "/readyz").status, 200);
+    EXPECT_THAT(intruder.Call("GET", "/metrics").text,
+                HasSubstr("quire_coordinator_groups{state=\"serving\"} 0"));
+  }
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/nothing").status, 404);
+  EXPECT_EQ(operator_->Call("DELETE", "/admin/v1/usage").status, 405);
+}
+
+TEST_F(CoordinatorTest, KeysAreShownOnceAndRevoked) {
+  const auto made = operator_->Call("POST", "/admin/v1/keys",
+                                    R"({"name":"ci","account":"acme","models":["tiny"],"cap_usd":"12.5"})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_TRUE(ParseApiKey(std::string(made.body["key"])).has_value());
+  const auto list = operator_->Call("GET", "/admin/v1/keys");
+  EXPECT_EQ(list.body["data"].size(), 3u);
+  EXPECT_THAT(list.text, testing::Not(HasSubstr("sk-quire")));
+  EXPECT_EQ(Get("/admin/v1/usage?account=acme")["accounts"][0]["cap"]["nano_usd"], 12'500'000'000);
+  const std::string id = made.body["id"];
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(id)).status, 200);
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(id)).status, 200);
+  EXPECT_EQ(operator_->Call("DELETE", "/admin/v1/keys/nobody").status, 404);
+  const std::string admin_id = ParseApiKey(admin_key_)->id;
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(admin_id)).status, 409);  // the last one
+}
+
+TEST_F(CoordinatorTest, ARevokedKeyStopsItsRequests) {
+  auto group = Group("g0", 1);
+  const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(gateway_->Admit(id, made.body["id"]).grant.has_value());
+  operator_->Call("DELETE", KeyPath(made.body["id"]));
+  EXPECT_EQ(gateway_->Progress(id, 1, 512).stop(), v1::STOP_REVOKED);
+}
+
+TEST_F(CoordinatorTest, GroupsAreListedWithTheirKv) {
+  auto group = Group("g0", 4);
+  const auto groups = Get("/admin/v1/groups");
+  ASSERT_EQ(groups["data"].size(), 1u);
+  const auto& entry = groups["data"][0];
+  EXPECT_EQ(entry["state"], "serving");
+  EXPECT_EQ(entry["epoch"], 4);
+  EXPECT_EQ(entry["ranks"], 2);
+  EXPECT_EQ(entry["kv_blocks_total"], 100);
+  EXPECT_EQ(entry["kv_blocks_free"], 100);
+}
+
+TEST_F(CoordinatorTest, BrokenFirstKeysAreMendedFromTheFile) {
+  coordinator_.reset();
+  std::filesystem::remove(config_.data + "/ledger.db");  // as after a crash between the file and the rows
+  std::filesystem::remove(config_.data + "/ledger.db-wal");
+  std::filesystem::remove(config_.data + "/ledger.db-shm");
+  const std::string before = admin_key_;
+  Begin();
+  EXPECT_EQ(admin_key_, before);
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 2u);
+}
+
+}  // namespace
+}  // namespace quire::coordinator
