@@ -1,19 +1,15 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "base/core/hash.h"
 #include "base/core/status.h"
 #include "kernels/cpu/arena.h"
+#include "kernels/cpu/attention_ops.h"
 #include "kernels/cpu/float_mode.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/kv_cache.h"
 #include "kernels/cpu/packed_matrix.h"
-#include "kernels/cpu/rope_table.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/shape_check.h"
 
@@ -22,13 +18,6 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kMaxSpinUs = 1'000'000;
-
-// Rows of one query tile of one KV head of one sequence: rows are (token, query head of the group), token
-// first.
-struct AttentionTask {
-  const SequenceRows* sequence;
-  int64_t kv_head, first, count;
-};
 
 class CpuBackend final : public Backend {
  public:
@@ -43,8 +32,10 @@ class CpuBackend final : public Backend {
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) override;
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
-                                 int64_t max_positions) override;
-  absl::Status CreateKvCache(const KvShape& shape) override;
+                                 int64_t max_positions) override {
+    return attention_.AddRope(inv_freq, scale, max_positions);
+  }
+  absl::Status CreateKvCache(const KvShape& shape) override { return attention_.CreateKvCache(shape); }
   WeightStats weight_stats() const override { return stats_; }
 
   void Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) override;
@@ -53,8 +44,14 @@ class CpuBackend final : public Backend {
   void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
   void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
   void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                    Tensor q_out) override;
-  void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) override;
+                    Tensor q_out) override {
+    const FlushDenormals flush;
+    attention_.RopeAndStore(qkv, layer, sequences, q_out);
+  }
+  void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) override {
+    const FlushDenormals flush;
+    attention_.Attention(q, layer, sequences, out);
+  }
   void GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) override;
   absl::StatusOr<const float*> ReadRows(Tensor x) override;
 
@@ -66,12 +63,6 @@ class CpuBackend final : public Backend {
   void NormRows(Tensor x, const Tensor* delta, VectorId weight, float eps, Tensor out, const char* op);
   void RunMatmul(MatmulKernel kernel, Tensor x, const PackedMatrix& matrix, const float* bias, Tensor out);
   Tensor WithEvenColumns(Tensor x);
-  void CheckSequences(std::span<const SequenceRows> sequences, int64_t layer, int64_t tokens,
-                      const char* op) const;
-  void StoreHead(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences, int64_t head,
-                 Tensor q_out);
-  KvWalk WalkOf(const AttentionTask& task, int64_t layer) const;
-  void Attend(int64_t index, Tensor q, int64_t layer, Tensor out) const;
   // Calls body(first, last) on every thread with its share of [0, count).
   template <typename Body>
   void Split(int64_t count, const Body& body);
@@ -80,13 +71,11 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   std::vector<Arena> weights_;  // one per thread
   Arena memory_;                // everything else
+  AttentionOps attention_{kernels_, pool_, memory_};
   std::vector<PackedMatrix> matrices_;
   std::vector<std::span<const float>> vectors_;
-  std::vector<RopeTable> ropes_;
-  std::optional<KvCache> kv_;
-  std::vector<float*> tiles_;             // matmul scratch, one per thread
-  Tensor even_;                           // rows of an odd k with a zero after them
-  std::vector<AttentionTask> attention_;  // of the call under way
+  std::vector<float*> tiles_;  // matmul scratch, one per thread
+  Tensor even_;                // rows of an odd k with a zero after them
   WeightStats stats_;
 };
 
@@ -148,21 +137,6 @@ absl::StatusOr<VectorId> CpuBackend::AddVector(std::span<const float> values) {
   vectors_.emplace_back(data, values.size());
   stats_.bytes += std::ssize(values) * BytesOf(DType::kF32);
   return VectorId(static_cast<int32_t>(vectors_.size() - 1));
-}
-
-absl::StatusOr<RopeId> CpuBackend::AddRope(std::span<const double> inv_freq, double scale,
-                                           int64_t max_positions) {
-  QUIRE_RETURN_IF_ERROR(CheckRope(inv_freq, scale, max_positions));
-  QUIRE_ASSIGN_OR_RETURN(RopeTable table, RopeTable::Create(inv_freq, scale, max_positions, memory_));
-  ropes_.push_back(table);
-  return RopeId(static_cast<int32_t>(ropes_.size() - 1));
-}
-
-absl::Status CpuBackend::CreateKvCache(const KvShape& shape) {
-  QUIRE_RETURN_IF_ERROR(CheckKvShape(shape));
-  if (kv_.has_value()) return absl::FailedPreconditionError("the KV cache exists already");
-  QUIRE_ASSIGN_OR_RETURN(kv_, KvCache::Create(shape, memory_));
-  return absl::OkStatus();
 }
 
 // ---- a step ----
@@ -249,113 +223,6 @@ void CpuBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
   CheckOp(out.dtype == DType::kBf16 && out.rows == x.rows && out.cols == w.outputs(), "MatmulSiluMul",
           "out is not bf16 [tokens, n / 2]");
   RunMatmul(kernels_.matmul_silu_mul, x, w, nullptr, out);
-}
-
-void CpuBackend::CheckSequences(std::span<const SequenceRows> sequences, int64_t layer, int64_t tokens,
-                                const char* op) const {
-  CheckOp(kv_.has_value(), op, "there is no KV cache");
-  CheckOp(layer >= 0 && layer < kv_->shape().layers, op, "no such layer");
-  for (const SequenceRows& s : sequences) {
-    CheckOp(s.first_row >= 0 && s.rows >= 0 && s.first_row + s.rows <= tokens, op, "rows out of range");
-    const int64_t end = s.position + s.rows;
-    CheckOp(s.position >= 0 && end <= std::ssize(s.blocks) * kBlockTokens, op,
-            "the block table is too short");
-    for (const int32_t block : s.blocks) {
-      CheckOp(block >= 0 && block < kv_->shape().blocks, op, "no such block");
-    }
-  }
-}
-
-void CpuBackend::StoreHead(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences, int64_t head,
-                           Tensor q_out) {
-  const KvShape& shape = kv_->shape();
-  const int64_t key_head = head - shape.query_heads, value_head = key_head - shape.kv_heads;
-  uint16_t row[kMaxHeadDim];
-  for (const SequenceRows& s : sequences) {
-    const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
-    for (int64_t i = 0; i < s.rows; ++i) {
-      const int64_t position = s.position + i, at = head * shape.head_dim;
-      const float* in = qkv.f32(s.first_row + i) + at;
-      const int64_t block = s.blocks[position / kBlockTokens], slot = position % kBlockTokens;
-      if (value_head >= 0) {
-        kernels_.to_bf16(in, shape.head_dim, row);
-        kv_->StoreValue(layer, block, value_head, slot, row);
-        continue;
-      }
-      uint16_t* rotated = key_head >= 0 ? row : q_out.bf16(s.first_row + i) + at;
-      kernels_.rotate(in, rope.cosine(position), rope.sine(position), rope.half(), rotated);
-      if (key_head >= 0) kv_->StoreKey(layer, block, key_head, slot, row);
-    }
-  }
-}
-
-void CpuBackend::RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                              Tensor q_out) {
-  CheckSequences(sequences, layer, std::min(qkv.rows, q_out.rows), "RopeAndStore");
-  const KvShape& shape = kv_->shape();
-  const int64_t heads = shape.query_heads + 2 * shape.kv_heads;
-  CheckOp(qkv.dtype == DType::kF32 && qkv.cols == heads * shape.head_dim, "RopeAndStore",
-          "qkv is not fp32 [tokens, heads]");
-  CheckOp(q_out.dtype == DType::kBf16 && q_out.cols == shape.query_heads * shape.head_dim, "RopeAndStore",
-          "q_out is not bf16 [tokens, query heads]");
-  for (const SequenceRows& s : sequences) {
-    const auto rope = static_cast<size_t>(s.rope);
-    CheckOp(rope < ropes_.size() && ropes_[rope].half() * 2 == shape.head_dim, "RopeAndStore",
-            "unknown rope");
-    CheckOp(s.position + s.rows <= ropes_[rope].positions(), "RopeAndStore", "position beyond the rope's");
-  }
-  const FlushDenormals flush;
-  // By head: two positions of V share a 32-bit word, so one thread writes all positions of a head.
-  Split(heads, [&](int64_t first, int64_t last) {
-    for (int64_t head = first; head < last; ++head) StoreHead(qkv, layer, sequences, head, q_out);
-  });
-}
-
-KvWalk CpuBackend::WalkOf(const AttentionTask& task, int64_t layer) const {
-  return {kv_->pages(layer, task.kv_head), kv_->page_stride(), task.sequence->blocks.data(),
-          std::ssize(task.sequence->blocks)};
-}
-
-void CpuBackend::Attend(int64_t index, Tensor q, int64_t layer, Tensor out) const {
-  const AttentionTask& task = attention_[index];
-  const KvShape& shape = kv_->shape();
-  const int64_t group = shape.query_heads / shape.kv_heads;
-  AttentionArgs args{};
-  args.rows = task.count;
-  for (int64_t i = 0; i < task.count; ++i) {
-    const int64_t token = (task.first + i) / group, head = task.kv_head * group + (task.first + i) % group;
-    const int64_t row = task.sequence->first_row + token;
-    args.q[i] = q.bf16(row) + head * shape.head_dim;
-    args.out[i] = out.bf16(row) + head * shape.head_dim;
-    args.keys[i] = task.sequence->position + token + 1;
-  }
-  args.head_dim = shape.head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
-  args.walk = WalkOf(task, layer);
-  // After a thread's last task the next layer's first comes, weights in between: it will wait in a cache.
-  const int64_t next = index + pool_.threads(), count = std::ssize(attention_);
-  args.next = next < count ? WalkOf(attention_[next], layer)
-                           : WalkOf(attention_[next % count], std::min(layer + 1, shape.layers - 1));
-  kernels_.attention(args);
-}
-
-void CpuBackend::Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) {
-  CheckSequences(sequences, layer, std::min(q.rows, out.rows), "Attention");
-  const KvShape& shape = kv_->shape();
-  const int64_t cols = shape.query_heads * shape.head_dim;
-  CheckOp(q.dtype == DType::kBf16 && out.dtype == DType::kBf16 && q.cols == cols && out.cols == cols,
-          "Attention", "q or out is not bf16 [tokens, query heads]");
-  attention_.clear();
-  for (const SequenceRows& s : sequences) {
-    const int64_t rows = s.rows * shape.query_heads / shape.kv_heads;
-    for (int64_t head = 0; head < shape.kv_heads; ++head) {
-      for (int64_t first = 0; first < rows; first += kMaxQueryRows) {
-        attention_.push_back({&s, head, first, std::min(kMaxQueryRows, rows - first)});
-      }
-    }
-  }
-  const FlushDenormals flush;
-  pool_.ForEach(std::ssize(attention_), [&](int64_t i) { Attend(i, q, layer, out); });
 }
 
 void CpuBackend::GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) {

@@ -2,6 +2,7 @@
 // the share of its nearer line (memory or bf16 arithmetic, measured right before and after it) in column
 // `line%`.
 //   quire-kernel-bench --threads 2 [--isa avx2] [--benchmark_filter=REGEX]
+//   quire-kernel-bench --ceilings      prints the lines alone, as JSON, for other benches
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -182,6 +183,8 @@ int Main(int argc, char** argv) {
   options.Add("isa", &setup.backend.isa, "NAME", "auto, avx2 or avx512");
   options.Add("cpu-time", &setup.cpu_time,
               "count CPU time, not wall time: for a busy machine, with --threads 1");
+  bool ceilings_only = false;
+  options.Add("ceilings", &ceilings_only, "print this machine's lines as JSON and stop");
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
   setup.backend.threads = static_cast<int>(threads);
   setup.backend.spin_us = static_cast<int>(spin_us);
@@ -192,6 +195,11 @@ int Main(int argc, char** argv) {
   CeilingMeter meter(setup.backend.threads, setup.cpu_time);
   setup.meter = &meter;
   const Ceilings now = meter.Measure();
+  if (ceilings_only) {
+    std::printf("{\"read_bytes_per_s\": %.0f, \"bf16_flop_per_s\": %.0f}\n", now.read_gb_s * 1e9,
+                now.bf16_gflop_s * 1e9);
+    return 0;
+  }
   std::printf("lines of this machine, %d threads: read %.1f GB/s, bf16 %.0f GFLOP/s\n", setup.backend.threads,
               now.read_gb_s, now.bf16_gflop_s);
   RegisterAll(setup);

@@ -1,0 +1,165 @@
+#include "kernels/cpu/attention_ops.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/core/hash.h"
+#include "base/core/status.h"
+#include "kernels/shape_check.h"
+
+namespace quire::kernels::cpu {
+namespace {
+
+int32_t BlockAt(const SequenceRows& sequence, int64_t position) {
+  return sequence.blocks[position / kBlockTokens];
+}
+
+}  // namespace
+
+absl::StatusOr<RopeId> AttentionOps::AddRope(std::span<const double> inv_freq, double scale,
+                                             int64_t max_positions) {
+  QUIRE_RETURN_IF_ERROR(CheckRope(inv_freq, scale, max_positions));
+  QUIRE_ASSIGN_OR_RETURN(RopeTable table, RopeTable::Create(inv_freq, scale, max_positions, memory_));
+  ropes_.push_back(table);
+  return RopeId(static_cast<int32_t>(ropes_.size() - 1));
+}
+
+absl::Status AttentionOps::CreateKvCache(const KvShape& shape) {
+  QUIRE_RETURN_IF_ERROR(CheckKvShape(shape));
+  if (kv_.has_value()) return absl::FailedPreconditionError("the KV cache exists already");
+  QUIRE_ASSIGN_OR_RETURN(kv_, KvCache::Create(shape, memory_));
+  return absl::OkStatus();
+}
+
+void AttentionOps::CheckSequences(std::span<const SequenceRows> sequences, int64_t layer, int64_t tokens,
+                                  const char* op) const {
+  CheckOp(kv_.has_value(), op, "there is no KV cache");
+  CheckOp(layer >= 0 && layer < kv_->shape().layers, op, "no such layer");
+  for (const SequenceRows& s : sequences) {
+    CheckOp(s.first_row >= 0 && s.rows >= 0 && s.first_row + s.rows <= tokens, op, "rows out of range");
+    const int64_t end = s.position + s.rows;
+    CheckOp(s.position >= 0 && end <= std::ssize(s.blocks) * kBlockTokens, op,
+            "the block table is too short");
+    for (const int32_t block : s.blocks) {
+      CheckOp(block >= 0 && block < kv_->shape().blocks, op, "no such block");
+    }
+  }
+}
+
+void AttentionOps::CheckRopes(std::span<const SequenceRows> sequences) const {
+  for (const SequenceRows& s : sequences) {
+    const auto rope = static_cast<size_t>(s.rope);
+    CheckOp(rope < ropes_.size() && ropes_[rope].half() * 2 == kv_->shape().head_dim, "RopeAndStore",
+            "unknown rope");
+    CheckOp(s.position + s.rows <= ropes_[rope].positions(), "RopeAndStore", "position beyond the rope's");
+  }
+}
+
+void AttentionOps::RotateQueries(Tensor qkv, std::span<const SequenceRows> sequences, int64_t head,
+                                 Tensor q_out) const {
+  const int64_t at = head * kv_->shape().head_dim;
+  for (const SequenceRows& s : sequences) {
+    const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
+    for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
+      kernels_.rotate(qkv.f32(row) + at, rope.cosine(position), rope.sine(position), rope.half(),
+                      q_out.bf16(row) + at);
+    }
+  }
+}
+
+void AttentionOps::StoreKeys(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
+                             int64_t head) {
+  const int64_t at = (kv_->shape().query_heads + head) * kv_->shape().head_dim;
+  uint16_t rotated[kMaxHeadDim];
+  for (const SequenceRows& s : sequences) {
+    const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
+    for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
+      kernels_.rotate(qkv.f32(row) + at, rope.cosine(position), rope.sine(position), rope.half(), rotated);
+      kv_->StoreKey(layer, BlockAt(s, position), head, position % kBlockTokens, rotated);
+    }
+  }
+}
+
+void AttentionOps::StoreValues(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
+                               int64_t head) {
+  const KvShape& shape = kv_->shape();
+  const int64_t at = (shape.query_heads + shape.kv_heads + head) * shape.head_dim;
+  uint16_t rounded[kMaxHeadDim];
+  for (const SequenceRows& s : sequences) {
+    for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
+      kernels_.to_bf16(qkv.f32(row) + at, shape.head_dim, rounded);
+      kv_->StoreValue(layer, BlockAt(s, position), head, position % kBlockTokens, rounded);
+    }
+  }
+}
+
+void AttentionOps::RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
+                                Tensor q_out) {
+  CheckSequences(sequences, layer, std::min(qkv.rows, q_out.rows), "RopeAndStore");
+  const KvShape& shape = kv_->shape();
+  const int64_t heads = shape.query_heads + 2 * shape.kv_heads;
+  CheckOp(qkv.dtype == DType::kF32 && qkv.cols == heads * shape.head_dim, "RopeAndStore",
+          "qkv is not fp32 [tokens, heads]");
+  CheckOp(q_out.dtype == DType::kBf16 && q_out.cols == shape.query_heads * shape.head_dim, "RopeAndStore",
+          "q_out is not bf16 [tokens, query heads]");
+  CheckRopes(sequences);
+  // By head: two positions of V share a 32-bit word, so one thread writes all positions of a head.
+  pool_.ForEach(heads, [&](int64_t i) {
+    const int64_t key_head = i - shape.query_heads, value_head = key_head - shape.kv_heads;
+    if (value_head >= 0) {
+      StoreValues(qkv, layer, sequences, value_head);
+    } else if (key_head >= 0) {
+      StoreKeys(qkv, layer, sequences, key_head);
+    } else {
+      RotateQueries(qkv, sequences, i, q_out);
+    }
+  });
+}
+
+KvWalk AttentionOps::WalkOf(const Task& task, int64_t layer) const {
+  return {kv_->pages(layer, task.kv_head), kv_->page_stride(), task.sequence->blocks.data(),
+          std::ssize(task.sequence->blocks)};
+}
+
+void AttentionOps::Attend(int64_t index, Tensor q, int64_t layer, Tensor out) const {
+  const Task& task = tasks_[index];
+  const KvShape& shape = kv_->shape();
+  const int64_t group = shape.query_heads / shape.kv_heads;
+  AttentionArgs args{};
+  args.rows = task.count;
+  for (int64_t i = 0; i < task.count; ++i) {
+    const int64_t token = (task.first + i) / group, head = task.kv_head * group + (task.first + i) % group;
+    const int64_t row = task.sequence->first_row + token;
+    args.q[i] = q.bf16(row) + head * shape.head_dim;
+    args.out[i] = out.bf16(row) + head * shape.head_dim;
+    args.keys[i] = task.sequence->position + token + 1;
+  }
+  args.head_dim = shape.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+  args.walk = WalkOf(task, layer);
+  // After a thread's last task the next layer's first comes, weights in between: it will wait in a cache.
+  const int64_t next = index + pool_.threads(), count = std::ssize(tasks_);
+  args.next = next < count ? WalkOf(tasks_[next], layer)
+                           : WalkOf(tasks_[next % count], std::min(layer + 1, shape.layers - 1));
+  kernels_.attention(args);
+}
+
+void AttentionOps::Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) {
+  CheckSequences(sequences, layer, std::min(q.rows, out.rows), "Attention");
+  const KvShape& shape = kv_->shape();
+  const int64_t cols = shape.query_heads * shape.head_dim;
+  CheckOp(q.dtype == DType::kBf16 && out.dtype == DType::kBf16 && q.cols == cols && out.cols == cols,
+          "Attention", "q or out is not bf16 [tokens, query heads]");
+  tasks_.clear();
+  for (const SequenceRows& s : sequences) {
+    const int64_t rows = s.rows * shape.query_heads / shape.kv_heads;
+    for (int64_t head = 0; head < shape.kv_heads; ++head) {
+      for (int64_t first = 0; first < rows; first += kMaxQueryRows) {
+        tasks_.push_back({&s, head, first, std::min(kMaxQueryRows, rows - first)});
+      }
+    }
+  }
+  pool_.ForEach(std::ssize(tasks_), [&](int64_t i) { Attend(i, q, layer, out); });
+}
+
+}  // namespace quire::kernels::cpu
