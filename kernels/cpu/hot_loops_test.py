@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
-# The multiply of each instruction set. The hot loops are the innermost ones with it and a broadcast from memory.
+# The multiply of each instruction set. The hot loops are the innermost ones with it and a broadcast from memory, other
+# than of a constant.
 DOT_PRODUCTS = {"kernels_avx512": "vdpbf16ps", "kernels_avx2": "vfmadd"}
 STACK_VECTOR = re.compile(r"[yz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*[yz]mm\d+")
 
@@ -46,7 +47,7 @@ def main(library):
         loops, spills = 0, {}
         for name, body in functions(library, member):
             for loop in innermost_loops(body):
-                broadcasts = any("broadcast" in op and "(" in args for _, op, args in loop)
+                broadcasts = any("broadcast" in op and "(" in args and "%rip" not in args for _, op, args in loop)
                 if not broadcasts or not any(op.startswith(dot) for _, op, _ in loop):
                     continue
                 loops += 1
