@@ -119,6 +119,19 @@ TEST_P(ModelGoldenTest, ChunksDoNotChangeABit) {
   }
 }
 
+TEST_P(ModelGoldenTest, InstructionSetsAgreeBitwise) {
+  if (GetParam().backend != "auto") return;  // the reference has one path
+  if (!MakeNamedBackend("avx512").ok()) GTEST_SKIP() << "this machine has no AVX-512 BF16";
+  std::vector<std::vector<float>> results;
+  for (const char* isa : {"avx2", "avx512"}) {
+    setup_.make_backend = [isa] { return MakeNamedBackend(isa); };
+    results.push_back(WholeLogits(recording_.logit_rows));
+    ASSERT_FALSE(results.back().empty());
+  }
+  ASSERT_EQ(results[0].size(), results[1].size());
+  EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].size() * sizeof(float)), 0);
+}
+
 // What the files hold, counted from their own headers: matrices in bf16, vectors in fp32.
 struct StoredBytes {
   int64_t split = 0, replicated = 0;
