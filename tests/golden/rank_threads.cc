@@ -41,11 +41,12 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
 }
 
 absl::StatusOr<std::vector<float>> RankModel::Logits(std::span<const int32_t> ids,
-                                                     std::span<const int64_t> positions, int64_t chunk) {
+                                                     std::span<const int64_t> positions, Chunks chunks) {
   std::vector<float> logits;
-  for (int64_t position = 0; position < std::ssize(ids); position += chunk) {
-    const int64_t rows = std::min(chunk, std::ssize(ids) - position);
+  for (int64_t position = 0; position < std::ssize(ids);) {
+    const int64_t rows = std::min(position == 0 ? chunks.first : chunks.rest, std::ssize(ids) - position);
     QUIRE_RETURN_IF_ERROR(RunChunk(ids.subspan(position, rows), position, positions, logits));
+    position += rows;
   }
   return logits;
 }

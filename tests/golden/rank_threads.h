@@ -28,6 +28,11 @@ struct GroupSetup {
   BackendMaker make_backend;
 };
 
+// How many tokens run in the first step and in each step after it.
+struct Chunks {
+  int64_t first = 0, rest = 0;
+};
+
 class RankModel {
  public:
   static absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupSetup& setup,
@@ -38,10 +43,10 @@ class RankModel {
   const worker::ModelConfig& config() const { return config_; }
   const worker::Shard& shard() const { return shard_; }
 
-  // Runs `ids` from position 0 in chunks of `chunk` tokens and returns the logits of the rows at `positions`
+  // Runs `ids` from position 0, cut as `chunks` says, and returns the logits of the rows at `positions`
   // (ascending), [positions, vocab]; empty on other ranks than 0. A model loaded with --rope-scaling uses it.
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> ids, std::span<const int64_t> positions,
-                                            int64_t chunk);
+                                            Chunks chunks);
 
  private:
   RankModel() = default;
