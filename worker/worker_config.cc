@@ -19,7 +19,7 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("rank", &rank, "R", "this process's place in the group", kFromZero);
   options.Add("ranks", &ranks, "N", "processes of the group", IntLimits{1, 64});
   options.Add("shm", &shm, "NAME",
-              "shared memory of the group's ranks, new for every epoch; default: by group and epoch");
+              "shared memory of the group's ranks, new for every epoch; one rank alone needs none");
   options.Add("threads", &threads, "N", "compute threads of this rank", IntLimits{1, 1024});
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",

@@ -65,6 +65,12 @@ TEST(Generate, InvalidRequestsFailAloneWithTheirStatus) {
   EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
 }
 
+TEST(Generate, MessageBeyondTheLimitFailsAlone) {
+  TestGroup group;
+  EXPECT_EQ(group.Generate(TestRequest(17 << 20, 1)).status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
+}
+
 TEST(Generate, ManyAtOnceGetWhatEachGetsAlone) {
   TestGroup group;
   std::vector<std::thread> clients;
