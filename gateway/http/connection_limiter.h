@@ -5,8 +5,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
+
 #include "absl/time/time.h"
+#include "base/core/mutex.h"
 
 namespace quire::gateway {
 
@@ -17,7 +18,7 @@ class ConnectionLimiter {
 
   // False where either cap is reached; nothing is then counted.
   bool TryAdd(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     const auto found = by_address_.find(address);
     if (total_ >= max_total_ || (found != by_address_.end() && found->second >= max_per_address_))
       return false;
@@ -27,14 +28,14 @@ class ConnectionLimiter {
   }
 
   void Remove(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     --total_;
     if (--by_address_[address] == 0) by_address_.erase(address);
   }
 
   // Waits until none is open; false where that takes longer.
   bool AwaitNone(absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return mutex_.AwaitWithTimeout(absl::Condition(this, &ConnectionLimiter::None), limit);
   }
 
@@ -42,7 +43,7 @@ class ConnectionLimiter {
   bool None() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return total_ == 0; }
 
   const int max_total_, max_per_address_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int total_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<std::string, int> by_address_ ABSL_GUARDED_BY(mutex_);
 };

@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+
+#include "base/core/mutex.h"
 #include "gateway/http/resumer.h"
 
 namespace quire::gateway {
@@ -25,7 +26,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox<T>> {
   void Push(T item) ABSL_LOCKS_EXCLUDED(mutex_) {
     Resumer waiter;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       items_.push_back(std::move(item));
       waiter = std::move(waiter_);
     }
@@ -33,7 +34,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox<T>> {
   }
 
   size_t size() const ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return items_.size();
   }
 
@@ -61,13 +62,13 @@ class Mailbox : public std::enable_shared_from_this<Mailbox<T>> {
 
  private:
   std::vector<T> Take() ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return std::exchange(items_, {});
   }
 
   void Arm(Resumer self) ABSL_LOCKS_EXCLUDED(mutex_) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (items_.empty()) {
         waiter_ = std::move(self);
         return;
@@ -79,13 +80,13 @@ class Mailbox : public std::enable_shared_from_this<Mailbox<T>> {
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_) {
     Resumer waiter;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       waiter = std::move(waiter_);
     }
     waiter.Resume();
   }
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<T> items_ ABSL_GUARDED_BY(mutex_);
   Resumer waiter_ ABSL_GUARDED_BY(mutex_);
 };

@@ -3,18 +3,14 @@
 // worker's tokens come. Prints its port, serves until SIGTERM. For quire-bench-sse.
 
 #include <cstdio>
-#include <map>
 #include <memory>
-#include <thread>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "base/core/options.h"
 #include "base/core/shutdown.h"
 #include "gateway/http/exchange.h"
 #include "gateway/http/mailbox.h"
 #include "gateway/http/server.h"
+#include "tests/bench/pacer.h"
 
 namespace quire::gateway {
 namespace {
@@ -24,54 +20,9 @@ constexpr char kFrame[] =
     "\"model\":\"mock\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" "
     "word\"},\"finish_reason\":null}]}\n\n";
 
-// Pushes one tick per interval into every mailbox that asked, spread over time as they came.
-class Pacer {
- public:
-  explicit Pacer(absl::Duration interval) : interval_(interval), thread_([this] { Run(); }) {}
-  ~Pacer() {
-    {
-      absl::MutexLock lock(&mutex_);
-      stopping_ = true;
-    }
-    thread_.join();
-  }
-
-  void Add(std::shared_ptr<Mailbox<int>> mailbox, int64_t ticks) {
-    absl::MutexLock lock(&mutex_);
-    due_.emplace(absl::Now() + interval_, Subscriber{std::move(mailbox), ticks});
-  }
-
- private:
-  struct Subscriber {
-    std::shared_ptr<Mailbox<int>> mailbox;
-    int64_t ticks;
-  };
-
-  void Run() {
-    absl::MutexLock lock(&mutex_);
-    while (!stopping_) {
-      const absl::Time next = due_.empty() ? absl::Now() + interval_ : due_.begin()->first;
-      mutex_.AwaitWithDeadline(absl::Condition(&stopping_), next);
-      const absl::Time now = absl::Now();
-      while (!due_.empty() && due_.begin()->first <= now) {
-        auto node = due_.extract(due_.begin());
-        node.mapped().mailbox->Push(1);
-        node.key() += interval_;
-        if (--node.mapped().ticks > 0) due_.insert(std::move(node));
-      }
-    }
-  }
-
-  const absl::Duration interval_;
-  absl::Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::multimap<absl::Time, Subscriber> due_ ABSL_GUARDED_BY(mutex_);
-  std::thread thread_;
-};
-
 class Streamer {
  public:
-  Streamer(int64_t tokens, Pacer* pacer) : tokens_(tokens), pacer_(pacer) {}
+  Streamer(int64_t tokens, bench::Pacer* pacer) : tokens_(tokens), pacer_(pacer) {}
 
   boost::asio::awaitable<void> Serve(Exchange& exchange) {
     const std::optional<std::string> body = co_await exchange.ReadBody();
@@ -79,7 +30,12 @@ class Streamer {
     auto ticks = std::make_shared<Mailbox<int>>();
     exchange.OnGone([ticks] { ticks->Push(0); });
     exchange.StartStream();
-    if (pacer_ != nullptr) pacer_->Add(ticks, tokens_);
+    if (pacer_ != nullptr) {
+      pacer_->Add([ticks, left = tokens_]() mutable {
+        ticks->Push(1);
+        return --left > 0;
+      });
+    }
     for (int64_t sent = 0; sent < tokens_ && !exchange.gone();) {
       size_t ready = 1;
       if (pacer_ != nullptr) ready = (co_await ticks->Wait()).size();
@@ -93,7 +49,7 @@ class Streamer {
 
  private:
   const int64_t tokens_;
-  Pacer* const pacer_;
+  bench::Pacer* const pacer_;
 };
 
 int Main(int argc, char** argv) {
@@ -105,8 +61,8 @@ int Main(int argc, char** argv) {
   options.Add("interval-us", &interval_us, "us", "time between a stream's events", {0, 10'000'000});
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
   BlockShutdownSignals();
-  std::unique_ptr<Pacer> pacer;
-  if (interval_us > 0) pacer = std::make_unique<Pacer>(absl::Microseconds(interval_us));
+  std::unique_ptr<bench::Pacer> pacer;
+  if (interval_us > 0) pacer = std::make_unique<bench::Pacer>(absl::Microseconds(interval_us));
   Streamer streamer(tokens, pacer.get());
   RouteTable routes;
   routes.Add("POST", "/v1/chat/completions", [&](Exchange& exchange) { return streamer.Serve(exchange); });
