@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -104,6 +105,14 @@ class System:
     def gateway_metrics(self):
         """host:port; the port changes when the gateway restarts."""
         return json.loads((self.data / "run/gateway").read_text())["metrics"]
+
+    def wait_for_settles(self):
+        """Until every request that ended is acknowledged by the ledger (a client's last frame does not wait for that)."""
+        for _ in range(600):
+            if metric(self.gateway_metrics(), "quire_gateway_settles_pending") == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError("settles stay pending")
 
     def usage(self):
         status, answer = self.admin("GET", "usage")

@@ -78,16 +78,6 @@ def kill_coordinators(system, load_ended):
                 load_ended.wait(0.05)
 
 
-def wait_for_settles(system):
-    """Until the gateway has no Settle that is not acknowledged."""
-    deadline = threading.Event()
-    for _ in range(600):
-        if metric(system.gateway_metrics(), "quire_gateway_settles_pending") == 0:
-            return
-        deadline.wait(0.1)
-    pytest.fail("settles stay pending")
-
-
 def test_ledger_is_the_sum_of_usage():
     with System(TINY_MODEL, tensor_parallel=2) as system:
         tally, load_ended = Tally(), threading.Event()
@@ -105,14 +95,14 @@ def test_ledger_is_the_sum_of_usage():
                 job.result()
         load_ended.set()
         killer.join()
-        wait_for_settles(system)
+        system.wait_for_settles()
 
         rows = system.usage()
         billed = {field: sum(int(row[field]) for row in rows)
                   for field in ("prompt_tokens", "completion_tokens", "cost_nano_usd")}
         finished = sum(usage["completion_tokens"] for usage in tally.finished)
         finished_cost = sum(Decimal(repr(usage["estimated_cost"])) for usage in tally.finished) * 10**9
-        delivered = metric(system.gateway_metrics(), "quire_gateway_delivered_tokens_total")
+        delivered = metric(system.gateway_metrics(), "quire_gateway_tokens_delivered_total")
         print(f"finished {len(tally.finished)} aborted {len(tally.aborted)} refused {tally.refused} "
               f"failed {tally.failed}; billed {billed}, usage {finished}, delivered {delivered}")
         assert len(tally.finished) >= 50 and len(tally.aborted) >= 10
@@ -146,7 +136,7 @@ def test_per_request_bills_equal_usage_to_the_unit():
             answers = list(pool.map(ask, keys * 3))
         load_ended.set()
         killer.join()
-        wait_for_settles(system)
+        system.wait_for_settles()
         rows = {row["key_id"]: row for row in system.usage()}
         for key in keys:
             usages = [usage for k, usage in answers if k is key and usage]

@@ -1,0 +1,50 @@
+"""Records what Hugging Face transformers answers to whole conversations with the demo model (fp32, greedy), for the end-to-end
+tests: template, tokenizer, model, sampling and detokenizer in one. Needs torch and transformers, which CI has not:
+    python tests/golden/record_chat.py models/smollm2-135m-instruct
+Only answers whose every token has a clear margin are kept: the bf16 of the server must not be able to tip them."""
+import json
+import pathlib
+import sys
+
+import torch
+import transformers
+
+CONVERSATIONS = [
+    [{"role": "user", "content": "What is the capital of France?"}],
+    [{"role": "user", "content": "Name the planets of the solar system."}],
+    [{"role": "user", "content": "Write the numbers from one to ten."}],
+    [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "My name is Ada."},
+     {"role": "assistant", "content": "Hello Ada."}, {"role": "user", "content": "What is my name?"}],
+    [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello! How can I help?"},
+     {"role": "user", "content": "What is water made of?"}],
+    [{"role": "user", "content": "Translate to French: good morning"}],
+    [{"role": "user", "content": "¿Cuál es la capital de España?"}],
+]
+MAX_TOKENS, MIN_MARGIN = 12, 0.15
+
+
+def answer(model, tokenizer, messages):
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    out = model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False, output_logits=True,
+                         return_dict_in_generate=True)
+    prompt_tokens = inputs["input_ids"].shape[1]
+    ids = out.sequences[0][prompt_tokens:]
+    margin = min((top := torch.topk(step[0], 2).values)[0].item() - top[1].item() for step in out.logits)
+    return {"messages": messages, "text": tokenizer.decode(ids, skip_special_tokens=True), "margin": margin,
+            "prompt_tokens": prompt_tokens, "completion_tokens": len(ids)}
+
+
+def main():
+    folder = sys.argv[1]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    answers = [answer(model, tokenizer, messages) for messages in CONVERSATIONS]
+    print([round(a["margin"], 3) for a in answers])
+    kept = [a for a in answers if a["margin"] >= MIN_MARGIN]
+    path = pathlib.Path(__file__).parent / "data/models/smollm2-chat.json"
+    path.write_text(json.dumps({"max_tokens": MAX_TOKENS, "answers": kept}, ensure_ascii=False, indent=1) + "\n")
+    print(f"kept {len(kept)} of {len(answers)}")
+
+
+if __name__ == "__main__":
+    main()
