@@ -79,10 +79,13 @@ void Ledger::Admit(const v1::AdmitRequest& request, Reply<v1::AdmitReply> reply)
 absl::StatusOr<v1::AdmitReply> Ledger::DecideAdmit(const v1::AdmitRequest& request) {
   QUIRE_ASSIGN_OR_RETURN(const RequestId id, ParseId(request.request_id()));
   QUIRE_RETURN_IF_ERROR(CheckSizes(request, options_.first_grant));
-  QUIRE_ASSIGN_OR_RETURN(const Live* known, Find(id));
+  QUIRE_ASSIGN_OR_RETURN(Live * known, Find(id));
   if (known == nullptr) return Open(request, id);
-  if (known->row.state == RequestState::kOpen) return GrantOf(known->row);
-  return Refuse(v1::REFUSAL_CLOSED, "this request id was settled already; send a new request");
+  if (known->row.state == RequestState::kClosed) {
+    return Refuse(v1::REFUSAL_CLOSED, "this request id was settled already; send a new request");
+  }
+  Heard(*known);
+  return GrantOf(known->row);
 }
 
 v1::AdmitReply Ledger::Open(const v1::AdmitRequest& request, const RequestId& id) {
@@ -153,7 +156,7 @@ absl::StatusOr<v1::ProgressReply> Ledger::ApplyProgress(const v1::ProgressReques
 
 v1::ProgressResult Ledger::Advance(Live& live, const v1::RequestProgress& progress) {
   RequestRow& row = live.row;
-  live.heard_us = running_us_ + 2 * options_.reap_period_us;
+  Heard(live);
   MergeDelivered(row, progress.delivered(), progress.cached_tokens());
   v1::ProgressResult result;
   result.set_request_id(progress.request_id());
@@ -279,9 +282,13 @@ absl::StatusOr<Ledger::Live*> Ledger::Find(const RequestId& id) {
 Ledger::Live& Ledger::Track(RequestRow row) {
   const RequestId id = row.id;
   changed_requests_.insert(id);
-  const int64_t heard_us = running_us_ + 2 * options_.reap_period_us;
-  return requests_.insert_or_assign(id, Live{std::move(row), 0, heard_us}).first->second;
+  Live& live = requests_.insert_or_assign(id, Live{std::move(row), 0, 0}).first->second;
+  Heard(live);
+  return live;
 }
+
+// From now on the reaper counts anew. Rounded up: the last pass may be up to two counted periods old.
+void Ledger::Heard(Live& live) { live.heard_us = running_us_ + 2 * options_.reap_period_us; }
 
 const TokenPrice& Ledger::PriceOf(const RequestRow& row) const {
   return prices_.at(row.model).at(row.price_version - 1);

@@ -115,6 +115,7 @@ class Ledger {
   // Requests.
   absl::StatusOr<Live*> Find(const RequestId& id);
   Live& Track(RequestRow row);
+  void Heard(Live& live);
   absl::StatusOr<v1::AdmitReply> DecideAdmit(const v1::AdmitRequest& request);
   v1::AdmitReply Open(const v1::AdmitRequest& request, const RequestId& id);
   absl::StatusOr<v1::ProgressReply> ApplyProgress(const v1::ProgressRequest& request);

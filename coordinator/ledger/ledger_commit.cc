@@ -78,8 +78,8 @@ absl::Status Ledger::Reload() {
   for (PriceRow& row : state.prices) prices_[row.model].push_back(row.price);
   for (RequestRow& row : state.open_requests) {
     const RequestId id = row.id;
-    // Heard of just now: the reaper counts this leader's own time only.
-    requests_.emplace(id, Live{std::move(row), 0, running_us_ + 2 * options_.reap_period_us});
+    // The reaper counts this leader's own time only.
+    Heard(requests_.emplace(id, Live{std::move(row), 0, 0}).first->second);
   }
   loaded_ = true;
   return absl::OkStatus();

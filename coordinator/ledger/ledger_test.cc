@@ -405,14 +405,19 @@ TEST_F(LedgerTest, APausedLeaderReapsNobodyWhenItWakes) {
   EXPECT_EQ(store_.requests().at(id_).state, RequestState::kOpen);
 }
 
-TEST_F(LedgerTest, ProgressKeepsTheReaperAway) {
+TEST_F(LedgerTest, WhoeverIsHeardOfIsNotReaped) {
   Start();
   Granted(AdmitOf(id_));
+  const RequestId admitted_again = RequestId::Random();  // found by the simulation
+  Granted(AdmitOf(admitted_again));
   for (int64_t t = 0; t <= 3600; t += 5) {
     test_.ledger.AdvanceReaper(t * kSecond);
-    if (t % 600 == 0) test_.Progress(TestLedger::ProgressOf(id_, 5)).IgnoreError();
+    if (t % 600 != 0) continue;
+    test_.Progress(TestLedger::ProgressOf(id_, 5)).IgnoreError();
+    Granted(AdmitOf(admitted_again));
   }
   EXPECT_EQ(store_.requests().at(id_).state, RequestState::kOpen);
+  EXPECT_EQ(store_.requests().at(admitted_again).state, RequestState::kOpen);
 }
 
 }  // namespace
