@@ -3,9 +3,26 @@
 //   ledger_simulation --seeds 2000          every seed from 1
 //   ledger_simulation --first 77 --seeds 1  one of them again
 #include <cstdio>
+#include <exception>
+#include <string>
 
 #include "base/core/options.h"
 #include "tests/simulation/world.h"
+
+namespace {
+
+// Whatever the real classes throw is a violation too.
+quire::simulation::Outcome RunSeed(uint64_t seed) {
+  try {
+    return quire::simulation::World(seed).Run();
+  } catch (const std::exception& error) {
+    quire::simulation::Outcome outcome;
+    outcome.violation = std::string("thrown: ") + error.what();
+    return outcome;
+  }
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   int64_t first = 1;
@@ -20,7 +37,7 @@ int main(int argc, char** argv) {
 
   quire::simulation::Outcome sum;
   for (int64_t seed = first; seed < first + seeds; ++seed) {
-    const quire::simulation::Outcome outcome = quire::simulation::World(static_cast<uint64_t>(seed)).Run();
+    const quire::simulation::Outcome outcome = RunSeed(static_cast<uint64_t>(seed));
     if (outcome.violation) {
       std::printf("seed %lld: %s\n", static_cast<long long>(seed), outcome.violation->c_str());
       return expect_violation ? 0 : 1;
