@@ -4,7 +4,7 @@
 
 Writes tests/golden/data/text/corpus.json (the texts) and one tokens_NAME.json per vocabulary: for each text its ids with
 special tokens recognised ("template") and, where they differ, with special tokens taken as plain text ("user"); and for
-random ids what decode makes of them.
+random ids what decode makes of them. chat_ids.json has the ids of the prompts that record_templates.py recorded before.
 """
 
 import json
@@ -17,6 +17,7 @@ import tokenizers
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / "tests" / "golden" / "data" / "text"
 NAMES = ("smollm2", "qwen2", "llama3")
+CHATS = {"smollm2": "smollm2", "qwen2": "qwen2.5", "llama3": "llama3.1"}  # vocabulary -> template
 
 SENTENCES = """
 The quick brown fox jumps over the lazy dog.
@@ -128,6 +129,16 @@ def decodings(tokenizer):
                "skipped": tokenizer.decode(ids, skip_special_tokens=True)}
 
 
+def chat_ids(tokenizer, template):
+    """Ids of each recorded prompt; null where there is none, or where a conversation holds a special token's literal."""
+    tokenizer.encode_special_tokens = False
+    prompts = json.loads((DATA / "templates.json").read_text())["prompts"][template]
+    conversations = json.loads((DATA / "conversations.json").read_text())
+    for prompt, conversation in zip(prompts, conversations):
+        benign = prompt is not None and "<|" not in json.dumps(conversation)
+        yield tokenizer.encode(prompt, add_special_tokens=False).ids if benign else None
+
+
 def write(path, value):
     path.write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
 
@@ -137,11 +148,14 @@ def main():
     DATA.mkdir(parents=True, exist_ok=True)
     texts = corpus()
     write(DATA / "corpus.json", texts)
+    chats = {}
     for name in NAMES:
         tokenizer = tokenizers.Tokenizer.from_file(str(source / name / "tokenizer.json"))
         write(DATA / f"tokens_{name}.json", {"library": f"tokenizers {tokenizers.__version__}",
                                              "encodings": list(encodings(tokenizer, texts)),
                                              "decodings": list(decodings(tokenizer))})
+        chats[name] = list(chat_ids(tokenizer, CHATS[name]))
+    write(DATA / "chat_ids.json", chats)
 
 
 if __name__ == "__main__":
