@@ -47,7 +47,7 @@ Result Interpreter::Evaluate(const Expr& expr) {
                           expr.kind == ExprKind::kFilter || expr.kind == ExprKind::kSlice ||
                           expr.kind == ExprKind::kCompare;
   if (value.ok() && makes_text) {
-    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(value->weight() / 64), expr.line));
+    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(value->weight() / kBytesPerStep), expr.line));
   }
   return value;
 }
@@ -143,11 +143,9 @@ Result Interpreter::Slice(const Expr& expr) {
   if (const OriginText* text = object.AsText()) return Value(SliceText(*text, bounds[0], bounds[1], step));
   const List* list = object.AsList();
   if (list == nullptr) return TemplateError(expr.line, absl::StrCat(object.KindName(), " can't be sliced"));
+  const auto range = ResolveSlice(static_cast<int64_t>(list->items.size()), bounds[0], bounds[1], step);
   std::vector<Value> items;
-  for (const size_t at :
-       SlicePositions(static_cast<int64_t>(list->items.size()), bounds[0], bounds[1], step)) {
-    items.push_back(list->items[at]);
-  }
+  for (int64_t at = range.from; range.Before(at); at += range.step) items.push_back(list->items[at]);
   return AtLine(Value::MakeList(std::move(items)), expr.line);
 }
 
@@ -197,7 +195,8 @@ Result Interpreter::Compare(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(Value left, Evaluate(*expr.operands[0]));
   for (size_t i = 0; i < expr.comparisons.size(); ++i) {
     QUIRE_ASSIGN_OR_RETURN(Value right, Evaluate(*expr.operands[i + 1]));
-    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>((left.weight() + right.weight()) / 64), expr.line));
+    QUIRE_RETURN_IF_ERROR(
+        Spend(static_cast<int64_t>((left.weight() + right.weight()) / kBytesPerStep), expr.line));
     const absl::StatusOr<bool> holds = CompareOnce(expr.comparisons[i], left, right);
     if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));
     if (!*holds) return Value(false);
@@ -222,7 +221,7 @@ Result Interpreter::Binary(const Expr& expr) {
 Result Interpreter::FilterOrTest(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value input, Evaluate(*expr.operands[0]));
   QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
-  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(input.weight() / 64), expr.line));
+  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(input.weight() / kBytesPerStep), expr.line));
   if (expr.kind == ExprKind::kFilter) return AtLine(ApplyFilter(expr.name, input, arguments), expr.line);
   const absl::StatusOr<bool> holds = ApplyTest(expr.name, input, arguments);
   if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));

@@ -64,7 +64,7 @@ absl::Status Interpreter::Spend(int64_t steps, int line) {
 }
 
 absl::Status Interpreter::Print(const OriginText& text, int line) {
-  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(text.size() / 64), line));
+  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(text.size() / kBytesPerStep), line));
   if (output_.size() + text.size() > kMaxOutputBytes) {
     return TemplateError(line, absl::StrCat("the prompt has more than ", kMaxOutputBytes, " bytes"));
   }

@@ -14,7 +14,9 @@
 
 namespace quire::gateway::jinja {
 
-inline constexpr int64_t kMaxSteps = 10'000'000;  // a node is a step, and so are every 64 bytes that it makes
+inline constexpr int64_t kMaxSteps =
+    10'000'000;  // a node is a step, and so are every kBytesPerStep that it makes
+inline constexpr size_t kBytesPerStep = 32;
 inline constexpr size_t kMaxOutputBytes = 64 << 20;
 inline constexpr int kMaxCallDepth = 500;
 

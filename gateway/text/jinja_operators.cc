@@ -9,6 +9,8 @@
 namespace quire::gateway::jinja {
 namespace {
 
+constexpr size_t kMaxIteratedBytes = 1 << 20;  // each character becomes a value
+
 absl::Status TypeError(const std::string& op, const Value& a, const Value& b) {
   for (const Value* value : {&a, &b}) {
     if (const auto* undefined = value->As<Undefined>()) {
@@ -108,6 +110,8 @@ absl::StatusOr<std::vector<Value>> Iterate(const Value& value) {
   if (const Map* map = value.AsMap()) {
     for (const auto& [key, item] : map->entries) items.emplace_back(key);
   } else if (const OriginText* text = value.AsText()) {
+    if (text->size() > kMaxIteratedBytes)
+      return absl::InvalidArgumentError("the text is too long to iterate over");
     for (OriginText& character : Characters(*text)) items.emplace_back(std::move(character));
   } else if (!value.Is<Undefined>()) {
     return absl::InvalidArgumentError(absl::StrCat(value.KindName(), " can't be iterated over"));

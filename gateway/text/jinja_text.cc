@@ -59,27 +59,30 @@ std::vector<OriginText> Characters(const OriginText& text) {
   return characters;
 }
 
-std::vector<size_t> SlicePositions(int64_t count, std::optional<int64_t> start, std::optional<int64_t> stop,
-                                   int64_t step) {
+SliceRange ResolveSlice(int64_t count, std::optional<int64_t> start, std::optional<int64_t> stop,
+                        int64_t step) {
   const int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? count : count - 1;
   const auto place = [&](int64_t position) {
     return std::clamp(position < 0 ? position + count : position, lowest, highest);
   };
   const int64_t from = start ? place(*start) : (step > 0 ? lowest : highest);
   const int64_t to = stop ? place(*stop) : (step > 0 ? highest : lowest);
-  std::vector<size_t> positions;
-  // A step beyond the count takes one position at most; clamping it keeps the sum from overflowing.
-  const int64_t stride = std::clamp(step, -count - 1, count + 1);
-  for (int64_t at = from; step > 0 ? at < to : at > to; at += stride) positions.push_back(at);
-  return positions;
+  // A step beyond the count takes one position at most; clamping it keeps a later sum from overflowing.
+  return {from, to, std::clamp(step, -count - 1, count + 1)};
 }
 
 OriginText SliceText(const OriginText& text, std::optional<int64_t> start, std::optional<int64_t> stop,
                      int64_t step) {
-  const std::vector<OriginText> characters = Characters(text);
+  std::vector<size_t> offsets;  // where each character starts, and the end
+  for (size_t at = 0; at < text.size(); at += CharacterAt(text.text(), at).bytes) offsets.push_back(at);
+  offsets.push_back(text.size());
+  const auto range = ResolveSlice(static_cast<int64_t>(offsets.size()) - 1, start, stop, step);
+  if (range.step == 1 && range.Before(range.from)) {
+    return text.Substr(offsets[range.from], offsets[range.to] - offsets[range.from]);
+  }
   OriginText out;
-  for (const size_t position : SlicePositions(static_cast<int64_t>(characters.size()), start, stop, step)) {
-    out.Append(characters[position]);
+  for (int64_t at = range.from; range.Before(at); at += range.step) {
+    out.Append(text.Substr(offsets[at], offsets[at + 1] - offsets[at]));
   }
   return out;
 }

@@ -15,9 +15,16 @@ namespace quire::gateway::jinja {
 int64_t CharCount(std::string_view text);
 std::vector<OriginText> Characters(const OriginText& text);
 
-// text[start:stop:step] over `count` things: the positions taken. step is not 0.
-std::vector<size_t> SlicePositions(int64_t count, std::optional<int64_t> start, std::optional<int64_t> stop,
-                                   int64_t step);
+// [start:stop:step] over `count` things, as Python resolves it: from, from + step, ... as long as before
+// `to`.
+struct SliceRange {
+  int64_t from, to, step;
+
+  bool Before(int64_t at) const { return step > 0 ? at < to : at > to; }
+};
+// step is not 0.
+SliceRange ResolveSlice(int64_t count, std::optional<int64_t> start, std::optional<int64_t> stop,
+                        int64_t step);
 OriginText SliceText(const OriginText& text, std::optional<int64_t> start, std::optional<int64_t> stop,
                      int64_t step);
 

@@ -165,7 +165,7 @@ int Value::depth() const {
 }
 
 size_t Value::weight() const {
-  constexpr size_t kScalar = 8;
+  constexpr size_t kScalar = 32;
   if (const OriginText* text = AsText()) return text->size() + kScalar;
   if (const List* list = AsList()) return list->weight;
   if (const Map* map = AsMap()) return map->weight;

@@ -1,5 +1,7 @@
 #include "gateway/text/tokenizer.h"
 
+#include <algorithm>
+
 #include "absl/container/flat_hash_map.h"
 #include "base/core/status.h"
 #include "base/core/tokenizer_file.h"
@@ -107,7 +109,12 @@ std::optional<TokenId> Tokenizer::AddedToken(std::string_view literal) const {
   return found->second;
 }
 
-bool Tokenizer::IsControl(TokenId id) const { return impl_->added_is_special.contains(id); }
+bool Tokenizer::IsControl(TokenId id) const {
+  if (!impl_->added_is_special.contains(id)) return false;
+  // A single byte's token stands for that byte in any text, even where a file lists it as added.
+  const auto& bytes = impl_->file.byte_tokens;
+  return std::find(bytes.begin(), bytes.end(), id) == bytes.end();
+}
 
 bool Tokenizer::IsSpecial(TokenId id) const {
   const auto found = impl_->added_is_special.find(id);

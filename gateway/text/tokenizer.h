@@ -34,7 +34,7 @@ class Tokenizer {
   std::string_view BytesOf(TokenId id) const;
   // The id of an added token, by its literal ("<|im_end|>").
   std::optional<TokenId> AddedToken(std::string_view literal) const;
-  // In the control set: any added token, flagged special or not.
+  // In the control set: any added token, flagged special or not; never comes out of user bytes.
   bool IsControl(TokenId id) const;
   // Flagged special: what skip_special_tokens leaves out.
   bool IsSpecial(TokenId id) const;
