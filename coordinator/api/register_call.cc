@@ -20,6 +20,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
  public:
   explicit RegisterCall(const ServiceParts& parts) : parts_(parts) {}
   void Begin(std::shared_ptr<RegisterCall> self) {
+    MutexLock lock(&mutex_);
     self_ = std::move(self);
     StartRead(&request_);
   }

@@ -21,6 +21,7 @@ class StreamWriter final : public grpc::ServerWriteReactor<Message> {
   // More than `max_queued` unsent messages end the stream: its reader is too slow.
   static std::shared_ptr<StreamWriter> Make(size_t max_queued) {
     std::shared_ptr<StreamWriter> writer(new StreamWriter(max_queued));
+    MutexLock lock(&writer->mutex_);
     writer->self_ = writer;
     return writer;
   }
