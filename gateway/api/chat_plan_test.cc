@@ -1,0 +1,106 @@
+#include "gateway/api/chat_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/generation/testing/tiny_text.h"
+
+namespace quire::gateway {
+namespace {
+
+using testing::kTinyEos;
+
+// The template's own tokens around one user message of one byte.
+constexpr uint64_t kPrompt = 1 + 5 + 1 + 1 + 1 + 1 + 10;
+
+class ChatPlanTest : public ::testing::Test {
+ protected:
+  ChatPlanTest() {
+    fact_.set_model("tiny");
+    fact_.set_max_context(100'000);
+    fact_.set_plain_context(30'000);
+    key_.set_key_id("k");
+    key_.set_cache_salt("salt");
+  }
+
+  ApiResult<GenerationRequest> Plan(const std::string& fields) {
+    ApiResult<ChatRequest> request =
+        ParseChatRequest(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": "x"}])",
+                                      fields.empty() ? "" : ", ", fields, "}"));
+    EXPECT_TRUE(std::holds_alternative<ChatRequest>(request)) << fields;
+    const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+    return PlanChat(std::get<ChatRequest>(std::move(request)), model, key_, RequestId::Random());
+  }
+  GenerationRequest MustPlan(const std::string& fields) {
+    ApiResult<GenerationRequest> plan = Plan(fields);
+    if (auto* error = std::get_if<ApiError>(&plan)) {
+      ADD_FAILURE() << error->message;
+      return {};
+    }
+    return std::get<GenerationRequest>(std::move(plan));
+  }
+  ApiError MustRefuse(const std::string& fields) {
+    ApiResult<GenerationRequest> plan = Plan(fields);
+    EXPECT_TRUE(std::holds_alternative<ApiError>(plan)) << fields;
+    return std::holds_alternative<ApiError>(plan) ? std::get<ApiError>(plan) : ApiError{};
+  }
+
+  v1::ModelFact fact_;
+  v1::KeyFact key_;
+  const std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
+};
+
+TEST_F(ChatPlanTest, TheRequestThenTheCheckpointThenNeutral) {
+  const v1::Sampling own = MustPlan(R"("temperature": 0, "top_k": 3, "presence_penalty": 1)").sampling;
+  EXPECT_EQ(own.temperature(), 0);
+  EXPECT_EQ(own.top_k(), 3);
+  EXPECT_EQ(own.presence_penalty(), 1);
+  EXPECT_EQ(own.top_p(), 0.75f) << "generation_config.json's";
+  EXPECT_EQ(own.repetition_penalty(), 1);
+  EXPECT_EQ(MustPlan("").sampling.temperature(), 0.5f);
+  EXPECT_EQ(MustPlan(R"("temperature": 1e-40)").sampling.temperature(), 0)
+      << "too small to divide by: greedy";
+}
+
+TEST_F(ChatPlanTest, MaxTokensIsWhatFits) {
+  EXPECT_EQ(MustPlan("").max_tokens, 16384u);
+  EXPECT_EQ(MustPlan("\"max_tokens\": 20000").max_tokens, 20000u);
+  fact_.set_max_output_tokens(500);
+  EXPECT_EQ(MustPlan("").max_tokens, 500u);
+  EXPECT_EQ(MustRefuse("\"max_tokens\": 501").param, "max_tokens");
+  fact_.set_max_context(kPrompt + 7);
+  EXPECT_EQ(MustPlan("").max_tokens, 7u);
+  EXPECT_EQ(MustPlan("\"max_tokens\": 7").max_tokens, 7u);
+  EXPECT_EQ(MustRefuse("\"max_tokens\": 8").code, "context_length_exceeded");
+  EXPECT_EQ(MustRefuse("\"min_tokens\": 8").param, "min_tokens");
+  fact_.set_max_context(kPrompt);
+  EXPECT_EQ(MustRefuse("").code, "context_length_exceeded");
+}
+
+TEST_F(ChatPlanTest, ScaledRopeFromTheFirstPositionThatNeedsIt) {
+  EXPECT_EQ(MustPlan(absl::StrCat("\"max_tokens\": ", 30'000 - kPrompt)).rope, v1::ROPE_PLAIN);
+  EXPECT_EQ(MustPlan(absl::StrCat("\"max_tokens\": ", 30'001 - kPrompt)).rope, v1::ROPE_SCALED);
+}
+
+TEST_F(ChatPlanTest, StopIdsAreTheCheckpointsAndTheClients) {
+  const auto ids = [this](const std::string& fields) {
+    const v1::Sampling sampling = MustPlan(fields).sampling;
+    return std::vector<int32_t>(sampling.stop_ids().begin(), sampling.stop_ids().end());
+  };
+  EXPECT_EQ(ids(""), (std::vector<int32_t>{kTinyEos}));
+  EXPECT_EQ(ids("\"stop_token_ids\": [5]"), (std::vector<int32_t>{kTinyEos, 5}));
+  EXPECT_EQ(ids("\"ignore_eos\": true, \"stop_token_ids\": [5]"), (std::vector<int32_t>{5}));
+}
+
+TEST_F(ChatPlanTest, ASeedIsAlwaysSet) {
+  EXPECT_EQ(MustPlan("\"seed\": -1").seed, UINT64_MAX);
+  EXPECT_NE(MustPlan("").seed, MustPlan("").seed);
+}
+
+TEST_F(ChatPlanTest, IdsAreCheckedAgainstTheVocabulary) {
+  EXPECT_EQ(MustRefuse("\"logit_bias\": {\"258\": 1}").param, "logit_bias.258");
+  EXPECT_EQ(MustPlan("\"logit_bias\": {\"257\": 1}").sampling.logit_bias(0).token_id(), 257);
+}
+
+}  // namespace
+}  // namespace quire::gateway
