@@ -125,6 +125,12 @@ Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() = default;
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
+  const std::string coordinator_host = options.coordinator.substr(0, options.coordinator.rfind(':'));
+  if (options.tls.empty() && !options.insecure && !IsLoopbackHost(coordinator_host)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("refusing to talk to the coordinator at ", options.coordinator,
+                     " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+  }
   QUIRE_ASSIGN_OR_RETURN(auto channel, MakeGrpcChannel(options.coordinator, options.tls));
   auto parts = std::make_unique<Parts>(options, std::move(channel));
   QUIRE_ASSIGN_OR_RETURN(parts->operators, HttpServer::Start(options.host, options.metrics_port,

@@ -263,5 +263,13 @@ TEST_F(GatewayFailuresTest, ADrainThatCutsAStreamOffGivesItOneError) {
   EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 1u);
 }
 
+TEST(GatewayStartTest, RefusesPlaintextToAnotherMachine) {
+  GatewayOptions options;
+  options.coordinator = "192.0.2.1:9000";
+  EXPECT_TRUE(absl::IsFailedPrecondition(Gateway::Start(options).status()));
+  options.insecure = true;
+  EXPECT_TRUE(Gateway::Start(options).ok());
+}
+
 }  // namespace
 }  // namespace quire::gateway

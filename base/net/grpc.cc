@@ -36,13 +36,9 @@ absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
   return contents;
 }
 
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.rfind("127.", 0) == 0;
-}
-
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const GrpcServerOptions& options) {
   if (options.tls.empty()) {
-    if (!IsLoopback(options.host) && !options.insecure) {
+    if (!IsLoopbackHost(options.host) && !options.insecure) {
       return absl::FailedPreconditionError(
           absl::StrCat("refusing to serve internal gRPC on ", options.host,
                        " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
@@ -57,6 +53,10 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const
 }
 
 }  // namespace
+
+bool IsLoopbackHost(const std::string& host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.rfind("127.", 0) == 0;
+}
 
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services) {

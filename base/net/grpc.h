@@ -41,6 +41,9 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
                                                                const TlsFiles& tls);
 
+// Whether only this machine can reach it: plaintext is allowed there.
+bool IsLoopbackHost(const std::string& host);
+
 // Both keep code and message.
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
