@@ -35,9 +35,11 @@ def test_answers_are_those_of_transformers(system):
     for wanted in recorded["answers"]:
         got = client.chat.completions.create(model=system.model, messages=wanted["messages"], temperature=0,
                                              max_tokens=recorded["max_tokens"])
-        assert got.choices[0].message.content == wanted["text"]
+        assert got.choices[0].message.content.startswith(wanted["text"])
         assert got.usage.prompt_tokens == wanted["prompt_tokens"]
-        assert got.usage.completion_tokens == wanted["completion_tokens"]
+        if wanted["whole"]:
+            assert got.choices[0].message.content == wanted["text"]
+            assert got.usage.completion_tokens == wanted["completion_tokens"]
 
 
 def test_stream_equals_plain_and_has_the_hosted_pages_frames(system):

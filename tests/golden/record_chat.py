@@ -1,7 +1,7 @@
 """Records what Hugging Face transformers answers to whole conversations with the demo model (fp32, greedy), for the end-to-end
 tests: template, tokenizer, model, sampling and detokenizer in one. Needs torch and transformers, which CI has not:
     python tests/golden/record_chat.py models/smollm2-135m-instruct
-Only answers whose every token has a clear margin are kept: the bf16 of the server must not be able to tip them."""
+An answer is kept up to its first token without a clear margin, which the server's bf16 might tip."""
 import json
 import pathlib
 import sys
@@ -20,7 +20,7 @@ CONVERSATIONS = [
     [{"role": "user", "content": "Translate to French: good morning"}],
     [{"role": "user", "content": "¿Cuál es la capital de España?"}],
 ]
-MAX_TOKENS, MIN_MARGIN = 12, 0.15
+MAX_TOKENS, MIN_MARGIN = 24, 0.05
 
 
 def answer(model, tokenizer, messages):
@@ -29,9 +29,11 @@ def answer(model, tokenizer, messages):
                          return_dict_in_generate=True)
     prompt_tokens = inputs["input_ids"].shape[1]
     ids = out.sequences[0][prompt_tokens:]
-    margin = min((top := torch.topk(step[0], 2).values)[0].item() - top[1].item() for step in out.logits)
-    return {"messages": messages, "text": tokenizer.decode(ids, skip_special_tokens=True), "margin": margin,
-            "prompt_tokens": prompt_tokens, "completion_tokens": len(ids)}
+    tops = [torch.topk(step[0], 2).values for step in out.logits]
+    thin = [i for i, top in enumerate(tops) if (top[0] - top[1]).item() < MIN_MARGIN]
+    clear = thin[0] if thin else len(ids)
+    return {"messages": messages, "prompt_tokens": prompt_tokens, "completion_tokens": len(ids), "whole": not thin,
+            "text": tokenizer.decode(ids[:clear], skip_special_tokens=True)}
 
 
 def main():
@@ -39,11 +41,8 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     answers = [answer(model, tokenizer, messages) for messages in CONVERSATIONS]
-    print([round(a["margin"], 3) for a in answers])
-    kept = [a for a in answers if a["margin"] >= MIN_MARGIN]
     path = pathlib.Path(__file__).parent / "data/models/smollm2-chat.json"
-    path.write_text(json.dumps({"max_tokens": MAX_TOKENS, "answers": kept}, ensure_ascii=False, indent=1) + "\n")
-    print(f"kept {len(kept)} of {len(answers)}")
+    path.write_text(json.dumps({"max_tokens": MAX_TOKENS, "answers": answers}, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":
