@@ -67,9 +67,6 @@ absl::Status Rank::CheckModel() {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
   }
-  if (config_.ranks > 1 && config_.shm.empty()) {
-    return absl::InvalidArgumentError("give all ranks of the group one --shm name, new for every epoch");
-  }
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
   QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
@@ -106,6 +103,9 @@ absl::Status Rank::PlanMemory() {
 }
 
 absl::Status Rank::JoinGroup() {
+  if (config_.ranks > 1 && config_.shm.empty()) {
+    return absl::InvalidArgumentError("give all ranks of the group one --shm name, new for every epoch");
+  }
   RankGroupOptions options;
   options.shm_name = config_.shm.empty()
                          ? absl::StrCat("quire-", config_.group_id, "-", config_.group_epoch, "-", getpid())

@@ -12,7 +12,7 @@ def system(request):
 
 
 @pytest.fixture
-def tiny_pair():
-    """Two groups of two ranks of a tiny model: something to lose and something to go on with."""
-    with System(TINY_MODEL, tensor_parallel=2, groups=2) as running:
+def pair():
+    """Two groups of two ranks: something to lose and something to go on with. (The tiny model would be done too soon.)"""
+    with System(DEMO_MODEL, tensor_parallel=2, groups=2) as running:
         yield running

@@ -37,7 +37,7 @@ def one_request(system, i, tally):
                 tally.refused += 1
         return
     if kind == "abort":
-        fields["max_tokens"], fields["ignore_eos"] = 2000, True
+        fields["max_tokens"], fields["ignore_eos"] = 900, True
     stream = Stream(system, f"Request {i}", **fields)
     if stream.status != 200:
         assert stream.status == 503

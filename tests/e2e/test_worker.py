@@ -25,14 +25,14 @@ def test_a_client_that_leaves_costs_at_most_two_steps(tiny):
     [group] = tiny.groups()
     rank0 = group["rank_metrics"][0]
     for _ in range(10):
-        stream = Stream(tiny, "Go on for ever.", max_tokens=1000, ignore_eos=True)
+        stream = Stream(tiny, "Go on for ever.", max_tokens=900, ignore_eos=True)
         payloads = iter(stream)
         for _ in range(4):
             next(payloads)
         stream.close()
     with channel(group) as connection:
         for seed in range(10):
-            call = services.InferenceStub(connection).Generate(request(group, [1, 2, 3], seed, max_tokens=1000))
+            call = services.InferenceStub(connection).Generate(request(group, [1, 2, 3], seed, max_tokens=900))
             next(iter(call))
             call.cancel()
     wait_until_idle(group)
