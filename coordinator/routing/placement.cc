@@ -21,6 +21,12 @@ bool HasRoom(const Candidate& candidate, uint64_t blocks) {
 
 uint64_t BlocksFor(uint64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+double PrefixValue(uint64_t matched_blocks, uint64_t prompt_blocks) {
+  constexpr double kFullValueBlocks = 1024.0 / kBlockTokens;
+  const auto matched = static_cast<double>(matched_blocks);
+  return std::min(1.0, Fraction(matched_blocks, prompt_blocks)) * std::min(1.0, matched / kFullValueBlocks);
+}
+
 double LoadOf(const Candidate& candidate) {
   return std::max(Fraction(candidate.reserved_blocks, candidate.capacity_blocks),
                   Fraction(candidate.open_requests, candidate.max_requests));

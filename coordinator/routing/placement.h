@@ -25,6 +25,11 @@ inline constexpr double kLoadWeight = 2.0;
 
 uint64_t BlocksFor(uint64_t tokens);
 
+// What a match is worth, 0..1: its part of the prompt, in full from 1024 tokens on. A short prefix, such as a
+// chat template's beginning that every prompt shares, saves next to nothing and must not pile requests on one
+// group.
+double PrefixValue(uint64_t matched_blocks, uint64_t prompt_blocks);
+
 // Fraction of the group that is taken: of its blocks or of its sequences, whichever is more.
 double LoadOf(const Candidate& candidate);
 

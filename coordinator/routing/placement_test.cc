@@ -40,6 +40,14 @@ TEST(Placement, APrefixIsWorthSomeLoadButNotAll) {
   EXPECT_EQ(PickGroup({Group("a", 0, 0), Group("b", 60, 0, 1.0)}, 5), 0u);
 }
 
+TEST(Placement, AShortPrefixThatEverybodySharesPilesNothingUp) {
+  EXPECT_EQ(PrefixValue(64, 64), 1.0);
+  EXPECT_EQ(PrefixValue(64, 128), 0.5);
+  EXPECT_EQ(PrefixValue(0, 0), 0.0);
+  EXPECT_LT(PrefixValue(2, 3), 0.03);
+  EXPECT_EQ(PickGroup({Group("a", 0, 1, PrefixValue(2, 3)), Group("b", 0, 0)}, 5), 1u);
+}
+
 TEST(Placement, PrefersTheNumericsThatTheRequestRanOn) {
   Candidate other = Group("a", 0, 0);
   other.same_numerics = false;

@@ -126,10 +126,9 @@ std::optional<Route> Router::TryRoute(const RouteRequest& request) {
     }
     const GroupUse use = book_.UseOf(epoch);
     auto match = matches.find(epoch);
-    const double matched = match == matches.end() ? 0 : static_cast<double>(match->second);
-    const double prompt_blocks = static_cast<double>(std::max<uint64_t>(1, BlocksFor(request.prompt_tokens)));
+    const uint64_t matched = match == matches.end() ? 0 : match->second;
     candidates.push_back({id, CapacityOf(group), use.blocks, use.requests, group.info.max_sequences(),
-                          std::min(1.0, matched / prompt_blocks) * prefixes_.TrustIn(epoch),
+                          PrefixValue(matched, BlocksFor(request.prompt_tokens)) * prefixes_.TrustIn(epoch),
                           request.numerics_id.empty() || request.numerics_id == group.info.numerics_id()});
   }
   const std::optional<size_t> picked =
