@@ -1,7 +1,7 @@
 #include "tests/golden/rank_threads.h"
 
 #include <algorithm>
-#include <barrier>
+#include <latch>
 #include <thread>
 
 #include "base/core/hash.h"
@@ -76,7 +76,7 @@ absl::Status RankModel::RunChunk(std::span<const int32_t> ids, int64_t position,
 
 absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(RankModel&)>& scenario) {
   worker::ThreadGroup group(setup.ranks);
-  std::barrier all_loaded(setup.ranks);
+  std::latch all_loaded(setup.ranks);
   std::vector<absl::Status> loaded(setup.ranks), finished(setup.ranks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < setup.ranks; ++rank) {
