@@ -26,14 +26,28 @@ class Rows {
   const std::span<const HostRows> parts_;
 };
 
+// Interleaves up to 16 rows: pair p of row r goes to out + p * step + 2 * r. Reads 16 streams and writes
+// whole cache lines.
+void PackBlock(const uint16_t* const* rows, int64_t count, int64_t k, int64_t step, uint16_t* out) {
+  for (int64_t pair = 0; pair < k / 2; ++pair, out += step) {
+    if (count == kLanes) {
+      for (int64_t r = 0; r < kLanes; ++r) std::memcpy(out + 2 * r, rows[r] + 2 * pair, 4);
+    } else {
+      for (int64_t r = 0; r < count; ++r) std::memcpy(out + 2 * r, rows[r] + 2 * pair, 4);
+    }
+  }
+  if (k % 2 == 0) return;
+  for (int64_t r = 0; r < count; ++r) out[2 * r] = rows[r][k - 1];
+}
+
 // Writes rows [first, first + rows), rows <= 48, as one panel and returns where the next one starts.
 uint16_t* PackPanel(const Rows& source, int64_t first, int64_t rows, int64_t k, uint16_t* out) {
   const int64_t step = BlocksOf(rows) * kLanes * 2;
-  for (int64_t row = 0; row < rows; ++row) {
-    const uint16_t* from = source[first + row];
-    uint16_t* to = out + row * 2;
-    for (int64_t pair = 0; pair < k / 2; ++pair) std::memcpy(to + pair * step, from + pair * 2, 4);
-    if (k % 2 != 0) to[k / 2 * step] = from[k - 1];
+  for (int64_t row = 0; row < rows; row += kLanes) {
+    const int64_t count = std::min(kLanes, rows - row);
+    const uint16_t* pointers[kLanes];
+    for (int64_t r = 0; r < count; ++r) pointers[r] = source[first + row + r];
+    PackBlock(pointers, count, k, step, out + row * 2);
   }
   return out + (k + 1) / 2 * step;
 }
