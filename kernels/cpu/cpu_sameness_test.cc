@@ -54,7 +54,8 @@ TEST(CpuSamenessTest, MatmulsAreEqualOnEveryVariantEvenWithWildNumbers) {
     for (auto& backend : variants) {
       const Tensor input = NewBf16(*backend, m, k, x);
       outs.push_back({NewF32(*backend, m, n), NewBf16(*backend, m, n)});
-      backend->Matmul(input, AddMatrix(*backend, n, k, w), kNoBias, outs.back().first);
+      const VectorId bias = backend->AddVector(RandomFloats(n, 4)).value();
+      backend->Matmul(input, AddMatrix(*backend, n, k, w), bias, outs.back().first);
       backend->MatmulSiluMul(input, AddMatrix(*backend, 2 * n, k, w2, MatrixKind::kGateUp),
                              outs.back().second);
       ExpectSame(outs[0].first, outs.back().first);
