@@ -16,6 +16,7 @@
 #include "base/net/http_server.h"
 #include "coordinator/api/admin_service.h"
 #include "coordinator/api/admission.h"
+#include "coordinator/api/auditor.h"
 #include "coordinator/api/coordinator_service.h"
 #include "coordinator/api/ledger_call.h"
 #include "coordinator/api/metered_store.h"
@@ -92,6 +93,7 @@ class AssembledCoordinator final : public Coordinator {
     for (const RequestRow& open : state.open_requests)
       router_.Reload(open.id, open.prompt_tokens, open.granted);
     QUIRE_ASSIGN_OR_RETURN(reports_, LedgerReports::Open(folder_.File("ledger.db")));
+    auditor_ = std::make_unique<Auditor>(reports_.get(), metrics_);
     QUIRE_ASSIGN_OR_RETURN(bundles_, BlobStore::Open(folder_.File("bundles.db")));
     LedgerThreadOptions options;
     options.on_fatal = Die;
@@ -218,6 +220,7 @@ class AssembledCoordinator final : public Coordinator {
   std::unique_ptr<MeteredStore> metered_store_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerReports> reports_;
+  std::unique_ptr<Auditor> auditor_;
   std::unique_ptr<BlobStore> bundles_;
   std::unique_ptr<LedgerThread> ledger_thread_;
   std::unique_ptr<Admission> admission_;
