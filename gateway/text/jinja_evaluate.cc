@@ -62,15 +62,9 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
       return ListOf(expr);
     case ExprKind::kDict:
       return Dict(expr);
-    case ExprKind::kAttribute: {
-      QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
-      return AtLine(Lookup(object, Value::TemplateText(expr.name)), expr.line);
-    }
-    case ExprKind::kItem: {
-      QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
-      QUIRE_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.operands[1]));
-      return AtLine(Lookup(object, key), expr.line);
-    }
+    case ExprKind::kAttribute:
+    case ExprKind::kItem:
+      return Member(expr);
     case ExprKind::kSlice:
       return Slice(expr);
     case ExprKind::kCall:
@@ -107,6 +101,15 @@ Result Interpreter::Name(const Expr& expr) {
   }
   if (IsFunction(expr.name)) return Value(Function{expr.name});
   return Value::UndefinedNamed(expr.name);
+}
+
+Result Interpreter::Member(const Expr& expr) {
+  QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
+  Value key = Value::TemplateText(expr.name);
+  if (expr.kind == ExprKind::kItem) {
+    QUIRE_ASSIGN_OR_RETURN(key, Evaluate(*expr.operands[1]));
+  }
+  return AtLine(Lookup(object, key), expr.line);
 }
 
 Result Interpreter::ListOf(const Expr& expr) {

@@ -54,6 +54,7 @@ class Interpreter {
   Result EvaluateKind(const Expr& expr);
   Result EvaluateOptional(const ExprPtr& expr);  // None where there is no expression
   Result Name(const Expr& expr);
+  Result Member(const Expr& expr);  // object.name and object[key]
   Result ListOf(const Expr& expr);
   Result Dict(const Expr& expr);
   Result Slice(const Expr& expr);
