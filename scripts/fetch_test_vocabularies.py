@@ -1,7 +1,7 @@
 """Collects vocabularies and chat templates for the text tests, which are too large or not ours to commit.
 
 Qwen2's and Llama 3's vocabularies and the templates come out of the PyPI sdist of llama-cpp-python (pinned by version
-and hash, never built or run), SmolLM2's out of the demo model. Run it through scripts/fetch-test-vocabularies.
+and hash, not installed), SmolLM2's out of the demo model. Run it through scripts/fetch-test-vocabularies.
 """
 
 import hashlib

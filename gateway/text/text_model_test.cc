@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
@@ -88,6 +89,22 @@ TEST(TextModel, LiteralsInMessagesGiveNoControlTokens) {
     if (!model->tokenizer().IsControl(id)) continue;
     EXPECT_EQ(controls(std::string(model->tokenizer().BytesOf(id))), usual);
   }
+}
+
+// One model serves all requests: its const calls may run at once (ThreadSanitizer watches).
+TEST(TextModel, ManyThreadsShareAModel) {
+  const auto model = TextModel::Create(VocabularyBundle("smollm2")).value();
+  const ordered_json messages = {{{"role", "user"}, {"content", "Hé, 12 apples?\n\n  ok"}}};
+  const auto expected = model->EncodeChat(messages, nullptr, true, nullptr).value();
+  std::vector<std::thread> threads;
+  std::vector<int> equal(4);
+  for (int& count : equal) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) count += *model->EncodeChat(messages, nullptr, true, nullptr) == expected;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(equal, ElementsAre(50, 50, 50, 50));
 }
 
 TEST(TextModel, ReadsTheCheckpointsValues) {
