@@ -12,6 +12,9 @@ namespace quire {
 namespace {
 
 constexpr int kMaxMessageBytes = 16 << 20;
+// How long one attempt to connect may take. gRPC calls it the minimal backoff, but a refused connection is
+// tried again after the backoff proper; too short, and a busy machine fails its handshakes.
+constexpr int kConnectLimitMs = 5000;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -100,7 +103,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string
   args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectLimitMs);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(address, credentials, args);

@@ -36,8 +36,8 @@ struct GrpcServer {
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services);
 
-// Keepalive 2 s / 1 s, 16 MiB messages, reconnect backoff 100 ms..1 s, one connection of its own per call of
-// this function.
+// Keepalive 2 s / 1 s, 16 MiB messages, 5 s to connect, reconnect backoff 100 ms..1 s, one connection of its
+// own per call of this function.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
                                                                const TlsFiles& tls);
 
