@@ -78,7 +78,9 @@ TEST(Generate, ManyAtOnceGetWhatEachGetsAlone) {
     clients.emplace_back([&group, seed] {
       v1::GenerateRequest request = TestRequest(10 + static_cast<int>(seed), 60);
       request.set_seed(seed);
-      EXPECT_EQ(group.Generate(request).ids, group.Expected(request));
+      const Reply reply = group.Generate(request);
+      EXPECT_TRUE(reply.status.ok()) << reply.status.error_code() << " " << reply.status.error_message();
+      EXPECT_EQ(reply.ids, group.Expected(request));
     });
   }
   for (std::thread& client : clients) client.join();
