@@ -137,6 +137,12 @@ def test_no_forbidden_calls():
     assert not wrong, wrong
 
 
+def test_no_co_await_in_a_loop_condition():
+    """g++ 12 compiles it wrongly: `this` is garbage afterwards."""
+    wrong = [name for name in sources() if re.search(r"(while|for) \([^)]*co_await", (ROOT / name).read_text())]
+    assert not wrong, wrong
+
+
 def test_files_have_one_subject():
     long = [f"{name}: {count}" for name in tracked(".h", ".cc", ".py")
             if (count := len((ROOT / name).read_text().splitlines())) > 450]

@@ -80,6 +80,7 @@ def kill_coordinators(system, load_ended):
 
 def test_ledger_is_the_sum_of_usage():
     with System(TINY_MODEL, tensor_parallel=2) as system:
+        [before] = system.groups()
         tally, load_ended = Tally(), threading.Event()
         killer = threading.Thread(target=kill_coordinators, args=(system, load_ended))
         killer.start()
@@ -111,6 +112,9 @@ def test_ledger_is_the_sum_of_usage():
         assert finished_cost <= billed["cost_nano_usd"]
         if not tally.aborted and not tally.failed:
             assert finished_cost == billed["cost_nano_usd"]
+        # Workers outlive their coordinator: the group is the one that was there, taken over by each successor.
+        [after] = system.groups()
+        assert (after["epoch"], after["process"]["restarts"]) == (before["epoch"], 0)
         status, audit = system.admin("GET", "audit")
         assert status == 200 and audit["balanced"], audit
 
