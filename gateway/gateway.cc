@@ -37,6 +37,9 @@ struct Gateway::Parts {
       : gateway_id(NewGatewayId()),
         settles_pending(
             metrics.Gauge("quire_gateway_settles_pending", "Settles that are not acknowledged yet")),
+        settle_mismatches(
+            metrics.Gauge("quire_gateway_settle_mismatches",
+                          "Settles that the ledger posted with another amount than the usage said")),
         generation_metrics(metrics),
         coordinator(channel),
         workers([tls = options.tls](const std::string& address) { return MakeGrpcChannel(address, tls); }),
@@ -48,7 +51,8 @@ struct Gateway::Parts {
                  .clock = clock,
                  .metrics = generation_metrics,
                  .gateway_id = gateway_id,
-                 .cut_off = cut_off},
+                 .cut_off = cut_off,
+                 .max_wait = options.max_wait},
         authenticator(options.pepper, facts),
         chat(authenticator, catalog, services),
         models(authenticator, catalog),
@@ -84,6 +88,7 @@ struct Gateway::Parts {
     HttpReply reply;
     if (request.path == "/metrics") {
       settles_pending.Set(static_cast<double>(ledger.accountant().pending_settles()));
+      settle_mismatches.Set(static_cast<double>(ledger.accountant().counters().settle_mismatches));
       reply.content_type = "text/plain; version=0.0.4";
       reply.body = metrics.Text();
     } else if (request.path == "/healthz") {
@@ -105,6 +110,7 @@ struct Gateway::Parts {
   const SystemClock clock;
   Metrics metrics;
   prometheus::Gauge& settles_pending;
+  prometheus::Gauge& settle_mismatches;
   GenerationMetrics generation_metrics;
   Facts facts;
   CoordinatorClient coordinator;

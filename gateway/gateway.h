@@ -3,6 +3,7 @@
 // to the ledger.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,7 @@ struct GatewayOptions {
   TlsFiles tls;
   bool insecure = false;
   HttpLimits limits;
+  std::chrono::milliseconds max_wait{60'000};  // for an admission, in the queue or for a coordinator
 };
 
 class Gateway {

@@ -138,6 +138,21 @@ TEST_F(GatewayFailuresTest, AnAdmitThatBreaksIsSentAgain) {
   EXPECT_EQ(calls, 2);
 }
 
+TEST_F(GatewayFailuresTest, ACoordinatorThatKeepsBreakingIsNotWaitedForForever) {
+  GatewayOptions options;
+  options.max_wait = std::chrono::milliseconds(300);
+  StartGateway(options);
+  std::atomic<int> calls{0};
+  backend_.admit = [&](const v1::AdmitRequest& request, const ScriptedBackend::AdmitWriter&) {
+    EXPECT_LE(request.max_wait_ms(), 301u);
+    ++calls;
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+  };
+  EXPECT_EQ(Chat("\"stream\": true").status, 503);
+  EXPECT_GE(calls, 2);
+  EXPECT_EQ(backend_.AwaitSettle().reason(), v1::SETTLE_ABANDONED);
+}
+
 TEST_F(GatewayFailuresTest, ASettleIsSentUntilAcknowledged) {
   backend_.settles_to_refuse = 2;
   AnswerWith("ok");

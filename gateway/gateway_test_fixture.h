@@ -78,8 +78,7 @@ inline Stream ParseStream(const std::string& body) {
 
 class GatewayTest : public ::testing::Test {
  protected:
-  void StartGateway() {
-    GatewayOptions options;
+  void StartGateway(GatewayOptions options = {}) {
     options.coordinator = backend_.address();
     options.pepper = backend_.pepper();
     auto started = Gateway::Start(options);

@@ -16,15 +16,14 @@ using std::chrono::milliseconds;
 constexpr size_t kMaxPrefixHashes = 64;
 constexpr int kMaxReadmits = 3;
 constexpr int64_t kAdmitAgainAfterUs = 200'000;
-// Beyond the coordinator's queue: it may be away for a while, as in a restart.
-constexpr int64_t kAdmitPatienceUs = 15'000'000;
 
 std::vector<TokenId> StopIds(const v1::Sampling& sampling) {
   if (sampling.ignore_eos()) return {};
   return {sampling.stop_ids().begin(), sampling.stop_ids().end()};
 }
 
-v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const GenerationServices& services) {
+v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const GenerationServices& services,
+                              int64_t wait_us) {
   v1::AdmitRequest admit;
   admit.set_request_id(request.id.ToBytes());
   admit.set_attempt(1);
@@ -35,7 +34,7 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const Generation
   admit.set_max_tokens(request.max_tokens);
   admit.set_gateway_id(services.gateway_id);
   admit.set_rope_wanted(request.rope == v1::ROPE_SCALED ? v1::ROPE_WANTED_SCALED : v1::ROPE_WANTED_PLAIN);
-  admit.set_max_wait_ms(static_cast<uint32_t>(services.max_wait.count()));
+  admit.set_max_wait_ms(static_cast<uint32_t>(wait_us / 1000 + 1));
   return admit;
 }
 
@@ -108,7 +107,7 @@ const char* Generation::Outcome() const {
 
 void Generation::SendAdmit() {
   admit_again_us_.reset();
-  v1::AdmitRequest message = AdmitMessage(request_, services_);
+  v1::AdmitRequest message = AdmitMessage(request_, services_, AdmitTimeLeftUs());
   AddPrefixHashes(request_, message);
   const AdmitCall call = accountant_.BeginAdmit({.id = request_.id,
                                                  .choices = 1,
@@ -139,14 +138,19 @@ void Generation::Handle(const AdmitEvent& event) {
 // commit.
 void Generation::Handle(const AdmitEnded& event) {
   if (granted_ || answer_.ended()) return;
-  const int64_t now_us = services_.clock.NowUs();
-  const bool patient = now_us - started_us_ < services_.max_wait.count() * 1000 + kAdmitPatienceUs;
-  if (!patient || !WorthAsking(event.status)) {
+  if (AdmitTimeLeftUs() == 0 || !WorthAsking(event.status)) {
     StopWorker();
     return Fail(absl::UnavailableError("the coordinator does not answer: retry later"), v1::SETTLE_ABANDONED);
   }
   Log(LogLevel::kWarn, "admit_broken", "request", request_.id.ToHex(), "reason", MessageOf(event.status));
-  admit_again_us_ = now_us + kAdmitAgainAfterUs;
+  admit_again_us_ = services_.clock.NowUs() + kAdmitAgainAfterUs;
+}
+
+// However often the coordinator goes away, a request waits for its admission no longer than it would in one
+// queue.
+int64_t Generation::AdmitTimeLeftUs() const {
+  const int64_t waited_us = services_.clock.NowUs() - started_us_;
+  return std::max<int64_t>(0, services_.max_wait.count() * 1000 - waited_us);
 }
 
 // ---- the worker ----

@@ -36,7 +36,7 @@ struct GenerationServices {
   std::string gateway_id;
   // Set, and all streams woken, when a drain has waited long enough: what is still open ends with an error.
   const std::atomic<bool>& cut_off;
-  std::chrono::milliseconds max_wait{60'000};  // in the coordinator's queue
+  std::chrono::milliseconds max_wait{60'000};  // for an admission, in the queue or for a coordinator
 };
 
 struct GenerationRequest {
@@ -92,6 +92,7 @@ class Generation {
                              absl::StatusOr<v1::ReadmitReply>, Woken>;
 
   void SendAdmit();
+  int64_t AdmitTimeLeftUs() const;
   void SubmitTo(const v1::Placement& placement);
   void AskForAnotherGroup();
   void Handle(const AdmitEvent& event);

@@ -13,7 +13,7 @@ GenerationMetrics::GenerationMetrics(Metrics& metrics)
                                    "Placements asked for again because a worker took the request not on")),
       streams_open(metrics.Gauge("quire_gateway_streams_open", "Requests between admission and settlement")),
       first_token_seconds(metrics.Histogram("quire_gateway_first_token_seconds",
-                                            "From the request's head to its first text",
+                                            "From asking for admission to the worker's first token",
                                             {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60})),
       inter_token_seconds(
           metrics.Histogram("quire_gateway_inter_token_seconds", "Between two tokens of a stream",

@@ -165,11 +165,6 @@ v1::AdmitReply ScriptedBackend::Refusal(v1::RefusalReason reason, uint32_t retry
   return reply;
 }
 
-void ScriptedBackend::RevokeKey() {
-  MutexLock lock(&mutex_);
-  revoked_ = true;
-}
-
 void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer) {
   v1::WatchEvent event;
   v1::KeyFact& key = *event.mutable_key();
@@ -193,15 +188,9 @@ void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter
   }
   event.set_synced(true);
   writer.Write(event);
-  bool told = false;
   while (!context.IsCancelled()) {
     MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&closing_), absl::Milliseconds(10));
-    if (closing_) return;
-    if (revoked_ && !std::exchange(told, true)) {
-      event.set_key_removed(key_.id);
-      writer.Write(event);
-    }
+    if (mutex_.AwaitWithTimeout(absl::Condition(&closing_), absl::Milliseconds(10))) return;
   }
 }
 

@@ -58,8 +58,6 @@ class ScriptedBackend {
   const std::string& address() const { return address_; }
   const std::string& pepper() const { return pepper_; }
   const std::string& key() const { return key_.text; }
-  // Takes the key away from the gateways that watch.
-  void RevokeKey();
 
   // Waits for the n-th settled request (from 0); resends of one count once.
   v1::RequestSettle AwaitSettle(size_t n = 0);
@@ -78,7 +76,6 @@ class ScriptedBackend {
   const std::string bundle_;
   mutable Mutex mutex_;
   std::vector<v1::RequestSettle> settles_ ABSL_GUARDED_BY(mutex_);
-  bool revoked_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<CoordinatorService> coordinator_;
   std::unique_ptr<InferenceService> inference_;
