@@ -153,6 +153,29 @@ TEST_F(GatewayFailuresTest, ACoordinatorThatKeepsBreakingIsNotWaitedForForever) 
   EXPECT_EQ(backend_.AwaitSettle().reason(), v1::SETTLE_ABANDONED);
 }
 
+TEST_F(GatewayFailuresTest, AnAnswerThatIsWholeBeforeItsAdmitBreaksIsStillAdmitted) {
+  Notification answered;  // the gateway stops the worker once it has the stop string
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("ok!");
+    out.AwaitCancel();
+    answered.Notify();
+    return kOk;
+  };
+  std::atomic<int> calls{0};
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Placement());
+    if (++calls == 1) {
+      answered.WaitForNotification();
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+    }
+    write(backend_.Grant(256));
+    return kOk;
+  };
+  EXPECT_EQ(ChatStream(R"("stop": "!")").text, "ok");
+  EXPECT_EQ(calls, 2);
+}
+
 TEST_F(GatewayFailuresTest, ASettleIsSentUntilAcknowledged) {
   backend_.settles_to_refuse = 2;
   AnswerWith("ok");
