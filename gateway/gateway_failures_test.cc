@@ -176,6 +176,15 @@ TEST_F(GatewayFailuresTest, AnAnswerThatIsWholeBeforeItsAdmitBreaksIsStillAdmitt
   EXPECT_EQ(calls, 2);
 }
 
+TEST_F(GatewayFailuresTest, AGrantWithoutAPlacementAsksForOne) {
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Grant(256));
+    return kOk;
+  };
+  AnswerWith("ok");
+  EXPECT_EQ(ChatStream().text, "ok");
+}
+
 TEST_F(GatewayFailuresTest, ASettleIsSentUntilAcknowledged) {
   backend_.settles_to_refuse = 2;
   AnswerWith("ok");

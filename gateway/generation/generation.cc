@@ -137,6 +137,7 @@ void Generation::Handle(const AdmitEvent& event) {
 // A stream that ends without grant or refusal says nothing: the coordinator may have died before or after its
 // commit.
 void Generation::Handle(const AdmitEnded& event) {
+  if (granted_ && attempt_ == 0 && !answer_.ended()) return AskForAnotherGroup();  // its placement got lost
   if (granted_ || answer_.failed()) return;  // a whole answer still needs its grant
   if (AdmitTimeLeftUs() == 0 || !WorthAsking(event.status)) {
     StopWorker();
