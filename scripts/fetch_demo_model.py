@@ -177,7 +177,11 @@ def model_config(reader):
 
 
 def generation_config(reader):
+    """With the model card's advice: at temperature 1 a model of this size babbles."""
     return {
+        "do_sample": True,
+        "temperature": 0.2,
+        "top_p": 0.9,
         "bos_token_id": field(reader, "tokenizer.ggml.bos_token_id"),
         "eos_token_id": field(reader, "tokenizer.ggml.eos_token_id"),
         "pad_token_id": field(reader, "tokenizer.ggml.padding_token_id"),
