@@ -25,7 +25,8 @@ class Writer {
 
  private:
   void Bytes(const void* data, size_t size) {
-    if (used_ + size <= buffer_.size()) std::memcpy(buffer_.data() + used_, data, size);
+    // An empty vector's data may be null, which memcpy must not be given.
+    if (size > 0 && used_ + size <= buffer_.size()) std::memcpy(buffer_.data() + used_, data, size);
     used_ += size;
   }
   std::span<uint8_t> buffer_;
@@ -58,7 +59,7 @@ class Reader {
       failed_ = true;
       return;
     }
-    std::memcpy(data, buffer_.data() + used_, size);
+    if (size > 0) std::memcpy(data, buffer_.data() + used_, size);
     used_ += size;
   }
   std::span<const uint8_t> buffer_;
