@@ -136,7 +136,7 @@ void RankGroup::BeginStep() { region_->slots[options_.rank].step_started_us.stor
 void RankGroup::EndStep() { region_->slots[options_.rank].step_started_us.store(0); }
 
 bool RankGroup::Healthy() const {
-  if (lost()) return false;
+  if (lost() || region_->plan.lost()) return false;  // a peer's Lose counts at once, before our next beat
   const int64_t now_us = FutexClockUs();
   for (int r = 0; r < options_.size; ++r) {
     const RankSlot& slot = region_->slots[r];
