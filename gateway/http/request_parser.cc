@@ -76,9 +76,14 @@ size_t RequestParser::ReadBody(std::string_view bytes) {
     refusal_ = Rule::kBodyTooLarge;
     return 0;
   }
+  // Beast asserts when it is shown a begun last chunk again in fewer bytes than a whole one has; that many
+  // are always still to come.
+  constexpr std::string_view kLastChunk = "0\r\n\r\n";
+  if (line_begun_ && bytes.size() < kLastChunk.size()) return 0;
   error_code error;
   const size_t consumed = beast_->parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
   wire_bytes_ += consumed;
+  line_begun_ = head_.chunked && consumed < bytes.size();
   const size_t overhead = limits_.chunk_overhead_bytes + kFramingPerBodyByte * body_size();
   if (error && error != http::error::need_more) {
     refusal_ = Rule::kChunking;

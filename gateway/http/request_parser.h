@@ -46,7 +46,8 @@ class RequestParser {
   std::unique_ptr<Beast> beast_;
   RequestHead head_;
   bool head_done_ = false;
-  size_t wire_bytes_ = 0;  // of the body, framing included
+  size_t wire_bytes_ = 0;    // of the body, framing included
+  bool line_begun_ = false;  // a chunk's line or trailers are there in part
   std::optional<Rule> refusal_;
 };
 

@@ -70,7 +70,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckAccepted(whole.head());
   if (whole.head().has_body() && !whole.refusal() && !pieces.refusal()) {
     Require(whole.body_done() == pieces.body_done());
-    Require(whole.body_size() <= limits.body_bytes && whole.TakeBody() == pieces.TakeBody());
+    Require(whole.body_size() <= limits.body_bytes);
+    // Of a body that is not all there nobody sees a part, so how much was decoded may depend on the cuts.
+    if (whole.body_done()) Require(whole.TakeBody() == pieces.TakeBody());
   }
   return 0;
 }
