@@ -1,7 +1,7 @@
-// quire-bench-generate: closed-loop load on one worker group's Generate, as a gateway would make it. Each stream sends
-// one request after another; random prompt ids, end-of-sequence ignored. Prints one JSON line: output tokens/s between
-// the first and the last token of the streams (decode), prompt tokens/s up to the first token (prefill), both medians
-// over the rounds. One thread per stream.
+// quire-bench-generate: closed-loop load on one worker group's Generate, as a gateway would make it. Each
+// stream sends one request after another; random prompt ids, end-of-sequence ignored. Prints one JSON line:
+// output tokens/s between the first and the last token of the streams (decode), prompt tokens/s up to the
+// first token (prefill), both medians over the rounds. One thread per stream.
 
 #include <algorithm>
 #include <chrono>
@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "base/core/options.h"
 #include "base/core/ids.h"
+#include "base/core/options.h"
 #include "base/net/grpc.h"
 #include "proto/inference.grpc.pb.h"
 
@@ -120,8 +120,9 @@ int main(int argc, char** argv) {
   auto channel = quire::MakeGrpcChannel(config.address, {});
   if (!channel.ok()) return 1;
   std::vector<double> decode, prefill;
+  const uint64_t first_round = std::random_device()();  // new prompts each time, or the prefix cache answers
   for (int64_t round = 0; round <= config.rounds; ++round) {
-    const Round result = RunRound(**channel, config, static_cast<uint64_t>(round));
+    const Round result = RunRound(**channel, config, first_round + static_cast<uint64_t>(round));
     if (!result.ok) {
       std::fprintf(stderr, "quire-bench-generate: a stream did not finish\n");
       return 1;
@@ -131,6 +132,7 @@ int main(int argc, char** argv) {
     prefill.push_back(result.prefill_tokens_per_s);
   }
   std::printf("{\"streams\":%ld,\"decode_tokens_per_s\":%.1f,\"prefill_tokens_per_s\":%.1f}\n",
-              static_cast<long>(config.streams), config.max_tokens > 1 ? Median(decode) : 0.0, Median(prefill));
+              static_cast<long>(config.streams), config.max_tokens > 1 ? Median(decode) : 0.0,
+              Median(prefill));
   return 0;
 }
