@@ -273,7 +273,8 @@ void Launcher::StopService(Service& service, int64_t limit_ms) {
   if (!process.running()) return;
   process.Signal(SIGTERM);
   pollfd fds[] = {{process.pidfd(), POLLIN, 0}, {signal_fd_, POLLIN, 0}};
-  if (poll(fds, std::size(fds), static_cast<int>(limit_ms)) == 0 || fds[0].revents == 0) process.Signal(SIGKILL);
+  if (poll(fds, std::size(fds), static_cast<int>(limit_ms)) == 0 || fds[0].revents == 0)
+    process.Signal(SIGKILL);
   process.Reap(NowMs());
 }
 

@@ -32,7 +32,8 @@ constexpr int kExitLost = 70;
 class Rank {
  public:
   explicit Rank(const WorkerConfig& config) : config_(config) {}
-  // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight files.
+  // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight
+  // files.
   absl::Status CheckModel();
   // Everything up to the point where all ranks of the group are loaded.
   absl::Status Load();
