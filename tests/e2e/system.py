@@ -108,11 +108,13 @@ class System:
 
     def wait_for_settles(self):
         """Until every request that ended is acknowledged by the ledger (a client's last frame does not wait for that)."""
-        for _ in range(600):
-            if metric(self.gateway_metrics(), "quire_gateway_settles_pending") == 0:
-                return
-            time.sleep(0.1)
-        raise AssertionError("settles stay pending")
+        for name in ("quire_gateway_streams_open", "quire_gateway_settles_pending"):  # in the order of a request's end
+            for _ in range(600):
+                if metric(self.gateway_metrics(), name) == 0:
+                    break
+                time.sleep(0.1)
+            else:
+                raise AssertionError(f"{name} does not come down to 0")
 
     def usage(self):
         status, answer = self.admin("GET", "usage")
