@@ -6,11 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
-import pytest
 from stream import Outcome, Stream
 from system import TINY_MODEL, System, metric
 
-pytestmark = pytest.mark.tiny
 
 REQUESTS, KILLS = 200, 20
 
