@@ -54,9 +54,12 @@ struct Gateway::Parts {
                  .cut_off = cut_off,
                  .max_wait = options.max_wait},
         authenticator(options.pepper, facts),
-        chat(authenticator, catalog, services),
+        text_threads(options.threads),
+        chat(authenticator, catalog, text_threads, services),
         models(authenticator, catalog),
         watcher(channel, gateway_id, facts, [this] { OnModels(); }) {}
+
+  ~Parts() { text_threads.Stop(); }  // before the server, whose handlers may wait for them
 
   void OnModels() {
     catalog.AfterNextLoad([this] { AnnounceIfReady(); });
@@ -119,6 +122,7 @@ struct Gateway::Parts {
   ModelCatalog catalog;
   const GenerationServices services;
   const Authenticator authenticator;
+  TextThreads text_threads;
   const ChatHandler chat;
   const ModelsHandler models;
   std::unique_ptr<HttpServer> operators;

@@ -40,16 +40,20 @@ awaitable<void> ChatHandler::Handle(Exchange& exchange) const {
   if (key == nullptr) co_return co_await exchange.Send(ErrorReply(BadKey()));
   std::optional<std::string> body = co_await exchange.ReadBody();
   if (!body) co_return;
-  ApiResult<ChatRequest> parsed = ParseChatRequest(*body);
+  const size_t bytes = body->size();
+  auto parse = [body = *std::move(body)] { return ParseChatRequest(body); };
+  ApiResult<ChatRequest> parsed = co_await text_threads_.Run(bytes, std::move(parse));
   if (auto* error = std::get_if<ApiError>(&parsed)) co_return co_await exchange.Send(ErrorReply(*error));
-  body.reset();
 
   ChatRequest& request = std::get<ChatRequest>(parsed);
   const bool stream = request.stream;
   const std::optional<CatalogModel> model = co_await FindModel(request.model);
   if (const auto error = WhyNot(model, *key)) co_return co_await exchange.Send(ErrorReply(*error));
   ChatFrames frames(exchange.id(), request.model, services_.clock.UnixMs() / 1000, request.usage_frames);
-  ApiResult<GenerationRequest> plan = PlanChat(std::move(request), *model, *key, exchange.id());
+  auto encode = [request = std::move(request), model = *model, key, id = exchange.id()]() mutable {
+    return PlanChat(std::move(request), model, *key, id);
+  };
+  ApiResult<GenerationRequest> plan = co_await text_threads_.Run(bytes, std::move(encode));
   if (auto* error = std::get_if<ApiError>(&plan)) co_return co_await exchange.Send(ErrorReply(*error));
 
   Generation generation(services_, std::get<GenerationRequest>(std::move(plan)));

@@ -7,6 +7,7 @@
 #include "gateway/api/authenticator.h"
 #include "gateway/api/chat_frames.h"
 #include "gateway/api/chat_request.h"
+#include "gateway/api/text_threads.h"
 #include "gateway/generation/generation.h"
 #include "gateway/generation/model_catalog.h"
 #include "gateway/http/exchange.h"
@@ -16,8 +17,9 @@ namespace quire::gateway {
 class ChatHandler {
  public:
   // All must outlive it.
-  ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, const GenerationServices& services)
-      : authenticator_(authenticator), catalog_(catalog), services_(services) {}
+  ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, TextThreads& text_threads,
+              const GenerationServices& services)
+      : authenticator_(authenticator), catalog_(catalog), text_threads_(text_threads), services_(services) {}
 
   boost::asio::awaitable<void> Handle(Exchange& exchange) const;
 
@@ -31,6 +33,7 @@ class ChatHandler {
 
   const Authenticator& authenticator_;
   ModelCatalog& catalog_;
+  TextThreads& text_threads_;
   const GenerationServices& services_;
 };
 

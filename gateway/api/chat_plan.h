@@ -1,6 +1,6 @@
 // From what the client asked to what the worker is told: the prompt's token ids, the sampling parameters with
 // the checkpoint's defaults filled in, max_tokens, seed and RoPE variant. Pure but for the seed's randomness;
-// any thread. Encoding runs on the caller's thread: a megabyte of text takes about a second of it.
+// any thread. A megabyte of text takes about a second (text_threads.h).
 #pragma once
 
 #include "gateway/api/chat_request.h"

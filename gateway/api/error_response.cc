@@ -39,6 +39,8 @@ RefusalRow RowOf(v1::RefusalReason reason) {
               "the request fits no worker group: shorten it or lower max_tokens"};
     case v1::REFUSAL_LEDGER:
       return {503, "ledger_unavailable", "the ledger can't record the request now: retry later", true};
+    case v1::REFUSAL_CLOSED:
+      return {503, "request_closed", "the ledger closed the request meanwhile: send it again", true};
     default:
       return {500, "internal_error", "the coordinator refused the request without a reason"};
   }
@@ -87,6 +89,13 @@ ApiError ModelLoading() {
   return {.status = 503,
           .message = "the model's text files are being loaded: retry in a moment",
           .code = "model_loading",
+          .retry_after_s = kDefaultRetryAfterS};
+}
+
+ApiError TooManyLargeRequests() {
+  return {.status = 503,
+          .message = "too many long prompts are being read: retry in a moment",
+          .code = "no_capacity",
           .retry_after_s = kDefaultRetryAfterS};
 }
 

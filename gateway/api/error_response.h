@@ -23,6 +23,7 @@ ApiError BadKey();                                                              
 ApiError ModelNotAllowed();                                                               // 403
 ApiError UnknownModel();                                                                  // 404
 ApiError ModelLoading();                                                                  // 503
+ApiError TooManyLargeRequests();                                                          // 503
 ApiError FromRefusal(const v1::Refusal& refusal);
 // A failure of a component or of a call to one; its message goes to the client, so it holds no client text.
 ApiError FromStatus(const absl::Status& status);
