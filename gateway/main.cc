@@ -2,10 +2,12 @@
 // many times.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/descriptor_limit.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
 #include "base/core/options.h"
@@ -19,7 +21,7 @@ namespace {
 struct Config {
   GatewayOptions gateway;
   std::string pepper_file, ready_file, log_level = "info";
-  int64_t port = 8000, metrics_port = 0, threads = 2, drain_seconds = 300;
+  int64_t port = 8000, metrics_port = 0, threads = 2, max_connections = 8192, drain_seconds = 300;
 };
 
 void Declare(Options& options, Config& config) {
@@ -33,6 +35,8 @@ void Declare(Options& options, Config& config) {
               "the secret that keys are hashed with (the coordinator's)");
   options.Add("ready-file", &config.ready_file, "FILE", "written when the API serves");
   options.Add("threads", &config.threads, "N", "threads that serve connections", {1, 64});
+  options.Add("max-connections", &config.max_connections, "N", "connections beyond this get 503",
+              {1, 1'000'000});
   options.Add("drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
               {0, 86400});
   options.Add("tls-cert", &config.gateway.tls.cert, "FILE", "certificate for internal gRPC");
@@ -55,11 +59,24 @@ void WriteReadyFile(const Config& config, const Gateway& gateway) {
   if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "reason", MessageOf(written));
 }
 
+// What is open beside the clients' connections: gRPC's, logs, listeners.
+constexpr int64_t kOtherDescriptors = 256;
+
+int AffordableConnections(int64_t wanted) {
+  const int64_t limit = RaiseDescriptorLimit();
+  const int64_t affordable = std::max<int64_t>(limit - kOtherDescriptors, 1);
+  if (affordable >= wanted) return static_cast<int>(wanted);
+  Log(LogLevel::kWarn, "fewer_connections", "wanted", wanted, "descriptors", limit, "connections",
+      affordable);
+  return static_cast<int>(affordable);
+}
+
 absl::Status Serve(Config& config) {
   QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadWholeFile(config.pepper_file));
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.metrics_port = static_cast<int>(config.metrics_port);
   config.gateway.threads = static_cast<int>(config.threads);
+  config.gateway.limits.connections = AffordableConnections(config.max_connections);
   QUIRE_ASSIGN_OR_RETURN(auto gateway, Gateway::Start(config.gateway));
   Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port());
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });
