@@ -180,8 +180,9 @@ void Admission::Settle(const v1::SettleRequest& request, Reply<v1::SettleReply> 
   for (const v1::RequestSettle& settle : request.requests()) {
     const absl::StatusOr<RequestId> id = RequestId::FromBytes(settle.request_id());
     if (!id.ok()) continue;
-    const bool started = settle.delivered_size() > 0;
-    router_->Release(*id, started ? std::optional(settle.cached_tokens()) : std::nullopt);
+    Served served{.cached_tokens = settle.cached_tokens()};
+    for (const v1::ChoiceTokens& choice : settle.delivered()) served.delivered += choice.tokens();
+    router_->Release(*id, settle.delivered_size() > 0 ? std::optional(served) : std::nullopt);
   }
   ledger_->Settle(request, std::move(reply));
 }

@@ -21,6 +21,9 @@ CoordinatorMetrics::CoordinatorMetrics(Metrics& metrics)
           metrics.Gauge("quire_coordinator_queue_oldest_seconds", "How long the first of them has waited.")),
       drift_alarms_(metrics.Counter("quire_coordinator_kv_drift_alarms_total",
                                     "A group used far more KV than was reserved for it.")),
+      conservation_alarms_(
+          metrics.Counter("quire_coordinator_conservation_alarms_total",
+                          "A group's requests were settled with more tokens than it had emitted.")),
       commits_(metrics.Counter("quire_coordinator_ledger_commits_total", "Transactions of the ledger.")),
       failed_commits_(metrics.Counter("quire_coordinator_ledger_failed_commits_total", "Those that failed.")),
       posted_nano_usd_(metrics.Counter("quire_coordinator_posted_nano_usd_total", "Posted since the start.")),
@@ -38,6 +41,7 @@ void CoordinatorMetrics::Update(const RouterReport& report) {
   queue_length_.Set(static_cast<double>(report.waiting));
   queue_age_s_.Set(static_cast<double>(report.oldest_wait_us) / 1e6);
   RaiseTo(drift_alarms_, report.drift_alarms);
+  RaiseTo(conservation_alarms_, report.conservation_alarms);
   std::map<GroupState, int> by_state{{GroupState::kServing, 0},
                                      {GroupState::kUnhealthy, 0},
                                      {GroupState::kSilent, 0},

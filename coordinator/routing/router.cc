@@ -232,13 +232,16 @@ void Router::Heard(const RequestId& id, std::optional<uint64_t> granted, const G
   if (open != nullptr) book_.Refresh(id, granted.value_or(open->granted), group, clock_.NowUs());
 }
 
-void Router::Release(const RequestId& id, std::optional<uint64_t> cached_tokens) {
+void Router::Release(const RequestId& id, std::optional<Served> served) {
   Answers answers;
   {
     MutexLock lock(&mutex_);
     const std::optional<Reservation> released = book_.Remove(id);
     if (!released) return;
-    if (cached_tokens) prefixes_.Correct(released->group, released->expected_cached_blocks, *cached_tokens);
+    if (served) {
+      prefixes_.Correct(released->group, released->expected_cached_blocks, served->cached_tokens);
+      tokens_.Delivered(released->group, served->delivered);
+    }
     answers = ServeQueue();
   }
   Deliver(answers);
@@ -259,7 +262,7 @@ absl::StatusOr<uint64_t> Router::Register(const v1::GroupInfo& info) {
     const Group* known = registry_.Find(info.group_id());
     const std::optional<GroupEpoch> before = known ? std::optional(EpochOf(*known)) : std::nullopt;
     QUIRE_ASSIGN_OR_RETURN(registration, registry_.Register(info, clock_.NowUs()));
-    if (before && before->epoch != info.epoch()) prefixes_.Forget(*before);
+    if (before && before->epoch != info.epoch()) ForgetEpoch(*before);
     drifting_beats_[info.group_id()] = 0;
     answers = ServeQueue();
   }
@@ -281,6 +284,7 @@ bool Router::Beat(const v1::HeartbeatRequest& beat) {
     if (!registry_.Beat(beat, clock_.NowUs())) return false;
     book_.Sweep(clock_.NowUs());
     WatchDrift(*registry_.Find(beat.group_id()));
+    WatchTokens(*registry_.Find(beat.group_id()));
     answers = ServeQueue();
   }
   Deliver(answers);
@@ -290,7 +294,7 @@ bool Router::Beat(const v1::HeartbeatRequest& beat) {
 void Router::Fence(const std::string& group_id, uint64_t first_valid_epoch) {
   MutexLock lock(&mutex_);
   const Group* known = registry_.Find(group_id);
-  if (known != nullptr && known->info.epoch() < first_valid_epoch) prefixes_.Forget(EpochOf(*known));
+  if (known != nullptr && known->info.epoch() < first_valid_epoch) ForgetEpoch(EpochOf(*known));
   registry_.Fence(group_id, first_valid_epoch);
 }
 
@@ -312,6 +316,18 @@ void Router::WatchDrift(const Group& group) {
       reserved);
 }
 
+void Router::WatchTokens(const Group& group) {
+  if (tokens_.Beat(EpochOf(group), group.beat.emitted_tokens())) return;
+  ++conservation_alarms_;
+  Log(LogLevel::kError, "more_delivered_than_emitted", "group", group.info.group_id(), "epoch",
+      group.info.epoch(), "emitted", group.beat.emitted_tokens());
+}
+
+void Router::ForgetEpoch(const GroupEpoch& group) {
+  prefixes_.Forget(group);
+  tokens_.Forget(group);
+}
+
 RouterReport Router::Report() const {
   MutexLock lock(&mutex_);
   const int64_t now_us = clock_.NowUs();
@@ -324,6 +340,7 @@ RouterReport Router::Report() const {
   report.waiting = queue_.size();
   report.oldest_wait_us = queue_.OldestAgeUs(now_us);
   report.drift_alarms = drift_alarms_;
+  report.conservation_alarms = conservation_alarms_;
   return report;
 }
 

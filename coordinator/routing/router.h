@@ -21,6 +21,7 @@
 #include "coordinator/routing/placement.h"
 #include "coordinator/routing/prefix_memory.h"
 #include "coordinator/routing/reservation_book.h"
+#include "coordinator/routing/token_conservation.h"
 #include "coordinator/routing/wait_queue.h"
 
 namespace quire::coordinator {
@@ -43,6 +44,12 @@ struct Route {
   v1::Refusal refusal;  // if there is no placement
 };
 
+// What a settled request had from its group.
+struct Served {
+  uint64_t cached_tokens = 0;
+  uint64_t delivered = 0;  // positions, over all choices
+};
+
 struct GroupReport {
   Group group;
   GroupState state = GroupState::kGone;
@@ -56,6 +63,7 @@ struct RouterReport {
   size_t open_requests = 0, waiting = 0;
   int64_t oldest_wait_us = 0;
   uint64_t drift_alarms = 0;
+  uint64_t conservation_alarms = 0;  // see TokenConservation
 };
 
 class Router {
@@ -84,7 +92,8 @@ class Router {
   // It lives, with this grant; on that group, if said.
   void Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void Release(const RequestId& id, std::optional<uint64_t> cached_tokens) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It has ended. Null: without a word of what it had.
+  void Release(const RequestId& id, std::optional<Served> served) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsOpen(const RequestId& id) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // ---- groups: see WorkerRegistry ----
@@ -117,6 +126,8 @@ class Router {
   Route Expired(const WaitQueue::Waiting& waiting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Answers ServeQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchDrift(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WatchTokens(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ForgetEpoch(const GroupEpoch& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TimerDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Deliver(const Answers& answers);
 
@@ -127,10 +138,12 @@ class Router {
   WorkerRegistry registry_ ABSL_GUARDED_BY(mutex_);
   ReservationBook book_ ABSL_GUARDED_BY(mutex_);
   PrefixMemory prefixes_ ABSL_GUARDED_BY(mutex_);
+  TokenConservation tokens_ ABSL_GUARDED_BY(mutex_);
   WaitQueue queue_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<RequestId, Pending> pending_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, int> drifting_beats_ ABSL_GUARDED_BY(mutex_);
   uint64_t drift_alarms_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t conservation_alarms_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<int64_t> timer_at_us_ ABSL_GUARDED_BY(mutex_);  // what the thread waits for
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -100,11 +100,19 @@ TEST_F(RouterTest, AReleaseServesTheFirstWaiting) {
   router_.Place(Request(2), second.Sink());
   router_.Place(Request(3), third.Sink());
   EXPECT_FALSE(second.Has());
-  router_.Release(Id(1), 0);
+  router_.Release(Id(1), Served{});
   EXPECT_TRUE(second.Wait().placement.has_value());
   EXPECT_FALSE(third.Has());
-  router_.Release(Id(2), 0);
+  router_.Release(Id(2), Served{});
   EXPECT_TRUE(third.Wait().placement.has_value());
+}
+
+TEST_F(RouterTest, AlarmsWhenMoreWasSettledThanTheGroupEmitted) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  router_.Release(Id(1), Served{.delivered = 5});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Beat("a", 1, true));  // it says that it emitted none
+  EXPECT_EQ(router_.Report().conservation_alarms, 1u);
 }
 
 TEST_F(RouterTest, WaitsForAGroupToRegister) {
@@ -166,7 +174,7 @@ TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {
   router_.Heard(Id(1), std::nullopt, {"a", 1});
   EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 8u);
   EXPECT_FALSE(PlaceNow(Request(2, 48, 0)).placement.has_value());
-  router_.Release(Id(1), 0);
+  router_.Release(Id(1), Served{});
   EXPECT_TRUE(PlaceNow(Request(2, 48, 0)).placement.has_value());
 }
 
@@ -188,7 +196,7 @@ TEST_F(RouterTest, PrefersTheGroupThatHasThePrefixUntilItProvesWrong) {
   for (uint8_t n = 3; n < 60; ++n) {                        // but nothing is ever found there
     request.id = Id(n);
     PlaceNow(request);
-    router_.Release(Id(n), 0);
+    router_.Release(Id(n), Served{});
   }
   request.id = Id(60);
   EXPECT_EQ(PlaceNow(request).placement->group_id(), "b");
