@@ -23,16 +23,15 @@ std::string Gib(int64_t bytes) { return absl::StrFormat("%.2f GiB", static_cast<
 
 absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
   const int64_t one_context = (demand.max_context + kBlockTokens - 1) / kBlockTokens;
-  // A tenth stays for everything else; a quarter is the KV cache's share unless one context needs more, since
-  // other groups may live on the host.
-  const int64_t usable = demand.host_bytes / 10 * 9 - demand.weight_bytes;
-  const int64_t quarter = demand.host_bytes / 4 / demand.block_bytes;
+  // A tenth stays for everything else; a quarter is the KV cache's share unless one context needs more.
+  const int64_t usable = demand.memory_bytes / 10 * 9 - demand.weight_bytes;
+  const int64_t quarter = demand.memory_bytes / 4 / demand.block_bytes;
   int64_t blocks = demand.asked_blocks;
   if (blocks == 0) blocks = std::clamp(quarter, one_context, one_context * demand.max_sequences);
   blocks = std::min<int64_t>(blocks, std::numeric_limits<int32_t>::max());
   if (blocks * demand.block_bytes > usable) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the memory of ", Gib(demand.host_bytes), " can't hold the weights (", Gib(demand.weight_bytes),
+        "the memory of ", Gib(demand.memory_bytes), " can't hold the weights (", Gib(demand.weight_bytes),
         ") and ", blocks, " KV blocks (", Gib(blocks * demand.block_bytes), "; one context of ",
         demand.max_context, " tokens needs ", one_context, "): give --kv-blocks ",
         std::max<int64_t>(1, usable / demand.block_bytes), " or fewer for a shorter context"));
@@ -42,7 +41,7 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
   return KvPlan{static_cast<int32_t>(blocks),
                 absl::StrCat(blocks, " KV blocks of ", kBlockTokens, " tokens: ",
                              Gib(blocks * demand.block_bytes), ", ", contexts, " full contexts, beside ",
-                             Gib(demand.weight_bytes), " of weights in ", Gib(demand.host_bytes))};
+                             Gib(demand.weight_bytes), " of weights in ", Gib(demand.memory_bytes))};
 }
 
 int64_t ReadHostMemory() {

@@ -15,7 +15,7 @@ struct KvDemand {
   int64_t weight_bytes = 0;   // of all ranks together
   int64_t max_context = 0;    // tokens
   int64_t max_sequences = 0;  // more blocks than these need at full length are of no use
-  int64_t host_bytes = 0;     // memory of the host, or of the container
+  int64_t memory_bytes = 0;   // this group's share of the host's memory, or of the container's
 };
 
 struct KvPlan {

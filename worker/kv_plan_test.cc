@@ -14,7 +14,7 @@ KvDemand Small() {
           .weight_bytes = kGiB / 4,
           .max_context = 8192,
           .max_sequences = 64,
-          .host_bytes = 16 * kGiB};
+          .memory_bytes = 16 * kGiB};
 }
 
 TEST(KvPlan, TakesAQuarterOfTheMemory) {

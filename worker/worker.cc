@@ -96,7 +96,7 @@ absl::Status Rank::PlanMemory() {
   demand.weight_bytes = ShardWeightBytes(model_, whole);
   demand.max_context = model_.max_context;
   demand.max_sequences = config_.limits.max_sequences;
-  demand.host_bytes = ReadHostMemory();
+  demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;
   if (config_.rank == 0) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);

@@ -30,6 +30,7 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("port", &port, "PORT", "of gRPC; 0 = any", kPort);
   options.Add("metrics-port", &metrics_port, "PORT", "of /metrics, /healthz and /readyz; 0 = any", kPort);
   options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);
+  options.Add("host-groups", &host_groups, "N", "groups that share this host's memory", IntLimits{1, 256});
   options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);
   options.Add("prefill-chunk", &limits.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
               kCount);

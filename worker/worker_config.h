@@ -22,7 +22,7 @@ struct WorkerConfig {
   std::string coordinator;
   std::string host = "127.0.0.1";
   int64_t port = 0, metrics_port = 0;
-  int64_t kv_blocks = 0;
+  int64_t kv_blocks = 0, host_groups = 1;
   SchedulerLimits limits;
   int64_t drain_seconds = 8;
   TlsFiles tls;

@@ -57,6 +57,7 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, unsi
   add("ranks", ranks);
   add("shm", identity.shm_name);
   add("threads", threads);
+  add("host-groups", std::max<int64_t>(1, groups));
   add("spin-us", host_ranks > int64_t{cores} ? 0 : kSpinUs);
   add("coordinator", coordinator_address);
   add("log-level", log_level);

@@ -39,6 +39,7 @@ TEST(WorkerFlags, SharesTheCoresAndSpinsOnlyWhereEveryRankHasOne) {
   flags.ranks = 2;
   EXPECT_EQ(ValueOf(flags.Command({}, 16), "threads"), "4");
   EXPECT_EQ(ValueOf(flags.Command({}, 16), "spin-us"), "50");
+  EXPECT_EQ(ValueOf(flags.Command({}, 16), "host-groups"), "2");
   EXPECT_EQ(ValueOf(flags.Command({}, 2), "threads"), "1");
   EXPECT_EQ(ValueOf(flags.Command({}, 2), "spin-us"), "0");
   flags.threads_per_rank = 3;
