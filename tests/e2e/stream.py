@@ -7,12 +7,12 @@ import urllib.parse
 class Stream:
     """POSTs a streamed chat request; iterate over the SSE payloads (decoded JSON, or the string [DONE])."""
 
-    def __init__(self, system, content, **fields):
+    def __init__(self, system, content, key=None, **fields):
         target = urllib.parse.urlparse(system.url)
         self.connection = http.client.HTTPConnection(target.hostname, target.port, timeout=120)
         body = {"model": system.model, "messages": [{"role": "user", "content": content}], "stream": True, **fields}
         self.connection.request("POST", "/v1/chat/completions", json.dumps(body),
-                                {"Authorization": f"Bearer {system.api_key}", "Content-Type": "application/json"})
+                                {"Authorization": f"Bearer {key or system.api_key}", "Content-Type": "application/json"})
         self.response = self.connection.getresponse()
         self.status = self.response.status
 

@@ -90,9 +90,9 @@ class System:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=options.pop("api_key", self.api_key), max_retries=0,
                              **options)
 
-    def chat(self, content, **fields):
+    def chat(self, content, key=None, **fields):
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], **fields}
-        return http("POST", f"{self.url}/v1/chat/completions", self.api_key, body, timeout=120)
+        return http("POST", f"{self.url}/v1/chat/completions", key or self.api_key, body, timeout=120)
 
     def admin(self, method, path, body=None):
         return http(method, f"{self.admin_url}/admin/v1/{path}", self.admin_key, body)
@@ -105,6 +105,14 @@ class System:
     def gateway_metrics(self):
         """host:port; the port changes when the gateway restarts."""
         return json.loads((self.data / "run/gateway").read_text())["metrics"]
+
+    def wait_for_key(self, key):
+        """Until the gateway has heard of a new key: then it has of all that were made before."""
+        for _ in range(600):
+            if http("GET", f"{self.url}/v1/models", key)[0] == 200:
+                return
+            time.sleep(0.1)
+        raise AssertionError("the gateway does not hear of a new key")
 
     def wait_for_settles(self):
         """Until every request that ended is acknowledged by the ledger (a client's last frame does not wait for that)."""
