@@ -165,11 +165,13 @@ def model_config(reader):
 
 
 def generation_config(reader):
-    """With the model card's advice: at temperature 1 a model of this size babbles."""
+    """With the model card's advice (at temperature 1 a model of this size babbles) and a penalty: from these 4-bit weights
+    one answer in five went round in circles without an end, in llama.cpp as here."""
     return {
         "do_sample": True,
         "temperature": 0.2,
         "top_p": 0.9,
+        "repetition_penalty": 1.1,
         "bos_token_id": field(reader, "tokenizer.ggml.bos_token_id"),
         "eos_token_id": field(reader, "tokenizer.ggml.eos_token_id"),
         "pad_token_id": field(reader, "tokenizer.ggml.padding_token_id"),
