@@ -147,6 +147,13 @@ GenerationRequest Request(int64_t prompt, int64_t max_tokens) {
 void ExpectSameness(Knobs knobs, uint32_t seed) {
   knobs.script.stop_every = 30;
   knobs.script.stop_id = 7;
+  // The first step waits until all are there: on a busy machine each would else be done before the next one
+  // comes.
+  auto all_there = std::make_shared<Notification>();
+  knobs.script.on_launch = [all_there](const BatchPlan&) {
+    all_there->WaitForNotification();
+    return absl::OkStatus();
+  };
   TestGroup group(knobs);
   std::mt19937 random(seed);
   std::vector<GenerationRequest> requests;
@@ -154,6 +161,7 @@ void ExpectSameness(Knobs knobs, uint32_t seed) {
   for (int round = 0; round < 2; ++round) {  // the second one finds prefixes in the cache
     std::vector<std::shared_ptr<Answer>> answers;
     for (const GenerationRequest& request : requests) answers.push_back(group.Start(request));
+    if (round == 0) all_there->Notify();
     for (size_t i = 0; i < requests.size(); ++i) {
       answers[i]->done.WaitForNotification();
       EXPECT_EQ(answers[i]->ids, group.Expected(requests[i])) << "request " << i << " of seed " << seed;
