@@ -165,8 +165,8 @@ def model_config(reader):
 
 
 def generation_config(reader):
-    """With the model card's advice (at temperature 1 a model of this size babbles) and a penalty: from these 4-bit weights
-    one answer in five went round in circles without an end, in llama.cpp as here."""
+    """With the model card's advice (at temperature 1 a model of this size babbles) and a penalty: with these
+    4-bit weights many an answer goes round in circles without an end, in llama.cpp as here."""
     return {
         "do_sample": True,
         "temperature": 0.2,

@@ -283,8 +283,9 @@ bool Router::Beat(const v1::HeartbeatRequest& beat) {
     MutexLock lock(&mutex_);
     if (!registry_.Beat(beat, clock_.NowUs())) return false;
     book_.Sweep(clock_.NowUs());
-    WatchDrift(*registry_.Find(beat.group_id()));
-    WatchTokens(*registry_.Find(beat.group_id()));
+    const Group& group = *registry_.Find(beat.group_id());
+    WatchDrift(group);
+    WatchTokens(group);
     answers = ServeQueue();
   }
   Deliver(answers);

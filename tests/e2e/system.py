@@ -152,5 +152,7 @@ def metrics(address):
 
 
 def metric(address, name):
-    """The sum over a metric's labels."""
-    return sum(value for key, value in metrics(address).items() if key.split("{")[0] == name)
+    """The sum over a metric's labels. A name that the program does not have is a mistake, not a zero."""
+    values = [value for key, value in metrics(address).items() if key.split("{")[0] == name]
+    assert values, f"{address} has no metric {name}"
+    return sum(values)
