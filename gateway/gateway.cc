@@ -9,10 +9,10 @@
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
+#include "base/http/server.h"
 #include "base/net/http_server.h"
 #include "gateway/api/chat_handler.h"
 #include "gateway/api/models_handler.h"
-#include "gateway/http/server.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -77,12 +77,13 @@ struct Gateway::Parts {
 
   bool ready() const { return facts.synced() && catalog.complete(); }
 
-  RouteTable Routes() {
-    RouteTable routes;
+  http::RouteTable Routes() {
+    http::RouteTable routes;
     for (const char* prefix : {"/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
-                 [this](Exchange& e) { return chat.Handle(e); });
-      routes.Add("GET", absl::StrCat(prefix, "/models"), [this](Exchange& e) { return models.Handle(e); });
+                 [this](http::Exchange& e) { return chat.Handle(e); });
+      routes.Add("GET", absl::StrCat(prefix, "/models"),
+                 [this](http::Exchange& e) { return models.Handle(e); });
     }
     return routes;
   }
@@ -126,7 +127,7 @@ struct Gateway::Parts {
   const ChatHandler chat;
   const ModelsHandler models;
   std::unique_ptr<HttpServer> operators;
-  std::unique_ptr<Server> server;
+  std::unique_ptr<http::Server> server;
   Watcher watcher;
 };
 
@@ -147,9 +148,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                                              [p = parts.get()](const HttpRequest& r) {
                                                                return p->Operators(r);
                                                              }));
-  const HttpServerOptions http{
+  const http::HttpServerOptions http{
       .host = options.host, .port = options.port, .threads = options.threads, .limits = options.limits};
-  QUIRE_ASSIGN_OR_RETURN(parts->server, Server::Start(http, parts->Routes(), parts->metrics));
+  QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }
 

@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/http/limits.h"
 #include "base/net/grpc.h"
-#include "gateway/http/limits.h"
 
 namespace quire::gateway {
 
@@ -24,7 +24,7 @@ struct GatewayOptions {
   std::string pepper;
   TlsFiles tls;
   bool insecure = false;
-  HttpLimits limits;
+  http::HttpLimits limits;
   std::chrono::milliseconds max_wait{60'000};  // for an admission, in the queue or for a coordinator
 };
 

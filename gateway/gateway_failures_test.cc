@@ -240,7 +240,7 @@ TEST_F(GatewayFailuresTest, AClientThatLeavesCancelsTheWorkerAndPaysForWhatItGot
     cancelled.Notify();
     return kOk;
   };
-  TestClient client(gateway_->api_port());
+  http::TestClient client(gateway_->api_port());
   client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
   client.ReadUntil("\"content\":\"d\"");
   client.Close();
@@ -259,7 +259,7 @@ TEST_F(GatewayFailuresTest, AClientThatLeavesBeforeTheAnswerOwesNothing) {
     cancelled.Notify();
     return kOk;
   };
-  TestClient client(gateway_->api_port());
+  http::TestClient client(gateway_->api_port());
   client.Send(Request("POST", "/v1/chat/completions", ChatBody(""), backend_.key()));
   started.WaitForNotification();
   client.Reset();
@@ -280,7 +280,7 @@ TEST_F(GatewayFailuresTest, DrainFinishesStreamsAndSettlesThem) {
     out.Finish(v1::FINISH_LENGTH);
     return kOk;
   };
-  TestClient client(gateway_->api_port());
+  http::TestClient client(gateway_->api_port());
   client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
   started.WaitForNotification();
   std::thread drain([&] { EXPECT_TRUE(gateway_->Drain(absl::Seconds(30), absl::Seconds(30))); });
@@ -299,7 +299,7 @@ TEST_F(GatewayFailuresTest, ADrainThatCutsAStreamOffGivesItOneError) {
     out.AwaitCancel();
     return kOk;
   };
-  TestClient client(gateway_->api_port());
+  http::TestClient client(gateway_->api_port());
   client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
   const std::string beginning = client.ReadUntil("\"content\":\"a\"");
   EXPECT_TRUE(gateway_->Drain(absl::ZeroDuration(), absl::Seconds(30)));

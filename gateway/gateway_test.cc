@@ -89,7 +89,7 @@ TEST_F(GatewayTest, NothingLeavesBeforeTheGrant) {
     sent.Notify();
     return kOk;
   };
-  TestClient client(gateway_->api_port());
+  http::TestClient client(gateway_->api_port());
   client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
   sent.WaitForNotification();
   // The worker's last word has been read once another request, which came later, was answered.

@@ -10,10 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/mutex.h"
+#include "base/http/test_client.h"
 #include "gateway/gateway.h"
 #include "gateway/generation/testing/scripted_backend.h"
 #include "gateway/generation/testing/tiny_text.h"
-#include "gateway/http/test_client.h"
 
 namespace quire::gateway {
 
@@ -102,7 +102,7 @@ class GatewayTest : public ::testing::Test {
         fields.empty() ? "" : ", ", fields, "}");
   }
   HttpAnswer Call(const std::string& request) const {
-    TestClient client(gateway_->api_port());
+    http::TestClient client(gateway_->api_port());
     client.Send(request);
     return Parse(client.ReadToEnd());
   }
@@ -118,7 +118,7 @@ class GatewayTest : public ::testing::Test {
     return stream;
   }
   std::string Metrics() const {
-    TestClient client(gateway_->metrics_port());
+    http::TestClient client(gateway_->metrics_port());
     client.Send("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     return client.ReadToEnd();
   }

@@ -1,5 +1,5 @@
 // A small HTTP/1.1 server for operators: /metrics, /healthz, /readyz and the coordinator's admin API. Not for
-// the public API (gateway/http is). One thread; the handler runs on it and may block briefly. Bounded: 64
+// the public API (base/http is). One thread; the handler runs on it and may block briefly. Bounded: 64
 // connections, 1 MiB bodies, 10 s for a request. Start binds, so a taken port fails before any thread runs.
 #pragma once
 

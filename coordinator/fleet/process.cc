@@ -137,6 +137,7 @@ std::string Reap(const Process& process) {
 }
 
 void KillByArgument(const std::string& argument) {
+  if (argument.empty()) return;  // every command line has an empty piece after its last NUL
   DIR* proc = opendir("/proc");
   if (proc == nullptr) return;
   while (const dirent* entry = readdir(proc)) {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kScheme = "Bearer ";
 
-std::string_view BearerOf(const RequestHead& head) {
+std::string_view BearerOf(const http::RequestHead& head) {
   const std::string* header = head.Find("authorization");
   if (header == nullptr || !absl::StartsWithIgnoreCase(*header, {kScheme.data(), kScheme.size()})) return {};
   return std::string_view(*header).substr(kScheme.size());
@@ -20,7 +20,7 @@ std::string_view BearerOf(const RequestHead& head) {
 
 }  // namespace
 
-Facts::Key Authenticator::Check(const RequestHead& head) const {
+Facts::Key Authenticator::Check(const http::RequestHead& head) const {
   const std::string_view text = BearerOf(head);
   const std::optional<ParsedApiKey> parsed = ParseApiKey(text);
   if (!parsed || parsed->kind != KeyKind::kApi) return nullptr;

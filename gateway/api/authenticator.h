@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "gateway/http/request_head.h"
+#include "base/http/request_head.h"
 #include "gateway/rpc/facts.h"
 
 namespace quire::gateway {
@@ -16,7 +16,7 @@ class Authenticator {
   Authenticator(std::string pepper, const Facts& facts) : pepper_(std::move(pepper)), facts_(facts) {}
 
   // nullptr: no key, a malformed, unknown or revoked one.
-  Facts::Key Check(const RequestHead& head) const;
+  Facts::Key Check(const http::RequestHead& head) const;
 
  private:
   const std::string pepper_;

@@ -3,7 +3,7 @@
 #include <charconv>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/http/error_body.h"
+#include "base/http/error_body.h"
 
 namespace quire::gateway {
 namespace {
@@ -100,8 +100,8 @@ std::string ChatFrames::End(std::string_view finish_reason, const Usage& usage) 
   return frames + kDone;
 }
 
-std::string ChatFrames::Error(const ApiError& error) {
-  return absl::StrCat("data: ", ErrorBody(error), "\n\n", kDone);
+std::string ChatFrames::Error(const http::ApiError& error) {
+  return absl::StrCat("data: ", http::ErrorBody(error), "\n\n", kDone);
 }
 
 std::string ChatFrames::Whole(std::string_view text, std::string_view finish_reason,

@@ -23,7 +23,7 @@ class ChatFrames {
   // The finish chunk, the usage chunk where one is due, and [DONE].
   std::string End(std::string_view finish_reason, const Usage& usage) const;
   // A stream that failed: the error object, and [DONE].
-  static std::string Error(const ApiError& error);
+  static std::string Error(const http::ApiError& error);
 
   // The body of an answer that is not streamed.
   std::string Whole(std::string_view text, std::string_view finish_reason, const Usage& usage) const;

@@ -15,13 +15,13 @@ constexpr std::chrono::seconds kHeadersAfter{10};
 // A model that has just appeared: its text files take a moment to load.
 constexpr std::chrono::seconds kLoadPatience{10};
 
-ApiError ErrorOf(const Ending& ending) {
+http::ApiError ErrorOf(const Ending& ending) {
   return ending.kind == Ending::Kind::kRefused ? FromRefusal(ending.refusal) : FromStatus(ending.error);
 }
 
 bool IsErrorAlone(const Step& step) { return step.pieces.empty() && step.ending && step.ending->is_error(); }
 
-std::optional<ApiError> WhyNot(const std::optional<CatalogModel>& model, const v1::KeyFact& key) {
+std::optional<http::ApiError> WhyNot(const std::optional<CatalogModel>& model, const v1::KeyFact& key) {
   if (!model) return UnknownModel();
   if (!MayUseModel(key, model->fact->model())) return ModelNotAllowed();
   if (model->text == nullptr) return ModelLoading();
@@ -35,26 +35,28 @@ std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usa
 
 }  // namespace
 
-awaitable<void> ChatHandler::Handle(Exchange& exchange) const {
+awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
   const Facts::Key key = authenticator_.Check(exchange.head());
-  if (key == nullptr) co_return co_await exchange.Send(ErrorReply(BadKey()));
+  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(BadKey()));
   std::optional<std::string> body = co_await exchange.ReadBody();
   if (!body) co_return;
   const size_t bytes = body->size();
   auto parse = [body = *std::move(body)] { return ParseChatRequest(body); };
   ApiResult<ChatRequest> parsed = co_await text_threads_.Run(bytes, std::move(parse));
-  if (auto* error = std::get_if<ApiError>(&parsed)) co_return co_await exchange.Send(ErrorReply(*error));
+  if (auto* error = std::get_if<http::ApiError>(&parsed))
+    co_return co_await exchange.Send(http::ErrorReply(*error));
 
   ChatRequest& request = std::get<ChatRequest>(parsed);
   const bool stream = request.stream;
   const std::optional<CatalogModel> model = co_await FindModel(request.model);
-  if (const auto error = WhyNot(model, *key)) co_return co_await exchange.Send(ErrorReply(*error));
+  if (const auto error = WhyNot(model, *key)) co_return co_await exchange.Send(http::ErrorReply(*error));
   ChatFrames frames(exchange.id(), request.model, services_.clock.UnixMs() / 1000, request.usage_frames);
   auto encode = [request = std::move(request), model = *model, key, id = exchange.id()]() mutable {
     return PlanChat(std::move(request), model, *key, id);
   };
   ApiResult<GenerationRequest> plan = co_await text_threads_.Run(bytes, std::move(encode));
-  if (auto* error = std::get_if<ApiError>(&plan)) co_return co_await exchange.Send(ErrorReply(*error));
+  if (auto* error = std::get_if<http::ApiError>(&plan))
+    co_return co_await exchange.Send(http::ErrorReply(*error));
 
   Generation generation(services_, std::get<GenerationRequest>(std::move(plan)));
   exchange.OnGone([&generation] { generation.Abort(); });
@@ -68,7 +70,7 @@ awaitable<void> ChatHandler::Handle(Exchange& exchange) const {
 awaitable<std::optional<CatalogModel>> ChatHandler::FindModel(std::string name) const {
   std::optional<CatalogModel> model = catalog_.Find(name);
   if (!model || model->text != nullptr) co_return model;
-  auto loaded = std::make_shared<Mailbox<bool>>();
+  auto loaded = std::make_shared<http::Mailbox<bool>>();
   catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
   model = catalog_.Find(name);  // it may have come just before
   if (!model || model->text != nullptr) co_return model;
@@ -76,10 +78,10 @@ awaitable<std::optional<CatalogModel>> ChatHandler::FindModel(std::string name) 
   co_return catalog_.Find(name);
 }
 
-awaitable<void> ChatHandler::AnswerStream(Exchange& exchange, Generation& generation,
+awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& generation,
                                           ChatFrames& frames) const {
   Step step = co_await generation.Next(kHeadersAfter);
-  if (IsErrorAlone(step)) co_return co_await exchange.Send(ErrorReply(ErrorOf(*step.ending)));
+  if (IsErrorAlone(step)) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*step.ending)));
   exchange.StartStream();
   bool role_sent = false;
   while (!exchange.gone()) {
@@ -99,7 +101,7 @@ awaitable<void> ChatHandler::AnswerStream(Exchange& exchange, Generation& genera
   generation.Written(exchange.delivered_units());
 }
 
-awaitable<void> ChatHandler::AnswerWhole(Exchange& exchange, Generation& generation,
+awaitable<void> ChatHandler::AnswerWhole(http::Exchange& exchange, Generation& generation,
                                          ChatFrames& frames) const {
   std::string text;
   uint32_t positions = 0;
@@ -113,9 +115,9 @@ awaitable<void> ChatHandler::AnswerWhole(Exchange& exchange, Generation& generat
     ending = std::move(step.ending);
   }
   if (!ending) co_return;
-  if (ending->is_error()) co_return co_await exchange.Send(ErrorReply(ErrorOf(*ending)));
+  if (ending->is_error()) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*ending)));
   positions += ending->positions;
-  Reply reply;
+  http::Reply reply;
   reply.body = frames.Whole(text, NameOf(ending->kind), generation.UsageAtEnd());
   co_await exchange.Send(std::move(reply), positions);
   generation.Written(exchange.delivered_units());

@@ -4,13 +4,13 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include "base/http/exchange.h"
 #include "gateway/api/authenticator.h"
 #include "gateway/api/chat_frames.h"
 #include "gateway/api/chat_request.h"
 #include "gateway/api/text_threads.h"
 #include "gateway/generation/generation.h"
 #include "gateway/generation/model_catalog.h"
-#include "gateway/http/exchange.h"
 
 namespace quire::gateway {
 
@@ -21,14 +21,14 @@ class ChatHandler {
               const GenerationServices& services)
       : authenticator_(authenticator), catalog_(catalog), text_threads_(text_threads), services_(services) {}
 
-  boost::asio::awaitable<void> Handle(Exchange& exchange) const;
+  boost::asio::awaitable<void> Handle(http::Exchange& exchange) const;
 
  private:
   // Waits a little where the model's text is being loaded.
   boost::asio::awaitable<std::optional<CatalogModel>> FindModel(std::string name) const;
-  boost::asio::awaitable<void> AnswerStream(Exchange& exchange, Generation& generation,
+  boost::asio::awaitable<void> AnswerStream(http::Exchange& exchange, Generation& generation,
                                             ChatFrames& frames) const;
-  boost::asio::awaitable<void> AnswerWhole(Exchange& exchange, Generation& generation,
+  boost::asio::awaitable<void> AnswerWhole(http::Exchange& exchange, Generation& generation,
                                            ChatFrames& frames) const;
 
   const Authenticator& authenticator_;

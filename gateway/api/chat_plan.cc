@@ -60,8 +60,8 @@ ApiResult<std::vector<TokenId>> EncodePrompt(const ChatRequest& request, const T
 }
 
 // Fills in max_tokens; the error says why prompt and answer don't fit.
-std::optional<ApiError> PlanLength(const ChatRequest& request, const v1::ModelFact& model,
-                                   GenerationRequest& plan) {
+std::optional<http::ApiError> PlanLength(const ChatRequest& request, const v1::ModelFact& model,
+                                         GenerationRequest& plan) {
   const uint64_t prompt = plan.prompt.size();
   const uint64_t context = model.max_context();
   const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
@@ -118,7 +118,7 @@ ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& m
   if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
     return *std::move(error);
   ApiResult<std::vector<TokenId>> prompt = EncodePrompt(request, *model.text);
-  if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
+  if (auto* error = std::get_if<http::ApiError>(&prompt)) return std::move(*error);
   GenerationRequest plan;
   plan.id = id;
   plan.key_id = key.key_id();

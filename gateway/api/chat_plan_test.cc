@@ -33,16 +33,16 @@ class ChatPlanTest : public ::testing::Test {
   }
   GenerationRequest MustPlan(const std::string& fields) {
     ApiResult<GenerationRequest> plan = Plan(fields);
-    if (auto* error = std::get_if<ApiError>(&plan)) {
+    if (auto* error = std::get_if<http::ApiError>(&plan)) {
       ADD_FAILURE() << error->message;
       return {};
     }
     return std::get<GenerationRequest>(std::move(plan));
   }
-  ApiError MustRefuse(const std::string& fields) {
+  http::ApiError MustRefuse(const std::string& fields) {
     ApiResult<GenerationRequest> plan = Plan(fields);
-    EXPECT_TRUE(std::holds_alternative<ApiError>(plan)) << fields;
-    return std::holds_alternative<ApiError>(plan) ? std::get<ApiError>(plan) : ApiError{};
+    EXPECT_TRUE(std::holds_alternative<http::ApiError>(plan)) << fields;
+    return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
   }
 
   v1::ModelFact fact_;

@@ -109,7 +109,7 @@ void ReadStopTokenIds(FieldReader& fields, ChatRequest& request) {
   }
 }
 
-void ReadStream(FieldReader& fields, std::optional<ApiError>& error, ChatRequest& request) {
+void ReadStream(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request) {
   request.stream = fields.Bool("stream").value_or(false);
   const json* options = fields.Find("stream_options");
   if (options == nullptr) return;
@@ -179,7 +179,7 @@ ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
   if (!root->is_object()) {
     return BadJson("the request body must be a JSON object");
   }
-  std::optional<ApiError> error;
+  std::optional<http::ApiError> error;
   FieldReader fields(*root, "", error);
   ChatRequest request;
   request.model = fields.String("model", 256).value_or("");
@@ -199,7 +199,7 @@ ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
   return request;
 }
 
-std::optional<ApiError> CheckTokenIds(const ChatRequest& request, int64_t vocabulary_size) {
+std::optional<http::ApiError> CheckTokenIds(const ChatRequest& request, int64_t vocabulary_size) {
   auto refuse = [&](const std::string& param, int32_t id) {
     return InvalidField(param, absl::StrCat(param, ": token id ", id,
                                             " is not in this model's vocabulary of ", vocabulary_size));

@@ -53,6 +53,6 @@ struct ChatRequest {
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body);
 
 // What only the model's vocabulary can tell: ids of logit_bias and stop_token_ids below `vocabulary_size`.
-std::optional<ApiError> CheckTokenIds(const ChatRequest& request, int64_t vocabulary_size);
+std::optional<http::ApiError> CheckTokenIds(const ChatRequest& request, int64_t vocabulary_size);
 
 }  // namespace quire::gateway

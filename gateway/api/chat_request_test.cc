@@ -23,20 +23,20 @@ std::string WithMessages(const std::string& messages) {
 
 ChatRequest MustParse(const std::string& body) {
   auto result = ParseChatRequest(body);
-  if (auto* error = std::get_if<ApiError>(&result)) {
+  if (auto* error = std::get_if<http::ApiError>(&result)) {
     ADD_FAILURE() << body.substr(0, 200) << " -> " << error->message;
     return {};
   }
   return std::get<ChatRequest>(std::move(result));
 }
 
-ApiError MustRefuse(const std::string& body) {
+http::ApiError MustRefuse(const std::string& body) {
   auto result = ParseChatRequest(body);
   if (std::holds_alternative<ChatRequest>(result)) {
     ADD_FAILURE() << "accepted: " << body.substr(0, 200);
     return {};
   }
-  return std::get<ApiError>(std::move(result));
+  return std::get<http::ApiError>(std::move(result));
 }
 
 TEST(ChatRequestTest, TakesEveryFieldItKnows) {
@@ -217,7 +217,7 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
       {R"("top_logprobs": 2147483648)", "top_logprobs"},
   };
   for (const BadField& c : cases) {
-    const ApiError error = MustRefuse(Body(c.fields));
+    const http::ApiError error = MustRefuse(Body(c.fields));
     EXPECT_EQ(error.status, 422) << c.fields;
     EXPECT_EQ(error.param, c.param) << c.fields;
   }
@@ -243,7 +243,7 @@ TEST(ChatRequestTest, RefusesWhatComesLaterInsteadOfIgnoringIt) {
        "stream_options.continuous_usage_stats"},
   };
   for (const BadField& c : cases) {
-    const ApiError error = MustRefuse(Body(c.fields));
+    const http::ApiError error = MustRefuse(Body(c.fields));
     EXPECT_EQ(error.status, 422) << c.fields;
     EXPECT_EQ(error.param, c.param) << c.fields;
   }
@@ -275,7 +275,7 @@ TEST(ChatRequestTest, RefusesBadMessagesWithTheirPath) {
       {R"([{"role": "assistant", "content": "x", "tool_calls": [{}]}])", "messages.0.tool_calls"},
   };
   for (const auto& [messages, param] : cases) {
-    const ApiError error = MustRefuse(WithMessages(messages));
+    const http::ApiError error = MustRefuse(WithMessages(messages));
     EXPECT_EQ(error.status, 422) << messages.substr(0, 99);
     EXPECT_EQ(error.param, param) << messages.substr(0, 99);
   }

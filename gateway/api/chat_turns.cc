@@ -67,7 +67,7 @@ ChatTurn ReadTurn(FieldReader& fields) {
 
 }  // namespace
 
-std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<ApiError>& error) {
+std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiError>& error) {
   std::vector<ChatTurn> turns;
   const json* messages = fields.Find("messages");
   if (messages == nullptr || !messages->is_array() || messages->empty() || messages->size() > kMaxTurns) {

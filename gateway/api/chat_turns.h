@@ -11,6 +11,6 @@
 namespace quire::gateway {
 
 // Empty when something was wrong (`error` is then set). `developer` becomes `system`; parts are joined.
-std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<ApiError>& error);
+std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiError>& error);
 
 }  // namespace quire::gateway

@@ -48,15 +48,15 @@ RefusalRow RowOf(v1::RefusalReason reason) {
 
 }  // namespace
 
-ApiError BadJson(std::string message) {
+http::ApiError BadJson(std::string message) {
   return {.status = 400, .message = std::move(message), .code = "invalid_json"};
 }
 
-ApiError InvalidField(std::string param, std::string message) {
+http::ApiError InvalidField(std::string param, std::string message) {
   return {.status = 422, .message = std::move(message), .param = std::move(param), .code = "invalid_value"};
 }
 
-ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context) {
+http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context) {
   return {.status = 400,
           .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and max_tokens asks for ",
                                   max_tokens, " more, but this model's context is ", context,
@@ -65,51 +65,51 @@ ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t c
           .code = "context_length_exceeded"};
 }
 
-ApiError BadKey() {
+http::ApiError BadKey() {
   return {.status = 401,
           .message = "give a valid API key, as \"Authorization: Bearer sk-quire-...\"",
           .code = "invalid_api_key"};
 }
 
-ApiError ModelNotAllowed() {
+http::ApiError ModelNotAllowed() {
   return {.status = 403,
           .message = RowOf(v1::REFUSAL_SCOPE).message,
           .param = "model",
           .code = "model_not_allowed"};
 }
 
-ApiError UnknownModel() {
+http::ApiError UnknownModel() {
   return {.status = 404,
           .message = RowOf(v1::REFUSAL_MODEL).message,
           .param = "model",
           .code = "model_not_found"};
 }
 
-ApiError ModelLoading() {
+http::ApiError ModelLoading() {
   return {.status = 503,
           .message = "the model's text files are being loaded: retry in a moment",
           .code = "model_loading",
           .retry_after_s = kDefaultRetryAfterS};
 }
 
-ApiError TooManyLargeRequests() {
+http::ApiError TooManyLargeRequests() {
   return {.status = 503,
           .message = "too many long prompts are being read: retry in a moment",
           .code = "no_capacity",
           .retry_after_s = kDefaultRetryAfterS};
 }
 
-ApiError FromRefusal(const v1::Refusal& refusal) {
+http::ApiError FromRefusal(const v1::Refusal& refusal) {
   const RefusalRow row = RowOf(refusal.reason());
-  ApiError error{.status = row.status,
-                 .message = refusal.message().empty() ? row.message : refusal.message(),
-                 .code = row.code};
+  http::ApiError error{.status = row.status,
+                       .message = refusal.message().empty() ? row.message : refusal.message(),
+                       .code = row.code};
   if (row.retry) error.retry_after_s = std::max<int>(refusal.retry_after_s(), kDefaultRetryAfterS);
   return error;
 }
 
-ApiError FromStatus(const absl::Status& status) {
-  ApiError error{.message = MessageOf(status)};
+http::ApiError FromStatus(const absl::Status& status) {
+  http::ApiError error{.message = MessageOf(status)};
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       error.status = 400;

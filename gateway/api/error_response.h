@@ -8,24 +8,25 @@
 #include <variant>
 
 #include "absl/status/status.h"
-#include "gateway/http/error_body.h"
+#include "base/http/error_body.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
 
 template <typename T>
-using ApiResult = std::variant<T, ApiError>;
+using ApiResult = std::variant<T, http::ApiError>;
 
-ApiError BadJson(std::string message);                          // 400
-ApiError InvalidField(std::string param, std::string message);  // 422; param is a path, "messages.0.role"
-ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context);  // 400
-ApiError BadKey();                                                                        // 401
-ApiError ModelNotAllowed();                                                               // 403
-ApiError UnknownModel();                                                                  // 404
-ApiError ModelLoading();                                                                  // 503
-ApiError TooManyLargeRequests();                                                          // 503
-ApiError FromRefusal(const v1::Refusal& refusal);
+http::ApiError BadJson(std::string message);  // 400
+http::ApiError InvalidField(std::string param,
+                            std::string message);  // 422; param is a path, "messages.0.role"
+http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context);  // 400
+http::ApiError BadKey();                                                                        // 401
+http::ApiError ModelNotAllowed();                                                               // 403
+http::ApiError UnknownModel();                                                                  // 404
+http::ApiError ModelLoading();                                                                  // 503
+http::ApiError TooManyLargeRequests();                                                          // 503
+http::ApiError FromRefusal(const v1::Refusal& refusal);
 // A failure of a component or of a call to one; its message goes to the client, so it holds no client text.
-ApiError FromStatus(const absl::Status& status);
+http::ApiError FromStatus(const absl::Status& status);
 
 }  // namespace quire::gateway

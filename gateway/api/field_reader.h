@@ -17,7 +17,7 @@ class FieldReader {
  public:
   // `prefix` is the object's own path with a trailing dot, or empty; `error` outlives the reader and is
   // shared by the readers of nested objects.
-  FieldReader(const nlohmann::json& object, std::string prefix, std::optional<ApiError>& error)
+  FieldReader(const nlohmann::json& object, std::string prefix, std::optional<http::ApiError>& error)
       : object_(object), prefix_(std::move(prefix)), error_(error) {}
 
   bool failed() const { return error_.has_value(); }
@@ -42,7 +42,7 @@ class FieldReader {
  private:
   const nlohmann::json& object_;
   const std::string prefix_;
-  std::optional<ApiError>& error_;
+  std::optional<http::ApiError>& error_;
 };
 
 }  // namespace quire::gateway

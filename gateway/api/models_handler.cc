@@ -36,10 +36,10 @@ ordered_json Entry(const v1::ModelFact& model) {
 
 }  // namespace
 
-boost::asio::awaitable<void> ModelsHandler::Handle(Exchange& exchange) const {
+boost::asio::awaitable<void> ModelsHandler::Handle(http::Exchange& exchange) const {
   const Facts::Key key = authenticator_.Check(exchange.head());
-  if (key == nullptr) co_return co_await exchange.Send(ErrorReply(BadKey()));
-  Reply reply;
+  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(BadKey()));
+  http::Reply reply;
   reply.body = ListFor(*key);
   co_await exchange.Send(std::move(reply));
 }

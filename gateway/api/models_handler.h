@@ -4,9 +4,9 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include "base/http/exchange.h"
 #include "gateway/api/authenticator.h"
 #include "gateway/generation/model_catalog.h"
-#include "gateway/http/exchange.h"
 
 namespace quire::gateway {
 
@@ -16,7 +16,7 @@ class ModelsHandler {
   ModelsHandler(const Authenticator& authenticator, const ModelCatalog& catalog)
       : authenticator_(authenticator), catalog_(catalog) {}
 
-  boost::asio::awaitable<void> Handle(Exchange& exchange) const;
+  boost::asio::awaitable<void> Handle(http::Exchange& exchange) const;
 
  private:
   std::string ListFor(const v1::KeyFact& key) const;

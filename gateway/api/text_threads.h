@@ -14,8 +14,8 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/core/bounded_queue.h"
+#include "base/http/mailbox.h"
 #include "gateway/api/error_response.h"
-#include "gateway/http/mailbox.h"
 
 namespace quire::gateway {
 
@@ -33,7 +33,7 @@ class TextThreads {
   boost::asio::awaitable<std::invoke_result_t<Work&>> Run(size_t bytes, Work work) {
     using Result = std::invoke_result_t<Work&>;
     if (bytes < kLargeBytes) co_return work();
-    auto done = std::make_shared<Mailbox<Result>>();
+    auto done = std::make_shared<http::Mailbox<Result>>();
     absl::AnyInvocable<void()> job = [done, work = std::move(work)]() mutable { done->Push(work()); };
     if (!queue_.TryPush(std::move(job))) co_return TooManyLargeRequests();
     std::vector<Result> results = co_await done->Wait();

@@ -57,7 +57,7 @@ TEST_F(TextThreadsTest, OnceStoppedItRefusesLargeRequestsOnly) {
   threads_.Stop();
   Spawn(kLarge, []() -> Answer { return 7; });
   io_.run();
-  EXPECT_EQ(std::get<ApiError>(*answer_).status, 503);
+  EXPECT_EQ(std::get<http::ApiError>(*answer_).status, 503);
   io_.restart();
   Spawn(kSmall, []() -> Answer { return 8; });
   io_.run();

@@ -73,7 +73,7 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       accountant_(services.ledger.accountant()),
       request_(std::move(request)),
       started_us_(services.clock.NowUs()),
-      mailbox_(std::make_shared<Mailbox<Event>>()),
+      mailbox_(std::make_shared<http::Mailbox<Event>>()),
       answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling)) {
   services_.metrics.streams_open.Increment();
   services_.ledger.Watch(request_.id, [mailbox = mailbox_] { mailbox->Push(Woken()); });

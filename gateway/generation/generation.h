@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "base/core/clock.h"
+#include "base/http/mailbox.h"
 #include "gateway/generation/answer_buffer.h"
 #include "gateway/generation/ledger_driver.h"
 #include "gateway/generation/metrics.h"
-#include "gateway/http/mailbox.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/worker_client.h"
 #include "gateway/text/text_model.h"
@@ -115,7 +115,7 @@ class Generation {
   Accountant& accountant_;
   const GenerationRequest request_;
   const int64_t started_us_;
-  const std::shared_ptr<Mailbox<Event>> mailbox_;
+  const std::shared_ptr<http::Mailbox<Event>> mailbox_;
   AnswerBuffer answer_;
 
   std::unique_ptr<RpcCall> admit_call_;

@@ -7,9 +7,9 @@
 
 #include "base/core/options.h"
 #include "base/core/shutdown.h"
-#include "gateway/http/exchange.h"
-#include "gateway/http/mailbox.h"
-#include "gateway/http/server.h"
+#include "base/http/exchange.h"
+#include "base/http/mailbox.h"
+#include "base/http/server.h"
 #include "tests/bench/pacer.h"
 
 namespace quire::gateway {
@@ -24,10 +24,10 @@ class Streamer {
  public:
   Streamer(int64_t tokens, bench::Pacer* pacer) : tokens_(tokens), pacer_(pacer) {}
 
-  boost::asio::awaitable<void> Serve(Exchange& exchange) {
+  boost::asio::awaitable<void> Serve(http::Exchange& exchange) {
     const std::optional<std::string> body = co_await exchange.ReadBody();
     if (!body) co_return;
-    auto ticks = std::make_shared<Mailbox<int>>();
+    auto ticks = std::make_shared<http::Mailbox<int>>();
     exchange.OnGone([ticks] { ticks->Push(0); });
     exchange.StartStream();
     if (pacer_ != nullptr) {
@@ -64,13 +64,14 @@ int Main(int argc, char** argv) {
   std::unique_ptr<bench::Pacer> pacer;
   if (interval_us > 0) pacer = std::make_unique<bench::Pacer>(absl::Microseconds(interval_us));
   Streamer streamer(tokens, pacer.get());
-  RouteTable routes;
-  routes.Add("POST", "/v1/chat/completions", [&](Exchange& exchange) { return streamer.Serve(exchange); });
+  http::RouteTable routes;
+  routes.Add("POST", "/v1/chat/completions",
+             [&](http::Exchange& exchange) { return streamer.Serve(exchange); });
   Metrics metrics;
-  HttpServerOptions server_options;
+  http::HttpServerOptions server_options;
   server_options.port = static_cast<int>(port);
   server_options.threads = static_cast<int>(threads);
-  const auto server = Server::Start(server_options, std::move(routes), metrics);
+  const auto server = http::Server::Start(server_options, std::move(routes), metrics);
   if (!server.ok()) {
     std::fprintf(stderr, "quire-bench-http: %s\n", std::string(server.status().message()).c_str());
     return 1;

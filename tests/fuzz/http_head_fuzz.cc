@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "gateway/http/request_parser.h"
+#include "base/http/request_parser.h"
 
 namespace {
 
@@ -18,13 +18,13 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
-int Count(const RequestHead& head, std::string_view name) {
+int Count(const http::RequestHead& head, std::string_view name) {
   int count = 0;
   for (const auto& [key, value] : head.headers) count += key == name;
   return count;
 }
 
-void CheckAccepted(const RequestHead& head) {
+void CheckAccepted(const http::RequestHead& head) {
   const int lengths = Count(head, "content-length"), encodings = Count(head, "transfer-encoding");
   Require(lengths + encodings <= 1);
   Require(head.chunked == (encodings == 1) && head.content_length.has_value() == (lengths == 1));
@@ -51,7 +51,7 @@ void Feed(RequestParser& parser, std::string_view bytes, size_t piece) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  HttpLimits limits;
+  http::HttpLimits limits;
   limits.head_bytes = 2048;
   limits.headers = 20;
   limits.body_bytes = 1000;

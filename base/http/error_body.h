@@ -1,0 +1,24 @@
+// OpenAI's error object, the one shape of every error this gateway sends: as a reply's body and as the last
+// event of a broken stream. Pure functions, any thread.
+#pragma once
+
+#include <string>
+
+#include "base/http/reply.h"
+
+namespace quire::http {
+
+struct ApiError {
+  int status = 500;
+  std::string message = {};  // what was wrong and what to do
+  std::string type = {};     // empty = the usual one of the status
+  std::string param = {};    // empty = null
+  std::string code = {};     // empty = null
+  int retry_after_s = 0;     // 0 = no Retry-After header
+};
+
+// {"error":{"message","type","param","code"}}, one line.
+std::string ErrorBody(const ApiError& error);
+Reply ErrorReply(const ApiError& error);
+
+}  // namespace quire::http

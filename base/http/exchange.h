@@ -1,0 +1,106 @@
+// One request and its reply, as a handler sees it. A handler is a coroutine on its connection's thread,
+// called when the head has been checked and before any byte of the body: it refuses, or reads the body, and
+// then answers once, whole (Send a Reply) or as a stream of server-sent events. Everything here is for that
+// thread only; other threads reach the handler through a Mailbox (mailbox.h).
+//
+//   asio::awaitable<void> Chat(Exchange& exchange) {
+//     if (!Authorized(exchange.head())) co_return co_await exchange.Send(ErrorReply({.status = 401, ...}));
+//     std::optional<std::string> body = co_await exchange.ReadBody();
+//     if (!body) co_return;                       // answered already, or the client is gone
+//     auto mailbox = std::make_shared<Mailbox<Event>>();
+//     exchange.OnGone([mailbox, call] { call->Cancel(); });
+//     exchange.StartStream();
+//     while (...) {
+//       std::vector<Event> events = co_await mailbox->Wait();
+//       for (Event& event : events) exchange.Append(SseFrame(event), /*units=*/1);
+//       absl::Status sent = co_await exchange.SendFrames();
+//       if (!sent.ok()) co_return;
+//     }
+//     exchange.Append("data: [DONE]\n\n");
+//     co_await exchange.Finish();
+//   }
+//
+// g++ 12 miscompiles a co_await inside a loop's condition (`this` is garbage): co_await in a statement of its
+// own, as above.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "base/core/ids.h"
+#include "base/http/refusal.h"
+#include "base/http/reply.h"
+#include "base/http/request_head.h"
+
+namespace quire::http {
+
+class Connection;
+
+class Exchange {
+ public:
+  // Made by the connection, one per request.
+  Exchange(Connection& connection, const RequestHead& head, RequestId id);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  const RequestHead& head() const { return head_; }
+  // Minted here; its hex form is the reply's x-request-id.
+  const RequestId& id() const { return id_; }
+  boost::asio::any_io_executor executor() const;
+
+  // The whole body, gunzipped, within the limits. nullopt: it broke a limit and was answered (400, 408, 413,
+  // 415), or the client left; the handler then just returns. Once at most.
+  boost::asio::awaitable<std::optional<std::string>> ReadBody();
+
+  // Calls `gone` once, on this thread, as soon as the client is known to have left (FIN, RST, a slow reader's
+  // deadline, the end of a drain); right away if it already has. From the first call on the socket is
+  // watched. The handler must then return soon. Forgotten when the handler returns.
+  void OnGone(std::function<void()> gone);
+  bool gone() const;
+  // OK; Cancelled: the client left; DeadlineExceeded: it read too slowly; Unavailable: the drain's end.
+  absl::Status status() const;
+
+  // Answers, whole. Returns when the last byte was handed to the kernel or the client is gone.
+  // `units` count as delivered once the body's last byte was handed to the kernel.
+  boost::asio::awaitable<void> Send(Reply reply, uint32_t units = 0);
+
+  // Opens the reply as text/event-stream; its head leaves with the next SendFrames (or at once, through
+  // it). From then on silence is filled with keep-alive comments.
+  void StartStream(Headers headers = {});
+  bool stream_started() const { return stream_started_; }
+  // Queues one whole event ("data: ...\n\n"). `units` (tokens) count as delivered once its last byte was
+  // handed to the kernel.
+  void Append(std::string_view frame, uint32_t units = 0);
+  // Sends all that is queued in one write and returns at once, unless the queue is over its bounds: then when
+  // it is within them again. Not OK: see status(); nothing more can be sent.
+  boost::asio::awaitable<absl::Status> SendFrames();
+  // Sends what is queued and the stream's end; returns when all of it was written.
+  boost::asio::awaitable<absl::Status> Finish();
+
+  // The units of every frame handed to the kernel so far; still valid after the client left.
+  uint64_t delivered_units() const;
+
+ private:
+  friend class Connection;
+
+  // The server's own refusal, counted by rule.
+  boost::asio::awaitable<void> Refuse(Rule rule);
+  void ForgetGone();
+
+  Connection& connection_;
+  const RequestHead& head_;
+  const RequestId id_;
+  const uint64_t delivered_before_;
+  bool body_read_ = false;
+  bool answered_ = false;
+  bool stream_started_ = false;
+  bool stream_finished_ = false;
+};
+
+}  // namespace quire::http

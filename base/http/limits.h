@@ -1,0 +1,44 @@
+// Every limit of the public HTTP server, in one place with its default, so that tests can shorten them. Plain
+// data, copied into the server at Start.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace quire::http {
+
+struct HttpLimits {
+  // The head: request line and headers together. The timeout is for all of it; a dripping client gains
+  // nothing.
+  size_t head_bytes = 16 << 10;
+  int headers = 100;
+  std::chrono::milliseconds head_timeout{10'000};
+  // Between two requests of a connection.
+  std::chrono::milliseconds idle_timeout{60'000};
+  int requests_per_connection = 1000;
+
+  // The body, as sent and after gunzip. After the grace its mean rate must stay above the minimum.
+  size_t body_bytes = 8 << 20;
+  size_t inflated_body_bytes = 8 << 20;
+  std::chrono::milliseconds body_grace{10'000};
+  std::chrono::milliseconds body_timeout{60'000};
+  int64_t body_bytes_per_second = 1024;
+  // Chunk sizes, extensions and trailers beyond what the body's own bytes excuse.
+  size_t chunk_overhead_bytes = 16 << 10;
+
+  // Replies. A queue above either bound makes the writer wait; a write that takes longer than the timeout
+  // ends the request (the slow reader rule).
+  size_t queued_frames = 256;
+  size_t queued_bytes = 256 << 10;
+  std::chrono::milliseconds write_timeout{30'000};
+  // A started stream that is silent for this long gets a ": keep-alive" comment.
+  std::chrono::milliseconds keep_alive_interval{10'000};
+  // The kernel's share of a slow reader's backlog.
+  int send_buffer_bytes = 128 << 10;
+
+  int connections = 8192;
+  int connections_per_ip = 4096;
+};
+
+}  // namespace quire::http

@@ -1,0 +1,39 @@
+// Why the server itself refuses a request: a closed set of rules (also a metrics label), each with its status
+// and the sentence that its client reads. Pure, any thread.
+#pragma once
+
+#include "base/http/reply.h"
+
+namespace quire::http {
+
+enum class Rule {
+  kHeadTooLarge,
+  kTooManyHeaders,
+  kHeadTimeout,
+  kSyntax,
+  kControlByte,
+  kObsFold,
+  kVersion,
+  kTransferEncoding,
+  kContentLength,
+  kHost,
+  kAuthorization,
+  kTarget,
+  kExpectation,
+  kBodyTooLarge,
+  kBodyTimeout,
+  kChunking,
+  kContentEncoding,
+  kGzip,
+  kNoRoute,
+  kMethod,
+  kNoReply,
+  kOverCapacity,
+  kCount,  // not a rule
+};
+
+// The rule's metrics label.
+const char* LabelOf(Rule rule);
+Reply RefusalReply(Rule rule);
+
+}  // namespace quire::http

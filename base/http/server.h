@@ -1,0 +1,45 @@
+// The public HTTP/1.1 server. One thread accepts and also serves; each connection lives on one of the io
+// threads, so a handler needs no locks. Every wait has a limit (limits.h). Start, Drain and the destructor
+// are called by one thread, main's; handlers run on the io threads.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/core/metrics.h"
+#include "base/http/limits.h"
+#include "base/http/routes.h"
+
+namespace quire::http {
+
+struct HttpServerOptions {
+  std::string host = "127.0.0.1";
+  int port = 0;  // 0 = any
+  int threads = 1;
+  HttpLimits limits;
+};
+
+class Server {
+ public:
+  // Binds, then serves. Unavailable where the address is taken or not ours. `metrics` must outlive the
+  // server.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const HttpServerOptions& options, RouteTable routes,
+                                                       Metrics& metrics);
+  // Ends every request at once if Drain has not.
+  ~Server();
+  int port() const;
+
+  // Stops accepting, closes idle connections and lets running requests finish; those that have not by
+  // `deadline` from now are ended as if their client had left (status Unavailable). Returns when no
+  // connection is left. Once.
+  void Drain(std::chrono::milliseconds deadline);
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quire::http

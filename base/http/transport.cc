@@ -1,0 +1,220 @@
+#include "base/http/transport.h"
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace quire::http {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr size_t kReadBytes = 32 << 10;
+constexpr size_t kKeptCapacity = 4 << 10;
+constexpr std::string_view kKeepAlive = ": keep-alive\n\n";
+// How long, and how much, a goodbye may take.
+constexpr std::chrono::seconds kLingerTime(2);
+constexpr size_t kLingerBytes = 1 << 20;
+
+}  // namespace
+
+Transport::Transport(tcp::socket socket, const HttpLimits& limits, HttpMetrics& metrics)
+    : socket_(std::move(socket)),
+      timer_(socket_.get_executor()),
+      limits_(limits),
+      metrics_(metrics),
+      out_(limits),
+      last_write_(Clock::now()) {
+  error_code ignored;
+  socket_.non_blocking(true, ignored);
+  socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.set_option(asio::socket_base::send_buffer_size(limits.send_buffer_bytes), ignored);
+}
+
+void Transport::ConsumeIn(size_t count) {
+  if (count < in_.size()) {
+    in_.erase(0, count);
+  } else if (in_.capacity() > kKeptCapacity) {
+    in_ = {};
+  } else {
+    in_.clear();
+  }
+}
+
+bool Transport::TryRead() {
+  char bytes[kReadBytes];
+  error_code error;
+  const size_t count = socket_.read_some(asio::buffer(bytes), error);
+  if (error == asio::error::would_block) return false;
+  if (error == asio::error::eof) {
+    at_eof_ = true;
+    return false;
+  }
+  if (error) {
+    Close(absl::CancelledError("the connection was reset"));
+    return false;
+  }
+  metrics_.AddBytesIn(count);
+  const size_t room = watching_ ? limits_.head_bytes - std::min(limits_.head_bytes, in_.size()) : count;
+  lost_bytes_ |= room < count;
+  in_.append(bytes, std::min(room, count));
+  return true;
+}
+
+asio::awaitable<bool> Transport::Read() {
+  while (status_.ok() && !at_eof_ && !read_expired_) {
+    if (TryRead()) co_return true;
+    if (!status_.ok() || at_eof_) break;
+    WaitReadable();
+    co_await Suspend([this](Resumer self) { reader_ = std::move(self); });
+  }
+  co_return false;
+}
+
+void Transport::WaitReadable() {
+  if (std::exchange(wait_readable_pending_, true)) return;
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code&) {
+    self->wait_readable_pending_ = false;
+    if (self->status_.ok()) self->OnReadable();
+  });
+}
+
+void Transport::OnReadable() {
+  if (reader_) return reader_.Resume();
+  if (!watching_) return;
+  TryRead();
+  if (at_eof_) Close(absl::CancelledError("the client closed the connection"));
+  if (status_.ok()) WaitReadable();
+}
+
+void Transport::Watch() {
+  watching_ = true;
+  if (!status_.ok()) return;
+  if (at_eof_) return Close(absl::CancelledError("the client closed the connection"));
+  WaitReadable();
+}
+
+void Transport::SetReadDeadline(Clock::time_point deadline) {
+  read_deadline_ = deadline;
+  read_expired_ = false;
+  ArmTimer(deadline);
+}
+
+void Transport::Pump() {
+  while (status_.ok() && !wait_writable_pending_) {
+    const std::string_view front = out_.Front();
+    if (front.empty()) break;
+    error_code error;
+    const size_t count = socket_.write_some(asio::buffer(front.data(), front.size()), error);
+    if (error == asio::error::would_block) {
+      if (write_deadline_ == kNever) {
+        write_deadline_ = Clock::now() + limits_.write_timeout;
+        ArmTimer(write_deadline_);
+      }
+      WaitWritable();
+    } else if (error) {
+      Close(absl::CancelledError("the client closed the connection"));
+    } else {
+      metrics_.AddBytesOut(count);
+      out_.Consume(count);
+      if (out_.batch_done()) write_deadline_ = kNever;
+      last_write_ = Clock::now();
+    }
+  }
+}
+
+void Transport::WaitWritable() {
+  wait_writable_pending_ = true;
+  socket_.async_wait(tcp::socket::wait_write, [self = shared_from_this()](const error_code&) {
+    self->wait_writable_pending_ = false;
+    self->Pump();
+    self->writer_.Resume();
+  });
+}
+
+asio::awaitable<void> Transport::Room() {
+  while (status_.ok() && out_.over_bounds()) {
+    co_await Suspend([this](Resumer self) { writer_ = std::move(self); });
+  }
+}
+
+asio::awaitable<void> Transport::Flush() {
+  while (status_.ok() && !out_.empty()) {
+    co_await Suspend([this](Resumer self) { writer_ = std::move(self); });
+  }
+}
+
+void Transport::SetKeepAlive(bool on) {
+  keep_alive_on_ = on;
+  last_write_ = Clock::now();
+  if (on) ArmTimer(KeepAliveDue());
+}
+
+Transport::Clock::time_point Transport::KeepAliveDue() const {
+  return keep_alive_on_ ? last_write_ + limits_.keep_alive_interval : kNever;
+}
+
+void Transport::ArmTimer(Clock::time_point when) {
+  if (when >= timer_due_ || !status_.ok()) return;
+  timer_due_ = when;
+  timer_.expires_at(when);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error && self->status_.ok()) self->OnTimer();
+  });
+}
+
+void Transport::OnTimer() {
+  timer_due_ = kNever;
+  const Clock::time_point now = Clock::now();
+  if (now >= write_deadline_) {
+    metrics_.CountSlowReader();
+    return Close(absl::DeadlineExceededError("the client reads too slowly"));
+  }
+  if (now >= read_deadline_) {
+    read_deadline_ = kNever;
+    read_expired_ = true;
+    reader_.Resume();
+  }
+  if (now >= KeepAliveDue()) {
+    last_write_ = now;  // also where a slow reader's queue is in the way
+    if (out_.empty()) out_.AppendFrame(kKeepAlive, 0);
+    Pump();
+  }
+  ArmTimer(std::min({read_deadline_, write_deadline_, KeepAliveDue()}));
+}
+
+void Transport::Close(absl::Status why) {
+  if (!status_.ok()) return;
+  status_ = std::move(why);
+  error_code ignored;
+  // Whatever the kernel still holds for a client that doesn't read is dropped too.
+  if (!out_.empty()) socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  socket_.close(ignored);
+  timer_.cancel();
+  reader_.Resume();
+  writer_.Resume();
+  asio::post(executor(), [self = shared_from_this()] {
+    if (self->on_end_) std::exchange(self->on_end_, nullptr)();
+  });
+}
+
+asio::awaitable<void> Transport::Linger() {
+  if (!status_.ok()) co_return;
+  watching_ = false;
+  error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  SetReadDeadline(Clock::now() + kLingerTime);
+  size_t discarded = in_.size();
+  in_ = {};
+  bool more = true;
+  while (more && discarded < kLingerBytes) {
+    more = co_await Read();
+    discarded += in_.size();
+    in_.clear();
+  }
+}
+
+}  // namespace quire::http

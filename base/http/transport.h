@@ -1,0 +1,99 @@
+// A connection's socket, as bytes and time: what has arrived, what has still to leave (an Outbox), and the
+// limits on waiting for either. Reads and writes are tried at once and wait only where the kernel has nothing
+// or no room, so that a frame costs one system call and no timer. Lives and is called on its io thread only;
+// held by shared_ptr because pending waits keep it alive.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/http/http_metrics.h"
+#include "base/http/limits.h"
+#include "base/http/outbox.h"
+#include "base/http/resumer.h"
+
+namespace quire::http {
+
+class Transport : public std::enable_shared_from_this<Transport> {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Transport(boost::asio::ip::tcp::socket socket, const HttpLimits& limits, HttpMetrics& metrics);
+
+  boost::asio::any_io_executor executor() { return socket_.get_executor(); }
+  // OK while the connection stands; then why it ended.
+  const absl::Status& status() const { return status_; }
+
+  // Reading. `in` holds what has arrived and was not yet consumed.
+  std::string& in() { return in_; }
+  void ConsumeIn(size_t count);
+  // Waits for more bytes in in(). False: the client closed its side, the deadline passed (read_expired()) or
+  // the connection ended.
+  boost::asio::awaitable<bool> Read();
+  // From when on a waiting Read gives up; also while it waits.
+  void SetReadDeadline(Clock::time_point deadline);
+  void ClearReadDeadline() { read_deadline_ = kNever; }
+  bool read_expired() const { return read_expired_; }
+  // Keeps an eye on the socket while nobody reads: the client's leaving ends the connection. Bytes that come
+  // are kept up to the head's limit and dropped beyond (lost_bytes(): the connection can't serve another).
+  void Watch();
+  void Unwatch() { watching_ = false; }
+  bool lost_bytes() const { return lost_bytes_; }
+
+  // Writing. Append to out(), then Pump: writes what the socket takes now, and the rest as it takes it.
+  Outbox& out() { return out_; }
+  void Pump();
+  // Wait, after a Pump, until the outbox is within its bounds (Room) or empty (Flush), or the connection
+  // ended.
+  boost::asio::awaitable<void> Room();
+  boost::asio::awaitable<void> Flush();
+  // While on, keep-alive comments fill the silence.
+  void SetKeepAlive(bool on);
+
+  // Ends the connection at once: every wait returns, `on_end` is called (later, on the executor).
+  void Close(absl::Status why);
+  void set_on_end(std::function<void()> on_end) { on_end_ = std::move(on_end); }
+  // Before Close, where the client may still be sending: FIN, then reads away what comes, for a moment (an
+  // RST would destroy the reply on its way).
+  boost::asio::awaitable<void> Linger();
+
+ private:
+  static constexpr Clock::time_point kNever = Clock::time_point::max();
+
+  // Takes what the socket has. True: in() grew.
+  bool TryRead();
+  void WaitReadable();
+  void OnReadable();
+  void WaitWritable();
+  // Makes the timer fire no later than `when`.
+  void ArmTimer(Clock::time_point when);
+  void OnTimer();
+  Clock::time_point KeepAliveDue() const;
+
+  boost::asio::ip::tcp::socket socket_;
+  boost::asio::steady_timer timer_;
+  const HttpLimits& limits_;
+  HttpMetrics& metrics_;
+  absl::Status status_;
+  std::function<void()> on_end_;
+
+  std::string in_;
+  bool wait_readable_pending_ = false, watching_ = false;
+  bool at_eof_ = false, read_expired_ = false, lost_bytes_ = false;
+  Resumer reader_;
+
+  Outbox out_;
+  bool wait_writable_pending_ = false, keep_alive_on_ = false;
+  Clock::time_point last_write_;
+  Resumer writer_;
+
+  Clock::time_point read_deadline_ = kNever, write_deadline_ = kNever, timer_due_ = kNever;
+};
+
+}  // namespace quire::http
