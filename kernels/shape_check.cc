@@ -12,8 +12,6 @@ namespace {
 
 constexpr int64_t kMaxDimension = int64_t{1} << 31;
 constexpr int64_t kMaxBytes = int64_t{1} << 46;
-// Angles beyond it would leave the range in which the tables' sine and cosine are exact to fp32.
-constexpr double kMaxAngle = 1e6;
 
 absl::Status CheckDimension(const char* what, int64_t value) {
   if (value >= 1 && value <= kMaxDimension) return absl::OkStatus();
@@ -70,9 +68,9 @@ absl::Status CheckRope(std::span<const double> inv_freq, double scale, int64_t m
   }
   for (const double frequency : inv_freq) {
     const double angle = frequency * static_cast<double>(max_positions);
-    if (!(angle >= 0) || angle > kMaxAngle) {
+    if (!(angle >= 0) || angle > static_cast<double>(kMaxPositions)) {
       return absl::InvalidArgumentError(absl::StrCat("rotary frequency ", frequency, " with ", max_positions,
-                                                     " positions leaves the range 0..", kMaxAngle));
+                                                     " positions leaves the range 0..", kMaxPositions));
     }
   }
   return CheckBytes("a rotary table", {std::ssize(inv_freq), max_positions, 2, BytesOf(DType::kF32)});
@@ -88,9 +86,9 @@ absl::Status CheckKvShape(const KvShape& shape) {
     return absl::InvalidArgumentError(
         absl::StrCat(shape.query_heads, " query heads are not a multiple of ", shape.kv_heads, " KV heads"));
   }
-  if (shape.head_dim % 2 != 0 || shape.head_dim > 256) {
+  if (shape.head_dim % 2 != 0 || shape.head_dim > kMaxHeadDim) {
     return absl::InvalidArgumentError(
-        absl::StrCat("head_dim is ", shape.head_dim, "; it must be even and at most 256"));
+        absl::StrCat("head_dim is ", shape.head_dim, "; it must be even and at most ", kMaxHeadDim));
   }
   return CheckBytes("the KV cache",
                     {shape.layers, shape.blocks, shape.kv_heads, shape.head_dim + 16, 16 * 2 * 2});

@@ -12,6 +12,12 @@
 
 namespace quire::kernels {
 
+// A key tile's accumulators hold a head of this size.
+inline constexpr int64_t kMaxHeadDim = 256;
+// Angles (position * frequency, and the first frequency is 1) beyond it would leave the range in which the
+// tables' sine and cosine are exact to fp32: 2^20 quarter turns.
+inline constexpr int64_t kMaxPositions = 1'600'000;
+
 // Each returns InvalidArgument unless the arguments of the Backend call of that name make sense.
 absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols);
 // Returns the sum of the parts' rows.

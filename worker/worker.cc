@@ -71,9 +71,10 @@ absl::Status Rank::CheckModel() {
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
   QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
-  QUIRE_RETURN_IF_ERROR(
-      MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)).status());
-  QUIRE_RETURN_IF_ERROR(Safetensors::Open(config_.model_dir).status());
+  QUIRE_ASSIGN_OR_RETURN(const Shard shard,
+                         MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)));
+  QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(config_.model_dir));
+  QUIRE_RETURN_IF_ERROR(CheckWeights(*files, PlanWeights(model_, shard)));
   return PlanMemory();
 }
 
@@ -93,7 +94,9 @@ absl::Status Rank::PlanMemory() {
   KvDemand demand;
   demand.asked_blocks = config_.kv_blocks;
   demand.block_bytes = KvBlockBytes(model_, whole);
-  demand.weight_bytes = ShardWeightBytes(model_, whole);
+  // Each rank has the rotary tables whole.
+  demand.weight_bytes =
+      PlanWeights(model_, whole).bytes() + config_.ranks * RopeTableBytes(model_, model_.max_context);
   demand.max_context = model_.max_context;
   demand.max_sequences = config_.limits.max_sequences;
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;

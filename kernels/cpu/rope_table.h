@@ -13,7 +13,7 @@ namespace quire::kernels::cpu {
 struct SinCos {
   double sine, cosine;
 };
-// For 0 <= angle <= 1e6, within 1e-15 or so.
+// For 0 <= angle <= kMaxPositions (shape_check.h), within 1e-15 or so.
 SinCos SinCosOf(double angle);
 
 class RopeTable {

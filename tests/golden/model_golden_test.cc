@@ -168,7 +168,7 @@ TEST_P(ModelGoldenTest, EachRankHoldsItsSliceOnly) {
   worker::ModelConfig config;
   const absl::Status status = RunRanks(setup_, [&](RankModel& model) {
     held[model.rank()] = model.weight_bytes();
-    expected[model.rank()] = worker::ShardWeightBytes(model.config(), model.shard());
+    expected[model.rank()] = worker::PlanWeights(model.config(), model.shard()).bytes();
     if (model.rank() == 0) config = model.config();
     return absl::OkStatus();
   });

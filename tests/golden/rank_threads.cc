@@ -22,8 +22,10 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
   QUIRE_ASSIGN_OR_RETURN(model->shard_,
                          worker::MakeShard(model->config_, model->rank(), model->communicator_->size()));
   QUIRE_ASSIGN_OR_RETURN(const auto files, worker::Safetensors::Open(setup.model_dir));
-  QUIRE_ASSIGN_OR_RETURN(worker::ModelWeights weights,
-                         worker::LoadWeights(*files, model->config_, model->shard_, backend));
+  QUIRE_ASSIGN_OR_RETURN(
+      worker::ModelWeights weights,
+      worker::LoadWeights(*files, model->config_, worker::PlanWeights(model->config_, model->shard_),
+                          setup.max_tokens + kBlockTokens, backend));
   // The table is not in order, as in real life.
   for (int32_t block = static_cast<int32_t>(setup.max_tokens / kBlockTokens); block >= 0; --block) {
     model->blocks_.push_back(block);

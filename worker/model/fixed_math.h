@@ -31,6 +31,9 @@ inline float ExpOfNegative(float x) {
 // ln(x) for a normal x > 0.
 double LogOfPositive(double x);
 
+// base^exponent for a normal base > 0 and a result within 1e-300..1e300, within 2 ulp.
+double PowerOf(double base, double exponent);
+
 // Uniform in [0, 1), a function of its arguments alone: Philox4x32-10 with the seed as key.
 double UniformNoise(uint64_t seed, uint32_t choice, uint32_t position);
 

@@ -27,6 +27,17 @@ TEST(FixedMathTest, LogIsExactToDouble) {
   }
 }
 
+TEST(FixedMathTest, PowerIsExactToDouble) {
+  for (const double base : {1.5, 10000.0, 5e5, 1e6, 1e7}) {
+    for (double exponent = -1.0; exponent <= 1.0; exponent += 1.0 / 64) {
+      const auto exact =
+          static_cast<double>(std::pow(static_cast<long double>(base), static_cast<long double>(exponent)));
+      EXPECT_NEAR(PowerOf(base, exponent), exact, 4.5e-16 * exact) << base << "^" << exponent;
+    }
+  }
+  EXPECT_EQ(PowerOf(1e6, 0.0), 1.0);
+}
+
 TEST(FixedMathTest, NoiseIsPhilox) {
   // The published known answer for a zero key and counter: 6627e8d5 e169c58d bc57ac4c 9b00dbd8.
   EXPECT_EQ(UniformNoise(0, 0, 0), static_cast<double>(0xe169c58d6627e8d5u >> 11) * 0x1p-53);

@@ -1,5 +1,6 @@
 #include "worker/model/model_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,8 @@
 #include "absl/strings/str_split.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
+#include "kernels/shape_check.h"
+#include "worker/model/fixed_math.h"
 
 namespace quire::worker {
 namespace {
@@ -103,6 +106,10 @@ absl::Status ReadShape(const Json& root, ModelConfig& config) {
     return Refuse("hidden_size is not a multiple of num_attention_heads and there is no head_dim");
   }
   if (config.head_dim % 2 != 0) return Refuse("head_dim is odd, so it can't be rotated in pairs");
+  if (config.head_dim > kernels::kMaxHeadDim) {
+    return Refuse(
+        absl::StrCat("head_dim is ", config.head_dim, "; at most ", kernels::kMaxHeadDim, " is supported"));
+  }
   if (config.hidden % 2 != 0 || config.ffn % 2 != 0) {
     return Refuse("hidden_size and intermediate_size must be even");
   }
@@ -141,7 +148,7 @@ absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
 }
 
 double DefaultAttentionFactor(double factor, double mscale) {
-  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+  return factor <= 1.0 ? 1.0 : 0.1 * mscale * LogOfPositive(factor) + 1.0;
 }
 
 absl::Status ReadYarn(const Json& rope, RopeScaling& scaling) {
@@ -228,16 +235,38 @@ absl::Status ReadRope(const Json& root, std::string_view flag, ModelConfig& conf
     }
     QUIRE_ASSIGN_OR_RETURN(scaling, ParseRopeFlag(flag));
   }
-  if (scaling.kind != RopeScaling::Kind::kYarn) {
-    config.rope = scaling;
-    config.plain_context = config.max_context = max_positions;
-    return absl::OkStatus();
+  config.max_context = max_positions;
+  if (scaling.kind == RopeScaling::Kind::kYarn) {
+    config.max_context =
+        static_cast<int64_t>(scaling.factor * static_cast<double>(scaling.original_max_positions));
   }
-  config.scaled_rope = scaling;
-  config.plain_context = scaling.original_max_positions;
-  config.max_context =
-      static_cast<int64_t>(scaling.factor * static_cast<double>(scaling.original_max_positions));
-  if (config.max_context > kMaxContext) return Refuse("the scaled context is longer than 16,777,216 tokens");
+  if (config.max_context > kernels::kMaxPositions) {
+    return Refuse(absl::StrCat("the context of ", config.max_context, " tokens is too long; ",
+                               kernels::kMaxPositions,
+                               " are supported: lower max_position_embeddings or the "
+                               "rope scaling's factor"));
+  }
+  config.plain_context = config.max_context;
+  if (flag.empty()) {
+    config.rope = scaling;  // what the checkpoint's own config says holds for every request
+  } else {
+    config.scaled_rope = scaling;
+    config.plain_context = std::min(config.max_context, scaling.original_max_positions);
+  }
+  return absl::OkStatus();
+}
+
+// Dual chunk attention (Qwen2.5-1M) is plain attention within its first chunk and something else beyond it,
+// which this program does not compute: the context ends there.
+absl::Status LimitToFirstChunk(const Json& root, ModelConfig& config) {
+  const Json* dual = Find(root, "dual_chunk_attention_config");
+  if (dual == nullptr) return absl::OkStatus();
+  if (!dual->is_object()) return Refuse("dual_chunk_attention_config is not an object");
+  int64_t chunk = 0, local = 0;
+  QUIRE_RETURN_IF_ERROR(ReadInt(*dual, "chunk_size", 1, kMaxContext, chunk));
+  QUIRE_RETURN_IF_ERROR(ReadInt(*dual, "local_size", 0, chunk - 1, local));
+  config.max_context = std::min(config.max_context, chunk - local);
+  config.plain_context = std::min(config.plain_context, config.max_context);
   return absl::OkStatus();
 }
 
@@ -254,6 +283,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_
   QUIRE_RETURN_IF_ERROR(ReadPositiveOr(root, "rms_norm_eps", 1e-6, config.rms_eps));
   QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "tie_word_embeddings", false, config.tied_embeddings));
   QUIRE_RETURN_IF_ERROR(ReadRope(root, rope_scaling, config));
+  QUIRE_RETURN_IF_ERROR(LimitToFirstChunk(root, config));
   return config;
 }
 

@@ -35,10 +35,10 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool tied_embeddings = false;
   double rope_theta = 0.0;
-  // The RoPE of ordinary requests (plain or Llama 3's) and how far it reaches.
+  // The RoPE of ordinary requests (plain, or what config.json says) and how far it reaches.
   RopeScaling rope;
   int64_t plain_context = 0;
-  // YaRN, from config.json or --rope-scaling, for requests that need more; max_context is its reach.
+  // YaRN from --rope-scaling, for requests that need more; max_context is its reach.
   std::optional<RopeScaling> scaled_rope;
   int64_t max_context = 0;  // = plain_context without scaled_rope
 };

@@ -60,13 +60,41 @@ TEST(ModelConfigTest, RopeScalingFlagAddsYarn) {
   EXPECT_DOUBLE_EQ(config->scaled_rope->attention_factor, 1.138629436111989);
 }
 
-TEST(ModelConfigTest, YarnInTheFileIsTheScaledVariant) {
+// As transformers does: a checkpoint that says YaRN was made for it, at every length.
+TEST(ModelConfigTest, YarnInTheFileHoldsForEveryRequest) {
   Json json = Qwen();
   json["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
   const auto config = ParseModelConfig(json.dump(), "");
   ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rope.kind, RopeScaling::Kind::kYarn);
+  EXPECT_FALSE(config->scaled_rope.has_value());
+  EXPECT_EQ(config->plain_context, 131072);
+  EXPECT_EQ(config->max_context, 131072);
+}
+
+TEST(ModelConfigTest, TheFlagMakesTheFilesYarnAChoicePerRequest) {
+  Json json = Qwen();
+  json["rope_scaling"] = {{"type", "yarn"}, {"factor", 2.0}, {"original_max_position_embeddings", 32768}};
+  const auto config = ParseModelConfig(json.dump(), "yarn:4:32768");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rope.kind, RopeScaling::Kind::kPlain);
+  ASSERT_TRUE(config->scaled_rope.has_value());
+  EXPECT_EQ(config->scaled_rope->factor, 4.0);
   EXPECT_EQ(config->plain_context, 32768);
   EXPECT_EQ(config->max_context, 131072);
+}
+
+// Qwen2.5-7B-Instruct-1M's: plain attention within the first chunk.
+TEST(ModelConfigTest, DualChunkAttentionEndsTheContext) {
+  Json json = Qwen();
+  json["max_position_embeddings"] = 1010000;
+  EXPECT_EQ(ParseModelConfig(json.dump(), "")->max_context, 1010000);
+  json["dual_chunk_attention_config"] = {
+      {"chunk_size", 262144}, {"local_size", 8192}, {"original_max_position_embeddings", 262144}};
+  const auto config = ParseModelConfig(json.dump(), "");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->max_context, 253952);
+  EXPECT_EQ(config->plain_context, 253952);
 }
 
 TEST(ModelConfigTest, ReadsNewerRopeParameters) {
@@ -101,6 +129,14 @@ TEST(ModelConfigTest, RefusesAndSaysWhat) {
       {"uneven kv heads", {{"num_key_value_heads", 7}}, "not a multiple"},
       {"zero kv heads", {{"num_key_value_heads", 0}}, "num_key_value_heads is 0"},
       {"odd head", {{"head_dim", 127}}, "head_dim is odd"},
+      {"large head", {{"head_dim", 258}}, "head_dim is 258; at most 256"},
+      {"long context", {{"max_position_embeddings", 1600001}}, "1600001 tokens is too long; 1600000"},
+      {"long yarn",
+       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 64.0}}}},
+       "2621440 tokens is too long"},
+      {"dual chunk without size",
+       {{"dual_chunk_attention_config", {{"local_size", 1}}}},
+       "chunk_size is missing"},
       {"head does not divide", {{"hidden_size", 5122}}, "head_dim"},
       {"fractional size", {{"hidden_size", 5120.5}}, "hidden_size is not an integer"},
       {"huge size", {{"hidden_size", 18446744073709551615u}}, "hidden_size"},

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "absl/strings/str_cat.h"
+#include "worker/model/fixed_math.h"
 
 namespace quire::worker {
 namespace {
@@ -13,7 +14,7 @@ constexpr double kTwoPi = 2.0 * std::numbers::pi;
 
 // The (fractional) pair index whose wave turns `rotations` times over the original context.
 double CorrectionPair(double rotations, double head_dim, double theta, double original_positions) {
-  return head_dim * std::log(original_positions / (rotations * kTwoPi)) / (2.0 * std::log(theta));
+  return head_dim * LogOfPositive(original_positions / (rotations * kTwoPi)) / (2.0 * LogOfPositive(theta));
 }
 
 // YaRN: fast-turning pairs keep their frequency, slow ones are interpolated, a linear ramp between.
@@ -52,7 +53,7 @@ RopeTable MakeRopeTable(const RopeScaling& scaling, double theta, int64_t head_d
   RopeTable table;
   table.inv_freq.resize(head_dim / 2);
   for (size_t i = 0; i < table.inv_freq.size(); ++i) {
-    table.inv_freq[i] = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+    table.inv_freq[i] = PowerOf(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
   }
   if (scaling.kind == RopeScaling::Kind::kYarn) {
     ScaleYarn(scaling, theta, head_dim, table.inv_freq);

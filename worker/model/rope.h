@@ -1,5 +1,6 @@
 // The rotation frequencies of a RoPE variant, by transformers' formulas, in double: plain, Llama 3's and YaRN
-// with its attention factor. Pure functions.
+// with its attention factor; from our own arithmetic (fixed_math.h), so that every machine has the same bits.
+// Pure functions.
 #pragma once
 
 #include <string>

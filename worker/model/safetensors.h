@@ -43,6 +43,7 @@ class Safetensors {
 
   // NotFound names the tensor.
   absl::StatusOr<StoredTensor> Find(std::string_view name) const;
+  const StoredTensors& tensors() const { return tensors_; }
 
   // Of every tensor's name, type and shape and of 3 x 64 of its bytes (start, middle, end): tells checkpoints
   // apart without reading them whole. It does not prove that they are equal.

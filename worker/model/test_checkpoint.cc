@@ -78,6 +78,11 @@ void TestCheckpoint::EditHeader(const std::function<void(nlohmann::ordered_json&
   Write();
 }
 
+void TestCheckpoint::Add(const std::string& name, const std::vector<int64_t>& shape) {
+  AddTensor(name, shape);
+  Write();
+}
+
 void TestCheckpoint::Write() const {
   const std::string header = header_.dump();
   std::string length;

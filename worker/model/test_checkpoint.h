@@ -21,6 +21,8 @@ class TestCheckpoint {
   const std::string& dir() const { return dir_; }
   // Changes the safetensors header: the file is written again with the header that `edit` leaves.
   void EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit);
+  // One more tensor, after the others.
+  void Add(const std::string& name, const std::vector<int64_t>& shape);
 
  private:
   void AddTensor(const std::string& name, const std::vector<int64_t>& shape);

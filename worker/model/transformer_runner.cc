@@ -38,7 +38,9 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
   QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(options.model_dir));
   auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
   QUIRE_ASSIGN_OR_RETURN(runner->numerics_id_, NumericsId(options.model_dir, *files, config, shard, backend));
-  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, LoadWeights(*files, config, shard, backend, progress));
+  const int64_t kv_tokens = int64_t{options.kv_blocks} * kBlockTokens;
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, LoadWeights(*files, config, PlanWeights(config, shard),
+                                                           kv_tokens, backend, progress));
   QUIRE_RETURN_IF_ERROR(backend.CreateKvCache({.layers = config.layers,
                                                .blocks = options.kv_blocks,
                                                .kv_heads = shard.kv_heads.size(),

@@ -1,10 +1,10 @@
 #include "worker/model/weights.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <deque>
 
-#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "kernels/bf16.h"
 #include "worker/model/rope.h"
@@ -14,7 +14,6 @@ namespace {
 
 using kernels::HostRows;
 using kernels::MatrixId;
-using kernels::MatrixKind;
 using kernels::VectorId;
 
 float HalfToFloat(uint16_t half) {
@@ -42,158 +41,81 @@ float ElementAt(const StoredTensor& tensor, int64_t index) {
   return tensor.type == StoredType::kF16 ? HalfToFloat(bits) : kernels::Bf16ToFloat(bits);
 }
 
-// A slice of a stored matrix.
-struct Slice {
-  std::string name;
-  Range rows, cols;
-  int64_t stored_rows = 0, stored_cols = 0;
-};
-
 // Carries what every step of loading needs; lives during LoadWeights only.
 class Loader {
  public:
-  Loader(const Safetensors& files, const ModelConfig& config, const Shard& shard, kernels::Backend& backend,
+  Loader(const Safetensors& files, const WeightPlan& plan, kernels::Backend& backend,
          const LoadProgress& progress)
-      : files_(files),
-        config_(config),
-        shard_(shard),
-        backend_(backend),
-        progress_(progress),
-        total_bytes_(ShardWeightBytes(config, shard)) {}
+      : files_(files), plan_(plan), backend_(backend), progress_(progress), total_bytes_(plan.bytes()) {}
 
   absl::StatusOr<ModelWeights> Load() {
     ModelWeights weights;
-    if (!config_.tied_embeddings) {
-      QUIRE_ASSIGN_OR_RETURN(weights.embedding, AddVocabulary("model.embed_tokens.weight"));
+    const bool tied = plan_.embedding.parts.empty();
+    if (!tied) {
+      QUIRE_ASSIGN_OR_RETURN(weights.embedding, Add(plan_.embedding));
     }
-    for (int64_t layer = 0; layer < config_.layers; ++layer) {
-      QUIRE_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(absl::StrCat("model.layers.", layer, ".")));
+    for (const LayerPlan& layer : plan_.layers) {
+      QUIRE_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(layer));
       weights.layers.push_back(loaded);
     }
-    QUIRE_ASSIGN_OR_RETURN(weights.final_norm, AddVector({{"model.norm.weight", Whole(config_.hidden)}}));
-    QUIRE_ASSIGN_OR_RETURN(
-        weights.lm_head,
-        AddVocabulary(config_.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"));
-    if (config_.tied_embeddings) weights.embedding = weights.lm_head;
-    QUIRE_ASSIGN_OR_RETURN(weights.rope, AddRope(config_.rope, config_.plain_context));
-    if (config_.scaled_rope) {
-      QUIRE_ASSIGN_OR_RETURN(weights.scaled_rope, AddRope(*config_.scaled_rope, config_.max_context));
-    }
+    QUIRE_ASSIGN_OR_RETURN(weights.final_norm, Add(plan_.final_norm));
+    QUIRE_ASSIGN_OR_RETURN(weights.lm_head, Add(plan_.lm_head));
+    if (tied) weights.embedding = weights.lm_head;
     return weights;
   }
 
  private:
-  struct VectorSlice {
-    std::string name;
-    Range range;
-    int64_t stored_size = 0;  // 0 = the range's end
-  };
-
-  static Range Whole(int64_t size) { return {0, size}; }
-  Range Heads(Range heads) const { return {heads.begin * config_.head_dim, heads.end * config_.head_dim}; }
-
-  absl::StatusOr<LayerWeights> LoadLayer(const std::string& prefix) {
-    const int64_t hidden = config_.hidden, q_rows = config_.query_heads * config_.head_dim;
+  absl::StatusOr<LayerWeights> LoadLayer(const LayerPlan& plan) {
     LayerWeights layer;
-    QUIRE_ASSIGN_OR_RETURN(layer.input_norm, AddVector({{prefix + "input_layernorm.weight", Whole(hidden)}}));
-    QUIRE_RETURN_IF_ERROR(LoadQkv(prefix + "self_attn.", layer));
-    QUIRE_ASSIGN_OR_RETURN(layer.o, AddMatrix({{prefix + "self_attn.o_proj.weight", Whole(hidden),
-                                                Heads(shard_.query_heads), hidden, q_rows}},
-                                              MatrixKind::kPlain));
-    QUIRE_ASSIGN_OR_RETURN(layer.post_attention_norm,
-                           AddVector({{prefix + "post_attention_layernorm.weight", Whole(hidden)}}));
-    const auto ffn_rows = [&](const char* name) {
-      return Slice{absl::StrCat(prefix, "mlp.", name, ".weight"), shard_.ffn, Whole(hidden), config_.ffn,
-                   hidden};
-    };
-    QUIRE_ASSIGN_OR_RETURN(layer.gate_up,
-                           AddMatrix({ffn_rows("gate_proj"), ffn_rows("up_proj")}, MatrixKind::kGateUp));
-    QUIRE_ASSIGN_OR_RETURN(
-        layer.down,
-        AddMatrix({{prefix + "mlp.down_proj.weight", Whole(hidden), shard_.ffn, hidden, config_.ffn}},
-                  MatrixKind::kPlain));
+    QUIRE_ASSIGN_OR_RETURN(layer.input_norm, Add(plan.input_norm));
+    QUIRE_ASSIGN_OR_RETURN(layer.qkv, Add(plan.qkv));
+    if (!plan.qkv_bias.parts.empty()) {
+      QUIRE_ASSIGN_OR_RETURN(layer.qkv_bias, Add(plan.qkv_bias));
+    }
+    QUIRE_ASSIGN_OR_RETURN(layer.o, Add(plan.o));
+    QUIRE_ASSIGN_OR_RETURN(layer.post_attention_norm, Add(plan.post_attention_norm));
+    QUIRE_ASSIGN_OR_RETURN(layer.gate_up, Add(plan.gate_up));
+    QUIRE_ASSIGN_OR_RETURN(layer.down, Add(plan.down));
     return layer;
   }
 
-  absl::Status LoadQkv(const std::string& prefix, LayerWeights& layer) {
-    const int64_t q_rows = config_.query_heads * config_.head_dim,
-                  kv_rows = config_.kv_heads * config_.head_dim;
-    const Range q = Heads(shard_.query_heads), kv = Heads(shard_.kv_heads), k = Whole(config_.hidden);
-    QUIRE_ASSIGN_OR_RETURN(layer.qkv, AddMatrix({{prefix + "q_proj.weight", q, k, q_rows, config_.hidden},
-                                                 {prefix + "k_proj.weight", kv, k, kv_rows, config_.hidden},
-                                                 {prefix + "v_proj.weight", kv, k, kv_rows, config_.hidden}},
-                                                MatrixKind::kPlain));
-    if (config_.qkv_bias) {
-      QUIRE_ASSIGN_OR_RETURN(layer.qkv_bias, AddVector({{prefix + "q_proj.bias", q, q_rows},
-                                                        {prefix + "k_proj.bias", kv, kv_rows},
-                                                        {prefix + "v_proj.bias", kv, kv_rows}}));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<MatrixId> AddVocabulary(const std::string& name) {
-    return AddMatrix({{name, shard_.vocab, Whole(config_.hidden), config_.vocab, config_.hidden}},
-                     MatrixKind::kPlain);
-  }
-
-  absl::StatusOr<MatrixId> AddMatrix(const std::vector<Slice>& slices, MatrixKind kind) {
+  absl::StatusOr<MatrixId> Add(const PlannedMatrix& matrix) {
     converted_.clear();
     std::vector<HostRows> parts;
-    int64_t bytes = 0;
-    for (const Slice& slice : slices) {
+    for (const TensorSlice& slice : matrix.parts) {
       QUIRE_ASSIGN_OR_RETURN(const HostRows rows, Read(slice));
       parts.push_back(rows);
-      bytes += slice.rows.size() * slice.cols.size() * 2;
     }
-    QUIRE_ASSIGN_OR_RETURN(const MatrixId id, backend_.AddMatrix(parts, slices[0].cols.size(), kind));
-    Report(bytes);
+    QUIRE_ASSIGN_OR_RETURN(const MatrixId id,
+                           backend_.AddMatrix(parts, matrix.parts[0].cols.size(), matrix.kind));
+    Report(matrix.bytes());
     return id;
   }
 
-  absl::StatusOr<VectorId> AddVector(const std::vector<VectorSlice>& slices) {
+  absl::StatusOr<VectorId> Add(const PlannedVector& vector) {
     std::vector<float> values;
-    for (const VectorSlice& slice : slices) {
-      const int64_t stored = slice.stored_size != 0 ? slice.stored_size : slice.range.end;
-      QUIRE_ASSIGN_OR_RETURN(const StoredTensor tensor, FindWeight(slice.name, {stored}));
-      for (int64_t i = slice.range.begin; i < slice.range.end; ++i) values.push_back(ElementAt(tensor, i));
+    for (const TensorSlice& slice : vector.parts) {
+      QUIRE_ASSIGN_OR_RETURN(const StoredTensor tensor, files_.Find(slice.name));
+      for (int64_t i = slice.rows.begin; i < slice.rows.end; ++i) values.push_back(ElementAt(tensor, i));
     }
     QUIRE_ASSIGN_OR_RETURN(const VectorId id, backend_.AddVector(values));
-    Report(static_cast<int64_t>(values.size() * sizeof(float)));
+    Report(vector.bytes());
     return id;
-  }
-
-  absl::StatusOr<kernels::RopeId> AddRope(const RopeScaling& scaling, int64_t positions) {
-    const RopeTable table = MakeRopeTable(scaling, config_.rope_theta, config_.head_dim);
-    return backend_.AddRope(table.inv_freq, table.scale, positions);
-  }
-
-  absl::StatusOr<StoredTensor> FindWeight(const std::string& name, const std::vector<int64_t>& shape) {
-    QUIRE_ASSIGN_OR_RETURN(StoredTensor tensor, files_.Find(name));
-    if (tensor.shape != shape) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", name, " does not have the shape that config.json says"));
-    }
-    if (tensor.type == StoredType::kOther) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", name, " is stored neither as BF16, F16 nor F32"));
-    }
-    return tensor;
   }
 
   // The slice as it lies in the file where that is aligned bf16, else converted.
-  absl::StatusOr<HostRows> Read(const Slice& slice) {
-    QUIRE_ASSIGN_OR_RETURN(const StoredTensor tensor,
-                           FindWeight(slice.name, {slice.stored_rows, slice.stored_cols}));
-    const int64_t first = slice.rows.begin * slice.stored_cols + slice.cols.begin;
+  absl::StatusOr<HostRows> Read(const TensorSlice& slice) {
+    QUIRE_ASSIGN_OR_RETURN(const StoredTensor tensor, files_.Find(slice.name));
+    const int64_t stored_cols = slice.shape[1], first = slice.rows.begin * stored_cols + slice.cols.begin;
     if (tensor.type == StoredType::kBf16 && reinterpret_cast<uintptr_t>(tensor.bytes.data()) % 2 == 0) {
       return HostRows{reinterpret_cast<const uint16_t*>(tensor.bytes.data()) + first, slice.rows.size(),
-                      slice.stored_cols};
+                      stored_cols};
     }
     std::vector<uint16_t>& values = converted_.emplace_back();
-    values.reserve(slice.rows.size() * slice.cols.size());
+    values.reserve(static_cast<size_t>(slice.elements()));
     for (int64_t row = 0; row < slice.rows.size(); ++row) {
       for (int64_t col = 0; col < slice.cols.size(); ++col) {
-        values.push_back(kernels::FloatToBf16(ElementAt(tensor, first + row * slice.stored_cols + col)));
+        values.push_back(kernels::FloatToBf16(ElementAt(tensor, first + row * stored_cols + col)));
       }
     }
     return HostRows{values.data(), slice.rows.size(), slice.cols.size()};
@@ -205,8 +127,7 @@ class Loader {
   }
 
   const Safetensors& files_;
-  const ModelConfig& config_;
-  const Shard& shard_;
+  const WeightPlan& plan_;
   kernels::Backend& backend_;
   const LoadProgress& progress_;
   const int64_t total_bytes_;
@@ -214,21 +135,33 @@ class Loader {
   std::deque<std::vector<uint16_t>> converted_;  // parts of the matrix being added
 };
 
+absl::StatusOr<kernels::RopeId> AddRope(const ModelConfig& config, const RopeScaling& scaling,
+                                        int64_t positions, kernels::Backend& backend) {
+  const RopeTable table = MakeRopeTable(scaling, config.rope_theta, config.head_dim);
+  return backend.AddRope(table.inv_freq, table.scale, positions);
+}
+
 }  // namespace
 
 absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
-                                         const Shard& shard, kernels::Backend& backend,
-                                         const LoadProgress& progress) {
-  return Loader(files, config, shard, backend, progress).Load();
+                                         const WeightPlan& plan, int64_t max_positions,
+                                         kernels::Backend& backend, const LoadProgress& progress) {
+  QUIRE_RETURN_IF_ERROR(CheckWeights(files, plan));
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, Loader(files, plan, backend, progress).Load());
+  QUIRE_ASSIGN_OR_RETURN(
+      weights.rope, AddRope(config, config.rope, std::min(config.plain_context, max_positions), backend));
+  if (config.scaled_rope) {
+    QUIRE_ASSIGN_OR_RETURN(
+        weights.scaled_rope,
+        AddRope(config, *config.scaled_rope, std::min(config.max_context, max_positions), backend));
+  }
+  return weights;
 }
 
-int64_t ShardWeightBytes(const ModelConfig& config, const Shard& shard) {
-  const int64_t q = shard.query_heads.size() * config.head_dim, kv = shard.kv_heads.size() * config.head_dim;
-  const int64_t layer_matrices = config.hidden * (2 * q + 2 * kv + 3 * shard.ffn.size());
-  const int64_t layer_vectors = 2 * config.hidden + (config.qkv_bias ? q + 2 * kv : 0);
-  const int64_t vocabulary = config.hidden * shard.vocab.size() * (config.tied_embeddings ? 1 : 2);
-  return 2 * (config.layers * layer_matrices + vocabulary) +
-         4 * (config.layers * layer_vectors + config.hidden);
+int64_t RopeTableBytes(const ModelConfig& config, int64_t max_positions) {
+  int64_t positions = std::min(config.plain_context, max_positions);
+  if (config.scaled_rope) positions += std::min(config.max_context, max_positions);
+  return positions * config.head_dim * int64_t{sizeof(float)};
 }
 
 }  // namespace quire::worker

@@ -1,6 +1,6 @@
-// Loads one rank's slices of a checkpoint into its Backend, in execution order (which the CPU backend
-// prefetches along), and keeps the handles. A rank touches only the bytes of its own slices. Used once, by
-// the engine thread, before the first step.
+// Loads a WeightPlan (one rank's slices of a checkpoint) into its Backend, in the plan's order, which is
+// execution order (the CPU backend prefetches along it), and keeps the handles. A rank touches only the bytes
+// of its own slices. Used once, by the engine thread, before the first step.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 #include "kernels/backend.h"
 #include "worker/model/model_config.h"
 #include "worker/model/safetensors.h"
-#include "worker/model/shard.h"
+#include "worker/model/weight_plan.h"
 
 namespace quire::worker {
 
@@ -35,11 +35,13 @@ struct ModelWeights {
 
 using LoadProgress = std::function<void(int64_t loaded_bytes, int64_t total_bytes)>;
 
+// `max_positions`: what any sequence can reach (the KV cache's size); the rotary tables end there, or with
+// the context. Fails as CheckWeights does, before anything is loaded.
 absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
-                                         const Shard& shard, kernels::Backend& backend,
-                                         const LoadProgress& progress = nullptr);
+                                         const WeightPlan& plan, int64_t max_positions,
+                                         kernels::Backend& backend, const LoadProgress& progress = nullptr);
 
-// What LoadWeights will put into the backend: matrices in bf16, norms and biases in fp32.
-int64_t ShardWeightBytes(const ModelConfig& config, const Shard& shard);
+// Of the rotary tables that LoadWeights makes.
+int64_t RopeTableBytes(const ModelConfig& config, int64_t max_positions);
 
 }  // namespace quire::worker

@@ -1,0 +1,101 @@
+#include "worker/model/weight_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "worker/model/test_checkpoint.h"
+
+namespace quire::worker {
+namespace {
+
+using Header = nlohmann::ordered_json;
+
+absl::Status Check(const TestCheckpoint& checkpoint, int rank = 0, int ranks = 1) {
+  const auto config = LoadModelConfig(checkpoint.dir(), "");
+  const auto files = Safetensors::Open(checkpoint.dir());
+  EXPECT_TRUE(config.ok() && files.ok());
+  return CheckWeights(**files, PlanWeights(*config, *MakeShard(*config, rank, ranks)));
+}
+
+// What a checkpoint whose header was changed is told.
+std::string Verdict(const std::function<void(Header& header)>& edit) {
+  TestCheckpoint checkpoint("BF16");
+  checkpoint.EditHeader(edit);
+  return std::string(Check(checkpoint).message());
+}
+
+std::set<std::string> TensorNames() {
+  std::set<std::string> names;
+  TestCheckpoint("BF16").EditHeader([&](const Header& header) {
+    for (const auto& [name, entry] : header.items()) names.insert(name);
+  });
+  return names;
+}
+
+TEST(WeightPlanTest, EveryRankTakesEveryTensor) {
+  const std::set<std::string> stored = TensorNames();
+  const TestCheckpoint checkpoint("BF16");
+  const auto config = LoadModelConfig(checkpoint.dir(), "");
+  int64_t elements = 0;
+  for (int rank = 0; rank < 3; ++rank) {
+    std::set<std::string> planned;
+    PlanWeights(*config, *MakeShard(*config, rank, 3)).ForEach([&](const auto& entry) {
+      for (const TensorSlice& slice : entry.parts) {
+        planned.insert(slice.name);
+        elements += slice.shape.size() == 2 ? slice.elements() : 0;
+      }
+    });
+    EXPECT_EQ(planned, stored);
+    EXPECT_TRUE(Check(checkpoint, rank, 3).ok());
+  }
+  // Matrices are dealt out without overlap: two vocabularies and two layers.
+  EXPECT_EQ(elements, 2 * 50 * 24 + 2 * (48 * 24 + 2 * 24 * 24 + 24 * 48 + 3 * 40 * 24));
+}
+
+TEST(WeightPlanTest, SaysWhichTensorIsMissing) {
+  for (const std::string& name : TensorNames()) {
+    const std::string verdict = Verdict([&](Header& header) {
+      header["other"] = header[name];
+      header.erase(name);
+    });
+    EXPECT_NE(verdict.find(name), std::string::npos) << verdict;
+  }
+}
+
+TEST(WeightPlanTest, SaysWhichTensorHasAnotherShape) {
+  for (const std::string& name : TensorNames()) {
+    const std::string verdict = Verdict([&](Header& header) {
+      Header& shape = header[name]["shape"];
+      shape = shape.size() == 2 ? Header{shape[1], shape[0]} : Header{shape[0], 1};
+    });
+    // o_proj [24, 48] and its like change; a square one is as before.
+    if (verdict.empty()) {
+      EXPECT_TRUE(name.ends_with("k_proj.weight") || name.ends_with("v_proj.weight")) << name;
+    } else {
+      EXPECT_NE(verdict.find(name + " has the shape"), std::string::npos) << verdict;
+    }
+  }
+}
+
+TEST(WeightPlanTest, SaysWhichTensorHasAnotherType) {
+  for (const std::string& name : TensorNames()) {
+    const std::string verdict = Verdict([&](Header& header) { header[name]["dtype"] = "I16"; });
+    EXPECT_NE(verdict.find(name + " is stored neither"), std::string::npos) << verdict;
+  }
+}
+
+TEST(WeightPlanTest, RefusesATensorOfALayerThatWouldBeIgnored) {
+  const auto verdict_with = [](const std::string& extra) {
+    TestCheckpoint checkpoint("BF16");
+    checkpoint.Add(extra, {24});
+    return std::string(Check(checkpoint).message());
+  };
+  EXPECT_NE(verdict_with("model.layers.0.self_attn.q_norm.weight").find("q_norm"), std::string::npos);
+  EXPECT_NE(verdict_with("model.layers.2.input_layernorm.weight").find("layers.2"), std::string::npos);
+  EXPECT_EQ(verdict_with("model.layers.0.self_attn.rotary_emb.inv_freq"), "");
+  EXPECT_EQ(verdict_with("metadata.whatever"), "");
+}
+
+}  // namespace
+}  // namespace quire::worker
