@@ -135,7 +135,7 @@ TEST_P(CpuBackendTest, AttentionIsTheReferencesWithinBf16Rounding) {
   const int64_t dims[] = {16, 18, 40, 64, 80, 128, 256};
   for (const int64_t dim : dims) {
     for (const auto& [query_heads, kv_heads] : {std::pair{1, 1}, {3, 1}, {8, 2}, {9, 3}, {5, 1}, {20, 2}}) {
-      const int64_t length = dim == 64 ? 401 : 21 + dim % 7;
+      const int64_t length = dim == 64 || dim == 128 ? 401 : 21 + dim % 7;  // 401: several key tiles
       if (dim == 256 && query_heads > 3) continue;
       SCOPED_TRACE(testing::Message() << "dim " << dim << " heads " << query_heads << "/" << kv_heads);
       const KvShape shape{.kv_heads = kv_heads, .head_dim = dim, .query_heads = query_heads};

@@ -169,8 +169,8 @@ TEST(SamplerTest, MinPIsRelativeToTheBest) {
   EXPECT_EQ(Keys(Draw(sampler, logits, spec, 50)), (std::set<TokenId>{1}));
 }
 
-// The kept set by a full sort in double precision.
-std::set<TokenId> NaiveKept(const std::vector<float>& logits, const SamplingParams& params) {
+// The kept ids with their probabilities, by a full sort in double precision.
+std::map<TokenId, double> NaiveKept(const std::vector<float>& logits, const SamplingParams& params) {
   std::vector<TokenId> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   std::ranges::stable_sort(ids, [&](TokenId a, TokenId b) { return logits[a] > logits[b]; });
@@ -180,12 +180,13 @@ std::set<TokenId> NaiveKept(const std::vector<float>& logits, const SamplingPara
   };
   double total = 0.0, sum = 0.0;
   for (const TokenId id : ids) total += weight(id);
-  std::set<TokenId> kept;
+  std::map<TokenId, double> kept;
   for (const TokenId id : ids) {
     if (!kept.empty() && (sum >= double{params.top_p} * total || weight(id) < params.min_p)) break;
-    kept.insert(id);
+    kept[id] = weight(id);
     sum += weight(id);
   }
+  for (auto& [id, share] : kept) share /= sum;
   return kept;
 }
 
@@ -200,10 +201,14 @@ TEST(SamplerTest, FiltersOfALargeVocabularyEqualAFullSort) {
       spec.params.top_k = top_k;
       spec.params.top_p = top_p;
       spec.params.min_p = min_p;
-      const std::set<TokenId> kept = NaiveKept(logits, spec.params);
-      for (const auto& [id, count] : Draw(sampler, logits, spec, 100)) {
-        EXPECT_TRUE(kept.contains(id))
-            << id << " spread " << spread << " top_k " << top_k << " top_p " << top_p;
+      SCOPED_TRACE(testing::Message() << "spread " << spread << " top_k " << top_k << " top_p " << top_p);
+      const std::map<TokenId, double> kept = NaiveKept(logits, spec.params);
+      constexpr int kDraws = 1000;
+      std::map<TokenId, int> counts = Draw(sampler, logits, spec, kDraws);
+      for (const auto& [id, count] : counts) EXPECT_TRUE(kept.contains(id)) << id;
+      for (const auto& [id, share] : kept) {  // each as often as it is likely, within six deviations
+        const double expected = kDraws * share;
+        EXPECT_LE(std::abs(counts[id] - expected), 6 * std::sqrt(expected * (1 - share)) + 2) << id;
       }
     }
   }

@@ -1,0 +1,75 @@
+"""`quire-worker --check` refuses, before a byte of weights is read, what loading would refuse, and says which tensor."""
+import json
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from system import BIN, TINY_MODEL
+
+pytestmark = pytest.mark.tiny
+
+
+def check(model, *flags):
+    return subprocess.run([BIN / "quire-worker", "--check", "--model", model, *flags], capture_output=True, text=True)
+
+
+def rewrite(model, edit):
+    """Changes the header of model.safetensors; the tensors' bytes stay."""
+    path = model / "model.safetensors"
+    content = path.read_bytes()
+    [size] = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8:8 + size])
+    edit(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size:])
+
+
+@pytest.fixture
+def model(tmp_path):
+    shutil.copytree(TINY_MODEL, tmp_path / "model")
+    return tmp_path / "model"
+
+
+NAMES = ["model.embed_tokens.weight", "model.layers.0.input_layernorm.weight", "model.layers.0.self_attn.q_proj.weight",
+         "model.layers.1.self_attn.k_proj.bias", "model.layers.1.mlp.up_proj.weight", "model.norm.weight",
+         "lm_head.weight"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("damage", ["missing", "misshapen", "another type"])
+def test_says_which_tensor(model, name, damage):
+    def edit(header):
+        if damage == "missing":
+            header["somewhere.else"] = header.pop(name)
+        elif damage == "misshapen":
+            header[name]["shape"] = [1, *header[name]["shape"]]
+        else:
+            header[name]["dtype"] = "I16"
+    rewrite(model, edit)
+    ended = check(model)
+    assert ended.returncode == 1 and name in ended.stderr, ended.stderr + ended.stdout
+
+
+def test_a_tensor_that_would_be_ignored(model):
+    def edit(header):
+        header["model.layers.0.self_attn.q_norm.weight"] = header.pop("model.norm.weight")
+    rewrite(model, edit)
+    assert check(model).returncode == 1
+
+
+@pytest.mark.parametrize("field, value, said", [("head_dim", 300, "head_dim is 300; at most 256"),
+                                                ("max_position_embeddings", 3_000_000, "3000000 tokens is too long")])
+def test_says_which_number_is_too_large(model, field, value, said):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, field: value}))
+    ended = check(model)
+    assert ended.returncode == 1 and said in ended.stderr, ended.stderr
+
+
+def test_a_good_model_and_its_ranks(model):
+    assert check(model).returncode == 0
+    assert check(model, "--rank", "2", "--ranks", "3").returncode == 0
+    ended = check(model, "--ranks", "4")
+    assert ended.returncode == 1 and "3 KV heads" in ended.stderr
