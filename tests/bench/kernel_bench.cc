@@ -196,12 +196,14 @@ int Main(int argc, char** argv) {
   setup.meter = &meter;
   const Ceilings now = meter.Measure();
   if (ceilings_only) {
-    std::printf("{\"read_bytes_per_s\": %.0f, \"bf16_flop_per_s\": %.0f}\n", now.read_gb_s * 1e9,
-                now.bf16_gflop_s * 1e9);
+    std::printf("{\"read_bytes_per_s\": %.0f, \"bf16_flop_per_s\": %.0f, \"amx_flop_per_s\": %.0f}\n",
+                now.read_gb_s * 1e9, now.bf16_gflop_s * 1e9, now.amx_gflop_s * 1e9);
     return 0;
   }
-  std::printf("lines of this machine, %d threads: read %.1f GB/s, bf16 %.0f GFLOP/s\n", setup.backend.threads,
+  std::printf("lines of this machine, %d threads: read %.1f GB/s, bf16 %.0f GFLOP/s", setup.backend.threads,
               now.read_gb_s, now.bf16_gflop_s);
+  if (now.amx_gflop_s > 0) std::printf(", AMX %.0f GFLOP/s (no kernel uses it yet)", now.amx_gflop_s);
+  std::printf("\n");
   RegisterAll(setup);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -1,8 +1,11 @@
 #include "tests/bench/machine_ceilings.h"
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -77,6 +80,42 @@ __attribute__((target("avx2,fma"))) double DotChains256() {
   return static_cast<double>(kRounds) * kChains * 16;
 }
 
+// AMX-BF16 that this process may use: the CPU has it, it has a tile palette (some machines say AMX and have
+// none), the kernel saves its registers and grants them (Linux asks for this once a process).
+bool MayUseAmx() {
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;  // CPUID.7.0:EDX
+  constexpr uint64_t kTileState = uint64_t{3} << 17;      // XCR0
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (~d & (kBf16 | kTile)) != 0) return false;
+  if (!__get_cpuid_count(0x1d, 0, &a, &b, &c, &d) || a == 0) return false;
+  unsigned low = 0, high = 0;
+  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if (((uint64_t{high} << 32 | low) & kTileState) != kTileState) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+// Four accumulator tiles of two A and two B tiles, all 16 rows of 64 bytes, as a matmul would hold them.
+double AmxTiles() {
+  constexpr int64_t kAmxRounds = 200'000;
+  alignas(64) volatile uint8_t config[64] = {1};  // palette 1
+  for (int tile = 0; tile < 8; ++tile) {
+    config[16 + 2 * tile] = 64;  // bytes a row
+    config[48 + tile] = 16;      // rows
+  }
+  asm volatile("ldtilecfg (%0)" : : "r"(config) : "memory");
+  asm volatile(
+      "tilezero %tmm0\n tilezero %tmm1\n tilezero %tmm2\n tilezero %tmm3\n"
+      "tilezero %tmm4\n tilezero %tmm5\n tilezero %tmm6\n tilezero %tmm7");
+  for (int64_t i = 0; i < kAmxRounds; ++i) {
+    asm volatile(
+        "tdpbf16ps %tmm6, %tmm4, %tmm0\n tdpbf16ps %tmm7, %tmm4, %tmm1\n"
+        "tdpbf16ps %tmm6, %tmm5, %tmm2\n tdpbf16ps %tmm7, %tmm5, %tmm3");
+  }
+  asm volatile("tilerelease");
+  return static_cast<double>(kAmxRounds) * 4 * (16 * 16 * 32 * 2);
+}
+
 }  // namespace
 
 double Now(bool cpu_time) {
@@ -108,6 +147,11 @@ Ceilings CeilingMeter::Measure() {
   const double seconds =
       Together(threads_, cpu_time_, [&](int) { flops.fetch_add(wide ? DotChains512() : DotChains256()); });
   out.bf16_gflop_s = flops.load() / seconds / 1e9;
+  if (MayUseAmx()) {
+    flops = 0;
+    const double amx_seconds = Together(threads_, cpu_time_, [&](int) { flops.fetch_add(AmxTiles()); });
+    out.amx_gflop_s = flops.load() / amx_seconds / 1e9;
+  }
   return out;
 }
 

@@ -11,6 +11,7 @@ namespace quire::bench {
 struct Ceilings {
   double read_gb_s = 0;     // all threads reading huge pages of memory far larger than the caches
   double bf16_gflop_s = 0;  // all threads issuing vdpbf16ps (or the AVX2 steps that equal it), no memory
+  double amx_gflop_s = 0;   // all threads issuing tdpbf16ps on full tiles, no memory; 0 = no AMX here
 };
 
 // Wall seconds, or with cpu_time those that this process computed (for one thread on a busy machine).
