@@ -16,6 +16,8 @@ constexpr PassedOnOption kPassedOn[] = {
     {"max-batch-tokens", &ServeOptions::max_batch_tokens, "TOKENS", "token budget of one step"},
     {"prefill-chunk", &ServeOptions::prefill_chunk, "TOKENS", "largest part of one prompt in a step"},
     {"max-sequences", &ServeOptions::max_sequences, "N", "sequences that run at once in a group"},
+    {"admit-headroom", &ServeOptions::admit_headroom, "TOKENS",
+     "KV room left to each running request when another is admitted (64)"},
     {"threads-per-rank", &ServeOptions::threads_per_rank, "THREADS",
      "compute threads of a rank; default: by cores"},
     {"rope-scaling", &ServeOptions::rope_scaling, "SPEC", "yarn:FACTOR:ORIGINAL, in place of config.json's"},

@@ -35,6 +35,9 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("prefill-chunk", &limits.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
               kCount);
   options.Add("max-sequences", &limits.max_sequences, "N", "most sequences in a batch", kCount);
+  options.Add("admit-headroom", &limits.headroom_tokens, "tokens",
+              "KV room for the next tokens of each running request that is left when another one is admitted",
+              kFromZero);
   options.Add("drain-seconds", &drain_seconds, "s", "after SIGTERM: how long open requests may go on",
               kFromZero);
   options.Add("tls-cert", &tls.cert, "FILE", "this component's certificate");

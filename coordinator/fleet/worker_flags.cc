@@ -27,6 +27,9 @@ void WorkerFlags::ForEach(Self& self, Visitor&& visit) {
   visit("prefill-chunk", &self.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
         kPositive);
   visit("max-sequences", &self.max_sequences, "N", "most sequences in a batch", kPositive);
+  visit("admit-headroom", &self.admit_headroom, "tokens",
+        "KV room for the next tokens of each running request that is left when another one is admitted",
+        kCount);
 }
 
 void WorkerFlags::Declare(Options& options) {

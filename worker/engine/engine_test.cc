@@ -175,11 +175,13 @@ void ExpectSameness(Knobs knobs, uint32_t seed) {
   EXPECT_GT(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 0);
 }
 
+// Without headroom, so that sequences are preempted.
 TEST(Engine, SamenessAtEveryChunkAndUnderPreemption) {
   for (const int64_t chunk : {1, 16, 512}) {
     for (const int32_t blocks : {400, 24}) {
       SCOPED_TRACE(testing::Message() << "chunk " << chunk << ", blocks " << blocks);
-      const SchedulerLimits limits = {.max_batch_tokens = 512, .prefill_chunk = chunk, .max_sequences = 32};
+      const SchedulerLimits limits = {
+          .max_batch_tokens = 512, .prefill_chunk = chunk, .max_sequences = 32, .headroom_tokens = 0};
       for (uint32_t seed = 1; seed <= 5; ++seed) ExpectSameness({limits, blocks, 64, {}}, seed);
     }
   }

@@ -8,6 +8,7 @@ namespace quire::worker {
 
 absl::Status SchedulerLimits::Check() const {
   if (max_sequences < 1) return absl::InvalidArgumentError("--max-sequences must be at least 1");
+  if (headroom_tokens < 0) return absl::InvalidArgumentError("--admit-headroom must be at least 0");
   if (prefill_chunk < 1) return absl::InvalidArgumentError("--prefill-chunk must be at least 1");
   if (max_batch_tokens < max_sequences) {
     return absl::InvalidArgumentError(absl::StrCat("--max-batch-tokens ", max_batch_tokens,
@@ -71,11 +72,20 @@ void Scheduler::Preempt(Sequence* victim) {
 void Scheduler::Admit(Step& step) {
   while (!waiting_.empty() && running() < limits_.max_sequences) {
     Sequence* sequence = waiting_.front();
-    if (!sequence->AcquireBlocks(*cache_)) return;
+    // Alone it may use all there is.
+    const int64_t spare =
+        running_.empty() ? 0 : RoomToGrow() + sequence->BlocksToGrow(limits_.headroom_tokens);
+    if (!sequence->AcquireBlocks(*cache_, spare)) return;
     waiting_.pop_front();
     running_.push_back(sequence);
     step.admitted.push_back(sequence);
   }
+}
+
+int64_t Scheduler::RoomToGrow() const {
+  int64_t blocks = 0;
+  for (const Sequence* sequence : running_) blocks += sequence->BlocksToGrow(limits_.headroom_tokens);
+  return blocks;
 }
 
 void Scheduler::ShareTokens(Step& step) {

@@ -90,9 +90,9 @@ TEST(Scheduler, ManyPromptsShareTheBudgetEvenly) {
 }
 
 TEST(Scheduler, LastAdmittedIsPreemptedFirstAndComesBackWhole) {
-  Bench bench({}, 4);
-  Sequence* first = bench.Add(Request(30, 30, 0));
-  Sequence* second = bench.Add(Request(30, 30, 1000));
+  Bench bench({}, 16);
+  Sequence* first = bench.Add(Request(30, 150, 0));
+  Sequence* second = bench.Add(Request(30, 150, 1000));
   bench.RunStep();
   EXPECT_EQ(bench.scheduler.running(), 2);
   while (bench.scheduler.preemptions() == 0) bench.RunStep();
@@ -101,9 +101,42 @@ TEST(Scheduler, LastAdmittedIsPreemptedFirstAndComesBackWhole) {
   const std::vector<TokenId> kept = second->output();
   EXPECT_FALSE(kept.empty());
   while (!bench.scheduler.empty()) bench.RunStep();
-  EXPECT_EQ(first->output().size(), 30u);
-  EXPECT_EQ(second->output().size(), 30u);
-  EXPECT_EQ(bench.cache.idle(), 4);
+  EXPECT_EQ(first->output().size(), 150u);
+  EXPECT_EQ(second->output().size(), 150u);
+  EXPECT_EQ(bench.cache.idle(), 16);
+}
+
+TEST(Scheduler, AdmitsOnlyWithRoomForEverybodyToGrow) {
+  Bench bench({}, 16);
+  Sequence* first = bench.Add(Request(60, 120, 0));  // 4 blocks, and 4 for its next 64 tokens
+  Sequence* second = bench.Add(Request(60, 120, 1000));
+  Sequence* third = bench.Add(Request(1, 1, 2000));  // one block and no more
+  bench.RunStep();
+  EXPECT_EQ(bench.scheduler.running(), 2);
+  EXPECT_EQ(bench.scheduler.waiting(), 1);
+  EXPECT_EQ(third->computed(), 0);
+  bench.scheduler.Remove(second);
+  bench.RunStep();
+  EXPECT_TRUE(third->finished());
+  while (!first->finished()) bench.RunStep();
+  EXPECT_EQ(bench.scheduler.preemptions(), 0);
+}
+
+// Three times as many chats as fit: few of the rows may be computed twice (28 % were, without room to grow).
+TEST(Scheduler, OversubscriptionRecomputesLittle) {
+  Bench bench({.max_batch_tokens = 512, .prefill_chunk = 256, .max_sequences = 64}, 526);
+  std::mt19937 random(1);
+  int64_t needed = 0, computed = 0;
+  for (int i = 0; i < 96; ++i) {
+    const auto prompt = static_cast<int64_t>(50 + random() % 250),
+               tokens = static_cast<int64_t>(20 + random() % 560);
+    bench.Add(Request(prompt, tokens, 1'000'000 + 1000 * i));
+    needed += prompt + tokens - 1;
+  }
+  while (!bench.scheduler.empty()) {
+    for (const auto& [sequence, rows] : bench.RunStep()) computed += rows;
+  }
+  EXPECT_LT(static_cast<double>(computed - needed), 0.05 * static_cast<double>(needed));
 }
 
 TEST(Scheduler, RefusesWhatCanNeverFit) {

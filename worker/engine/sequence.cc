@@ -27,13 +27,13 @@ int64_t Sequence::longest() const {
   return std::min(asked, context_) - 1;
 }
 
-bool Sequence::AcquireBlocks(PrefixCache& cache) {
+bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
   // The last token is always computed, since its row is sampled from; so its block is the sequence's own.
   const int64_t sharable = (size() - 1) / kBlockTokens;
   std::vector<BlockRef> blocks = cache.Find(std::span(Hashes()).first(sharable));
   const int64_t shared = static_cast<int64_t>(blocks.size());
   const int64_t missing = BlocksFor(size()) - shared;
-  const bool fits = missing <= cache.idle();
+  const bool fits = missing + spare <= cache.idle();
   for (int64_t i = 0; fits && i < missing; ++i) blocks.push_back(cache.Allocate());
   blocks_ = std::move(blocks);
   if (!fits) {
@@ -52,6 +52,10 @@ bool Sequence::GrowBlocks(PrefixCache& cache) {
   block_ids_.push_back(block.id());
   blocks_.push_back(std::move(block));
   return true;
+}
+
+int64_t Sequence::BlocksToGrow(int64_t tokens) const {
+  return std::max<int64_t>(0, BlocksFor(std::min(longest(), size() + tokens)) - BlocksFor(size()));
 }
 
 void Sequence::ReleaseBlocks() {

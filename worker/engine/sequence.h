@@ -33,10 +33,13 @@ class Sequence {
   std::optional<FinishCause> finished() const { return finished_; }
 
   // Takes what the cache knows and allocates the rest of the blocks for all its tokens. False, and nothing
-  // taken, where too few blocks are idle.
-  bool AcquireBlocks(PrefixCache& cache);
+  // taken, where fewer than `spare` blocks would stay idle.
+  bool AcquireBlocks(PrefixCache& cache, int64_t spare);
   // Makes room for the next position. False where no block is idle.
   bool GrowBlocks(PrefixCache& cache);
+  // How many blocks its next `tokens` tokens need beyond those of its present ones; less where it ends
+  // before.
+  int64_t BlocksToGrow(int64_t tokens) const;
   // Forgets what is computed: a preempted sequence starts over, from the prefix cache at best.
   void ReleaseBlocks();
 

@@ -64,7 +64,7 @@ TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
   request.min_tokens = 1;
   PrefixCache cache(4);
   Sequence sequence(1, request, 100);
-  ASSERT_TRUE(sequence.AcquireBlocks(cache));
+  ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
   SequencePlan plan = sequence.Plan(4);
   ASSERT_TRUE(plan.wants_logits);
   EXPECT_EQ(plan.sample->params.masked_ids, request.stop_ids);
@@ -78,10 +78,10 @@ TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
 TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
   PrefixCache cache(8);
   Sequence first(1, Request(32, 10), 100);
-  ASSERT_TRUE(first.AcquireBlocks(cache));
+  ASSERT_TRUE(first.AcquireBlocks(cache, 0));
   first.Advance(32, cache);
   Sequence second(2, Request(32, 10), 100);
-  ASSERT_TRUE(second.AcquireBlocks(cache));
+  ASSERT_TRUE(second.AcquireBlocks(cache, 0));
   EXPECT_EQ(second.computed(), 16);
   EXPECT_EQ(cache.idle(), 8 - 3);  // one block is shared
 }
@@ -89,9 +89,9 @@ TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
 TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   PrefixCache cache(3);
   Sequence first(1, Request(32, 10), 100);
-  ASSERT_TRUE(first.AcquireBlocks(cache));
+  ASSERT_TRUE(first.AcquireBlocks(cache, 0));
   Sequence second(2, Request(40, 10), 100);
-  EXPECT_FALSE(second.AcquireBlocks(cache));
+  EXPECT_FALSE(second.AcquireBlocks(cache, 0));
   EXPECT_EQ(cache.idle(), 1);
 }
 
@@ -100,11 +100,11 @@ TEST(Sequence, TenantsAndRopeVariantsShareNoBlocks) {
   GenerationRequest request = Request(32, 10);
   request.cache_salt = "tenant a";
   Sequence first(1, request, 100);
-  ASSERT_TRUE(first.AcquireBlocks(cache));
+  ASSERT_TRUE(first.AcquireBlocks(cache, 0));
   first.Advance(32, cache);
   const auto cached = [&cache](const GenerationRequest& another) {
     Sequence sequence(2, another, 100);
-    EXPECT_TRUE(sequence.AcquireBlocks(cache));
+    EXPECT_TRUE(sequence.AcquireBlocks(cache, 0));
     return sequence.computed();
   };
   EXPECT_EQ(cached(request), 16);
