@@ -94,8 +94,8 @@ void DotAllColumns(const MatmulArgs& args, Dot dot) {
     dot.ahead = dot.weights + AheadElements(args.m);
     return DotWithPrefetch<kPanel, kContinue>(args.m, kPanel, dot);
   }
-  // Equal column blocks. They fetch what follows this chunk, kPanel lines a step in all, spread as thinly as
-  // the first blocks can.
+  // Equal groups of columns. They fetch what follows this chunk, kPanel lines a step in all, spread as thinly as
+  // the first groups can.
   const uint16_t* x = dot.x;
   float* tile = dot.tile;
   const int64_t lines = (kPanel + count - 1) / count;

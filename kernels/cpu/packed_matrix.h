@@ -1,6 +1,6 @@
-// A weight matrix as the matmul kernels stream it. Rows are split over the compute threads in blocks of 16;
+// A weight matrix as the matmul kernels stream it. Rows are split over the compute threads in strips of 16;
 // each thread's slice lies in its own arena as panels of 48 rows (the last may have 16 or 32), each panel
-// [k/2][panel blocks][16][2] bf16: one linear stream. A gate/up matrix alternates a gate panel and an up
+// [k/2][panel strips][16][2] bf16: one linear stream. A gate/up matrix alternates a gate panel and an up
 // panel. Missing rows and the second half of an odd k are zeros. Immutable after Pack.
 #pragma once
 

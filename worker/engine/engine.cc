@@ -190,8 +190,9 @@ void Engine::AuditIdle() {
 }
 
 void Engine::Publish() {
-  metrics_.preemptions.Increment(static_cast<double>(scheduler_.preemptions()) -
-                                 metrics_.preemptions.Value());
+  const int64_t preemptions = scheduler_.preemptions();
+  metrics_.preemptions.Increment(
+      static_cast<double>(preemptions - std::exchange(published_preemptions_, preemptions)));
   metrics_.kv_blocks_total.Set(cache_.total());
   metrics_.kv_blocks_free.Set(cache_.idle());
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running()));

@@ -87,6 +87,7 @@ class Engine {
   Scheduler scheduler_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
   uint64_t emitted_tokens_ = 0;
+  int64_t published_preemptions_ = 0;
   std::thread thread_;  // last: it uses everything above
 };
 

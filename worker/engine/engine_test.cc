@@ -45,9 +45,9 @@ struct Knobs {
   ScriptedOptions script;
 };
 
-class TestGroup {
+class TestEngine {
  public:
-  explicit TestGroup(Knobs knobs) : script_(std::move(knobs.script)) {
+  explicit TestEngine(Knobs knobs) : script_(std::move(knobs.script)) {
     script_.kv_blocks = knobs.kv_blocks;
     runner_ = std::make_unique<ScriptedRunner>(script_);
     EngineOptions options;
@@ -154,7 +154,7 @@ void ExpectSameness(Knobs knobs, uint32_t seed) {
     all_there->WaitForNotification();
     return absl::OkStatus();
   };
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   std::mt19937 random(seed);
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < 32; ++i) requests.push_back(RandomRequest(random));
@@ -188,7 +188,7 @@ TEST(Engine, SamenessAtEveryChunkAndUnderPreemption) {
 }
 
 TEST(Engine, CachedPrefixIsReportedAndChangesNothing) {
-  TestGroup group{Knobs()};
+  TestEngine group{Knobs()};
   const GenerationRequest request = Request(40, 10);
   const auto first = group.RunToEnd(request);
   const auto second = group.RunToEnd(request);
@@ -199,7 +199,7 @@ TEST(Engine, CachedPrefixIsReportedAndChangesNothing) {
 }
 
 TEST(Engine, ResumedRequestContinuesTheUndisturbedRun) {
-  TestGroup group{Knobs()};
+  TestEngine group{Knobs()};
   GenerationRequest request = Request(20, 30);
   const std::vector<TokenId> whole = group.RunToEnd(request)->ids;
   ASSERT_EQ(whole.size(), 30u);
@@ -212,7 +212,7 @@ TEST(Engine, ResumedRequestContinuesTheUndisturbedRun) {
 }
 
 TEST(Engine, ResumedRequestThatIsCompleteEndsAtOnce) {
-  TestGroup group{Knobs()};
+  TestEngine group{Knobs()};
   GenerationRequest request = Request(20, 2);
   request.resumed_ids = {1, 2};
   const auto answer = group.RunToEnd(request);
@@ -231,7 +231,7 @@ TEST(Engine, RefusesAtTheBoundAndTakesAgainLater) {
     go.WaitForNotification();
     return absl::OkStatus();
   };
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   std::vector<std::shared_ptr<Answer>> answers;
   for (int i = 0; i < 3; ++i) answers.push_back(group.Start(Request(5, 3)));
   EXPECT_EQ(group.Submit(Request(5, 3), std::make_shared<Answer>()).status().code(),
@@ -251,7 +251,7 @@ TEST(Engine, CancelledRunningAndWaitingRequestsStopAndFreeTheirBlocks) {
     if (plan.step == 3) cancelled.WaitForNotification();
     return absl::OkStatus();
   };
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   auto running = std::make_shared<Answer>(), waiting = std::make_shared<Answer>();
   const auto running_ticket = group.Submit(Request(5, 900), running);
   const auto waiting_ticket = group.Submit(Request(5, 900), waiting);
@@ -270,7 +270,7 @@ TEST(Engine, CancelledRunningAndWaitingRequestsStopAndFreeTheirBlocks) {
 TEST(Engine, RandomCancelsLeakNothing) {
   Knobs knobs;
   knobs.kv_blocks = 24;
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   std::mt19937 random(1);
   std::vector<uint64_t> tickets;
   for (int i = 0; i < 500; ++i) {
@@ -291,7 +291,7 @@ TEST(Engine, FailedRowFailsItsRequestOnly) {
       result.tokens[token++].failed = sequence.sample->seed == 666 && sequence.sample->position == 3;
     }
   };
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   GenerationRequest bad = Request(20, 30);
   bad.seed = 666;
   const auto good_answer = group.Start(Request(20, 30));
@@ -309,7 +309,7 @@ TEST(Engine, LostGroupFailsEverybodyAndAdmitsNobody) {
   knobs.script.on_launch = [](const BatchPlan& plan) {
     return plan.step < 5 ? absl::OkStatus() : absl::UnavailableError("rank 1 is silent");
   };
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   const auto first = group.Start(Request(5, 100)), second = group.Start(Request(5, 100));
   first->done.WaitForNotification();
   second->done.WaitForNotification();
@@ -322,7 +322,7 @@ TEST(Engine, LostGroupFailsEverybodyAndAdmitsNobody) {
 }
 
 TEST(Engine, DrainFinishesWhatIsThereAndRefusesTheRest) {
-  TestGroup group{Knobs()};
+  TestEngine group{Knobs()};
   const auto answer = group.Start(Request(20, 50));
   group.engine().StopAdmitting(absl::UnavailableError("draining"));
   EXPECT_EQ(group.Submit(Request(5, 1), std::make_shared<Answer>()).status().message(), "draining");
@@ -335,7 +335,7 @@ TEST(Engine, DrainFinishesWhatIsThereAndRefusesTheRest) {
 TEST(Engine, StopFailsWhatIsLeft) {
   Knobs knobs;
   knobs.kv_blocks = 6000;
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   const auto answer = group.Start(Request(20, 90'000));  // more than a scripted runner makes in a minute
   answer->first_token.WaitForNotification();
   group.engine().Stop(absl::UnavailableError("the drain took too long"));
@@ -346,7 +346,7 @@ TEST(Engine, StopFailsWhatIsLeft) {
 TEST(Engine, RequestThatCanNeverFitFailsAlone) {
   Knobs knobs;
   knobs.kv_blocks = 4;
-  TestGroup group(knobs);
+  TestEngine group(knobs);
   const auto answer = group.RunToEnd(Request(50, 100));
   EXPECT_EQ(answer->failed.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(group.RunToEnd(Request(50, 10))->ids.size(), 10u);

@@ -49,8 +49,8 @@ void ScaleLlama3(const RopeScaling& scaling, std::vector<double>& inv_freq) {
 
 }  // namespace
 
-RopeTable MakeRopeTable(const RopeScaling& scaling, double theta, int64_t head_dim) {
-  RopeTable table;
+RotaryFrequencies MakeRotaryFrequencies(const RopeScaling& scaling, double theta, int64_t head_dim) {
+  RotaryFrequencies table;
   table.inv_freq.resize(head_dim / 2);
   for (size_t i = 0; i < table.inv_freq.size(); ++i) {
     table.inv_freq[i] = PowerOf(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));

@@ -10,12 +10,12 @@
 
 namespace quire::worker {
 
-struct RopeTable {
+struct RotaryFrequencies {
   std::vector<double> inv_freq;  // [head_dim / 2]
   double scale = 1.0;            // multiplies cos and sin
 };
 
-RopeTable MakeRopeTable(const RopeScaling& scaling, double theta, int64_t head_dim);
+RotaryFrequencies MakeRotaryFrequencies(const RopeScaling& scaling, double theta, int64_t head_dim);
 
 // A short name that differs whenever the frequencies do ("plain", "yarn:4:32768"): a part of numerics_id.
 std::string RopeName(const RopeScaling& scaling);

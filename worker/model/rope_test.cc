@@ -9,14 +9,14 @@
 namespace quire::worker {
 namespace {
 
-void ExpectFrequencies(const RopeTable& table, const std::map<size_t, double>& expected) {
+void ExpectFrequencies(const RotaryFrequencies& table, const std::map<size_t, double>& expected) {
   for (const auto& [pair, frequency] : expected) {
     EXPECT_NEAR(table.inv_freq[pair], frequency, 1e-6 * frequency) << "pair " << pair;
   }
 }
 
 TEST(RopeTest, Plain) {
-  const RopeTable table = MakeRopeTable({}, 10000.0, 128);
+  const RotaryFrequencies table = MakeRotaryFrequencies({}, 10000.0, 128);
   ASSERT_EQ(table.inv_freq.size(), 64u);
   EXPECT_EQ(table.inv_freq[0], 1.0);
   EXPECT_NEAR(table.inv_freq[32], 0.01, 1e-17);
@@ -29,7 +29,7 @@ TEST(RopeTest, YarnOfQwq) {
   scaling.factor = 4.0;
   scaling.original_max_positions = 32768;
   scaling.attention_factor = 1.138629436111989;
-  const RopeTable table = MakeRopeTable(scaling, 1e6, 128);
+  const RotaryFrequencies table = MakeRotaryFrequencies(scaling, 1e6, 128);
   EXPECT_EQ(table.scale, scaling.attention_factor);
   ExpectFrequencies(table, {{0, 1.0},
                             {1, 0.8058422207832336},
@@ -48,11 +48,11 @@ TEST(RopeTest, YarnWithUntruncatedRange) {
   scaling.original_max_positions = 32768;
   scaling.beta_fast = 16.0;
   scaling.truncate = false;
-  ExpectFrequencies(MakeRopeTable(scaling, 1e6, 128), {{20, 0.01333521492779255},
-                                                       {24, 0.005623413249850273},
-                                                       {28, 0.0022061674389988184},
-                                                       {36, 0.0001953242754098028},
-                                                       {40, 4.4456985051510856e-05}});
+  ExpectFrequencies(MakeRotaryFrequencies(scaling, 1e6, 128), {{20, 0.01333521492779255},
+                                                               {24, 0.005623413249850273},
+                                                               {28, 0.0022061674389988184},
+                                                               {36, 0.0001953242754098028},
+                                                               {40, 4.4456985051510856e-05}});
 }
 
 TEST(RopeTest, Llama3) {
@@ -60,7 +60,7 @@ TEST(RopeTest, Llama3) {
   scaling.kind = RopeScaling::Kind::kLlama3;
   scaling.factor = 8.0;
   scaling.original_max_positions = 8192;
-  const RopeTable table = MakeRopeTable(scaling, 500000.0, 128);
+  const RotaryFrequencies table = MakeRotaryFrequencies(scaling, 500000.0, 128);
   EXPECT_EQ(table.scale, 1.0);
   ExpectFrequencies(table, {{1, 0.8146172165870667},
                             {28, 0.0032114461064338684},

@@ -8,20 +8,20 @@
 namespace quire::worker {
 namespace {
 
-// FFN columns and vocabulary rows are dealt in blocks of this many, the width of a packed panel's register.
-constexpr int64_t kBlock = 16;
+// FFN columns and vocabulary rows are dealt in strips of this many, the width of a packed panel's register.
+constexpr int64_t kStripRows = 16;
 
-// Part `rank` of `count` things dealt in whole blocks; earlier ranks take what does not divide evenly.
-Range Part(int64_t count, int64_t block, int rank, int ranks) {
-  const int64_t blocks = (count + block - 1) / block;
+// Part `rank` of `count` things dealt in whole strips; earlier ranks take what does not divide evenly.
+Range Part(int64_t count, int64_t strip, int rank, int ranks) {
+  const int64_t strips = (count + strip - 1) / strip;
   const auto begin_of = [&](int64_t r) {
-    return std::min(count, (blocks / ranks * r + std::min(blocks % ranks, r)) * block);
+    return std::min(count, (strips / ranks * r + std::min(strips % ranks, r)) * strip);
   };
   return {begin_of(rank), begin_of(rank + 1)};
 }
 
-Range PartInBlocks(int64_t count, int rank, int ranks) {
-  return Part(count, count / kBlock >= ranks ? kBlock : 2, rank, ranks);
+Range PartInStrips(int64_t count, int rank, int ranks) {
+  return Part(count, count / kStripRows >= ranks ? kStripRows : 2, rank, ranks);
 }
 
 }  // namespace
@@ -44,8 +44,8 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
   shard.kv_heads = Part(config.kv_heads, 1, rank, ranks);
   const int64_t group = config.query_heads / config.kv_heads;
   shard.query_heads = {shard.kv_heads.begin * group, shard.kv_heads.end * group};
-  shard.ffn = PartInBlocks(config.ffn, rank, ranks);
-  shard.vocab = PartInBlocks(config.vocab, rank, ranks);
+  shard.ffn = PartInStrips(config.ffn, rank, ranks);
+  shard.vocab = PartInStrips(config.vocab, rank, ranks);
   return shard;
 }
 

@@ -137,7 +137,7 @@ class Loader {
 
 absl::StatusOr<kernels::RopeId> AddRope(const ModelConfig& config, const RopeScaling& scaling,
                                         int64_t positions, kernels::Backend& backend) {
-  const RopeTable table = MakeRopeTable(scaling, config.rope_theta, config.head_dim);
+  const RotaryFrequencies table = MakeRotaryFrequencies(scaling, config.rope_theta, config.head_dim);
   return backend.AddRope(table.inv_freq, table.scale, positions);
 }
 
