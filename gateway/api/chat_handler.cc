@@ -91,7 +91,7 @@ awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& 
     if (step.ending) {
       const Usage usage = generation.UsageAtEnd();
       exchange.Append(LastFrames(*step.ending, frames, usage), step.ending->positions);
-      co_await exchange.Finish();
+      (co_await exchange.Finish()).IgnoreError();  // the client has left: nobody to tell
       break;
     }
     if (!(co_await exchange.SendFrames()).ok()) break;
