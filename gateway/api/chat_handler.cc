@@ -37,7 +37,7 @@ std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usa
 
 awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
   const Facts::Key key = authenticator_.Check(exchange.head());
-  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(BadKey()));
+  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(authenticator_.Refusal()));
   std::optional<std::string> body = co_await exchange.ReadBody();
   if (!body) co_return;
   const size_t bytes = body->size();
