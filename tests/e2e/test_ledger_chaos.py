@@ -209,7 +209,7 @@ def test_every_row_is_what_its_client_read():
         # Workers outlive coordinators and gateways: the groups are those that were there.
         for group in system.groups():
             old = before[group["id"]]
-            assert (group["epoch"], group["process"]["restarts"]) == (old["epoch"], 0)
+            assert (group["epoch"], group["process"]["restarts"]) == (old["epoch"], 0), (group, system.logs())
         status, audit = system.admin("GET", "audit")
         assert status == 200 and audit["balanced"], audit
         coordinator = system.admin_url.removeprefix("http://")
