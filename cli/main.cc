@@ -6,13 +6,15 @@
 
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
+#include "base/core/version.h"
 #include "cli/launcher.h"
 
 namespace {
 
 constexpr char kUsage[] =
     "usage: quire COMMAND [--flag VALUE ...]\n\n"
-    "  serve   a model's chat API on this machine: quire serve --model DIR (quire serve --help)\n";
+    "  serve   a model's chat API on this machine: quire serve --model DIR (quire serve --help)\n"
+    "  --version\n";
 
 int Serve(int argc, const char* const* argv) {
   quire::cli::ServeOptions serve;
@@ -34,6 +36,7 @@ int Serve(int argc, const char* const* argv) {
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "serve") return Serve(argc - 1, argv + 1);
+  if (command == "--version") return std::printf("quire %s\n", quire::Version()), 0;
   const bool help = command == "--help" || command == "-h" || command == "help";
   if (!help && !command.empty()) std::fprintf(stderr, "quire: there is no command '%s'\n", argv[1]);
   std::fputs(kUsage, help ? stdout : stderr);

@@ -1,5 +1,7 @@
-"""The shape of the source: who may include whom, no cycles, every folder on the map, conditional compilation in its few
-places, headers that say what they are, functions and files of a readable size."""
+"""The shape of the source: who may include whom, no cycles, every folder on the map, conditional compilation and exits in
+their few places, headers that say what they are, functions, files and lines of a readable size."""
+import ast
+import json
 import pathlib
 import re
 import subprocess
@@ -62,7 +64,8 @@ def sources():
 
 
 def is_test(name):
-    return name.endswith("_test.cc") or "/testing/" in name
+    """x_test.cc, testing/, and what stands beside tests: x_test_support.cc, test_util.h, testdata.h."""
+    return "/testing/" in name or bool(re.search(r"(^|[/_])test(_|data|\.)", name))
 
 
 def includes(name):
@@ -80,6 +83,13 @@ def test_includes_go_downwards():
                 continue  # the one place that knows every backend
             if target != folder and target not in ALLOWED[folder] and not (is_test(name) and target == "base/net"):
                 wrong.append(f"{name} includes {include}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_production_code_includes_nothing_of_tests():
+    wrong = [f"{name} includes {include}" for name in sources() if not is_test(name)
+             for include in re.findall(r'^#include "([^"]+)"', (ROOT / name).read_text(), re.M)
+             if is_test(include) or include.startswith("tests/")]
     assert not wrong, "\n".join(wrong)
 
 
@@ -130,11 +140,28 @@ def test_headers_say_what_they_are(ending):
 
 
 def test_no_forbidden_calls():
-    """Sleeps, exits in the middle of things, std::regex and raw absl mutexes (base/core/mutex.h says why)."""
+    """Sleeps, std::regex and raw absl mutexes (base/core/mutex.h says why)."""
     forbidden = re.compile(r"sleep_for|sleep_until|\busleep\(|std::regex|absl::Mutex|#include <mutex>")
     allowed = ["base/core/mutex.h"]
     wrong = [name for name in sources() if name not in allowed and forbidden.search((ROOT / name).read_text())]
     assert not wrong, wrong
+
+
+# Who may end the process where it stands, and how often: each place says why beside the call. main.cc returns.
+EXITS = {
+    "base/core/ids.cc": 1,          # no randomness
+    "cli/child_process.cc": 1,      # between fork and exec
+    "coordinator/coordinator.cc": 1,  # the ledger is not ours any more
+    "kernels/shape_check.cc": 1,    # a kernel was called against its contract
+    "worker/worker.cc": 2,          # a lost group: nothing may be waited for
+}
+
+
+def test_nothing_exits_in_the_middle():
+    call = re.compile(r"\b(?:_exit|_Exit|exit|quick_exit|abort|terminate)\(")
+    found = {name: len(calls) for name in sources() if name.endswith((".h", ".cc")) and not is_test(name)
+             and (calls := call.findall(re.sub(r"//.*", "", (ROOT / name).read_text())))}
+    assert found == EXITS
 
 
 def test_no_co_await_in_a_loop_condition():
@@ -146,6 +173,43 @@ def test_no_co_await_in_a_loop_condition():
 def test_files_have_one_subject():
     long = [f"{name}: {count}" for name in tracked(".h", ".cc", ".py")
             if (count := len((ROOT / name).read_text().splitlines())) > 450]
+    assert not long, long
+
+
+LONGEST_FUNCTION = 60
+# The functions that are longer, with their length today: it may only shrink, and an entry that is not needed goes.
+LONG_FUNCTIONS = {"gateway/api/chat_request_test.cc TEST": 64}
+
+
+def cpp_functions():
+    """("file function", lines) of each, by universal-ctags."""
+    tags = subprocess.run(["ctags", "--languages=C++", "--c++-kinds=f", "--fields=+ne", "--output-format=json", "-f", "-",
+                           *tracked(".h", ".cc")], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for tag in map(json.loads, tags.splitlines()):
+        if "end" in tag:
+            yield f"{tag['path']} {tag['name']}", tag["end"] - tag["line"] + 1
+
+
+def python_functions():
+    for name in tracked(".py"):
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield f"{name} {node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_functions_fit_on_a_screen():
+    lengths = [*cpp_functions(), *python_functions()]
+    assert len(lengths) > 1000  # the tools saw the code
+    long = {}
+    for name, lines in lengths:
+        if lines > LONGEST_FUNCTION:
+            long[name] = max(lines, long.get(name, 0))
+    assert long == LONG_FUNCTIONS, "split what is new; where one has shrunk, lower or drop its entry"
+
+
+def test_lines_of_docs_can_be_read():
+    long = [f"{name}:{number}: {len(line)}" for name in tracked(".md")
+            for number, line in enumerate((ROOT / name).read_text().splitlines(), 1) if len(line) > 160]
     assert not long, long
 
 

@@ -22,14 +22,15 @@ class ABSL_LOCKABLE Mutex {
     mutex_.unlock();
   }
   // With the lock held: gives it up until the condition holds.
-  void Await(const absl::Condition& condition) {
+  void Await(const absl::Condition& condition) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
     std::unique_lock<std::mutex> lock(mutex_, std::adopt_lock);
     changed_.notify_all();
     changed_.wait(lock, [&] { return condition.Eval(); });
     lock.release();
   }
   // False when the time passed first.
-  bool AwaitWithTimeout(const absl::Condition& condition, absl::Duration timeout) {
+  bool AwaitWithTimeout(const absl::Condition& condition, absl::Duration timeout)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
     std::unique_lock<std::mutex> lock(mutex_, std::adopt_lock);
     changed_.notify_all();
     const bool held =

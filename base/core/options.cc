@@ -1,7 +1,6 @@
 #include "base/core/options.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -113,6 +112,10 @@ absl::Status Options::Parse(int argc, const char* const* argv) {
       help_requested_ = true;
       return absl::OkStatus();
     }
+    if (arg == "--version") {
+      version_requested_ = true;
+      return absl::OkStatus();
+    }
     if (arg.rfind("--", 0) != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("'", arg, "' is not a flag; flags look like --name VALUE"));
@@ -162,20 +165,8 @@ std::string Options::Help() const {
     }
     absl::StrAppend(&text, "\n");
   }
+  absl::StrAppend(&text, "  --help, --version\n");
   return text;
-}
-
-int ParseOrExitCode(Options& options, int argc, const char* const* argv) {
-  const absl::Status status = options.Parse(argc, argv);
-  if (!status.ok()) {
-    std::fprintf(stderr, "%s: %s\n", options.program().c_str(), std::string(status.message()).c_str());
-    return 2;
-  }
-  if (options.help_requested()) {
-    std::fputs(options.Help().c_str(), stdout);
-    return 0;
-  }
-  return -1;
 }
 
 }  // namespace quire

@@ -24,8 +24,7 @@ class Options {
   Options(std::string program, std::string summary);
 
   // Each target holds the default when declared and must outlive Parse. `unit` is what --help shows for the
-  // value
-  // ("DIR", "ms", "tokens").
+  // value ("DIR", "ms", "tokens").
   void Add(const std::string& name, std::string* target, const std::string& unit, const std::string& help);
   void Add(const std::string& name, int64_t* target, const std::string& unit, const std::string& help,
            IntLimits limits = {});
@@ -40,9 +39,10 @@ class Options {
 
   // Takes --name=value and --name value. InvalidArgument says which flag is wrong, why, and the nearest known
   // name.
-  // "--help" sets help_requested() and stops reading.
+  // "--help" sets help_requested(), "--version" version_requested(); both stop reading.
   absl::Status Parse(int argc, const char* const* argv);
   bool help_requested() const { return help_requested_; }
+  bool version_requested() const { return version_requested_; }
   std::string Help() const;
   const std::string& program() const { return program_; }
 
@@ -57,11 +57,12 @@ class Options {
 
   std::string program_, summary_;
   std::vector<Option> options_;
-  bool help_requested_ = false;
+  bool help_requested_ = false, version_requested_ = false;
 };
 
-// The opening of every main: parses, prints help or the error, and says whether to go on. Returns -1 to go
-// on, else the exit code (0 after --help, 2 after a wrong flag).
+// The opening of every main: parses, prints help, version or the error, and says whether to go on. Returns -1
+// to go on, else the exit code (0 after --help and --version, 2 after a wrong flag). In library base_program,
+// which quire_program links.
 int ParseOrExitCode(Options& options, int argc, const char* const* argv);
 
 }  // namespace quire

@@ -113,10 +113,11 @@ absl::StatusOr<std::vector<UsageRow>> LedgerReports::Usage(const UsageQuery& ask
 absl::StatusOr<AuditReport> LedgerReports::Audit() {
   MutexLock lock(&mutex_);
   AuditReport report;
+  SqliteDatabase& database = *database_;
   // One snapshot for all questions.
-  QUIRE_RETURN_IF_ERROR(database_->ReadTransaction([&]() -> absl::Status {
+  QUIRE_RETURN_IF_ERROR(database.ReadTransaction([&]() -> absl::Status {
     {
-      SqliteQuery totals = database_->Query(kTotals);
+      SqliteQuery totals = database.Query(kTotals);
       QUIRE_RETURN_IF_ERROR(totals.Run());
       report.accounts = totals.Unsigned(0);
       report.open_requests = totals.Unsigned(1);
@@ -125,7 +126,7 @@ absl::StatusOr<AuditReport> LedgerReports::Audit() {
       report.held_nano_usd = totals.Int(4);
     }
     for (const char* sql : kAudits) {
-      QUIRE_RETURN_IF_ERROR(FindDisagreements(*database_, sql, report.findings));
+      QUIRE_RETURN_IF_ERROR(FindDisagreements(database, sql, report.findings));
     }
     return absl::OkStatus();
   }));

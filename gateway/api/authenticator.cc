@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "base/core/api_key.h"
 #include "base/core/hash.h"
+#include "gateway/api/error_response.h"
 
 namespace quire::gateway {
 namespace {
@@ -29,6 +30,12 @@ Facts::Key Authenticator::Check(const http::RequestHead& head) const {
   const std::string nobody(hmac.size(), '\0');
   if (!ConstantTimeEqual(hmac, key == nullptr ? nobody : key->key_hmac())) return nullptr;
   return key;
+}
+
+http::ApiError Authenticator::Refusal() const {
+  if (facts_.synced()) return BadKey();
+  return FromStatus(absl::UnavailableError(
+      "this gateway has just started and does not know the keys yet: retry in a moment"));
 }
 
 bool MayUseModel(const v1::KeyFact& key, const std::string& model) {

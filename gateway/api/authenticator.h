@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "base/http/error_body.h"
 #include "base/http/request_head.h"
 #include "gateway/rpc/facts.h"
 
@@ -17,6 +18,9 @@ class Authenticator {
 
   // nullptr: no key, a malformed, unknown or revoked one.
   Facts::Key Check(const http::RequestHead& head) const;
+  // What a client reads where Check found nobody: 401, but 503 while the keys are not known yet, since a
+  // client takes a 401 for final.
+  http::ApiError Refusal() const;
 
  private:
   const std::string pepper_;

@@ -37,7 +37,7 @@ std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usa
 
 awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
   const Facts::Key key = authenticator_.Check(exchange.head());
-  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(BadKey()));
+  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(authenticator_.Refusal()));
   std::optional<std::string> body = co_await exchange.ReadBody();
   if (!body) co_return;
   const size_t bytes = body->size();
@@ -91,7 +91,7 @@ awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& 
     if (step.ending) {
       const Usage usage = generation.UsageAtEnd();
       exchange.Append(LastFrames(*step.ending, frames, usage), step.ending->positions);
-      co_await exchange.Finish();
+      (co_await exchange.Finish()).IgnoreError();  // the client has left: nobody to tell
       break;
     }
     if (!(co_await exchange.SendFrames()).ok()) break;

@@ -38,7 +38,7 @@ ordered_json Entry(const v1::ModelFact& model) {
 
 boost::asio::awaitable<void> ModelsHandler::Handle(http::Exchange& exchange) const {
   const Facts::Key key = authenticator_.Check(exchange.head());
-  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(BadKey()));
+  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(authenticator_.Refusal()));
   http::Reply reply;
   reply.body = ListFor(*key);
   co_await exchange.Send(std::move(reply));

@@ -21,6 +21,7 @@ LOADS = {
     "requests, 64 connections": (0, dict(streams=64, requests=20000, tokens=1, no_stream=True)),
     "one request at a time": (0, dict(streams=1, requests=3000, tokens=1, no_stream=True)),
     "512 streams, unpaced": (0, dict(streams=512, requests=2048, tokens=200)),
+    "64 streams, unpaced, 4 grants": (0, dict(streams=64, requests=512, tokens=1000)),
     "512 streams, 25 tokens/s each": (40000, dict(streams=512, requests=1024, tokens=200)),
     "1 stream, paced": (5000, dict(streams=1, requests=20, tokens=100)),
 }

@@ -1,7 +1,9 @@
 // quire-bench-backend: what a gateway needs behind it, at no cost worth speaking of: a scripted coordinator
-// that admits everything and a worker group that answers Generate with --interval-us between tokens (0 = at
-// once). Writes DIR/pepper, prints {"coordinator","key","model"}, serves until SIGTERM. For bench_gateway.py.
+// that admits everything, with a first grant of the real one's size, so that the gateway asks for as many
+// extensions, and a worker group that answers Generate with --interval-us between tokens (0 = at once).
+// Writes DIR/pepper, prints {"coordinator","key","model"}, serves until SIGTERM. For bench_gateway.py.
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -20,6 +22,8 @@
 
 namespace quire::bench {
 namespace {
+
+constexpr uint64_t kFirstGrant = 256;  // the ledger's (docs/LEDGER.md, R3)
 
 // One Generate call: a token per tick (or as fast as they are taken), then the end. gRPC deletes it at its
 // end, through the share that it holds of itself; the pacer holds another.
@@ -113,7 +117,7 @@ absl::Status Serve(const std::string& folder, int64_t interval_us) {
     v1::AdmitReply placement = coordinator.Placement();
     placement.mutable_placement()->set_address(absl::StrCat("127.0.0.1:", server.port));
     write(placement);
-    write(coordinator.Grant(request.max_tokens()));
+    write(coordinator.Grant(std::min<uint64_t>(kFirstGrant, request.max_tokens())));
     return grpc::Status::OK;
   };
   QUIRE_RETURN_IF_ERROR(WriteFileAtomically(folder + "/pepper", coordinator.pepper(), 0600));

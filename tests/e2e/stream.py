@@ -9,7 +9,7 @@ class Stream:
 
     def __init__(self, system, content, key=None, **fields):
         target = urllib.parse.urlparse(system.url)
-        self.connection = http.client.HTTPConnection(target.hostname, target.port, timeout=120)
+        self.connection = http.client.HTTPConnection(target.hostname, target.port, timeout=300)
         body = {"model": system.model, "messages": [{"role": "user", "content": content}], "stream": True, **fields}
         self.connection.request("POST", "/v1/chat/completions", json.dumps(body),
                                 {"Authorization": f"Bearer {key or system.api_key}", "Content-Type": "application/json"})

@@ -17,7 +17,7 @@ DEMO_MODEL = pathlib.Path(os.environ.get("QUIRE_DEMO_MODEL", ROOT / "models/smol
 TINY_MODEL = ROOT / "tests/golden/data/models/tiny-qwen2"
 
 
-def http(method, url, key=None, body=None, timeout=30):
+def http(method, url, key=None, body=None, timeout=300):
     """(status, parsed JSON or text)."""
     request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
@@ -34,24 +34,33 @@ def http(method, url, key=None, body=None, timeout=30):
         return status, text
 
 
-def serve_once(*flags, timeout=60):
+def until(what, condition, limit=300):
+    """Waits for a thing that must come. The limit is for what never comes: no test says how fast anything is."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > limit:
+            raise AssertionError(f"in {limit} s there was not: {what}")
+        time.sleep(0.05)
+
+
+def serve_once(*flags, timeout=300):
     """Runs `quire serve` to its end: for command lines that must fail."""
     return subprocess.run([BIN / "quire", "serve", *flags], capture_output=True, text=True, timeout=timeout)
 
 
 class System:
-    def __init__(self, model, **flags):
+    def __init__(self, model, programs=BIN, **flags):
         self.folder = tempfile.TemporaryDirectory(prefix="quire-e2e-")
         self.data = pathlib.Path(self.folder.name) / "data"
         ready_file = pathlib.Path(self.folder.name) / "ready.json"
         options = {"model": model, "data": self.data, "port": 0, "admin-port": 0, "ready-file": ready_file, **flags}
         args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        self.process = subprocess.Popen([BIN / "quire", "serve", *args], stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([programs / "quire", "serve", *args], stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True)
         self.output = []
         self._announced = threading.Event()
         threading.Thread(target=self._read_output, daemon=True).start()
-        if not self._announced.wait(180) or not ready_file.exists():
+        if not self._announced.wait(600) or not ready_file.exists():
             self.stop()
             raise RuntimeError("quire serve did not get ready:\n" + "".join(self.output) + self.logs())
         ready = json.loads(ready_file.read_text())
@@ -73,8 +82,7 @@ class System:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=60)
-        return code
+        return self.process.wait(timeout=400)  # longer than the drain that a stream which never ends gets
 
     def __enter__(self):
         return self
@@ -92,7 +100,7 @@ class System:
 
     def chat(self, content, key=None, **fields):
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], **fields}
-        return http("POST", f"{self.url}/v1/chat/completions", key or self.api_key, body, timeout=120)
+        return http("POST", f"{self.url}/v1/chat/completions", key or self.api_key, body)
 
     def admin(self, method, path, body=None):
         return http(method, f"{self.admin_url}/admin/v1/{path}", self.admin_key, body)
@@ -108,21 +116,12 @@ class System:
 
     def wait_for_key(self, key):
         """Until the gateway has heard of a new key: then it has of all that were made before."""
-        for _ in range(600):
-            if http("GET", f"{self.url}/v1/models", key)[0] == 200:
-                return
-            time.sleep(0.1)
-        raise AssertionError("the gateway does not hear of a new key")
+        until("a gateway that knows the new key", lambda: http("GET", f"{self.url}/v1/models", key)[0] == 200)
 
     def wait_for_settles(self):
         """Until every request that ended is acknowledged by the ledger (a client's last frame does not wait for that)."""
         for name in ("quire_gateway_streams_open", "quire_gateway_settles_pending"):  # in the order of a request's end
-            for _ in range(600):
-                if metric(self.gateway_metrics(), name) == 0:
-                    break
-                time.sleep(0.1)
-            else:
-                raise AssertionError(f"{name} does not come down to 0")
+            until(f"{name} at 0", lambda name=name: metric(self.gateway_metrics(), name) == 0)
 
     def usage(self):
         status, answer = self.admin("GET", "usage")

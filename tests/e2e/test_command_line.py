@@ -1,13 +1,23 @@
-"""What `quire serve` says to somebody who got something wrong, and how it ends."""
+"""What the programs say to somebody who asks or got something wrong, and how `quire serve` ends."""
+import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
-from system import TINY_MODEL, System, http, serve_once
+from system import BIN, ROOT, TINY_MODEL, System, http, serve_once, until
 
 pytestmark = pytest.mark.tiny
+
+
+@pytest.mark.parametrize("program", sorted(path.name for path in BIN.glob("quire*") if path.name != "quire-test-child"))
+def test_version(program):
+    [declared] = re.findall(r"^project\(quire .*VERSION ([0-9.]+)\)", (ROOT / "CMakeLists.txt").read_text(), re.M)
+    said = subprocess.run([BIN / program, "--version"], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(rf"{program} {re.escape(declared)}( \(\S+\))?\n", said), said
 
 
 def test_wrong_flag():
@@ -66,21 +76,13 @@ def test_stop_drains_and_keeps_keys(tmp_path):
 
 
 def test_launcher_restarts_a_dead_gateway():
-    import os
-    import threading
     with System(TINY_MODEL) as system:
-        back = threading.Event()
-
-        def until_back():
-            while not back.is_set():
-                try:
-                    if http("GET", f"{system.url}/v1/models", system.api_key)[0] == 200:
-                        back.set()
-                except OSError:
-                    back.wait(0.05)
         os.kill(system.pid_of("gateway"), signal.SIGKILL)
-        thread = threading.Thread(target=until_back)
-        thread.start()
-        assert back.wait(30), "the gateway did not come back on its port"
-        thread.join()
+
+        def back():
+            try:
+                return http("GET", f"{system.url}/v1/models", system.api_key)[0] == 200
+            except OSError:
+                return False
+        until("the gateway back on its port", back)
         assert system.chat("Hi", max_tokens=3)[0] == 200

@@ -1,150 +1,228 @@
-"""The ledger against what clients read, through 20 kills of the coordinator at random moments under load."""
+"""The ledger's rows against what clients read, request by request, through kills of the coordinator and of the gateway at
+random moments under load over two groups."""
+import http.client
 import os
 import random
 import signal
+import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from stream import Outcome, Stream
-from system import TINY_MODEL, System, metric
+from system import TINY_MODEL, System, metric, until
+
+ACCOUNTS, COORDINATOR_KILLS, GATEWAY_KILLS, CLIENTS = 100, 15, 6, 12
+GONE = (OSError, http.client.HTTPException)  # of a connection whose gateway was killed
 
 
-REQUESTS, KILLS = 200, 20
+@dataclass
+class Seen:
+    """What the client of one request saw."""
+    key_id: str
+    max_tokens: int
+    id: bytes = b""      # of the request, once the gateway has said it
+    status: int = 0
+    usage: dict = field(default_factory=dict)
+    frames: int = 0      # with text: each holds at least one position
+    end: str = "cut"     # or: finished, error, refused, left
 
 
-class Account:
-    """What the clients of one key saw."""
-
-    def __init__(self, key):
-        self.id, self.key = key["id"], key["key"]
-        self.finished = []  # usage of each
-        self.aborted = []   # tokens received of each that the client left
-        self.refused = self.failed = 0
-
-    def completion_tokens(self):
-        return sum(usage["completion_tokens"] for usage in self.finished)
-
-    def cost_nano_usd(self):
-        return sum(Decimal(repr(usage["estimated_cost"])) for usage in self.finished) * 10**9
+def request_id(chat_id):
+    return bytes.fromhex(chat_id.removeprefix("chatcmpl-"))
 
 
-def ask_whole(system, account, content, fields):
-    status, answer = system.chat(content, account.key, **fields)
-    if status == 200:
-        account.finished.append(answer["usage"])
-    else:  # while no coordinator answers
-        assert status == 503, answer
-        account.refused += 1
-
-
-def ask_stream(system, account, content, fields):
-    stream = Stream(system, content, account.key, **fields)
-    if stream.status != 200:
-        assert stream.status == 503
-        account.refused += 1
+def ask_whole(system, seen, key, content, fields):
+    seen.status, answer = system.chat(content, key, **fields)
+    if seen.status != 200:
+        seen.end = "refused"
         return
-    outcome = Outcome(stream)
-    assert outcome.terminals == 1
-    if outcome.usage and outcome.finish_reason:
-        account.finished.append(outcome.usage)
-    else:
-        account.failed += 1
+    seen.id, seen.usage, seen.end = request_id(answer["id"]), answer["usage"], "finished"
 
 
-def ask_and_leave(system, account, content, fields, wanted):
-    stream = Stream(system, content, account.key, **{**fields, "max_tokens": 900, "ignore_eos": True})
-    if stream.status != 200:
-        assert stream.status == 503
-        account.refused += 1
-        return
-    received = 0
+def watched(stream, seen):
     for payload in stream:
-        if payload == "[DONE]" or "error" in payload:
-            break
-        received += 1  # the role frame, then at most one token a frame
-        if received > wanted:
-            break
-    stream.close()
-    account.aborted.append(max(0, received - 1))
+        if payload != "[DONE]" and "error" not in payload:
+            seen.id = request_id(payload["id"])
+            seen.frames += sum(bool(choice["delta"].get("content")) for choice in payload["choices"])
+        yield payload
 
 
-def one_request(system, i, account):
+def ask_stream(system, seen, key, content, fields, leave_after=None):
+    stream = Stream(system, content, key, **fields)
+    seen.status = stream.status
+    try:
+        if stream.status != 200:
+            seen.end = "refused"
+            return
+        payloads = watched(stream, seen)
+        if leave_after is not None:
+            if any(seen.frames >= leave_after for _ in payloads):
+                seen.end = "left"
+                return
+        outcome = Outcome(payloads)
+        if outcome.done and leave_after is None:
+            assert outcome.terminals == 1
+            seen.usage = outcome.usage or {}
+            seen.end = "error" if outcome.error else "finished"
+    finally:
+        stream.close()
+
+
+def ask_until_served(system, i, key):
+    """Every try, the served one last: while nobody answers, a client comes back."""
+    tries = [one_request(system, i, key)]
+    while not tries[-1].id:
+        time.sleep(0.1)
+        tries.append(one_request(system, i, key))
+    return tries
+
+
+def one_request(system, i, key):
     draw = random.Random(i)
     kind = draw.choice(["stream", "stream", "whole", "leave"])
     fields = {"max_tokens": draw.randrange(1, 120), "seed": i, "ignore_eos": draw.random() < 0.5}
-    content = f"Request {i}"
-    if kind == "whole":
-        ask_whole(system, account, content, fields)
-    elif kind == "stream":
-        ask_stream(system, account, content, fields)
-    else:
-        ask_and_leave(system, account, content, fields, draw.randrange(1, 60))
-
-
-def kill_coordinators(system, load_ended):
-    draw = random.Random(42)
-    for _ in range(KILLS):
-        if load_ended.wait(draw.uniform(0.2, 1.5)):
-            break
-        while True:
-            try:
-                os.kill(system.pid_of("coordinator"), signal.SIGKILL)
-                break
-            except (LookupError, ProcessLookupError):
-                load_ended.wait(0.05)
-
-
-def load_through_kills(system, accounts):
-    """Every account asks once, then again in turn until the last kill has happened."""
-    load_ended = threading.Event()
-    killer = threading.Thread(target=kill_coordinators, args=(system, load_ended))
-    killer.start()
+    if kind == "leave":
+        fields |= {"max_tokens": 900, "ignore_eos": True}
+    seen = Seen(key["id"], fields["max_tokens"])
     try:
-        with ThreadPoolExecutor(12) as pool:
-            for job in [pool.submit(one_request, system, i, account) for i, account in enumerate(accounts)]:
-                job.result()
-            i = len(accounts)
-            while killer.is_alive():
-                pool.submit(one_request, system, i, accounts[i % len(accounts)]).result()
-                i += 1
+        if kind == "whole":
+            ask_whole(system, seen, key["key"], f"Request {i}", fields)
+        else:
+            ask_stream(system, seen, key["key"], f"Request {i}", fields, draw.randrange(1, 60) if kind == "leave" else None)
+    except GONE:
+        pass  # cut, or never connected
+    return seen
+
+
+def kill(system, program, stop):
+    """Kills the running one; the launcher starts another."""
+    while not stop.is_set():
+        try:
+            return os.kill(system.pid_of(program), signal.SIGKILL)
+        except (LookupError, OSError):
+            stop.wait(0.05)  # between two lives
+
+
+def kill_at_random(system, stop):
+    draw = random.Random(42)
+    victims = ["coordinator"] * COORDINATOR_KILLS + ["gateway"] * GATEWAY_KILLS
+    draw.shuffle(victims)
+    for victim in victims:
+        stop.wait(draw.uniform(0.2, 1.5))
+        kill(system, victim, stop)
+
+
+def load_through_kills(system, keys):
+    """Every key is served once, then again in turn until the last kill has happened. All tries."""
+    stop = threading.Event()
+    killer = threading.Thread(target=kill_at_random, args=(system, stop))
+    killer.start()
+    seen, begun = [], 0
+    try:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            while begun < len(keys) or killer.is_alive():
+                numbers = range(begun, begun + CLIENTS)
+                begun += CLIENTS
+                for tries in pool.map(lambda i: ask_until_served(system, i, keys[i % len(keys)]), numbers):
+                    seen += tries
     finally:
-        load_ended.set()
+        stop.set()
         killer.join()
+    return seen
 
 
-def check_bill(account, row):
-    tokens, cost = int(row["completion_tokens"]), Decimal(row["cost_nano_usd"])
-    if not account.aborted and not account.failed:  # equal to the unit
-        assert (tokens, cost) == (account.completion_tokens(), account.cost_nano_usd()), account.id
-    else:
-        assert tokens >= account.completion_tokens() + sum(account.aborted), account.id
-        assert cost >= account.cost_nano_usd(), account.id
+def gateway_is_back(system):
+    try:
+        return metric(system.gateway_metrics(), "quire_gateway_streams_open") >= 0
+    except (*GONE, AssertionError):
+        return False
 
 
-def test_ledger_is_the_sum_of_usage():
-    with System(TINY_MODEL, tensor_parallel=2) as system:
-        [before] = system.groups()
-        accounts = [Account(system.create_key(name=f"k{i}", account=f"a{i}")) for i in range(REQUESTS)]
-        system.wait_for_key(accounts[-1].key)
-        load_through_kills(system, accounts)
+@dataclass
+class Books:
+    """The ledger's rows."""
+    entries: dict    # request id -> row
+    requests: dict
+    delivered: dict
+
+    @classmethod
+    def read(cls, path):
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            database.row_factory = sqlite3.Row
+            entries, requests = ({row["id"]: row for row in database.execute(f"SELECT * FROM {table}")}
+                                 for table in ("entry", "request"))
+            delivered = dict(database.execute("SELECT request_id, sum(tokens) FROM delivered GROUP BY 1"))
+        return cls(entries, requests, delivered)
+
+
+OPEN = 0
+
+
+def check(seen, books):
+    """One request's rows against what its client saw. Open is what the reaper will close: its gateway died."""
+    entry, request = books.entries.get(seen.id), books.requests.get(seen.id)
+    if not seen.id:
+        assert seen.end == "cut" or seen.status == 503, seen
+        return seen.end
+    assert request is not None, f"{seen}: text without an admitted request"
+    posted = entry["completion_tokens"] if entry else books.delivered.get(seen.id, 0)
+    assert posted <= seen.max_tokens, seen
+    assert (entry is None) == (request["state"] == OPEN), seen
+    if seen.end == "finished":
+        usage = seen.usage
+        assert posted <= usage["completion_tokens"], seen
+        if entry:  # equal to the unit
+            assert (entry["prompt_tokens"], entry["completion_tokens"], entry["key_id"]) == (
+                usage["prompt_tokens"], usage["completion_tokens"], seen.key_id), seen
+            assert entry["amount"] == Decimal(repr(usage["estimated_cost"])) * 10**9, seen
+    elif entry:  # the gateway lived: it billed at least what this client read
+        assert posted >= seen.frames, seen
+    return seen.end if entry else "open"
+
+
+def check_all(seen, books):
+    counts = {}
+    for one in seen:
+        verdict = check(one, books)
+        counts[verdict] = counts.get(verdict, 0) + 1
+    ids = {one.id for one in seen if one.id}
+    assert len(ids) == sum(bool(one.id) for one in seen)
+    # What no client can name: its reply never came.
+    nameless = [row for request, row in books.entries.items() if request not in ids and row["completion_tokens"]]
+    assert len(nameless) <= sum(one.end == "cut" and not one.id for one in seen), nameless
+    print("by how they ended:", counts)
+    return counts
+
+
+def test_every_row_is_what_its_client_read():
+    with System(TINY_MODEL, tensor_parallel=2, groups=2) as system:
+        before = {group["id"]: group for group in system.groups()}
+        keys = [system.create_key(name=f"k{i}", account=f"a{i}") for i in range(ACCOUNTS)]
+        system.wait_for_key(keys[-1]["key"])
+        seen = load_through_kills(system, keys)
+        until("the gateway back", lambda: gateway_is_back(system))
         system.wait_for_settles()
 
-        rows = {row["key_id"]: row for row in system.usage()}
-        for account in accounts:
-            check_bill(account, rows.get(account.id, {"completion_tokens": 0, "cost_nano_usd": 0}))
-        billed = sum(int(row["completion_tokens"]) for row in rows.values())
-        delivered = metric(system.gateway_metrics(), "quire_gateway_tokens_delivered_total")
-        finished, aborted = (sum(len(getattr(a, kind)) for a in accounts) for kind in ("finished", "aborted"))
-        print(f"finished {finished} aborted {aborted} refused {sum(a.refused for a in accounts)} failed "
-              f"{sum(a.failed for a in accounts)}; tokens billed {billed}, delivered {delivered}")
-        assert finished >= 50 and aborted >= 10
-        assert billed <= delivered
-        # Workers outlive their coordinator: the group is the one that was there, taken over by each successor.
-        [after] = system.groups()
-        assert (after["epoch"], after["process"]["restarts"]) == (before["epoch"], 0)
+        # Workers outlive coordinators and gateways: the groups are those that were there.
+        for group in system.groups():
+            old = before[group["id"]]
+            assert (group["epoch"], group["process"]["restarts"]) == (old["epoch"], 0), (group, system.logs())
         status, audit = system.admin("GET", "audit")
         assert status == 200 and audit["balanced"], audit
         coordinator = system.admin_url.removeprefix("http://")
         for alarm in ("conservation_alarms", "above_grant_alarms"):
             assert metric(coordinator, f"quire_coordinator_{alarm}_total") == 0
+        usage = {row["key_id"]: row for row in system.usage()}
+        assert system.stop() == 0
+        books = Books.read(system.data / "ledger.db")
+
+    counts = check_all(seen, books)
+    assert counts.get("finished", 0) >= 50 and counts.get("left", 0) >= 10
+    for key in keys:  # what the operator is told is the sum of the rows
+        rows = [row for row in books.entries.values() if row["key_id"] == key["id"]]
+        told = usage.get(key["id"], {"completion_tokens": 0, "cost_nano_usd": 0})
+        assert sum(row["completion_tokens"] for row in rows) == int(told["completion_tokens"])
+        assert sum(row["amount"] for row in rows) == int(told["cost_nano_usd"])

@@ -29,7 +29,7 @@ absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, UpdateSink si
   return mailbox_.Submit(std::move(request), std::move(sink));
 }
 
-void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, steps_.load()); }
+void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, steps_); }
 
 void Engine::Stop(absl::Status why) {
   mailbox_.Stop(std::move(why));

@@ -19,9 +19,9 @@ absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, UpdateSink s
   return ticket;
 }
 
-void Mailbox::Cancel(uint64_t ticket, uint64_t step) {
+void Mailbox::Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps) {
   MutexLock lock(&mutex_);
-  if (live_.contains(ticket)) mail_.cancellations.push_back({ticket, step});
+  if (live_.contains(ticket)) mail_.cancellations.push_back({ticket, steps.load()});
 }
 
 void Mailbox::Refuse(absl::Status why) {

@@ -4,6 +4,7 @@
 // cancellation always has room, since each belongs to a request that has.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -40,7 +41,8 @@ class Mailbox {
 
   // Any thread. The ticket names the request from now on; the sink may be called before this returns.
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, UpdateSink sink) ABSL_LOCKS_EXCLUDED(mutex_);
-  void Cancel(uint64_t ticket, uint64_t step) ABSL_LOCKS_EXCLUDED(mutex_);
+  // `steps` is read under the lock: a caller that is stalled before it must not count as late.
+  void Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps) ABSL_LOCKS_EXCLUDED(mutex_);
   // Submit answers `why` from now on; what is inside goes on.
   void Refuse(absl::Status why) ABSL_LOCKS_EXCLUDED(mutex_);
   // Refuses, and tells the engine to end everything for this reason.

@@ -1,7 +1,5 @@
 #include "gateway/generation/testing/scripted_backend.h"
 
-#include <algorithm>
-
 #include "base/core/hash.h"
 #include "gateway/generation/testing/tiny_text.h"
 
@@ -198,9 +196,7 @@ void ScriptedBackend::RecordSettles(const v1::SettleRequest& request, v1::Settle
   MutexLock lock(&mutex_);
   for (const v1::RequestSettle& settle : request.requests()) {
     reply.add_results()->set_request_id(settle.request_id());
-    const bool known = std::any_of(settles_.begin(), settles_.end(),
-                                   [&](const auto& s) { return s.request_id() == settle.request_id(); });
-    if (!known) settles_.push_back(settle);
+    if (settled_ids_.insert(settle.request_id()).second) settles_.push_back(settle);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "base/core/api_key.h"
 #include "base/core/mutex.h"
 #include "base/net/grpc.h"
@@ -75,7 +76,8 @@ class ScriptedBackend {
   const NewApiKey key_ = GenerateApiKey(KeyKind::kApi);
   const std::string bundle_;
   mutable Mutex mutex_;
-  std::vector<v1::RequestSettle> settles_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::RequestSettle> settles_ ABSL_GUARDED_BY(mutex_);  // in the order they came
+  absl::flat_hash_set<std::string> settled_ids_ ABSL_GUARDED_BY(mutex_);
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<CoordinatorService> coordinator_;
   std::unique_ptr<InferenceService> inference_;
