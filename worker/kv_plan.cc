@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
+#include "base/core/status.h"
 
 namespace quire::worker {
 namespace {
@@ -19,12 +20,39 @@ constexpr double kGiB = 1 << 30;
 
 std::string Gib(int64_t bytes) { return absl::StrFormat("%.2f GiB", static_cast<double>(bytes) / kGiB); }
 
+// What weights and scratch memory leave for blocks, a tenth being for everything else.
+absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
+  const int64_t usable = demand.memory_bytes / 10 * 9;
+  if (usable < demand.weight_bytes + demand.block_bytes) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the weights need ", Gib(demand.weight_bytes), " and this group may use ", Gib(usable),
+        " of memory (nine tenths of its share): it needs a machine, a container or a share of at "
+        "least ",
+        Gib((demand.weight_bytes + demand.block_bytes) / 9 * 10), ", or a smaller model"));
+  }
+  const int64_t scratch =
+      demand.max_batch_tokens * demand.token_bytes + demand.max_sequences * demand.sequence_bytes;
+  const int64_t room = usable - demand.weight_bytes - scratch;
+  if (room >= demand.block_bytes) return room;
+  const int64_t free = usable - demand.weight_bytes - demand.block_bytes;
+  // A batch has a token of each sequence at least.
+  const int64_t sequences = free / (demand.sequence_bytes + demand.token_bytes);
+  const int64_t tokens = sequences < demand.max_sequences
+                             ? std::max<int64_t>(1, sequences)
+                             : (free - demand.max_sequences * demand.sequence_bytes) / demand.token_bytes;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "--max-batch-tokens ", demand.max_batch_tokens, " and --max-sequences ", demand.max_sequences, " need ",
+      Gib(scratch), " of scratch memory and ", Gib(free),
+      " are left beside the weights: give --max-batch-tokens ", tokens,
+      sequences < demand.max_sequences ? absl::StrCat(" and --max-sequences ", tokens) : "", " or fewer"));
+}
+
 }  // namespace
 
 absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
   const int64_t one_context = (demand.max_context + kBlockTokens - 1) / kBlockTokens;
-  // A tenth stays for everything else; a quarter is the KV cache's share unless one context needs more.
-  const int64_t usable = demand.memory_bytes / 10 * 9 - demand.weight_bytes;
+  QUIRE_ASSIGN_OR_RETURN(const int64_t usable, RoomForBlocks(demand));
+  // A quarter is the KV cache's share unless one context needs more.
   const int64_t quarter = demand.memory_bytes / 4 / demand.block_bytes;
   int64_t blocks = demand.asked_blocks;
   if (blocks == 0) blocks = std::clamp(quarter, one_context, one_context * demand.max_sequences);
@@ -34,7 +62,7 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
         "the memory of ", Gib(demand.memory_bytes), " can't hold the weights (", Gib(demand.weight_bytes),
         ") and ", blocks, " KV blocks (", Gib(blocks * demand.block_bytes), "; one context of ",
         demand.max_context, " tokens needs ", one_context, "): give --kv-blocks ",
-        std::max<int64_t>(1, usable / demand.block_bytes), " or fewer for a shorter context"));
+        usable / demand.block_bytes, " or fewer", demand.asked_blocks == 0 ? " for a shorter context" : ""));
   }
   const std::string contexts =
       absl::StrFormat("%.1f", static_cast<double>(blocks) / static_cast<double>(one_context));

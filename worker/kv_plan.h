@@ -1,5 +1,5 @@
-// How many KV blocks a group gets. Every rank computes it for itself from numbers that are the same for all
-// ranks of a host, so that they agree without talking. Pure, but for ReadHostMemory.
+// How many KV blocks a group gets, and whether its limits fit into memory at all. Every rank computes it for
+// itself; the least of all ranks counts (worker.cc). Pure, but for ReadHostMemory.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,10 @@ struct KvDemand {
   int64_t weight_bytes = 0;   // of all ranks together
   int64_t max_context = 0;    // tokens
   int64_t max_sequences = 0;  // more blocks than these need at full length are of no use
-  int64_t memory_bytes = 0;   // this group's share of the host's memory, or of the container's
+  int64_t max_batch_tokens = 0;
+  // Scratch memory of all ranks, for each token of a batch and for each sequence.
+  int64_t token_bytes = 0, sequence_bytes = 0;
+  int64_t memory_bytes = 0;  // this group's share of the host's memory, or of the container's
 };
 
 struct KvPlan {
@@ -23,7 +26,8 @@ struct KvPlan {
   std::string summary;  // for the log
 };
 
-// FailedPrecondition, with the numbers, where memory can't hold the weights and one context.
+// FailedPrecondition, with the number that is too large and the one that would do, where memory can't hold
+// weights, scratch memory and blocks.
 absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand);
 
 // Of the machine, or what a cgroup allows where that is less.

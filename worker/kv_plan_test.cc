@@ -14,6 +14,9 @@ KvDemand Small() {
           .weight_bytes = kGiB / 4,
           .max_context = 8192,
           .max_sequences = 64,
+          .max_batch_tokens = 512,
+          .token_bytes = 20'000,
+          .sequence_bytes = 400'000,
           .memory_bytes = 16 * kGiB};
 }
 
@@ -50,6 +53,51 @@ TEST(KvPlan, RefusesWithNumbersWhatCanNotFit) {
   demand = Small();
   demand.asked_blocks = 1'000'000;
   EXPECT_FALSE(PlanKvBlocks(demand).ok());
+}
+
+std::string Refusal(const KvDemand& demand) {
+  const auto plan = PlanKvBlocks(demand);
+  EXPECT_EQ(plan.status().code(), absl::StatusCode::kFailedPrecondition);
+  return std::string(plan.status().message());
+}
+
+// The number that follows `flag` in a text's last mention of it.
+int64_t Advised(const std::string& text, const std::string& flag) {
+  const size_t at = text.rfind(flag + " ");
+  return at == std::string::npos ? -1 : std::stoll(text.substr(at + flag.size() + 1));
+}
+
+TEST(KvPlan, TheNumbersItAdvisesFitAndOneMoreDoesNot) {
+  KvDemand demand = Small();
+  demand.asked_blocks = 1'000'000;
+  demand.asked_blocks = Advised(Refusal(demand), "--kv-blocks");
+  EXPECT_TRUE(PlanKvBlocks(demand).ok());
+  ++demand.asked_blocks;
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+
+  demand = Small();
+  demand.asked_blocks = 1;
+  demand.max_batch_tokens = 2'000'000'000;
+  demand.max_batch_tokens = Advised(Refusal(demand), "--max-batch-tokens");
+  EXPECT_TRUE(PlanKvBlocks(demand).ok());
+  ++demand.max_batch_tokens;
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+
+  demand.max_batch_tokens = demand.max_sequences = 2'000'000'000;
+  const std::string refusal = Refusal(demand);
+  demand.max_batch_tokens = Advised(refusal, "--max-batch-tokens");
+  demand.max_sequences = Advised(refusal, "--max-sequences");
+  EXPECT_TRUE(PlanKvBlocks(demand).ok());
+  demand.max_sequences = ++demand.max_batch_tokens;
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+}
+
+TEST(KvPlan, SaysSoWhereTheWeightsAloneDoNotFit) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 65 * kGiB;
+  const std::string refusal = Refusal(demand);
+  EXPECT_THAT(refusal, testing::HasSubstr("the weights need 65.00 GiB"));
+  EXPECT_THAT(refusal, testing::HasSubstr("at least 72.22 GiB"));
 }
 
 }  // namespace

@@ -27,6 +27,8 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("coordinator", &coordinator, "HOST:PORT",
               "where to register; empty = serve without a coordinator");
   options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC, and every rank its metrics");
+  options.Add("advertise", &advertise, "HOST[:PORT]",
+              "by which gateways reach this worker; default: --host and its port");
   options.Add("port", &port, "PORT", "of gRPC; 0 = any", kPort);
   options.Add("metrics-port", &metrics_port, "PORT", "of /metrics, /healthz and /readyz; 0 = any", kPort);
   options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);

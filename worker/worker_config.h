@@ -20,7 +20,7 @@ struct WorkerConfig {
   std::string shm;
   int64_t threads = 1, spin_us = 0;
   std::string coordinator;
-  std::string host = "127.0.0.1";
+  std::string host = "127.0.0.1", advertise;
   int64_t port = 0, metrics_port = 0;
   int64_t kv_blocks = 0, host_groups = 1;
   SchedulerLimits limits;

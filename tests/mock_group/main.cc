@@ -13,6 +13,7 @@
 #include "base/core/log.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
+#include "worker/advertised_address.h"
 #include "worker/engine/testing/scripted_runner.h"
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
@@ -68,6 +69,10 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, int metric
   }
   GroupServerOptions options;
   options.listen = worker.Listen();
+  QUIRE_ASSIGN_OR_RETURN(const AdvertisedAddress advertised,
+                         ChooseAdvertised(worker.advertise, worker.host, worker.coordinator));
+  options.advertise_host = advertised.host;
+  options.advertise_port = advertised.port;
   options.coordinator = worker.coordinator;
   options.model = {worker.ModelName(),
                    "scripted-1",
@@ -78,7 +83,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, int metric
   options.identity = {worker.group_id,
                       static_cast<uint64_t>(worker.group_epoch),
                       1,
-                      {absl::StrCat(worker.host, ":", metrics_port)}};
+                      {absl::StrCat(advertised.host, ":", metrics_port)}};
   QUIRE_ASSIGN_OR_RETURN(options.bundle, ReadTextBundle(worker.model_dir));
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);

@@ -14,7 +14,9 @@ v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
   v1::GroupInfo group;
   group.set_group_id(options.identity.id);
   group.set_epoch(options.identity.epoch);
-  group.set_address(absl::StrCat(options.listen.host, ":", port));
+  group.set_address(
+      absl::StrCat(options.advertise_host.empty() ? options.listen.host : options.advertise_host, ":",
+                   options.advertise_port == 0 ? port : options.advertise_port));
   group.set_model(options.model.name);
   group.set_numerics_id(options.model.numerics_id);
   group.set_ranks(options.identity.ranks);

@@ -20,7 +20,9 @@ namespace quire::worker {
 
 struct GroupServerOptions {
   GrpcServerOptions listen;
-  std::string coordinator;  // host:port; empty = serve without one
+  std::string advertise_host;  // by which gateways reach it; empty: the one it listens on
+  int advertise_port = 0;      // likewise
+  std::string coordinator;     // host:port; empty = serve without one
   ServedModel model;
   GroupIdentity identity;
   TextBundle bundle;
