@@ -8,13 +8,16 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
+#include "base/core/hash.h"
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "kernels/backend_factory.h"
+#include "worker/advertised_address.h"
 #include "worker/kv_plan.h"
 #include "worker/model/safetensors.h"
 #include "worker/model/transformer_runner.h"
@@ -43,19 +46,33 @@ class Rank {
 
  private:
   absl::Status PlanMemory();
+  absl::StatusOr<BufferSizes> Buffers() const;
   absl::Status JoinGroup();
   absl::Status LoadModel();
+  // That all ranks computed, or loaded, what they must have in common.
+  absl::Status AgreeOnKvBlocks();
+  absl::Status AgreeOnLoaded(int64_t load_us);
+  StepDeadlineOptions StepLimits() const;
   GroupServerOptions ServerOptions();
   // Called when the group is lost, by whichever rank's fault; any thread.
-  void OnLost();
+  void OnLost() ABSL_LOCKS_EXCLUDED(end_mutex_);
+  // Fails what is open and ends the process: the engine thread may hang in a step, so nothing of it is waited
+  // for.
+  [[noreturn]] void EndLost(GroupServer& server) ABSL_EXCLUSIVE_LOCKS_REQUIRED(end_mutex_);
+  void SetDraining(GroupServer* server) ABSL_LOCKS_EXCLUDED(end_mutex_);
 
   const WorkerConfig& config_;
   SystemClock clock_;
   Metrics metrics_;
   std::atomic<bool> serving_{false};
+  Mutex end_mutex_;
+  GroupServer* draining_ ABSL_GUARDED_BY(end_mutex_) = nullptr;  // while it does
   std::unique_ptr<OpsEndpoint> ops_;
+  AdvertisedAddress advertised_;
   TextBundle bundle_;
   ModelConfig model_;
+  RankRecord agreement_;            // what this rank loads and with which limits
+  std::vector<std::string> ports_;  // of all ranks' metrics
   int32_t kv_blocks_ = 0;
   std::unique_ptr<RankGroup> group_;
   std::unique_ptr<kernels::Backend> backend_;
@@ -69,12 +86,26 @@ absl::Status Rank::CheckModel() {
         absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
   }
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
+  QUIRE_ASSIGN_OR_RETURN(advertised_, ChooseAdvertised(config_.advertise, config_.host, config_.coordinator));
   QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(const Shard shard,
                          MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)));
   QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(config_.model_dir));
   QUIRE_RETURN_IF_ERROR(CheckWeights(*files, PlanWeights(model_, shard)));
+  QUIRE_ASSIGN_OR_RETURN(const std::string config_json,
+                         ReadWholeFile(absl::StrCat(config_.model_dir, "/config.json")));
+  const SchedulerLimits& limits = config_.limits;
+  agreement_ = {{"--group-id", config_.group_id},
+                {"--group-epoch", absl::StrCat(config_.group_epoch)},
+                {"--max-sequences", absl::StrCat(limits.max_sequences)},
+                {"--max-batch-tokens", absl::StrCat(limits.max_batch_tokens)},
+                {"--prefill-chunk", absl::StrCat(limits.prefill_chunk)},
+                {"--kv-blocks", absl::StrCat(config_.kv_blocks)},
+                {"--rope-scaling", config_.rope_scaling},
+                {"block tokens", absl::StrCat(kBlockTokens)},
+                {"config.json", ToHex(Sha256(config_json))},
+                {"weights", ToHex(files->SampleDigest())}};
   return PlanMemory();
 }
 
@@ -83,11 +114,41 @@ absl::Status Rank::Load() {
                          OpsEndpoint::Start(config_.host, static_cast<int>(config_.metrics_port), &metrics_));
   QUIRE_RETURN_IF_ERROR(CheckModel());
   QUIRE_RETURN_IF_ERROR(JoinGroup());
+  QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
+  const int64_t started_us = clock_.NowUs();
+  group_->Enter(Phase::kLoading);
   QUIRE_RETURN_IF_ERROR(LoadModel());
   metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
       .Set(static_cast<double>(runner_->weight_bytes()));
-  return group_->AllReady({ops_->port(), runner_->weight_bytes()});
+  return AgreeOnLoaded(clock_.NowUs() - started_us);
 }
+
+// The rank with the least memory decides.
+absl::Status Rank::AgreeOnKvBlocks() {
+  QUIRE_ASSIGN_OR_RETURN(const auto blocks, group_->AllGather(absl::StrCat(kv_blocks_)));
+  for (const std::string& text : blocks) {
+    int32_t of_rank = 0;
+    if (!absl::SimpleAtoi(text, &of_rank)) return absl::InternalError("a rank's record does not parse");
+    if (of_rank < kv_blocks_) {
+      Log(LogLevel::kWarn, "kv_blocks", "here", kv_blocks_, "least_of_all_ranks", of_rank);
+      kv_blocks_ = of_rank;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
+  // The others load about as much: ten times as long, and a minute more, is for slow disks.
+  constexpr int64_t kPatience = 10, kMinuteUs = 60'000'000;
+  const int64_t limit_us = kPatience * load_us + kMinuteUs;
+  const RankRecord loaded{{"numerics id", runner_->numerics_id()}};
+  QUIRE_ASSIGN_OR_RETURN(const auto records, group_->AllGather(EncodeRecord(loaded), limit_us));
+  QUIRE_RETURN_IF_ERROR(CheckEqual(records));
+  QUIRE_ASSIGN_OR_RETURN(ports_, group_->AllGather(absl::StrCat(ops_->port())));
+  return absl::OkStatus();
+}
+
+StepDeadlineOptions Rank::StepLimits() const { return {.weight_bytes = runner_->weight_bytes()}; }
 
 absl::Status Rank::PlanMemory() {
   QUIRE_ASSIGN_OR_RETURN(const Shard whole, MakeShard(model_, 0, 1));
@@ -98,12 +159,26 @@ absl::Status Rank::PlanMemory() {
   demand.weight_bytes =
       PlanWeights(model_, whole).bytes() + config_.ranks * RopeTableBytes(model_, model_.max_context);
   demand.max_context = model_.max_context;
+  demand.max_batch_tokens = config_.limits.max_batch_tokens;
+  // Scratch memory of the decoder: what each rank has whole, and what they have parts of.
+  const int64_t q = model_.query_heads * model_.head_dim, kv = model_.kv_heads * model_.head_dim;
+  demand.token_bytes = config_.ranks * model_.hidden * 10 + 4 * (q + 2 * kv) + 4 * q + 2 * model_.ffn;
+  demand.sequence_bytes = config_.ranks * model_.hidden * 4 + 2 * q + 8 * model_.vocab;
   demand.max_sequences = config_.limits.max_sequences;
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;
   if (config_.rank == 0) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
   return absl::OkStatus();
+}
+
+absl::StatusOr<BufferSizes> Rank::Buffers() const {
+  // Rank 0's slice of the vocabulary is the largest.
+  QUIRE_ASSIGN_OR_RETURN(const Shard first, MakeShard(model_, 0, static_cast<int>(config_.ranks)));
+  const PlanLimits plan{config_.limits.max_sequences, config_.limits.max_batch_tokens,
+                        (model_.max_context + kBlockTokens - 1) / kBlockTokens};
+  return BufferSizes{ExchangeBytesFor(config_.limits.max_batch_tokens, model_.hidden, first.vocab.size()),
+                     PlanBytesFor(plan)};
 }
 
 absl::Status Rank::JoinGroup() {
@@ -117,8 +192,8 @@ absl::Status Rank::JoinGroup() {
   options.rank = static_cast<int>(config_.rank);
   options.size = static_cast<int>(config_.ranks);
   options.spin_us = config_.spin_us;
-  options.exchange_bytes =
-      std::max(options.exchange_bytes, config_.limits.max_batch_tokens * model_.hidden * 4);
+  options.agreement = agreement_;
+  QUIRE_ASSIGN_OR_RETURN(options.buffers, Buffers());
   Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", config_.ranks, " ranks"));
   QUIRE_ASSIGN_OR_RETURN(group_, RankGroup::Join(options, [this] { OnLost(); }));
   return absl::OkStatus();
@@ -154,6 +229,8 @@ GroupServerOptions Rank::ServerOptions() {
   const int64_t kv_tokens = int64_t{kv_blocks_} * kBlockTokens;
   GroupServerOptions options;
   options.listen = config_.Listen();
+  options.advertise_host = advertised_.host;
+  options.advertise_port = advertised_.port;
   options.coordinator = config_.coordinator;
   options.model.name = config_.ModelName();
   options.model.numerics_id = runner_->numerics_id();
@@ -163,8 +240,8 @@ GroupServerOptions Rank::ServerOptions() {
   options.model.has_scaled_rope = model_.scaled_rope.has_value();
   options.identity = {
       config_.group_id, static_cast<uint64_t>(config_.group_epoch), static_cast<uint32_t>(config_.ranks), {}};
-  for (int r = 0; r < group_->size(); ++r) {
-    options.identity.rank_metrics.push_back(absl::StrCat(config_.host, ":", group_->facts(r).metrics_port));
+  for (const std::string& port : ports_) {
+    options.identity.rank_metrics.push_back(absl::StrCat(advertised_.host, ":", port));
   }
   options.bundle = std::move(bundle_);
   options.engine.limits = config_.limits;
@@ -173,14 +250,14 @@ GroupServerOptions Rank::ServerOptions() {
   options.healthy = [this] { return group_->Healthy(); };
   options.on_lost = [this](const absl::Status& why) {
     Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));
-    group_->Lose();
+    group_->Lose(MessageOf(why));
   };
   options.on_drain = [] { RequestShutdown(); };
   return options;
 }
 
 absl::StatusOr<int> Rank::Serve() {
-  DistributedRunner runner(*group_, *runner_);
+  DistributedRunner runner(*group_, *runner_, StepLimits());
   serving_ = true;
   QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(ServerOptions(), &runner, &metrics_, &clock_));
   ops_->set_ready(true);
@@ -188,17 +265,19 @@ absl::StatusOr<int> Rank::Serve() {
       server->port());
   WaitForShutdownSignal();
   ops_->set_ready(false);
+  SetDraining(server.get());
   if (!group_->lost()) {
     const bool idle = server->Drain(absl::Seconds(config_.drain_seconds));
     Log(LogLevel::kInfo, "stopped", "all_finished", idle);
   }
+  SetDraining(nullptr);
   if (group_->lost()) {
-    server->Lose(group_->LostError());
-    server->Close();
-    std::_Exit(kExitLost);  // the engine thread may hang in a step: nothing of it is waited for
+    MutexLock lock(&end_mutex_);
+    EndLost(*server);
   }
+  const bool stopped = runner.StopFollowers().ok();
   group_->Leave();
-  return runner.StopFollowers().ok() ? 0 : kExitLost;
+  return stopped ? 0 : kExitLost;
 }
 
 absl::StatusOr<int> Rank::Follow() {
@@ -209,9 +288,11 @@ absl::StatusOr<int> Rank::Follow() {
   std::thread patience([&] {
     WaitForShutdownSignal();
     const absl::Duration limit = absl::Seconds(config_.drain_seconds + 2);
-    if (!ended.WaitForNotificationWithTimeout(limit)) group_->Lose();
+    if (!ended.WaitForNotificationWithTimeout(limit)) {
+      group_->Lose(absl::StrCat("rank ", config_.rank, " was told to end and rank 0 did not say stop"));
+    }
   });
-  const absl::Status status = RunFollower(*group_, *runner_);
+  const absl::Status status = RunFollower(*group_, *runner_, StepLimits());
   ended.Notify();
   RequestShutdown();
   patience.join();
@@ -220,10 +301,21 @@ absl::StatusOr<int> Rank::Follow() {
 }
 
 void Rank::OnLost() {
-  Log(LogLevel::kError, "group_lost", "group", config_.group_id, "epoch", config_.group_epoch, "rank",
-      config_.rank);
   if (!serving_) std::_Exit(kExitLost);  // nobody waits for an answer of this rank
   RequestShutdown();
+  MutexLock lock(&end_mutex_);
+  if (draining_ != nullptr) EndLost(*draining_);  // who drains may wait for a step that never ends
+}
+
+void Rank::EndLost(GroupServer& server) {
+  server.Lose(group_->LostError());
+  server.Close();
+  std::_Exit(kExitLost);
+}
+
+void Rank::SetDraining(GroupServer* server) {
+  MutexLock lock(&end_mutex_);
+  draining_ = server;
 }
 
 }  // namespace

@@ -1,46 +1,61 @@
 #include "worker/parallel/distributed_runner.h"
 
+#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 
 namespace quire::worker {
 namespace {
 
 // Passes a step's outcome on; a failure loses the group.
-template <typename Outcome>
-Outcome LoseOnError(RankGroup& group, Outcome outcome) {
-  if (!outcome.ok()) group.Lose();
-  return outcome;
-}
-
-absl::Status RunStep(RankGroup& group, ModelRunner& local, const BatchPlan& plan) {
-  group.BeginStep();
-  absl::Status status = local.Launch(plan);
-  if (status.ok()) status = local.Collect().status();
-  group.EndStep();
-  return LoseOnError(group, status);
+absl::Status LoseOnError(RankGroup& group, absl::Status status) {
+  if (!status.ok()) group.Lose(absl::StrCat("rank ", group.rank(), " failed: ", MessageOf(status)));
+  return status;
 }
 
 }  // namespace
 
+void TimedSteps::Begin(const BatchPlan& plan) {
+  shape_ = ShapeOf(plan);
+  limit_us_ = deadline_.LimitUs(shape_);
+  started_us_ = MonotonicUs();
+  group_.BeginTimed(plan.step, limit_us_);
+  group_.Enter(Phase::kComputing);
+}
+
+void TimedSteps::End() {
+  group_.EndTimed();
+  group_.Enter(Phase::kIdle);
+  // Beyond the limit and yet not lost: the host was paused in it.
+  const int64_t took_us = MonotonicUs() - started_us_;
+  if (took_us <= limit_us_) deadline_.Observe(shape_, took_us);
+}
+
 absl::Status DistributedRunner::Launch(const BatchPlan& plan) {
-  group_.BeginStep();
+  steps_.Begin(plan);
   absl::Status status = channel_.Send(plan);
+  group_.Enter(Phase::kComputing);
   if (status.ok()) status = local_.Launch(plan);
-  return LoseOnError(group_, status);
+  return LoseOnError(group_, std::move(status));
 }
 
 absl::StatusOr<StepResult> DistributedRunner::Collect() {
   absl::StatusOr<StepResult> result = local_.Collect();
-  group_.EndStep();
-  return LoseOnError(group_, std::move(result));
+  QUIRE_RETURN_IF_ERROR(LoseOnError(group_, result.status()));
+  steps_.End();
+  return result;
 }
 
-absl::Status RunFollower(RankGroup& group, ModelRunner& local) {
+absl::Status RunFollower(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits) {
   PlanChannel channel(group);
+  TimedSteps steps(group, limits);
   while (true) {
     QUIRE_ASSIGN_OR_RETURN(const std::optional<BatchPlan> plan, channel.Receive());
     if (!plan.has_value()) return absl::OkStatus();
-    QUIRE_RETURN_IF_ERROR(RunStep(group, local, *plan));
+    steps.Begin(*plan);
+    absl::Status status = local.Launch(*plan);
+    if (status.ok()) status = local.Collect().status();
+    QUIRE_RETURN_IF_ERROR(LoseOnError(group, std::move(status)));
+    steps.End();
   }
 }
 

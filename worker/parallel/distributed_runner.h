@@ -1,29 +1,46 @@
 // A ModelRunner for a group of ranks: rank 0's engine calls DistributedRunner, which sends each plan to the
 // followers and runs its own shard; the followers sit in RunFollower and do the same steps. Any error of any
-// rank loses the group.
+// rank loses the group, and so does a step that takes longer than any of its kind may (step_deadline.h).
 #pragma once
 
 #include "worker/engine/model_runner.h"
 #include "worker/parallel/plan_channel.h"
+#include "worker/parallel/step_deadline.h"
 
 namespace quire::worker {
+
+// The steps of one rank, each with its limit. Engine thread.
+class TimedSteps {
+ public:
+  TimedSteps(RankGroup& group, const StepDeadlineOptions& options) : group_(group), deadline_(options) {}
+  void Begin(const BatchPlan& plan);
+  void End();
+
+ private:
+  RankGroup& group_;
+  StepDeadline deadline_;
+  StepShape shape_;
+  int64_t started_us_ = 0, limit_us_ = 0;
+};
 
 class DistributedRunner final : public ModelRunner {
  public:
   // Both outlive the runner.
-  DistributedRunner(RankGroup& group, ModelRunner& local) : group_(group), local_(local), channel_(group) {}
+  DistributedRunner(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits = {})
+      : group_(group), local_(local), channel_(group), steps_(group, limits) {}
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;
-  // Lets the followers return from RunFollower; no Launch after it.
+  // Lets the followers return from RunFollower, and waits until they do; no Launch after it.
   absl::Status StopFollowers() { return channel_.SendStop(); }
 
  private:
   RankGroup& group_;
   ModelRunner& local_;
   PlanChannel channel_;
+  TimedSteps steps_;
 };
 
 // A follower's whole life: returns OK after a stop, else why the group was lost.
-absl::Status RunFollower(RankGroup& group, ModelRunner& local);
+absl::Status RunFollower(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits = {});
 
 }  // namespace quire::worker

@@ -1,15 +1,14 @@
-// Ranks as threads over the real shared memory and over the thread communicator: one suite for both, plus the
-// group's own life: joining, losing, plans.
+// Ranks as threads over the real shared memory and over the thread communicator: one suite for both. Then
+// plans, and what becomes of a group whose ranks fail or hang in a step.
 #include <gmock/gmock.h>
-#include <unistd.h>
-
+#include <array>
 #include <random>
 
-#include "absl/strings/str_cat.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
+#include "worker/parallel/test_group.h"
 #include "worker/parallel/thread_communicator.h"
 
 namespace quire::worker {
@@ -17,38 +16,6 @@ namespace {
 
 using kernels::Tensor;
 using ::testing::HasSubstr;
-
-std::string UniqueName() {
-  static std::atomic<int> next{0};
-  return absl::StrCat("quire-test-", getpid(), "-", next++);
-}
-
-RankGroupOptions GroupOf(const std::string& name, int rank, int size) {
-  RankGroupOptions options;
-  options.shm_name = name;
-  options.rank = rank;
-  options.size = size;
-  options.exchange_bytes = 8192;  // small: exchanges go in several chunks
-  options.join_timeout_ms = 30'000;
-  options.stale_ms = 30'000;  // loaded test machines pause threads
-  return options;
-}
-
-void RunRanks(int size, const std::function<void(int rank)>& body) {
-  std::vector<std::thread> ranks;
-  for (int r = 0; r < size; ++r) ranks.emplace_back(body, r);
-  for (std::thread& rank : ranks) rank.join();
-}
-
-void RunShm(int size, const std::function<void(RankGroup&)>& body) {
-  const std::string name = UniqueName();
-  RunRanks(size, [&](int rank) {
-    auto group = RankGroup::Join(GroupOf(name, rank, size), nullptr);
-    ASSERT_TRUE(group.ok()) << group.status();
-    body(**group);
-    (*group)->Leave();
-  });
-}
 
 struct Matrix {
   std::vector<float> values;
@@ -143,6 +110,18 @@ class EchoRunner final : public ModelRunner {
   bool fail = false;
 };
 
+// As a model's decoder does: exchanges tensors in each step.
+class ExchangingRunner final : public ModelRunner {
+ public:
+  explicit ExchangingRunner(kernels::Communicator& communicator) : communicator_(communicator) {}
+  absl::Status Launch(const BatchPlan&) override { return communicator_.AllReduceSum(matrix_.tensor); }
+  absl::StatusOr<StepResult> Collect() override { return StepResult{}; }
+
+ private:
+  kernels::Communicator& communicator_;
+  Matrix matrix_{1, 4};
+};
+
 BatchPlan RandomPlan(uint64_t step, std::mt19937& random) {
   BatchPlan plan;
   plan.step = step;
@@ -208,53 +187,123 @@ TEST(DistributedRunner, AFailingRankLosesTheGroupForAll) {
   });
 }
 
-TEST(RankGroup, ASilentRankLosesTheGroup) {
-  const std::string name = UniqueName();
-  Notification joined;
+// Hangs in its first step until the group is lost, as a rank with a stuck device does: its process beats on.
+class HangingRunner final : public ModelRunner {
+ public:
+  absl::Status Launch(const BatchPlan&) override {
+    lost.WaitForNotification();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<StepResult> Collect() override { return StepResult{}; }
   Notification lost;
-  std::thread peer([&] {
-    RankGroupOptions options = GroupOf(name, 1, 2);
-    auto group = RankGroup::Join(options, nullptr);
-    ASSERT_TRUE(group.ok());
-    joined.WaitForNotification();
-    // Destroyed without Leave: it stops beating, as a killed process does.
-  });
-  RankGroupOptions options = GroupOf(name, 0, 2);
-  options.stale_ms = 500;
-  auto group = RankGroup::Join(options, [&] { lost.Notify(); });
-  ASSERT_TRUE(group.ok()) << group.status();
-  joined.Notify();
-  peer.join();
-  lost.WaitForNotification();
-  EXPECT_FALSE((*group)->Healthy());
-  EXPECT_TRUE(absl::IsUnavailable((*group)->AllReady({})));
+};
+
+// What each rank of two was told when `hanging` hangs in step 5, which all ranks exchange tensors in.
+std::vector<std::string> HangIn(int hanging) {
+  HangingRunner stuck;
+  std::vector<std::string> told(2);
+  const StepDeadlineOptions at_once{.floor_us = 1};
+  RunShm(
+      2,
+      [&](RankGroup& group) {
+        ShmCommunicator communicator(group);
+        ExchangingRunner exchanging(communicator);
+        ModelRunner& runner = group.rank() == hanging ? static_cast<ModelRunner&>(stuck) : exchanging;
+        absl::Status status;
+        if (group.rank() != 0) {
+          status = RunFollower(group, runner, at_once);
+        } else {
+          DistributedRunner distributed(group, runner, at_once);
+          BatchPlan plan;
+          plan.step = 5;
+          status = distributed.Launch(plan);
+          if (status.ok()) status = distributed.Collect().status();
+          if (status.ok()) status = distributed.Launch(plan);
+        }
+        EXPECT_FALSE(status.ok());
+        EXPECT_FALSE(group.Healthy());
+        told[group.rank()] = MessageOf(group.LostError());
+      },
+      [&](int rank) {
+        if (rank == hanging) stuck.lost.Notify();
+      });
+  return told;
 }
 
-TEST(RankGroup, RefusesDifferentSizesAndMissingRanks) {
-  const std::string name = UniqueName();
-  RankGroupOptions options = GroupOf(name, 0, 2);
-  options.join_timeout_ms = 1;
-  auto alone = RankGroup::Join(options, nullptr);
-  EXPECT_THAT(MessageOf(alone.status()), HasSubstr("rank 1 did not join"));
-  options.rank = 1;
-  EXPECT_FALSE(RankGroup::Join(options, nullptr).ok());  // its memory stays: only rank 0 takes the name away
-  options.rank = 0;
-  options.exchange_bytes *= 2;
-  EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(options, nullptr).status()));
-  options.rank = 2;
-  EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(options, nullptr).status()));
+TEST(DistributedRunner, ARankThatHangsInAStepIsFoundAndNamedByAll) {
+  for (int hanging : {0, 1}) {
+    for (const std::string& told : HangIn(hanging)) {
+      EXPECT_THAT(told,
+                  HasSubstr(absl::StrCat("rank ", hanging, " did not arrive, it is computing (step 5")));
+      EXPECT_THAT(told, HasSubstr("waiting for"));
+    }
+  }
 }
 
-TEST(RankGroup, SharesFacts) {
-  RunShm(2, [](RankGroup& group) {
-    ASSERT_TRUE(group.AllReady({8000 + group.rank(), 10 * group.rank()}).ok());
-    EXPECT_EQ(group.facts(1).metrics_port, 8001);
-    EXPECT_EQ(group.facts(1).weight_bytes, 10);
-    EXPECT_TRUE(group.Healthy());
-    // Nobody leaves before both have looked.
-    ShmCommunicator communicator(group);
-    Matrix matrix(1, 1);
-    ASSERT_TRUE(communicator.AllReduceSum(matrix.tensor).ok());
+TEST(PlanChannel, HoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
+  for (const PlanLimits& limits : {PlanLimits{1, 1, 1}, {3, 3, 1}, {5, 64, 7}, {64, 512, 512}, {7, 8, 4}}) {
+    BatchPlan largest;
+    for (int64_t i = 0; i < limits.max_sequences; ++i) {
+      SequencePlan sequence;
+      const int64_t rest = i == 0 ? limits.max_batch_tokens - limits.max_sequences : 0;
+      sequence.ids.assign(static_cast<size_t>(1 + rest), static_cast<TokenId>(i));
+      sequence.blocks.assign(static_cast<size_t>(limits.max_blocks), static_cast<int32_t>(i));
+      largest.sequences.push_back(sequence);
+    }
+    RankGroupOptions options = GroupOf(UniqueName(), 0, 2);
+    options.buffers.plan_bytes = PlanBytesFor(limits);
+    RunRanks(2, [&](int rank) {
+      RankGroupOptions mine = options;
+      mine.rank = rank;
+      auto group = RankGroup::Join(mine, nullptr);
+      ASSERT_TRUE(group.ok()) << group.status();
+      PlanChannel channel(**group);
+      if (rank == 1) {
+        auto received = channel.Receive();
+        ASSERT_TRUE(received.ok() && received->has_value());
+        EXPECT_TRUE(Same(**received, largest));
+        EXPECT_FALSE(channel.Receive()->has_value());
+        return;
+      }
+      ASSERT_TRUE(channel.Send(largest).ok());
+      BatchPlan larger = largest;
+      larger.sequences.insert(larger.sequences.end(), 4096, largest.sequences[0]);
+      EXPECT_TRUE(absl::IsInvalidArgument(channel.Send(larger)));
+      EXPECT_TRUE(channel.SendStop().ok());
+      (*group)->Leave();
+    });
+  }
+}
+
+TEST(ShmCommunicator, ItsBufferHoldsAnyRowAndRefusesALongerOne) {
+  // {batch tokens, hidden, slice of the vocabulary}: the last ones are wider than the least buffer.
+  for (auto [tokens, hidden, slice] :
+       {std::array<int64_t, 3>{1, 64, 100}, {512, 5120, 1 << 18}, {1, 1 << 19, 10}}) {
+    const int64_t bytes = ExchangeBytesFor(tokens, hidden, slice);
+    RankGroupOptions options = GroupOf(UniqueName(), 0, 2);
+    options.buffers.exchange_bytes = bytes;
+    RunRanks(2, [&, hidden = hidden, slice = slice](int rank) {
+      RankGroupOptions mine = options;
+      mine.rank = rank;
+      auto group = RankGroup::Join(mine, nullptr);
+      ASSERT_TRUE(group.ok()) << group.status();
+      ShmCommunicator communicator(**group);
+      Matrix row(1, hidden), logits(1, slice), out(1, 2 * slice), longer(1, bytes / 4 + 1);
+      EXPECT_TRUE(communicator.AllReduceSum(row.tensor).ok());
+      EXPECT_TRUE(communicator.GatherColumns(logits.tensor, out.tensor).ok());
+      EXPECT_TRUE(absl::IsInvalidArgument(communicator.AllReduceSum(longer.tensor)));
+      EXPECT_TRUE(absl::IsInvalidArgument(communicator.GatherColumns(longer.tensor, out.tensor)));
+      (*group)->Leave();
+    });
+  }
+}
+
+TEST(ThreadGroup, AFailedRankEndsTheOthersWaits) {
+  ThreadGroup group(3);
+  RunRanks(3, [&](int rank) {
+    if (rank == 2) return group.Fail();
+    Matrix matrix(1, 4);
+    EXPECT_TRUE(absl::IsUnavailable(group.MakeCommunicator(rank)->AllReduceSum(matrix.tensor)));
   });
 }
 

@@ -11,6 +11,7 @@ namespace {
 // A plan in memory: int64 words. [kind, step, sequences], then per sequence [position, ids, blocks, flags]
 // and the ids and blocks as int32, two to a word.
 constexpr int64_t kStop = 0, kPlan = 1;
+constexpr int64_t kStopLimitUs = 30'000'000;
 constexpr int64_t kScaledRope = 1, kWantsLogits = 2;
 
 class Writer {
@@ -94,11 +95,17 @@ SequencePlan DecodeSequence(Reader& reader) {
 
 }  // namespace
 
+int64_t PlanBytesFor(const PlanLimits& limits) {
+  constexpr int64_t kWord = 8;
+  const int64_t blocks =
+      (limits.max_blocks + 1) / 2;  // words; ids of a sequence fill at most half a word more
+  return kWord * (3 + limits.max_sequences * (4 + blocks + 1) + (limits.max_batch_tokens + 1) / 2);
+}
+
 absl::Status PlanChannel::WaitForRoom() {
+  group_.Enter(Phase::kSendingPlan);
   for (int r = 1; r < group_.size(); ++r) {
-    if (!group_.ack_word(r).WaitFor(plans_ & SharedWord::kMask, group_.options().spin_us)) {
-      return group_.LostError();
-    }
+    QUIRE_RETURN_IF_ERROR(group_.Await(group_.ack_word(r), plans_));
   }
   return absl::OkStatus();
 }
@@ -119,18 +126,20 @@ absl::Status PlanChannel::Send(const BatchPlan& plan) {
 
 absl::Status PlanChannel::SendStop() {
   if (group_.size() == 1) return absl::OkStatus();
+  group_.BeginTimed(0, kStopLimitUs);
   QUIRE_RETURN_IF_ERROR(WaitForRoom());
   Writer(group_.plan_buffer()).Word(kStop);
   ++plans_;
   group_.plan_word().Advance();
+  QUIRE_RETURN_IF_ERROR(WaitForRoom());
+  group_.EndTimed();
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<BatchPlan>> PlanChannel::Receive() {
   ++plans_;
-  if (!group_.plan_word().WaitFor(plans_ & SharedWord::kMask, group_.options().spin_us)) {
-    return group_.LostError();
-  }
+  group_.Enter(Phase::kAwaitingPlan);
+  QUIRE_RETURN_IF_ERROR(group_.Await(group_.plan_word(), plans_));
   Reader reader(group_.plan_buffer());
   std::optional<BatchPlan> plan;
   if (reader.Word() == kPlan) {
@@ -142,6 +151,7 @@ absl::StatusOr<std::optional<BatchPlan>> PlanChannel::Receive() {
     }
     if (reader.failed()) return absl::InternalError("a plan in shared memory does not decode");
   }
+  if (!plan) group_.Leave();  // before rank 0 knows that all have read, and ends
   group_.ack_word(group_.rank()).Advance();
   return plan;
 }

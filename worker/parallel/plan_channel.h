@@ -11,6 +11,13 @@
 
 namespace quire::worker {
 
+// What bounds a plan, so that its buffer is large enough for any.
+struct PlanLimits {
+  int64_t max_sequences = 0, max_batch_tokens = 0;
+  int64_t max_blocks = 0;  // of one sequence
+};
+int64_t PlanBytesFor(const PlanLimits& limits);
+
 class PlanChannel {
  public:
   explicit PlanChannel(RankGroup& group) : group_(group) {}
@@ -19,7 +26,8 @@ class PlanChannel {
   absl::Status Send(const BatchPlan& plan);
   // Rank 0: the followers' Receive answers nullopt.
   absl::Status SendStop();
-  // A follower: waits for the next plan; nullopt = stop. `sample` is null in it.
+  // A follower: waits for the next plan, for as long as the group is idle; nullopt = stop, and this rank has
+  // left the group. `sample` is null in it.
   absl::StatusOr<std::optional<BatchPlan>> Receive();
 
  private:

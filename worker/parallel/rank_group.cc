@@ -1,10 +1,6 @@
 #include "worker/parallel/rank_group.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -17,40 +13,18 @@ namespace {
 
 constexpr int64_t kBeatMs = 250;
 
-struct alignas(64) RankSlot {
-  SharedWord joined, ready, exchange, ack;
-  std::atomic<int64_t> beat_us;          // 0 until the rank's first beat
-  std::atomic<int64_t> step_started_us;  // 0 while idle
-  std::atomic<int64_t> weight_bytes;
-  std::atomic<int32_t> metrics_port;
-  std::atomic<uint32_t> left;
-};
-
-int64_t RoundUp(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
-
-absl::Status ErrnoError(const std::string& what) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
+// Writes `mine` where nothing is yet; what is there.
+template <typename T>
+T FirstOf(std::atomic<T>& place, T mine) {
+  T seen = 0;
+  return place.compare_exchange_strong(seen, mine) ? mine : seen;
 }
 
 }  // namespace
 
-// At the region's start; then, per rank, two exchange halves; then the plan buffer. Fresh memory is zero,
-// which is every field's valid beginning, so no rank has to be first.
-struct RankGroup::Region {
-  std::atomic<uint64_t> layout;  // what the ranks must agree on
-  SharedWord plan;
-  RankSlot slots[kMaxRanks];
-
-  int64_t static BytesFor(const RankGroupOptions& o) {
-    return RoundUp(sizeof(Region)) + 2 * o.size * RoundUp(o.exchange_bytes) + RoundUp(o.plan_bytes);
-  }
-  uint8_t* After(int64_t offset) {
-    return reinterpret_cast<uint8_t*>(this) + RoundUp(sizeof(Region)) + offset;
-  }
-};
-
-RankGroup::RankGroup(const RankGroupOptions& options, std::function<void()> on_lost)
-    : options_(options), on_lost_(std::move(on_lost)) {}
+RankGroup::RankGroup(const RankGroupOptions& options, std::function<void()> on_lost,
+                     std::unique_ptr<GroupMemory> memory)
+    : options_(options), on_lost_(std::move(on_lost)), memory_(std::move(memory)) {}
 
 absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const RankGroupOptions& options,
                                                            std::function<void()> on_lost) {
@@ -59,44 +33,58 @@ absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const RankGroupOption
                                                    " ranks: ranks count from 0 and there are 1..",
                                                    kMaxRanks));
   }
-  std::unique_ptr<RankGroup> group(new RankGroup(options, std::move(on_lost)));
-  QUIRE_RETURN_IF_ERROR(group->Map());
-  RankSlot& slot = group->region_->slots[options.rank];
-  group->BeatOnce();
-  group->beat_thread_ = std::thread([raw = group.get()] { raw->BeatLoop(); });
-  slot.joined.Advance();
-  const int64_t deadline_us = FutexClockUs() + options.join_timeout_ms * 1000;
-  for (int r = 0; r < options.size; ++r) {
-    if (!group->region_->slots[r].joined.WaitFor(1, 0, deadline_us)) {
-      if (group->region_->plan.lost()) return group->LostError();
-      return absl::DeadlineExceededError(
-          absl::StrCat("rank ", r, " did not join within ", options.join_timeout_ms, " ms"));
-    }
-  }
-  // Every rank has the memory mapped: without its name nothing is left behind, however the processes end.
-  group->Unlink();
-  return group;
+  QUIRE_ASSIGN_OR_RETURN(auto memory, GroupMemory::Open(options.shm_name));
+  std::unique_ptr<RankGroup> group(new RankGroup(options, std::move(on_lost), std::move(memory)));
+  QUIRE_RETURN_IF_ERROR(group->TakePlace());
+  absl::Status joined = group->Gather();
+  if (joined.ok()) return group;
+  if (options.rank == 0) group->memory_->Unlink();
+  group->MarkLost(absl::StrCat("rank ", options.rank, " could not join: ", MessageOf(joined)));
+  return joined;
 }
 
-absl::Status RankGroup::Map() {
-  const std::string name = absl::StrCat("/", options_.shm_name);
-  const int fd = shm_open(name.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0) return ErrnoError(absl::StrCat("can't open shared memory ", name));
-  mapped_bytes_ = Region::BytesFor(options_);
-  if (ftruncate(fd, mapped_bytes_) != 0) {
-    close(fd);
-    return ErrnoError(absl::StrCat("can't size shared memory to ", mapped_bytes_, " bytes"));
+absl::Status RankGroup::TakePlace() {
+  GroupControl& control = memory_->control();
+  if (FirstOf<uint64_t>(control.layout, sizeof(GroupControl)) != sizeof(GroupControl)) {
+    return absl::InvalidArgumentError("the ranks of this group are of different builds of this program");
   }
-  void* memory = mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  close(fd);
-  if (memory == MAP_FAILED) return ErrnoError("can't map shared memory");
-  region_ = static_cast<Region*>(memory);
-  const uint64_t mine = static_cast<uint64_t>(mapped_bytes_) * (kMaxRanks + 1) + options_.size;
-  uint64_t seen = 0;
-  if (!region_->layout.compare_exchange_strong(seen, mine) && seen != mine) {
-    return absl::InvalidArgumentError("the ranks of this group were started with different sizes");
+  if (const int32_t first = FirstOf<int32_t>(control.size, size()); first != size()) {
+    const std::string why = absl::StrCat("rank ", rank(), " was started with --ranks ", size(),
+                                         ", another with ", first, ": start all ranks of a group alike");
+    MarkLost(why);
+    return absl::InvalidArgumentError(why);
+  }
+  if (slot(rank()).taken.exchange(1) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("there is a rank ", rank(), " in shared memory ",
+                                                   options_.shm_name,
+                                                   " already: give each rank of a group its own --rank, and "
+                                                   "each group and epoch its own --shm"));
   }
   return absl::OkStatus();
+}
+
+absl::Status RankGroup::Gather() {
+  BeatOnce();
+  Enter(Phase::kStarting);
+  beat_thread_ = std::thread([this] { BeatLoop(); });
+  BeginTimed(0, options_.join_timeout_ms * 1000);
+  Enter(Phase::kAgreeing);
+  slot(rank()).joined.Advance();
+  for (int r = 0; r < size(); ++r) QUIRE_RETURN_IF_ERROR(Await(slot(r).joined, 1));
+  EndTimed();
+  // Every rank has the memory open: without its name nothing is left behind, however the processes end.
+  if (rank() == 0) memory_->Unlink();
+  return Agree();
+}
+
+absl::Status RankGroup::Agree() {
+  RankRecord mine = options_.agreement;
+  mine.emplace_back("exchange bytes", absl::StrCat(options_.buffers.exchange_bytes));
+  mine.emplace_back("plan bytes", absl::StrCat(options_.buffers.plan_bytes));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<std::string> records, AllGather(EncodeRecord(mine)));
+  QUIRE_RETURN_IF_ERROR(CheckEqual(records));
+  QUIRE_RETURN_IF_ERROR(memory_->MapBuffers(options_.buffers, size()));
+  return AllGather("").status();  // no rank goes on before all have their memory
 }
 
 RankGroup::~RankGroup() {
@@ -107,107 +95,123 @@ RankGroup::~RankGroup() {
     }
     beat_thread_.join();
   }
-  if (region_ == nullptr) return;
-  munmap(region_, mapped_bytes_);
-  Unlink();
 }
 
-void RankGroup::Unlink() const {
-  if (options_.rank == 0) shm_unlink(absl::StrCat("/", options_.shm_name).c_str());
+absl::Status RankGroup::Await(SharedWord& word, uint32_t target) {
+  return word.WaitFor(target & SharedWord::kMask, options_.spin_us) ? absl::OkStatus() : LostError();
 }
 
-absl::Status RankGroup::AllReady(const RankFacts& facts) {
-  RankSlot& own = region_->slots[options_.rank];
-  own.metrics_port.store(facts.metrics_port);
-  own.weight_bytes.store(facts.weight_bytes);
-  own.ready.Advance();
-  for (int r = 0; r < options_.size; ++r) {
-    if (!region_->slots[r].ready.WaitFor(1, 0)) return LostError();
+absl::StatusOr<std::vector<std::string>> RankGroup::AllGather(const std::string& record, int64_t limit_us) {
+  if (std::ssize(record) > kMaxRecordBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a record of ", record.size(), " bytes; ranks share at most ", kMaxRecordBytes));
   }
-  return absl::OkStatus();
+  BeginTimed(0, limit_us);
+  Enter(Phase::kAgreeing);
+  // A round is two advances: "my record is written" and "I have read all".
+  const uint32_t round = 2 * gathers_++;
+  for (int r = 0; r < size(); ++r) QUIRE_RETURN_IF_ERROR(Await(slot(r).gathered, round));
+  RankSlot& own = slot(rank());
+  own.record_bytes = std::ssize(record);
+  std::copy(record.begin(), record.end(), own.record);
+  own.gathered.Advance();
+  std::vector<std::string> records;
+  for (int r = 0; r < size(); ++r) {
+    QUIRE_RETURN_IF_ERROR(Await(slot(r).gathered, round + 1));
+    records.emplace_back(slot(r).record, static_cast<size_t>(slot(r).record_bytes));
+  }
+  own.gathered.Advance();
+  EndTimed();
+  Enter(Phase::kStarting);
+  return records;
 }
 
-RankFacts RankGroup::facts(int rank) const {
-  const RankSlot& slot = region_->slots[rank];
-  return {slot.metrics_port.load(), slot.weight_bytes.load()};
+void RankGroup::BeginTimed(uint64_t step, int64_t limit_us) {
+  step_ = step;
+  exchanges_in_step_ = 0;
+  slot(rank()).limit_us.store(limit_us);
+  slot(rank()).timed.store(++timed_);
 }
 
-void RankGroup::BeginStep() { region_->slots[options_.rank].step_started_us.store(FutexClockUs()); }
-void RankGroup::EndStep() { region_->slots[options_.rank].step_started_us.store(0); }
+void RankGroup::EndTimed() { slot(rank()).timed.store(0); }
 
 bool RankGroup::Healthy() const {
-  if (lost() || region_->plan.lost()) return false;  // a peer's Lose counts at once, before our next beat
-  const int64_t now_us = FutexClockUs();
-  for (int r = 0; r < options_.size; ++r) {
-    const RankSlot& slot = region_->slots[r];
-    const int64_t started_us = slot.step_started_us.load();
-    if (slot.left.load() != 0) return false;
-    if (now_us - slot.beat_us.load() > options_.stale_ms * 1000) return false;
-    if (started_us != 0 && now_us - started_us > options_.step_limit_ms * 1000) return false;
+  // A peer's Lose counts at once, before our next beat.
+  if (lost() || memory_->control().plan.lost()) return false;
+  for (int r = 0; r < size(); ++r) {
+    if (slot(r).left.load() != 0) return false;
   }
   return true;
 }
 
-void RankGroup::Lose() {
-  if (lost_.exchange(true)) return;
-  region_->plan.MarkLost();
-  for (int r = 0; r < options_.size; ++r) {
-    RankSlot& slot = region_->slots[r];
-    for (SharedWord* word : {&slot.joined, &slot.ready, &slot.exchange, &slot.ack}) word->MarkLost();
+bool RankGroup::MarkLost(const std::string& why) {
+  if (lost_.exchange(true)) return false;
+  GroupControl& control = memory_->control();
+  uint32_t none = 0;
+  if (control.reason_state.compare_exchange_strong(none, 1)) {
+    const size_t length = std::min(why.size(), sizeof(control.reason) - 1);
+    std::copy_n(why.data(), length, control.reason);
+    control.reason_state.store(2);
   }
+  control.plan.MarkLost();
+  for (int r = 0; r < size(); ++r) {
+    for (SharedWord* word : {&slot(r).joined, &slot(r).gathered, &slot(r).exchange, &slot(r).ack}) {
+      word->MarkLost();
+    }
+  }
+  return true;
+}
+
+void RankGroup::Lose(const std::string& why) {
+  if (!MarkLost(why)) return;
+  Log(LogLevel::kError, "group_lost", "rank", rank(), "reason", MessageOf(LostError()));
   if (on_lost_) on_lost_();
 }
 
-void RankGroup::Leave() {
-  leaving_.store(true);
-  region_->slots[options_.rank].left.store(1);
-}
-
-void RankGroup::BeatOnce() { region_->slots[options_.rank].beat_us.store(FutexClockUs()); }
-
-bool RankGroup::PeerSilent(int64_t now_us) const {
-  for (int r = 0; r < options_.size; ++r) {
-    const RankSlot& slot = region_->slots[r];
-    const int64_t beat_us = slot.beat_us.load();
-    const bool watched = r != options_.rank && beat_us != 0 && slot.left.load() == 0;
-    if (watched && now_us - beat_us > options_.stale_ms * 1000) {
-      Log(LogLevel::kError, "rank_silent", "rank", r, "silent_ms", (now_us - beat_us) / 1000);
-      return true;
-    }
-  }
-  return false;
+absl::Status RankGroup::LostError() const {
+  const GroupControl& control = memory_->control();
+  return absl::UnavailableError(control.reason_state.load() == 2 ? control.reason : "a rank ended the group");
 }
 
 void RankGroup::BeatLoop() {
+  RankWatch watch(rank(), size(), kBeatMs * 1000, options_.stale_ms * 1000);
   MutexLock lock(&mutex_);
   while (!mutex_.AwaitWithTimeout(absl::Condition(&stop_), absl::Milliseconds(kBeatMs))) {
     BeatOnce();
-    if (leaving_.load() || lost()) continue;
-    if (region_->plan.lost() || PeerSilent(FutexClockUs())) {
+    if (lost()) continue;
+    if (const std::optional<std::string> fault = Fault(watch)) {
       mutex_.Unlock();  // on_lost may take its time, or end this object's process
-      Lose();
+      Lose(*fault);
       mutex_.Lock();
     }
   }
 }
 
-SharedWord& RankGroup::exchange_word(int rank) { return region_->slots[rank].exchange; }
-SharedWord& RankGroup::plan_word() { return region_->plan; }
-SharedWord& RankGroup::ack_word(int rank) { return region_->slots[rank].ack; }
-
-std::span<float> RankGroup::exchange(int rank, uint32_t parity) {
-  const int64_t half = RoundUp(options_.exchange_bytes);
-  auto* begin = reinterpret_cast<float*>(region_->After((2 * rank + parity) * half));
-  return {begin, static_cast<size_t>(options_.exchange_bytes) / sizeof(float)};
+std::optional<std::string> RankGroup::Fault(RankWatch& watch) const {
+  std::vector<RankView> views(size());
+  for (int r = 0; r < size(); ++r) {
+    const RankSlot& seen = slot(r);
+    views[r] = {seen.beats.load(), seen.left.load() != 0, seen.timed.load(), seen.limit_us.load()};
+  }
+  const std::optional<RankVerdict> verdict = watch.Look(MonotonicUs(), views);
+  if (memory_->control().plan.lost()) return "another rank ended it";
+  if (!verdict) return std::nullopt;
+  if (verdict->fault == RankVerdict::Fault::kOverdue) return DescribeOverdue(*verdict);
+  return absl::StrCat("rank ", verdict->rank, " is dead or stopped: no beat for ", verdict->us / 1000,
+                      " ms; it was ", slot(verdict->rank).phases.Describe());
 }
 
-std::span<uint8_t> RankGroup::plan_buffer() {
-  uint8_t* begin = region_->After(2 * options_.size * RoundUp(options_.exchange_bytes));
-  return {begin, static_cast<size_t>(options_.plan_bytes)};
-}
-
-absl::Status RankGroup::LostError() const {
-  return absl::UnavailableError("a rank of this worker group died or stopped: the group is lost");
+// The waiting wait for those who don't; those are who did not arrive.
+std::string RankGroup::DescribeOverdue(const RankVerdict& verdict) const {
+  std::string late;
+  for (int r = 0; r < size(); ++r) {
+    if (slot(r).left.load() != 0 || IsWaiting(slot(r).phases.current())) continue;
+    absl::StrAppend(&late, late.empty() ? "" : "; ", "rank ", r, " did not arrive, it is ",
+                    slot(r).phases.Describe());
+  }
+  if (late.empty()) late = "every rank waits for another";
+  return absl::StrCat(late, "; rank ", verdict.rank, " was held for ", verdict.us / 1000, " ms, ",
+                      slot(verdict.rank).phases.Describe());
 }
 
 }  // namespace quire::worker

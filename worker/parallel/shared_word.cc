@@ -10,11 +10,9 @@
 namespace quire::worker {
 namespace {
 
-// Not FUTEX_PRIVATE: the word is shared between processes. FUTEX_WAIT_BITSET takes an absolute deadline.
-void FutexWait(std::atomic<uint32_t>* word, uint32_t seen, int64_t deadline_us) {
-  timespec deadline{deadline_us / 1'000'000, (deadline_us % 1'000'000) * 1000};
-  syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, deadline_us > 0 ? &deadline : nullptr, nullptr,
-          FUTEX_BITSET_MATCH_ANY);
+// Not FUTEX_PRIVATE: the word is shared between processes.
+void FutexWait(std::atomic<uint32_t>* word, uint32_t seen) {
+  syscall(SYS_futex, word, FUTEX_WAIT, seen, nullptr, nullptr, 0);
 }
 
 void FutexWakeAll(std::atomic<uint32_t>* word) {
@@ -25,7 +23,7 @@ void Pause() { __builtin_ia32_pause(); }
 
 }  // namespace
 
-int64_t FutexClockUs() {
+int64_t MonotonicUs() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
@@ -43,21 +41,20 @@ void SharedWord::MarkLost() {
   FutexWakeAll(&word_);
 }
 
-bool SharedWord::WaitFor(uint32_t target, int64_t spin_us, int64_t deadline_us) {
-  const int64_t spin_end_us = spin_us > 0 ? FutexClockUs() + spin_us : 0;
+bool SharedWord::WaitFor(uint32_t target, int64_t spin_us) {
+  const int64_t spin_end_us = spin_us > 0 ? MonotonicUs() + spin_us : 0;
   bool spinning = spin_us > 0;
   for (uint32_t turn = 1;; ++turn) {
     const uint32_t seen = word_.load(std::memory_order_acquire);
-    if (Reached(seen, target)) return true;
     if (seen & kLost) return false;
+    if (Reached(seen, target)) return true;
     if (spinning) {
       Pause();
-      if (turn % 64 == 0) spinning = FutexClockUs() < spin_end_us;
+      if (turn % 64 == 0) spinning = MonotonicUs() < spin_end_us;
       continue;
     }
-    if (deadline_us > 0 && FutexClockUs() >= deadline_us) return false;
     sleepers_.fetch_add(1);
-    FutexWait(&word_, seen, deadline_us);
+    FutexWait(&word_, seen);
     sleepers_.fetch_sub(1);
   }
 }

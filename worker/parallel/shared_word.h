@@ -18,9 +18,9 @@ class SharedWord {
   // the value.
   void Advance();
   uint32_t value() const { return word_.load(std::memory_order_acquire) & kMask; }
-  // True once the value reached `target`; false if the word was lost first, or `deadline_us`
-  // (CLOCK_MONOTONIC, 0 = none) passed. Spins up to spin_us before sleeping.
-  bool WaitFor(uint32_t target, int64_t spin_us, int64_t deadline_us = 0);
+  // True once the value reached `target`; false if the word is lost, which is how every wait ends that takes
+  // too long (RankGroup watches that). Spins up to spin_us before sleeping.
+  bool WaitFor(uint32_t target, int64_t spin_us);
   void MarkLost();
   bool lost() const { return (word_.load(std::memory_order_acquire) & kLost) != 0; }
 
@@ -34,7 +34,7 @@ class SharedWord {
   std::atomic<uint32_t> sleepers_;
 };
 
-// Microseconds of CLOCK_MONOTONIC, the clock that futex deadlines are in.
-int64_t FutexClockUs();
+// Microseconds of CLOCK_MONOTONIC.
+int64_t MonotonicUs();
 
 }  // namespace quire::worker

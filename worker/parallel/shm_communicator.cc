@@ -28,14 +28,22 @@ void SumRow(std::span<const float* const> parts, int64_t offset, int64_t cols, f
 
 }  // namespace
 
+int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden, int64_t vocab_slice) {
+  constexpr int64_t kFloat = sizeof(float), kLeastBytes = 1 << 20, kMostRowsBytes = 4 << 20;
+  const int64_t row = std::max(hidden, vocab_slice + 1);  // a slice comes with its width
+  const int64_t rows = std::clamp(max_batch_tokens * hidden * kFloat, kLeastBytes, kMostRowsBytes);
+  return std::max(row * kFloat, rows);
+}
+
 absl::StatusOr<uint32_t> ShmCommunicator::Exchange() {
   ++exchanges_;
+  group_.CountExchange();
+  group_.Enter(Phase::kExchanging);
   group_.exchange_word(rank()).Advance();
   for (int r = 0; r < size(); ++r) {
-    if (!group_.exchange_word(r).WaitFor(exchanges_ & SharedWord::kMask, group_.options().spin_us)) {
-      return group_.LostError();
-    }
+    QUIRE_RETURN_IF_ERROR(group_.Await(group_.exchange_word(r), exchanges_));
   }
+  group_.Enter(Phase::kComputing);
   return exchanges_ & 1;
 }
 

@@ -10,6 +10,10 @@
 
 namespace quire::worker {
 
+// Bytes of a rank's half of the exchange buffer that hold any one row of `hidden` floats or of a rank's slice
+// of the vocabulary, and a batch's rows at once as far as that is of use: more go in several exchanges.
+int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden, int64_t vocab_slice);
+
 class ShmCommunicator final : public kernels::Communicator {
  public:
   // `group` outlives the communicator.

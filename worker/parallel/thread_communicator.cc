@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/core/status.h"
+
 namespace quire::worker {
 
 using kernels::Tensor;
@@ -16,9 +18,9 @@ class ThreadCommunicator final : public kernels::Communicator {
     if (size() == 1) return absl::OkStatus();
     std::vector<float> sum(static_cast<size_t>(x.rows * x.cols));
     group_.tensors_[rank_] = x;
-    group_.Barrier();
+    QUIRE_RETURN_IF_ERROR(group_.Barrier());
     for (int64_t row = 0; row < x.rows; ++row) SumRow(row, sum.data() + row * x.cols);
-    group_.Barrier();  // everybody has read: x may be overwritten
+    QUIRE_RETURN_IF_ERROR(group_.Barrier());  // everybody has read: x may be overwritten
     for (int64_t row = 0; row < x.rows; ++row) {
       std::copy_n(sum.data() + row * x.cols, x.cols, x.f32(row));
     }
@@ -27,7 +29,7 @@ class ThreadCommunicator final : public kernels::Communicator {
 
   absl::Status GatherColumns(Tensor local, Tensor out) override {
     group_.tensors_[rank_] = local;
-    group_.Barrier();
+    QUIRE_RETURN_IF_ERROR(group_.Barrier());
     if (rank_ == 0) {
       int64_t column = 0;
       for (const Tensor& part : group_.tensors_) {
@@ -37,7 +39,7 @@ class ThreadCommunicator final : public kernels::Communicator {
         column += part.cols;
       }
     }
-    group_.Barrier();
+    QUIRE_RETURN_IF_ERROR(group_.Barrier());
     return absl::OkStatus();
   }
 
@@ -59,16 +61,22 @@ std::unique_ptr<kernels::Communicator> ThreadGroup::MakeCommunicator(int rank) {
   return std::make_unique<ThreadCommunicator>(*this, rank);
 }
 
-void ThreadGroup::Barrier() {
+void ThreadGroup::Fail() {
+  MutexLock lock(&mutex_);
+  failed_ = true;
+}
+
+absl::Status ThreadGroup::Barrier() {
   MutexLock lock(&mutex_);
   const int64_t round = round_;
   if (++arrived_ == size_) {
     arrived_ = 0;
     ++round_;
-    return;
+    return absl::OkStatus();
   }
-  auto passed = [this, round]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return round_ != round; };
-  mutex_.Await(absl::Condition(&passed));
+  auto ended = [this, round]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return round_ != round || failed_; };
+  mutex_.Await(absl::Condition(&ended));
+  return round_ != round ? absl::OkStatus() : absl::UnavailableError("a rank of this group failed");
 }
 
 }  // namespace quire::worker

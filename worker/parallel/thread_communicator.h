@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "base/core/mutex.h"
 #include "kernels/communicator.h"
 
@@ -15,16 +16,19 @@ class ThreadGroup {
  public:
   explicit ThreadGroup(int size) : size_(size), tensors_(size) {}
   std::unique_ptr<kernels::Communicator> MakeCommunicator(int rank);
+  // A rank that comes no more: the waits of all others end with Unavailable, for good. Any thread.
+  void Fail() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   friend class ThreadCommunicator;
-  // Returns once all ranks called it.
-  void Barrier() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns once all ranks called it, or a rank failed.
+  absl::Status Barrier() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const int size_;
   std::vector<kernels::Tensor> tensors_;  // written by its rank before a barrier, read by others after it
   Mutex mutex_;
   int arrived_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t round_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -1,0 +1,49 @@
+"""A pause of everything (a laptop's sleep, a virtual machine's, a debugger's) kills no group and no stream."""
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+from stream import Outcome, Stream
+from system import DEMO_MODEL, System
+
+SILENCE_LIMIT_S = 1.0  # after which a rank that alone is silent is dead
+
+
+@pytest.fixture(scope="module")
+def running():
+    with System(DEMO_MODEL, tensor_parallel=2) as system:
+        yield system
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    """All of them, first to last, and again in the same order: the first to wake finds the others still asleep."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("what", ["ranks", "everything"])
+def test_a_pause_of_all_kills_nobody(running, what):
+    [before] = running.groups()
+    ranks = before["process"]["pids"]
+    assert len(ranks) == 2
+    pids = ranks if what == "ranks" else [running.pid_of("coordinator"), running.pid_of("gateway"), *ranks]
+    stream = Stream(running, "Tell me a long story.", max_tokens=300, ignore_eos=True)
+    payloads = iter(stream)
+    first = [next(payloads) for _ in range(5)]
+    with stopped(pids):
+        time.sleep((2.2 if what == "ranks" else 6) * SILENCE_LIMIT_S)  # what is tested, not waited for
+    outcome = Outcome(first + list(payloads))
+    assert outcome.error is None and outcome.finish_reason == "length" and outcome.done == 1
+    assert outcome.text
+    status, answer = running.chat("And another one.", max_tokens=4)
+    assert status == 200, answer
+    [after] = running.groups()
+    assert after["epoch"] == before["epoch"] and after["process"]["pids"] == ranks

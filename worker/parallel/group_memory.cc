@@ -1,0 +1,82 @@
+#include "worker/parallel/group_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr int64_t kPage = 4096, kMiB = 1 << 20;
+
+int64_t RoundUp(int64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+constexpr int64_t kControlBytes = (sizeof(GroupControl) + kPage - 1) / kPage * kPage;
+
+absl::Status ErrnoError(const std::string& what, int error) {
+  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(error)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GroupMemory>> GroupMemory::Open(const std::string& name) {
+  const int fd = shm_open(absl::StrCat("/", name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) return ErrnoError(absl::StrCat("can't open shared memory /dev/shm/", name), errno);
+  std::unique_ptr<GroupMemory> memory(new GroupMemory(name, fd));
+  absl::Status reserved = memory->Reserve(0, kControlBytes);
+  if (!reserved.ok()) {
+    memory->Unlink();  // without its control part it is of use to nobody
+    return reserved;
+  }
+  QUIRE_ASSIGN_OR_RETURN(uint8_t* const control, memory->Map(0, kControlBytes));
+  memory->control_ = reinterpret_cast<GroupControl*>(control);
+  return memory;
+}
+
+GroupMemory::~GroupMemory() {
+  if (control_ != nullptr) munmap(control_, kControlBytes);
+  if (buffers_ != nullptr) munmap(buffers_, buffer_bytes_);
+  close(fd_);
+}
+
+absl::Status GroupMemory::MapBuffers(const BufferSizes& sizes, int ranks) {
+  sizes_ = sizes;
+  half_bytes_ = RoundUp(sizes.exchange_bytes);
+  plan_bytes_ = RoundUp(sizes.plan_bytes);
+  buffer_bytes_ = 2 * ranks * half_bytes_ + plan_bytes_;
+  QUIRE_RETURN_IF_ERROR(Reserve(kControlBytes, buffer_bytes_));
+  QUIRE_ASSIGN_OR_RETURN(buffers_, Map(kControlBytes, buffer_bytes_));
+  return absl::OkStatus();
+}
+
+absl::Status GroupMemory::Reserve(int64_t offset, int64_t bytes) const {
+  int error = EINTR;
+  while (error == EINTR) error = posix_fallocate(fd_, offset, bytes);
+  if (error == 0) return absl::OkStatus();
+  if (error != ENOSPC && error != ENOMEM && error != EFBIG) {
+    return ErrnoError(absl::StrCat("can't reserve ", bytes, " bytes of shared memory"), error);
+  }
+  struct statvfs space {};
+  const int64_t free = fstatvfs(fd_, &space) == 0 ? static_cast<int64_t>(space.f_bavail * space.f_bsize) : 0;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the ranks of a group need ", bytes, " bytes of shared memory here and ", free,
+      " are free in /dev/shm: make it at least ", (offset + bytes + kMiB - 1) / kMiB,
+      " MiB larger for each group (docker run --shm-size, mount -o remount,size=, Kubernetes: an emptyDir of "
+      "medium Memory at /dev/shm), or give a smaller --max-batch-tokens or --max-sequences"));
+}
+
+absl::StatusOr<uint8_t*> GroupMemory::Map(int64_t offset, int64_t bytes) const {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, offset);
+  if (memory == MAP_FAILED) return ErrnoError("can't map shared memory", errno);
+  return static_cast<uint8_t*>(memory);
+}
+
+void GroupMemory::Unlink() const { shm_unlink(absl::StrCat("/", name_).c_str()); }
+
+}  // namespace quire::worker

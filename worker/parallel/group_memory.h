@@ -1,0 +1,84 @@
+// The memory that the ranks of a group share: a control part of fixed size (who is there, words to wait on,
+// records), which every rank maps first, and the buffers, once the ranks know that they agree on their sizes.
+// Every byte is reserved before it is touched: a full /dev/shm is an error at the start that says what to do,
+// never a SIGBUS in a step. Each rank's RankGroup owns one. Fresh memory is zero, which is every field's
+// valid beginning, so no rank has to be first.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/parallel/phase_log.h"
+#include "worker/parallel/shared_word.h"
+
+namespace quire::worker {
+
+inline constexpr int kMaxRanks = 64;
+inline constexpr int64_t kMaxRecordBytes = 2048;
+
+struct alignas(64) RankSlot {
+  SharedWord joined, gathered, exchange, ack;
+  std::atomic<uint64_t> beats;
+  std::atomic<uint64_t> timed;  // a number for each step or wait that is watched; 0 while there is none
+  std::atomic<int64_t> limit_us;
+  std::atomic<uint32_t> taken, left;
+  alignas(64) PhaseLog phases;
+  int64_t record_bytes;
+  char record[kMaxRecordBytes];
+};
+
+struct GroupControl {
+  std::atomic<uint64_t> layout;  // of this struct: ranks of another build would read it wrongly
+  std::atomic<int32_t> size;     // of the group
+  SharedWord plan;
+  std::atomic<uint32_t> reason_state;  // 0 none, 1 being written, 2 written
+  char reason[kMaxRecordBytes];        // why the group is lost; ends with a zero
+  RankSlot slots[kMaxRanks];
+};
+
+struct BufferSizes {
+  int64_t exchange_bytes = 0;  // of one rank's half of the exchange buffer
+  int64_t plan_bytes = 0;
+};
+
+class GroupMemory {
+ public:
+  // Maps the control part of `name` below /dev/shm; the first to come makes it. ResourceExhausted: no room.
+  static absl::StatusOr<std::unique_ptr<GroupMemory>> Open(const std::string& name);
+  ~GroupMemory();
+  GroupMemory(const GroupMemory&) = delete;
+  GroupMemory& operator=(const GroupMemory&) = delete;
+
+  GroupControl& control() const { return *control_; }
+  // Reserves and maps the buffers of `ranks` ranks; all ranks ask for the same.
+  absl::Status MapBuffers(const BufferSizes& sizes, int ranks);
+  // After MapBuffers. One rank's half (parity 0 or 1), and the plan's.
+  std::span<float> exchange(int rank, uint32_t parity) const {
+    auto* begin = reinterpret_cast<float*>(buffers_ + (2 * rank + parity) * half_bytes_);
+    return {begin, static_cast<size_t>(sizes_.exchange_bytes) / sizeof(float)};
+  }
+  std::span<uint8_t> plan() const {
+    return {buffers_ + buffer_bytes_ - plan_bytes_, static_cast<size_t>(sizes_.plan_bytes)};
+  }
+  // Once every rank has opened it, nothing is left behind however the processes end.
+  void Unlink() const;
+
+ private:
+  GroupMemory(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+  absl::Status Reserve(int64_t offset, int64_t bytes) const;
+  absl::StatusOr<uint8_t*> Map(int64_t offset, int64_t bytes) const;
+
+  const std::string name_;
+  const int fd_;
+  GroupControl* control_ = nullptr;
+  uint8_t* buffers_ = nullptr;
+  BufferSizes sizes_;
+  int64_t half_bytes_ = 0, plan_bytes_ = 0, buffer_bytes_ = 0;  // in whole pages
+};
+
+}  // namespace quire::worker

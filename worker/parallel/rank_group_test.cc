@@ -1,0 +1,217 @@
+// A group's own life: joining, agreeing, losing, leaving, and its memory.
+#include "worker/parallel/rank_group.h"
+
+#include <gmock/gmock.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/core/mutex.h"
+#include "base/core/status.h"
+#include "worker/parallel/agreement.h"
+#include "worker/parallel/test_group.h"
+
+namespace quire::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RankGroup, ASilentRankLosesTheGroup) {
+  const std::string name = UniqueName();
+  Notification joined;
+  Notification lost;
+  std::thread peer([&] {
+    auto group = RankGroup::Join(GroupOf(name, 1, 2), nullptr);
+    ASSERT_TRUE(group.ok());
+    joined.WaitForNotification();
+    // Destroyed without Leave: it stops beating, as a killed process does.
+  });
+  RankGroupOptions options = GroupOf(name, 0, 2);
+  options.stale_ms = 500;
+  auto group = RankGroup::Join(options, [&] { lost.Notify(); });
+  ASSERT_TRUE(group.ok()) << group.status();
+  joined.Notify();
+  peer.join();
+  lost.WaitForNotification();
+  EXPECT_FALSE((*group)->Healthy());
+  const auto gathered = (*group)->AllGather("");
+  EXPECT_TRUE(absl::IsUnavailable(gathered.status()));
+  EXPECT_THAT(MessageOf(gathered.status()), HasSubstr("rank 1 is dead or stopped"));
+}
+
+TEST(RankGroup, NamesTheRankThatDoesNotCome) {
+  RankGroupOptions options = GroupOf(UniqueName(), 0, 3);
+  options.join_timeout_ms = 1;
+  const auto alone = RankGroup::Join(options, nullptr);
+  EXPECT_TRUE(absl::IsUnavailable(alone.status()));
+  EXPECT_THAT(MessageOf(alone.status()), HasSubstr("rank 1 did not arrive, it is not joined yet"));
+  EXPECT_THAT(MessageOf(alone.status()), HasSubstr("rank 2 did not arrive"));
+}
+
+TEST(RankGroup, NamesTheRankThatDoesNotAgreeInTime) {
+  std::string reasons[2];
+  Notification told;
+  RunShm(2, [&](RankGroup& group) {
+    if (group.rank() == 1) {
+      group.Enter(Phase::kLoading);
+      told.WaitForNotification();  // hangs, but beats
+      reasons[1] = MessageOf(group.AllGather("").status());
+      return;
+    }
+    reasons[0] = MessageOf(group.AllGather("", /*limit_us=*/1).status());
+    told.Notify();
+  });
+  for (const std::string& reason : reasons)
+    EXPECT_THAT(reason, HasSubstr("rank 1 did not arrive, it is loading"));
+}
+
+TEST(RankGroup, GathersRecordsOfAnyBytes) {
+  RunShm(3, [](RankGroup& group) {
+    for (int round = 0; round < 50; ++round) {
+      const std::string mine(static_cast<size_t>(round * (group.rank() + 1)) % 100, static_cast<char>(round));
+      const auto records = group.AllGather(mine);
+      ASSERT_TRUE(records.ok()) << records.status();
+      for (int r = 0; r < 3; ++r) {
+        EXPECT_EQ((*records)[r],
+                  std::string(static_cast<size_t>(round * (r + 1)) % 100, static_cast<char>(round)));
+      }
+    }
+    EXPECT_TRUE(group.AllGather(std::string(kMaxRecordBytes, 'x')).ok());
+    EXPECT_TRUE(absl::IsInvalidArgument(group.AllGather(std::string(kMaxRecordBytes + 1, 'x')).status()));
+  });
+}
+
+// Joins as rank 0 and rank 1 with these options; what each was told.
+std::vector<std::string> JoinBoth(const RankGroupOptions& first, const RankGroupOptions& second) {
+  std::vector<std::string> told(2);
+  RunRanks(2, [&](int rank) {
+    told[rank] = MessageOf(RankGroup::Join(rank == 0 ? first : second, nullptr).status());
+  });
+  return told;
+}
+
+TEST(RankGroup, RefusesRanksWithDifferentBuffersAndSaysWhose) {
+  for (auto [change, name] :
+       {std::pair<int64_t BufferSizes::*, std::string>{&BufferSizes::exchange_bytes, "exchange"},
+        {&BufferSizes::plan_bytes, "plan"}}) {
+    const std::string shm = UniqueName();
+    RankGroupOptions second = GroupOf(shm, 1, 2);
+    second.buffers.*change += 4096;
+    for (const std::string& told : JoinBoth(GroupOf(shm, 0, 2), second)) {
+      EXPECT_THAT(told, HasSubstr(absl::StrCat("rank 1 has ", name, " bytes")));
+      EXPECT_THAT(told, HasSubstr(absl::StrCat(second.buffers.*change)));
+    }
+  }
+}
+
+TEST(RankGroup, RefusesRanksOfGroupsOfDifferentSize) {
+  const std::string shm = UniqueName();
+  const std::vector<std::string> told = JoinBoth(GroupOf(shm, 0, 2), GroupOf(shm, 1, 3));
+  EXPECT_THAT(told[0] + told[1], HasSubstr("was started with --ranks"));
+  EXPECT_FALSE(told[0].empty() || told[1].empty());
+}
+
+TEST(RankGroup, ASecondRankOfTheSameNumberIsRefusedAndDoesNoHarm) {
+  const std::string name = UniqueName();
+  Notification refused;
+  std::atomic<int> good{0};
+  RunRanks(3, [&](int thread) {
+    if (thread == 2) refused.WaitForNotification();
+    const auto group = RankGroup::Join(GroupOf(name, thread == 2 ? 1 : 0, 2), nullptr);
+    if (group.ok()) {
+      ++good;
+      (*group)->Leave();
+      return;
+    }
+    EXPECT_THAT(MessageOf(group.status()), HasSubstr("there is a rank 0"));
+    refused.Notify();
+  });
+  EXPECT_EQ(good, 2);
+}
+
+TEST(RankGroup, RefusesRanksThatCanNotBe) {
+  EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(GroupOf("x", 2, 2), nullptr).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(GroupOf("x", 0, kMaxRanks + 1), nullptr).status()));
+}
+
+TEST(RankGroup, TheFirstReasonIsTheOneThatAllTell) {
+  RunShm(2, [](RankGroup& group) {
+    if (group.rank() == 1) group.Lose("the disk of rank 1 is on fire");
+    EXPECT_THAT(MessageOf(group.AllGather("").status()), HasSubstr("on fire"));
+    group.Lose("another reason");
+    EXPECT_THAT(MessageOf(group.LostError()), HasSubstr("on fire"));
+    EXPECT_FALSE(group.Healthy());
+  });
+}
+
+TEST(RankGroup, AHealthyGroupSaysSoUntilSomebodyLeaves) {
+  RunShm(2, [](RankGroup& group) {
+    EXPECT_TRUE(group.Healthy());
+    ASSERT_TRUE(group.AllGather("").ok());  // nobody leaves before both have looked
+    if (group.rank() == 1) group.Leave();
+    ASSERT_TRUE(group.AllGather("").ok());
+    EXPECT_FALSE(group.Healthy());
+    EXPECT_FALSE(group.lost());
+  });
+}
+
+TEST(Agreement, NamesTheFirstValueThatDiffers) {
+  const RankRecord first{{"max sequences", "64"}, {"weights", "ab=c"}};
+  for (size_t i = 0; i < first.size(); ++i) {
+    RankRecord other = first;
+    other[i].second = std::string(1, '7');
+    const std::string records[] = {EncodeRecord(first), EncodeRecord(first), EncodeRecord(other)};
+    EXPECT_THAT(MessageOf(CheckEqual(records)),
+                HasSubstr(absl::StrCat("rank 2 has ", first[i].first, " 7, rank 0 has ", first[i].first, " ",
+                                       first[i].second)));
+  }
+  const std::string same[] = {EncodeRecord(first), EncodeRecord(first)};
+  EXPECT_TRUE(CheckEqual(same).ok());
+  const std::string shorter[] = {EncodeRecord(first), EncodeRecord({first[0]})};
+  EXPECT_FALSE(CheckEqual(shorter).ok());
+}
+
+// In a child with a /dev/shm of its own, of `bytes`: the message of a Join, or "skip".
+std::string JoinWithShmOf(int64_t bytes, const RankGroupOptions& options) {
+  int channel[2];
+  EXPECT_EQ(pipe(channel), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::string said = "skip";
+    const std::string size = absl::StrCat("size=", bytes);
+    if ((unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) == 0) {
+      said = RankGroup::Join(options, nullptr).status().ToString();
+    }
+    const ssize_t written = write(channel[1], said.data(), said.size());
+    _exit(written < 0);
+  }
+  close(channel[1]);
+  std::string said(4096, '\0');
+  const ssize_t length = read(channel[0], said.data(), said.size());
+  said.resize(length > 0 ? static_cast<size_t>(length) : 0);
+  close(channel[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+  return said;
+}
+
+TEST(GroupMemory, AFullDevShmIsRefusedWithWhatToDo) {
+  RankGroupOptions options = GroupOf(UniqueName(), 0, 1);
+  options.buffers = {8 << 20, 1 << 20};
+  const std::string fits = JoinWithShmOf(64 << 20, options);
+  if (fits == "skip") GTEST_SKIP() << "no mount namespaces here: a full /dev/shm can't be tried";
+  EXPECT_EQ(fits, "OK");
+  for (int64_t bytes : {int64_t{4096}, int64_t{64 << 10}, int64_t{4 << 20}}) {
+    const std::string full = JoinWithShmOf(bytes, options);
+    EXPECT_THAT(full, HasSubstr("RESOURCE_EXHAUSTED"));
+    EXPECT_THAT(full, HasSubstr("--shm-size"));
+    EXPECT_THAT(full, HasSubstr("are free"));
+  }
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,155 @@
+// Groups of simulated ranks, each with its own watch, over a clock that the test moves.
+#include "worker/parallel/rank_watch.h"
+
+#include <gtest/gtest.h>
+
+#include "base/core/clock.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr int64_t kBeatUs = 250'000, kSilenceUs = 1'000'000, kSecondUs = 1'000'000;
+constexpr int64_t kHourUs = 3600 * kSecondUs;
+
+struct World {
+  explicit World(int size) : views(size) {
+    for (int r = 0; r < size; ++r) watches.emplace_back(r, size, kBeatUs, kSilenceUs);
+  }
+  // Rank `r` comes to its round now.
+  std::optional<RankVerdict> Round(int r) {
+    ++views[r].beats;
+    return watches[r].Look(clock.NowUs(), views);
+  }
+  // All ranks but `dead` do rounds every beat for a time; the first verdict ends it.
+  std::optional<RankVerdict> Run(int64_t us, int dead = -1) {
+    for (int64_t passed = 0; passed < us; passed += kBeatUs) {
+      clock.AdvanceUs(kBeatUs);
+      for (int r = 0; r < std::ssize(views); ++r) {
+        if (r == dead) continue;
+        if (auto verdict = Round(r)) return verdict;
+      }
+    }
+    return std::nullopt;
+  }
+
+  ManualClock clock;
+  std::vector<RankView> views;
+  std::vector<RankWatch> watches;
+};
+
+TEST(RankWatch, NobodyIsSilentInAHealthyGroup) {
+  World world(3);
+  EXPECT_FALSE(world.Run(kHourUs / 10));
+}
+
+TEST(RankWatch, ADeadRankIsFoundInAboutASecond) {
+  World world(3);
+  ASSERT_FALSE(world.Run(10 * kSecondUs));
+  const int64_t died_us = world.clock.NowUs();
+  const auto verdict = world.Run(10 * kSecondUs, /*dead=*/1);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->fault, RankVerdict::Fault::kSilent);
+  EXPECT_EQ(verdict->rank, 1);
+  EXPECT_LE(world.clock.NowUs() - died_us, 1'250'000);
+  EXPECT_GE(world.clock.NowUs() - died_us, 1'000'000);
+}
+
+class Pause : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(Pause, OfAllRanksKillsNobodyInWhateverOrderTheyWake) {
+  for (int first = 0; first < 3; ++first) {
+    World world(3);
+    ASSERT_FALSE(world.Run(10 * kSecondUs));
+    world.clock.AdvanceUs(GetParam());
+    // The first to wake has several rounds before the others get to run at all.
+    for (int round = 0; round < 2; ++round) {
+      EXPECT_FALSE(world.Round(first)) << GetParam() << " us, round " << round;
+      world.clock.AdvanceUs(kBeatUs);
+    }
+    EXPECT_FALSE(world.Run(10 * kSecondUs));
+  }
+}
+
+TEST_P(Pause, OfAllRanksHidesNoDeathInIt) {
+  World world(3);
+  ASSERT_FALSE(world.Run(10 * kSecondUs));
+  world.clock.AdvanceUs(GetParam());
+  const int64_t woken_us = world.clock.NowUs();
+  const auto verdict = world.Run(10 * kSecondUs, /*dead=*/2);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 2);
+  EXPECT_LE(world.clock.NowUs() - woken_us, 1'500'000);
+}
+
+TEST_P(Pause, OfOneRankIsItsDeathToTheOthersButNotTheirsToIt) {
+  World world(3);
+  ASSERT_FALSE(world.Run(10 * kSecondUs));
+  const auto verdict = world.Run(GetParam() + 2 * kSecondUs, /*dead=*/0);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 0);
+  EXPECT_FALSE(world.Round(0));  // it wakes
+}
+
+TEST_P(Pause, IsNoTimeInAStep) {
+  World world(2);
+  world.views[0].step = world.views[1].step = 7;
+  world.views[0].step_limit_us = world.views[1].step_limit_us = 5 * kSecondUs;
+  ASSERT_FALSE(world.Run(4 * kSecondUs));
+  world.clock.AdvanceUs(GetParam());
+  EXPECT_FALSE(world.Run(kSecondUs / 2));
+  EXPECT_TRUE(world.Run(2 * kSecondUs));
+}
+
+INSTANTIATE_TEST_SUITE_P(Long, Pause, ::testing::Values(kSecondUs, 10 * kSecondUs, kHourUs, 24 * kHourUs));
+
+TEST(RankWatch, AShortPauseIsNoDeathEither) {
+  for (int64_t pause_us = 0; pause_us <= kSecondUs; pause_us += 10'000) {
+    World world(2);
+    ASSERT_FALSE(world.Run(10 * kSecondUs));
+    world.clock.AdvanceUs(pause_us);
+    EXPECT_FALSE(world.Run(kSecondUs)) << pause_us;
+  }
+}
+
+TEST(RankWatch, AClockThatGoesBackDoesNothing) {
+  World world(2);
+  ASSERT_FALSE(world.Run(10 * kSecondUs));
+  world.clock.AdvanceUs(-kHourUs);
+  EXPECT_FALSE(world.Run(10 * kSecondUs));
+  EXPECT_TRUE(world.Run(2 * kSecondUs, /*dead=*/1));
+}
+
+TEST(RankWatch, WhoLeftOrNeverBeatIsNotWatched) {
+  World world(3);
+  ASSERT_FALSE(world.Run(kSecondUs));
+  world.views[1].left = true;
+  EXPECT_FALSE(world.Run(10 * kSecondUs, /*dead=*/1));
+  World absent(2);
+  EXPECT_FALSE(absent.Run(10 * kSecondUs, /*dead=*/1));
+}
+
+TEST(RankWatch, FindsAnOverdueStepOfAnyRankItselfIncluded) {
+  for (int stuck : {0, 1}) {
+    World world(2);
+    ASSERT_FALSE(world.Run(kSecondUs));
+    world.views[stuck].step = 3;
+    world.views[stuck].step_limit_us = 20 * kSecondUs;
+    EXPECT_FALSE(world.Run(20 * kSecondUs));
+    const auto verdict = world.Run(2 * kSecondUs);
+    ASSERT_TRUE(verdict);
+    EXPECT_EQ(verdict->fault, RankVerdict::Fault::kOverdue);
+    EXPECT_EQ(verdict->rank, stuck);
+  }
+}
+
+TEST(RankWatch, ManyShortStepsAreNoLongOne) {
+  World world(2);
+  for (uint64_t step = 1; step < 100; ++step) {
+    world.views[0].step = step;
+    world.views[0].step_limit_us = kSecondUs;
+    EXPECT_FALSE(world.Run(kSecondUs));
+  }
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,46 @@
+// How long a step may take before the group is taken for hung: what steps of its kind took so far, times a
+// generous factor, and never less than a floor. Kinds are decode or prefill by class (powers of two) of rows
+// and of the longest context. A step of a kind not seen yet is judged by the nearest one that was, scaled up
+// to its size; the very first ones by the bytes of weights they read. So a slow machine is never flagged for
+// being slow, and a hung rank is found. Pure; each rank's engine thread has its own.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <tuple>
+
+#include "worker/engine/batch_plan.h"
+
+namespace quire::worker {
+
+struct StepShape {
+  bool prefill = false;
+  int64_t tokens = 1;
+  int64_t context = 1;  // positions of the longest sequence
+};
+StepShape ShapeOf(const BatchPlan& plan);
+
+struct StepDeadlineOptions {
+  int64_t floor_us = 10'000'000;  // a busy machine may let any process wait for seconds
+  int64_t factor = 20;
+  int64_t weight_bytes = 0;  // of this rank: what the first steps are judged by
+};
+
+class StepDeadline {
+ public:
+  explicit StepDeadline(const StepDeadlineOptions& options = {}) : options_(options) {}
+  int64_t LimitUs(const StepShape& shape) const;
+  // A step ran. One outlier moves the estimate by a bounded factor, and is forgotten in some tens of steps.
+  void Observe(const StepShape& shape, int64_t took_us);
+
+ private:
+  using Kind = std::tuple<bool, int, int>;  // prefill, class of tokens, class of context
+  static Kind KindOf(const StepShape& shape);
+  double EstimateUs(const StepShape& shape) const;
+  double FirstGuessUs(const StepShape& shape) const;
+
+  const StepDeadlineOptions options_;
+  std::map<Kind, double> us_per_token_;
+};
+
+}  // namespace quire::worker
