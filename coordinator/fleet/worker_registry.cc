@@ -1,6 +1,7 @@
 #include "coordinator/fleet/worker_registry.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -85,9 +86,16 @@ bool WorkerRegistry::StreamEnded(const std::string& group_id, uint64_t registrat
 bool WorkerRegistry::Beat(const v1::HeartbeatRequest& beat, int64_t now_us) {
   auto it = groups_.find(beat.group_id());
   if (it == groups_.end() || !it->second.connected || it->second.info.epoch() != beat.epoch()) return false;
+  ExcuseIfAllWereSilent(now_us);
   it->second.beat = beat;
   it->second.last_heard_us = now_us;
   return true;
+}
+
+// Nobody was heard for so long: not the groups, this process slept (or the host did).
+void WorkerRegistry::ExcuseIfAllWereSilent(int64_t now_us) {
+  if (now_us - std::exchange(last_beat_us_, now_us) <= kSilenceUs) return;
+  for (auto& [id, group] : groups_) group.last_heard_us = now_us;
 }
 
 void WorkerRegistry::Fence(const std::string& group_id, uint64_t first_valid_epoch) {
@@ -104,7 +112,7 @@ uint64_t WorkerRegistry::FirstValidEpoch(const std::string& group_id) const {
 
 GroupState WorkerRegistry::StateOf(const Group& group, int64_t now_us) {
   if (!group.connected) return GroupState::kGone;
-  if (now_us - group.last_heard_us > kMissedBeats * kBeatMs * 1000) return GroupState::kSilent;
+  if (now_us - group.last_heard_us > kSilenceUs) return GroupState::kSilent;
   return group.beat.healthy() ? GroupState::kServing : GroupState::kUnhealthy;
 }
 

@@ -33,13 +33,15 @@ class WorkerRegistry {
  public:
   static constexpr int64_t kBeatMs = 250;
   static constexpr int64_t kMissedBeats = 3;
+  static constexpr int64_t kSilenceUs = kMissedBeats * kBeatMs * 1000;
 
   // Returns the registration's number, to be given back to StreamEnded. InvalidArgument: the facts make no
   // sense; FailedPrecondition: the epoch is over. Registering the same epoch again replaces the older stream.
   absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info, int64_t now_us);
   // False when that registration was replaced meanwhile: nothing changed.
   bool StreamEnded(const std::string& group_id, uint64_t registration);
-  // False: unknown, fenced or disconnected, so the group must register again.
+  // False: unknown, fenced or disconnected, so the group must register again. The first beat after a time in
+  // which no group was heard is a fresh start for all of them: a coordinator that slept judges nobody.
   bool Beat(const v1::HeartbeatRequest& beat, int64_t now_us);
 
   // Epochs of the group below `first_valid_epoch` are over.
@@ -51,9 +53,12 @@ class WorkerRegistry {
   const std::map<std::string, Group>& groups() const { return groups_; }
 
  private:
+  void ExcuseIfAllWereSilent(int64_t now_us);
+
   std::map<std::string, Group> groups_;
   std::map<std::string, uint64_t> first_valid_epochs_;
   uint64_t last_registration_ = 0;
+  int64_t last_beat_us_ = 0;  // of any group
 };
 
 }  // namespace quire::coordinator

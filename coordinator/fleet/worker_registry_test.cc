@@ -41,6 +41,24 @@ TEST(WorkerRegistry, ServesUntilThreeBeatsAreMissing) {
   EXPECT_EQ(StateAt(registry, 1'700'000), GroupState::kServing);
 }
 
+TEST(WorkerRegistry, ACoordinatorThatSleptJudgesNobody) {
+  for (const int64_t slept_us : {1'000'000, 10'000'000}) {
+    WorkerRegistry registry;
+    v1::GroupInfo other = Info(1);
+    other.set_group_id("g1");
+    ASSERT_TRUE(registry.Register(Info(1), 0).ok());
+    ASSERT_TRUE(registry.Register(other, 0).ok());
+    v1::HeartbeatRequest beat = Beat(1, true);
+    beat.set_group_id("g1");
+    EXPECT_TRUE(registry.Beat(beat, slept_us));
+    EXPECT_EQ(StateAt(registry, slept_us), GroupState::kServing);  // g0's beat is on its way
+    // While others are heard, the one that isn't is silent.
+    for (int64_t us = 250'000; us <= 1'000'000; us += 250'000)
+      EXPECT_TRUE(registry.Beat(beat, slept_us + us));
+    EXPECT_EQ(StateAt(registry, slept_us + 1'000'000), GroupState::kSilent);
+  }
+}
+
 TEST(WorkerRegistry, BelievesAnUnhealthyBeatAndABetterOne) {
   WorkerRegistry registry;
   ASSERT_TRUE(registry.Register(Info(1), 0).ok());

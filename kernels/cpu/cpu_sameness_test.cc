@@ -2,6 +2,9 @@
 // batch, nor on how a prompt was cut, nor on instruction set or threads.
 #include <gtest/gtest.h>
 
+#include <xmmintrin.h>
+
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -191,17 +194,72 @@ TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
 INSTANTIATE_TEST_SUITE_P(Isa, PerIsa, testing::Values("avx2", "avx512"),
                          [](const auto& info) { return info.param; });
 
-TEST(IsaTest, DotProductsAgreeNoticesADifference) {
-  const KernelTable& real = Avx2Kernels();
-  KernelTable wrong = real;
-  wrong.dot_pairs = [](const uint16_t* w, const uint16_t* x, float* acc) {
-    for (int i = 0; i < 16; ++i) {  // even element first
-      for (int j = 0; j < 2; ++j)
-        acc[i] = std::fma(Bf16ToFloat(w[2 * i + j]), Bf16ToFloat(x[2 * i + j]), acc[i]);
-    }
+// What two fused multiply-adds give, odd element first, and ways to get it wrong: each in one lane only.
+float RightDot(const uint16_t* w, const uint16_t* x, float acc) {
+  for (int j : {1, 0}) acc = std::fma(Bf16ToFloat(w[j]), Bf16ToFloat(x[j]), acc);
+  return acc;
+}
+float EvenFirst(const uint16_t* w, const uint16_t* x, float acc) {
+  for (int j : {0, 1}) acc = std::fma(Bf16ToFloat(w[j]), Bf16ToFloat(x[j]), acc);
+  return acc;
+}
+float RoundedOnce(const uint16_t* w, const uint16_t* x, float acc) {
+  double sum = acc;
+  for (int j : {1, 0}) sum += double{Bf16ToFloat(w[j])} * double{Bf16ToFloat(x[j])};
+  return static_cast<float>(sum);
+}
+float PairFirst(const uint16_t* w, const uint16_t* x, float acc) {
+  const float even = Bf16ToFloat(w[0]) * Bf16ToFloat(x[0]);
+  return acc + std::fma(Bf16ToFloat(w[1]), Bf16ToFloat(x[1]), even);
+}
+template <unsigned kCleared>
+float WithoutFlushing(const uint16_t* w, const uint16_t* x, float acc) {
+  const unsigned saved = _mm_getcsr();
+  _mm_setcsr(saved & ~kCleared);
+  volatile float result = RightDot(w, x, acc);
+  _mm_setcsr(saved);
+  return result;
+}
+
+template <float (*kDot)(const uint16_t*, const uint16_t*, float), int kLane>
+void InOneLane(const uint16_t* w, const uint16_t* x, float* acc) {
+  const float wrong = kDot(w + 2 * kLane, x + 2 * kLane, acc[kLane]);
+  Avx2Kernels().dot_pairs(w, x, acc);
+  acc[kLane] = wrong;
+}
+
+TEST(IsaTest, DotProductsAgreeNoticesADifferenceInAnyOneLane) {
+  constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
+  const auto agrees = [](auto dot) {
+    KernelTable other = Avx2Kernels();
+    other.dot_pairs = dot;
+    return DotProductsAgree(Avx2Kernels(), other);
   };
-  EXPECT_TRUE(DotProductsAgree(real, real));
-  EXPECT_FALSE(DotProductsAgree(real, wrong));
+  EXPECT_TRUE(agrees(Avx2Kernels().dot_pairs));
+  EXPECT_TRUE(agrees(InOneLane<RightDot, 5>));
+  EXPECT_FALSE(agrees(InOneLane<EvenFirst, 0>));
+  EXPECT_FALSE(agrees(InOneLane<EvenFirst, 15>));
+  EXPECT_FALSE(agrees(InOneLane<RoundedOnce, 7>));
+  EXPECT_FALSE(agrees(InOneLane<PairFirst, 8>));
+  EXPECT_FALSE(agrees(InOneLane<WithoutFlushing<kFlushToZero>, 3>));
+  EXPECT_FALSE(agrees(InOneLane<WithoutFlushing<kDenormalsAreZero>, 12>));
+}
+
+TEST(IsaTest, SaysWhatItChoseAndWhy) {
+  const CpuFacts none{false, false, false}, avx2{true, false, false}, odd{true, true, false},
+      good{true, true, true};
+  EXPECT_FALSE(DecideKernels("auto", none).ok());
+  EXPECT_FALSE(DecideKernels("sse", good).ok());
+  EXPECT_FALSE(DecideKernels("avx512", avx2).ok());
+  EXPECT_FALSE(DecideKernels("avx512", odd).ok());
+  EXPECT_FALSE(DecideKernels("avx2", good)->avx512);
+  EXPECT_TRUE(DecideKernels("auto", good)->avx512);
+  EXPECT_TRUE(DecideKernels("avx512", good)->avx512);
+  const KernelChoice plain = *DecideKernels("auto", avx2), fallback = *DecideKernels("auto", odd);
+  EXPECT_FALSE(plain.avx512 || plain.slower_than_expected);
+  EXPECT_FALSE(fallback.avx512);
+  EXPECT_TRUE(fallback.slower_than_expected);
+  EXPECT_NE(fallback.reason.find("vdpbf16ps"), std::string::npos);
 }
 
 }  // namespace

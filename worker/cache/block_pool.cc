@@ -1,6 +1,9 @@
 #include "worker/cache/block_pool.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "base/core/status.h"
 
 namespace quire::worker {
 
@@ -39,20 +42,28 @@ void BlockPool::DropReference(int32_t id) {
   idle_.splice(block.kept ? idle_.end() : idle_.begin(), in_use_, block.place);
 }
 
-absl::Status BlockPool::CheckIntegrity() const {
-  size_t idle = 0;
-  for (int32_t id = 0; id < total(); ++id) {
-    if (blocks_[id].references < 0)
-      return absl::InternalError(absl::StrCat("block ", id, " was released twice"));
-    if (*blocks_[id].place != id)
+absl::Status BlockPool::CheckBlocks(int32_t first, int32_t end) const {
+  for (int32_t id = first; id < end; ++id) {
+    const Block& block = blocks_[id];
+    if (block.references < 0) return absl::InternalError(absl::StrCat("block ", id, " was released twice"));
+    if (*block.place != id)
       return absl::InternalError(absl::StrCat("block ", id, " stands in another's place"));
-    idle += blocks_[id].references == 0;
+    if (block.references > 0 && idle() == total()) {
+      return absl::InternalError(absl::StrCat("block ", id, " is referenced though all are idle"));
+    }
   }
-  if (idle != idle_.size() || idle_.size() + in_use_.size() != blocks_.size()) {
-    return absl::InternalError(absl::StrCat(idle, " blocks have no reference but ", idle_.size(),
-                                            " are idle and ", in_use_.size(), " in use, of ", total()));
-  }
-  return absl::OkStatus();
+  if (idle_.size() + in_use_.size() == blocks_.size()) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat(idle_.size(), " blocks are idle and ", in_use_.size(), " in use, of ", total()));
+}
+
+absl::Status BlockPool::CheckIntegrity() const {
+  QUIRE_RETURN_IF_ERROR(CheckBlocks(0, total()));
+  const auto unreferenced =
+      std::count_if(blocks_.begin(), blocks_.end(), [](const Block& block) { return block.references == 0; });
+  if (unreferenced == idle()) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat(unreferenced, " blocks have no reference but ", idle(), " are idle"));
 }
 
 }  // namespace quire::worker

@@ -59,6 +59,8 @@ class BlockPool {
 
   // Internal: references and the idle list tell the same story.
   absl::Status CheckIntegrity() const;
+  // The part of it that concerns blocks [first, end), and the totals.
+  absl::Status CheckBlocks(int32_t first, int32_t end) const;
 
  private:
   friend class BlockRef;

@@ -1,5 +1,7 @@
 #include "worker/cache/prefix_cache.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 
@@ -20,6 +22,7 @@ BlockRef PrefixCache::Allocate() {
   if (block && names_[block.id()]) {
     blocks_.erase(*names_[block.id()]);
     names_[block.id()].reset();
+    --named_;
   }
   return block;
 }
@@ -27,23 +30,38 @@ BlockRef PrefixCache::Allocate() {
 void PrefixCache::Insert(const Digest& hash, const BlockRef& block) {
   if (names_[block.id()] || !blocks_.try_emplace(hash, block.id()).second) return;
   names_[block.id()] = hash;
+  ++named_;
   pool_.Keep(block.id());
 }
 
-absl::Status PrefixCache::CheckIntegrity() const {
-  QUIRE_RETURN_IF_ERROR(pool_.CheckIntegrity());
-  size_t named = 0;
-  for (int32_t id = 0; id < total(); ++id) {
+absl::Status PrefixCache::CheckBlocks(int32_t first, int32_t end) const {
+  for (int32_t id = first; id < end; ++id) {
     if (!names_[id]) continue;
-    ++named;
     const auto it = blocks_.find(*names_[id]);
     if (it == blocks_.end() || it->second != id) {
       return absl::InternalError(absl::StrCat("block ", id, " has a name that leads elsewhere"));
     }
   }
-  if (named == blocks_.size()) return absl::OkStatus();
+  if (named_ == blocks_.size()) return absl::OkStatus();
   return absl::InternalError(
-      absl::StrCat(blocks_.size(), " prefixes are known but ", named, " blocks are named"));
+      absl::StrCat(blocks_.size(), " prefixes are known but ", named_, " blocks are named"));
+}
+
+absl::Status PrefixCache::CheckIntegrity() const {
+  QUIRE_RETURN_IF_ERROR(pool_.CheckIntegrity());
+  QUIRE_RETURN_IF_ERROR(CheckBlocks(0, total()));
+  const auto named =
+      std::count_if(names_.begin(), names_.end(), [](const auto& name) { return name.has_value(); });
+  if (static_cast<size_t>(named) == named_) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(named, " blocks are named, not ", named_));
+}
+
+absl::StatusOr<int32_t> PrefixCache::AuditSome(int32_t blocks) {
+  const int32_t first = audited_, end = std::min(total(), first + std::min(blocks, total()));
+  audited_ = end == total() ? 0 : end;
+  QUIRE_RETURN_IF_ERROR(pool_.CheckBlocks(first, end));
+  QUIRE_RETURN_IF_ERROR(CheckBlocks(first, end));
+  return end - first;
 }
 
 }  // namespace quire::worker

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "base/core/hash.h"
 #include "worker/cache/block_pool.h"
 
@@ -30,12 +31,19 @@ class PrefixCache {
   // Blocks that Allocate can give, named or not.
   int32_t idle() const { return pool_.idle(); }
 
+  // Internal: names, blocks and references tell the same story. Walks all blocks.
   absl::Status CheckIntegrity() const;
+  // The next `blocks` blocks of an endless round over all, and the totals: how many it looked at.
+  absl::StatusOr<int32_t> AuditSome(int32_t blocks);
 
  private:
+  absl::Status CheckBlocks(int32_t first, int32_t end) const;
+
   BlockPool pool_;
   absl::flat_hash_map<Digest, int32_t> blocks_;
   std::vector<std::optional<Digest>> names_;  // by block
+  size_t named_ = 0;                          // of them
+  int32_t audited_ = 0;                       // the round's blocks so far
 };
 
 }  // namespace quire::worker

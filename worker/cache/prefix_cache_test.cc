@@ -103,5 +103,40 @@ TEST(PrefixCache, RandomWorkKeepsNamesAndBlocksOneToOne) {
   }
 }
 
+TEST(PrefixCache, AnAuditIsBoundedAndComesRoundToEveryBlock) {
+  for (const int32_t total : {1, 99, 100, 101, 1000}) {
+    PrefixCache cache(total);
+    for (int round = 0; round < 3; ++round) {
+      int32_t looked_at = 0;
+      while (looked_at < total) {
+        const auto some = cache.AuditSome(100);
+        ASSERT_TRUE(some.ok()) << some.status();
+        ASSERT_LE(*some, 100);
+        ASSERT_GT(*some, 0);
+        looked_at += *some;
+      }
+      EXPECT_EQ(looked_at, total);  // each round ends with the last block
+    }
+  }
+}
+
+TEST(PrefixCache, AnAuditFindsABlockThatWasReleasedTwice) {
+  PrefixCache cache(1000);
+  std::vector<BlockRef> others;
+  for (int i = 0; i < 500; ++i) others.push_back(cache.Allocate());
+  union Storage {  // its member ends when it is told to, and here twice
+    Storage() {}
+    ~Storage() {}
+    BlockRef ref;
+  } storage;
+  new (&storage.ref) BlockRef(cache.Allocate());
+  storage.ref.~BlockRef();
+  EXPECT_TRUE(cache.AuditSome(1000).ok());
+  storage.ref.~BlockRef();
+  absl::Status found;
+  for (int i = 0; i < 10 && found.ok(); ++i) found = cache.AuditSome(100).status();
+  EXPECT_EQ(found.message(), "block 500 was released twice");
+}
+
 }  // namespace
 }  // namespace quire::worker
