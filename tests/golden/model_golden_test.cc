@@ -162,6 +162,31 @@ TEST(ConfigYarnGoldenTest, IsWhatTheFlagGives) {
   EXPECT_EQ(results.at(0), results.at(1));
 }
 
+// What --rope-scaling adds changes nothing for requests that don't need it.
+TEST(PlainRopeGoldenTest, OfAModelWithScalingIsThatOfTheModelWithout) {
+  const absl::StatusOr<Recording> recording = LoadRecording("tiny-qwen2-yarn");
+  ASSERT_TRUE(recording.ok()) << recording.status();
+  std::vector<int32_t> ids = recording->AllIds();
+  ids.resize(64);  // what fits without scaling
+  const auto logits = [&](const std::string& flag, bool plain_rope) {
+    const GroupSetup setup{
+        recording->model_dir, flag, 2, std::ssize(ids), [] { return MakeNamedBackend("auto"); }, plain_rope};
+    std::vector<float> result;
+    const absl::Status status = RunRanks(setup, [&](RankModel& rank) -> absl::Status {
+      const std::vector<int64_t> positions = {0, 1, 30, 63};
+      QUIRE_ASSIGN_OR_RETURN(std::vector<float> part, rank.Logits(ids, positions, {std::ssize(ids), 0}));
+      if (rank.rank() == 0) result = std::move(part);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return result;
+  };
+  const std::vector<float> without = logits("", false);
+  EXPECT_FALSE(without.empty());
+  EXPECT_EQ(logits(recording->rope_scaling, true), without);
+  EXPECT_NE(logits(recording->rope_scaling, false), without);
+}
+
 // What the files hold, counted from their own headers: matrices in bf16, vectors in fp32.
 struct StoredBytes {
   int64_t split = 0, replicated = 0;

@@ -17,6 +17,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
   auto model = std::unique_ptr<RankModel>(new RankModel);
   QUIRE_ASSIGN_OR_RETURN(model->backend_, setup.make_backend());
   model->communicator_ = std::move(communicator);
+  model->plain_rope_ = setup.plain_rope;
   kernels::Backend& backend = *model->backend_;
   QUIRE_ASSIGN_OR_RETURN(model->config_, worker::LoadModelConfig(setup.model_dir, setup.rope_scaling));
   QUIRE_ASSIGN_OR_RETURN(model->shard_,
@@ -62,7 +63,7 @@ absl::Status RankModel::RunChunk(std::span<const int32_t> ids, int64_t position,
                       .rows = std::ssize(ids),
                       .position = position,
                       .blocks = blocks_,
-                      .rope = weights.scaled_rope.value_or(weights.rope)}};
+                      .rope = plain_rope_ ? weights.rope : weights.scaled_rope.value_or(weights.rope)}};
   for (const int64_t wanted : positions) {
     const int64_t row = wanted - position;
     if (row >= 0 && row < std::ssize(ids)) batch.wanted_rows.push_back(row);
@@ -87,6 +88,7 @@ absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(
       loaded[rank] = model.status();
       all_loaded.arrive_and_wait();
       if (std::ranges::all_of(loaded, &absl::Status::ok)) finished[rank] = scenario(**model);
+      if (!finished[rank].ok()) group.Fail();  // nobody waits for it
     });
   }
   for (std::thread& thread : threads) thread.join();

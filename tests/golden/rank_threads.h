@@ -26,6 +26,7 @@ struct GroupSetup {
   int ranks = 1;
   int64_t max_tokens = 0;  // of one sequence, which is also the longest batch
   BackendMaker make_backend;
+  bool plain_rope = false;  // of the two that a model loaded with --rope-scaling has
 };
 
 // How many tokens run in the first step and in each step after it.
@@ -44,7 +45,7 @@ class RankModel {
   const worker::Shard& shard() const { return shard_; }
 
   // Runs `ids` from position 0, cut as `chunks` says, and returns the logits of the rows at `positions`
-  // (ascending), [positions, vocab]; empty on other ranks than 0. A model loaded with --rope-scaling uses it.
+  // (ascending), [positions, vocab]; empty on other ranks than 0.
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> ids, std::span<const int64_t> positions,
                                             Chunks chunks);
 
@@ -59,6 +60,7 @@ class RankModel {
   worker::Shard shard_;
   std::unique_ptr<worker::Decoder> decoder_;
   std::vector<int32_t> blocks_;
+  bool plain_rope_ = false;
 };
 
 // The first error of any rank. No scenario starts unless every rank loaded.

@@ -1,22 +1,25 @@
 // quire-mock-group: a worker group without weights. The real engine, Generate, health and registration over a
 // scripted model whose tokens are a pure function of the prompt, the seed and the position, so that a test
 // knows what any request must get. Takes quire-worker's flags; reads only the text files and config.json of
-// --model.
+// --model. With --ranks above 1 its other ranks compute nothing, but take every plan and can be made to hang.
 
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
+#include "base/core/mutex.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "worker/advertised_address.h"
 #include "worker/engine/testing/scripted_runner.h"
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
+#include "worker/parallel/distributed_runner.h"
 #include "worker/rpc/group_server.h"
 #include "worker/worker_config.h"
 
@@ -28,7 +31,7 @@ struct MockConfig {
   int64_t token_interval_us = 0;
   int64_t first_id = 1000, end_id = 2000;
   int64_t stop_every = 0, stop_id = 0;
-  std::string ready_file;
+  std::string ready_file, hang_file;
 
   void Declare(Options& options) {
     worker.kv_blocks = 8192;
@@ -38,6 +41,7 @@ struct MockConfig {
     options.Add("end-id", &end_id, "ID", "to below here");
     options.Add("stop-every", &stop_every, "N", "a token is --stop-id once in N on average; 0 = never");
     options.Add("stop-id", &stop_id, "ID", "the end-of-sequence id");
+    options.Add("hang-file", &hang_file, "FILE", "this rank hangs in its next step once the file is there");
     options.Add("ready-file", &ready_file, "FILE", R"(written once it serves: {"pid","grpc","metrics"})");
   }
 };
@@ -49,17 +53,38 @@ ScriptedOptions Script(const MockConfig& config) {
   script.end_id = static_cast<TokenId>(config.end_id);
   script.stop_every = static_cast<uint64_t>(config.stop_every);
   script.stop_id = static_cast<TokenId>(config.stop_id);
-  if (config.token_interval_us > 0) {
-    const absl::Duration interval = absl::Microseconds(config.token_interval_us);
-    script.on_launch = [interval](const BatchPlan&) {
-      absl::SleepFor(interval);  // stands for the computation
-      return absl::OkStatus();
-    };
-  }
+  script.on_launch = [&config](const BatchPlan&) {
+    if (!config.hang_file.empty() && std::filesystem::exists(config.hang_file)) {
+      Notification().WaitForNotification();
+    }
+    absl::SleepFor(absl::Microseconds(config.token_interval_us));  // stands for the computation
+    return absl::OkStatus();
+  };
   return script;
 }
 
-absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, int metrics_port) {
+class FollowerRunner final : public ModelRunner {
+ public:
+  explicit FollowerRunner(const MockConfig& config) : script_(Script(config)) {}
+  absl::Status Launch(const BatchPlan& plan) override { return script_.on_launch(plan); }
+  absl::StatusOr<StepResult> Collect() override { return StepResult{}; }
+
+ private:
+  const ScriptedOptions script_;
+};
+
+absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker) {
+  QUIRE_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(worker.model_dir, worker.rope_scaling));
+  RankGroupOptions options;
+  options.shm_name = worker.shm.empty() ? absl::StrCat("quire-mock-", getpid()) : worker.shm;
+  options.rank = static_cast<int>(worker.rank);
+  options.size = static_cast<int>(worker.ranks);
+  options.buffers.plan_bytes = PlanBytesFor({worker.limits.max_sequences, worker.limits.max_batch_tokens,
+                                             (model.max_context + kBlockTokens - 1) / kBlockTokens});
+  return RankGroup::Join(options, [] { std::_Exit(70); });
+}
+
+absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, RankGroup& group, int metrics_port) {
   const WorkerConfig& worker = config.worker;
   QUIRE_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(worker.model_dir, worker.rope_scaling));
   const int64_t kv_tokens = worker.kv_blocks * kBlockTokens;
@@ -82,17 +107,14 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, int metric
                    model.scaled_rope.has_value()};
   options.identity = {worker.group_id,
                       static_cast<uint64_t>(worker.group_epoch),
-                      1,
+                      static_cast<uint32_t>(worker.ranks),
                       {absl::StrCat(advertised.host, ":", metrics_port)}};
   QUIRE_ASSIGN_OR_RETURN(options.bundle, ReadTextBundle(worker.model_dir));
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
   options.engine.waiting_room = worker.limits.max_sequences;
-  options.healthy = [] { return true; };
-  options.on_lost = [](const absl::Status& why) {
-    Log(LogLevel::kError, "group_lost", "reason", MessageOf(why));
-    std::_Exit(70);
-  };
+  options.healthy = [&group] { return group.Healthy(); };
+  options.on_lost = [&group](const absl::Status& why) { group.Lose(MessageOf(why)); };
   options.on_drain = [] { RequestShutdown(); };
   return options;
 }
@@ -107,21 +129,27 @@ absl::Status WriteReadyFile(const MockConfig& config, int port, int metrics_port
 }
 
 absl::Status Run(const MockConfig& config) {
-  if (config.worker.ranks != 1)
-    return absl::InvalidArgumentError("a mock group has one rank: give --ranks 1");
+  QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(config.worker));
+  if (config.worker.rank != 0) {
+    FollowerRunner follower(config);
+    return RunFollower(*group, follower);
+  }
   SystemClock clock;
   Metrics metrics;
   QUIRE_ASSIGN_OR_RETURN(
       auto ops,
       OpsEndpoint::Start(config.worker.host, static_cast<int>(config.worker.metrics_port), &metrics));
-  QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options, Describe(config, ops->port()));
-  ScriptedRunner runner(Script(config));
+  QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options, Describe(config, *group, ops->port()));
+  ScriptedRunner scripted(Script(config));
+  DistributedRunner runner(*group, scripted);
   QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(std::move(options), &runner, &metrics, &clock));
   ops->set_ready(true);
   QUIRE_RETURN_IF_ERROR(WriteReadyFile(config, server->port(), ops->port()));
   Log(LogLevel::kInfo, "group_ready", "group", config.worker.group_id, "port", server->port());
   WaitForShutdownSignal();
   server->Drain(absl::Seconds(config.worker.drain_seconds));
+  QUIRE_RETURN_IF_ERROR(runner.StopFollowers());
+  group->Leave();
   return absl::OkStatus();
 }
 

@@ -1,0 +1,95 @@
+"""Ranks that hang, or were not started alike: every rank ends by itself, with a code that says so and a reason that
+names the rank."""
+import json
+import os
+import subprocess
+import uuid
+
+import grpc
+import pytest
+from system import BIN, TINY_MODEL
+from wire import channel, request, services
+
+pytestmark = pytest.mark.tiny
+LOST = 70  # the exit code of a rank whose group is lost
+
+
+class Rank:
+    def __init__(self, program, shm, rank, ranks=2, **flags):
+        options = {"model": TINY_MODEL, "shm": shm, "rank": rank, "ranks": ranks, "kv-blocks": 64, **flags}
+        self.process = subprocess.Popen([BIN / program, *(f"--{name.replace('_', '-')}={value}"
+                                                          for name, value in options.items())],
+                                        stderr=subprocess.PIPE, text=True)
+
+    def until(self, event):
+        """Reads the log up to an event's line."""
+        lines = []
+        for line in self.process.stderr:
+            lines.append(line)
+            if f'"event":"{event}"' in line:
+                return
+        raise AssertionError(f"no {event}:\n" + "".join(lines))
+
+    def end(self):
+        """(exit code, the rest of its log)."""
+        log = self.process.stderr.read()
+        return self.process.wait(120), log
+
+
+@pytest.fixture
+def start():
+    """start(program, rank, **flags): a rank of this test's group; what still runs is killed in the end."""
+    shm, started = f"quire-test-{uuid.uuid4().hex}", []
+
+    def begin(program, rank, **flags):
+        started.append(Rank(program, shm, rank, **flags))
+        return started[-1]
+    yield begin
+    for rank in started:
+        rank.process.kill()
+        rank.process.wait(60)
+    assert not os.path.exists(f"/dev/shm/{shm}")
+
+
+@pytest.mark.parametrize("hanging", [0, 1])
+def test_a_rank_that_hangs_in_a_step_ends_the_group(start, tmp_path, hanging):
+    hang, ready = tmp_path / "hang", tmp_path / "ready"
+    ranks = [start("quire-mock-group", rank, ready_file=ready, first_id=100, end_id=200,
+                   **({"hang_file": hang} if rank == hanging else {})) for rank in (0, 1)]
+    ranks[0].until("group_ready")
+    group = {"address": json.loads(ready.read_text())["grpc"], "epoch": 1}
+    with channel(group) as connection:
+        stub = services.InferenceStub(connection)
+        assert len(list(stub.Generate(request(group, [1, 2, 3], seed=1, max_tokens=5), timeout=60))) > 0
+        hang.touch()
+        with pytest.raises(grpc.RpcError):
+            list(stub.Generate(request(group, [1, 2, 3], seed=2, max_tokens=5), timeout=120))
+    for rank in ranks:
+        code, log = rank.end()
+        assert code == LOST
+        assert f"rank {hanging} did not arrive, it is computing (step " in log
+
+
+@pytest.mark.parametrize("flag, first, second", [
+    ("max-sequences", 64, 32), ("max-batch-tokens", 512, 256), ("kv-blocks", 64, 65), ("rope-scaling", "", "yarn:4:64"),
+    ("group-epoch", 1, 2)])
+def test_ranks_that_differ_do_not_start(start, flag, first, second):
+    ranks = [start("quire-worker", rank, **{flag: value}) for rank, value in enumerate((first, second))]
+    for rank in ranks:
+        code, log = rank.end()
+        assert code != 0
+        assert f"rank 1 has --{flag} {second}, rank 0 has --{flag} {first}" in log
+
+
+def test_ranks_with_different_weights_do_not_start(start, tmp_path):
+    other = tmp_path / "model"
+    other.mkdir()
+    for file in TINY_MODEL.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    for rank in [start("quire-worker", 0), start("quire-worker", 1, model=other)]:
+        code, log = rank.end()
+        assert code != 0
+        assert "rank 1 has weights " in log
