@@ -1,5 +1,5 @@
 // Chat template source to tree. Pure functions, any thread. The two classes are the halves of one recursive
-// descent: ExpressionParser reads what stands inside tags, jinja_parser.cc's statements what stands between
+// descent: ExpressionParser reads what stands inside tags, parser.cc's statements what stands between
 // them.
 #pragma once
 
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "gateway/text/jinja_ast.h"
-#include "gateway/text/jinja_lexer.h"
+#include "gateway/text/jinja/ast.h"
+#include "gateway/text/jinja/lexer.h"
 
 namespace quire::gateway::jinja {
 

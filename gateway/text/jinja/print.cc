@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_value.h"
+#include "gateway/text/jinja/value.h"
 
 namespace quire::gateway::jinja {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "gateway/text/jinja_ast.h"
-#include "gateway/text/jinja_builtins.h"
+#include "gateway/text/jinja/ast.h"
+#include "gateway/text/jinja/builtins.h"
 
 namespace quire::gateway::jinja {
 
@@ -34,7 +34,7 @@ class Interpreter {
   enum class Flow { kNext, kBreak, kContinue };
   using Result = absl::StatusOr<Value>;
 
-  // Statements: jinja_interpreter.cc.
+  // Statements: interpreter.cc.
   absl::StatusOr<Flow> Execute(const Body& body);
   absl::StatusOr<Flow> Execute(const Statement& statement);
   absl::StatusOr<Flow> If(const Statement& statement);
@@ -49,7 +49,7 @@ class Interpreter {
   absl::StatusOr<OriginText> Capture(const Body& body);
   Result CallMacro(const Statement& macro, const Arguments& arguments);
 
-  // Expressions: jinja_evaluate.cc.
+  // Expressions: evaluate.cc.
   Result Evaluate(const Expr& expr);
   Result EvaluateKind(const Expr& expr);
   Result EvaluateOptional(const ExprPtr& expr);  // None where there is no expression

@@ -1,4 +1,4 @@
-#include "gateway/text/jinja_text.h"
+#include "gateway/text/jinja/text.h"
 
 #include <utf8proc.h>
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/text/jinja_value.h"
+#include "gateway/text/jinja/value.h"
 
 namespace quire::gateway::jinja {
 

@@ -1,10 +1,10 @@
-#include "gateway/text/jinja_interpreter.h"
+#include "gateway/text/jinja/interpreter.h"
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_lexer.h"
+#include "gateway/text/jinja/lexer.h"
 
 namespace quire::gateway::jinja {
 namespace {

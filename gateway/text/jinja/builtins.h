@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "gateway/text/jinja_value.h"
+#include "gateway/text/jinja/value.h"
 
 namespace quire::gateway::jinja {
 

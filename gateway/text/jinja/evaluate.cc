@@ -1,9 +1,9 @@
 // The expressions of a render.
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_interpreter.h"
-#include "gateway/text/jinja_lexer.h"
-#include "gateway/text/jinja_text.h"
+#include "gateway/text/jinja/interpreter.h"
+#include "gateway/text/jinja/lexer.h"
+#include "gateway/text/jinja/text.h"
 
 namespace quire::gateway::jinja {
 namespace {

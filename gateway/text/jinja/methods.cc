@@ -3,8 +3,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_builtins.h"
-#include "gateway/text/jinja_text.h"
+#include "gateway/text/jinja/builtins.h"
+#include "gateway/text/jinja/text.h"
 
 namespace quire::gateway::jinja {
 namespace {

@@ -4,7 +4,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/parser.h"
 
 namespace quire::gateway::jinja {
 

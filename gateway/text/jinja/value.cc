@@ -1,4 +1,4 @@
-#include "gateway/text/jinja_value.h"
+#include "gateway/text/jinja/value.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/parser.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "gateway/text/jinja_lexer.h"
+#include "gateway/text/jinja/lexer.h"
 
 #include <algorithm>
 
