@@ -9,45 +9,13 @@
 namespace quire::gateway::jinja {
 namespace {
 
-constexpr int64_t kStepsPerIteration = 20;  // a scope and a loop variable are made
+constexpr int64_t kStepsPerIteration = 20;  // a scope is made
 
 // Gives an error of a value operation its line.
 template <typename T>
 absl::StatusOr<T> AtLine(absl::StatusOr<T> result, int line) {
   if (result.ok()) return result;
   return TemplateError(line, MessageOf(result.status()));
-}
-
-absl::StatusOr<Value> LoopVariable(const std::vector<Value>& items, size_t index) {
-  const auto count = static_cast<int64_t>(items.size()), at = static_cast<int64_t>(index);
-  Value::Entries entries;
-  const auto add = [&](std::string_view name, Value value) {
-    entries.emplace_back(OriginText(std::string(name), Origin::kTemplate), std::move(value));
-  };
-  add("index", Value(at + 1));
-  add("index0", Value(at));
-  add("revindex", Value(count - at));
-  add("revindex0", Value(count - at - 1));
-  add("first", Value(at == 0));
-  add("last", Value(at + 1 == count));
-  add("length", Value(count));
-  add("previtem", at == 0 ? Value::UndefinedNamed("previtem") : items[index - 1]);
-  add("nextitem", at + 1 == count ? Value::UndefinedNamed("nextitem") : items[index + 1]);
-  return Value::MakeMap(std::move(entries));
-}
-
-// Gives the targets of a for or set their values; several targets unpack a list.
-absl::Status Bind(const std::vector<std::string>& targets, const Value& value, int line, Scope& scope) {
-  if (targets.size() == 1) {
-    scope[targets[0]] = value;
-    return absl::OkStatus();
-  }
-  const List* list = value.AsList();
-  if (list == nullptr || list->items.size() != targets.size()) {
-    return TemplateError(line, absl::StrCat("expected a list of ", targets.size(), " values to unpack"));
-  }
-  for (size_t i = 0; i < targets.size(); ++i) scope[targets[i]] = list->items[i];
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -58,9 +26,8 @@ absl::StatusOr<OriginText> Interpreter::Run(const Body& body) {
 }
 
 absl::Status Interpreter::Spend(int64_t steps, int line) {
-  steps_ += steps;
-  if (steps_ <= kMaxSteps) return absl::OkStatus();
-  return TemplateError(line, "rendering takes too many steps; shorten the conversation");
+  const absl::Status status = meter_.Spend(steps);
+  return status.ok() ? status : TemplateError(line, MessageOf(status));
 }
 
 absl::Status Interpreter::Print(const OriginText& text, int line) {
@@ -85,31 +52,47 @@ absl::StatusOr<Interpreter::Flow> Interpreter::Execute(const Body& body) {
 
 absl::StatusOr<Interpreter::Flow> Interpreter::Execute(const Statement& statement) {
   switch (statement.kind) {
-    case StatementKind::kText:
-      QUIRE_RETURN_IF_ERROR(Print(*statement.text.AsText(), statement.line));
-      return Flow::kNext;
-    case StatementKind::kOutput:
-      QUIRE_RETURN_IF_ERROR(Output(statement));
-      return Flow::kNext;
-    case StatementKind::kSet:
-    case StatementKind::kSetBlock:
-      QUIRE_RETURN_IF_ERROR(Set(statement));
-      return Flow::kNext;
-    case StatementKind::kMacro:
-      scopes_.back()[statement.name] = Value(&statement);
-      return Flow::kNext;
     case StatementKind::kIf:
       return If(statement);
     case StatementKind::kFor:
       return For(statement);
-    case StatementKind::kGroup:
-      return Execute(statement.branches[0].body);
+    case StatementKind::kWith:
+    case StatementKind::kGeneration:
+      return With(statement);
     case StatementKind::kBreak:
       return Flow::kBreak;
     case StatementKind::kContinue:
       return Flow::kContinue;
+    default:
+      QUIRE_RETURN_IF_ERROR(ExecuteSimple(statement));
+      return Flow::kNext;
   }
-  return Flow::kNext;
+}
+
+// Those that have no influence on the flow.
+absl::Status Interpreter::ExecuteSimple(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::kText:
+      return Print(*statement.text.AsText(), statement.line);
+    case StatementKind::kOutput:
+      return Output(statement);
+    case StatementKind::kSet:
+    case StatementKind::kSetBlock:
+      return Set(statement);
+    case StatementKind::kMacro: {
+      QUIRE_ASSIGN_OR_RETURN(MacroRef macro, MakeMacro(statement));
+      scopes_.back()[statement.name] = Value(std::move(macro));
+      return absl::OkStatus();
+    }
+    case StatementKind::kCallBlock:
+      return CallBlock(statement);
+    case StatementKind::kFilterBlock: {
+      QUIRE_ASSIGN_OR_RETURN(const Value value, CaptureFiltered(statement));
+      return Print(jinja::Print(value), statement.line);
+    }
+    default:
+      return absl::OkStatus();
+  }
 }
 
 absl::Status Interpreter::Output(const Statement& statement) {
@@ -128,14 +111,13 @@ absl::StatusOr<Interpreter::Flow> Interpreter::If(const Statement& statement) {
   return Flow::kNext;
 }
 
-absl::StatusOr<std::vector<Value>> Interpreter::LoopItems(const Statement& statement) {
-  QUIRE_ASSIGN_OR_RETURN(const Value iterable, Evaluate(*statement.expr));
+absl::StatusOr<std::vector<Value>> Interpreter::LoopItems(const Statement& statement, const Value& iterable) {
   QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, AtLine(Iterate(iterable), statement.line));
   if (statement.condition == nullptr) return items;
   std::vector<Value> kept;
   for (Value& item : items) {
     scopes_.emplace_back();
-    QUIRE_RETURN_IF_ERROR(Bind(statement.targets, item, statement.line, scopes_.back()));
+    QUIRE_RETURN_IF_ERROR(Bind(statement.target, item, statement.line));
     QUIRE_ASSIGN_OR_RETURN(const Value keep, Evaluate(*statement.condition));
     scopes_.pop_back();
     if (keep.Truthy()) kept.push_back(std::move(item));
@@ -143,51 +125,76 @@ absl::StatusOr<std::vector<Value>> Interpreter::LoopItems(const Statement& state
   return kept;
 }
 
-absl::StatusOr<Interpreter::Flow> Interpreter::Iteration(const Statement& statement,
-                                                         const std::vector<Value>& items, size_t index) {
+absl::StatusOr<Interpreter::Flow> Interpreter::RunLoop(const Statement& statement, const LoopRef& loop) {
+  for (size_t index = 0; index < loop->items->size(); ++index) {
+    QUIRE_RETURN_IF_ERROR(Spend(kStepsPerIteration, statement.line));
+    loop->index = index;
+    scopes_.emplace_back();
+    scopes_.back()["loop"] = Value(loop);
+    QUIRE_RETURN_IF_ERROR(Bind(statement.target, (*loop->items)[index], statement.line));
+    QUIRE_ASSIGN_OR_RETURN(const Flow flow, Execute(statement.branches[0].body));
+    scopes_.pop_back();
+    if (flow == Flow::kBreak) break;
+  }
+  if (loop->items->empty() && statement.branches.size() > 1) return Execute(statement.branches[1].body);
+  return Flow::kNext;
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::For(const Statement& statement) {
+  QUIRE_ASSIGN_OR_RETURN(const Value iterable, Evaluate(*statement.expr));
+  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, LoopItems(statement, iterable));
+  auto loop = std::make_shared<Loop>();
+  loop->items = std::make_shared<const std::vector<Value>>(std::move(items));
+  if (statement.recursive) loop->recursive = &statement;
+  loop->outer_scopes = scopes_.size();
+  return RunLoop(statement, loop);
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::With(const Statement& statement) {
   Scope scope;
-  QUIRE_RETURN_IF_ERROR(Bind(statement.targets, items[index], statement.line, scope));
-  QUIRE_ASSIGN_OR_RETURN(scope["loop"], AtLine(LoopVariable(items, index), statement.line));
+  for (const Parameter& variable : statement.parameters) {
+    QUIRE_ASSIGN_OR_RETURN(scope[variable.name], Evaluate(*variable.default_value));
+  }
   scopes_.push_back(std::move(scope));
-  absl::StatusOr<Flow> flow = Execute(statement.branches[0].body);
+  QUIRE_ASSIGN_OR_RETURN(const Flow flow, Execute(statement.branches[0].body));
   scopes_.pop_back();
   return flow;
 }
 
-absl::StatusOr<Interpreter::Flow> Interpreter::For(const Statement& statement) {
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, LoopItems(statement));
-  for (size_t index = 0; index < items.size(); ++index) {
-    QUIRE_RETURN_IF_ERROR(Spend(kStepsPerIteration, statement.line));
-    QUIRE_ASSIGN_OR_RETURN(const Flow flow, Iteration(statement, items, index));
-    if (flow == Flow::kBreak) break;
-  }
-  if (items.empty() && statement.branches.size() > 1) return Execute(statement.branches[1].body);
-  return Flow::kNext;
-}
-
 absl::Status Interpreter::Set(const Statement& statement) {
-  if (statement.kind == StatementKind::kSet) {
-    QUIRE_ASSIGN_OR_RETURN(const Value value, Evaluate(*statement.expr));
-    return Assign(statement, value);
-  }
-  QUIRE_ASSIGN_OR_RETURN(OriginText text, Capture(statement.branches[0].body));
-  return Assign(statement, Value(std::move(text)));
+  const bool is_block = statement.kind == StatementKind::kSetBlock;
+  QUIRE_ASSIGN_OR_RETURN(const Value value,
+                         is_block ? CaptureFiltered(statement) : Evaluate(*statement.expr));
+  return Bind(statement.target, value, statement.line);
 }
 
-absl::Status Interpreter::Assign(const Statement& statement, const Value& value) {
-  if (statement.attribute.empty()) return Bind(statement.targets, value, statement.line, scopes_.back());
-  for (size_t i = scopes_.size(); i-- > 0;) {
-    const auto found = scopes_[i].find(statement.targets[0]);
-    if (found == scopes_[i].end()) continue;
-    const NamespaceRef* space = found->second.As<NamespaceRef>();
-    if (space == nullptr || value.Is<NamespaceRef>()) break;
-    (*space)->values[statement.attribute] = value;
+absl::Status Interpreter::Bind(const Target& target, const Value& value, int line) {
+  if (!target.attribute.empty()) return BindAttribute(target, value, line);
+  if (target.parts.empty()) {
+    scopes_.back()[target.name] = value;
     return absl::OkStatus();
   }
-  return TemplateError(statement.line,
-                       absl::StrCat("'", statement.targets[0], ".", statement.attribute,
-                                    "' can't be set: only a namespace has attributes to set, and "
-                                    "it can't hold another namespace"));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, AtLine(Iterate(value), line));
+  if (items.size() != target.parts.size()) {
+    return TemplateError(
+        line, absl::StrCat("expected ", target.parts.size(), " values to unpack, not ", items.size()));
+  }
+  for (size_t i = 0; i < items.size(); ++i) QUIRE_RETURN_IF_ERROR(Bind(target.parts[i], items[i], line));
+  return absl::OkStatus();
+}
+
+absl::Status Interpreter::BindAttribute(const Target& target, const Value& value, int line) {
+  for (size_t i = scopes_.size(); i-- > 0;) {
+    const auto found = scopes_[i].find(target.name);
+    if (found == scopes_[i].end()) continue;
+    const NamespaceRef* space = found->second.As<NamespaceRef>();
+    if (space == nullptr || value.MayHoldScope() || target.attribute.starts_with('_')) break;
+    (*space)->values[target.attribute] = value;
+    return absl::OkStatus();
+  }
+  return TemplateError(line, absl::StrCat("'", target.name, ".", target.attribute,
+                                          "' can't be set: only a namespace has attributes to set, none that "
+                                          "starts with '_', and it can't hold another namespace or a loop"));
 }
 
 absl::StatusOr<OriginText> Interpreter::Capture(const Body& body) {
@@ -198,32 +205,17 @@ absl::StatusOr<OriginText> Interpreter::Capture(const Body& body) {
   return captured;
 }
 
-absl::StatusOr<Value> Interpreter::CallMacro(const Statement& macro, const Arguments& arguments) {
-  Scope scope;
-  std::vector<std::string_view> names;
-  for (size_t i = 0; i < macro.parameters.size(); ++i) {
-    const Parameter& parameter = macro.parameters[i];
-    names.push_back(parameter.name);
-    const Value* given = arguments.Get(i, parameter.name);
-    if (given != nullptr) {
-      scope[parameter.name] = *given;
-    } else if (parameter.default_value != nullptr) {
-      QUIRE_ASSIGN_OR_RETURN(scope[parameter.name], Evaluate(*parameter.default_value));
-    } else {
-      scope[parameter.name] = Value::UndefinedNamed(parameter.name);
-    }
+absl::StatusOr<Value> Interpreter::CaptureFiltered(const Statement& statement) {
+  // A filter block has a scope of its own, a set block has not.
+  const bool scoped = statement.kind == StatementKind::kFilterBlock;
+  if (scoped) scopes_.emplace_back();
+  QUIRE_ASSIGN_OR_RETURN(OriginText text, Capture(statement.branches[0].body));
+  Value value(std::move(text));
+  for (const ExprPtr& filter : statement.filters) {
+    QUIRE_ASSIGN_OR_RETURN(value, Filter(*filter, value));
   }
-  QUIRE_RETURN_IF_ERROR(arguments.Check(macro.parameters.size(), names));
-  // A macro sees the template's own variables and its parameters, not those of its caller.
-  std::vector<Scope> callers(std::make_move_iterator(scopes_.begin() + 1),
-                             std::make_move_iterator(scopes_.end()));
-  scopes_.resize(1);
-  scopes_.push_back(std::move(scope));
-  absl::StatusOr<OriginText> text = Capture(macro.branches[0].body);
-  scopes_.resize(1);
-  std::move(callers.begin(), callers.end(), std::back_inserter(scopes_));
-  QUIRE_RETURN_IF_ERROR(text.status());
-  return Value(*std::move(text));
+  if (scoped) scopes_.pop_back();
+  return value;
 }
 
 }  // namespace quire::gateway::jinja

@@ -1,15 +1,15 @@
 // What operators do with values.
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "gateway/text/jinja/builtins.h"
+#include "gateway/text/jinja/format.h"
 #include "gateway/text/jinja/text.h"
 
 namespace quire::gateway::jinja {
 namespace {
-
-constexpr size_t kMaxIteratedBytes = 1 << 20;  // each character becomes a value
 
 absl::Status TypeError(const std::string& op, const Value& a, const Value& b) {
   for (const Value* value : {&a, &b}) {
@@ -28,13 +28,13 @@ absl::StatusOr<Value> Join(const OriginText& a, const OriginText& b) {
   return Value(std::move(out));
 }
 
-absl::StatusOr<Value> Repeat(const OriginText& text, int64_t times) {
+absl::StatusOr<OriginText> Repeat(const OriginText& text, int64_t times) {
   if (times > 0 && text.size() > kMaxValueBytes / static_cast<size_t>(times)) {
     return absl::InvalidArgumentError("a text becomes too long");
   }
   OriginText out;
   for (int64_t i = 0; i < times && !text.empty(); ++i) out.Append(text);
-  return Value(std::move(out));
+  return out;
 }
 
 int64_t FloorDivide(int64_t a, int64_t b) {
@@ -69,22 +69,63 @@ absl::StatusOr<Value> FloatArithmetic(const std::string& op, double a, double b)
   if (op == "-") return Value(a - b);
   if (op == "*") return Value(a * b);
   if (op == "/") return Value(a / b);
-  if (op == "//") return Value(std::floor(a / b));
-  if (op == "%") return Value(a - b * std::floor(a / b));
+  if (op == "//" || op == "%") {  // as CPython: the remainder has the divisor's sign
+    double remainder = std::fmod(a, b);
+    double quotient = (a - remainder) / b;
+    if (remainder != 0 && (b < 0) != (remainder < 0)) {
+      remainder += b;
+      quotient -= 1;
+    }
+    return op == "%" ? Value(remainder) : Value(std::round(quotient));
+  }
   return Value(std::pow(a, b));
 }
 
 absl::StatusOr<Value> Append(const List& a, const List& b) {
   std::vector<Value> items = a.items;
   items.insert(items.end(), b.items.begin(), b.items.end());
-  return Value::MakeList(std::move(items));
+  return Value::MakeList(std::move(items), a.IsTuple() ? ListKind::kTuple : ListKind::kList);
 }
 
-absl::StatusOr<Value> At(const std::vector<Value>& items, int64_t index) {
-  const int64_t count = static_cast<int64_t>(items.size());
-  if (index < 0) index += count;
-  if (index < 0 || index >= count) return Value::UndefinedNamed("list element");
-  return items[index];
+absl::StatusOr<Value> RepeatList(const List& list, int64_t times) {
+  if (times > 0 && list.weight > kMaxValueBytes / static_cast<size_t>(times)) {
+    return absl::InvalidArgumentError("a list becomes too long");
+  }
+  std::vector<Value> items;
+  for (int64_t i = 0; i < times; ++i) items.insert(items.end(), list.items.begin(), list.items.end());
+  return Value::MakeList(std::move(items), list.IsTuple() ? ListKind::kTuple : ListKind::kList);
+}
+
+// + and % of markup, which escape what is not.
+absl::StatusOr<Value> AddMarkup(const Value& a, const Value& b) {
+  const auto escaped = [](const Value& value) {
+    return value.Is<Markup>() ? *value.AsText() : EscapeHtml(*value.AsText());
+  };
+  QUIRE_ASSIGN_OR_RETURN(const Value joined, Join(escaped(a), escaped(b)));
+  return Value::MarkupText(*joined.AsText());
+}
+
+absl::StatusOr<Value> TextArithmetic(const std::string& op, const Value& a, const Value& b) {
+  const auto result = [&](absl::StatusOr<OriginText> text, const Value& of) -> absl::StatusOr<Value> {
+    QUIRE_RETURN_IF_ERROR(text.status());
+    return of.Is<Markup>() ? Value::MarkupText(*std::move(text)) : Value(*std::move(text));
+  };
+  if (op == "+" && a.AsText() != nullptr && b.AsText() != nullptr) {
+    if (a.Is<Markup>() || b.Is<Markup>()) return AddMarkup(a, b);
+    return Join(*a.AsText(), *b.AsText());
+  }
+  if (op == "%" && a.AsText() != nullptr) return result(FormatPercent(*a.AsText(), b, a.Is<Markup>()), a);
+  if (op == "*" && a.AsText() != nullptr && b.IsInteger()) return result(Repeat(*a.AsText(), b.Integer()), a);
+  if (op == "*" && b.AsText() != nullptr && a.IsInteger()) return result(Repeat(*b.AsText(), a.Integer()), b);
+  return TypeError(op, a, b);
+}
+
+bool Repeats(const Value& list, const Value& times) {
+  return list.AsList() != nullptr && list.AsList()->kind <= ListKind::kGroup && times.IsInteger();
+}
+
+bool AreAlike(const List& a, const List& b) {
+  return a.kind <= ListKind::kGroup && b.kind <= ListKind::kGroup && a.IsTuple() == b.IsTuple();
 }
 
 }  // namespace
@@ -97,45 +138,24 @@ absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Va
     if (op != "/" && a.IsInteger() && b.IsInteger()) return IntegerArithmetic(op, a.Integer(), b.Integer());
     return FloatArithmetic(op, a.Number(), b.Number());
   }
-  if (op == "+" && a.AsText() != nullptr && b.AsText() != nullptr) return Join(*a.AsText(), *b.AsText());
-  if (op == "+" && a.AsList() != nullptr && b.AsList() != nullptr) return Append(*a.AsList(), *b.AsList());
-  if (op == "*" && a.AsText() != nullptr && b.IsInteger()) return Repeat(*a.AsText(), b.Integer());
-  if (op == "*" && b.AsText() != nullptr && a.IsInteger()) return Repeat(*b.AsText(), a.Integer());
-  return TypeError(op, a, b);
+  const List *list = a.AsList(), *other = b.AsList();
+  if (op == "+" && list != nullptr && other != nullptr && AreAlike(*list, *other))
+    return Append(*list, *other);
+  if (op == "*" && Repeats(a, b)) return RepeatList(*list, b.Integer());
+  if (op == "*" && Repeats(b, a)) return RepeatList(*other, a.Integer());
+  return TextArithmetic(op, a, b);
 }
 
-absl::StatusOr<std::vector<Value>> Iterate(const Value& value) {
-  std::vector<Value> items;
-  if (const List* list = value.AsList()) return list->items;
-  if (const Map* map = value.AsMap()) {
-    for (const auto& [key, item] : map->entries) items.emplace_back(key);
-  } else if (const OriginText* text = value.AsText()) {
-    if (text->size() > kMaxIteratedBytes)
-      return absl::InvalidArgumentError("the text is too long to iterate over");
-    for (OriginText& character : Characters(*text)) items.emplace_back(std::move(character));
-  } else if (!value.Is<Undefined>()) {
-    return absl::InvalidArgumentError(absl::StrCat(value.KindName(), " can't be iterated over"));
+namespace {
+
+absl::StatusOr<int> OrderLists(const std::vector<Value>& a, const std::vector<Value>& b) {
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    if (!a[i].Equals(b[i])) return Order(a[i], b[i]);
   }
-  return items;
+  return (a.size() > b.size()) - (a.size() < b.size());
 }
 
-absl::StatusOr<bool> Contains(const Value& container, const Value& item) {
-  if (const OriginText* text = container.AsText()) {
-    if (item.AsText() == nullptr) return TypeError("in", item, container);
-    return text->text().find(item.AsText()->text()) != std::string::npos;
-  }
-  if (const Map* map = container.AsMap()) {
-    return item.AsText() != nullptr && map->Find(item.AsText()->text()) != nullptr;
-  }
-  if (const List* list = container.AsList()) {
-    for (const Value& candidate : list->items) {
-      if (candidate.Equals(item)) return true;
-    }
-    return false;
-  }
-  if (container.Is<Undefined>()) return false;
-  return TypeError("in", item, container);
-}
+}  // namespace
 
 absl::StatusOr<int> Order(const Value& a, const Value& b) {
   if (a.IsNumber() && b.IsNumber()) {
@@ -146,30 +166,10 @@ absl::StatusOr<int> Order(const Value& a, const Value& b) {
     const int order = a.AsText()->text().compare(b.AsText()->text());  // UTF-8 keeps the order of code points
     return (order > 0) - (order < 0);
   }
+  if (a.AsList() != nullptr && b.AsList() != nullptr && AreAlike(*a.AsList(), *b.AsList())) {
+    return OrderLists(a.AsList()->items, b.AsList()->items);
+  }
   return TypeError("<", a, b);
-}
-
-absl::StatusOr<Value> Lookup(const Value& object, const Value& key) {
-  if (const auto* undefined = object.As<Undefined>()) {
-    return absl::InvalidArgumentError(absl::StrCat("'", undefined->hint, "' is undefined"));
-  }
-  const OriginText* name = key.AsText();
-  if (const Map* map = object.AsMap(); map != nullptr && name != nullptr) {
-    const Value* found = map->Find(name->text());
-    return found == nullptr ? Value::UndefinedNamed(name->text()) : *found;
-  }
-  if (const auto* space = object.As<NamespaceRef>(); space != nullptr && name != nullptr) {
-    const auto found = (*space)->values.find(name->text());
-    return found == (*space)->values.end() ? Value::UndefinedNamed(name->text()) : found->second;
-  }
-  if (key.IsInteger() && object.AsList() != nullptr) return At(object.AsList()->items, key.Integer());
-  if (key.IsInteger() && object.AsText() != nullptr) {
-    const int64_t index = key.Integer();
-    const auto end = index == -1 ? std::nullopt : std::optional<int64_t>(index + 1);
-    OriginText character = SliceText(*object.AsText(), index, end, 1);
-    return character.empty() ? Value::UndefinedNamed("character") : Value(std::move(character));
-  }
-  return Value::UndefinedNamed(name == nullptr ? "item" : name->text());
 }
 
 }  // namespace quire::gateway::jinja
