@@ -1,7 +1,8 @@
 """Collects vocabularies and chat templates for the text tests, which are too large or not ours to commit.
 
 Qwen2's and Llama 3's vocabularies and the templates come out of the PyPI sdist of llama-cpp-python (pinned by version
-and hash, not installed), SmolLM2's out of the demo model. Run it through scripts/fetch-test-vocabularies.
+and hash, not installed), SmolLM2's out of the demo model. Every chat template of the sdist lands in public_templates,
+and the few that tests know by name in templates. Run it through scripts/fetch-test-vocabularies.
 """
 
 import hashlib
@@ -57,17 +58,17 @@ def is_complete(folder):
 
 
 def extract(sdist, scratch):
-    """Takes the files we want out of the sdist; returns name -> path."""
-    wanted = {f"{MODELS}/{name}" for name in VOCABULARIES.values()}
-    wanted |= {f"{MODELS}/templates/{name}" for name in TEMPLATES.values()}
+    """Takes the vocabularies and all templates out of the sdist; returns name -> path."""
+    vocabularies = {f"{MODELS}/{name}" for name in VOCABULARIES.values()}
     found = {}
     with tarfile.open(sdist) as archive:
         for member in archive:
-            if member.name in wanted and member.isfile():
+            is_template = member.name.startswith(f"{MODELS}/templates/") and member.name.endswith(".jinja")
+            if member.isfile() and (is_template or member.name in vocabularies):
                 path = scratch / Path(member.name).name
                 path.write_bytes(archive.extractfile(member).read())
                 found[path.name] = path
-    missing = wanted - {f"{MODELS}/{name}" for name in found} - {f"{MODELS}/templates/{name}" for name in found}
+    missing = {*VOCABULARIES.values(), *TEMPLATES.values()} - set(found)
     if missing:
         raise Refused(f"{PACKAGE} lacks {', '.join(sorted(missing))}")
     return found
@@ -84,6 +85,10 @@ def write_all(files, folder):
     (folder / "templates").mkdir()
     for name, source in TEMPLATES.items():
         shutil.copy(files[source], folder / "templates" / f"{name}.jinja")
+    (folder / "public_templates").mkdir()
+    for name, path in files.items():
+        if name.endswith(".jinja"):
+            shutil.copy(path, folder / "public_templates" / name)
     (folder / STAMP).write_text(json.dumps(wanted_stamp()))
 
 

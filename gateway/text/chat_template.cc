@@ -5,8 +5,8 @@
 #include "base/core/clock.h"
 #include "base/core/status.h"
 #include "gateway/text/config_files.h"
-#include "gateway/text/jinja_interpreter.h"
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/interpreter.h"
+#include "gateway/text/jinja/parser.h"
 
 namespace quire::gateway {
 

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 
 #include "base/core/status.h"
-#include "gateway/text/jinja_interpreter.h"
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/interpreter.h"
+#include "gateway/text/jinja/parser.h"
 #include "gateway/text/messages.h"
 #include "gateway/text/testdata.h"
 

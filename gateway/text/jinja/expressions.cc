@@ -4,7 +4,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/parser.h"
 
 namespace quire::gateway::jinja {
 
@@ -34,7 +34,7 @@ Result ExpressionParser::ParseWithoutCondition() { return Tuple(Or(), false); }
 
 Result ExpressionParser::Tuple(Result first, bool with_condition) {
   if (!first.ok() || !cursor_.AtOperator(",")) return first;
-  Expr tuple = Start(ExprKind::kList);
+  Expr tuple = Start(ExprKind::kTuple);
   tuple.operands.push_back(*std::move(first));
   while (cursor_.SkipOperator(",")) {
     const TokenKind kind = cursor_.Current().kind;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/text/jinja_value.h"
+#include "gateway/text/jinja/value.h"
 
 namespace quire::gateway::jinja {
 
@@ -19,14 +19,16 @@ using ExprPtr = std::unique_ptr<const Expr>;
 enum class ExprKind {
   kLiteral,      // literal
   kName,         // name
-  kList,         // operands; a tuple is a list too (and prints as one)
+  kList,         // operands
+  kTuple,        // operands
   kDict,         // operands: key, value, key, value, ...
   kAttribute,    // operands[0].name
   kItem,         // operands[0][operands[1]]
   kSlice,        // operands[0][operands[1]:operands[2]:operands[3]], absent ones null
   kCall,         // operands[0](operands[1...], keywords)
-  kFilter,       // operands[0] | name(operands[1...], keywords)
+  kFilter,       // operands[0] | name(operands[1...], keywords); operands[0] is null in a chain of filters
   kTest,         // operands[0] is name(operands[1...])
+  kStar,         // *operands[0], among the arguments of a call
   kNot,          // operands[0]
   kNegate,       // operands[0]
   kAnd,          // operands[0], operands[1]
@@ -37,7 +39,7 @@ enum class ExprKind {
 };
 
 struct Keyword {
-  std::string name;
+  std::string name;  // empty for **value
   ExprPtr value;
 };
 
@@ -58,14 +60,17 @@ struct Statement;
 using Body = std::vector<std::unique_ptr<const Statement>>;
 
 enum class StatementKind {
-  kText,      // text
-  kOutput,    // expr
-  kIf,        // branches; the last one's condition is null for else
-  kFor,       // for targets in expr if condition: branches[0], else branches[1]
-  kSet,       // targets (or name.attribute) = expr
-  kSetBlock,  // targets[0] = what branches[0] prints
-  kMacro,     // name, parameters, branches[0]
-  kGroup,     // branches[0], printed as it is (generation)
+  kText,         // text
+  kOutput,       // expr
+  kIf,           // branches; the last one's condition is null for else
+  kFor,          // for target in expr if condition: branches[0], else branches[1]
+  kSet,          // target = expr
+  kSetBlock,     // target = what branches[0] prints, through filters
+  kMacro,        // name, parameters, branches[0]
+  kCallBlock,    // expr, a call, which gets the macro caller(parameters): branches[0]
+  kFilterBlock,  // what branches[0] prints, through filters
+  kWith,         // branches[0] with parameters
+  kGeneration,   // branches[0], printed as it is, with a scope of its own
   kBreak,
   kContinue,
 };
@@ -80,6 +85,13 @@ struct Parameter {
   ExprPtr default_value;  // may be null
 };
 
+// What a for or set gives a value: a name, a namespace's attribute, or several that unpack a sequence.
+struct Target {
+  std::string name;
+  std::string attribute;
+  std::vector<Target> parts;
+};
+
 struct Statement {
   Statement(StatementKind kind, int line) : kind(kind), line(line) {}
 
@@ -88,11 +100,14 @@ struct Statement {
   Value text;
   ExprPtr expr;
   ExprPtr condition;
-  std::vector<std::string> targets;
+  Target target;
+  std::vector<ExprPtr> filters;
   std::string name;
-  std::string attribute;
   std::vector<Parameter> parameters;
   std::vector<Branch> branches;
+  bool recursive = false;  // a for that loop(...) may run again
+  // Which of these names a macro's body uses: it takes what its parameters don't, as Jinja has it.
+  bool uses_varargs = false, uses_kwargs = false, uses_caller = false;
 };
 
 }  // namespace quire::gateway::jinja

@@ -1,8 +1,11 @@
 // The grammar of what operators join: literals, names, calls, subscripts, filters and tests.
+#include <charconv>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/parser.h"
 
 namespace quire::gateway::jinja {
 
@@ -44,8 +47,16 @@ Result ExpressionParser::Number() {
   const Token token = cursor_.Take();
   int64_t integer = 0;
   double number = 0;
-  if (token.kind == TokenKind::kInteger && absl::SimpleAtoi(token.text, &integer))
+  const bool has_base =
+      token.text.size() > 2 && !absl::ascii_isdigit(static_cast<unsigned char>(token.text[1]));
+  if (token.kind == TokenKind::kInteger && has_base) {  // 0x, 0o, 0b
+    const int base = (token.text[1] | 0x20) == 'x' ? 16 : (token.text[1] | 0x20) == 'o' ? 8 : 2;
+    const char* const end = token.text.data() + token.text.size();
+    const auto read = std::from_chars(token.text.data() + 2, end, integer, base);
+    if (read.ec == std::errc() && read.ptr == end) return Literal(Value(integer));
+  } else if (token.kind == TokenKind::kInteger && absl::SimpleAtoi(token.text, &integer)) {
     return Literal(Value(integer));
+  }
   if (token.kind == TokenKind::kFloat && absl::SimpleAtod(token.text, &number)) return Literal(Value(number));
   return TemplateError(token.line, absl::StrCat("the number ", token.text, " is out of range"));
 }
@@ -58,7 +69,7 @@ Result ExpressionParser::Strings() {
 
 Result ExpressionParser::Parenthesized() {
   cursor_.Take();
-  if (cursor_.SkipOperator(")")) return Finish(Start(ExprKind::kList));
+  if (cursor_.SkipOperator(")")) return Finish(Start(ExprKind::kTuple));
   QUIRE_ASSIGN_OR_RETURN(ExprPtr inner, Parse());
   QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kOperator, ")"));
   return inner;
@@ -96,6 +107,14 @@ Result ExpressionParser::Postfix(ExprPtr node) {
     if (cursor_.AtOperator(".")) {
       Expr attribute = Start(ExprKind::kAttribute);
       cursor_.Take();
+      if (cursor_.Current().kind == TokenKind::kInteger) {  // a.0 is a[0]
+        QUIRE_ASSIGN_OR_RETURN(ExprPtr index, Number());
+        Expr item = Start(ExprKind::kItem);
+        item.operands.push_back(std::move(node));
+        item.operands.push_back(std::move(index));
+        QUIRE_ASSIGN_OR_RETURN(node, Finish(std::move(item)));
+        continue;
+      }
       QUIRE_ASSIGN_OR_RETURN(attribute.name, cursor_.ExpectName());
       attribute.operands.push_back(std::move(node));
       QUIRE_ASSIGN_OR_RETURN(node, Finish(std::move(attribute)));
@@ -136,24 +155,39 @@ Result ExpressionParser::Subscript(ExprPtr node) {
   return Finish(std::move(item));
 }
 
+absl::Status ExpressionParser::Argument(Expr& call) {
+  const Token& token = cursor_.Current();
+  if (token.kind == TokenKind::kOperator && (token.text == "*" || token.text == "**")) {
+    const bool named = cursor_.Take().text == "**";
+    Expr star = Start(ExprKind::kStar);
+    QUIRE_ASSIGN_OR_RETURN(ExprPtr value, Conditional());
+    if (named) {
+      call.keywords.push_back({"", std::move(value)});
+      return absl::OkStatus();
+    }
+    star.operands.push_back(std::move(value));
+    QUIRE_ASSIGN_OR_RETURN(ExprPtr node, Finish(std::move(star)));
+    call.operands.push_back(std::move(node));
+    return absl::OkStatus();
+  }
+  if (token.kind == TokenKind::kName && cursor_.Next().kind == TokenKind::kOperator &&
+      cursor_.Next().text == "=") {
+    std::string name = cursor_.Take().text;
+    cursor_.Take();
+    QUIRE_ASSIGN_OR_RETURN(ExprPtr value, Conditional());
+    call.keywords.push_back({std::move(name), std::move(value)});
+    return absl::OkStatus();
+  }
+  if (!call.keywords.empty()) return cursor_.Error("a positional argument stands after a keyword");
+  QUIRE_ASSIGN_OR_RETURN(ExprPtr value, Conditional());
+  call.operands.push_back(std::move(value));
+  return absl::OkStatus();
+}
+
 absl::Status ExpressionParser::Arguments(Expr& call) {
   QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kOperator, "("));
   while (!cursor_.AtOperator(")")) {
-    const bool is_keyword = cursor_.Current().kind == TokenKind::kName &&
-                            cursor_.Next().kind == TokenKind::kOperator && cursor_.Next().text == "=";
-    std::string name;
-    if (is_keyword) {
-      name = cursor_.Take().text;
-      cursor_.Take();
-    } else if (!call.keywords.empty()) {
-      return cursor_.Error("a positional argument stands after a keyword");
-    }
-    QUIRE_ASSIGN_OR_RETURN(ExprPtr value, Conditional());
-    if (is_keyword) {
-      call.keywords.push_back({std::move(name), std::move(value)});
-    } else {
-      call.operands.push_back(std::move(value));
-    }
+    QUIRE_RETURN_IF_ERROR(Argument(call));
     if (!cursor_.SkipOperator(",")) break;
   }
   return cursor_.Expect(TokenKind::kOperator, ")");
@@ -161,7 +195,7 @@ absl::Status ExpressionParser::Arguments(Expr& call) {
 
 Result ExpressionParser::Filters(ExprPtr node) {
   while (true) {
-    if (cursor_.AtOperator("|")) {
+    if (cursor_.SkipOperator("|")) {
       QUIRE_ASSIGN_OR_RETURN(node, Filter(std::move(node)));
     } else if (cursor_.AtName("is")) {
       QUIRE_ASSIGN_OR_RETURN(node, Test(std::move(node)));
@@ -175,13 +209,21 @@ Result ExpressionParser::Filters(ExprPtr node) {
 
 Result ExpressionParser::Filter(ExprPtr node) {
   Expr filter = Start(ExprKind::kFilter);
-  cursor_.Take();
   QUIRE_ASSIGN_OR_RETURN(filter.name, cursor_.ExpectName());
   filter.operands.push_back(std::move(node));
   if (cursor_.AtOperator("(")) {
     QUIRE_RETURN_IF_ERROR(Arguments(filter));
   }
   return Finish(std::move(filter));
+}
+
+absl::StatusOr<std::vector<ExprPtr>> ExpressionParser::ParseFilters(bool after_bar) {
+  std::vector<ExprPtr> filters;
+  while (cursor_.SkipOperator("|") || (!after_bar && filters.empty())) {
+    QUIRE_ASSIGN_OR_RETURN(ExprPtr filter, Filter(nullptr));
+    filters.push_back(std::move(filter));
+  }
+  return filters;
 }
 
 Result ExpressionParser::Test(ExprPtr node) {

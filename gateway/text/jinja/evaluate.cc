@@ -1,16 +1,17 @@
 // The expressions of a render.
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/text/jinja_interpreter.h"
-#include "gateway/text/jinja_lexer.h"
-#include "gateway/text/jinja_text.h"
+#include "gateway/text/jinja/interpreter.h"
+#include "gateway/text/jinja/lexer.h"
+#include "gateway/text/jinja/text.h"
 
 namespace quire::gateway::jinja {
 namespace {
 
 using Result = absl::StatusOr<Value>;
 
-Result AtLine(Result result, int line) {
+template <typename T>
+absl::StatusOr<T> AtLine(absl::StatusOr<T> result, int line) {
   if (result.ok()) return result;
   return TemplateError(line, MessageOf(result.status()));
 }
@@ -28,12 +29,6 @@ absl::StatusOr<bool> CompareOnce(const std::string& op, const Value& a, const Va
   if (op == "<=") return order <= 0;
   if (op == ">") return order > 0;
   return order >= 0;
-}
-
-absl::StatusOr<std::optional<int64_t>> Bound(const Value& value) {
-  if (value.Is<None>()) return std::nullopt;
-  if (!value.IsInteger()) return absl::InvalidArgumentError("a slice needs integers");
-  return value.Integer();
 }
 
 }  // namespace
@@ -59,7 +54,9 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
     case ExprKind::kName:
       return Name(expr);
     case ExprKind::kList:
-      return ListOf(expr);
+      return ListOf(expr, ListKind::kList);
+    case ExprKind::kTuple:
+      return ListOf(expr, ListKind::kTuple);
     case ExprKind::kDict:
       return Dict(expr);
     case ExprKind::kAttribute:
@@ -69,9 +66,12 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
       return Slice(expr);
     case ExprKind::kCall:
       return Call(expr);
-    case ExprKind::kFilter:
+    case ExprKind::kFilter: {
+      QUIRE_ASSIGN_OR_RETURN(const Value input, Evaluate(*expr.operands[0]));
+      return Filter(expr, input);
+    }
     case ExprKind::kTest:
-      return FilterOrTest(expr);
+      return Test(expr);
     case ExprKind::kNot:
     case ExprKind::kAnd:
     case ExprKind::kOr:
@@ -86,6 +86,8 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
       return Compare(expr);
     case ExprKind::kConditional:
       return Conditional(expr);
+    case ExprKind::kStar:
+      return TemplateError(expr.line, "* stands outside of a call");
   }
   return Value();
 }
@@ -105,29 +107,26 @@ Result Interpreter::Name(const Expr& expr) {
 
 Result Interpreter::Member(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
-  Value key = Value::TemplateText(expr.name);
-  if (expr.kind == ExprKind::kItem) {
-    QUIRE_ASSIGN_OR_RETURN(key, Evaluate(*expr.operands[1]));
-  }
-  return AtLine(Lookup(object, key), expr.line);
+  if (expr.kind == ExprKind::kAttribute) return AtLine(GetAttribute(object, expr.name), expr.line);
+  QUIRE_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.operands[1]));
+  return AtLine(GetItem(object, key), expr.line);
 }
 
-Result Interpreter::ListOf(const Expr& expr) {
+Result Interpreter::ListOf(const Expr& expr, ListKind kind) {
   std::vector<Value> items;
   for (const ExprPtr& operand : expr.operands) {
     QUIRE_ASSIGN_OR_RETURN(Value item, Evaluate(*operand));
     items.push_back(std::move(item));
   }
-  return AtLine(Value::MakeList(std::move(items)), expr.line);
+  return AtLine(Value::MakeList(std::move(items), kind), expr.line);
 }
 
 Result Interpreter::Dict(const Expr& expr) {
   Value::Entries entries;
   for (size_t i = 0; i + 1 < expr.operands.size(); i += 2) {
-    QUIRE_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.operands[i]));
+    QUIRE_ASSIGN_OR_RETURN(Value key, Evaluate(*expr.operands[i]));
     QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*expr.operands[i + 1]));
-    if (key.AsText() == nullptr) return TemplateError(expr.line, "only strings can be keys");
-    entries.emplace_back(*key.AsText(), std::move(value));
+    entries.emplace_back(std::move(key), std::move(value));
   }
   return AtLine(Value::MakeMap(std::move(entries)), expr.line);
 }
@@ -135,55 +134,75 @@ Result Interpreter::Dict(const Expr& expr) {
 Result Interpreter::Slice(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
   std::optional<int64_t> bounds[3];
+  bool are_integers = true;
   for (int i = 0; i < 3; ++i) {
     QUIRE_ASSIGN_OR_RETURN(const Value bound, EvaluateOptional(expr.operands[i + 1]));
-    const absl::StatusOr<std::optional<int64_t>> integer = Bound(bound);
-    if (!integer.ok()) return TemplateError(expr.line, MessageOf(integer.status()));
-    bounds[i] = *integer;
+    if (bound.IsInteger()) bounds[i] = bound.Integer();
+    are_integers = are_integers && (bound.IsInteger() || bound.Is<None>());
   }
   const int64_t step = bounds[2].value_or(1);
   if (step == 0) return TemplateError(expr.line, "a slice's step is 0");
-  if (const OriginText* text = object.AsText()) return Value(SliceText(*text, bounds[0], bounds[1], step));
+  if (const auto* undefined = object.As<Undefined>()) {
+    return TemplateError(expr.line, absl::StrCat("'", undefined->hint, "' is undefined"));
+  }
+  // As Jinja: what can't be sliced, or not so, gives an undefined value.
   const List* list = object.AsList();
-  if (list == nullptr) return TemplateError(expr.line, absl::StrCat(object.KindName(), " can't be sliced"));
+  if (list != nullptr && list->kind > ListKind::kGroup) list = nullptr;
+  if (!are_integers || (list == nullptr && object.AsText() == nullptr)) return Value::UndefinedNamed("slice");
+  if (const OriginText* text = object.AsText()) {
+    OriginText part = SliceText(*text, bounds[0], bounds[1], step);
+    return object.Is<Markup>() ? Value::MarkupText(std::move(part)) : Value(std::move(part));
+  }
   const auto range = ResolveSlice(static_cast<int64_t>(list->items.size()), bounds[0], bounds[1], step);
   std::vector<Value> items;
   for (int64_t at = range.from; range.Before(at); at += range.step) items.push_back(list->items[at]);
-  return AtLine(Value::MakeList(std::move(items)), expr.line);
+  return AtLine(Value::MakeList(std::move(items), list->IsTuple() ? ListKind::kTuple : ListKind::kList),
+                expr.line);
 }
 
 absl::StatusOr<Arguments> Interpreter::EvaluateArguments(const Expr& expr) {
   Arguments arguments;
   for (size_t i = 1; i < expr.operands.size(); ++i) {
-    QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*expr.operands[i]));
-    arguments.positional.push_back(std::move(value));
+    const Expr& operand = *expr.operands[i];
+    const bool is_star = operand.kind == ExprKind::kStar;
+    QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(is_star ? *operand.operands[0] : operand));
+    if (!is_star) {
+      arguments.positional.push_back(std::move(value));
+      continue;
+    }
+    QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, AtLine(Iterate(value), expr.line));
+    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(items.size()), expr.line));
+    arguments.positional.insert(arguments.positional.end(), items.begin(), items.end());
   }
   for (const Keyword& keyword : expr.keywords) {
     QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*keyword.value));
-    arguments.named.emplace_back(keyword.name, std::move(value));
+    if (!keyword.name.empty()) {
+      arguments.named.emplace_back(keyword.name, std::move(value));
+      continue;
+    }
+    if (value.AsMap() == nullptr) return TemplateError(expr.line, "** needs a mapping");
+    for (const auto& [name, item] : value.AsMap()->entries) {
+      if (name.AsText() == nullptr) return TemplateError(expr.line, "** needs a mapping of names");
+      arguments.named.emplace_back(name.AsText()->text(), item);
+    }
   }
   return arguments;
 }
 
 Result Interpreter::Call(const Expr& expr) {
   const Expr& callee = *expr.operands[0];
+  if (callee.kind != ExprKind::kAttribute) {
+    QUIRE_ASSIGN_OR_RETURN(const Value function, Evaluate(callee));
+    QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
+    return CallValue(function, callee.name, arguments, expr.line);
+  }
+  QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*callee.operands[0]));
   QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
-  if (callee.kind == ExprKind::kAttribute) {
-    QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*callee.operands[0]));
-    return AtLine(CallMethod(object, callee.name, arguments), expr.line);
+  if (HasMethod(object, callee.name)) {
+    return AtLine(CallMethod(object, callee.name, arguments, meter_), expr.line);
   }
-  QUIRE_ASSIGN_OR_RETURN(const Value function, Evaluate(callee));
-  if (const auto* macro = function.As<const Statement*>()) return CallMacro(**macro, arguments);
-  const auto* builtin = function.As<Function>();
-  if (builtin == nullptr) {
-    return TemplateError(expr.line,
-                         absl::StrCat("'", callee.name, "' (", function.KindName(), ") can't be called"));
-  }
-  if (builtin->name == "raise_exception") {  // the template's own words for the client
-    const Value* message = arguments.Get(0, "message");
-    return absl::InvalidArgumentError(message == nullptr ? "" : jinja::Print(*message).text());
-  }
-  return AtLine(CallFunction(builtin->name, arguments, unix_seconds_), expr.line);
+  QUIRE_ASSIGN_OR_RETURN(const Value function, AtLine(GetAttribute(object, callee.name), expr.line));
+  return CallValue(function, callee.name, arguments, expr.line);
 }
 
 Result Interpreter::Logic(const Expr& expr) {
@@ -221,12 +240,15 @@ Result Interpreter::Binary(const Expr& expr) {
   return AtLine(Arithmetic(expr.name, left, right), expr.line);
 }
 
-Result Interpreter::FilterOrTest(const Expr& expr) {
+Result Interpreter::Filter(const Expr& expr, const Value& input) {
+  QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
+  return AtLine(ApplyFilter(expr.name, input, arguments, meter_), expr.line);
+}
+
+Result Interpreter::Test(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value input, Evaluate(*expr.operands[0]));
   QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
-  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(input.weight() / kBytesPerStep), expr.line));
-  if (expr.kind == ExprKind::kFilter) return AtLine(ApplyFilter(expr.name, input, arguments), expr.line);
-  const absl::StatusOr<bool> holds = ApplyTest(expr.name, input, arguments);
+  const absl::StatusOr<bool> holds = ApplyTest(expr.name, input, arguments, meter_);
   if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));
   return Value(*holds);
 }

@@ -1,6 +1,8 @@
-#include "gateway/text/jinja_lexer.h"
+#include "gateway/text/jinja/lexer.h"
 
 #include <algorithm>
+#include <cctype>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
@@ -88,6 +90,7 @@ class Lexer {
     AddText(open, kind, sign);
     Advance(sign == '\0' ? 2 : 3);
     if (kind == '#') return Comment();
+    if (kind == '%' && SkipWord("raw")) return Raw();
     Add(kind == '{' ? TokenKind::kOutputBegin : TokenKind::kBlockBegin, "");
     return Tag(kind == '{');
   }
@@ -127,6 +130,43 @@ class Lexer {
     Advance(end - at_ - (has_sign ? 1 : 0));
     EndTag(has_sign ? std::string_view(source_).substr(at_, 3) : "#}", true);
     return absl::OkStatus();
+  }
+
+  // Skips `word` and the end of its tag ("-%}" or "%}"), if they stand here; a "-" also takes the spaces
+  // behind.
+  bool SkipWord(std::string_view word) {
+    size_t at = std::min(source_.find_first_not_of(kSpaces, at_), source_.size());
+    if (source_.compare(at, word.size(), word) != 0) return false;
+    at = std::min(source_.find_first_not_of(kSpaces, at + word.size()), source_.size());
+    const bool has_sign = at < source_.size() && (source_[at] == '-' || source_[at] == '+');
+    if (source_.compare(at + has_sign, 2, "%}") != 0) return false;
+    const bool eats = source_[at] == '-';
+    Advance(at + has_sign + 2 - at_);
+    if (eats) SkipSpaces();
+    return true;
+  }
+
+  // Text as it is up to {% endraw %}.
+  absl::Status Raw() {
+    line_starting_ = source_[at_ - 1] == '\n';
+    for (size_t open = at_; (open = source_.find("{%", open)) != std::string::npos; ++open) {
+      const char next = open + 2 < source_.size() ? source_[open + 2] : '\0';
+      const char sign = next == '-' || next == '+' ? next : '\0';
+      const size_t back = at_;
+      const int back_line = line_;
+      at_ = open + (sign == '\0' ? 2 : 3);
+      const bool ends = SkipWord("endraw");
+      const size_t end = std::exchange(at_, back);
+      line_ = back_line;
+      if (!ends) continue;
+      AddText(open, '%', sign);
+      Advance(end - at_);
+      const bool keeps_line = source_[end - 3] == '-' || source_[end - 3] == '+' || source_[end - 1] != '}';
+      if (!keeps_line && LooksAt("\n")) Advance(1);
+      line_starting_ = source_[at_ - 1] == '\n';
+      return absl::OkStatus();
+    }
+    return Error("{% raw %} is not closed with {% endraw %}");
   }
 
   absl::Status Tag(bool is_output) {
@@ -177,12 +217,25 @@ class Lexer {
 
   absl::Status Number() {
     size_t end = at_;
+    const bool has_base = source_[at_] == '0' && at_ + 1 < source_.size() &&
+                          std::string_view("xXoObB").find(source_[at_ + 1]) != std::string_view::npos;
+    if (has_base) {
+      for (end += 2; end < source_.size() &&
+                     (std::isxdigit(static_cast<unsigned char>(source_[end])) || source_[end] == '_');)
+        ++end;
+      std::string text = source_.substr(at_, end - at_);
+      std::erase(text, '_');
+      Add(TokenKind::kInteger, std::move(text));
+      Advance(end - at_);
+      return absl::OkStatus();
+    }
+    const bool after_dot = at_ > 0 && source_[at_ - 1] == '.';  // a.0.1 is a[0][1]
     const auto digits = [&] {
       while (end < source_.size() && (IsDigit(source_[end]) || source_[end] == '_')) ++end;
     };
     digits();
     const size_t integer_end = end;
-    if (end + 1 < source_.size() && source_[end] == '.' && IsDigit(source_[end + 1])) {
+    if (!after_dot && end + 1 < source_.size() && source_[end] == '.' && IsDigit(source_[end + 1])) {
       ++end;
       digits();
     }

@@ -1,5 +1,5 @@
 // Chat template source to tree. Pure functions, any thread. The two classes are the halves of one recursive
-// descent: ExpressionParser reads what stands inside tags, jinja_parser.cc's statements what stands between
+// descent: ExpressionParser reads what stands inside tags, parser.cc's statements what stands between
 // them.
 #pragma once
 
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "gateway/text/jinja_ast.h"
-#include "gateway/text/jinja_lexer.h"
+#include "gateway/text/jinja/ast.h"
+#include "gateway/text/jinja/lexer.h"
 
 namespace quire::gateway::jinja {
 
@@ -39,6 +39,9 @@ class TokenCursor {
   absl::Status Expect(TokenKind kind, std::string_view text);
   absl::StatusOr<std::string> ExpectName();
   absl::Status Error(std::string_view problem) const;
+  size_t place() const { return at_; }
+  // Whether that name stands between a place and the current one.
+  bool UsesName(size_t since, std::string_view name) const;
 
  private:
   std::vector<Token> tokens_;
@@ -54,6 +57,8 @@ class ExpressionParser {
   // Without "x if y else z" at the top: what stands after a for's "in".
   absl::StatusOr<ExprPtr> ParseWithoutCondition();
   absl::StatusOr<ExprPtr> ParseSingle() { return Conditional(); }
+  // "name(...) | name(...)", in order; with `after_bar`, only what stands behind a "|".
+  absl::StatusOr<std::vector<ExprPtr>> ParseFilters(bool after_bar);
 
  private:
   using Result = absl::StatusOr<ExprPtr>;
@@ -75,7 +80,7 @@ class ExpressionParser {
   Result Primary();
   Result Postfix(ExprPtr node);
   Result Filters(ExprPtr node);
-  Result Filter(ExprPtr node);
+  Result Filter(ExprPtr node);  // at its name
   Result Test(ExprPtr node);
   Result Subscript(ExprPtr node);
   Result Literal(Value value);
@@ -86,6 +91,7 @@ class ExpressionParser {
   Result ListLiteral();
   Result DictLiteral();
   absl::Status Arguments(Expr& call);
+  absl::Status Argument(Expr& call);
   std::optional<std::string> ComparisonOperator();
   // One left-associative level: operators between operands that `next` reads.
   Result LeftChain(std::initializer_list<std::string_view> operators, Result (ExpressionParser::*next)());

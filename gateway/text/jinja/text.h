@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "gateway/text/origin_text.h"
 
 namespace quire::gateway::jinja {
@@ -32,16 +33,30 @@ enum class Side { kLeft, kRight, kBoth };
 // Without `characters`, white space.
 OriginText Strip(const OriginText& text, Side side, std::optional<std::string_view> characters);
 
-// Without `separator`, at white space. At most `limit` cuts, or any number if it is negative. separator is
-// not empty.
+// Without `separator`, at white space. At most `limit` cuts, or any number if it is negative; from the end
+// with `from_end`. separator is not empty.
 std::vector<OriginText> SplitText(const OriginText& text, std::optional<std::string_view> separator,
-                                  int64_t limit);
-std::vector<OriginText> SplitLines(const OriginText& text);
+                                  int64_t limit, bool from_end = false);
+// At every line end that Python knows, \u2028 and \x85 among them.
+std::vector<OriginText> SplitLines(const OriginText& text, bool keep_ends = false);
 
-// `from` is not empty.
-OriginText Replace(const OriginText& text, std::string_view from, const OriginText& to, int64_t limit);
+// An empty `from` is found before every character and at the end. INVALID_ARGUMENT for more than
+// kMaxValueBytes.
+absl::StatusOr<OriginText> Replace(const OriginText& text, std::string_view from, const OriginText& to,
+                                   int64_t limit);
 
-enum class Case { kUpper, kLower, kCapitalize, kTitle };
+enum class Case { kUpper, kLower, kCapitalize, kTitle, kSwap, kFold };
 OriginText ChangeCase(const OriginText& text, Case to);
+
+// str.isprintable() of one character.
+bool IsPrintable(int32_t code_point);
+// str.isalpha() and its like, by the method's name; none for another name.
+std::optional<bool> HasProperty(std::string_view text, std::string_view method);
+
+// `text` at the left (-1), middle (0, as str.center) or right (1) of `width` characters of `fill`.
+absl::StatusOr<OriginText> Pad(const OriginText& text, int64_t width, int side, std::string_view fill);
+
+// &, <, >, " and ' as HTML.
+OriginText EscapeHtml(const OriginText& text);
 
 }  // namespace quire::gateway::jinja

@@ -1,5 +1,7 @@
-#include "gateway/text/jinja_parser.h"
+#include "gateway/text/jinja/parser.h"
 
+#include <functional>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -62,28 +64,34 @@ class TemplateParser {
   }
 
   absl::StatusOr<StatementPtr> Block() {
+    using Parse = absl::Status (TemplateParser::*)(Statement&);
+    static const std::map<std::string, Parse, std::less<>> tags = {
+        {"if", &TemplateParser::If},
+        {"for", &TemplateParser::For},
+        {"set", &TemplateParser::Set},
+        {"macro", &TemplateParser::Macro},
+        {"call", &TemplateParser::CallBlock},
+        {"filter", &TemplateParser::FilterBlock},
+        {"with", &TemplateParser::With},
+        {"generation", &TemplateParser::Generation},
+        {"break", &TemplateParser::LoopControl},
+        {"continue", &TemplateParser::LoopControl}};
     const int line = cursor_.Current().line;
     QUIRE_ASSIGN_OR_RETURN(const std::string name, cursor_.ExpectName());
-    Statement statement{StatementKind::kGroup, line};
-    absl::Status status;
-    if (name == "if") {
-      status = If(statement);
-    } else if (name == "for") {
-      status = For(statement);
-    } else if (name == "set") {
-      status = Set(statement);
-    } else if (name == "macro") {
-      status = Macro(statement);
-    } else if (name == "generation") {
-      status = LastBranch(statement, "endgeneration");
-    } else if (name == "break" || name == "continue") {
-      statement.kind = name == "break" ? StatementKind::kBreak : StatementKind::kContinue;
-      status = loop_depth_ > 0 ? EndTag() : cursor_.Error(absl::StrCat(name, " stands outside of a loop"));
-    } else {
-      status = TemplateError(line, absl::StrCat("the tag '", name, "' is not supported"));
-    }
-    QUIRE_RETURN_IF_ERROR(status);
+    const auto tag = tags.find(name);
+    if (tag == tags.end()) return TemplateError(line, absl::StrCat("the tag '", name, "' is not supported"));
+    Statement statement{StatementKind::kGeneration, line};
+    statement.name = name;
+    QUIRE_RETURN_IF_ERROR((this->*tag->second)(statement));
     return std::make_unique<const Statement>(std::move(statement));
+  }
+
+  absl::Status Generation(Statement& statement) { return LastBranch(statement, "endgeneration"); }
+
+  absl::Status LoopControl(Statement& statement) {
+    statement.kind = statement.name == "break" ? StatementKind::kBreak : StatementKind::kContinue;
+    return loop_depth_ > 0 ? EndTag()
+                           : cursor_.Error(absl::StrCat(statement.name, " stands outside of a loop"));
   }
 
   absl::Status EndTag() { return cursor_.Expect(TokenKind::kBlockEnd, ""); }
@@ -110,23 +118,46 @@ class TemplateParser {
     return EndTag();
   }
 
-  absl::Status Targets(Statement& statement) {
-    const bool parenthesized = cursor_.SkipOperator("(");
-    do {
-      QUIRE_ASSIGN_OR_RETURN(std::string target, cursor_.ExpectName());
-      statement.targets.push_back(std::move(target));
-    } while (cursor_.SkipOperator(","));
-    return parenthesized ? cursor_.Expect(TokenKind::kOperator, ")") : absl::OkStatus();
+  // One target, or with commas several: name, name.attribute or (target, ...).
+  absl::StatusOr<Target> Targets() {
+    QUIRE_ASSIGN_OR_RETURN(Target first, OneTarget());
+    if (!cursor_.AtOperator(",")) return first;
+    Target several;
+    several.parts.push_back(std::move(first));
+    while (cursor_.SkipOperator(",")) {
+      if (cursor_.Current().kind != TokenKind::kName && !cursor_.AtOperator("(")) break;
+      if (cursor_.AtName("in")) break;
+      QUIRE_ASSIGN_OR_RETURN(Target next, OneTarget());
+      several.parts.push_back(std::move(next));
+    }
+    return several;
+  }
+
+  absl::StatusOr<Target> OneTarget() {
+    Target target;
+    if (cursor_.SkipOperator("(")) {
+      if (++target_depth_ > kMaxBlockDepth) return cursor_.Error("targets are nested too deeply");
+      QUIRE_ASSIGN_OR_RETURN(target, Targets());
+      --target_depth_;
+      QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kOperator, ")"));
+      return target;
+    }
+    QUIRE_ASSIGN_OR_RETURN(target.name, cursor_.ExpectName());
+    if (cursor_.SkipOperator(".")) {
+      QUIRE_ASSIGN_OR_RETURN(target.attribute, cursor_.ExpectName());
+    }
+    return target;
   }
 
   absl::Status For(Statement& statement) {
     statement.kind = StatementKind::kFor;
-    QUIRE_RETURN_IF_ERROR(Targets(statement));
+    QUIRE_ASSIGN_OR_RETURN(statement.target, Targets());
     QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kName, "in"));
     QUIRE_ASSIGN_OR_RETURN(statement.expr, expressions_.ParseWithoutCondition());
     if (cursor_.SkipName("if")) {
       QUIRE_ASSIGN_OR_RETURN(statement.condition, expressions_.ParseSingle());
     }
+    statement.recursive = cursor_.SkipName("recursive");
     QUIRE_RETURN_IF_ERROR(EndTag());
     ++loop_depth_;
     QUIRE_ASSIGN_OR_RETURN(Body body, ParseBody());
@@ -139,46 +170,94 @@ class TemplateParser {
 
   absl::Status Set(Statement& statement) {
     statement.kind = StatementKind::kSet;
-    QUIRE_RETURN_IF_ERROR(Targets(statement));
-    if (statement.targets.size() == 1 && cursor_.SkipOperator(".")) {
-      QUIRE_ASSIGN_OR_RETURN(statement.attribute, cursor_.ExpectName());
-    }
+    QUIRE_ASSIGN_OR_RETURN(statement.target, Targets());
     if (cursor_.SkipOperator("=")) {
       QUIRE_ASSIGN_OR_RETURN(statement.expr, expressions_.Parse());
       return EndTag();
     }
-    if (statement.targets.size() != 1 || !statement.attribute.empty()) return cursor_.Error("expected '='");
+    if (!statement.target.parts.empty()) return cursor_.Error("expected '='");
     statement.kind = StatementKind::kSetBlock;
+    QUIRE_ASSIGN_OR_RETURN(statement.filters, expressions_.ParseFilters(/*after_bar=*/true));
     return LastBranch(statement, "endset");
   }
 
-  absl::Status Macro(Statement& statement) {
-    statement.kind = StatementKind::kMacro;
-    QUIRE_ASSIGN_OR_RETURN(statement.name, cursor_.ExpectName());
+  absl::Status FilterBlock(Statement& statement) {
+    statement.kind = StatementKind::kFilterBlock;
+    QUIRE_ASSIGN_OR_RETURN(statement.filters, expressions_.ParseFilters(/*after_bar=*/false));
+    return LastBranch(statement, "endfilter");
+  }
+
+  absl::Status With(Statement& statement) {
+    statement.kind = StatementKind::kWith;
+    while (cursor_.Current().kind != TokenKind::kBlockEnd) {
+      Parameter variable;
+      QUIRE_ASSIGN_OR_RETURN(variable.name, cursor_.ExpectName());
+      QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kOperator, "="));
+      QUIRE_ASSIGN_OR_RETURN(variable.default_value, expressions_.ParseSingle());
+      statement.parameters.push_back(std::move(variable));
+      if (!cursor_.SkipOperator(",")) break;
+    }
+    return LastBranch(statement, "endwith");
+  }
+
+  absl::Status Parameters(Statement& statement) {
     QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kOperator, "("));
     while (!cursor_.AtOperator(")")) {
       Parameter parameter;
       QUIRE_ASSIGN_OR_RETURN(parameter.name, cursor_.ExpectName());
       if (cursor_.SkipOperator("=")) {
         QUIRE_ASSIGN_OR_RETURN(parameter.default_value, expressions_.ParseSingle());
+      } else if (!statement.parameters.empty() && statement.parameters.back().default_value != nullptr) {
+        return cursor_.Error("a parameter without a default stands after one with a default");
       }
       statement.parameters.push_back(std::move(parameter));
       if (!cursor_.SkipOperator(",")) break;
     }
-    QUIRE_RETURN_IF_ERROR(cursor_.Expect(TokenKind::kOperator, ")"));
+    return cursor_.Expect(TokenKind::kOperator, ")");
+  }
+
+  // The body of a macro, or of the one that a call block makes.
+  absl::Status MacroBody(Statement& statement, std::string_view end) {
     const int outer_loops = std::exchange(loop_depth_, 0);
-    const absl::Status status = LastBranch(statement, "endmacro");
+    const size_t start = cursor_.place();
+    const absl::Status status = LastBranch(statement, end);
     loop_depth_ = outer_loops;
+    statement.uses_varargs = cursor_.UsesName(start, "varargs");
+    statement.uses_kwargs = cursor_.UsesName(start, "kwargs");
+    statement.uses_caller = cursor_.UsesName(start, "caller");
     return status;
+  }
+
+  absl::Status Macro(Statement& statement) {
+    statement.kind = StatementKind::kMacro;
+    QUIRE_ASSIGN_OR_RETURN(statement.name, cursor_.ExpectName());
+    QUIRE_RETURN_IF_ERROR(Parameters(statement));
+    return MacroBody(statement, "endmacro");
+  }
+
+  absl::Status CallBlock(Statement& statement) {
+    statement.kind = StatementKind::kCallBlock;
+    statement.name = "caller";
+    if (cursor_.AtOperator("(")) QUIRE_RETURN_IF_ERROR(Parameters(statement));
+    QUIRE_ASSIGN_OR_RETURN(statement.expr, expressions_.ParseSingle());
+    if (statement.expr->kind != ExprKind::kCall) return cursor_.Error("{% call %} needs a call");
+    return MacroBody(statement, "endcall");
   }
 
   TokenCursor cursor_;
   ExpressionParser expressions_;
   int depth_ = 0;
   int loop_depth_ = 0;
+  int target_depth_ = 0;
 };
 
 }  // namespace
+
+bool TokenCursor::UsesName(size_t since, std::string_view name) const {
+  return std::any_of(tokens_.begin() + since, tokens_.begin() + at_, [name](const Token& token) {
+    return token.kind == TokenKind::kName && token.text == name;
+  });
+}
 
 bool TokenCursor::SkipName(std::string_view name) {
   if (!AtName(name)) return false;

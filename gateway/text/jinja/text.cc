@@ -1,9 +1,8 @@
-#include "gateway/text/jinja_text.h"
-
-#include <utf8proc.h>
+#include "gateway/text/jinja/text.h"
 
 #include <algorithm>
 
+#include "gateway/text/jinja/value.h"
 #include "gateway/text/unicode.h"
 
 namespace quire::gateway::jinja {
@@ -12,6 +11,11 @@ namespace {
 // str.isspace(): Unicode's white space and the four separators of ASCII.
 bool IsSpace(int32_t code_point) {
   return IsWhitespace(code_point) || (code_point >= 0x1C && code_point <= 0x1F);
+}
+
+// Where str.splitlines() cuts.
+bool IsLineEnd(int32_t c) {
+  return (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
 }
 
 bool IsStripped(std::string_view text, const Character& character, size_t at,
@@ -39,6 +43,29 @@ std::vector<OriginText> SplitAtSpace(const OriginText& text, int64_t limit) {
     }
     parts.push_back(text.Substr(start, at - start));
   }
+  return parts;
+}
+
+std::vector<OriginText> SplitAtSpaceFromEnd(const OriginText& text, int64_t limit) {
+  std::vector<OriginText> parts;
+  size_t end = text.size();
+  while (end > 0) {
+    Character character = CharacterBefore(text.text(), end);
+    if (IsSpace(character.code_point)) {
+      end -= character.bytes;
+      continue;
+    }
+    if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
+      parts.push_back(Strip(text.Substr(0, end), Side::kLeft, std::nullopt));
+      break;
+    }
+    const size_t stop = end;
+    while (end > 0 && !IsSpace((character = CharacterBefore(text.text(), end)).code_point)) {
+      end -= character.bytes;
+    }
+    parts.push_back(text.Substr(end, stop - end));
+  }
+  std::reverse(parts.begin(), parts.end());
   return parts;
 }
 
@@ -104,9 +131,22 @@ OriginText Strip(const OriginText& text, Side side, std::optional<std::string_vi
 }
 
 std::vector<OriginText> SplitText(const OriginText& text, std::optional<std::string_view> separator,
-                                  int64_t limit) {
-  if (!separator) return SplitAtSpace(text, limit);
+                                  int64_t limit, bool from_end) {
+  if (!separator) return from_end ? SplitAtSpaceFromEnd(text, limit) : SplitAtSpace(text, limit);
   std::vector<OriginText> parts;
+  if (from_end) {
+    size_t end = text.size();
+    while (limit < 0 || static_cast<int64_t>(parts.size()) < limit) {
+      if (end < separator->size()) break;
+      const size_t found = text.text().rfind(*separator, end - separator->size());
+      if (found == std::string::npos) break;
+      parts.push_back(text.Substr(found + separator->size(), end - found - separator->size()));
+      end = found;
+    }
+    parts.push_back(text.Substr(0, end));
+    std::reverse(parts.begin(), parts.end());
+    return parts;
+  }
   size_t start = 0;
   while (limit < 0 || static_cast<int64_t>(parts.size()) < limit) {
     const size_t found = text.text().find(*separator, start);
@@ -118,41 +158,81 @@ std::vector<OriginText> SplitText(const OriginText& text, std::optional<std::str
   return parts;
 }
 
-std::vector<OriginText> SplitLines(const OriginText& text) {
+std::vector<OriginText> SplitLines(const OriginText& text, bool keep_ends) {
   std::vector<OriginText> lines;
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.text().find_first_of("\r\n", start), text.size());
-    lines.push_back(text.Substr(start, end - start));
-    start = end + (text.text().compare(end, 2, "\r\n") == 0 ? 2 : 1);
+  size_t start = 0;
+  for (size_t at = 0; at < text.size();) {
+    const Character character = CharacterAt(text.text(), at);
+    const size_t end = at;
+    at += character.bytes;
+    if (!IsLineEnd(character.code_point)) continue;
+    if (character.code_point == '\r' && text.text().compare(at, 1, "\n") == 0) ++at;
+    lines.push_back(text.Substr(start, (keep_ends ? at : end) - start));
+    start = at;
   }
+  if (start < text.size()) lines.push_back(text.Substr(start));
   return lines;
 }
 
-OriginText Replace(const OriginText& text, std::string_view from, const OriginText& to, int64_t limit) {
-  OriginText out;
-  bool first = true;
-  for (const OriginText& part : SplitText(text, from, limit)) {
-    if (!first) out.Append(to);
-    out.Append(part);
-    first = false;
+absl::StatusOr<OriginText> Replace(const OriginText& text, std::string_view from, const OriginText& to,
+                                   int64_t limit) {
+  const size_t most = from.empty() ? text.size() + 1 : text.size() / from.size();
+  if (most > 0 && to.size() > kMaxValueBytes / most) {
+    return absl::InvalidArgumentError("a text becomes too long");
   }
+  OriginText out;
+  if (from.empty()) {
+    int64_t done = 0;
+    for (size_t at = 0; at < text.size();) {
+      const size_t bytes = CharacterAt(text.text(), at).bytes;
+      if (limit < 0 || done++ < limit) out.Append(to);
+      out.Append(text.Substr(at, bytes));
+      at += bytes;
+    }
+    if (limit < 0 || done < limit) out.Append(to);
+    return out;
+  }
+  size_t start = 0;
+  for (int64_t done = 0; limit < 0 || done < limit; ++done) {
+    const size_t found = text.text().find(from, start);
+    if (found == std::string::npos) break;
+    out.Append(text.Substr(start, found - start));
+    out.Append(to);
+    start = found + from.size();
+  }
+  out.Append(text.Substr(start));
   return out;
 }
 
-OriginText ChangeCase(const OriginText& text, Case to) {
+absl::StatusOr<OriginText> Pad(const OriginText& text, int64_t width, int side, std::string_view fill) {
+  const int64_t missing = width - CharCount(text.text());
+  if (missing <= 0) return text;
+  if (missing > static_cast<int64_t>(kMaxValueBytes / 4)) {
+    return absl::InvalidArgumentError("a text becomes too long");
+  }
+  // As CPython's str.center: the odd one goes to the left only for an odd width.
+  const int64_t left = side < 0 ? 0 : side > 0 ? missing : missing / 2 + (missing & width & 1);
   OriginText out;
-  bool in_word = false;
-  for (size_t at = 0; at < text.size();) {
-    const Character character = CharacterAt(text.text(), at);
-    const bool first = to == Case::kTitle ? !in_word : at == 0;
-    const bool upper = to == Case::kUpper || (to != Case::kLower && first);
-    const utf8proc_int32_t changed =
-        upper ? utf8proc_toupper(character.code_point) : utf8proc_tolower(character.code_point);
-    utf8proc_uint8_t encoded[4];
-    const utf8proc_ssize_t bytes = utf8proc_encode_char(changed, encoded);
-    out.Append(std::string_view(reinterpret_cast<const char*>(encoded), bytes), text.OriginAt(at));
-    in_word = utf8proc_toupper(character.code_point) != utf8proc_tolower(character.code_point);
-    at += character.bytes;
+  const auto add = [&](int64_t count) {
+    for (int64_t i = 0; i < count; ++i) out.Append(fill, Origin::kUser);
+  };
+  add(left);
+  out.Append(text);
+  add(missing - left);
+  return out;
+}
+
+OriginText EscapeHtml(const OriginText& text) {
+  OriginText out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text.text()[i];
+    const std::string_view escaped = c == '&'    ? "&amp;"
+                                     : c == '<'  ? "&lt;"
+                                     : c == '>'  ? "&gt;"
+                                     : c == '"'  ? "&#34;"
+                                     : c == '\'' ? "&#39;"
+                                                 : std::string_view(&text.text()[i], 1);
+    out.Append(escaped, text.OriginAt(i));
   }
   return out;
 }

@@ -9,18 +9,13 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "gateway/text/jinja_ast.h"
-#include "gateway/text/jinja_builtins.h"
+#include "gateway/text/jinja/ast.h"
+#include "gateway/text/jinja/builtins.h"
 
 namespace quire::gateway::jinja {
 
-inline constexpr int64_t kMaxSteps =
-    10'000'000;  // a node is a step, and so are every kBytesPerStep that it makes
-inline constexpr size_t kBytesPerStep = 32;
 inline constexpr size_t kMaxOutputBytes = 64 << 20;
 inline constexpr int kMaxCallDepth = 500;
-
-using Scope = absl::flat_hash_map<std::string, Value>;
 
 class Interpreter {
  public:
@@ -34,28 +29,43 @@ class Interpreter {
   enum class Flow { kNext, kBreak, kContinue };
   using Result = absl::StatusOr<Value>;
 
-  // Statements: jinja_interpreter.cc.
+  // Statements: interpreter.cc.
   absl::StatusOr<Flow> Execute(const Body& body);
   absl::StatusOr<Flow> Execute(const Statement& statement);
+  absl::Status ExecuteSimple(const Statement& statement);
   absl::StatusOr<Flow> If(const Statement& statement);
   absl::StatusOr<Flow> For(const Statement& statement);
-  absl::StatusOr<Flow> Iteration(const Statement& statement, const std::vector<Value>& items, size_t index);
+  // Runs the body for each item of `loop`, or the else where there is none.
+  absl::StatusOr<Flow> RunLoop(const Statement& statement, const LoopRef& loop);
   // The items to loop over: those of the iterable that pass the loop's own condition.
-  absl::StatusOr<std::vector<Value>> LoopItems(const Statement& statement);
+  absl::StatusOr<std::vector<Value>> LoopItems(const Statement& statement, const Value& iterable);
   absl::Status Output(const Statement& statement);
   absl::Status Set(const Statement& statement);
-  absl::Status Assign(const Statement& statement, const Value& value);
+  absl::StatusOr<Flow> With(const Statement& statement);
+  // Gives a target its value in the innermost scope; several unpack a sequence.
+  absl::Status Bind(const Target& target, const Value& value, int line);
+  absl::Status BindAttribute(const Target& target, const Value& value, int line);
   // What a body prints, instead of printing it.
   absl::StatusOr<OriginText> Capture(const Body& body);
-  Result CallMacro(const Statement& macro, const Arguments& arguments);
+  // The same through the statement's filters.
+  Result CaptureFiltered(const Statement& statement);
 
-  // Expressions: jinja_evaluate.cc.
+  // Macros and calls: macros.cc.
+  absl::StatusOr<MacroRef> MakeMacro(const Statement& statement);
+  Result CallMacro(const MacroRef& macro, const Arguments& arguments);
+  absl::StatusOr<Scope> MacroScope(const MacroRef& macro, const Arguments& arguments);
+  absl::Status FillParameters(const Statement& macro, const Arguments& arguments);
+  absl::Status CallBlock(const Statement& statement);
+  Result CallLoop(const LoopRef& loop, const Arguments& arguments);
+  Result CallValue(const Value& function, const std::string& name, const Arguments& arguments, int line);
+
+  // Expressions: evaluate.cc.
   Result Evaluate(const Expr& expr);
   Result EvaluateKind(const Expr& expr);
   Result EvaluateOptional(const ExprPtr& expr);  // None where there is no expression
   Result Name(const Expr& expr);
   Result Member(const Expr& expr);  // object.name and object[key]
-  Result ListOf(const Expr& expr);
+  Result ListOf(const Expr& expr, ListKind kind);
   Result Dict(const Expr& expr);
   Result Slice(const Expr& expr);
   Result Call(const Expr& expr);
@@ -63,7 +73,8 @@ class Interpreter {
   Result Compare(const Expr& expr);
   Result Conditional(const Expr& expr);
   Result Binary(const Expr& expr);
-  Result FilterOrTest(const Expr& expr);
+  Result Filter(const Expr& expr, const Value& input);
+  Result Test(const Expr& expr);
   absl::StatusOr<Arguments> EvaluateArguments(const Expr& expr);
 
   absl::Status Spend(int64_t steps, int line);
@@ -71,7 +82,7 @@ class Interpreter {
 
   std::vector<Scope> scopes_;  // innermost last
   OriginText output_;
-  int64_t steps_ = 0;
+  Meter meter_;
   int depth_ = 0;
   const int64_t unix_seconds_;
 };

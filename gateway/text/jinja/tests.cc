@@ -1,0 +1,117 @@
+// The tests of "value is NAME".
+#include <cmath>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+#include "gateway/text/jinja/builtins.h"
+#include "gateway/text/jinja/text.h"
+
+namespace quire::gateway::jinja {
+namespace {
+
+using SimpleTest = bool (*)(const Value&);
+
+bool IsCallable(const Value& value) {  // an undefined value too: it can be called, and raises
+  return value.Is<Function>() || value.Is<MacroRef>() || value.Is<MethodRef>() || value.Is<LoopRef>() ||
+         value.Is<Undefined>();
+}
+
+bool IsIterable(const Value& value) {
+  return value.AsText() != nullptr || value.AsList() != nullptr || value.AsMap() != nullptr ||
+         value.Is<Undefined>() || value.Is<IteratorRef>() || value.Is<LoopRef>();
+}
+
+// What has a length and items: no iterator, no view of a mapping.
+bool IsSequence(const Value& value) {
+  if (const List* list = value.AsList()) return list->kind <= ListKind::kGroup;
+  return value.AsText() != nullptr || value.AsMap() != nullptr || value.Is<Undefined>();
+}
+
+const absl::flat_hash_map<std::string, SimpleTest>& SimpleTests() {
+  static const absl::flat_hash_map<std::string, SimpleTest> tests = {
+      {"defined", [](const Value& v) { return !v.Is<Undefined>(); }},
+      {"undefined", [](const Value& v) { return v.Is<Undefined>(); }},
+      {"none", [](const Value& v) { return v.Is<None>(); }},
+      {"boolean", [](const Value& v) { return v.Is<bool>(); }},
+      {"true", [](const Value& v) { return v.Is<bool>() && v.Truthy(); }},
+      {"false", [](const Value& v) { return v.Is<bool>() && !v.Truthy(); }},
+      {"integer", [](const Value& v) { return v.Is<int64_t>(); }},
+      {"float", [](const Value& v) { return v.Is<double>(); }},
+      {"number", [](const Value& v) { return v.IsNumber(); }},
+      {"string", [](const Value& v) { return v.AsText() != nullptr; }},
+      {"mapping", [](const Value& v) { return v.AsMap() != nullptr; }},
+      {"iterable", IsIterable},
+      {"sequence", IsSequence},
+      {"callable", IsCallable},
+      {"escaped", [](const Value& v) { return v.Is<Markup>(); }},
+      {"lower", [](const Value& v) { return HasProperty(Print(v).text(), "islower").value_or(false); }},
+      {"upper", [](const Value& v) { return HasProperty(Print(v).text(), "isupper").value_or(false); }},
+      {"filter", [](const Value& v) { return v.AsText() != nullptr && IsFilter(v.AsText()->text()); }},
+      {"test", [](const Value& v) { return v.AsText() != nullptr && IsTest(v.AsText()->text()); }},
+  };
+  return tests;
+}
+
+// The operator that a test with an argument stands for.
+const absl::flat_hash_map<std::string, std::string>& ComparisonTests() {
+  static const absl::flat_hash_map<std::string, std::string> tests = {
+      {"eq", "=="}, {"equalto", "=="}, {"==", "=="},        {"ne", "!="},         {"!=", "!="},
+      {"in", "in"}, {"lt", "<"},       {"<", "<"},          {"lessthan", "<"},    {"le", "<="},
+      {"<=", "<="}, {"gt", ">"},       {">", ">"},          {"greaterthan", ">"}, {"ge", ">="},
+      {">=", ">="}, {"sameas", "is"},  {"divisibleby", "%"}};
+  return tests;
+}
+
+// Python's `is`, as far as it can be told: one type, equal, and of containers the same one.
+bool IsSame(const Value& a, const Value& b) {
+  if (a.AsList() != nullptr || a.AsMap() != nullptr)
+    return a.AsList() == b.AsList() && a.AsMap() == b.AsMap();
+  return a.KindName() == b.KindName() && a.Equals(b);
+}
+
+absl::StatusOr<bool> Parity(const Value& value, double wanted) {
+  if (!value.IsNumber())
+    return absl::InvalidArgumentError(absl::StrCat("needs a number, not ", value.KindName()));
+  QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, Value(int64_t{2})));
+  return remainder.Number() == wanted;
+}
+
+absl::StatusOr<bool> Compare(const std::string& op, const Value& value, const Value& other) {
+  if (op == "==") return value.Equals(other);
+  if (op == "!=") return !value.Equals(other);
+  if (op == "in") return Contains(other, value);
+  if (op == "is") return IsSame(value, other);
+  if (op == "%") {
+    QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, other));
+    return remainder.IsNumber() && remainder.Number() == 0;
+  }
+  QUIRE_ASSIGN_OR_RETURN(const int order, Order(value, other));
+  if (op == "<") return order < 0;
+  if (op == "<=") return order <= 0;
+  return op == ">" ? order > 0 : order >= 0;
+}
+
+}  // namespace
+
+bool IsTest(const std::string& name) {
+  return SimpleTests().contains(name) || ComparisonTests().contains(name) || name == "odd" || name == "even";
+}
+
+absl::StatusOr<bool> ApplyTest(const std::string& name, const Value& value, const Arguments& arguments,
+                               Meter& meter) {
+  QUIRE_RETURN_IF_ERROR(meter.Spend(1));
+  const size_t wanted = ComparisonTests().contains(name) ? 1 : 0;
+  if (!IsTest(name))
+    return absl::InvalidArgumentError(absl::StrCat("the test '", name, "' is not supported"));
+  if (arguments.positional.size() + arguments.named.size() != wanted) {
+    return absl::InvalidArgumentError(absl::StrCat("the test '", name, "' needs ", wanted, " arguments"));
+  }
+  if (name == "odd" || name == "even") return Parity(value, name == "odd" ? 1 : 0);
+  if (wanted == 0) return SimpleTests().at(name)(value);
+  const Value& other = arguments.positional.empty() ? arguments.named[0].second : arguments.positional[0];
+  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(value.weight() + other.weight()));
+  return Compare(ComparisonTests().at(name), value, other);
+}
+
+}  // namespace quire::gateway::jinja
