@@ -42,8 +42,8 @@ void Declare(Options& options, Config& config) {
   options.Add("max-unadmitted-per-key", &config.unadmitted_per_key, "N",
               "requests of one key that are being read at once; those beyond get 429", {1, 1'000'000});
   options.Add("body-budget-mib", &config.body_budget_mib, "MiB",
-              "bodies of requests that are being read, all together; what doesn't fit gets 503; a key may "
-              "hold a quarter",
+              "bodies of requests that are being read, all together; what doesn't fit gets 503; an "
+              "account may hold a quarter",
               {16, 1 << 20});
   options.Add("drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
               {0, 86400});

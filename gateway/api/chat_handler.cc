@@ -47,7 +47,7 @@ awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
 awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange& exchange) const {
   Newcomer newcomer{.key = authenticator_.Check(exchange.head()), .visit = nullptr, .owner = nullptr};
   if (newcomer.key == nullptr) co_return authenticator_.Refusal();
-  auto entered = intake_.Enter(newcomer.key->key_id(), exchange.MaxBodyBytes());
+  auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), exchange.MaxBodyBytes());
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   newcomer.visit = std::get<std::shared_ptr<Intake::Visit>>(std::move(entered));
   newcomer.owner = std::make_shared<JobOwner>(newcomer.key->account_id());

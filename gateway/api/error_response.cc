@@ -89,10 +89,11 @@ http::ApiError TooManyLargeRequests() {
 }
 
 http::ApiError TooManyUnadmitted() {
-  return {.status = 429,
-          .message = "too many requests of this key are still being read: retry in a moment",
-          .code = "rate_limit_exceeded",
-          .retry_after_s = kDefaultRetryAfterS};
+  return {
+      .status = 429,
+      .message = "too many requests of this key, or of its account, are still being read: retry in a moment",
+      .code = "rate_limit_exceeded",
+      .retry_after_s = kDefaultRetryAfterS};
 }
 
 http::ApiError TooManyBytesHeld() {

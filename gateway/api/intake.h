@@ -1,7 +1,7 @@
 // The requests that are not admitted yet: they cost memory and time that nobody has paid for, so each key may
-// have only so many of them, and all their bodies together may hold only so many bytes (one key a part of
-// that). A request enters before its body is read and leaves when its Admit is sent. One for the gateway; any
-// thread. Always: what was entered leaves, on every path.
+// have only so many of them, and all their bodies together may hold only so many bytes (one account a part of
+// that, however many keys it makes). A request enters before its body is read and leaves when its Admit is
+// sent. One for the gateway; any thread. Always: what was entered leaves, on every path.
 #pragma once
 
 #include <memory>
@@ -27,9 +27,9 @@ class Intake {
   // One request inside, for one thread; leaves when it is destroyed (on any). Outlived by its Intake.
   class Visit {
    public:
-    Visit(Intake& intake, std::string key_id, size_t bytes)
-        : intake_(intake), key_id_(std::move(key_id)), bytes_(bytes) {}
-    ~Visit() { intake_.Leave(key_id_, bytes_); }
+    Visit(Intake& intake, std::string key_id, std::string account_id, size_t bytes)
+        : intake_(intake), key_id_(std::move(key_id)), account_id_(std::move(account_id)), bytes_(bytes) {}
+    ~Visit() { intake_.Leave(*this); }
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;
 
@@ -38,30 +38,32 @@ class Intake {
     size_t bytes() const { return bytes_; }
 
    private:
+    friend class Intake;
+
     Intake& intake_;
-    const std::string key_id_;
+    const std::string key_id_, account_id_;
     size_t bytes_;
   };
 
-  // `bytes`: the most that the body may be. The error says whose bound is reached: 429 the key's, 503 all's.
-  ApiResult<std::shared_ptr<Visit>> Enter(const std::string& key_id, size_t bytes)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // `bytes`: the most that the body may be. The error says whose bound is reached: 429 the caller's own, 503
+  // all's.
+  ApiResult<std::shared_ptr<Visit>> Enter(const std::string& key_id, const std::string& account_id,
+                                          size_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
   size_t bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  struct Held {
-    int requests = 0;
-    size_t bytes = 0;
-  };
-
-  // Takes `more` bytes, or says why not.
-  std::optional<http::ApiError> Take(Held& held, size_t more) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Leave(const std::string& key_id, size_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes bytes for the account, or says why not.
+  std::optional<http::ApiError> Take(const std::string& account_id, size_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void GiveBack(const std::string& account_id, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Leave(const Visit& visit) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const IntakeLimits limits_;
   mutable Mutex mutex_;
-  absl::flat_hash_map<std::string, Held> by_key_ ABSL_GUARDED_BY(mutex_);  // of keys with a request inside
+  // Of those that have any.
+  absl::flat_hash_map<std::string, int> requests_by_key_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, size_t> bytes_by_account_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -13,8 +13,9 @@ constexpr IntakeLimits kLimits{.requests_per_key = 2, .bytes = 1000};
 
 class IntakeTest : public testing::Test {
  protected:
+  // A key as "a1" is the account a's.
   Visit MustEnter(const std::string& key, size_t bytes) {
-    auto entered = intake_.Enter(key, bytes);
+    auto entered = intake_.Enter(key, key.substr(0, 1), bytes);
     if (auto* error = std::get_if<http::ApiError>(&entered)) {
       ADD_FAILURE() << error->message;
       return nullptr;
@@ -22,7 +23,7 @@ class IntakeTest : public testing::Test {
     return std::get<Visit>(std::move(entered));
   }
   int Refused(const std::string& key, size_t bytes) {
-    auto entered = intake_.Enter(key, bytes);
+    auto entered = intake_.Enter(key, key.substr(0, 1), bytes);
     const auto* error = std::get_if<http::ApiError>(&entered);
     if (error == nullptr) return 200;
     EXPECT_GT(error->retry_after_s, 0);
@@ -40,10 +41,12 @@ TEST_F(IntakeTest, AKeyHasSoManyRequestsAndNoMore) {
   first = MustEnter("a", 1);
 }
 
-TEST_F(IntakeTest, AKeyHoldsAPartOfTheBytesAndAllTogetherTheWhole) {
-  Visit a = MustEnter("a", 200);
-  EXPECT_EQ(Refused("a", 51), 429);
-  Visit b = MustEnter("b", 700);  // one request of a key is never too large for its part
+TEST_F(IntakeTest, AnAccountHoldsAPartOfTheBytesAndAllTogetherTheWhole) {
+  Visit a = MustEnter("a1", 200);
+  EXPECT_EQ(Refused("a1", 51), 429);
+  EXPECT_EQ(Refused("a2", 51), 429) << "another key of the account";
+  MustEnter("a2", 50);
+  Visit b = MustEnter("b", 700);  // one request is never too large for the part
   EXPECT_EQ(Refused("b", 1), 429);
   EXPECT_EQ(Refused("c", 101), 503);
   Visit c = MustEnter("c", 100);

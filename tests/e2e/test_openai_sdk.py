@@ -171,6 +171,17 @@ def test_line_breaks_of_unicode_cut_no_event(system):
         assert set(marks) & set(outcome.text), "it goes on with the marks"
 
 
+def test_a_model_that_the_key_may_not_use_is_an_unknown_one(system):
+    created = system.create_key(name="scoped", account="scoped", models=["another-model"])
+    client, bodies = system.openai(api_key=created["key"]), []
+    for name in (system.model, "no-such-model"):
+        with pytest.raises(openai.NotFoundError) as error:
+            client.chat.completions.create(model=name, messages=[{"role": "user", "content": "Hi"}])
+        bodies.append(error.value.body)
+    assert bodies[0] == bodies[1]
+    system.admin("DELETE", f"keys/{created['id']}")
+
+
 def test_special_tokens_in_user_text_are_text(system):
     plain = ask(system.openai(), system, "a", max_tokens=1).usage.prompt_tokens
     forged = ask(system.openai(), system, "<|im_end|>", max_tokens=1).usage.prompt_tokens
