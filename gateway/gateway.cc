@@ -54,8 +54,9 @@ struct Gateway::Parts {
                  .cut_off = cut_off,
                  .max_wait = options.max_wait},
         authenticator(options.pepper, facts),
+        intake(options.intake),
         text_threads(options.threads),
-        chat(authenticator, catalog, text_threads, services),
+        chat(authenticator, catalog, intake, text_threads, services),
         models(authenticator, catalog),
         watcher(channel, gateway_id, facts, [this] { OnModels(); }) {}
 
@@ -123,6 +124,7 @@ struct Gateway::Parts {
   ModelCatalog catalog;
   const GenerationServices services;
   const Authenticator authenticator;
+  Intake intake;
   TextThreads text_threads;
   const ChatHandler chat;
   const ModelsHandler models;

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "base/http/limits.h"
 #include "base/net/grpc.h"
+#include "gateway/api/intake.h"
 
 namespace quire::gateway {
 
@@ -25,6 +26,7 @@ struct GatewayOptions {
   TlsFiles tls;
   bool insecure = false;
   http::HttpLimits limits;
+  IntakeLimits intake;
   std::chrono::milliseconds max_wait{60'000};  // for an admission, in the queue or for a coordinator
 };
 

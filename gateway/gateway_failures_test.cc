@@ -195,7 +195,7 @@ TEST_F(GatewayFailuresTest, ASettleIsSentUntilAcknowledged) {
 
 TEST_F(GatewayFailuresTest, RefusalsBecomeTheirStatus) {
   const std::vector<std::pair<v1::RefusalReason, int>> table = {
-      {v1::REFUSAL_KEY, 401},         {v1::REFUSAL_SCOPE, 403},     {v1::REFUSAL_MODEL, 404},
+      {v1::REFUSAL_KEY, 401},         {v1::REFUSAL_SCOPE, 404},     {v1::REFUSAL_MODEL, 404},
       {v1::REFUSAL_BUDGET, 402},      {v1::REFUSAL_RATE, 429},      {v1::REFUSAL_QUEUE_FULL, 429},
       {v1::REFUSAL_NO_CAPACITY, 503}, {v1::REFUSAL_TOO_LARGE, 400}, {v1::REFUSAL_LEDGER, 503},
       {v1::REFUSAL_UNSPECIFIED, 500},

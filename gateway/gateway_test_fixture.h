@@ -78,6 +78,8 @@ inline Stream ParseStream(const std::string& body) {
 
 class GatewayTest : public ::testing::Test {
  protected:
+  explicit GatewayTest(const v1::TextBundle& bundle = testing::TinyBundle()) : backend_(bundle) {}
+
   void StartGateway(GatewayOptions options = {}) {
     options.coordinator = backend_.address();
     options.pepper = backend_.pepper();

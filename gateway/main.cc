@@ -21,7 +21,9 @@ namespace {
 struct Config {
   GatewayOptions gateway;
   std::string pepper_file, ready_file, log_level = "info";
-  int64_t port = 8000, metrics_port = 0, threads = 2, max_connections = 8192, drain_seconds = 300;
+  int64_t port = 8000, metrics_port = 0, threads = 2, max_connections = 8192, drain_seconds = 300,
+          unadmitted_per_key = IntakeLimits().requests_per_key,
+          body_budget_mib = static_cast<int64_t>(IntakeLimits().bytes >> 20);
 };
 
 void Declare(Options& options, Config& config) {
@@ -37,6 +39,12 @@ void Declare(Options& options, Config& config) {
   options.Add("threads", &config.threads, "N", "threads that serve connections", {1, 64});
   options.Add("max-connections", &config.max_connections, "N", "connections beyond this get 503",
               {1, 1'000'000});
+  options.Add("max-unadmitted-per-key", &config.unadmitted_per_key, "N",
+              "requests of one key that are being read at once; those beyond get 429", {1, 1'000'000});
+  options.Add("body-budget-mib", &config.body_budget_mib, "MiB",
+              "bodies of requests that are being read, all together; what doesn't fit gets 503; an "
+              "account may hold a quarter",
+              {16, 1 << 20});
   options.Add("drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
               {0, 86400});
   options.Add("tls-cert", &config.gateway.tls.cert, "FILE", "certificate for internal gRPC");
@@ -77,6 +85,8 @@ absl::Status Serve(Config& config) {
   config.gateway.metrics_port = static_cast<int>(config.metrics_port);
   config.gateway.threads = static_cast<int>(config.threads);
   config.gateway.limits.connections = AffordableConnections(config.max_connections);
+  config.gateway.intake.requests_per_key = static_cast<int>(config.unadmitted_per_key);
+  config.gateway.intake.bytes = static_cast<size_t>(config.body_budget_mib) << 20;
   QUIRE_ASSIGN_OR_RETURN(auto gateway, Gateway::Start(config.gateway));
   Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port());
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });

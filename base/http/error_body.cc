@@ -1,6 +1,6 @@
 #include "base/http/error_body.h"
 
-#include <nlohmann/json.hpp>
+#include "base/core/json_text.h"
 
 namespace quire::http {
 namespace {
@@ -24,23 +24,14 @@ const char* UsualType(int status) {
   }
 }
 
-nlohmann::ordered_json OrNull(const std::string& text) {
-  if (text.empty()) return nullptr;
-  return text;
-}
+std::string OrNull(const std::string& text) { return text.empty() ? "null" : JsonQuoted(text); }
 
 }  // namespace
 
 std::string ErrorBody(const ApiError& error) {
-  nlohmann::ordered_json fields;
-  fields["message"] = error.message;
-  fields["type"] = error.type.empty() ? UsualType(error.status) : error.type;
-  fields["param"] = OrNull(error.param);
-  fields["code"] = OrNull(error.code);
-  nlohmann::ordered_json body;
-  body["error"] = std::move(fields);
-  // A message may quote a client's bytes: whatever is no UTF-8 is replaced, never thrown over.
-  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  const std::string type = error.type.empty() ? UsualType(error.status) : error.type;
+  return R"({"error":{"message":)" + JsonQuoted(error.message) + R"(,"type":)" + JsonQuoted(type) +
+         R"(,"param":)" + OrNull(error.param) + R"(,"code":)" + OrNull(error.code) + "}}";
 }
 
 Reply ErrorReply(const ApiError& error) {

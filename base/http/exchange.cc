@@ -1,5 +1,6 @@
 #include "base/http/exchange.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -35,26 +36,42 @@ uint64_t Exchange::delivered_units() const {
   return connection_.transport_->out().delivered_units() - delivered_before_;
 }
 
-asio::awaitable<std::optional<std::string>> Exchange::ReadBody() {
+const HttpLimits& Exchange::limits() const { return connection_.limits_; }
+
+size_t Exchange::MaxBodyBytes() const {
+  if (!head_.has_body()) return 0;
+  return std::min<uint64_t>(head_.content_length.value_or(limits().body_bytes), limits().body_bytes);
+}
+
+asio::awaitable<std::optional<Exchange::RawBody>> Exchange::ReadRawBody() {
   body_read_ = true;
-  if (!head_.has_body()) co_return std::string();
+  if (!head_.has_body()) co_return RawBody();
   std::optional<Rule> refusal;
   const Encoding encoding = EncodingOf(head_);
   if (encoding == Encoding::kOther) refusal = Rule::kContentEncoding;
   std::optional<std::string> body;
   if (!refusal) body = co_await connection_.ReadRawBody(refusal);
-  if (body && encoding == Encoding::kGzip) {
-    absl::StatusOr<std::string> inflated = Gunzip(*body, connection_.limits_.inflated_body_bytes);
-    if (inflated.ok()) co_return *std::move(inflated);
-    refusal = absl::IsResourceExhausted(inflated.status()) ? Rule::kBodyTooLarge : Rule::kGzip;
-  }
   if (refusal) {
-    body_read_ = body.has_value();  // what is left of it on the wire ends the connection
+    body_read_ = false;  // what is left of it on the wire ends the connection
     co_await Refuse(*refusal);
     co_return std::nullopt;
   }
-  if (!body) connection_.transport_->Close(absl::CancelledError("the client left within the body"));
-  co_return body;
+  if (!body) {
+    connection_.transport_->Close(absl::CancelledError("the client left within the body"));
+    co_return std::nullopt;
+  }
+  RawBody raw{*std::move(body), encoding == Encoding::kGzip};
+  co_return std::move(raw);
+}
+
+asio::awaitable<std::optional<std::string>> Exchange::ReadBody() {
+  std::optional<RawBody> body = co_await ReadRawBody();
+  if (!body) co_return std::nullopt;
+  if (!body->gzip) co_return std::move(body->bytes);
+  absl::StatusOr<std::string> inflated = Gunzip(body->bytes, limits().inflated_body_bytes);
+  if (inflated.ok()) co_return *std::move(inflated);
+  co_await Refuse(RuleOfGunzip(inflated.status()));
+  co_return std::nullopt;
 }
 
 asio::awaitable<void> Exchange::Refuse(Rule rule) {
@@ -71,7 +88,7 @@ void Exchange::OnGone(std::function<void()> gone_callback) {
 
 void Exchange::ForgetGone() { connection_.transport_->set_on_end(nullptr); }
 
-asio::awaitable<void> Exchange::Send(Reply reply, uint32_t units) {
+asio::awaitable<void> Exchange::Send(Reply reply, std::vector<Mark> marks) {
   Transport& transport = *connection_.transport_;
   if (std::exchange(answered_, true) || gone()) co_return;
   Headers headers = std::move(reply.headers);
@@ -79,7 +96,13 @@ asio::awaitable<void> Exchange::Send(Reply reply, uint32_t units) {
   headers.emplace_back("content-length", std::to_string(reply.body.size()));
   connection_.QueueHead(*this, reply.status, headers, body_read_ || !head_.has_body());
   transport.out().StartFrames(false);
-  transport.out().AppendFrame(reply.body, units);
+  const std::string_view body = reply.body;
+  size_t begin = 0;
+  for (const Mark& mark : marks) {
+    transport.out().AppendFrame(body.substr(begin, mark.end - begin), mark.units);
+    begin = mark.end;
+  }
+  transport.out().AppendFrame(body.substr(begin), 0);
   transport.Pump();
   co_await transport.Flush();
 }

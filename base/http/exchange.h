@@ -31,9 +31,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/core/ids.h"
+#include "base/http/limits.h"
 #include "base/http/refusal.h"
 #include "base/http/reply.h"
 #include "base/http/request_head.h"
@@ -57,6 +59,18 @@ class Exchange {
   // The whole body, gunzipped, within the limits. nullopt: it broke a limit and was answered (400, 408, 413,
   // 415), or the client left; the handler then just returns. Once at most.
   boost::asio::awaitable<std::optional<std::string>> ReadBody();
+  // The same as the client sent it, for a handler that gunzips elsewhere (a body of a few KB can become
+  // megabytes) and then refuses by itself what proves wrong.
+  struct RawBody {
+    std::string bytes;
+    bool gzip = false;
+  };
+  boost::asio::awaitable<std::optional<RawBody>> ReadRawBody();
+  // The most bytes that the body may have as sent, known before it is read.
+  size_t MaxBodyBytes() const;
+  const HttpLimits& limits() const;
+  // Answers with the server's own refusal, counted by rule.
+  boost::asio::awaitable<void> Refuse(Rule rule);
 
   // Calls `gone` once, on this thread, as soon as the client is known to have left (FIN, RST, a slow reader's
   // deadline, the end of a drain); right away if it already has. From the first call on the socket is
@@ -67,8 +81,13 @@ class Exchange {
   absl::Status status() const;
 
   // Answers, whole. Returns when the last byte was handed to the kernel or the client is gone.
-  // `units` count as delivered once the body's last byte was handed to the kernel.
-  boost::asio::awaitable<void> Send(Reply reply, uint32_t units = 0);
+  // A mark's units count as delivered once the byte of the body before its end was handed to the kernel; the
+  // marks are in the body's order.
+  struct Mark {
+    size_t end;
+    uint32_t units;
+  };
+  boost::asio::awaitable<void> Send(Reply reply, std::vector<Mark> marks = {});
 
   // Opens the reply as text/event-stream; its head leaves with the next SendFrames (or at once, through
   // it). From then on silence is filled with keep-alive comments.
@@ -89,8 +108,6 @@ class Exchange {
  private:
   friend class Connection;
 
-  // The server's own refusal, counted by rule.
-  boost::asio::awaitable<void> Refuse(Rule rule);
   void ForgetGone();
 
   Connection& connection_;

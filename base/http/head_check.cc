@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "base/core/absl_text.h"
 
 namespace quire::http {
 namespace {
@@ -22,7 +23,7 @@ bool IsHostByte(char byte) {
 }
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return absl::EqualsIgnoreCase(absl::string_view(a.data(), a.size()), absl::string_view(b.data(), b.size()));
+  return absl::EqualsIgnoreCase(Absl(a), Absl(b));
 }
 
 // The values of every header of that name.

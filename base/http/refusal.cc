@@ -59,6 +59,10 @@ const Entry& EntryOf(Rule rule) { return kRules.at(static_cast<size_t>(rule)); }
 
 }  // namespace
 
+Rule RuleOfGunzip(const absl::Status& failure) {
+  return absl::IsResourceExhausted(failure) ? Rule::kBodyTooLarge : Rule::kGzip;
+}
+
 const char* LabelOf(Rule rule) { return EntryOf(rule).label; }
 
 Reply RefusalReply(Rule rule) {

@@ -2,6 +2,7 @@
 // and the sentence that its client reads. Pure, any thread.
 #pragma once
 
+#include "absl/status/status.h"
 #include "base/http/reply.h"
 
 namespace quire::http {
@@ -32,6 +33,8 @@ enum class Rule {
   kCount,  // not a rule
 };
 
+// What a failed Gunzip (inflate.h) breaks.
+Rule RuleOfGunzip(const absl::Status& failure);
 // The rule's metrics label.
 const char* LabelOf(Rule rule);
 Reply RefusalReply(Rule rule);

@@ -2,10 +2,8 @@
 
 #include <grpcpp/health_check_service_interface.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "absl/strings/str_cat.h"
+#include "base/core/files.h"
 #include "base/core/status.h"
 
 namespace quire {
@@ -16,14 +14,6 @@ constexpr int kMaxMessageBytes = 16 << 20;
 // tried again after the backoff proper; too short, and a busy machine fails its handshakes.
 constexpr int kConnectLimitMs = 5000;
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("can't read TLS file ", path));
-  std::ostringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
-
 struct TlsContents {
   std::string cert, key, ca;
 };
@@ -33,9 +23,9 @@ absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
     return absl::InvalidArgumentError("mTLS needs all three of --tls-cert, --tls-key and --tls-ca");
   }
   TlsContents contents;
-  QUIRE_ASSIGN_OR_RETURN(contents.cert, ReadFile(files.cert));
-  QUIRE_ASSIGN_OR_RETURN(contents.key, ReadFile(files.key));
-  QUIRE_ASSIGN_OR_RETURN(contents.ca, ReadFile(files.ca));
+  QUIRE_ASSIGN_OR_RETURN(contents.cert, ReadWholeFile(files.cert));
+  QUIRE_ASSIGN_OR_RETURN(contents.key, ReadWholeFile(files.key));
+  QUIRE_ASSIGN_OR_RETURN(contents.ca, ReadWholeFile(files.ca));
   return contents;
 }
 

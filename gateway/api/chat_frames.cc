@@ -3,6 +3,8 @@
 #include <charconv>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/absl_text.h"
+#include "base/core/json_text.h"
 #include "base/http/error_body.h"
 
 namespace quire::gateway {
@@ -10,18 +12,10 @@ namespace {
 
 constexpr const char* kDone = "data: [DONE]\n\n";
 
-absl::string_view Absl(std::string_view text) { return {text.data(), text.size()}; }
-
-std::string Escaped(std::string_view text) {
-  std::string out;
-  AppendEscaped(text, out);
-  return out;
-}
-
 std::string Head(const RequestId& id, std::string_view object, std::string_view model,
                  int64_t created_unix_s) {
   return absl::StrCat("{\"id\":\"chatcmpl-", id.ToHex(), "\",\"object\":\"", Absl(object),
-                      "\",\"created\":", created_unix_s, ",\"model\":\"", Escaped(model), "\",");
+                      "\",\"created\":", created_unix_s, ",\"model\":", JsonQuoted(model), ",");
 }
 
 std::string UsageJson(const Usage& usage) {
@@ -39,25 +33,6 @@ std::string CostUsd(int64_t nano_usd) {
   char digits[32];
   auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<double>(nano_usd) / 1e9);
   return {digits, end};
-}
-
-void AppendEscaped(std::string_view text, std::string& out) {
-  constexpr const char* kHex = "0123456789abcdef";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte >= 0x20) {
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
-  }
 }
 
 ChatFrames::ChatFrames(const RequestId& id, std::string_view model, int64_t created_unix_s,
@@ -80,7 +55,7 @@ std::string ChatFrames::Role() const {
 
 std::string_view ChatFrames::Text(std::string_view text) {
   frame_.assign(text_start_);
-  AppendEscaped(text, frame_);
+  AppendJsonEscaped(text, frame_);
   frame_ += text_end_;
   return frame_;
 }
@@ -104,12 +79,14 @@ std::string ChatFrames::Error(const http::ApiError& error) {
   return absl::StrCat("data: ", http::ErrorBody(error), "\n\n", kDone);
 }
 
-std::string ChatFrames::Whole(std::string_view text, std::string_view finish_reason,
-                              const Usage& usage) const {
-  return absl::StrCat(Head(id_, "chat.completion", model_, created_unix_s_),
-                      "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"",
-                      Escaped(text), "\"},\"finish_reason\":\"", Absl(finish_reason),
-                      "\"}],\"usage\":", UsageJson(usage), "}");
+std::string ChatFrames::WholeStart() const {
+  return Head(id_, "chat.completion", model_, created_unix_s_) +
+         R"("choices":[{"index":0,"message":{"role":"assistant","content":")";
+}
+
+std::string ChatFrames::WholeEnd(std::string_view finish_reason, const Usage& usage) const {
+  return absl::StrCat("\"},\"finish_reason\":\"", Absl(finish_reason), "\"}],\"usage\":", UsageJson(usage),
+                      "}");
 }
 
 }  // namespace quire::gateway

@@ -25,8 +25,9 @@ class ChatFrames {
   // A stream that failed: the error object, and [DONE].
   static std::string Error(const http::ApiError& error);
 
-  // The body of an answer that is not streamed.
-  std::string Whole(std::string_view text, std::string_view finish_reason, const Usage& usage) const;
+  // The body of an answer that is not streamed, around its text (AppendJsonEscaped).
+  std::string WholeStart() const;
+  std::string WholeEnd(std::string_view finish_reason, const Usage& usage) const;
 
  private:
   const RequestId id_;
@@ -42,8 +43,5 @@ class ChatFrames {
 // a client's Decimal shows the ledger's own number. (Multiplying by 1e-9 gives another double in two cases of
 // five.)
 std::string CostUsd(int64_t nano_usd);
-
-// As a JSON string's inside. `text` is UTF-8.
-void AppendEscaped(std::string_view text, std::string& out);
 
 }  // namespace quire::gateway

@@ -78,8 +78,25 @@ TEST(ChatFramesTest, AnErrorIsOneEventThenDone) {
   EXPECT_EQ(events[1], "[DONE]");
 }
 
+// Readers of lines that know Unicode would cut an event at these.
+TEST(ChatFramesTest, NoFrameHoldsALineBreakOfUnicode) {
+  const std::string marks = "a\xC2\x85\xE2\x80\xA8\xE2\x80\xA9z";
+  ChatFrames frames(RequestId{}, marks, 1700000000, UsageFrames::kLastChunk);
+  const std::string stream = frames.Role() + std::string(frames.Text(marks)) + frames.End("stop", kUsage);
+  const std::string error = ChatFrames::Error({.status = 503, .message = marks, .param = marks});
+  for (const std::string& frame : {stream, error}) {
+    for (const char* mark : {"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
+      EXPECT_EQ(frame.find(mark), std::string::npos) << frame;
+    }
+  }
+  EXPECT_EQ(Events(stream)[1]["choices"][0]["delta"]["content"], marks);
+  EXPECT_EQ(Events(stream)[1]["model"], marks);
+  EXPECT_EQ(Events(error)[0]["error"]["message"], marks);
+}
+
 TEST(ChatFramesTest, AWholeAnswer) {
-  const json body = json::parse(Frames(UsageFrames::kOnFinish).Whole("text", "stop", kUsage));
+  const ChatFrames frames = Frames(UsageFrames::kOnFinish);
+  const json body = json::parse(frames.WholeStart() + "text" + frames.WholeEnd("stop", kUsage));
   EXPECT_EQ(body["object"], "chat.completion");
   EXPECT_EQ(body["choices"][0]["message"], json::parse(R"({"role": "assistant", "content": "text"})"));
   EXPECT_EQ(body["choices"][0]["finish_reason"], "stop");

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/core/json_text.h"
+#include "base/http/inflate.h"
 #include "gateway/api/chat_plan.h"
 #include "gateway/api/error_response.h"
 
@@ -21,13 +23,6 @@ http::ApiError ErrorOf(const Ending& ending) {
 
 bool IsErrorAlone(const Step& step) { return step.pieces.empty() && step.ending && step.ending->is_error(); }
 
-std::optional<http::ApiError> WhyNot(const std::optional<CatalogModel>& model, const v1::KeyFact& key) {
-  if (!model) return UnknownModel();
-  if (!MayUseModel(key, model->fact->model())) return ModelNotAllowed();
-  if (model->text == nullptr) return ModelLoading();
-  return std::nullopt;
-}
-
 std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usage& usage) {
   if (ending.is_error()) return ChatFrames::Error(ErrorOf(ending));
   return frames.End(NameOf(ending.kind), usage);
@@ -36,46 +31,99 @@ std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usa
 }  // namespace
 
 awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
-  const Facts::Key key = authenticator_.Check(exchange.head());
-  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(authenticator_.Refusal()));
-  std::optional<std::string> body = co_await exchange.ReadBody();
-  if (!body) co_return;
-  const size_t bytes = body->size();
-  auto parse = [body = *std::move(body)] { return ParseChatRequest(body); };
-  ApiResult<ChatRequest> parsed = co_await text_threads_.Run(bytes, std::move(parse));
-  if (auto* error = std::get_if<http::ApiError>(&parsed))
+  ApiResult<Prepared> prepared = co_await Prepare(exchange);
+  if (auto* error = std::get_if<http::ApiError>(&prepared))
     co_return co_await exchange.Send(http::ErrorReply(*error));
-
-  ChatRequest& request = std::get<ChatRequest>(parsed);
-  const bool stream = request.stream;
-  const std::optional<CatalogModel> model = co_await FindModel(request.model);
-  if (const auto error = WhyNot(model, *key)) co_return co_await exchange.Send(http::ErrorReply(*error));
-  ChatFrames frames(exchange.id(), request.model, services_.clock.UnixMs() / 1000, request.usage_frames);
-  auto encode = [request = std::move(request), model = *model, key, id = exchange.id()]() mutable {
-    return PlanChat(std::move(request), model, *key, id);
-  };
-  ApiResult<GenerationRequest> plan = co_await text_threads_.Run(bytes, std::move(encode));
-  if (auto* error = std::get_if<http::ApiError>(&plan))
-    co_return co_await exchange.Send(http::ErrorReply(*error));
-
-  Generation generation(services_, std::get<GenerationRequest>(std::move(plan)));
+  Prepared& request = std::get<Prepared>(prepared);
+  Generation generation(services_, std::move(request.plan));
   exchange.OnGone([&generation] { generation.Abort(); });
-  if (stream) {
-    co_await AnswerStream(exchange, generation, frames);
+  if (request.stream) {
+    co_await AnswerStream(exchange, generation, request.frames);
   } else {
-    co_await AnswerWhole(exchange, generation, frames);
+    co_await AnswerWhole(exchange, generation, request.frames);
   }
 }
 
-awaitable<std::optional<CatalogModel>> ChatHandler::FindModel(std::string name) const {
+awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange& exchange) const {
+  Newcomer newcomer{.key = authenticator_.Check(exchange.head()), .visit = nullptr, .owner = nullptr};
+  if (newcomer.key == nullptr) co_return authenticator_.Refusal();
+  auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), exchange.MaxBodyBytes());
+  if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
+  newcomer.visit = std::get<std::shared_ptr<Intake::Visit>>(std::move(entered));
+  newcomer.owner = std::make_shared<JobOwner>(newcomer.key->account_id());
+
+  ApiResult<ChatRequest> parsed = co_await ReadRequest(exchange, newcomer);
+  if (auto* error = std::get_if<http::ApiError>(&parsed)) co_return std::move(*error);
+  ChatRequest& request = std::get<ChatRequest>(parsed);
+  ApiResult<CatalogModel> model = co_await FindModel(newcomer, request.model);
+  if (auto* error = std::get_if<http::ApiError>(&model)) co_return std::move(*error);
+
+  const bool stream = request.stream;
+  ChatFrames frames(exchange.id(), request.model, services_.clock.UnixMs() / 1000, request.usage_frames);
+  auto encode = [request = std::move(request), model = std::get<CatalogModel>(std::move(model)), newcomer,
+                 id = exchange.id()]() mutable {
+    return PlanChat(std::move(request), model, *newcomer.key, id, [&] { return newcomer.owner->gone(); });
+  };
+  ApiResult<GenerationRequest> plan =
+      co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(encode));
+  if (auto* error = std::get_if<http::ApiError>(&plan)) co_return std::move(*error);
+  if (exchange.gone()) co_return ClientLeft();
+  Prepared prepared{std::move(frames), stream, std::get<GenerationRequest>(std::move(plan))};
+  co_return std::move(prepared);
+}
+
+awaitable<ApiResult<ChatRequest>> ChatHandler::ReadRequest(http::Exchange& exchange,
+                                                           const Newcomer& newcomer) const {
+  std::optional<http::Exchange::RawBody> raw = co_await exchange.ReadRawBody();
+  if (!raw) co_return ClientLeft();
+  exchange.OnGone([owner = newcomer.owner] { owner->Leave(); });
+  std::string body = std::move(raw->bytes);
+  if (raw->gzip) {
+    ApiResult<std::string> inflated = co_await Inflate(exchange, newcomer, std::move(body));
+    if (auto* error = std::get_if<http::ApiError>(&inflated)) co_return std::move(*error);
+    body = std::get<std::string>(std::move(inflated));
+  }
+  if (auto error = newcomer.visit->Resize(body.size())) co_return *std::move(error);
+  // What is queued holds the visit: its bytes are there until it was begun or dropped.
+  auto parse = [body = std::move(body), visit = newcomer.visit] { return ParseChatRequest(body); };
+  co_return co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(parse));
+}
+
+awaitable<ApiResult<std::string>> ChatHandler::Inflate(http::Exchange& exchange, const Newcomer& newcomer,
+                                                       std::string compressed) const {
+  using Inflated = absl::StatusOr<std::string>;
+  auto inflate = [compressed = std::move(compressed), newcomer,
+                  limit = exchange.limits().inflated_body_bytes]() -> ApiResult<Inflated> {
+    return http::Gunzip(compressed, limit);
+  };
+  ApiResult<Inflated> result =
+      co_await text_threads_.Run(TextThreads::kAlwaysLarge, newcomer.owner, std::move(inflate));
+  if (auto* error = std::get_if<http::ApiError>(&result)) co_return std::move(*error);
+  Inflated& inflated = std::get<Inflated>(result);
+  if (inflated.ok()) co_return *std::move(inflated);
+  co_await exchange.Refuse(http::RuleOfGunzip(inflated.status()));
+  co_return ClientLeft();
+}
+
+awaitable<ApiResult<CatalogModel>> ChatHandler::FindModel(const Newcomer& newcomer, std::string name) const {
+  // Before the catalog is asked: a name that the key may not use costs and answers the same whether there is
+  // such a model or not.
+  if (!MayUseModel(*newcomer.key, name)) co_return UnknownModel();
   std::optional<CatalogModel> model = catalog_.Find(name);
-  if (!model || model->text != nullptr) co_return model;
-  auto loaded = std::make_shared<http::Mailbox<bool>>();
-  catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
-  model = catalog_.Find(name);  // it may have come just before
-  if (!model || model->text != nullptr) co_return model;
-  co_await loaded->WaitFor(kLoadPatience);
-  co_return catalog_.Find(name);
+  if (model && model->text == nullptr) {
+    auto loaded = std::make_shared<http::Mailbox<bool>>();
+    newcomer.owner->WhenGone([loaded] { loaded->Push(true); });
+    catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
+    model = catalog_.Find(name);  // it may have come just before
+    if (model && model->text == nullptr) {
+      co_await loaded->WaitFor(kLoadPatience);
+      model = catalog_.Find(name);
+    }
+    newcomer.owner->WhenGone(nullptr);
+  }
+  if (!model) co_return UnknownModel();
+  if (model->text == nullptr) co_return ModelLoading();
+  co_return *std::move(model);
 }
 
 awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& generation,
@@ -101,25 +149,26 @@ awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& 
   generation.Written(exchange.delivered_units());
 }
 
+// The text leaves with marks at its tokens' ends: what a client got of an answer that broke off is billed.
 awaitable<void> ChatHandler::AnswerWhole(http::Exchange& exchange, Generation& generation,
                                          ChatFrames& frames) const {
-  std::string text;
-  uint32_t positions = 0;
+  http::Reply reply;
+  reply.body = frames.WholeStart();
+  std::vector<http::Exchange::Mark> marks;
   std::optional<Ending> ending;
   while (!ending && !exchange.gone()) {
     Step step = co_await generation.Next();
     for (const Piece& piece : step.pieces) {
-      text += piece.text;
-      positions += piece.positions;
+      AppendJsonEscaped(piece.text, reply.body);
+      marks.push_back({reply.body.size(), piece.positions});
     }
     ending = std::move(step.ending);
   }
   if (!ending) co_return;
   if (ending->is_error()) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*ending)));
-  positions += ending->positions;
-  http::Reply reply;
-  reply.body = frames.Whole(text, NameOf(ending->kind), generation.UsageAtEnd());
-  co_await exchange.Send(std::move(reply), positions);
+  reply.body += frames.WholeEnd(NameOf(ending->kind), generation.UsageAtEnd());
+  marks.push_back({reply.body.size(), ending->positions});
+  co_await exchange.Send(std::move(reply), std::move(marks));
   generation.Written(exchange.delivered_units());
 }
 

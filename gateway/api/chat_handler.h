@@ -8,6 +8,7 @@
 #include "gateway/api/authenticator.h"
 #include "gateway/api/chat_frames.h"
 #include "gateway/api/chat_request.h"
+#include "gateway/api/intake.h"
 #include "gateway/api/text_threads.h"
 #include "gateway/generation/generation.h"
 #include "gateway/generation/model_catalog.h"
@@ -17,15 +18,38 @@ namespace quire::gateway {
 class ChatHandler {
  public:
   // All must outlive it.
-  ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, TextThreads& text_threads,
-              const GenerationServices& services)
-      : authenticator_(authenticator), catalog_(catalog), text_threads_(text_threads), services_(services) {}
+  ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, Intake& intake,
+              TextThreads& text_threads, const GenerationServices& services)
+      : authenticator_(authenticator),
+        catalog_(catalog),
+        intake_(intake),
+        text_threads_(text_threads),
+        services_(services) {}
 
   boost::asio::awaitable<void> Handle(http::Exchange& exchange) const;
 
  private:
+  // A request on its way to its Admit.
+  struct Newcomer {
+    Facts::Key key;
+    std::shared_ptr<Intake::Visit> visit;
+    std::shared_ptr<JobOwner> owner;
+  };
+  // A request that may be admitted.
+  struct Prepared {
+    ChatFrames frames;
+    bool stream;
+    GenerationRequest plan;
+  };
+
+  // From the head to the plan. Where the client left or was answered, the error is nobody's.
+  boost::asio::awaitable<ApiResult<Prepared>> Prepare(http::Exchange& exchange) const;
+  boost::asio::awaitable<ApiResult<ChatRequest>> ReadRequest(http::Exchange& exchange,
+                                                             const Newcomer& newcomer) const;
+  boost::asio::awaitable<ApiResult<std::string>> Inflate(http::Exchange& exchange, const Newcomer& newcomer,
+                                                         std::string compressed) const;
   // Waits a little where the model's text is being loaded.
-  boost::asio::awaitable<std::optional<CatalogModel>> FindModel(std::string name) const;
+  boost::asio::awaitable<ApiResult<CatalogModel>> FindModel(const Newcomer& newcomer, std::string name) const;
   boost::asio::awaitable<void> AnswerStream(http::Exchange& exchange, Generation& generation,
                                             ChatFrames& frames) const;
   boost::asio::awaitable<void> AnswerWhole(http::Exchange& exchange, Generation& generation,
@@ -33,6 +57,7 @@ class ChatHandler {
 
   const Authenticator& authenticator_;
   ModelCatalog& catalog_;
+  Intake& intake_;
   TextThreads& text_threads_;
   const GenerationServices& services_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -15,6 +16,8 @@ using nlohmann::ordered_json;
 
 constexpr uint64_t kUsualMaxTokens = 16384;
 constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow the logits: they mean greedy
+// top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
+constexpr float kLeastTopP = std::numeric_limits<float>::min();
 
 ordered_json Messages(std::span<const ChatTurn> turns) {
   ordered_json messages = ordered_json::array();
@@ -27,36 +30,53 @@ ordered_json Messages(std::span<const ChatTurn> turns) {
   return messages;
 }
 
-// The template would close the assistant's turn; so it renders the turns before, and the text to continue
-// follows its generation prompt.
-absl::StatusOr<std::vector<TokenId>> EncodeContinuation(const TextModel& text,
-                                                        std::span<const ChatTurn> turns) {
-  QUIRE_ASSIGN_OR_RETURN(
-      OriginText prompt,
-      text.chat_template()->Render(Messages(turns.first(turns.size() - 1)), nullptr, true, nullptr));
-  prompt.Append(turns.back().content, Origin::kUser);
-  return text.tokenizer().Encode(prompt);
-}
-
-ApiResult<std::vector<TokenId>> EncodePrompt(const ChatRequest& request, const TextModel& text) {
+// A last assistant turn is to be continued, but the template would close it: so it renders the turns before,
+// and the text to continue follows its generation prompt.
+ApiResult<OriginText> RenderPrompt(const ChatRequest& request, const TextModel& text) {
   if (text.chat_template() == nullptr)
     return InvalidField("model", "model: it has no chat template, so it can't chat");
-  absl::StatusOr<std::vector<TokenId>> ids;
-  if (!request.ContinuesAssistant()) {
-    ids = text.EncodeChat(Messages(request.turns), nullptr, true, nullptr);
-  } else if (text.think_end_id()) {
+  const bool continues = request.ContinuesAssistant();
+  if (continues && text.think_end_id()) {
     return InvalidField("messages",
                         "messages: this server can't continue a reasoning model's answer yet; end with a "
                         "user message");
-  } else if (request.turns.size() == 1) {
+  }
+  if (continues && request.turns.size() == 1) {
     return InvalidField("messages",
                         "messages: give a message before the assistant's that is to be continued");
-  } else {
-    ids = EncodeContinuation(text, request.turns);
   }
+  const auto turns = std::span(request.turns).first(request.turns.size() - (continues ? 1 : 0));
+  absl::StatusOr<OriginText> prompt = text.chat_template()->Render(Messages(turns), nullptr, true, nullptr);
+  if (!prompt.ok()) return InvalidField("messages", absl::StrCat("messages: ", prompt.status().message()));
+  if (continues) prompt->Append(request.turns.back().content, Origin::kUser);
+  return *std::move(prompt);
+}
+
+ApiResult<std::vector<TokenId>> EncodePrompt(const ChatRequest& request, const TextModel& text,
+                                             const std::function<bool()>& gone) {
+  ApiResult<OriginText> prompt = RenderPrompt(request, text);
+  if (auto* error = std::get_if<http::ApiError>(&prompt)) return std::move(*error);
+  if (gone()) return ClientLeft();
+  absl::StatusOr<std::vector<TokenId>> ids = text.tokenizer().Encode(std::get<OriginText>(prompt));
   if (!ids.ok()) return InvalidField("messages", absl::StrCat("messages: ", ids.status().message()));
   if (ids->empty()) return InvalidField("messages", "messages: the prompt is empty");
   return *std::move(ids);
+}
+
+// Whether the model reasons is the checkpoint's matter: nothing here can switch it off.
+std::optional<http::ApiError> CheckReasoning(const ChatRequest& request, const TextModel& text) {
+  if (!text.think_end_id()) return std::nullopt;
+  if (const std::string& field = request.no_reasoning_field; !field.empty()) {
+    return InvalidField(field, absl::StrCat(field,
+                                            ": this model always reasons before it answers; leave the "
+                                            "field out, or ask a model that doesn't reason"));
+  }
+  if (request.separate_reasoning) {
+    return InvalidField(
+        "separate_reasoning",
+        "separate_reasoning: this server does not support it yet; leave it out or give false");
+  }
+  return std::nullopt;
 }
 
 // Fills in max_tokens; the error says why prompt and answer don't fit.
@@ -87,7 +107,7 @@ v1::Sampling PlanSampling(const ChatRequest& request, const TextModel& text) {
   const double temperature = wish.temperature.value_or(defaults.temperature);
   sampling.set_temperature(temperature < kGreedyBelow ? 0 : static_cast<float>(temperature));
   sampling.set_top_k(static_cast<int32_t>(wish.top_k.value_or(defaults.top_k)));
-  sampling.set_top_p(static_cast<float>(wish.top_p.value_or(defaults.top_p)));
+  sampling.set_top_p(std::max(static_cast<float>(wish.top_p.value_or(defaults.top_p)), kLeastTopP));
   sampling.set_min_p(static_cast<float>(wish.min_p.value_or(defaults.min_p)));
   sampling.set_repetition_penalty(
       static_cast<float>(wish.repetition_penalty.value_or(defaults.repetition_penalty)));
@@ -114,10 +134,11 @@ uint64_t RandomSeed() {
 }  // namespace
 
 ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& model, const v1::KeyFact& key,
-                                      const RequestId& id) {
+                                      const RequestId& id, const std::function<bool()>& gone) {
   if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
     return *std::move(error);
-  ApiResult<std::vector<TokenId>> prompt = EncodePrompt(request, *model.text);
+  if (auto error = CheckReasoning(request, *model.text)) return *std::move(error);
+  ApiResult<std::vector<TokenId>> prompt = EncodePrompt(request, *model.text, gone);
   if (auto* error = std::get_if<http::ApiError>(&prompt)) return std::move(*error);
   GenerationRequest plan;
   plan.id = id;

@@ -3,6 +3,8 @@
 // any thread. A megabyte of text takes about a second (text_threads.h).
 #pragma once
 
+#include <functional>
+
 #include "gateway/api/chat_request.h"
 #include "gateway/api/error_response.h"
 #include "gateway/generation/generation.h"
@@ -10,7 +12,8 @@
 
 namespace quire::gateway {
 
+// `gone`: the client has left, so that what is left of the work need not be done (ClientLeft).
 ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& model, const v1::KeyFact& key,
-                                      const RequestId& id);
+                                      const RequestId& id, const std::function<bool()>& gone);
 
 }  // namespace quire::gateway

@@ -29,7 +29,8 @@ class ChatPlanTest : public ::testing::Test {
                                       fields.empty() ? "" : ", ", fields, "}"));
     EXPECT_TRUE(std::holds_alternative<ChatRequest>(request)) << fields;
     const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
-    return PlanChat(std::get<ChatRequest>(std::move(request)), model, key_, RequestId::Random());
+    return PlanChat(std::get<ChatRequest>(std::move(request)), model, key_, RequestId::Random(),
+                    [this] { return gone_; });
   }
   GenerationRequest MustPlan(const std::string& fields) {
     ApiResult<GenerationRequest> plan = Plan(fields);
@@ -45,9 +46,10 @@ class ChatPlanTest : public ::testing::Test {
     return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
   }
 
+  bool gone_ = false;
   v1::ModelFact fact_;
   v1::KeyFact key_;
-  const std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
+  std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
 };
 
 TEST_F(ChatPlanTest, TheRequestThenTheCheckpointThenNeutral) {
@@ -60,6 +62,35 @@ TEST_F(ChatPlanTest, TheRequestThenTheCheckpointThenNeutral) {
   EXPECT_EQ(MustPlan("").sampling.temperature(), 0.5f);
   EXPECT_EQ(MustPlan(R"("temperature": 1e-40)").sampling.temperature(), 0)
       << "too small to divide by: greedy";
+}
+
+TEST_F(ChatPlanTest, TopPOfZeroIsTheSmallestNucleus) {
+  for (const char* fields : {"\"top_p\": 0", "\"top_p\": 1e-60"}) {
+    const float top_p = MustPlan(fields).sampling.top_p();
+    EXPECT_GT(top_p, 0) << "what the worker takes";
+    EXPECT_LT(top_p, 1e-30f);
+  }
+}
+
+TEST_F(ChatPlanTest, AModelThatDoesNotReasonTakesEveryEffort) {
+  for (const char* fields :
+       {R"("reasoning_effort": "none")", R"("reasoning_effort": "high")",
+        R"("reasoning": {"enabled": false})", R"("chat_template_kwargs": {"enable_thinking": false})",
+        R"("separate_reasoning": true)"}) {
+    MustPlan(fields);
+  }
+}
+
+TEST_F(ChatPlanTest, AModelThatAlwaysReasonsSaysSo) {
+  text_ = *TextModel::Create(testing::TinyBundleWith({"<think>", "</think>"}));
+  ASSERT_TRUE(text_->think_end_id());
+  MustPlan(R"("reasoning_effort": "high")");
+  const http::ApiError error = MustRefuse(R"("reasoning_effort": "none")");
+  EXPECT_EQ(error.status, 422);
+  EXPECT_EQ(error.param, "reasoning_effort");
+  EXPECT_NE(error.message.find("always reasons"), std::string::npos);
+  EXPECT_EQ(MustRefuse(R"("reasoning": {"enabled": false})").param, "reasoning.enabled");
+  EXPECT_EQ(MustRefuse(R"("separate_reasoning": true)").param, "separate_reasoning");
 }
 
 TEST_F(ChatPlanTest, MaxTokensIsWhatFits) {
@@ -95,6 +126,11 @@ TEST_F(ChatPlanTest, StopIdsAreTheCheckpointsAndTheClients) {
 TEST_F(ChatPlanTest, ASeedIsAlwaysSet) {
   EXPECT_EQ(MustPlan("\"seed\": -1").seed, UINT64_MAX);
   EXPECT_NE(MustPlan("").seed, MustPlan("").seed);
+}
+
+TEST_F(ChatPlanTest, NothingIsEncodedForAClientThatLeft) {
+  gone_ = true;
+  EXPECT_EQ(MustRefuse("").message, ClientLeft().message);
 }
 
 TEST_F(ChatPlanTest, IdsAreCheckedAgainstTheVocabulary) {

@@ -8,6 +8,7 @@
 #include "gateway/api/chat_turns.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/strict_json.h"
+#include "gateway/api/unsupported_fields.h"
 #include "gateway/text/stop_matcher.h"
 
 namespace quire::gateway {
@@ -22,13 +23,13 @@ constexpr size_t kMaxLogitBiases = 1024;
 constexpr size_t kMaxLabelBytes = 512;
 
 void ReadSampling(FieldReader& fields, SamplingWish& sampling) {
-  sampling.temperature = fields.Number("temperature", {0, 2});
-  sampling.top_p = fields.Number("top_p", {0, 1, /*min_excluded=*/true});
-  sampling.min_p = fields.Number("min_p", {0, 1});
+  sampling.temperature = fields.Number("temperature", 0, 2);
+  sampling.top_p = fields.Number("top_p", 0, 1);
+  sampling.min_p = fields.Number("min_p", 0, 1);
   sampling.top_k = fields.Integer("top_k", 0, 999);
-  sampling.repetition_penalty = fields.Number("repetition_penalty", {0.01, 5});
-  sampling.presence_penalty = fields.Number("presence_penalty", {-2, 2});
-  sampling.frequency_penalty = fields.Number("frequency_penalty", {-2, 2});
+  sampling.repetition_penalty = fields.Number("repetition_penalty", 0.01, 5);
+  sampling.presence_penalty = fields.Number("presence_penalty", -2, 2);
+  sampling.frequency_penalty = fields.Number("frequency_penalty", -2, 2);
 }
 
 void ReadLengths(FieldReader& fields, ChatRequest& request) {
@@ -63,9 +64,10 @@ void ReadStop(FieldReader& fields, ChatRequest& request) {
 void ReadSeed(FieldReader& fields, ChatRequest& request) {
   const json* seed = fields.Find("seed");
   if (seed == nullptr) return;
-  if (!seed->is_number_integer()) return fields.Fail("seed", "give an integer from -2^63 to 2^64-1");
+  const json number = AsInteger(*seed);
+  if (!number.is_number_integer()) return fields.Fail("seed", "give an integer from -2^63 to 2^64-1");
   request.seed =
-      seed->is_number_unsigned() ? seed->get<uint64_t>() : static_cast<uint64_t>(seed->get<int64_t>());
+      number.is_number_unsigned() ? number.get<uint64_t>() : static_cast<uint64_t>(number.get<int64_t>());
 }
 
 std::optional<int32_t> TokenIdFromKey(const std::string& key) {
@@ -101,7 +103,7 @@ void ReadStopTokenIds(FieldReader& fields, ChatRequest& request) {
                        absl::StrCat("give a list of at most ", kMaxStopTokenIds, " token ids"));
   }
   for (size_t i = 0; i < ids->size(); ++i) {
-    const json& id = (*ids)[i];
+    const json id = AsInteger((*ids)[i]);
     if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) {
       return fields.Fail(absl::StrCat("stop_token_ids.", i), "give a token id");
     }
@@ -119,6 +121,7 @@ void ReadStream(FieldReader& fields, std::optional<http::ApiError>& error, ChatR
   if (const auto include = option_fields.Bool("include_usage")) {
     request.usage_frames = *include ? UsageFrames::kLastChunk : UsageFrames::kNone;
   }
+  option_fields.Bool("include_obfuscation");
   if (option_fields.Bool("continuous_usage_stats").value_or(false)) {
     option_fields.Unsupported("continuous_usage_stats", "leave it out or give false");
   }
@@ -126,46 +129,71 @@ void ReadStream(FieldReader& fields, std::optional<http::ApiError>& error, ChatR
 
 // Fields that change nothing in the answer: their types are checked, their values are not used.
 void CheckLabels(FieldReader& fields) {
-  for (const char* name : {"user", "prompt_cache_key", "safety_identifier", "service_tier"}) {
+  for (const char* name :
+       {"user", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier"}) {
     fields.String(name, kMaxLabelBytes);
   }
-  fields.Bool("parallel_tool_calls");
+  for (const char* name : {"parallel_tool_calls", "store"}) fields.Bool(name);
+  for (const char* name : {"metadata", "prediction"}) {
+    const json* value = fields.Find(name);
+    if (value != nullptr && !value->is_object()) fields.Fail(name, "give an object");
+  }
 }
 
-bool IsEmpty(const json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
+// Whether the model is to reason, as each of several fields may say it; they have to agree.
+class ReasoningWish {
+ public:
+  explicit ReasoningWish(ChatRequest& request) : request_(request) {}
 
-bool IsOneOf(const json& value, std::initializer_list<const char*> words) {
-  const auto* text = value.get_ptr<const std::string*>();
-  return text != nullptr && std::find(words.begin(), words.end(), *text) != words.end();
-}
+  // `path` is the field's, seen from `fields`; `full_path` seen from the request.
+  void Say(FieldReader& fields, const char* path, const char* full_path, bool on) {
+    if (on_ && *on_ != on) return fields.Fail(path, "another field says the opposite: give one of them");
+    on_ = on;
+    if (!on) request_.no_reasoning_field = full_path;
+  }
+  void ReadEffort(FieldReader& fields, const char* name, const char* full_path) {
+    const std::optional<std::string> effort = fields.String(name, kMaxLabelBytes);
+    if (!effort) return;
+    const auto* found = std::find(std::begin(kEfforts), std::end(kEfforts), *effort);
+    if (found == std::end(kEfforts)) {
+      return fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
+    }
+    Say(fields, name, full_path, *effort != "none");
+  }
+  void ReadSwitch(FieldReader& fields, const char* name, const char* full_path) {
+    if (const auto on = fields.Bool(name)) Say(fields, name, full_path, *on);
+  }
 
-// What a later version brings is refused where it would change the answer.
-void RefuseWhatComesLater(FieldReader& fields) {
-  if (fields.Integer("n", 1, 4).value_or(1) != 1) fields.Unsupported("n", "ask for one choice per request");
-  if (fields.Integer("best_of", 1, 4).value_or(1) != 1) fields.Unsupported("best_of", "leave it out");
-  if (fields.Bool("logprobs").value_or(false)) fields.Unsupported("logprobs", "leave it out or give false");
-  if (fields.Integer("top_logprobs", 0, 20).value_or(0) != 0)
-    fields.Unsupported("top_logprobs", "leave it out");
-  for (const char* name : {"tools", "functions", "chat_template_kwargs"}) {
-    if (const json* value = fields.Find(name); value != nullptr && !IsEmpty(*value)) {
-      fields.Unsupported(name, "leave it out");
+ private:
+  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+
+  ChatRequest& request_;
+  std::optional<bool> on_;
+};
+
+void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request) {
+  request.separate_reasoning = fields.Bool("separate_reasoning").value_or(false);
+  ReasoningWish wish(request);
+  wish.ReadEffort(fields, "reasoning_effort", "reasoning_effort");
+  wish.ReadSwitch(fields, "enable_thinking", "enable_thinking");
+  if (const json* reasoning = fields.Find("reasoning")) {
+    if (!reasoning->is_object()) return fields.Fail("reasoning", "give an object");
+    FieldReader own(*reasoning, "reasoning.", error);
+    wish.ReadEffort(own, "effort", "reasoning.effort");
+    wish.ReadSwitch(own, "enabled", "reasoning.enabled");
+    for (const char* name : {"max_tokens", "summary", "generate_summary"}) {
+      if (own.FindFilled(name) != nullptr) own.Unsupported(name, "leave it out");
     }
+    if (own.Bool("exclude").value_or(false)) own.Unsupported("exclude", "leave it out or give false");
   }
-  for (const char* name : {"tool_choice", "function_call"}) {
-    if (const json* value = fields.Find(name); value != nullptr && !IsOneOf(*value, {"none", "auto"})) {
-      fields.Unsupported(name, "leave it out, or give \"none\" or \"auto\"");
+  if (const json* variables = fields.Find("chat_template_kwargs")) {
+    if (!variables->is_object()) return fields.Fail("chat_template_kwargs", "give an object");
+    FieldReader own(*variables, "chat_template_kwargs.", error);
+    wish.ReadSwitch(own, "enable_thinking", "chat_template_kwargs.enable_thinking");
+    for (const auto& [name, value] : variables->items()) {
+      if (name != "enable_thinking" && !value.is_null())
+        return fields.Unsupported("chat_template_kwargs", "only enable_thinking is read");
     }
-  }
-  if (const json* format = fields.Find("response_format");
-      format != nullptr &&
-      !(format->is_object() && format->contains("type") && IsOneOf((*format)["type"], {"text"}))) {
-    fields.Unsupported("response_format", "leave it out or give {\"type\": \"text\"}");
-  }
-  for (const char* name : {"reasoning", "reasoning_effort"}) {
-    if (fields.Find(name) != nullptr) fields.Unsupported(name, "leave it out");
-  }
-  if (fields.Bool("separate_reasoning").value_or(false)) {
-    fields.Unsupported("separate_reasoning", "leave it out or give false");
   }
 }
 
@@ -194,7 +222,8 @@ ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
   ReadStopTokenIds(fields, request);
   request.ignore_eos = fields.Bool("ignore_eos").value_or(false);
   CheckLabels(fields);
-  RefuseWhatComesLater(fields);
+  ReadReasoning(fields, error, request);
+  RefuseUnsupportedFields(fields);
   if (error) return *std::move(error);
   return request;
 }

@@ -1,7 +1,7 @@
 // The body of POST /v1/chat/completions, wholly validated: what passes here can't hurt anything behind it.
 // Unknown fields are ignored as OpenAI does; a known field that is out of range, or that this version can't
-// honour yet (n > 1, tools, response_format, logprobs...), is refused with its path, never ignored. Pure and
-// fuzzed (tests/fuzz/chat_request_fuzz.cc): no I/O, any thread.
+// honour yet (unsupported_fields.h), is refused with its path; docs/API.md has the table of all, and names
+// the few that are ignored. Pure and fuzzed (tests/fuzz/chat_request_fuzz.cc): no I/O, any thread.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +45,9 @@ struct ChatRequest {
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   int64_t min_tokens = 0;
+  // The path of the field that asks for an answer without reasoning; empty: none does.
+  std::string no_reasoning_field;
+  bool separate_reasoning = false;
 
   // The last turn is the assistant's: it is continued, not answered.
   bool ContinuesAssistant() const { return !turns.empty() && turns.back().role == "assistant"; }

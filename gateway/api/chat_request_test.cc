@@ -158,8 +158,16 @@ struct BadField {
   const char* param;
 };
 
-TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
-  const std::vector<BadField> cases = {
+void ExpectRefused(const std::vector<BadField>& cases) {
+  for (const BadField& c : cases) {
+    const http::ApiError error = MustRefuse(Body(c.fields));
+    EXPECT_EQ(error.status, 422) << c.fields;
+    EXPECT_EQ(error.param, c.param) << c.fields;
+  }
+}
+
+TEST(ChatRequestTest, RefusesNumbersOutOfRangeWithTheirPath) {
+  ExpectRefused({
       {R"("n": 0)", "n"},
       {R"("n": -1)", "n"},
       {R"("n": 2147483648)", "n"},
@@ -170,7 +178,10 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
       {R"("max_tokens": 2147483648)", "max_tokens"},
       {R"("max_tokens": 9223372036854775808)", "max_tokens"},
       {R"("max_tokens": 18446744073709551616)", "max_tokens"},
-      {R"("max_tokens": 5.0)", "max_tokens"},
+      {R"("max_tokens": 5.5)", "max_tokens"},
+      {R"("max_tokens": 0.5e0)", "max_tokens"},
+      {R"("max_tokens": 1e30)", "max_tokens"},
+      {R"("max_tokens": -5.0)", "max_tokens"},
       {R"("max_tokens": "5")", "max_tokens"},
       {R"("max_tokens": true)", "max_tokens"},
       {R"("max_tokens": 5, "max_completion_tokens": 6)", "max_completion_tokens"},
@@ -179,7 +190,7 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
       {R"("temperature": 1e30)", "temperature"},
       {R"("temperature": "1")", "temperature"},
       {R"("temperature": [1])", "temperature"},
-      {R"("top_p": 0)", "top_p"},
+      {R"("top_p": -0.1)", "top_p"},
       {R"("top_p": 1.1)", "top_p"},
       {R"("top_k": -5)", "top_k"},
       {R"("top_k": 1000)", "top_k"},
@@ -189,6 +200,11 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
       {R"("repetition_penalty": 1e30)", "repetition_penalty"},
       {R"("presence_penalty": -1e30)", "presence_penalty"},
       {R"("frequency_penalty": 1e30)", "frequency_penalty"},
+  });
+}
+
+TEST(ChatRequestTest, RefusesOtherFieldsOutOfRangeWithTheirPath) {
+  ExpectRefused({
       {R"("logit_bias": {"-1": 1})", "logit_bias"},
       {R"("logit_bias": {"2147483648": 1})", "logit_bias"},
       {R"("logit_bias": {"1x": 1})", "logit_bias"},
@@ -204,6 +220,18 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
       {R"("seed": 18446744073709551616)", "seed"},
       {R"("seed": -9223372036854775809)", "seed"},
       {R"("seed": 1.5)", "seed"},
+      {R"("seed": 1.8446744073709552e19)", "seed"},
+      {R"("stop_token_ids": [1, 1.5])", "stop_token_ids.1"},
+      {R"("reasoning_effort": "some")", "reasoning_effort"},
+      {R"("reasoning_effort": 1)", "reasoning_effort"},
+      {R"("reasoning": "none")", "reasoning"},
+      {R"("reasoning": {"enabled": 1})", "reasoning.enabled"},
+      {R"("reasoning": {"effort": "some"})", "reasoning.effort"},
+      {R"("reasoning": {"enabled": false}, "reasoning_effort": "high")", "reasoning.enabled"},
+      {R"("chat_template_kwargs": {"enable_thinking": "no"})", "chat_template_kwargs.enable_thinking"},
+      {R"("metadata": "x")", "metadata"},
+      {R"("store": 1)", "store"},
+      {R"("prediction": [])", "prediction"},
       {R"("stop_token_ids": [-1])", "stop_token_ids.0"},
       {R"("stop_token_ids": [2147483648])", "stop_token_ids.0"},
       {R"("stop_token_ids": 1)", "stop_token_ids"},
@@ -215,16 +243,11 @@ TEST(ChatRequestTest, RefusesFieldsOutOfRangeWithTheirPath) {
       {R"("user": 5)", "user"},
       {R"("logprobs": 3)", "logprobs"},
       {R"("top_logprobs": 2147483648)", "top_logprobs"},
-  };
-  for (const BadField& c : cases) {
-    const http::ApiError error = MustRefuse(Body(c.fields));
-    EXPECT_EQ(error.status, 422) << c.fields;
-    EXPECT_EQ(error.param, c.param) << c.fields;
-  }
+  });
 }
 
 TEST(ChatRequestTest, RefusesWhatComesLaterInsteadOfIgnoringIt) {
-  const std::vector<BadField> cases = {
+  ExpectRefused({
       {R"("n": 2)", "n"},
       {R"("tools": [{"type": "function"}])", "tools"},
       {R"("tool_choice": "required")", "tool_choice"},
@@ -235,18 +258,112 @@ TEST(ChatRequestTest, RefusesWhatComesLaterInsteadOfIgnoringIt) {
       {R"("response_format": "text")", "response_format"},
       {R"("logprobs": true)", "logprobs"},
       {R"("top_logprobs": 3)", "top_logprobs"},
-      {R"("reasoning_effort": "low")", "reasoning_effort"},
-      {R"("reasoning": {"enabled": true})", "reasoning"},
-      {R"("separate_reasoning": true)", "separate_reasoning"},
-      {R"("chat_template_kwargs": {"enable_thinking": true})", "chat_template_kwargs"},
+      {R"("functions": [], "function_call": {"name": "f"})", "function_call"},
+      {R"("function_call": "required")", "function_call"},
+      {R"("modalities": ["text", "audio"])", "modalities"},
+      {R"("modalities": "text")", "modalities"},
+      {R"("audio": {"voice": "alloy", "format": "wav"})", "audio"},
+      {R"("web_search_options": {})", "web_search_options"},
+      {R"("verbosity": "low")", "verbosity"},
+      {R"("guided_json": {"type": "object"})", "guided_json"},
+      {R"("structured_outputs": {"regex": "a"})", "structured_outputs"},
+      {R"("echo": true)", "echo"},
+      {R"("skip_special_tokens": false)", "skip_special_tokens"},
+      {R"("documents": [{}])", "documents"},
+      {R"("reasoning": {"max_tokens": 100})", "reasoning.max_tokens"},
+      {R"("reasoning": {"exclude": true})", "reasoning.exclude"},
+      {R"("chat_template_kwargs": {"enable_thinking": true, "date": "x"})", "chat_template_kwargs"},
       {R"("stream": true, "stream_options": {"continuous_usage_stats": true})",
        "stream_options.continuous_usage_stats"},
-  };
-  for (const BadField& c : cases) {
-    const http::ApiError error = MustRefuse(Body(c.fields));
-    EXPECT_EQ(error.status, 422) << c.fields;
-    EXPECT_EQ(error.param, c.param) << c.fields;
+  });
+}
+
+TEST(ChatRequestTest, AcceptsFieldsThatAskForWhatHappensAnyway) {
+  for (
+      const char* fields :
+      {R"("modalities": ["text"], "audio": null, "verbosity": "medium", "n": 1.0, "best_of": 1, "echo": false)",
+       R"("functions": [], "function_call": "auto", "tools": [], "tool_choice": "none", "logprobs": false)",
+       R"("store": true, "metadata": {"a": "b"}, "prediction": {"type": "content", "content": "x"})",
+       R"("prompt_cache_retention": "24h", "safety_identifier": "s", "service_tier": "auto")",
+       R"("stream": true, "stream_options": {"include_obfuscation": true})",
+       R"("reasoning": {}, "chat_template_kwargs": {"x": null}, "guided_json": null, "bad_words": [])"}) {
+    MustParse(Body(fields));
   }
+}
+
+TEST(ChatRequestTest, AnIntegerIsOneHoweverItIsWritten) {
+  const ChatRequest request = MustParse(Body(R"(
+      "max_tokens": 1e2, "min_tokens": 5.0, "top_k": 4e1, "seed": -1.0, "stop_token_ids": [2.0, 3e0])"));
+  EXPECT_EQ(request.max_tokens, 100);
+  EXPECT_EQ(request.min_tokens, 5);
+  EXPECT_EQ(request.sampling.top_k, 40);
+  EXPECT_EQ(request.seed, UINT64_MAX);
+  EXPECT_EQ(request.stop_token_ids, (std::vector<int32_t>{2, 3}));
+  EXPECT_EQ(MustParse(Body(R"("seed": 1e19)")).seed, 10'000'000'000'000'000'000u);
+  EXPECT_EQ(MustParse(Body(R"("seed": -0.0)")).seed, 0u);
+  EXPECT_EQ(MustParse(Body(R"("top_p": 0)")).sampling.top_p, 0);
+}
+
+TEST(ChatRequestTest, ReadsWhetherTheModelIsToReason) {
+  const auto field = [](const std::string& fields) { return MustParse(Body(fields)).no_reasoning_field; };
+  EXPECT_EQ(field(""), "");
+  EXPECT_EQ(field(R"("reasoning_effort": "none")"), "reasoning_effort");
+  EXPECT_EQ(field(R"("reasoning": {"enabled": false})"), "reasoning.enabled");
+  EXPECT_EQ(field(R"("reasoning": {"effort": "none"})"), "reasoning.effort");
+  EXPECT_EQ(field(R"("reasoning": {"enabled": false}, "reasoning_effort": "none")"), "reasoning.enabled");
+  EXPECT_EQ(field(R"("enable_thinking": false)"), "enable_thinking");
+  EXPECT_EQ(field(R"("chat_template_kwargs": {"enable_thinking": false})"),
+            "chat_template_kwargs.enable_thinking");
+  for (const char* effort : {"minimal", "low", "medium", "high", "xhigh", "max"}) {
+    EXPECT_EQ(field(absl::StrCat(R"("reasoning": {"enabled": true}, "reasoning_effort": ")", effort, "\"")),
+              "");
+  }
+  EXPECT_TRUE(MustParse(Body(R"("separate_reasoning": true)")).separate_reasoning);
+}
+
+// Whatever OpenAI's API knows in a message and a prompt of text can't hold.
+TEST(ChatRequestTest, NothingInAMessageIsDroppedSilently) {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {R"("role": "assistant", "content": "a", "tool_calls": [{"id": "1"}])", "tool_calls"},
+      {R"("role": "assistant", "content": null, "tool_calls": [{"id": "1"}])", "tool_calls"},
+      {R"("role": "assistant", "tool_calls": {"id": "1"})", "tool_calls"},
+      {R"("role": "assistant", "content": "a", "function_call": {"name": "f", "arguments": "{}"})",
+       "function_call"},
+      {R"("role": "assistant", "content": null, "function_call": {"name": "f"})", "function_call"},
+      {R"("role": "assistant", "content": null, "refusal": "I can't")", "refusal"},
+      {R"("role": "assistant", "content": "a", "refusal": "I can't")", "refusal"},
+      {R"("role": "assistant", "content": [{"type": "refusal", "refusal": "no"}])", "content.0.type"},
+      {R"("role": "assistant", "content": null, "audio": {"id": "audio_1"})", "audio"},
+      {R"("role": "user", "content": "a", "images": ["aGk="])", "images"},
+      {R"("role": "user", "content": "a", "tool_call_id": "1")", "tool_call_id"},
+      {R"("role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}])",
+       "content.0.type"},
+      {R"("role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}])", "content.0.type"},
+      {R"("role": "tool", "tool_call_id": "1", "content": "9")", "role"},
+      {R"("role": "function", "name": "f", "content": "9")", "role"},
+      {R"("role": "assistant")", "content"},
+  };
+  for (const auto& [message, field] : cases) {
+    const http::ApiError error = MustRefuse(WithMessages(
+        absl::StrCat(R"([{"role": "user", "content": "q"}, {"role": "system", "content": "s"}, {)", message,
+                     R"(}, {"role": "user", "content": "q"}])")));
+    EXPECT_EQ(error.status, 422) << message;
+    EXPECT_EQ(error.param, absl::StrCat("messages.2.", field)) << message;
+  }
+  const http::ApiError calls =
+      MustRefuse(WithMessages(R"([{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}])"));
+  EXPECT_NE(calls.message.find("tool calls"), std::string::npos) << calls.message;
+  // As the SDKs echo an answer: every field there, most of them null.
+  const ChatRequest echoed =
+      MustParse(WithMessages(R"([{"role": "user", "content": "q"}, {"role": "assistant",
+      "content": "a", "refusal": null, "audio": null, "function_call": null, "tool_calls": null,
+      "annotations": [], "reasoning_content": "hm"}, {"role": "user", "content": "q"}])"));
+  EXPECT_EQ(echoed.turns.size(), 3u);
+  EXPECT_EQ(
+      MustRefuse(WithMessages(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a",
+      "reasoning_content": "hm"}])"))
+          .param,
+      "messages.1.reasoning_content");
 }
 
 TEST(ChatRequestTest, RefusesBadMessagesWithTheirPath) {

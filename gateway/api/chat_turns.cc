@@ -1,6 +1,9 @@
 #include "gateway/api/chat_turns.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "gateway/text/message_content.h"
 
 namespace quire::gateway {
 namespace {
@@ -11,8 +14,7 @@ constexpr size_t kMaxTurns = 10'000;
 constexpr size_t kMaxNameBytes = 256;
 
 std::string ReadRole(FieldReader& fields) {
-  const std::string role = fields.String("role", 64).value_or("");
-  if (role == "developer") return "system";
+  const std::string role(PlainRole(fields.String("role", 64).value_or("")));
   if (role == "tool" || role == "function") {
     fields.Unsupported("role", "leave tool results out");
   } else if (role != "system" && role != "user" && role != "assistant") {
@@ -21,48 +23,41 @@ std::string ReadRole(FieldReader& fields) {
   return role;
 }
 
-std::string ReadPart(const json& part, const std::string& path, FieldReader& fields) {
-  if (!part.is_object()) {
-    fields.Fail(path, "give an object, as {\"type\": \"text\", \"text\": \"...\"}");
-    return "";
+// What says something beside the content and would be lost.
+void RefuseWhatIsNoText(FieldReader& fields) {
+  constexpr std::pair<const char*, const char*> kNoText[] = {
+      {"tool_calls", "leave tool calls out of the conversation"},
+      {"function_call", "leave function calls out of the conversation"},
+      {"tool_call_id", "leave tool results out of the conversation"},
+      {"refusal", "leave it out, or give its text as the content"},
+      {"audio", "leave it out: this model reads text only"},
+      {"images", "leave them out: this model reads text only"},
+  };
+  for (const auto& [name, advice] : kNoText) {
+    if (fields.FindFilled(name) != nullptr) fields.Unsupported(name, advice);
   }
-  auto type = part.find("type");
-  if (type == part.end() || *type != "text") {
-    fields.Fail(path + ".type", "this model reads text only: give parts of type \"text\"");
-    return "";
-  }
-  auto text = part.find("text");
-  if (text == part.end() || !text->is_string()) {
-    fields.Fail(path + ".text", "give a string");
-    return "";
-  }
-  return text->get<std::string>();
-}
-
-std::string ReadContent(FieldReader& fields) {
-  const json* content = fields.Find("content");
-  if (content != nullptr && content->is_string()) return content->get<std::string>();
-  if (content == nullptr || !content->is_array()) {
-    fields.Fail("content", "give a string or a list of text parts");
-    return "";
-  }
-  std::string text;
-  for (size_t i = 0; i < content->size() && !fields.failed(); ++i) {
-    text += ReadPart((*content)[i], absl::StrCat("content.", i), fields);
-  }
-  return text;
 }
 
 ChatTurn ReadTurn(FieldReader& fields) {
   ChatTurn turn;
   turn.role = ReadRole(fields);
-  turn.content = ReadContent(fields);
-  fields.String("name", kMaxNameBytes);
-  if (const json* calls = fields.Find("tool_calls");
-      calls != nullptr && !(calls->is_array() && calls->empty())) {
-    fields.Unsupported("tool_calls", "leave tool calls out of the conversation");
+  RefuseWhatIsNoText(fields);
+  const json* content = fields.Find("content");
+  const json absent;
+  if (const auto problem = TextOfContent(content == nullptr ? absent : *content, turn.content)) {
+    fields.Fail("content" + problem->path, problem->message);
   }
+  fields.String("name", kMaxNameBytes);
   return turn;
+}
+
+// Earlier reasoning is no part of a prompt; but an answer that is to go on from it needs it.
+void RefuseToContinueReasoning(FieldReader& fields) {
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    if (fields.FindFilled(name) != nullptr) {
+      fields.Unsupported(name, "leave it out of the answer that is to be continued");
+    }
+  }
 }
 
 }  // namespace
@@ -82,6 +77,8 @@ std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiErro
     }
     FieldReader message_fields(message, absl::StrCat("messages.", i, "."), error);
     turns.push_back(ReadTurn(message_fields));
+    const bool continued = i + 1 == messages->size() && turns.back().role == "assistant";
+    if (continued) RefuseToContinueReasoning(message_fields);
   }
   return turns;
 }

@@ -22,10 +22,6 @@ RefusalRow RowOf(v1::RefusalReason reason) {
   switch (reason) {
     case v1::REFUSAL_KEY:
       return {401, "invalid_api_key", "this API key is unknown or was revoked: use another one"};
-    case v1::REFUSAL_SCOPE:
-      return {403, "model_not_allowed", "this API key may not use the model"};
-    case v1::REFUSAL_MODEL:
-      return {404, "model_not_found", "no such model: GET /v1/models lists them"};
     case v1::REFUSAL_BUDGET:
       return {402, "insufficient_quota", "the balance or the spend cap is used up: raise it, then try again"};
     case v1::REFUSAL_RATE:
@@ -71,16 +67,9 @@ http::ApiError BadKey() {
           .code = "invalid_api_key"};
 }
 
-http::ApiError ModelNotAllowed() {
-  return {.status = 403,
-          .message = RowOf(v1::REFUSAL_SCOPE).message,
-          .param = "model",
-          .code = "model_not_allowed"};
-}
-
 http::ApiError UnknownModel() {
   return {.status = 404,
-          .message = RowOf(v1::REFUSAL_MODEL).message,
+          .message = "no such model: GET /v1/models lists them",
           .param = "model",
           .code = "model_not_found"};
 }
@@ -99,7 +88,32 @@ http::ApiError TooManyLargeRequests() {
           .retry_after_s = kDefaultRetryAfterS};
 }
 
+http::ApiError TooManyUnadmitted() {
+  return {
+      .status = 429,
+      .message = "too many requests of this key, or of its account, are still being read: retry in a moment",
+      .code = "rate_limit_exceeded",
+      .retry_after_s = kDefaultRetryAfterS};
+}
+
+http::ApiError TooManyBytesHeld() {
+  return {.status = 503,
+          .message = "the requests that are being read fill the memory for them: retry in a moment",
+          .code = "no_capacity",
+          .retry_after_s = kDefaultRetryAfterS};
+}
+
+http::ApiError InternalError() {
+  return {
+      .status = 500,
+      .message = "the server failed on this request; if it does so again, tell the operator its x-request-id",
+      .code = "internal_error"};
+}
+
+http::ApiError ClientLeft() { return {.status = 503, .message = "the client left"}; }
+
 http::ApiError FromRefusal(const v1::Refusal& refusal) {
+  if (refusal.reason() == v1::REFUSAL_SCOPE || refusal.reason() == v1::REFUSAL_MODEL) return UnknownModel();
   const RefusalRow row = RowOf(refusal.reason());
   http::ApiError error{.status = row.status,
                        .message = refusal.message().empty() ? row.message : refusal.message(),

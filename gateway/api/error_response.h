@@ -21,10 +21,14 @@ http::ApiError InvalidField(std::string param,
                             std::string message);  // 422; param is a path, "messages.0.role"
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context);  // 400
 http::ApiError BadKey();                                                                        // 401
-http::ApiError ModelNotAllowed();                                                               // 403
-http::ApiError UnknownModel();                                                                  // 404
-http::ApiError ModelLoading();                                                                  // 503
-http::ApiError TooManyLargeRequests();                                                          // 503
+// 404; also for a model that the key may not use: nobody learns what others have.
+http::ApiError UnknownModel();
+http::ApiError ModelLoading();          // 503
+http::ApiError TooManyLargeRequests();  // 503
+http::ApiError TooManyUnadmitted();     // 429
+http::ApiError TooManyBytesHeld();      // 503
+http::ApiError InternalError();         // 500
+http::ApiError ClientLeft();            // for whom nobody reads it
 http::ApiError FromRefusal(const v1::Refusal& refusal);
 // A failure of a component or of a call to one; its message goes to the client, so it holds no client text.
 http::ApiError FromStatus(const absl::Status& status);

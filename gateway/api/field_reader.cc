@@ -3,13 +3,19 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/absl_text.h"
 
 namespace quire::gateway {
-namespace {
 
-absl::string_view Absl(std::string_view text) { return {text.data(), text.size()}; }
-
-}  // namespace
+nlohmann::json AsInteger(const nlohmann::json& value) {
+  if (!value.is_number()) return nullptr;
+  if (!value.is_number_float()) return value;
+  const double number = value.get<double>();
+  // 2^64 and -2^63 are also what the first integers beyond are read as.
+  if (number != std::trunc(number) || number >= 0x1p64 || number <= -0x1p63) return value;
+  if (number < 0) return static_cast<int64_t>(number);
+  return static_cast<uint64_t>(number);
+}
 
 void FieldReader::Fail(std::string_view path, std::string_view message) {
   if (failed()) return;
@@ -28,24 +34,30 @@ const nlohmann::json* FieldReader::Find(const char* name) const {
   return &*found;
 }
 
-std::optional<double> FieldReader::Number(const char* name, Range range) {
+const nlohmann::json* FieldReader::FindFilled(const char* name) const {
+  const nlohmann::json* field = Find(name);
+  if (field == nullptr || field->is_number() || field->is_boolean()) return field;
+  const bool empty = field->is_string() ? field->get_ref<const std::string&>().empty() : field->empty();
+  return empty ? nullptr : field;
+}
+
+std::optional<double> FieldReader::Number(const char* name, double min, double max) {
   const nlohmann::json* field = Find(name);
   if (field == nullptr) return std::nullopt;
   const double value = field->is_number() ? field->get<double>() : NAN;
-  const bool above_min = range.min_excluded ? value > range.min : value >= range.min;
-  if (above_min && value <= range.max) return value;
-  Fail(name, absl::StrCat("give a number from ", range.min, range.min_excluded ? " (excluded) to " : " to ",
-                          range.max));
+  if (value >= min && value <= max) return value;
+  Fail(name, absl::StrCat("give a number from ", min, " to ", max));
   return std::nullopt;
 }
 
 std::optional<int64_t> FieldReader::Integer(const char* name, int64_t min, int64_t max) {
   const nlohmann::json* field = Find(name);
   if (field == nullptr) return std::nullopt;
-  const bool fits = field->is_number_integer() &&
-                    (!field->is_number_unsigned() || field->get<uint64_t>() <= uint64_t{INT64_MAX});
+  const nlohmann::json number = AsInteger(*field);
+  const bool fits = number.is_number_integer() &&
+                    (!number.is_number_unsigned() || number.get<uint64_t>() <= uint64_t{INT64_MAX});
   if (fits) {
-    const int64_t value = field->get<int64_t>();
+    const int64_t value = number.get<int64_t>();
     if (value >= min && value <= max) return value;
   }
   Fail(name, absl::StrCat("give an integer from ", min, " to ", max));

@@ -13,6 +13,10 @@
 
 namespace quire::gateway {
 
+// The integer that a JSON number stands for, however it is written (5, 5.0, 5e0), as an integer of JSON; a
+// number that stands for none comes back as it is, and what is no number as null.
+nlohmann::json AsInteger(const nlohmann::json& value);
+
 class FieldReader {
  public:
   // `prefix` is the object's own path with a trailing dot, or empty; `error` outlives the reader and is
@@ -24,12 +28,11 @@ class FieldReader {
 
   // nullptr: absent or null, or an error came before.
   const nlohmann::json* Find(const char* name) const;
+  // As Find, but an empty string, list or object is absent too.
+  const nlohmann::json* FindFilled(const char* name) const;
 
-  struct Range {
-    double min, max;
-    bool min_excluded = false;
-  };
-  std::optional<double> Number(const char* name, Range range);
+  std::optional<double> Number(const char* name, double min, double max);
+  // 5.0 is an integer, 5.5 isn't.
   std::optional<int64_t> Integer(const char* name, int64_t min, int64_t max);
   std::optional<bool> Bool(const char* name);
   std::optional<std::string> String(const char* name, size_t max_bytes);

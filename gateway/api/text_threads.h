@@ -1,23 +1,45 @@
-// Threads for the long computations of large requests: to parse and encode a megabyte takes about a second,
-// and the streams that share the request's I/O thread must not wait for it. One for the gateway; any I/O
-// thread calls Run. Always: whoever waits in Run is answered; so it is stopped before the server is
-// destroyed.
+// Threads for the long computations of requests (inflate, parse, template, encode): a megabyte of text takes
+// about a second, and the streams that share the request's I/O thread must not wait for it. One for the
+// gateway; any I/O thread calls Run. Accounts take turns (turn_queue.h). Always: whoever waits in Run is
+// answered, also where the work throws or the client leaves; so it is stopped before the server is destroyed.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
-#include "base/core/bounded_queue.h"
 #include "base/http/mailbox.h"
 #include "gateway/api/error_response.h"
+#include "gateway/api/turn_queue.h"
 
 namespace quire::gateway {
+
+// Whom a job is for: whose turn it takes, and whether anybody still waits for it.
+class JobOwner {
+ public:
+  explicit JobOwner(std::string account) : account_(std::move(account)) {}
+
+  const std::string& account() const { return account_; }
+  // The client has left; any thread: work asks between its stages.
+  bool gone() const { return gone_; }
+
+  // The rest is for the request's I/O thread. Leave calls what WhenGone was given last, once; WhenGone calls
+  // it at once if the client has left already. An empty function: nothing is to be called.
+  void Leave();
+  void WhenGone(std::function<void()> then);
+
+ private:
+  const std::string account_;
+  std::atomic<bool> gone_ = false;
+  std::function<void()> then_;
+};
 
 class TextThreads {
  public:
@@ -27,24 +49,46 @@ class TextThreads {
   // Finishes what is queued; from then on Run refuses large requests. Main's thread.
   void Stop();
 
+  static constexpr size_t kAlwaysLarge = SIZE_MAX;
+
   // Gives what `work` gives, an ApiResult: computed at once where the request has few `bytes`, else on one of
-  // these threads while the caller's serves others. 503 where too many large requests wait already.
+  // these threads while the caller's serves others. 503 where too many large requests wait already; 500 where
+  // the work throws; as soon as the owner's client leaves an error that nobody reads, and work that was not
+  // begun is destroyed. `owner` outlives the call, and any work of it.
   template <typename Work>
-  boost::asio::awaitable<std::invoke_result_t<Work&>> Run(size_t bytes, Work work) {
+  boost::asio::awaitable<std::invoke_result_t<Work&>> Run(size_t bytes, std::shared_ptr<JobOwner> owner,
+                                                          Work work) {
     using Result = std::invoke_result_t<Work&>;
-    if (bytes < kLargeBytes) co_return work();
+    if (bytes < kLargeBytes) co_return Guarded(work);
     auto done = std::make_shared<http::Mailbox<Result>>();
-    absl::AnyInvocable<void()> job = [done, work = std::move(work)]() mutable { done->Push(work()); };
-    if (!queue_.TryPush(std::move(job))) co_return TooManyLargeRequests();
+    const auto id = queue_.TryPush(owner->account(),
+                                   [done, work = std::move(work)]() mutable { done->Push(Guarded(work)); });
+    if (!id) co_return TooManyLargeRequests();
+    owner->WhenGone([this, id = *id, done, account = owner->account()] {
+      queue_.Remove(account, id);
+      done->Push(Result(ClientLeft()));
+    });
     std::vector<Result> results = co_await done->Wait();
+    owner->WhenGone(nullptr);
     co_return std::move(results.front());
   }
 
  private:
-  static constexpr size_t kLargeBytes = 16 << 10;
-  static constexpr size_t kMaxWaiting = 256;
+  // At most a millisecond's work: what a change of threads would cost a small request isn't worth it.
+  static constexpr size_t kLargeBytes = 2 << 10;
+  static constexpr size_t kMaxWaiting = 4096, kMaxWaitingPerAccount = kMaxWaiting / 4;
 
-  BoundedQueue<absl::AnyInvocable<void()>> queue_{kMaxWaiting};
+  template <typename Work>
+  static std::invoke_result_t<Work&> Guarded(Work& work) {
+    try {
+      return work();
+    } catch (...) {
+      return WorkThrew();
+    }
+  }
+  static http::ApiError WorkThrew();
+
+  TurnQueue queue_{kMaxWaiting, kMaxWaitingPerAccount};
   std::vector<std::thread> threads_;
 };
 

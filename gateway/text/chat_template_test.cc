@@ -215,14 +215,14 @@ TEST(NormalizeMessages, NamesTheField) {
     return MessageOf(NormalizeMessages(ordered_json::parse(messages)).status());
   };
   EXPECT_THAT(error(R"({})"), HasSubstr("messages:"));
-  EXPECT_THAT(error(R"([1])"), HasSubstr("messages[0]:"));
-  EXPECT_THAT(error(R"([{"role": 1}])"), HasSubstr("messages[0].role"));
-  EXPECT_THAT(error(R"([{"role": "user", "content": 1}])"), HasSubstr("messages[0].content:"));
+  EXPECT_THAT(error(R"([1])"), HasSubstr("messages.0:"));
+  EXPECT_THAT(error(R"([{"role": 1}])"), HasSubstr("messages.0.role"));
+  EXPECT_THAT(error(R"([{"role": "user", "content": 1}])"), HasSubstr("messages.0.content:"));
   EXPECT_THAT(error(R"([{"role": "user", "content": [{"type": "image_url"}]}])"),
-              HasSubstr("content[0].type"));
-  EXPECT_THAT(error(R"([{"role": "user", "content": [{"type": "text"}]}])"), HasSubstr("content[0].text"));
+              HasSubstr("content.0.type"));
+  EXPECT_THAT(error(R"([{"role": "user", "content": [{"type": "text"}]}])"), HasSubstr("content.0.text"));
   EXPECT_THAT(error(R"([{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}])"),
-              HasSubstr("messages[0].tool_calls[0].function.arguments"));
+              HasSubstr("messages.0.tool_calls.0.function.arguments"));
   const std::string deep = "{\"a\":" + std::string(5000, '[') + std::string(5000, ']') + "}";
   ordered_json messages = ordered_json::parse(R"([{"role": "assistant", "tool_calls": [{"function": {}}]}])");
   messages[0]["tool_calls"][0]["function"]["arguments"] = deep;

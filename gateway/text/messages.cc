@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/absl_text.h"
 #include "base/core/status.h"
+#include "gateway/text/message_content.h"
 
 namespace quire::gateway {
 namespace {
@@ -14,27 +16,18 @@ constexpr int kMaxArgumentsDepth = 32;
 constexpr size_t kMaxArgumentsKeys = 4096;
 
 absl::Status FieldError(const std::string& field, std::string_view problem) {
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", std::string(problem)));
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", Absl(problem)));
 }
 
 // content: null -> "", parts -> their text joined.
 absl::Status NormalizeContent(const std::string& field, ordered_json& content) {
-  if (content.is_null()) content = "";
-  if (content.is_string()) return absl::OkStatus();
-  if (!content.is_array()) return FieldError(field, "must be a string, an array of text parts, or null");
-  std::string joined;
-  for (size_t i = 0; i < content.size(); ++i) {
-    const ordered_json& part = content[i];
-    const std::string part_field = absl::StrCat(field, "[", i, "]");
-    if (!part.is_object()) return FieldError(part_field, "must be an object");
-    const auto type = part.find("type"), text = part.find("text");
-    if (type == part.end() || !type->is_string() || type->get<std::string>() != "text") {
-      return FieldError(part_field + ".type", "only \"text\" is supported");
+  std::string text;
+  if (!content.is_null()) {
+    if (const auto problem = TextOfContent(content, text)) {
+      return FieldError(field + problem->path, problem->message);
     }
-    if (text == part.end() || !text->is_string()) return FieldError(part_field + ".text", "must be a string");
-    joined += text->get<std::string>();
   }
-  content = std::move(joined);
+  content = std::move(text);
   return absl::OkStatus();
 }
 
@@ -63,7 +56,7 @@ absl::Status NormalizeArguments(const std::string& field, ordered_json& argument
 absl::Status NormalizeToolCalls(const std::string& field, ordered_json& tool_calls) {
   if (!tool_calls.is_array()) return FieldError(field, "must be an array");
   for (size_t i = 0; i < tool_calls.size(); ++i) {
-    const std::string call_field = absl::StrCat(field, "[", i, "]");
+    const std::string call_field = absl::StrCat(field, ".", i);
     if (!tool_calls[i].is_object()) return FieldError(call_field, "must be an object");
     const auto function = tool_calls[i].find("function");
     if (function == tool_calls[i].end() || !function->is_object()) {
@@ -80,7 +73,7 @@ absl::Status NormalizeMessage(const std::string& field, ordered_json& message) {
   if (!message.is_object()) return FieldError(field, "must be an object");
   const auto role = message.find("role");
   if (role == message.end() || !role->is_string()) return FieldError(field + ".role", "must be a string");
-  if (role->get<std::string>() == "developer") *role = "system";
+  *role = PlainRole(role->get_ref<const std::string&>());
   QUIRE_RETURN_IF_ERROR(NormalizeContent(field + ".content", message["content"]));
   const auto tool_calls = message.find("tool_calls");
   if (tool_calls == message.end()) return absl::OkStatus();
@@ -98,7 +91,7 @@ absl::StatusOr<ordered_json> NormalizeMessages(const ordered_json& messages) {
   if (!messages.is_array()) return FieldError("messages", "must be an array");
   ordered_json normal = messages;
   for (size_t i = 0; i < normal.size(); ++i) {
-    QUIRE_RETURN_IF_ERROR(NormalizeMessage(absl::StrCat("messages[", i, "]"), normal[i]));
+    QUIRE_RETURN_IF_ERROR(NormalizeMessage(absl::StrCat("messages.", i), normal[i]));
   }
   return normal;
 }

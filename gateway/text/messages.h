@@ -9,7 +9,7 @@
 
 namespace quire::gateway {
 
-// INVALID_ARGUMENT names the field (messages[2].content[0].type).
+// INVALID_ARGUMENT names the field (messages.2.content.0.type).
 absl::StatusOr<nlohmann::ordered_json> NormalizeMessages(const nlohmann::ordered_json& messages);
 
 }  // namespace quire::gateway

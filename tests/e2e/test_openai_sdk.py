@@ -133,6 +133,55 @@ def test_errors(system):
         assert error.value.body["param"] and error.value.body["message"]
 
 
+def test_nothing_of_a_message_is_dropped_silently(system):
+    call = {"id": "1", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    question = {"role": "user", "content": "Hi"}
+    for message, field in (({"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"),
+                           ({"role": "assistant", "content": "a", "function_call": call["function"]}, "function_call"),
+                           ({"role": "assistant", "content": None, "refusal": "no"}, "refusal"),
+                           ({"role": "assistant", "content": None, "audio": {"id": "a"}}, "audio"),
+                           ({"role": "tool", "tool_call_id": "1", "content": "9"}, "role"),
+                           ({"role": "function", "name": "now", "content": "9"}, "role")):
+        with pytest.raises(openai.UnprocessableEntityError) as error:
+            system.openai().chat.completions.create(model=system.model, messages=[question, message, question])
+        assert error.value.body["param"] == f"messages.1.{field}"
+    answer = ask(system.openai(), system, "Hi", max_tokens=4).choices[0].message
+    again = [question, answer.model_dump(), question]  # as the SDK echoes an answer, null fields and all
+    assert system.openai().chat.completions.create(model=system.model, messages=again, max_tokens=1).usage.prompt_tokens
+
+
+def test_integers_zero_top_p_and_no_reasoning(system):
+    greedy = ask(system.openai(), system, "Name a colour.", extra_body={"repetition_penalty": 1})
+    nucleus = ask(system.openai(), system, "Name a colour.", top_p=0, temperature=1, seed=3, reasoning_effort="none",
+                  extra_body={"repetition_penalty": 1, "max_tokens": 24.0, "reasoning": {"enabled": False}})
+    assert nucleus.choices[0].message.content == greedy.choices[0].message.content
+
+
+def test_line_breaks_of_unicode_cut_no_event(system):
+    """Readers of lines that know Unicode, as str.splitlines, would cut an event at U+2028, U+2029 and U+0085."""
+    marks = "\u0085\u2028\u2029"
+    start = marks.join(f"a{n}" for n in range(1, 8))
+    messages = [{"role": "user", "content": "Continue the list."}, {"role": "assistant", "content": start}]
+    stream = Stream(system, "", messages=messages, max_tokens=24, temperature=0, repetition_penalty=1)
+    lines = [line for line in stream.response.read().decode().splitlines() if line and not line.startswith(":")]
+    assert lines[-1] == "data: [DONE]"
+    outcome = Outcome([json.loads(line.removeprefix("data: ")) for line in lines[:-1]])
+    assert outcome.terminals == 1
+    if "smollm2" in system.model:
+        assert set(marks) & set(outcome.text), "it goes on with the marks"
+
+
+def test_a_model_that_the_key_may_not_use_is_an_unknown_one(system):
+    created = system.create_key(name="scoped", account="scoped", models=["another-model"])
+    client, bodies = system.openai(api_key=created["key"]), []
+    for name in (system.model, "no-such-model"):
+        with pytest.raises(openai.NotFoundError) as error:
+            client.chat.completions.create(model=name, messages=[{"role": "user", "content": "Hi"}])
+        bodies.append(error.value.body)
+    assert bodies[0] == bodies[1]
+    system.admin("DELETE", f"keys/{created['id']}")
+
+
 def test_special_tokens_in_user_text_are_text(system):
     plain = ask(system.openai(), system, "a", max_tokens=1).usage.prompt_tokens
     forged = ask(system.openai(), system, "<|im_end|>", max_tokens=1).usage.prompt_tokens

@@ -1,18 +1,46 @@
 // Any bytes as the body of a chat request: it parses or is refused with a sentence, and what parses is in
-// bounds.
+// bounds; a refused field is named by a path, and the refusal is one line of valid JSON.
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "gateway/api/chat_request.h"
+
+namespace {
+
+void Check(bool holds) {
+  if (!holds) std::abort();
+}
+
+void CheckRefusal(const quire::http::ApiError& error) {
+  Check(!error.message.empty());
+  Check(error.status == 400 || (error.status == 422 && !error.param.empty()));
+  const std::string body = quire::http::ErrorBody(error);
+  const auto parsed = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
+  Check(parsed.is_object() && parsed["error"]["message"].is_string());
+  for (const char* line_break : {"\n", "\r", "\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
+    Check(body.find(line_break) == std::string::npos);
+  }
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace quire::gateway;
   auto result = ParseChatRequest({reinterpret_cast<const char*>(data), size});
-  if (const auto* error = std::get_if<ApiError>(&result)) {
-    if (error->message.empty()) std::abort();
+  if (const auto* error = std::get_if<quire::http::ApiError>(&result)) {
+    CheckRefusal(*error);
     return 0;
   }
   const auto& request = std::get<ChatRequest>(result);
-  if (request.model.empty() || request.turns.empty() || request.stop.size() > 16) std::abort();
+  Check(!request.model.empty() && !request.turns.empty() && request.stop.size() <= 16);
+  for (const ChatTurn& turn : request.turns) {
+    Check(turn.role == "system" || turn.role == "user" || turn.role == "assistant");
+  }
+  Check(!request.max_tokens || (*request.max_tokens >= 1 && *request.max_tokens <= 1'000'000));
+  Check(request.min_tokens >= 0 && request.min_tokens <= 1'000'000);
+  Check(!request.sampling.top_p || (*request.sampling.top_p >= 0 && *request.sampling.top_p <= 1));
+  Check(!request.sampling.top_k || (*request.sampling.top_k >= 0 && *request.sampling.top_k <= 999));
+  for (const int32_t id : request.stop_token_ids) Check(id >= 0);
   CheckTokenIds(request, 100);
   return 0;
 }

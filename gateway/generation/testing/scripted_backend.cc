@@ -1,7 +1,6 @@
 #include "gateway/generation/testing/scripted_backend.h"
 
 #include "base/core/hash.h"
-#include "gateway/generation/testing/tiny_text.h"
 
 namespace quire::gateway::testing {
 namespace {
@@ -108,8 +107,8 @@ class ScriptedBackend::InferenceService final : public v1::Inference::Service {
   ScriptedBackend& backend_;
 };
 
-ScriptedBackend::ScriptedBackend()
-    : bundle_(TinyBundle().SerializeAsString()),
+ScriptedBackend::ScriptedBackend(const v1::TextBundle& bundle)
+    : bundle_(bundle.SerializeAsString()),
       coordinator_(std::make_unique<CoordinatorService>(*this)),
       inference_(std::make_unique<InferenceService>(*this)) {
   admit = [this](const v1::AdmitRequest& request, const AdmitWriter& write) {

@@ -15,6 +15,7 @@
 #include "base/core/api_key.h"
 #include "base/core/mutex.h"
 #include "base/net/grpc.h"
+#include "gateway/generation/testing/tiny_text.h"
 #include "proto/coordinator.grpc.pb.h"
 #include "proto/inference.grpc.pb.h"
 
@@ -41,7 +42,7 @@ class TokenWriter {
 
 class ScriptedBackend {
  public:
-  ScriptedBackend();
+  explicit ScriptedBackend(const v1::TextBundle& bundle = TinyBundle());
   ~ScriptedBackend();
 
   using AdmitWriter = std::function<void(const v1::AdmitReply&)>;

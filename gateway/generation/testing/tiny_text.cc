@@ -40,6 +40,19 @@ v1::TextFile* AddFile(v1::TextBundle& bundle, const std::string& name, const std
   return file;
 }
 
+v1::TextBundle BundleWith(const std::string& tokenizer_json) {
+  v1::TextBundle bundle;
+  ordered_json tokenizer_config;
+  tokenizer_config["eos_token"] = "<|im_end|>";
+  tokenizer_config["chat_template"] = kTemplate;
+  AddFile(bundle, "config.json", R"({"model_type": "llama", "eos_token_id": 257})");
+  AddFile(bundle, "generation_config.json",
+          R"({"do_sample": true, "temperature": 0.5, "top_p": 0.75, "top_k": 9, "eos_token_id": [257]})");
+  AddFile(bundle, "tokenizer.json", tokenizer_json);
+  AddFile(bundle, "tokenizer_config.json", tokenizer_config.dump());
+  return bundle;
+}
+
 }  // namespace
 
 std::string TinyTokenizerJson() {
@@ -61,17 +74,17 @@ std::string TinyTokenizerJson() {
   return file.dump();
 }
 
-v1::TextBundle TinyBundle() {
-  v1::TextBundle bundle;
-  ordered_json tokenizer_config;
-  tokenizer_config["eos_token"] = "<|im_end|>";
-  tokenizer_config["chat_template"] = kTemplate;
-  AddFile(bundle, "config.json", R"({"model_type": "llama", "eos_token_id": 257})");
-  AddFile(bundle, "generation_config.json",
-          R"({"do_sample": true, "temperature": 0.5, "top_p": 0.75, "top_k": 9, "eos_token_id": [257]})");
-  AddFile(bundle, "tokenizer.json", TinyTokenizerJson());
-  AddFile(bundle, "tokenizer_config.json", tokenizer_config.dump());
-  return bundle;
+v1::TextBundle TinyBundle() { return BundleWith(TinyTokenizerJson()); }
+
+v1::TextBundle TinyBundleWith(const std::vector<std::string>& added) {
+  ordered_json file = ordered_json::parse(TinyTokenizerJson());
+  TokenId id = kTinyVocabulary;
+  for (const std::string& literal : added) {
+    ordered_json token = Added(id++, literal);
+    token["special"] = false;
+    file["added_tokens"].push_back(std::move(token));
+  }
+  return BundleWith(file.dump());
 }
 
 std::vector<TokenId> TinyIds(const std::string& text) {

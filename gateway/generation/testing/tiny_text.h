@@ -15,6 +15,8 @@ inline constexpr TokenId kTinyVocabulary = 258;
 
 std::string TinyTokenizerJson();
 v1::TextBundle TinyBundle();
+// The same with further tokens, from id 258 on.
+v1::TextBundle TinyBundleWith(const std::vector<std::string>& added);
 
 // The tokens of a text: its bytes.
 std::vector<TokenId> TinyIds(const std::string& text);
