@@ -24,6 +24,7 @@ struct alignas(64) RankSlot {
   std::atomic<int64_t> weight_bytes;
   std::atomic<int32_t> metrics_port;
   std::atomic<uint32_t> left;
+  std::atomic<uint32_t> drain_asked;
 };
 
 int64_t RoundUp(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
@@ -156,6 +157,15 @@ void RankGroup::Lose() {
     for (SharedWord* word : {&slot.joined, &slot.ready, &slot.exchange, &slot.ack}) word->MarkLost();
   }
   if (on_lost_) on_lost_();
+}
+
+void RankGroup::AskToDrain() { region_->slots[options_.rank].drain_asked.store(1); }
+
+bool RankGroup::drain_asked() const {
+  for (int r = 0; r < options_.size; ++r) {
+    if (region_->slots[r].drain_asked.load() != 0) return true;
+  }
+  return false;
 }
 
 void RankGroup::Leave() {

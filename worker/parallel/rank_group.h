@@ -68,6 +68,9 @@ class RankGroup {
   bool lost() const { return lost_.load(); }
   // Ends the group for every rank. Any thread.
   void Lose();
+  // This rank was told to end, and the group with it: rank 0 looks for such words and drains. Any thread.
+  void AskToDrain();
+  bool drain_asked() const;
   // A deliberate end: from here on this rank's silence is no death (and the peers' neither, for this rank).
   void Leave();
 
