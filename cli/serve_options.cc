@@ -18,6 +18,8 @@ constexpr PassedOnOption kPassedOn[] = {
     {"max-sequences", &ServeOptions::max_sequences, "N", "sequences that run at once in a group"},
     {"admit-headroom", &ServeOptions::admit_headroom, "TOKENS",
      "KV room left to each running request when another is admitted (64)"},
+    {"drain-seconds", &ServeOptions::drain_seconds, "SECONDS",
+     "how long a group that is told to end lets its streams run (8)"},
     {"threads-per-rank", &ServeOptions::threads_per_rank, "THREADS",
      "compute threads of a rank; default: by cores"},
     {"rope-scaling", &ServeOptions::rope_scaling, "SPEC", "yarn:FACTOR:ORIGINAL, in place of config.json's"},

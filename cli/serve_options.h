@@ -18,8 +18,8 @@ struct ServeOptions {
   std::string data = "data";
   std::string ready_file;
   // Passed on to the coordinator, and by it to the workers; empty = their own default.
-  std::string kv_blocks, max_batch_tokens, prefill_chunk, max_sequences, admit_headroom, threads_per_rank,
-      rope_scaling;
+  std::string kv_blocks, max_batch_tokens, prefill_chunk, max_sequences, admit_headroom, drain_seconds,
+      threads_per_rank, rope_scaling;
   std::string prompt_nano_usd, cached_prompt_nano_usd, completion_nano_usd, max_queue;
   std::string log_level = "info";
 

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <thread>
 
 #include <filesystem>
 
@@ -193,6 +195,40 @@ TEST_F(CoordinatorTest, ReadmitAvoidsTheFailedGroup) {
   EXPECT_EQ(gateway_->Readmit(request).placement().group_id(), "g1");
   request.set_request_id(RequestId::Random().ToBytes());
   EXPECT_EQ(gateway_->Readmit(request).refusal().reason(), v1::REFUSAL_CLOSED);
+}
+
+TEST_F(CoordinatorTest, AReadmitLeavesTheQueueWhenItsGatewayCancelsOrTheRequestIsSettled) {
+  auto group = Group("g0", 1);
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(gateway_->Admit(id, key_id_).grant.has_value());
+  group->Leave();
+  v1::ReadmitRequest request;
+  request.set_request_id(id.ToBytes());
+  request.set_model("tiny");
+  request.set_tokens_so_far(110);
+  request.set_max_tokens(200);
+  request.set_max_wait_ms(60'000);
+  const auto wait_until_queued = [&](int waiting) {
+    while (Get("/admin/v1/groups")["waiting_requests"] != waiting) continue;
+  };
+  grpc::ClientContext context;
+  grpc::Status cancelled;
+  std::thread caller([&] {
+    v1::ReadmitReply reply;
+    cancelled = gateway_->stub().Readmit(&context, request, &reply);
+  });
+  wait_until_queued(1);
+  context.TryCancel();
+  caller.join();
+  EXPECT_EQ(cancelled.error_code(), grpc::StatusCode::CANCELLED);
+  wait_until_queued(0);
+
+  v1::ReadmitReply closed;
+  std::thread second([&] { closed = gateway_->Readmit(request); });
+  wait_until_queued(1);
+  gateway_->Settle(id, 10);
+  second.join();
+  EXPECT_EQ(closed.refusal().reason(), v1::REFUSAL_CLOSED);
 }
 
 // ---- slow facts ----

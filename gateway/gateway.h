@@ -27,7 +27,8 @@ struct GatewayOptions {
   bool insecure = false;
   http::HttpLimits limits;
   IntakeLimits intake;
-  std::chrono::milliseconds max_wait{60'000};  // for an admission, in the queue or for a coordinator
+  std::chrono::milliseconds max_wait{60'000};      // for an admission, in the queue or for a coordinator
+  std::chrono::milliseconds silence_limit{8'000};  // of a worker that runs an answer
 };
 
 class Gateway {

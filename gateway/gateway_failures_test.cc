@@ -50,57 +50,23 @@ TEST_F(GatewayFailuresTest, ARevokedKeyEndsTheStreamWithOneError) {
   EXPECT_EQ(backend_.AwaitSettle().reason(), v1::SETTLE_REVOKED);
 }
 
-TEST_F(GatewayFailuresTest, AWorkerThatDiesMidStreamGivesOneError) {
-  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
-    out.Accept();
-    out.Text("abc");
-    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "rank 1 is gone");
+TEST_F(GatewayFailuresTest, AGroupThatAlwaysDiesBeforeTheFirstTokenGivesAnHttpError) {
+  backend_.readmit = [&](const v1::ReadmitRequest& request) {
+    return backend_.Elsewhere(request.failed_group_epoch() + 1);
   };
-  const Stream stream = ChatStream();
-  EXPECT_EQ(stream.text, "abc");
-  EXPECT_EQ(stream.errors, 1);
-  EXPECT_TRUE(stream.usage.is_null());
-  const v1::RequestSettle settle = backend_.AwaitSettle();
-  EXPECT_EQ(settle.reason(), v1::SETTLE_SERVER_ERROR);
-  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 3u);
-}
-
-TEST_F(GatewayFailuresTest, AWorkerThatEndsWithoutAFinishGivesOneError) {
-  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
-    out.Accept();
-    out.Text("abc");
-    return kOk;
-  };
-  EXPECT_EQ(ChatStream().errors, 1);
-}
-
-TEST_F(GatewayFailuresTest, TokensOutOfOrderGiveOneError) {
-  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
-    out.Accept();
-    out.Text("ab");
-    TokenWriter again = out;  // a writer that begins at position 2 has been copied; this one repeats it
-    out.Text("c");
-    again.Text("d");
-    out.AwaitCancel();
-    return kOk;
-  };
-  const Stream stream = ChatStream();
-  EXPECT_EQ(stream.text, "abc");
-  EXPECT_EQ(stream.errors, 1);
-}
-
-TEST_F(GatewayFailuresTest, AWorkerThatDiesBeforeTheFirstTokenGivesAnHttpError) {
-  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
-    out.Accept();
-    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "rank 1 is gone");
-  };
-  for (const char* stream : {"\"stream\": true", "\"stream\": false"}) {
-    const HttpAnswer answer = Chat(stream);
-    EXPECT_EQ(answer.status, 503);
-    EXPECT_NE(answer.head.find("retry-after"), std::string::npos);
-    EXPECT_TRUE(json::parse(answer.body).contains("error"));
+  for (const grpc::Status& how : {grpc::Status(grpc::StatusCode::UNAVAILABLE, "rank 1 is gone"), kOk}) {
+    backend_.generate = [how](const v1::GenerateRequest&, TokenWriter& out) {
+      out.Accept();
+      return how;
+    };
+    for (const char* stream : {"\"stream\": true", "\"stream\": false"}) {
+      const HttpAnswer answer = Chat(stream);
+      EXPECT_EQ(answer.status, 503);
+      EXPECT_NE(answer.head.find("retry-after"), std::string::npos);
+      EXPECT_TRUE(json::parse(answer.body).contains("error"));
+    }
   }
-  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(1)), 0u);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(3)), 0u);
 }
 
 TEST_F(GatewayFailuresTest, AWorkerWithoutRoomIsAskedForAnotherPlacement) {
@@ -119,6 +85,9 @@ TEST_F(GatewayFailuresTest, AWorkerWithoutRoomIsAskedForAnotherPlacement) {
 }
 
 TEST_F(GatewayFailuresTest, AWorkerThatNeverHasRoomGivesAnErrorInTheEnd) {
+  GatewayOptions options;
+  options.max_wait = std::chrono::milliseconds(300);
+  StartGateway(options);
   backend_.generate = [](const v1::GenerateRequest&, TokenWriter&) {
     return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
   };

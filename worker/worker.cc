@@ -247,7 +247,10 @@ GroupServerOptions Rank::ServerOptions() {
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;
   options.engine.waiting_room = config_.limits.max_sequences;
-  options.healthy = [this] { return group_->Healthy(); };
+  options.healthy = [this] {
+    if (group_->drain_asked()) RequestShutdown();  // as often as it is asked; the first one counts
+    return group_->Healthy();
+  };
   options.on_lost = [this](const absl::Status& why) {
     Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));
     group_->Lose(MessageOf(why));
@@ -275,6 +278,7 @@ absl::StatusOr<int> Rank::Serve() {
     MutexLock lock(&end_mutex_);
     EndLost(*server);
   }
+  server->Close();  // the last words have left before the followers end, whose driver then ends this rank
   const bool stopped = runner.StopFollowers().ok();
   group_->Leave();
   return stopped ? 0 : kExitLost;
@@ -283,10 +287,11 @@ absl::StatusOr<int> Rank::Serve() {
 absl::StatusOr<int> Rank::Follow() {
   ops_->set_ready(true);
   Notification ended;
-  // SIGTERM comes to all ranks, and rank 0 still needs this one to finish its requests: only where it then
-  // does not say stop, this rank goes, and the group with it.
+  // SIGTERM to any rank is meant for the group: rank 0 drains it, and needs this one to finish its requests.
+  // Only where it then does not say stop, this rank goes, and the group with it.
   std::thread patience([&] {
     WaitForShutdownSignal();
+    group_->AskToDrain();
     const absl::Duration limit = absl::Seconds(config_.drain_seconds + 2);
     if (!ended.WaitForNotificationWithTimeout(limit)) {
       group_->Lose(absl::StrCat("rank ", config_.rank, " was told to end and rank 0 did not say stop"));

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kFirstGrant = LedgerOptions().first_grant;
 constexpr int kMaxPrefixHashes = 64;
-constexpr int64_t kReadmitWaitUs = 10'000'000;  // well within the gateways' stop_after
+constexpr int64_t kMaxReadmitWaitUs = 60'000'000;
 
 v1::Refusal MakeRefusal(v1::RefusalReason reason, const std::string& message) {
   v1::Refusal refusal;
@@ -45,6 +45,35 @@ RouteRequest RouteOf(const v1::AdmitRequest& request, const RequestId& id, const
   route.most_tokens = request.prompt_tokens() + request.choices() * request.max_tokens();
   route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
   route.max_wait_us = int64_t{request.max_wait_ms()} * 1000;
+  return route;
+}
+
+absl::Status CheckSizes(const v1::ReadmitRequest& request) {
+  const bool in_bounds = request.prompt_tokens() <= kMaxTokensPerRequest &&
+                         request.max_tokens() <= kMaxTokensPerRequest &&
+                         request.tokens_so_far() >= request.prompt_tokens() &&
+                         request.tokens_so_far() - request.prompt_tokens() <= kMaxTokensPerRequest &&
+                         request.prefix_hashes_size() <= kMaxPrefixHashes;
+  if (in_bounds) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "tokens_so_far must be prompt_tokens and what was generated, none of them nor max_tokens above ",
+      kMaxTokensPerRequest, ", and prefix_hashes at most ", kMaxPrefixHashes));
+}
+
+// One that was running: what it has is its prompt now, and the rest is still to come.
+RouteRequest RouteOfRest(const v1::ReadmitRequest& request, const RequestId& id) {
+  const uint64_t generated = request.tokens_so_far() - request.prompt_tokens();
+  RouteRequest route;
+  route.id = id;
+  route.model = request.model();
+  route.prompt_tokens = request.tokens_so_far();
+  route.positions = std::min(kFirstGrant, request.max_tokens() - std::min(request.max_tokens(), generated));
+  route.most_tokens = request.prompt_tokens() + std::max(request.max_tokens(), generated);
+  route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
+  route.max_wait_us = std::min(int64_t{request.max_wait_ms()} * 1000, kMaxReadmitWaitUs);
+  route.running = true;
+  route.failed = {request.failed_group_id(), request.failed_group_epoch()};
+  route.numerics_id = request.numerics_id();
   return route;
 }
 
@@ -116,29 +145,14 @@ void Admission::TakeHold(const v1::AdmitRequest& request, const RequestId& id, A
 
 uint64_t Admission::Readmit(const v1::ReadmitRequest& request, ReadmitSink sink) {
   const absl::StatusOr<RequestId> id = RequestId::FromBytes(request.request_id());
-  if (!id.ok() || request.tokens_so_far() > 2 * kMaxTokensPerRequest ||
-      request.prefix_hashes_size() > kMaxPrefixHashes) {
-    sink(absl::InvalidArgumentError(
-        "request_id must be 16 bytes, tokens_so_far and prefix_hashes within their limits"));
+  const absl::Status valid = id.ok() ? CheckSizes(request) : id.status();
+  if (!valid.ok()) {
+    sink(valid);
     return 0;
   }
-  v1::ReadmitReply reply;
-  if (!router_->IsOpen(*id)) {
-    *reply.mutable_refusal() = MakeRefusal(v1::REFUSAL_CLOSED, "the request is not open any more");
-    Count(reply.refusal());
-    sink(reply);
-    return 0;
-  }
-  RouteRequest route;
-  route.id = *id;
-  route.model = request.model();
-  route.prompt_tokens = request.tokens_so_far();
-  route.most_tokens = request.tokens_so_far();
-  route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
-  route.max_wait_us = kReadmitWaitUs;
-  route.running = true;
-  route.failed = {request.failed_group_id(), request.failed_group_epoch()};
-  route.numerics_id = request.numerics_id();
+  RouteRequest route = RouteOfRest(request, *id);
+  // A key that was revoked meanwhile ends its streams by the ledger's word (Progress).
+  if (const std::optional<KeyRow> key = facts_->FindKey(request.key_id())) route.account = key->account;
   return router_->Place(std::move(route), [this, sink](const Route& placed) {
     v1::ReadmitReply answer;
     if (placed.placement) {
@@ -180,8 +194,11 @@ void Admission::Settle(const v1::SettleRequest& request, Reply<v1::SettleReply> 
   for (const v1::RequestSettle& settle : request.requests()) {
     const absl::StatusOr<RequestId> id = RequestId::FromBytes(settle.request_id());
     if (!id.ok()) continue;
-    Served served{.cached_tokens = settle.cached_tokens()};
-    for (const v1::ChoiceTokens& choice : settle.delivered()) served.delivered += choice.tokens();
+    Served served;
+    served.cached_tokens = settle.cached_tokens();
+    for (const v1::GroupTokens& made : settle.made_by()) {
+      served.made_by.push_back({{made.group_id(), made.group_epoch()}, made.tokens()});
+    }
     router_->Release(*id, settle.delivered_size() > 0 ? std::optional(served) : std::nullopt);
   }
   ledger_->Settle(request, std::move(reply));

@@ -146,6 +146,41 @@ TEST_F(AdmissionTest, WhoGivesUpLeavesTheQueue) {
   EXPECT_EQ(router_.Report().waiting, 0u);
 }
 
+TEST_F(AdmissionTest, AReadmitReservesTheRestAndLeavesWhenItIsGivenUp) {
+  const RequestId id = RequestId::Random();
+  ASSERT_THAT(Admit(Request(id)), ElementsAre("placement", "grant"));
+  v1::GroupInfo next = Group();
+  next.set_epoch(2);
+  v1::ReadmitRequest readmit;
+  readmit.set_request_id(id.ToBytes());
+  readmit.set_model("tiny");
+  readmit.set_key_id("key");
+  readmit.set_prompt_tokens(100);
+  readmit.set_tokens_so_far(100 + 900);
+  readmit.set_max_tokens(1000);
+  readmit.set_max_wait_ms(60'000);
+  readmit.set_failed_group_id("g0");
+  readmit.set_failed_group_epoch(1);
+  int answers = 0;
+  const auto sink = [&](const absl::StatusOr<v1::ReadmitReply>& reply) {
+    ++answers;
+    ASSERT_TRUE(reply.ok());
+    EXPECT_EQ(reply->placement().group_epoch(), 2u);
+  };
+  const uint64_t ticket = admission_->Readmit(readmit, sink);
+  EXPECT_EQ(router_.Report().waiting, 1u);
+  admission_->GiveUp(id, ticket);
+  EXPECT_EQ(router_.Report().waiting, 0u);
+  ASSERT_TRUE(router_.Register(next).ok());
+  EXPECT_EQ(answers, 0);
+  admission_->Readmit(readmit, sink);
+  EXPECT_EQ(answers, 1);
+  EXPECT_EQ(ReservedBlocks(), 69u);  // 1100 tokens: what it has, and the 100 that are left
+  readmit.set_tokens_so_far(99);
+  admission_->Readmit(readmit,
+                      [](const auto& reply) { EXPECT_TRUE(absl::IsInvalidArgument(reply.status())); });
+}
+
 TEST_F(AdmissionTest, ARevokedKeyIsToldBeforeAnyPlacement) {
   KeyRow revoked = *facts_.FindKey("key");
   revoked.revoked_ms = 1;

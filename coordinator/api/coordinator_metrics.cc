@@ -43,6 +43,7 @@ void CoordinatorMetrics::Update(const RouterReport& report) {
   RaiseTo(drift_alarms_, report.drift_alarms);
   RaiseTo(conservation_alarms_, report.conservation_alarms);
   std::map<GroupState, int> by_state{{GroupState::kServing, 0},
+                                     {GroupState::kDraining, 0},
                                      {GroupState::kUnhealthy, 0},
                                      {GroupState::kSilent, 0},
                                      {GroupState::kGone, 0}};

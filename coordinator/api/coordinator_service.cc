@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "base/net/grpc.h"
 #include "coordinator/api/register_call.h"
@@ -23,6 +24,65 @@ void Answer(grpc::ServerUnaryReactor* reactor, T* out, const absl::StatusOr<T>& 
   reactor->Finish(ToGrpc(reply.status()));
 }
 
+// A Readmit that waits: answered once, or given up when its caller cancels.
+class ReadmitCall final : public grpc::ServerUnaryReactor {
+ public:
+  ReadmitCall(Admission* admission, v1::ReadmitReply* reply) : admission_(admission), reply_(reply) {}
+
+  void Begin(std::shared_ptr<ReadmitCall> self, const v1::ReadmitRequest& request) {
+    {
+      MutexLock lock(&mutex_);
+      self_ = self;
+    }
+    // The sink keeps the call alive: a waiter that is placed late finds it finished.
+    const uint64_t ticket = admission_->Readmit(
+        request, [self](const absl::StatusOr<v1::ReadmitReply>& answer) { self->End(answer); });
+    const absl::StatusOr<RequestId> id = RequestId::FromBytes(request.request_id());
+    if (!id.ok() || ticket == 0) return;
+    MutexLock lock(&mutex_);
+    id_ = *id;
+    ticket_ = ticket;
+    if (cancelled_) GiveUp();
+  }
+
+  void OnCancel() override {
+    {
+      MutexLock lock(&mutex_);
+      cancelled_ = true;
+      GiveUp();
+    }
+    End(absl::CancelledError("the gateway looks for no other group any more"));
+  }
+
+  void OnDone() override {
+    std::shared_ptr<ReadmitCall> self;  // outlives the lock
+    MutexLock lock(&mutex_);
+    self.swap(self_);
+  }
+
+ private:
+  void End(const absl::StatusOr<v1::ReadmitReply>& answer) ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      MutexLock lock(&mutex_);
+      if (std::exchange(ended_, true)) return;
+      if (answer.ok()) *reply_ = *answer;
+    }
+    Finish(ToGrpc(answer.status()));
+  }
+  void GiveUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ticket_ != 0) admission_->GiveUp(id_, ticket_);
+  }
+
+  Admission* const admission_;
+  v1::ReadmitReply* const reply_;
+  Mutex mutex_;
+  std::shared_ptr<ReadmitCall> self_ ABSL_GUARDED_BY(mutex_);
+  RequestId id_ ABSL_GUARDED_BY(mutex_);
+  uint64_t ticket_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 class CoordinatorService final : public v1::Coordinator::CallbackService {
  public:
   explicit CoordinatorService(const ServiceParts& parts) : parts_(parts) {}
@@ -42,12 +102,11 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     return writer.get();
   }
 
-  grpc::ServerUnaryReactor* Readmit(grpc::CallbackServerContext* context, const v1::ReadmitRequest* request,
+  grpc::ServerUnaryReactor* Readmit(grpc::CallbackServerContext*, const v1::ReadmitRequest* request,
                                     v1::ReadmitReply* reply) override {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    parts_.admission->Readmit(*request,
-                              [reactor, reply](const auto& answer) { Answer(reactor, reply, answer); });
-    return reactor;
+    auto call = std::make_shared<ReadmitCall>(parts_.admission, reply);
+    call->Begin(call, *request);
+    return call.get();
   }
 
   grpc::ServerUnaryReactor* Progress(grpc::CallbackServerContext* context, const v1::ProgressRequest* request,

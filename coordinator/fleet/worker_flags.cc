@@ -30,6 +30,8 @@ void WorkerFlags::ForEach(Self& self, Visitor&& visit) {
   visit("admit-headroom", &self.admit_headroom, "tokens",
         "KV room for the next tokens of each running request that is left when another one is admitted",
         kCount);
+  visit("drain-seconds", &self.drain_seconds, "s",
+        "how long a group that is told to end lets its streams run; what is left goes on elsewhere", kCount);
 }
 
 void WorkerFlags::Declare(Options& options) {

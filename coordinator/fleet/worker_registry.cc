@@ -47,6 +47,8 @@ const char* GroupStateName(GroupState state) {
   switch (state) {
     case GroupState::kServing:
       return "serving";
+    case GroupState::kDraining:
+      return "draining";
     case GroupState::kUnhealthy:
       return "unhealthy";
     case GroupState::kSilent:
@@ -113,6 +115,7 @@ uint64_t WorkerRegistry::FirstValidEpoch(const std::string& group_id) const {
 GroupState WorkerRegistry::StateOf(const Group& group, int64_t now_us) {
   if (!group.connected) return GroupState::kGone;
   if (now_us - group.last_heard_us > kSilenceUs) return GroupState::kSilent;
+  if (group.beat.draining()) return GroupState::kDraining;
   return group.beat.healthy() ? GroupState::kServing : GroupState::kUnhealthy;
 }
 

@@ -15,6 +15,7 @@ namespace quire::coordinator {
 
 enum class GroupState {
   kServing,    // may be given work
+  kDraining,   // it was told to end: what runs there may end, nothing new comes
   kUnhealthy,  // its last heartbeat said that not all ranks complete steps
   kSilent,     // three heartbeats are missing
   kGone,       // its Register stream ended

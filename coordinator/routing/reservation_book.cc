@@ -48,11 +48,24 @@ GroupUse ReservationBook::UseOf(const GroupEpoch& group) const {
   return it == uses_.end() ? GroupUse{} : it->second;
 }
 
+GroupUse ReservationBook::UseOfOthers(const GroupEpoch& group, const RequestId& id) const {
+  GroupUse use = UseOf(group);
+  auto it = entries_.find(id);
+  if (it == entries_.end() || !it->second.counted || it->second.reservation.group != group) return use;
+  use.blocks -= BlocksOf(it->second.reservation);
+  --use.requests;
+  return use;
+}
+
+uint64_t ReservationBook::BlocksOf(const Reservation& reservation) {
+  return BlocksFor(reservation.prompt_tokens + reservation.granted);
+}
+
 void ReservationBook::SetCounted(Entry& entry, bool counted) {
   if (entry.counted == counted) return;
   entry.counted = counted;
   if (entry.reservation.group.id.empty()) return;
-  const uint64_t blocks = BlocksFor(entry.reservation.prompt_tokens + entry.reservation.granted);
+  const uint64_t blocks = BlocksOf(entry.reservation);
   GroupUse& use = uses_[entry.reservation.group];
   if (counted) {
     use.blocks += blocks;

@@ -1,7 +1,7 @@
 // The one count of KV in use: every open request's group and blocks (prompt + grant), summed per group epoch.
 // Soft state over the ledger: Progress keeps a reservation alive, one that is not heard of for kSilenceUs
 // stops counting (its gateway is gone, and with it the stream that held the blocks) and counts again when it
-// is. Pure, now injected; owned by api/Admission and called under its mutex.
+// is. Pure, now injected; owned by Router and called under its mutex.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,8 @@ class ReservationBook {
   // Stops counting the silent ones.
   void Sweep(int64_t now_us);
   GroupUse UseOf(const GroupEpoch& group) const;
+  // Less what `id` itself takes there.
+  GroupUse UseOfOthers(const GroupEpoch& group, const RequestId& id) const;
   size_t size() const { return entries_.size(); }
 
  private:
@@ -55,6 +57,7 @@ class ReservationBook {
     bool counted = false;
   };
   void SetCounted(Entry& entry, bool counted);
+  static uint64_t BlocksOf(const Reservation& reservation);
 
   absl::flat_hash_map<RequestId, Entry> entries_;
   std::map<GroupEpoch, GroupUse> uses_;

@@ -40,6 +40,8 @@ Route ShuttingDown() {
   return Refuse(v1::REFUSAL_NO_CAPACITY, "the server is shutting down; try again", kNoGroupRetryS);
 }
 
+Route NotOpen() { return Refuse(v1::REFUSAL_CLOSED, "the request is not open any more"); }
+
 Route Placed(const Group& group) {
   Route route;
   route.placement = PlacementOn(group);
@@ -80,12 +82,26 @@ uint64_t Router::Place(RouteRequest request, Done done) {
     ticket = ++last_ticket_;
     if (queue_.Remove(request.id)) pending_.erase(request.id);
     std::optional<Route> route = closed_ ? ShuttingDown() : Repeat(request);
-    if (!route && (request.running || !queue_.HasWaiting(request.model))) route = TryRoute(request);
-    if (!route) route = Enqueue(std::move(request), done, ticket);
+    if (request.running) {
+      if (!route && book_.Find(request.id) == nullptr) route = NotOpen();
+      ReserveForRest(request);
+    }
+    const bool first = !queue_.HasWaiting(request.model, request.running);
+    Pending pending{std::move(request), done, ticket, clock_.NowUs() + config_.avoid_failed_us};
+    if (!route && first) route = TryRoute(pending);
+    if (!route) route = Enqueue(std::move(pending));
     if (route) answers.emplace_back(std::move(done), *std::move(route));
   }
   Deliver(answers);
   return ticket;
+}
+
+// A request that was running keeps what it holds: its grant, or what it has and the next positions.
+void Router::ReserveForRest(RouteRequest& request) const {
+  const Reservation* open = book_.Find(request.id);
+  if (open == nullptr) return;
+  const uint64_t held = open->prompt_tokens + open->granted;
+  if (held > request.prompt_tokens + request.positions) request.positions = held - request.prompt_tokens;
 }
 
 void Router::Cancel(const RequestId& id, uint64_t ticket) {
@@ -108,29 +124,16 @@ std::optional<Route> Router::Repeat(const RouteRequest& request) {
   return Placed(*group);
 }
 
-std::optional<Route> Router::TryRoute(const RouteRequest& request) {
+std::optional<Route> Router::TryRoute(const Pending& pending) {
+  const RouteRequest& request = pending.request;
   if (TooLarge(request)) {
     return Refuse(v1::REFUSAL_TOO_LARGE,
                   absl::StrCat("the request may need ", request.most_tokens,
                                " tokens of memory, more than any group of ", request.model,
                                " has: shorten the prompt or lower max_tokens"));
   }
-  const int64_t now_us = clock_.NowUs();
-  const auto matches = prefixes_.Match(request.prefix_hashes);
-  std::vector<Candidate> candidates;
-  for (const auto& [id, group] : registry_.groups()) {
-    const GroupEpoch epoch = EpochOf(group);
-    if (group.info.model() != request.model || epoch == request.failed ||
-        WorkerRegistry::StateOf(group, now_us) != GroupState::kServing) {
-      continue;
-    }
-    const GroupUse use = book_.UseOf(epoch);
-    auto match = matches.find(epoch);
-    const uint64_t matched = match == matches.end() ? 0 : match->second;
-    candidates.push_back({id, CapacityOf(group), use.blocks, use.requests, group.info.max_sequences(),
-                          PrefixValue(matched, BlocksFor(request.prompt_tokens)) * prefixes_.TrustIn(epoch),
-                          request.numerics_id.empty() || request.numerics_id == group.info.numerics_id()});
-  }
+  const std::map<GroupEpoch, uint64_t> matches = prefixes_.Match(request.prefix_hashes);
+  const std::vector<Candidate> candidates = Candidates(pending, matches);
   const std::optional<size_t> picked =
       PickGroup(candidates, BlocksFor(request.prompt_tokens + request.positions));
   if (!picked) return std::nullopt;
@@ -139,36 +142,61 @@ std::optional<Route> Router::TryRoute(const RouteRequest& request) {
   return Reserve(request, group, match == matches.end() ? 0 : match->second);
 }
 
+std::vector<Candidate> Router::Candidates(const Pending& pending,
+                                          const std::map<GroupEpoch, uint64_t>& matches) const {
+  const RouteRequest& request = pending.request;
+  const int64_t now_us = clock_.NowUs();
+  std::vector<Candidate> candidates;
+  for (const auto& [id, group] : registry_.groups()) {
+    const GroupEpoch epoch = EpochOf(group);
+    const bool avoided = epoch == request.failed && now_us < pending.avoid_until_us;
+    if (group.info.model() != request.model || avoided ||
+        WorkerRegistry::StateOf(group, now_us) != GroupState::kServing) {
+      continue;
+    }
+    const GroupUse use = book_.UseOfOthers(epoch, request.id);
+    auto match = matches.find(epoch);
+    const uint64_t matched = match == matches.end() ? 0 : match->second;
+    candidates.push_back({id, CapacityOf(group), use.blocks, use.requests, group.info.max_sequences(),
+                          PrefixValue(matched, BlocksFor(request.prompt_tokens)) * prefixes_.TrustIn(epoch),
+                          request.numerics_id.empty() || request.numerics_id == group.info.numerics_id()});
+  }
+  return candidates;
+}
+
 Route Router::Reserve(const RouteRequest& request, const Group& group, uint64_t matched_blocks) {
   const GroupEpoch epoch = EpochOf(group);
   Reservation reservation{epoch, request.prompt_tokens, request.positions, matched_blocks};
   const Reservation* open = request.running ? book_.Find(request.id) : nullptr;
-  if (open != nullptr) reservation = {epoch, open->prompt_tokens, open->granted, 0};
+  if (open != nullptr) {  // the same hold, in the same terms: the prompt, and positions from its end on
+    const uint64_t positions = request.prompt_tokens + request.positions - open->prompt_tokens;
+    reservation = {epoch, open->prompt_tokens, positions, 0};
+  }
   book_.Put(request.id, std::move(reservation), clock_.NowUs());
   prefixes_.Remember(request.prefix_hashes, epoch);
   return Placed(group);
 }
 
-std::optional<Route> Router::Enqueue(RouteRequest request, Done done, uint64_t ticket) {
+std::optional<Route> Router::Enqueue(Pending pending) {
+  const RouteRequest& request = pending.request;
   const int64_t now_us = clock_.NowUs();
   int64_t wait_us = request.max_wait_us;
-  if (!AnyServing(request.model)) {
+  if (!request.running && !AnyServing(request.model)) {
     const int64_t start_us = started_us_ + config_.start_no_group_wait_us - now_us;
     wait_us = std::min(wait_us, std::max(config_.no_group_wait_us, start_us));
   }
-  WaitQueue::Waiting waiting{request.id, request.account, request.model, now_us, now_us + wait_us};
+  WaitQueue::Waiting waiting{request.id, request.account,  request.model,
+                             now_us,     now_us + wait_us, request.running};
   if (wait_us <= 0) return Expired(waiting);
   const RequestId id = request.id;
-  if (request.running) {
-    queue_.PushFront(std::move(waiting));
-  } else if (const auto verdict = queue_.Push(std::move(waiting)); verdict != WaitQueue::Verdict::kQueued) {
+  if (const auto verdict = queue_.Push(std::move(waiting)); verdict != WaitQueue::Verdict::kQueued) {
     const bool full = verdict == WaitQueue::Verdict::kFull;
     return Refuse(full ? v1::REFUSAL_QUEUE_FULL : v1::REFUSAL_RATE,
                   full ? "too many requests are waiting; retry later"
                        : "too many requests of this account are waiting; retry later",
                   queue_.RetryAfterSeconds());
   }
-  pending_[id] = {std::move(request), std::move(done), ticket};
+  pending_[id] = std::move(pending);
   return std::nullopt;
 }
 
@@ -202,16 +230,20 @@ Route Router::Expired(const WaitQueue::Waiting& waiting) const {
 
 Router::Answers Router::ServeQueue() {
   Answers answers;
+  const int64_t now_us = clock_.NowUs();
   // Serve runs it at once, so the lock is held.
   auto place = [&](const WaitQueue::Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     auto it = pending_.find(waiting.id);
-    std::optional<Route> route = TryRoute(it->second.request);
-    if (!route) return false;
+    std::optional<Route> route = TryRoute(it->second);
+    if (!route) {
+      const bool avoids = !it->second.request.failed.id.empty() && now_us < it->second.avoid_until_us;
+      return avoids ? WaitQueue::Offer::kWaitsAlone : WaitQueue::Offer::kNoRoom;
+    }
     answers.emplace_back(std::move(it->second.done), *std::move(route));
     pending_.erase(it);
-    return true;
+    return WaitQueue::Offer::kTaken;
   };
-  queue_.Serve(clock_.NowUs(), place);
+  queue_.Serve(now_us, place);
   return answers;
 }
 
@@ -240,16 +272,26 @@ void Router::Release(const RequestId& id, std::optional<Served> served) {
     if (!released) return;
     if (served) {
       prefixes_.Correct(released->group, released->expected_cached_blocks, served->cached_tokens);
-      tokens_.Delivered(released->group, served->delivered);
+      ChargeMakers(*served);
+    }
+    Answers closed;
+    if (auto waiting = pending_.find(id); waiting != pending_.end()) {  // it looked for another group
+      queue_.Remove(id);
+      closed.emplace_back(std::move(waiting->second.done), NotOpen());
+      pending_.erase(waiting);
     }
     answers = ServeQueue();
+    answers.insert(answers.end(), closed.begin(), closed.end());
   }
   Deliver(answers);
 }
 
-bool Router::IsOpen(const RequestId& id) const {
-  MutexLock lock(&mutex_);
-  return book_.Find(id) != nullptr;
+// Epochs that are over have no count any more that it could be held against.
+void Router::ChargeMakers(const Served& served) {
+  for (const auto& [maker, positions] : served.made_by) {
+    const Group* group = registry_.Find(maker.id);
+    if (group != nullptr && EpochOf(*group) == maker) tokens_.Delivered(maker, positions);
+  }
 }
 
 // ---- groups ----

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -35,7 +36,7 @@ struct RouteRequest {
   std::vector<std::string> prefix_hashes;
   int64_t max_wait_us = 0;
   bool running = false;     // a Readmit: waits ahead of the new ones
-  GroupEpoch failed;        // never placed there; id empty = none
+  GroupEpoch failed;        // avoided while others are there to be found; id empty = none
   std::string numerics_id;  // preferred; empty = any
 };
 
@@ -44,10 +45,10 @@ struct Route {
   v1::Refusal refusal;  // if there is no placement
 };
 
-// What a settled request had from its group.
+// What a settled request had from its groups.
 struct Served {
   uint64_t cached_tokens = 0;
-  uint64_t delivered = 0;  // positions, over all choices
+  std::vector<std::pair<GroupEpoch, uint64_t>> made_by;  // delivered positions, by who made them
 };
 
 struct GroupReport {
@@ -73,6 +74,9 @@ class Router {
     int64_t no_group_wait_us = 2'000'000;  // while no group of the model is up
     int64_t start_no_group_wait_us =
         10'000'000;  // the same just after the start: groups are registering again
+    // How long a Readmit avoids the group that failed it. A dead one is known as dead by then; one that still
+    // serves is better than none, since the failure may have been the connection's.
+    int64_t avoid_failed_us = 2'000'000;
   };
   using Done = std::function<void(const Route&)>;
 
@@ -82,7 +86,8 @@ class Router {
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The ticket is for Cancel. A second Place of a waiting id replaces (and so cancels) the first; one of an
-  // id that is placed on a group that still serves gets the same placement again.
+  // id that is placed on a group that still serves gets the same placement again, unless it is a Readmit. A
+  // Readmit of an id that is not open, or is closed while it waits, is refused.
   uint64_t Place(RouteRequest request, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
   void Cancel(const RequestId& id, uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -94,7 +99,6 @@ class Router {
       ABSL_LOCKS_EXCLUDED(mutex_);
   // It has ended. Null: without a word of what it had.
   void Release(const RequestId& id, std::optional<Served> served) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool IsOpen(const RequestId& id) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // ---- groups: see WorkerRegistry ----
   absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -110,15 +114,19 @@ class Router {
     RouteRequest request;
     Done done;
     uint64_t ticket = 0;
+    int64_t avoid_until_us = 0;  // the group that failed
   };
   using Answers = std::vector<std::pair<Done, Route>>;
 
   void TimerLoop() ABSL_LOCKS_EXCLUDED(mutex_);
   // Nullopt: there is no room now.
-  std::optional<Route> TryRoute(const RouteRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::optional<Route> Repeat(const RouteRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::optional<Route> Enqueue(RouteRequest request, Done done, uint64_t ticket)
+  std::optional<Route> TryRoute(const Pending& pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReserveForRest(RouteRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<Candidate> Candidates(const Pending& pending,
+                                    const std::map<GroupEpoch, uint64_t>& matches) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Route> Repeat(const RouteRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Route> Enqueue(Pending pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Route Reserve(const RouteRequest& request, const Group& group, uint64_t matched_blocks)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TooLarge(const RouteRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -127,6 +135,7 @@ class Router {
   Answers ServeQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchDrift(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchTokens(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ChargeMakers(const Served& served) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEpoch(const GroupEpoch& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TimerDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Deliver(const Answers& answers);

@@ -110,9 +110,44 @@ TEST_F(RouterTest, AReleaseServesTheFirstWaiting) {
 TEST_F(RouterTest, AlarmsWhenMoreWasSettledThanTheGroupEmitted) {
   ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
   ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
-  router_.Release(Id(1), Served{.delivered = 5});
+  router_.Release(Id(1), Served{0, {{{"a", 1}, 5}}});
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Beat("a", 1, true));  // it says that it emitted none
   EXPECT_EQ(router_.Report().conservation_alarms, 1u);
+}
+
+TEST_F(RouterTest, EachGroupAnswersForTheTokensThatItMade) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(router_.Register(Info("b", 3)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  const auto beat = [&](const std::string& id, uint64_t epoch, uint64_t emitted) {
+    v1::HeartbeatRequest beat;
+    beat.set_group_id(id);
+    beat.set_epoch(epoch);
+    beat.set_healthy(true);
+    beat.set_emitted_tokens(emitted);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(router_.Beat(beat));
+  };
+  // It began on a's first epoch and b's second, which are over: nobody can be held to what those made.
+  router_.Release(Id(1), Served{0, {{{"a", 1}, 4}, {{"b", 2}, 100}, {{"b", 3}, 6}}});
+  beat("a", 1, 4);
+  beat("b", 3, 6);
+  EXPECT_EQ(router_.Report().conservation_alarms, 0u);
+  ASSERT_TRUE(PlaceNow(Request(2)).placement.has_value());
+  router_.Release(Id(2), Served{0, {{{"a", 1}, 1}}});
+  beat("a", 1, 4);
+  EXPECT_EQ(router_.Report().conservation_alarms, 1u);
+}
+
+TEST_F(RouterTest, ADrainingGroupGetsNothing) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  v1::HeartbeatRequest beat;
+  beat.set_group_id("a");
+  beat.set_epoch(1);
+  beat.set_healthy(true);
+  beat.set_draining(true);
+  ASSERT_TRUE(router_.Beat(beat));
+  EXPECT_FALSE(PlaceNow(Request(1)).placement.has_value());
+  EXPECT_EQ(router_.Report().groups[0].state, GroupState::kDraining);
 }
 
 TEST_F(RouterTest, WaitsForAGroupToRegister) {
@@ -165,6 +200,62 @@ TEST_F(RouterTest, ReadmitAvoidsTheFailedEpochButNotItsSuccessor) {
   ASSERT_TRUE(router_.Register(Info("a", 2)).ok());
   EXPECT_EQ(PlaceNow(again).placement->group_epoch(), 2u);
   EXPECT_EQ(router_.Report().groups[0].reserved.requests, 1u);
+}
+
+TEST_F(RouterTest, AFailedGroupThatStillServesIsBetterThanNone) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  RouteRequest again = Request(1);
+  again.running = true;
+  again.failed = {"a", 1};
+  Answer answer, newcomer;
+  router_.Place(again, answer.Sink());
+  ASSERT_TRUE(Beat("a", 1, true));
+  EXPECT_FALSE(answer.Has());
+  router_.Place(Request(2), newcomer.Sink());  // is not held up by it
+  ASSERT_TRUE(Beat("a", 1, true));
+  EXPECT_TRUE(newcomer.Has());
+  clock_.AdvanceMs(2'001);
+  ASSERT_TRUE(Beat("a", 1, true));
+  EXPECT_EQ(answer.Wait().placement->group_epoch(), 1u);
+}
+
+TEST_F(RouterTest, AReadmitIsNotHeldUpByItsOwnReservation) {
+  ASSERT_TRUE(router_.Register(Info("a", 1, 2)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());  // both blocks
+  RouteRequest again = Request(1, 20, 12);                  // busy, not failed: the same group may have it
+  again.running = true;
+  EXPECT_TRUE(PlaceNow(again).placement.has_value());
+  EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 2u);
+}
+
+TEST_F(RouterTest, AReadmitReservesWhatIsLeftToGenerate) {
+  ASSERT_TRUE(router_.Register(Info("a", 1, 3)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  ASSERT_TRUE(router_.Register(Info("a", 2, 3)).ok());
+  RouteRequest again = Request(1, 40, 16);
+  again.most_tokens = 48;  // as it said when it came
+  again.running = true;
+  EXPECT_FALSE(PlaceNow(again).placement.has_value());  // 56 tokens
+  again.positions = 8;
+  EXPECT_TRUE(PlaceNow(again).placement.has_value());
+  EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 3u);
+}
+
+TEST_F(RouterTest, AReadmitOfAClosedRequestIsRefusedAlsoWhileItWaits) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  RouteRequest again = Request(1);
+  again.running = true;
+  EXPECT_EQ(PlaceNow(again).refusal.reason(), v1::REFUSAL_CLOSED);
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  again.failed = {"a", 1};
+  Answer answer;
+  router_.Place(again, answer.Sink());
+  EXPECT_EQ(Waiting(), 1u);
+  router_.Release(Id(1), std::nullopt);
+  EXPECT_EQ(answer.Wait().refusal.reason(), v1::REFUSAL_CLOSED);
+  EXPECT_EQ(Waiting(), 0u);
+  EXPECT_EQ(router_.Report().open_requests, 0u);
 }
 
 TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {

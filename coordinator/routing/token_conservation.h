@@ -12,7 +12,7 @@ namespace quire::coordinator {
 
 class TokenConservation {
  public:
-  // A request of the group was settled with this many delivered positions.
+  // A request was settled with this many delivered positions that the group made.
   void Delivered(const GroupEpoch& group, uint64_t positions) { groups_[group].delivered += positions; }
   // `emitted` is the group's counter in a heartbeat. False, once per epoch: more was delivered before the
   // last heartbeat, so surely before this one's count was taken, than the group had emitted by now.

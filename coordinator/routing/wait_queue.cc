@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <utility>
 
 namespace quire::coordinator {
 namespace {
@@ -18,7 +20,8 @@ void Decrement(absl::flat_hash_map<std::string, size_t>& counts, const std::stri
 }  // namespace
 
 WaitQueue::Verdict WaitQueue::Push(Waiting waiting) {
-  if (order_.size() >= limits_.max_waiting) return Verdict::kFull;
+  if (waiting.running) return PushRunning(std::move(waiting));
+  if (order_.size() - running_ >= limits_.max_waiting) return Verdict::kFull;
   auto account = per_account_.find(waiting.account);
   if (account != per_account_.end() && account->second >= limits_.max_per_account)
     return Verdict::kAccountFull;
@@ -26,17 +29,39 @@ WaitQueue::Verdict WaitQueue::Push(Waiting waiting) {
   return Verdict::kQueued;
 }
 
-void WaitQueue::PushFront(Waiting waiting) { Insert(order_.begin(), std::move(waiting)); }
+// An account's next turn is one after its last that waits, or the present one: so each account has one
+// request in every round, however many it has.
+WaitQueue::Verdict WaitQueue::PushRunning(Waiting waiting) {
+  if (running_ >= limits_.max_running) return Verdict::kFull;
+  waiting.turn = running_ > 0 ? order_.front().turn : 0;
+  auto it = order_.begin();
+  for (size_t i = 0; i < running_; ++i, ++it) {
+    if (it->account == waiting.account) waiting.turn = it->turn + 1;
+  }
+  while (it != order_.begin() && std::prev(it)->turn > waiting.turn) --it;
+  Insert(it, std::move(waiting));
+  return Verdict::kQueued;
+}
 
 void WaitQueue::Insert(Order::iterator before, Waiting waiting) {
-  ++per_account_[waiting.account];
+  if (waiting.running) {
+    ++running_;
+    ++running_per_model_[waiting.model];
+  } else {
+    ++per_account_[waiting.account];
+  }
   ++per_model_[waiting.model];
   const RequestId id = waiting.id;
   by_id_[id] = order_.insert(before, std::move(waiting));
 }
 
 void WaitQueue::Erase(Order::iterator it) {
-  Decrement(per_account_, it->account);
+  if (it->running) {
+    --running_;
+    Decrement(running_per_model_, it->model);
+  } else {
+    Decrement(per_account_, it->account);
+  }
   Decrement(per_model_, it->model);
   by_id_.erase(it->id);
   order_.erase(it);
@@ -82,6 +107,14 @@ uint32_t WaitQueue::RetryAfterSeconds() const {
   return static_cast<uint32_t>(std::clamp(wait_s, 1.0, kMaxRetryAfterS));
 }
 
-bool WaitQueue::HasWaiting(const std::string& model) const { return per_model_.contains(model); }
+bool WaitQueue::HasWaiting(const std::string& model, bool running) const {
+  return running ? running_per_model_.contains(model) : per_model_.contains(model);
+}
+
+int64_t WaitQueue::OldestAgeUs(int64_t now_us) const {
+  int64_t oldest_us = now_us;
+  for (const Waiting& waiting : order_) oldest_us = std::min(oldest_us, waiting.since_us);
+  return now_us - oldest_us;
+}
 
 }  // namespace quire::coordinator

@@ -19,9 +19,9 @@ WaitQueue::Waiting Request(uint8_t n, const std::string& model = "m", const std:
 std::vector<int> ServeAll(WaitQueue& queue, auto accept) {
   std::vector<int> served;
   queue.Serve(0, [&](const WaitQueue::Waiting& waiting) {
-    if (!accept(waiting)) return false;
+    if (!accept(waiting)) return WaitQueue::Offer::kNoRoom;
     served.push_back(waiting.id.bytes[0]);
-    return true;
+    return WaitQueue::Offer::kTaken;
   });
   return served;
 }
@@ -33,8 +33,9 @@ TEST(WaitQueue, IsFirstInFirstOutPerModel) {
   queue.Push(Request(3, "small"));
   // The first "big" does not fit: the second must not overtake it, the other model may.
   EXPECT_EQ(ServeAll(queue, [](const auto& w) { return w.id != Id(1); }), (std::vector<int>{3}));
-  EXPECT_TRUE(queue.HasWaiting("big"));
-  EXPECT_FALSE(queue.HasWaiting("small"));
+  EXPECT_TRUE(queue.HasWaiting("big", false));
+  EXPECT_FALSE(queue.HasWaiting("big", true));
+  EXPECT_FALSE(queue.HasWaiting("small", false));
   EXPECT_EQ(ServeAll(queue, [](const auto&) { return true; }), (std::vector<int>{1, 2}));
   EXPECT_EQ(queue.size(), 0u);
 }
@@ -51,11 +52,48 @@ TEST(WaitQueue, IsBoundedAsAWholeAndPerAccount) {
   EXPECT_EQ(queue.Push(Request(6, "m", "a")), WaitQueue::Verdict::kQueued);
 }
 
-TEST(WaitQueue, ARunningRequestGoesFirst) {
-  WaitQueue queue({1, 1});
+WaitQueue::Waiting Running(uint8_t n, const std::string& account) {
+  WaitQueue::Waiting waiting = Request(n, "m", account);
+  waiting.running = true;
+  return waiting;
+}
+
+TEST(WaitQueue, RunningRequestsGoFirstInTurnAmongAccounts) {
+  WaitQueue queue({1, 1, 8});
   queue.Push(Request(1));
-  queue.PushFront(Request(2));
-  EXPECT_EQ(ServeAll(queue, [](const auto&) { return true; }), (std::vector<int>{2, 1}));
+  for (uint8_t n : {2, 3, 4}) queue.Push(Running(n, "a"));  // a lost three streams, b and c one each
+  queue.Push(Running(5, "b"));
+  queue.Push(Running(6, "c"));
+  queue.Push(Running(7, "a"));
+  EXPECT_TRUE(queue.HasWaiting("m", true));
+  int places = 3;
+  EXPECT_EQ(ServeAll(queue, [&](const auto&) { return places-- > 0; }), (std::vector<int>{2, 5, 6}));
+  queue.Push(Running(8, "d"));  // comes with the round that is being served
+  EXPECT_EQ(ServeAll(queue, [](const auto&) { return true; }), (std::vector<int>{3, 8, 4, 7, 1}));
+  EXPECT_FALSE(queue.HasWaiting("m", true));
+}
+
+TEST(WaitQueue, RunningRequestsHaveABoundOfTheirOwn) {
+  WaitQueue queue({1, 1, 2});
+  EXPECT_EQ(queue.Push(Running(1, "a")), WaitQueue::Verdict::kQueued);
+  EXPECT_EQ(queue.Push(Running(2, "a")), WaitQueue::Verdict::kQueued);
+  EXPECT_EQ(queue.Push(Running(3, "a")), WaitQueue::Verdict::kFull);
+  EXPECT_EQ(queue.Push(Request(4, "m", "a")), WaitQueue::Verdict::kQueued);
+  EXPECT_TRUE(queue.Remove(Id(1)));
+  EXPECT_EQ(queue.Push(Running(3, "a")), WaitQueue::Verdict::kQueued);
+}
+
+TEST(WaitQueue, WhoWaitsAloneHoldsNobodyUp) {
+  WaitQueue queue({});
+  queue.Push(Running(1, "a"));
+  queue.Push(Request(2));
+  std::vector<int> served;
+  queue.Serve(0, [&](const WaitQueue::Waiting& waiting) {
+    if (waiting.running) return WaitQueue::Offer::kWaitsAlone;
+    served.push_back(waiting.id.bytes[0]);
+    return WaitQueue::Offer::kTaken;
+  });
+  EXPECT_EQ(served, (std::vector<int>{2}));
 }
 
 TEST(WaitQueue, GivesUpAtTheDeadline) {
@@ -76,7 +114,9 @@ TEST(WaitQueue, RetryAfterFollowsTheDrainRate) {
   for (uint8_t n = 0; n < 200; ++n) queue.Push(Request(n));
   for (int second = 1; second <= 100; ++second) {  // one place a second
     bool placed = false;
-    queue.Serve(second * 1'000'000, [&](const auto&) { return !std::exchange(placed, true); });
+    queue.Serve(second * 1'000'000, [&](const auto&) {
+      return std::exchange(placed, true) ? WaitQueue::Offer::kNoRoom : WaitQueue::Offer::kTaken;
+    });
   }
   EXPECT_EQ(queue.size(), 100u);
   EXPECT_EQ(queue.RetryAfterSeconds(), 60u);

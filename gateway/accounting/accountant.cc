@@ -99,7 +99,11 @@ void Accountant::Refused(const AdmitCall& call, const v1::Refusal& refusal, int6
 uint32_t Accountant::NewAttempt(const RequestId& id) {
   MutexLock lock(&mutex_);
   const auto found = open_.find(id);
-  return found == open_.end() ? 0 : ++found->second.attempt;
+  if (found == open_.end()) return 0;
+  Open& open = found->second;
+  if (!open.made.empty() && open.made.back().positions == 0) open.made.pop_back();
+  open.made.push_back({open.group_id, open.group_epoch});
+  return ++open.attempt;
 }
 
 bool Accountant::Accept(const RequestId& id, uint32_t attempt, uint64_t positions, uint64_t cached_tokens,
@@ -109,9 +113,10 @@ bool Accountant::Accept(const RequestId& id, uint32_t attempt, uint64_t position
     const auto found = open_.find(id);
     if (found == open_.end()) return false;
     Open& open = found->second;
-    if (open.attempt != attempt || open.end != EndCause::kNone) return false;
-    if (open.delivered_total == 0) open.cached_tokens = std::min(cached_tokens, open.request.prompt_tokens);
+    if (attempt == 0 || open.attempt != attempt || open.end != EndCause::kNone) return false;
+    if (open.accepted == 0) open.cached_tokens = std::min(cached_tokens, open.request.prompt_tokens);
     open.accepted += positions;
+    open.made.back().positions += positions;
     const bool ask = Want(open) > open.granted && open.asked <= open.granted;
     if (ask) DueBy(progress_due_us_, std::max(now_us, last_progress_us_ + options_.progress_min_us));
   }
@@ -180,6 +185,7 @@ void Accountant::Finish(const RequestId& id, v1::SettleReason reason, int64_t no
     v1::RequestSettle settle;
     settle.set_request_id(id.ToBytes());
     AddDelivered(open.delivered, &settle);
+    AddMadeBy(open, &settle);
     settle.set_cached_tokens(open.cached_tokens);
     settle.set_reason(reason);
     settle.set_void_(void_charge && reason == v1::SETTLE_SERVER_ERROR);
@@ -188,6 +194,20 @@ void Accountant::Finish(const RequestId& id, v1::SettleReason reason, int64_t no
     StartSettling(std::move(settle), expected, now_us);
   }
   WakeDriver();
+}
+
+// What was delivered is the beginning of what was accepted.
+void Accountant::AddMadeBy(const Open& open, v1::RequestSettle* settle) {
+  uint64_t left = open.delivered_total;
+  for (const Made& made : open.made) {
+    const uint64_t tokens = std::min(left, made.positions);
+    if (tokens == 0) continue;
+    left -= tokens;
+    v1::GroupTokens* out = settle->add_made_by();
+    out->set_group_id(made.group_id);
+    out->set_group_epoch(made.group_epoch);
+    out->set_tokens(tokens);
+  }
 }
 
 void Accountant::StartSettling(v1::RequestSettle message, int64_t expected_nano_usd, int64_t now_us) {

@@ -6,15 +6,15 @@
 // acknowledged.
 //
 // One request, in order (generation/):
-//   AdmitCall call = accountant.BeginAdmit({id, choices, prompt_tokens, max_tokens}, now);   // again for
-//   each resend for each AdmitReply: accountant.OnAdmitReply(call, reply, now);           // nothing reaches
-//   the client before a grant uint32_t attempt = accountant.NewAttempt(id);                             //
-//   per Generate, the first and after Readmit for each token message: if (!accountant.Accept(id, attempt, n,
-//   cached)) drop it;   // R6 before each write: Allowance a = accountant.MayDeliver(id, now);          //
-//   write at most a.positions; see Allowance after the write succeeded: accountant.Delivered(id, choice,
-//   positions);   // one write at a time per request the usage frame: accountant.UsageAfter(id, positions
-//   that the same write carries); at the end, on every path: accountant.Finish(id, reason, now); // then the
-//   id is the Accountant's to settle
+//   - AdmitCall call = BeginAdmit({id, choices, prompt_tokens, max_tokens}, now), again for each resend; then
+//     OnAdmitReply(call, reply, now) for each reply. Nothing reaches the client before a grant.
+//   - OnPlacement (after a Readmit) and attempt = NewAttempt(id) for each Generate.
+//   - For each message of tokens: Accept(id, attempt, n, cached, now); drop them where it says false (R6).
+//   - Before each write MayDeliver(id, now), and at most that much; after it Delivered(id, choice,
+//   positions).
+//     One write at a time per request. The usage frame: UsageAfter(id, positions that the same write
+//     carries).
+//   - At the end, on every path: Finish(id, reason, now). Then the id is the Accountant's to settle.
 // The RPC driver (rpc/): at NextDueUs(), and whenever OnWork was called: TakeDue(now), send what it returns,
 // hand replies back with the call that they answer. A failed RPC needs nothing: TakeDue says it again when
 // due.
@@ -113,13 +113,15 @@ class Accountant {
   // there is a grant now.
   bool OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply, int64_t now_us);
 
-  // Where the request runs now: Progress says so. OnAdmitReply calls it itself, a Readmit's owner must.
+  // Where the request runs next: Progress says so, and Settle says what each group made. OnAdmitReply calls
+  // it itself, a Readmit's owner must.
   void OnPlacement(const RequestId& id, const v1::Placement& placement);
 
   // The number of the next Generate of this request, from 1.
   uint32_t NewAttempt(const RequestId& id);
   // `positions` more tokens came from the worker, all choices together (0 is fine); `cached_tokens` as it
-  // reports. False: they are of an older attempt or the request is over; drop them.
+  // reports, which counts until a first position was accepted (R4). False: they are of an older attempt or
+  // the request is over; drop them.
   bool Accept(const RequestId& id, uint32_t attempt, uint64_t positions, uint64_t cached_tokens,
               int64_t now_us);
 
@@ -146,17 +148,23 @@ class Accountant {
   AccountantCounters counters() const;
 
  private:
+  struct Made {  // by the group of one attempt, over all choices
+    std::string group_id;
+    uint64_t group_epoch = 0;
+    uint64_t positions = 0;
+  };
   struct Open {
     AccountedRequest request;
     uint32_t admits_sent = 0;
     uint32_t attempt = 0;
     std::string group_id;  // of the last placement
     uint64_t group_epoch = 0;
+    std::vector<Made> made;                  // by attempt; those that made nothing are left out
     uint64_t accepted = 0;                   // from workers, over all choices: what is asked for goes by it
     std::map<uint32_t, uint64_t> delivered;  // by choice
     uint64_t delivered_total = 0;
     uint64_t acked_total = 0;    // of it, the most that a reply has acknowledged
-    uint64_t cached_tokens = 0;  // fixed at the first delivered position
+    uint64_t cached_tokens = 0;  // fixed at the first accepted position
     uint64_t granted = 0;        // 0: no grant yet
     uint64_t asked = 0;          // the most positions asked for since the grant last grew
     TokenPrice price;            // of the grant, for the request's whole life
@@ -179,6 +187,7 @@ class Accountant {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Refused(const AdmitCall& call, const v1::Refusal& refusal, int64_t now_us)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void AddMadeBy(const Open& open, v1::RequestSettle* settle);
   void StartSettling(v1::RequestSettle message, int64_t expected_nano_usd, int64_t now_us)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<ProgressCall> TakeProgress(int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

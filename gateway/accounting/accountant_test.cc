@@ -175,16 +175,44 @@ TEST_F(AccountantTest, TokensOfAnOlderAttemptAreDropped) {
   EXPECT_FALSE(accountant_.Accept(id_, second, 1, 0, now_));
 }
 
-TEST_F(AccountantTest, CachedTokensStandFromTheFirstDelivery) {
+TEST_F(AccountantTest, CachedTokensStandFromTheFirstToken) {
   Start();
-  accountant_.Accept(id_, attempt_, 1, 3, now_);
+  attempt_ = accountant_.NewAttempt(id_);  // the first brought none
+  accountant_.Accept(id_, attempt_, 1, 8, now_);
   attempt_ = accountant_.NewAttempt(id_);
-  accountant_.Accept(id_, attempt_, 1, 8, now_);  // nothing delivered yet: the new group's count holds
+  accountant_.Accept(id_, attempt_, 1, 3, now_);  // before a delivery, and after one
   accountant_.Delivered(id_, 0, 1);
   attempt_ = accountant_.NewAttempt(id_);
   accountant_.Accept(id_, attempt_, 1, 10, now_);
   EXPECT_EQ(accountant_.UsageAfter(id_, 0).counts, (TokenCounts{.prompt = 10, .cached = 8, .completion = 1}));
   EXPECT_EQ(accountant_.UsageAfter(id_, 0).cost_nano_usd, 2 * 75 + 8 * 25 + 150);
+}
+
+TEST_F(AccountantTest, SettleSaysWhichGroupMadeWhatWasDelivered) {
+  Start();
+  const auto move = [&](const std::string& group, uint64_t epoch) {
+    v1::Placement placement;
+    placement.set_group_id(group);
+    placement.set_group_epoch(epoch);
+    accountant_.OnPlacement(id_, placement);
+    attempt_ = accountant_.NewAttempt(id_);
+  };
+  move("a", 1);
+  Accept(3);
+  move("b", 1);  // brings nothing
+  move("a", 2);
+  Accept(2);
+  move("b", 7);
+  Accept(5);
+  accountant_.Delivered(id_, 0, 6);  // the last four of the ten were never written
+  accountant_.Finish(id_, v1::SETTLE_CLIENT_GONE, now_);
+  const Due due = accountant_.TakeDue(now_);
+  ASSERT_TRUE(due.settle.has_value());
+  std::string said;
+  for (const v1::GroupTokens& made : due.settle->request.requests(0).made_by()) {
+    said += made.group_id() + std::to_string(made.group_epoch()) + ":" + std::to_string(made.tokens()) + " ";
+  }
+  EXPECT_EQ(said, "a1:3 a2:2 b7:1 ");
 }
 
 TEST_F(AccountantTest, ProgressSaysWhatWasDeliveredNotWhatWasAccepted) {

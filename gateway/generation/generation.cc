@@ -1,69 +1,30 @@
 #include "gateway/generation/generation.h"
 
 #include <algorithm>
+#include <boost/asio/this_coro.hpp>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "base/core/hash.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
+#include "gateway/generation/wire_messages.h"
 
 namespace quire::gateway {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kMaxPrefixHashes = 64;
-constexpr int kMaxReadmits = 3;
 constexpr int64_t kAdmitAgainAfterUs = 200'000;
+constexpr int64_t kLateUs = 2'000'000;
 
 std::vector<TokenId> StopIds(const v1::Sampling& sampling) {
   if (sampling.ignore_eos()) return {};
   return {sampling.stop_ids().begin(), sampling.stop_ids().end()};
 }
 
-v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const GenerationServices& services,
-                              int64_t wait_us) {
-  v1::AdmitRequest admit;
-  admit.set_request_id(request.id.ToBytes());
-  admit.set_attempt(1);
-  admit.set_key_id(request.key_id);
-  admit.set_model(request.model);
-  admit.set_choices(1);
-  admit.set_prompt_tokens(request.prompt.size());
-  admit.set_max_tokens(request.max_tokens);
-  admit.set_gateway_id(services.gateway_id);
-  admit.set_rope_wanted(request.rope == v1::ROPE_SCALED ? v1::ROPE_WANTED_SCALED : v1::ROPE_WANTED_PLAIN);
-  admit.set_max_wait_ms(static_cast<uint32_t>(wait_us / 1000 + 1));
-  return admit;
-}
-
-template <typename Message>
-void AddPrefixHashes(const GenerationRequest& request, Message& message) {
-  const size_t tokens = std::min(request.prompt.size(), kMaxPrefixHashes * kBlockTokens);
-  const auto prefix = std::span(request.prompt).first(tokens);
-  for (const Digest& hash : PrefixBlockHashes(request.cache_salt, RopeVariant_Name(request.rope), prefix)) {
-    message.add_prefix_hashes(ToBytes(hash));
-  }
-}
-
-// The worker refused to begin: another group, or the same a moment later, may take it.
-bool MayGoElsewhere(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
-         absl::IsFailedPrecondition(status);
-}
-
 // A broken Admit that may go better next time.
 bool WorthAsking(const absl::Status& status) {
   return !absl::IsInvalidArgument(status) && !absl::IsUnimplemented(status) &&
          !absl::IsUnauthenticated(status) && !absl::IsPermissionDenied(status) && !absl::IsInternal(status);
-}
-
-absl::Status AsSeenByClient(const absl::Status& status) {
-  if (absl::IsInvalidArgument(status)) return status;
-  if (absl::IsInternal(status))
-    return absl::InternalError("the worker failed on this request: send it again");
-  return absl::UnavailableError("the worker group that served this request failed: send it again");
 }
 
 }  // namespace
@@ -74,14 +35,18 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       request_(std::move(request)),
       started_us_(services.clock.NowUs()),
       mailbox_(std::make_shared<http::Mailbox<Event>>()),
-      answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling)) {
+      answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling)),
+      attempts_(services.max_wait.count() * 1000, request_.seed) {
   services_.metrics.streams_open.Increment();
-  services_.ledger.Watch(request_.id, [mailbox = mailbox_] { mailbox->Push(Woken()); });
+  services_.ledger.Watch(request_.id, [mailbox = mailbox_] {
+    if (mailbox->size() == 0) mailbox->Push(Woken());  // whatever lies there wakes it as well
+  });
   SendAdmit();
 }
 
 Generation::~Generation() {
   admit_call_.reset();
+  readmit_call_.reset();
   StopWorker();
   services_.ledger.Unwatch(request_.id);
   accountant_.Finish(request_.id, Reason(), services_.clock.NowUs());
@@ -90,8 +55,13 @@ Generation::~Generation() {
   if (ClientLeft()) services_.metrics.client_gone.Increment();
 }
 
-// A client that leaves after its last byte has not left.
-bool Generation::ClientLeft() const { return aborted_ && !(ending_ && written_ == handed_out_); }
+// Asked at the end. The handler goes on until an ending is handed out, and only a client that left stops it
+// before; one that leaves after its last byte has not left.
+bool Generation::ClientLeft() const {
+  if (!ending_) return true;
+  const bool all_written = written_ == handed_out_;
+  return !all_written && (aborted_ || !ending_->is_error());
+}
 
 v1::SettleReason Generation::Reason() const {
   if (ClientLeft()) return written_ > 0 ? v1::SETTLE_CLIENT_GONE : v1::SETTLE_ABANDONED;
@@ -107,8 +77,7 @@ const char* Generation::Outcome() const {
 
 void Generation::SendAdmit() {
   admit_again_us_.reset();
-  v1::AdmitRequest message = AdmitMessage(request_, services_, AdmitTimeLeftUs());
-  AddPrefixHashes(request_, message);
+  const v1::AdmitRequest message = AdmitMessage(request_, services_.gateway_id, AdmitTimeLeftUs());
   const AdmitCall call = accountant_.BeginAdmit({.id = request_.id,
                                                  .choices = 1,
                                                  .prompt_tokens = request_.prompt.size(),
@@ -127,7 +96,8 @@ void Generation::Handle(const AdmitEvent& event) {
     granted_ = true;
     services_.metrics.prompt_tokens.Increment(static_cast<double>(request_.prompt.size()));
   }
-  if (event.reply.has_placement() && attempt_ == 0) SubmitTo(event.reply.placement());
+  if (event.reply.has_placement() && !HasOrSeeksGroup() && !answer_.ended())
+    SubmitTo(event.reply.placement());
   if (event.reply.has_refusal() && !granted_) {
     StopWorker();
     answer_.Refuse(event.reply.refusal(), v1::SETTLE_ABANDONED);
@@ -137,7 +107,10 @@ void Generation::Handle(const AdmitEvent& event) {
 // A stream that ends without grant or refusal says nothing: the coordinator may have died before or after its
 // commit.
 void Generation::Handle(const AdmitEnded& event) {
-  if (granted_ && attempt_ == 0 && !answer_.ended()) return AskForAnotherGroup();  // its placement got lost
+  admit_call_.reset();
+  if (granted_ && !HasOrSeeksGroup() && !answer_.ended()) {  // its placement got lost
+    return LookElsewhere(/*failed=*/false, attempts_.Backoff(services_.clock.NowUs()));
+  }
   if (granted_ || answer_.failed()) return;  // a whole answer still needs its grant
   if (AdmitTimeLeftUs() == 0 || !WorthAsking(event.status)) {
     StopWorker();
@@ -154,130 +127,64 @@ int64_t Generation::AdmitTimeLeftUs() const {
   return std::max<int64_t>(0, services_.max_wait.count() * 1000 - waited_us);
 }
 
-// ---- the worker ----
-
-void Generation::SubmitTo(const v1::Placement& placement) {
-  placement_ = placement;
-  accepted_ = false;
-  attempt_ = accountant_.NewAttempt(request_.id);
-  v1::GenerateRequest message;
-  message.set_request_id(request_.id.ToBytes());
-  message.set_attempt(attempt_);
-  message.mutable_prompt_ids()->Assign(request_.prompt.begin(), request_.prompt.end());
-  message.add_choices()->set_index(0);
-  *message.mutable_sampling() = request_.sampling;
-  message.set_seed(request_.seed);
-  message.set_rope_variant(request_.rope);
-  message.set_cache_salt(request_.cache_salt);
-  message.set_max_tokens(request_.max_tokens);
-  message.set_group_epoch(placement.group_epoch());
-  generate_call_ = services_.workers.Generate(
-      placement.address(), message,
-      [mailbox = mailbox_, attempt = attempt_](v1::GenerateReply reply) {
-        mailbox->Push(GenerateEvent{attempt, std::move(reply)});
-      },
-      [mailbox = mailbox_, attempt = attempt_](absl::Status status) {
-        mailbox->Push(GenerateEnded{attempt, std::move(status)});
-      });
-}
-
-void Generation::Handle(const GenerateEvent& event) {
-  if (event.attempt != attempt_ || answer_.ended()) return;
-  switch (event.reply.event_case()) {
-    case v1::GenerateReply::kAccepted:
-      accepted_ = true;
-      cached_tokens_ = event.reply.accepted().cached_tokens();
-      return;
-    case v1::GenerateReply::kTokens:
-      return TakeTokens(event.reply.tokens());
-    case v1::GenerateReply::kFinished:
-      return answer_.Finish(event.reply.finished().reason() == v1::FINISH_STOP ? Ending::Kind::kStop
-                                                                               : Ending::Kind::kLength);
-    default:
-      return;
-  }
-}
-
-void Generation::TakeTokens(const v1::Tokens& tokens) {
-  const uint64_t count = tokens.ids_size();
-  if (tokens.first_position() != answer_.tokens() || answer_.tokens() + count > request_.max_tokens) {
-    StopWorker();
-    return Fail(absl::InternalError("the worker sent tokens out of order: send the request again"));
-  }
-  if (!accountant_.Accept(request_.id, attempt_, count, cached_tokens_, services_.clock.NowUs())) return;
-  for (const TokenId id : tokens.ids()) {
-    answer_.Push(id);
-    if (answer_.ended()) return StopWorker();  // a stop string: what follows doesn't count
-  }
-  ObserveToken();
-}
-
-void Generation::ObserveToken() {
-  const int64_t now_us = services_.clock.NowUs();
-  if (last_token_us_ == 0) {
-    services_.metrics.first_token_seconds.Observe(static_cast<double>(now_us - started_us_) / 1e6);
-  } else {
-    services_.metrics.inter_token_seconds.Observe(static_cast<double>(now_us - last_token_us_) / 1e6);
-  }
-  last_token_us_ = now_us;
-}
-
-void Generation::Handle(const GenerateEnded& event) {
-  if (event.attempt != attempt_ || answer_.ended()) return;
-  if (!accepted_ && MayGoElsewhere(event.status) && readmits_ < kMaxReadmits) return AskForAnotherGroup();
-  Log(LogLevel::kWarn, "generate_broken", "request", request_.id.ToHex(), "group", placement_.group_id(),
-      "reason", MessageOf(event.status));
-  Fail(event.status.ok() ? absl::InternalError("the worker ended the answer early: send the request again")
-                         : AsSeenByClient(event.status));
-}
-
-void Generation::AskForAnotherGroup() {
-  ++readmits_;
-  services_.metrics.readmissions.Increment();
-  v1::ReadmitRequest message;
-  message.set_request_id(request_.id.ToBytes());
-  message.set_attempt(attempt_ + 1);
-  message.set_model(request_.model);
-  message.set_tokens_so_far(request_.prompt.size() + written_);
-  message.set_max_tokens(request_.max_tokens);
-  AddPrefixHashes(request_, message);
-  message.set_failed_group_id(placement_.group_id());
-  message.set_failed_group_epoch(placement_.group_epoch());
-  message.set_numerics_id(placement_.numerics_id());
-  services_.coordinator.Readmit(message, [mailbox = mailbox_](absl::StatusOr<v1::ReadmitReply> reply) {
-    mailbox->Push(std::move(reply));
-  });
-}
-
-void Generation::Handle(const absl::StatusOr<v1::ReadmitReply>& reply) {
-  if (answer_.ended()) return;
-  if (!reply.ok()) return Fail(absl::UnavailableError("no worker group could take the request: retry later"));
-  if (reply->has_refusal()) return answer_.Refuse(reply->refusal(), v1::SETTLE_SERVER_ERROR);
-  accountant_.OnPlacement(request_.id, reply->placement());
-  SubmitTo(reply->placement());
-}
-
 // ---- what may be written ----
 
 boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit) {
   const int64_t deadline_us = limit ? services_.clock.NowUs() + limit->count() * 1000 : INT64_MAX;
+  const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
   while (!aborted_) {
     const int64_t now_us = services_.clock.NowUs();
-    if (admit_again_us_ && now_us >= *admit_again_us_) SendAdmit();
+    DoWhatIsDue(now_us);
     Step step = TakeAllowed();
     if (!step.empty()) co_return step;
     if (now_us >= deadline_us) break;
-    const int64_t wake_us = std::min(deadline_us, admit_again_us_.value_or(INT64_MAX));
+    ReadOn();
+    WatchSilence(executor);
+    const int64_t wake_us = std::min(deadline_us, NextDueUs());
     std::vector<Event> events;
     if (wake_us == INT64_MAX) {
       events = co_await mailbox_->Wait();
     } else {
-      events = co_await mailbox_->WaitFor(milliseconds((wake_us - now_us) / 1000 + 1));
+      events = co_await mailbox_->WaitFor(milliseconds(std::max<int64_t>(0, wake_us - now_us) / 1000 + 1));
     }
     for (const Event& event : events) std::visit([this](const auto& e) { Handle(e); }, event);
   }
   co_return Step();
 }
+
+void Generation::DoWhatIsDue(int64_t now_us) {
+  if (admit_again_us_ && now_us >= *admit_again_us_) SendAdmit();
+  if (answer_.ended()) return;
+  if (readmit_at_us_ && now_us >= *readmit_at_us_) SendReadmit();
+  // While a slow client was written to, nobody listened: what came then is still to be read.
+  if (running_attempt_ == 0 || now_us < SilentFromUs() || mailbox_->size() > 0) return;
+  if (now_us > SilentFromUs() + kLateUs) {
+    heard_us_ = now_us;  // it was this process that slept, and who wakes late judges nobody
+  } else {
+    AttemptFailed(absl::UnavailableError("the worker group has fallen silent"));
+  }
+}
+
+int64_t Generation::NextDueUs() const {
+  int64_t due_us = admit_again_us_.value_or(INT64_MAX);
+  if (answer_.ended()) return due_us;
+  if (readmit_at_us_) due_us = std::min(due_us, *readmit_at_us_);
+  return due_us;
+}
+
+// One timer for as long as the worker keeps talking, instead of one per token: when it fires, whoever waits
+// looks at the time, and the next one is set.
+void Generation::WatchSilence(const boost::asio::any_io_executor& executor) {
+  const int64_t now_us = services_.clock.NowUs();
+  if (running_attempt_ == 0 || answer_.ended() || now_us < silence_checked_us_) return;
+  silence_checked_us_ = SilentFromUs();
+  silence_timer_.emplace(executor, milliseconds((silence_checked_us_ - now_us) / 1000 + 1));
+  silence_timer_->async_wait([mailbox = mailbox_](const boost::system::error_code& cancelled) {
+    if (!cancelled) mailbox->Push(Woken());
+  });
+}
+
+int64_t Generation::SilentFromUs() const { return heard_us_ + services_.silence_limit.count() * 1000; }
 
 Step Generation::TakeAllowed() {
   const Allowance allowance = accountant_.MayDeliver(request_.id, services_.clock.NowUs());
@@ -329,6 +236,7 @@ Usage Generation::UsageAtEnd() const { return accountant_.UsageAfter(request_.id
 void Generation::Abort() {
   aborted_ = true;
   admit_call_.reset();
+  readmit_call_.reset();
   StopWorker();
   mailbox_->Push(Woken());
 }

@@ -1,12 +1,15 @@
 // One request's life after it was parsed and encoded: Admit, Generate, tokens to text, grants, and at last
 // the Settle. Lives in its handler's coroutine, on that connection's thread; gRPC threads reach it through a
-// mailbox only. The handler loops: Next (what may be written now), write, Written. Always: a position is
-// handed out only under a granted one; exactly one ending is handed out; whatever happens, destruction
-// cancels what runs and settles what was delivered.
+// mailbox only. The handler loops: Next (what may be written now), write, Written. Where the group that runs
+// it dies, drains or falls silent, it goes on elsewhere with the tokens that it has (generation_attempts.cc).
+// Always: a position is handed out only under a granted one; exactly one ending is handed out; whatever
+// happens, destruction cancels what runs and settles what was delivered.
 #pragma once
 
 #include <atomic>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -18,11 +21,12 @@
 #include "base/core/clock.h"
 #include "base/http/mailbox.h"
 #include "gateway/generation/answer_buffer.h"
+#include "gateway/generation/attempts.h"
+#include "gateway/generation/generation_request.h"
 #include "gateway/generation/ledger_driver.h"
 #include "gateway/generation/metrics.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/worker_client.h"
-#include "gateway/text/text_model.h"
 #include "proto/inference.pb.h"
 
 namespace quire::gateway {
@@ -36,21 +40,8 @@ struct GenerationServices {
   std::string gateway_id;
   // Set, and all streams woken, when a drain has waited long enough: what is still open ends with an error.
   const std::atomic<bool>& cut_off;
-  std::chrono::milliseconds max_wait{60'000};  // for an admission, in the queue or for a coordinator
-};
-
-struct GenerationRequest {
-  RequestId id;
-  std::string key_id;
-  std::string model;
-  std::shared_ptr<const TextModel> text;
-  std::vector<TokenId> prompt;
-  v1::Sampling sampling;
-  uint64_t seed = 0;
-  uint32_t max_tokens = 0;
-  std::vector<std::string> stops;
-  v1::RopeVariant rope = v1::ROPE_PLAIN;
-  std::string cache_salt;
+  std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
+  std::chrono::milliseconds silence_limit{8'000};  // a worker says something every second
 };
 
 class Generation {
@@ -93,8 +84,18 @@ class Generation {
 
   void SendAdmit();
   int64_t AdmitTimeLeftUs() const;
+  void DoWhatIsDue(int64_t now_us);
+  int64_t NextDueUs() const;
+  int64_t SilentFromUs() const;
+  void WatchSilence(const boost::asio::any_io_executor& executor);
+
+  // The attempts: generation_attempts.cc.
   void SubmitTo(const v1::Placement& placement);
-  void AskForAnotherGroup();
+  bool HasOrSeeksGroup() const { return running_attempt_ != 0 || readmit_at_us_ || readmit_call_ != nullptr; }
+  void LookElsewhere(bool failed, int64_t delay_us);
+  void AttemptFailed(const absl::Status& why);
+  void SendReadmit();
+  void ReadOn();
   void Handle(const AdmitEvent& event);
   void Handle(const AdmitEnded& event);
   void Handle(const GenerateEvent& event);
@@ -103,7 +104,7 @@ class Generation {
   void Handle(const Woken&) {}
   void TakeTokens(const v1::Tokens& tokens);
   void ObserveToken();
-  void StopWorker() { generate_call_.reset(); }
+  void StopWorker();
   void Fail(absl::Status error, v1::SettleReason reason = v1::SETTLE_SERVER_ERROR);
   Step TakeAllowed();
   void ApplyEnd(EndCause cause);
@@ -122,12 +123,20 @@ class Generation {
   bool granted_ = false;
   std::optional<int64_t> admit_again_us_;  // when to send Admit again
 
+  Attempts attempts_;
   std::unique_ptr<RpcCall> generate_call_;
-  v1::Placement placement_;
-  uint32_t attempt_ = 0;   // of Generate; 0 = none yet
-  bool accepted_ = false;  // by the worker, in this attempt
-  int readmits_ = 0;
-  uint64_t cached_tokens_ = 0;
+  v1::Placement placement_;         // the last one
+  uint32_t running_attempt_ = 0;    // 0 = none runs; events of another are dropped (R6)
+  int64_t heard_us_ = 0;            // of the group that runs it
+  int64_t silence_checked_us_ = 0;  // when the timer fires
+  std::optional<boost::asio::steady_timer> silence_timer_;
+  int64_t unanswered_reads_ = 0;           // replies that were handled and not yet made good by ReadMore
+  std::vector<TokenId> output_;            // accepted so far: what the next attempt resumes with
+  std::optional<uint64_t> cached_tokens_;  // as the first attempt found them (R4)
+
+  std::optional<int64_t> readmit_at_us_;  // when to ask for another group
+  std::unique_ptr<RpcCall> readmit_call_;
+  bool group_failed_ = false;  // the last one, so it is not asked for again
 
   uint64_t handed_out_ = 0;       // positions
   uint64_t written_ = 0;          // positions

@@ -23,8 +23,13 @@ struct GenerationMetrics {
 
   // `outcome`: stop, length, budget, refused, error, gone.
   prometheus::Counter& Requests(const std::string& outcome);
+  // Answers that went on on another group (or epoch) after their first token. Exact: with the same
+  // numerics_id, so that the answer is the one that an undisturbed run gives.
+  prometheus::Counter& Migrations(bool exact) { return exact ? migrations_exact_ : migrations_inexact_; }
 
  private:
+  prometheus::Counter& migrations_exact_;
+  prometheus::Counter& migrations_inexact_;
   std::map<std::string, prometheus::Counter*> requests_;
 };
 

@@ -21,26 +21,32 @@
 
 namespace quire::gateway {
 
-// The contexts of the calls under way.
+class TrackedCall {
+ public:
+  virtual ~TrackedCall() = default;
+  virtual void Cancel() = 0;  // any thread
+};
+
+// The calls under way.
 class CallTracker {
  public:
   ~CallTracker() { CancelAndWait(); }
 
   // False once closing: the call must not start.
-  bool Add(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mutex_) {
+  bool Add(TrackedCall* call) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
     if (closing_) return false;
-    open_.insert(context);
+    open_.insert(call);
     return true;
   }
-  void Remove(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mutex_) {
+  void Remove(TrackedCall* call) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
-    open_.erase(context);
+    open_.erase(call);
   }
   void CancelAndWait() ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
     closing_ = true;
-    for (grpc::ClientContext* context : open_) context->TryCancel();
+    for (TrackedCall* call : open_) call->Cancel();
     mutex_.Await(absl::Condition(this, &CallTracker::Empty));
   }
 
@@ -48,7 +54,7 @@ class CallTracker {
   bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return open_.empty(); }
 
   Mutex mutex_;
-  absl::flat_hash_set<grpc::ClientContext*> open_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<TrackedCall*> open_ ABSL_GUARDED_BY(mutex_);
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
@@ -59,19 +65,44 @@ inline void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds 
 template <typename Reply>
 using UnaryDone = std::function<void(absl::StatusOr<Reply>)>;
 
-// One request, one reply. `start(context, request, reply, on_done)` calls the stub's async method.
+// One request, one reply.
+template <typename Request, typename Reply>
+class UnaryCall final : public TrackedCall {
+ public:
+  explicit UnaryCall(const Request& request) : request(request) {}
+  void Cancel() override { context.TryCancel(); }
+
+  grpc::ClientContext context;
+  const Request request;
+  Reply reply;
+};
+
+// Cancels its call when it goes.
+template <typename Call>
+class CallHandle final : public RpcCall {
+ public:
+  explicit CallHandle(std::shared_ptr<Call> call) : call_(std::move(call)) {}
+  ~CallHandle() override { call_->Cancel(); }
+  void ReadMore(int64_t replies) override {
+    if constexpr (requires { call_->ReadMore(replies); }) call_->ReadMore(replies);
+  }
+
+ private:
+  const std::shared_ptr<Call> call_;
+};
+
+// `start(context, request, reply, on_done)` calls the stub's async method. Null if it could not start. The
+// call runs to its end unless somebody makes a CallHandle of it.
 template <typename Request, typename Reply, typename Start>
-void StartUnary(CallTracker& tracker, const Request& request, std::chrono::milliseconds deadline,
-                UnaryDone<Reply> done, Start start) {
-  struct Call {
-    grpc::ClientContext context;
-    Request request;
-    Reply reply;
-  };
-  auto call = std::make_shared<Call>();
-  call->request = request;
+std::shared_ptr<UnaryCall<Request, Reply>> StartUnary(CallTracker& tracker, const Request& request,
+                                                      std::chrono::milliseconds deadline,
+                                                      UnaryDone<Reply> done, Start start) {
+  auto call = std::make_shared<UnaryCall<Request, Reply>>(request);
   SetDeadline(call->context, deadline);
-  if (!tracker.Add(&call->context)) return done(absl::CancelledError("the gateway is shutting down"));
+  if (!tracker.Add(call.get())) {
+    done(absl::CancelledError("the gateway is shutting down"));
+    return nullptr;
+  }
   start(&call->context, &call->request, &call->reply,
         [call, &tracker, done = std::move(done)](const grpc::Status& status) {
           if (status.ok()) {
@@ -79,33 +110,63 @@ void StartUnary(CallTracker& tracker, const Request& request, std::chrono::milli
           } else {
             done(FromGrpc(status));
           }
-          tracker.Remove(&call->context);
+          tracker.Remove(call.get());
         });
+  return call;
 }
 
-// One request, many replies; keeps itself alive until OnDone.
+// One request, many replies; keeps itself alive until OnDone. At most `window` replies are read ahead of what
+// the owner has dealt with (ReadMore); past that nothing is read, so that gRPC's flow control holds the
+// sender back.
 template <typename Reply>
-class StreamCall final : public grpc::ClientReadReactor<Reply> {
+class StreamCall final : public grpc::ClientReadReactor<Reply>, public TrackedCall {
  public:
   using OnReply = std::function<void(Reply)>;
   using OnEnd = std::function<void(absl::Status)>;
 
-  StreamCall(CallTracker& tracker, OnReply on_reply, OnEnd on_end)
-      : tracker_(tracker), on_reply_(std::move(on_reply)), on_end_(std::move(on_end)) {}
+  StreamCall(CallTracker& tracker, std::optional<int64_t> window, OnReply on_reply, OnEnd on_end)
+      : tracker_(tracker),
+        bounded_(window.has_value()),
+        on_reply_(std::move(on_reply)),
+        on_end_(std::move(on_end)),
+        room_(window.value_or(1)) {}
 
   grpc::ClientContext& context() { return context_; }
 
   // After the stub's async method was called with this reactor.
   void Run(std::shared_ptr<StreamCall> self) {
     self_ = std::move(self);
+    if (bounded_) this->AddHold();  // reads are also started from outside: no OnDone before the last one
     this->StartRead(&reply_);
     this->StartCall();
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) return;
-    on_reply_(std::exchange(reply_, Reply()));
-    this->StartRead(&reply_);
+  void ReadMore(int64_t replies) ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    if (!bounded_) return;
+    room_ += replies;
+    ReadOn();
+  }
+
+  // What was read ahead is dropped by the owner: reads on to the end.
+  void Cancel() override ABSL_LOCKS_EXCLUDED(mutex_) {
+    context_.TryCancel();
+    MutexLock lock(&mutex_);
+    cancelled_ = true;
+    ReadOn();
+  }
+
+  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
+    if (ok) on_reply_(std::exchange(reply_, Reply()));
+    MutexLock lock(&mutex_);
+    reading_ = false;
+    if (!ok) {
+      ended_ = true;
+      if (bounded_) this->RemoveHold();
+      return;
+    }
+    if (bounded_) --room_;
+    ReadOn();
   }
 
   void OnDone(const grpc::Status& status) override {
@@ -113,43 +174,49 @@ class StreamCall final : public grpc::ClientReadReactor<Reply> {
     on_end_(FromGrpc(status));
     on_reply_ = nullptr;  // what the callbacks own goes with them, even while a handle is still held
     on_end_ = nullptr;
-    tracker_.Remove(&context_);
+    tracker_.Remove(this);
   }
 
  private:
+  void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (reading_ || ended_ || (room_ <= 0 && !cancelled_)) return;
+    reading_ = true;
+    this->StartRead(&reply_);
+  }
+
   CallTracker& tracker_;
   grpc::ClientContext context_;
+  const bool bounded_;
   OnReply on_reply_;
   OnEnd on_end_;
   Reply reply_;
   std::shared_ptr<StreamCall> self_;
+  Mutex mutex_;
+  int64_t room_ ABSL_GUARDED_BY(mutex_);
+  bool reading_ ABSL_GUARDED_BY(mutex_) = true;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-template <typename Reply>
-class StreamHandle final : public RpcCall {
- public:
-  explicit StreamHandle(std::shared_ptr<StreamCall<Reply>> call) : call_(std::move(call)) {}
-  ~StreamHandle() override { call_->context().TryCancel(); }
-
- private:
-  std::shared_ptr<StreamCall<Reply>> call_;
+struct StreamLimits {
+  std::optional<std::chrono::milliseconds> deadline;  // none: the stream lives until it breaks
+  std::optional<int64_t> window;                      // replies read ahead; none: all that come
 };
 
-// `start(context, reactor)` calls the stub's async method; nullopt deadline: the stream lives until it
-// breaks.
+// `start(context, reactor)` calls the stub's async method.
 template <typename Reply, typename Start>
-std::unique_ptr<RpcCall> StartStream(CallTracker& tracker, std::optional<std::chrono::milliseconds> deadline,
+std::unique_ptr<RpcCall> StartStream(CallTracker& tracker, StreamLimits limits,
                                      typename StreamCall<Reply>::OnReply on_reply,
                                      typename StreamCall<Reply>::OnEnd on_end, Start start) {
-  auto call = std::make_shared<StreamCall<Reply>>(tracker, std::move(on_reply), on_end);
-  if (deadline) SetDeadline(call->context(), *deadline);
-  if (!tracker.Add(&call->context())) {
+  auto call = std::make_shared<StreamCall<Reply>>(tracker, limits.window, std::move(on_reply), on_end);
+  if (limits.deadline) SetDeadline(call->context(), *limits.deadline);
+  if (!tracker.Add(call.get())) {
     on_end(absl::CancelledError("the gateway is shutting down"));
     return nullptr;
   }
   start(&call->context(), call.get());
   call->Run(call);
-  return std::make_unique<StreamHandle<Reply>>(call);
+  return std::make_unique<CallHandle<StreamCall<Reply>>>(call);
 }
 
 }  // namespace quire::gateway

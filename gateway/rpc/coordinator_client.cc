@@ -57,7 +57,8 @@ std::unique_ptr<RpcCall> CoordinatorClient::Admit(const v1::AdmitRequest& reques
                                                   OnEnd on_end) {
   const milliseconds deadline = milliseconds(request.max_wait_ms()) + kMoneyDeadline;
   return StartStream<v1::AdmitReply>(
-      impl_->tracker, deadline, std::move(on_reply), std::move(on_end), [&](auto* context, auto* reactor) {
+      impl_->tracker, {.deadline = deadline, .window = {}}, std::move(on_reply), std::move(on_end),
+      [&](auto* context, auto* reactor) {
         context->set_wait_for_ready(true);  // a coordinator that is being restarted is worth the deadline
         impl_->stub->async()->Admit(context, &request, reactor);
       });
@@ -69,10 +70,16 @@ void CoordinatorClient::Progress(const v1::ProgressRequest& request, Done<v1::Pr
       [this](auto&&... args) { impl_->stub->async()->Progress(std::forward<decltype(args)>(args)...); });
 }
 
-void CoordinatorClient::Readmit(const v1::ReadmitRequest& request, Done<v1::ReadmitReply> done) {
-  StartUnary<v1::ReadmitRequest, v1::ReadmitReply>(
-      impl_->tracker, request, kMoneyDeadline, std::move(done),
-      [this](auto&&... args) { impl_->stub->async()->Readmit(std::forward<decltype(args)>(args)...); });
+std::unique_ptr<RpcCall> CoordinatorClient::Readmit(const v1::ReadmitRequest& request,
+                                                    Done<v1::ReadmitReply> done) {
+  const milliseconds deadline = milliseconds(request.max_wait_ms()) + kMoneyDeadline;
+  auto call = StartUnary<v1::ReadmitRequest, v1::ReadmitReply>(
+      impl_->tracker, request, deadline, std::move(done), [this](auto* context, auto&&... args) {
+        context->set_wait_for_ready(true);  // as Admit: the coordinator may have gone with the group
+        impl_->stub->async()->Readmit(context, std::forward<decltype(args)>(args)...);
+      });
+  if (call == nullptr) return nullptr;
+  return std::make_unique<CallHandle<UnaryCall<v1::ReadmitRequest, v1::ReadmitReply>>>(std::move(call));
 }
 
 void CoordinatorClient::Settle(const v1::SettleRequest& request, Done<v1::SettleReply> done) {
@@ -84,7 +91,7 @@ void CoordinatorClient::Settle(const v1::SettleRequest& request, Done<v1::Settle
 std::unique_ptr<RpcCall> CoordinatorClient::Watch(const v1::WatchRequest& request,
                                                   std::function<void(v1::WatchEvent)> on_event,
                                                   OnEnd on_end) {
-  return StartStream<v1::WatchEvent>(impl_->tracker, std::nullopt, std::move(on_event), std::move(on_end),
+  return StartStream<v1::WatchEvent>(impl_->tracker, {}, std::move(on_event), std::move(on_end),
                                      [&](auto* context, auto* reactor) {
                                        context->set_wait_for_ready(true);
                                        impl_->stub->async()->Watch(context, &request, reactor);
@@ -96,7 +103,8 @@ std::unique_ptr<RpcCall> CoordinatorClient::GetTextBundle(const std::string& dig
   request.set_digest(digest);
   auto chunks = std::make_shared<BundleChunks>();
   return StartStream<v1::BundleChunk>(
-      impl_->tracker, kBundleDeadline, [chunks](v1::BundleChunk chunk) { chunks->Add(chunk); },
+      impl_->tracker, {.deadline = kBundleDeadline, .window = {}},
+      [chunks](v1::BundleChunk chunk) { chunks->Add(chunk); },
       [chunks, digest, done = std::move(done)](const absl::Status& end) { done(chunks->Take(digest, end)); },
       [&](auto* context, auto* reactor) { impl_->stub->async()->GetTextBundle(context, &request, reactor); });
 }

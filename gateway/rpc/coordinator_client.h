@@ -30,7 +30,8 @@ class CoordinatorClient {
   std::unique_ptr<RpcCall> Admit(const v1::AdmitRequest& request,
                                  std::function<void(v1::AdmitReply)> on_reply, OnEnd on_end);
   void Progress(const v1::ProgressRequest& request, Done<v1::ProgressReply> done);
-  void Readmit(const v1::ReadmitRequest& request, Done<v1::ReadmitReply> done);
+  // Destroying the handle leaves the queue.
+  std::unique_ptr<RpcCall> Readmit(const v1::ReadmitRequest& request, Done<v1::ReadmitReply> done);
   void Settle(const v1::SettleRequest& request, Done<v1::SettleReply> done);
 
   std::unique_ptr<RpcCall> Watch(const v1::WatchRequest& request,

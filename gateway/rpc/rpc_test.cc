@@ -17,7 +17,7 @@
 namespace quire::gateway {
 namespace {
 
-constexpr absl::Duration kLimit = absl::Seconds(20);
+constexpr absl::Duration kLimit = absl::Seconds(60);
 
 class TestCoordinator final : public v1::Coordinator::Service {
  public:
@@ -74,10 +74,12 @@ class TestWorker final : public v1::Inference::Service {
       reply.mutable_tokens()->set_first_position(i);
       if (!writer->Write(reply)) break;
     }
+    if (request->attempt() == kToldWhenWritten) written.Notify();
     if (context->IsCancelled()) cancelled.Notify();
     return grpc::Status::OK;
   }
-  Notification cancelled;
+  static constexpr uint32_t kToldWhenWritten = 77;
+  Notification cancelled, written;
 };
 
 class RpcTest : public testing::Test {
@@ -200,6 +202,52 @@ TEST_F(RpcTest, GenerateStreamsAndDroppingTheHandleCancels) {
   ASSERT_TRUE(cut.WaitForNotificationWithTimeout(kLimit));
   EXPECT_TRUE(absl::IsCancelled(end)) << end;
   EXPECT_TRUE(worker_.cancelled.WaitForNotificationWithTimeout(kLimit));
+}
+
+TEST_F(RpcTest, AGenerateIsReadNoFurtherThanItsReaderIs) {
+  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  constexpr int64_t kMessages = WorkerClient::kReadAhead + 200;
+  v1::GenerateRequest request;
+  request.set_max_tokens(kMessages);
+  request.set_attempt(TestWorker::kToldWhenWritten);
+  Mutex mutex;
+  int64_t read = 0, dealt_with = 0, most_ahead = 0;
+  Notification ended;
+  auto call = client.Generate(
+      address_, request,
+      [&](const v1::GenerateReply&) {
+        MutexLock lock(&mutex);
+        most_ahead = std::max(most_ahead, ++read - dealt_with);
+      },
+      [&](const absl::Status&) { ended.Notify(); });
+  ASSERT_TRUE(worker_.written.WaitForNotificationWithTimeout(kLimit));  // all of it lies ready
+  for (int64_t i = 0; i < kMessages; ++i) {
+    MutexLock lock(&mutex);
+    const auto there = [&] { return read > dealt_with; };
+    ASSERT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    ++dealt_with;
+    call->ReadMore(1);
+  }
+  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_EQ(read, kMessages);
+  EXPECT_EQ(most_ahead, WorkerClient::kReadAhead);
+}
+
+TEST_F(RpcTest, ACallThatIsHeldBackIsCancelledAllTheSame) {
+  v1::GenerateRequest request;
+  request.set_max_tokens(1u << 31);
+  Notification full, ended;
+  int64_t read = 0;
+  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  auto call = client.Generate(
+      address_, request,
+      [&](const v1::GenerateReply&) {
+        if (++read == WorkerClient::kReadAhead) full.Notify();
+      },
+      [&](const absl::Status&) { ended.Notify(); });
+  ASSERT_TRUE(full.WaitForNotificationWithTimeout(kLimit));
+  call.reset();
+  EXPECT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
 }
 
 TEST_F(RpcTest, AGroupThatIsNotThereEndsTheCallAtOnce) {

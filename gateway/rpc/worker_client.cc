@@ -11,8 +11,6 @@
 namespace quire::gateway {
 namespace {
 
-constexpr std::chrono::hours kGenerateDeadline{2};
-
 using Stub = std::shared_ptr<v1::Inference::Stub>;
 
 }  // namespace
@@ -66,7 +64,7 @@ std::unique_ptr<RpcCall> WorkerClient::Generate(const std::string& address,
     on_end(status);
   };
   return StartStream<v1::GenerateReply>(
-      impl_->tracker, kGenerateDeadline, std::move(on_reply), std::move(end),
+      impl_->tracker, {.deadline = {}, .window = kReadAhead}, std::move(on_reply), std::move(end),
       [&](auto* context, auto* reactor) { (*stub)->async()->Generate(context, &request, reactor); });
 }
 

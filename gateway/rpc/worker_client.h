@@ -1,7 +1,8 @@
 // Generate calls to worker groups: one channel per address, made on first use and dropped when a call on it
-// finds nobody there. Any thread may call; callbacks come on gRPC threads and must not block. A stream has a
-// deadline of two hours; a peer that vanishes is noticed by keepalive in three seconds. The destructor
-// cancels everything and waits.
+// finds nobody there. Any thread may call; callbacks come on gRPC threads and must not block. A stream has no
+// deadline, since an answer may be long: whoever reads it watches for silence (the worker beats every
+// second); a peer that vanishes is noticed by keepalive in three seconds. The destructor cancels everything
+// and waits.
 #pragma once
 
 #include <functional>
@@ -25,6 +26,9 @@ class WorkerClient {
 
   explicit WorkerClient(Connect connect);
   ~WorkerClient();
+
+  // Replies that are read before their reader has dealt with them: it says so by ReadMore.
+  static constexpr int64_t kReadAhead = 64;
 
   // `on_end` comes once, last, always; Cancelled after the handle was destroyed.
   std::unique_ptr<RpcCall> Generate(const std::string& address, const v1::GenerateRequest& request,

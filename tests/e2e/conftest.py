@@ -9,10 +9,3 @@ def system(request):
     model = DEMO_MODEL if request.param == "demo" else TINY_MODEL
     with System(model, tensor_parallel=2) as running:
         yield running
-
-
-@pytest.fixture
-def pair():
-    """Two groups of two ranks: something to lose and something to go on with. (The tiny model would be done too soon.)"""
-    with System(DEMO_MODEL, tensor_parallel=2, groups=2) as running:
-        yield running

@@ -47,6 +47,22 @@ void Checker::UsageRead(const RequestId& id, const gateway::Usage& usage) {
   seen.usage = usage;
 }
 
+// Each group answers for its own tokens, and for all of them.
+void Checker::SettleSent(const v1::RequestSettle& settle) {
+  const RequestId id = *RequestId::FromBytes(settle.request_id());
+  uint64_t left = 0;
+  for (const v1::ChoiceTokens& choice : settle.delivered()) left += choice.tokens();
+  for (const v1::GroupTokens& by : settle.made_by()) {
+    const Group group{std::stoi(by.group_id()), by.group_epoch()};
+    Require(by.tokens() <= seen_[id].made[group], id,
+            absl::StrCat("group ", by.group_id(), " is charged with ", by.tokens(), " tokens, it made ",
+                         seen_[id].made[group]));
+    Require(by.tokens() <= left, id, "more tokens are charged to groups than were delivered");
+    left -= std::min(left, by.tokens());
+  }
+  Require(left == 0, id, absl::StrCat(left, " delivered tokens are charged to no group"));
+}
+
 void Checker::Granted(const RequestId& id, const v1::Grant& grant, int64_t sent_us) {
   const auto row = disk_->requests().find(id);
   Require(row != disk_->requests().end() && row->second.granted >= grant.positions(), id,

@@ -17,13 +17,18 @@ class Checker {
  public:
   explicit Checker(const coordinator::MemoryStore* disk) : disk_(disk) {}
 
+  // ---- what happens at a worker ----
+  using Group = std::pair<int, uint64_t>;  // node and incarnation
+  void Made(const RequestId& id, Group group) { ++seen_[id].made[group]; }
+
   // ---- what happens at a gateway and its clients ----
   void Started(const RequestId& id, uint64_t prompt_tokens, uint32_t choices);
   // Token `position` of a choice was accepted as the `accepted`-th.
   void Accepted(const RequestId& id, uint64_t position, uint64_t accepted);
-  // Positions written to the client's socket; `cached_tokens` as the worker said that made the first of them.
+  // Positions written to the client's socket; `cached_tokens` as the worker said that made the first token.
   void Delivered(const RequestId& id, uint32_t choice, uint64_t positions, uint64_t cached_tokens);
   void UsageRead(const RequestId& id, const gateway::Usage& usage);
+  void SettleSent(const v1::RequestSettle& settle);
   void Voided(const RequestId& id) { seen_[id].voided = true; }
   void GatewayDied(const RequestId& id) { seen_[id].gateway_died = true; }
   // Answers that reached the gateway. `sent_us`: when what they answer was sent, in simulated time.
@@ -47,6 +52,7 @@ class Checker {
   struct Seen {
     uint64_t prompt_tokens = 0;
     uint32_t choices = 0;
+    std::map<Group, uint64_t> made;
     std::map<uint32_t, uint64_t> delivered;
     uint64_t delivered_total = 0;
     uint64_t cached_tokens = 0;  // of the first delivery

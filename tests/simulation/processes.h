@@ -37,6 +37,7 @@ class WatchedStore final : public coordinator::LedgerStore {
 
 struct Placement {
   int worker = 0;
+  uint64_t epoch = 0;  // the incarnation that is meant
 };
 
 class SimCoordinator {
@@ -58,6 +59,7 @@ class SimCoordinator {
   void Readmit(std::function<void(Placement)> place);
 
  private:
+  Placement Pick();
   void Commit();
   void Reap();
 
@@ -73,6 +75,7 @@ class SimCoordinator {
 struct GenerateCall {
   RequestId id;
   uint32_t attempt = 0;
+  uint64_t epoch = 0;            // of the placement
   std::vector<uint64_t> next;    // by choice: the first position to make
   std::vector<uint64_t> length;  // by choice: where the end-of-sequence token stands
   uint64_t cached_tokens = 0;
@@ -89,7 +92,7 @@ struct Token {
 class SimWorker {
  public:
   SimWorker(World* world, int node) : world_(world), node_(node) {}
-  // Streams tokens to `gateway` until done, cancelled or cut.
+  // Streams tokens to `gateway` until done, cancelled or cut. Another incarnation's request is refused.
   void Generate(GenerateCall call, int gateway, uint64_t gateway_incarnation);
   void Cancel(const RequestId& id, uint32_t attempt) { streams_.erase({id, attempt}); }
 
@@ -138,7 +141,7 @@ class SimGateway {
     int worker = 0;
     std::vector<uint64_t> accepted;   // by choice
     std::vector<uint64_t> delivered;  // by choice
-    uint64_t cached_tokens = 0;       // as the attempt said whose token came last
+    uint64_t cached_tokens = 0;       // as the attempt said whose token came first
     int64_t heard_us = 0;             // of a worker
   };
   int64_t Now() const;

@@ -56,7 +56,7 @@ void SimCoordinator::Admit(const v1::AdmitRequest& request, std::function<void(P
   world_->cluster.After(node_, wait_us, [this, request, place, answer] {
     coordinator::Ledger* ledger = Post();
     if (ledger == nullptr) return;
-    place({.worker = static_cast<int>(world_->cluster.random.In(0, World::kPairs - 1))});
+    place(Pick());
     ledger->Admit(request, [answer](absl::StatusOr<v1::AdmitReply> reply) {
       if (reply.ok()) answer(*std::move(reply));
     });
@@ -81,8 +81,12 @@ void SimCoordinator::Settle(const v1::SettleRequest& request, std::function<void
 }
 
 void SimCoordinator::Readmit(std::function<void(Placement)> place) {
-  if (ledger_ != nullptr)
-    place({.worker = static_cast<int>(world_->cluster.random.In(0, World::kPairs - 1))});
+  if (ledger_ != nullptr) place(Pick());
+}
+
+Placement SimCoordinator::Pick() {
+  const auto worker = static_cast<int>(world_->cluster.random.In(0, World::kPairs - 1));
+  return {worker, world_->cluster.Incarnation(world_->worker_node(worker))};
 }
 
 }  // namespace quire::simulation

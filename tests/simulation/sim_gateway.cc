@@ -123,9 +123,17 @@ void SimGateway::Place(const RequestId& id, Placement placement) {
   stream.generating = true;
   stream.heard_us = Now();
   stream.worker = placement.worker;
+  v1::Placement group;
+  group.set_group_id(std::to_string(world_->worker_node(placement.worker)));
+  group.set_group_epoch(placement.epoch);
+  accountant_.OnPlacement(id, group);
   stream.attempt = accountant_.NewAttempt(id);
   const GenerateCall call{
-      id, stream.attempt, stream.accepted, stream.client.length,
+      id,
+      stream.attempt,
+      placement.epoch,
+      stream.accepted,
+      stream.client.length,
       static_cast<uint64_t>(world_->cluster.random.In(0, static_cast<int64_t>(stream.client.prompt_tokens)))};
   World* const world = world_;
   const int self = node_;
@@ -143,9 +151,9 @@ void SimGateway::OnToken(const Token& token) {
   Stream& stream = found->second;
   if (!accountant_.Accept(token.id, token.attempt, 1, token.cached_tokens, Now())) return;
   world_->checker.Accepted(token.id, token.position, stream.accepted[token.choice]);
+  const uint64_t accepted = std::accumulate(stream.accepted.begin(), stream.accepted.end(), uint64_t{0});
+  if (accepted == 0) stream.cached_tokens = token.cached_tokens;
   ++stream.accepted[token.choice];
-  const uint64_t delivered = std::accumulate(stream.delivered.begin(), stream.delivered.end(), uint64_t{0});
-  if (delivered == 0) stream.cached_tokens = token.cached_tokens;
   stream.heard_us = Now();
   Write(token.id);
 }
@@ -281,6 +289,7 @@ void SimGateway::Drive() {
     });
   }
   if (due.settle) {
+    for (const v1::RequestSettle& settle : due.settle->request.requests()) world_->checker.SettleSent(settle);
     auto answer = Answer<v1::SettleReply>(from, [this](v1::SettleReply reply) {
       for (const v1::SettleResult& result : reply.results()) {
         world_->checker.SettleAnswered(*RequestId::FromBytes(result.request_id()), result.amount_nano_usd());

@@ -4,6 +4,7 @@
 namespace quire::simulation {
 
 void SimWorker::Generate(GenerateCall call, int gateway, uint64_t gateway_incarnation) {
+  if (call.epoch != world_->cluster.Incarnation(node_)) return;  // the gateway will miss it
   const RequestId id = call.id;
   const uint32_t attempt = call.attempt;
   streams_[{id, attempt}] = {std::move(call), gateway, gateway_incarnation, 0};
@@ -21,6 +22,7 @@ void SimWorker::Tick(const RequestId& id, uint32_t attempt) {
     uint64_t& next = stream.call.next[choice];
     if (next >= stream.call.length[choice]) continue;
     const Token token{id, attempt, choice, next++, stream.call.cached_tokens};
+    world_->checker.Made(id, {node_, stream.call.epoch});
     World* const world = world_;
     const int gateway = stream.gateway;
     const bool sent = world_->cluster.SendInOrder(

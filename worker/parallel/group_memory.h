@@ -26,7 +26,7 @@ struct alignas(64) RankSlot {
   std::atomic<uint64_t> beats;
   std::atomic<uint64_t> timed;  // a number for each step or wait that is watched; 0 while there is none
   std::atomic<int64_t> limit_us;
-  std::atomic<uint32_t> taken, left;
+  std::atomic<uint32_t> taken, left, drain_asked;
   alignas(64) PhaseLog phases;
   int64_t record_bytes;
   char record[kMaxRecordBytes];

@@ -173,6 +173,15 @@ absl::Status RankGroup::LostError() const {
   return absl::UnavailableError(control.reason_state.load() == 2 ? control.reason : "a rank ended the group");
 }
 
+void RankGroup::AskToDrain() { slot(rank()).drain_asked.store(1); }
+
+bool RankGroup::drain_asked() const {
+  for (int r = 0; r < size(); ++r) {
+    if (slot(r).drain_asked.load() != 0) return true;
+  }
+  return false;
+}
+
 void RankGroup::BeatLoop() {
   RankWatch watch(rank(), size(), kBeatMs * 1000, options_.stale_ms * 1000);
   MutexLock lock(&mutex_);

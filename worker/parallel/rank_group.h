@@ -70,6 +70,9 @@ class RankGroup {
   bool lost() const { return lost_.load(); }
   // Ends the group for every rank; the first reason is the one that all ranks tell. Any thread.
   void Lose(const std::string& why);
+  // This rank was told to end, and the group with it: rank 0 looks for such words and drains. Any thread.
+  void AskToDrain();
+  bool drain_asked() const;
   // A deliberate end: from here on this rank's silence is no death.
   void Leave() { slot(rank()).left.store(1); }
   // Unavailable, with the reason.

@@ -32,6 +32,11 @@ CoordinatorLink::~CoordinatorLink() {
   thread_.join();
 }
 
+void CoordinatorLink::BeatNow() {
+  MutexLock lock(&mutex_);
+  if (current_ != nullptr) current_->Hurry();
+}
+
 void CoordinatorLink::Run() {
   absl::Duration backoff = kFirstBackoff;
   do {

@@ -29,6 +29,8 @@ class CoordinatorLink {
  public:
   // The callbacks are called on the link's thread.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Start(CoordinatorLinkOptions options);
+  // Not only when the next beat is due: it has news. Any thread.
+  void BeatNow() ABSL_LOCKS_EXCLUDED(mutex_);
   ~CoordinatorLink();  // ends the registration and joins the thread
 
  private:

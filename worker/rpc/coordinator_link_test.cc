@@ -148,6 +148,18 @@ TEST(CoordinatorLink, UnhealthyGroupSaysSo) {
   EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&unhealthy), absl::Seconds(30)));
 }
 
+TEST(CoordinatorLink, ADrainingGroupSaysSoAndLivesOn) {
+  FakeCoordinator coordinator;
+  Serving serving(&coordinator);
+  TestGroup group(Knobs(serving.address()));
+  coordinator.Await(1, 1);
+  EXPECT_TRUE(group.server().Drain(absl::Seconds(60)));
+  const auto draining = [&] { return coordinator.beats.back().draining(); };
+  MutexLock lock(&coordinator.mutex);
+  EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&draining), absl::Seconds(60)));
+  EXPECT_TRUE(coordinator.beats.back().healthy());  // not lost: what runs may end
+}
+
 TEST(CoordinatorLink, FencedEpochLosesTheGroup) {
   FakeCoordinator coordinator;
   coordinator.fence = true;

@@ -1,14 +1,12 @@
 #include "worker/rpc/generate_service.h"
 
-#include <vector>
-
 #include "worker/rpc/request_validation.h"
 
 namespace quire::worker {
 
-grpc::ServerWriteReactor<v1::GenerateReply>* GenerateService::Generate(grpc::CallbackServerContext* context,
+grpc::ServerWriteReactor<v1::GenerateReply>* GenerateService::Generate(grpc::CallbackServerContext*,
                                                                        const v1::GenerateRequest* request) {
-  auto stream = std::make_shared<GenerateStream>(this, engine_, context, model_.numerics_id);
+  auto stream = std::make_shared<GenerateStream>(this, engine_, model_.numerics_id);
   absl::Status failed;
   {
     MutexLock lock(&mutex_);
@@ -23,14 +21,23 @@ grpc::ServerWriteReactor<v1::GenerateReply>* GenerateService::Generate(grpc::Cal
   return stream.get();
 }
 
+void GenerateService::Beat() {
+  for (const auto& stream : Open()) stream->Beat();
+}
+
 void GenerateService::FailAll(const absl::Status& why) {
-  std::vector<std::shared_ptr<GenerateStream>> streams;
   {
     MutexLock lock(&mutex_);
     failed_ = why;
-    for (const auto& [key, stream] : open_) streams.push_back(stream);
   }
-  for (const auto& stream : streams) stream->Fail(why);
+  for (const auto& stream : Open()) stream->Fail(why);
+}
+
+std::vector<std::shared_ptr<GenerateStream>> GenerateService::Open() {
+  MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<GenerateStream>> streams;
+  for (const auto& [key, stream] : open_) streams.push_back(stream);
+  return streams;
 }
 
 void GenerateService::Forget(GenerateStream* stream) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/core/mutex.h"
@@ -18,12 +19,16 @@ class GenerateService final : public v1::Inference::CallbackService {
 
   grpc::ServerWriteReactor<v1::GenerateReply>* Generate(grpc::CallbackServerContext* context,
                                                         const v1::GenerateRequest* request) override;
+  // The group is well: every open call hears it, so that its reader can tell a long wait from a dead group.
+  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends every open call, and each later one, with `why`.
   void FailAll(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   // gRPC is done with the call.
   void Forget(GenerateStream* stream) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  std::vector<std::shared_ptr<GenerateStream>> Open() ABSL_LOCKS_EXCLUDED(mutex_);
+
   const ServedModel model_;
   const uint64_t group_epoch_;
   Engine* const engine_;

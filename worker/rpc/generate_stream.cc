@@ -8,9 +8,8 @@
 
 namespace quire::worker {
 
-GenerateStream::GenerateStream(GenerateService* service, Engine* engine, grpc::CallbackServerContext* context,
-                               std::string numerics_id)
-    : service_(service), engine_(engine), context_(context), numerics_id_(std::move(numerics_id)) {}
+GenerateStream::GenerateStream(GenerateService* service, Engine* engine, std::string numerics_id)
+    : service_(service), engine_(engine), numerics_id_(std::move(numerics_id)) {}
 
 void GenerateStream::Start(absl::StatusOr<GenerationRequest> request) {
   MutexLock lock(&mutex_);
@@ -31,6 +30,14 @@ void GenerateStream::Fail(const absl::Status& why) {
   Send();
 }
 
+void GenerateStream::Beat() {
+  MutexLock lock(&mutex_);
+  if (std::exchange(sent_since_beat_, false) || writing_ || end_) return;
+  reply_.Clear();
+  Write();
+  sent_since_beat_ = false;
+}
+
 void GenerateStream::Take(Update update) {
   MutexLock lock(&mutex_);
   if (end_) return;  // it was cancelled meanwhile
@@ -44,8 +51,8 @@ void GenerateStream::Take(Update update) {
   } else if (!update.failed.ok()) {
     end_ = update.failed;
   } else if (tokens_.ids_size() > kMaxUnreadTokens) {
-    context_->TryCancel();
-    return Abort(absl::AbortedError(absl::StrCat("more than ", kMaxUnreadTokens, " tokens were not read")));
+    return Abort(absl::AbortedError(
+        absl::StrCat("more than ", kMaxUnreadTokens, " tokens were not read: resume when they are")));
   }
   Send();
 }
@@ -81,7 +88,12 @@ void GenerateStream::Send() {
   } else {
     return;
   }
+  Write();
+}
+
+void GenerateStream::Write() {
   writing_ = true;
+  sent_since_beat_ = true;
   StartWrite(&reply_);
 }
 

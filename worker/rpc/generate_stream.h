@@ -1,8 +1,8 @@
 // One open Generate call: engine updates in, replies out. Made and kept alive by GenerateService until gRPC
 // is done with it; Take comes from the engine thread, Fail from any, the On... reactions from gRPC's threads.
 // What always holds: one write at a time; what a slow reader has not taken is merged into one pending reply
-// of at most kMaxUnreadTokens, past which the call is cancelled; Finish is called exactly once; a call that
-// ends for whatever reason has its sequence cancelled.
+// of at most kMaxUnreadTokens, past which the call ends with Aborted, to be resumed; Finish is called exactly
+// once; a call that ends for whatever reason has its sequence cancelled.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -23,11 +23,12 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateReply>,
  public:
   static constexpr int kMaxUnreadTokens = 4096;
 
-  GenerateStream(GenerateService* service, Engine* engine, grpc::CallbackServerContext* context,
-                 std::string numerics_id);
+  GenerateStream(GenerateService* service, Engine* engine, std::string numerics_id);
 
   // Submits the request, or fails the call.
   void Start(absl::StatusOr<GenerationRequest> request) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Sends an empty reply where nothing else was sent since the last beat.
+  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the call with `why`, after what is pending.
   void Fail(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -41,10 +42,10 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateReply>,
   void Abort(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Starts the next write, or Finish, unless one is under way.
   void Send() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Write() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   GenerateService* const service_;
   Engine* const engine_;
-  grpc::CallbackServerContext* const context_;
   const std::string numerics_id_;
 
   Mutex mutex_;
@@ -57,6 +58,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateReply>,
 
   v1::GenerateReply reply_;  // being written
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool sent_since_beat_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called
 };
 

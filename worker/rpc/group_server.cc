@@ -1,5 +1,7 @@
 #include "worker/rpc/group_server.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
@@ -49,7 +51,8 @@ absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(GroupServerOptio
 
 GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics,
                          const Clock* clock)
-    : engine_(WithContexts(options.engine, options.model), runner, metrics, clock,
+    : ranks_beat_(options.healthy),
+      engine_(WithContexts(options.engine, options.model), runner, metrics, clock,
               [this, on_lost = options.on_lost](const absl::Status& why) {
                 Lose(why);
                 on_lost(why);
@@ -58,15 +61,18 @@ GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner,
 
 absl::Status GroupServer::Serve(GroupServerOptions options) {
   QUIRE_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options.listen, {&service_}));
-  const auto healthy = [this, ranks_beat = options.healthy] { return !closing_ && ranks_beat(); };
-  health_ = std::make_unique<HealthReporter>(grpc_.server.get(), healthy);
+  const auto serving = [this] { return Lives() && !draining_; };
+  const auto beat = [this] {
+    if (Lives()) service_.Beat();
+  };
+  health_ = std::make_unique<HealthReporter>(grpc_.server.get(), serving, beat);
   if (options.coordinator.empty()) return absl::OkStatus();
   CoordinatorLinkOptions link;
   link.address = options.coordinator;
   link.tls = options.listen.tls;
   link.group = Describe(options, grpc_.port);
   link.bundle = std::move(options.bundle);
-  link.beat = [this, identity = options.identity, healthy] { return Beat(identity, healthy()); };
+  link.beat = [this, identity = options.identity] { return Beat(identity); };
   link.on_drain = options.on_drain;
   link.on_fenced = [this, on_lost = options.on_lost](const absl::Status& why) {
     Lose(why);
@@ -84,28 +90,31 @@ GroupServer::~GroupServer() {
 
 void GroupServer::Close() {
   health_.reset();
-  if (grpc_.server != nullptr) grpc_.server->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
+  if (grpc_.server != nullptr && !std::exchange(closed_, true))
+    grpc_.server->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
 }
 
 void GroupServer::Lose(const absl::Status& why) {
-  closing_ = true;
+  lost_ = true;
   service_.FailAll(absl::UnavailableError(absl::StrCat("the worker group is lost: ", MessageOf(why))));
 }
 
 bool GroupServer::Drain(absl::Duration limit) {
-  closing_ = true;
-  engine_.StopAdmitting(absl::UnavailableError("the worker is stopping: ask for another placement"));
+  draining_ = true;
+  if (link_ != nullptr) link_->BeatNow();
+  engine_.StopAdmitting(absl::AbortedError("the worker is stopping: ask for another placement"));
   const bool idle = engine_.AwaitIdle(limit);
-  engine_.Stop(absl::UnavailableError("the worker is stopping and the request took too long"));
+  engine_.Stop(absl::AbortedError("the worker is stopping: resume the request elsewhere"));
   return idle;
 }
 
-v1::HeartbeatRequest GroupServer::Beat(const GroupIdentity& identity, bool healthy) const {
+v1::HeartbeatRequest GroupServer::Beat(const GroupIdentity& identity) const {
   const EngineLoad load = engine_.load();
   v1::HeartbeatRequest beat;
   beat.set_group_id(identity.id);
   beat.set_epoch(identity.epoch);
-  beat.set_healthy(healthy);
+  beat.set_healthy(Lives());
+  beat.set_draining(draining_);
   beat.set_kv_blocks_total(load.kv_blocks_total);
   beat.set_kv_blocks_free(load.kv_blocks_free);
   beat.set_running(static_cast<uint32_t>(load.running));

@@ -45,18 +45,22 @@ class GroupServer {
   bool AwaitIdle(absl::Duration timeout) { return engine_.AwaitIdle(timeout); }
   // The group is lost: NOT_SERVING, and every open call ends with Unavailable at once.
   void Lose(const absl::Status& why);
-  // Ends the server within half a second, whatever its calls do. Not more than once, and not by two threads.
+  // Ends the server within half a second, whatever its calls do. Not by two threads.
   void Close();
-  // A deliberate end: admits nothing more, lets what runs end within `limit` and fails the rest. True if all
-  // ended by itself.
+  // A deliberate end: tells the coordinator at once, admits nothing more, lets what runs end within `limit`
+  // and ends the rest with Aborted, to go on elsewhere. True if all ended by itself.
   bool Drain(absl::Duration limit);
 
  private:
   GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock);
   absl::Status Serve(GroupServerOptions options);
-  v1::HeartbeatRequest Beat(const GroupIdentity& identity, bool healthy) const;
+  v1::HeartbeatRequest Beat(const GroupIdentity& identity) const;
 
-  std::atomic<bool> closing_{false};  // lost or draining: not healthy
+  bool closed_ = false;
+  bool Lives() const { return !lost_ && ranks_beat_(); }
+
+  const std::function<bool()> ranks_beat_;
+  std::atomic<bool> lost_{false}, draining_{false};
   Engine engine_;
   GenerateService service_;
   GrpcServer grpc_;

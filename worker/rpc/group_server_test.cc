@@ -105,12 +105,12 @@ TEST(Generate, ClientThatLeavesFreesItsBlocksWithinTwoSteps) {
   group.AuditIdle();
 }
 
-TEST(Generate, ReaderThatDoesNotReadIsCancelled) {
+TEST(Generate, ReaderThatDoesNotReadIsAborted) {
   TestGroup group({.kv_blocks = 6000});
   auto open = group.OpenWithFixedWindow(TestRequest(1, 90'000));  // outgrows the window, then the bound
   ASSERT_TRUE(open->ReadUntilToken());
   group.AuditIdle();
-  EXPECT_FALSE(open->ReadToEnd().status.ok());
+  EXPECT_EQ(open->ReadToEnd().status.error_code(), grpc::ABORTED);  // to be resumed once it reads again
 }
 
 TEST(Generate, LostGroupEndsEveryCallWithUnavailable) {
@@ -132,7 +132,30 @@ TEST(Generate, DrainLetsOpenCallsEnd) {
   group.ReleaseSteps();
   EXPECT_TRUE(group.server().Drain(absl::Seconds(30)));
   EXPECT_EQ(open->ReadToEnd().ids, group.Expected(TestRequest(20, 50)));
-  EXPECT_EQ(group.Generate(TestRequest(20, 5)).status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(group.Generate(TestRequest(20, 5)).status.error_code(), grpc::ABORTED);
+}
+
+TEST(Generate, DrainEndsWithAbortedWhatTakesTooLong) {
+  TestGroup group({.held_from_step = 3});
+  auto open = group.Open(TestRequest(20, 50));
+  ASSERT_TRUE(open->ReadUntilToken());
+  std::thread drain([&] { EXPECT_FALSE(group.server().Drain(absl::ZeroDuration())); });
+  group.ReleaseSteps();
+  drain.join();
+  const Reply reply = open->ReadToEnd();
+  EXPECT_TRUE(reply.status.ok() || reply.status.error_code() == grpc::ABORTED);
+  EXPECT_TRUE(reply.in_order);
+}
+
+// Who waits long hears that the group is well, for as long as it is.
+TEST(Generate, BeatsWhileNothingElseIsToBeSaid) {
+  TestGroup group({.held_from_step = 2});
+  auto open = group.Open(TestRequest(20, 50));
+  ASSERT_TRUE(open->ReadUntilToken());
+  ASSERT_TRUE(open->ReadUntilBeat());
+  ASSERT_TRUE(open->ReadUntilBeat());
+  group.ReleaseSteps();
+  EXPECT_EQ(open->ReadToEnd().ids, group.Expected(TestRequest(20, 50)));
 }
 
 TEST(Health, FollowsTheRanks) {

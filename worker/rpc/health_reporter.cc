@@ -6,11 +6,13 @@ namespace quire::worker {
 namespace {
 
 constexpr absl::Duration kBeat = absl::Milliseconds(250);
+constexpr int kRoundsPerBeat = 4;
 
 }  // namespace
 
-HealthReporter::HealthReporter(grpc::Server* server, std::function<bool()> healthy)
-    : server_(server), healthy_(std::move(healthy)) {
+HealthReporter::HealthReporter(grpc::Server* server, std::function<bool()> healthy,
+                               std::function<void()> beat)
+    : server_(server), healthy_(std::move(healthy)), beat_(std::move(beat)) {
   Report(healthy_());
   thread_ = std::thread([this] { Run(); });
 }
@@ -26,7 +28,11 @@ HealthReporter::~HealthReporter() {
 
 void HealthReporter::Run() {
   MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kBeat)) Report(healthy_());
+  int round = 0;
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kBeat)) {
+    Report(healthy_());
+    if (++round % kRoundsPerBeat == 0) beat_();
+  }
 }
 
 void HealthReporter::Report(bool serving) {

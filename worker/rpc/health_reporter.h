@@ -1,6 +1,6 @@
 // The standard gRPC health service of a group: "" and "quire.v1.Inference" are SERVING while all ranks beat
-// and none is stuck in a step. Looks at the ranks' beats every 250 ms, as often as they come. Owned by
-// GroupServer; its thread is its own.
+// and none is stuck in a step. Looks at the ranks' beats every 250 ms, as often as they come, and calls
+// `beat` every second, for whoever waits for a sign of life. Owned by GroupServer; its thread is its own.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -14,8 +14,8 @@ namespace quire::worker {
 
 class HealthReporter {
  public:
-  // `server` outlives the reporter; `healthy` is called on the reporter's thread.
-  HealthReporter(grpc::Server* server, std::function<bool()> healthy);
+  // `server` outlives the reporter; `healthy` and `beat` are called on the reporter's thread.
+  HealthReporter(grpc::Server* server, std::function<bool()> healthy, std::function<void()> beat);
   ~HealthReporter();
 
  private:
@@ -24,6 +24,7 @@ class HealthReporter {
 
   grpc::Server* const server_;
   const std::function<bool()> healthy_;
+  const std::function<void()> beat_;
   Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -23,7 +23,9 @@ Registration::Registration(v1::Coordinator::Stub* stub, const v1::GroupInfo& gro
 
 Registration::~Registration() {
   context_.TryCancel();
-  AwaitEnd(absl::InfiniteDuration());
+  MutexLock lock(&mutex_);
+  const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return done_.has_value(); };
+  mutex_.Await(absl::Condition(&ended));
 }
 
 absl::StatusOr<absl::Duration> Registration::AwaitAccepted() {
@@ -38,10 +40,15 @@ absl::StatusOr<absl::Duration> Registration::AwaitAccepted() {
 
 bool Registration::AwaitEnd(absl::Duration timeout) {
   MutexLock lock(&mutex_);
-  const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return done_.has_value(); };
-  if (timeout != absl::InfiniteDuration()) return mutex_.AwaitWithTimeout(absl::Condition(&ended), timeout);
-  mutex_.Await(absl::Condition(&ended));
-  return true;
+  const auto over = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return done_ || hurried_; };
+  mutex_.AwaitWithTimeout(absl::Condition(&over), timeout);
+  hurried_ = false;
+  return done_.has_value();
+}
+
+void Registration::Hurry() {
+  MutexLock lock(&mutex_);
+  hurried_ = true;
 }
 
 void Registration::OnReadDone(bool ok) {

@@ -22,8 +22,10 @@ class Registration final : public grpc::ClientBidiReactor<v1::RegisterRequest, v
 
   // The heartbeat interval once the coordinator accepted; else why not.
   absl::StatusOr<absl::Duration> AwaitAccepted() ABSL_LOCKS_EXCLUDED(mutex_);
-  // True if the stream ended before `timeout`.
+  // True if the stream ended before `timeout` and before anybody called Hurry.
   bool AwaitEnd(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends the wait in AwaitEnd, or the next one; any thread.
+  void Hurry() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the call, from any thread.
   void Cancel() { context_.TryCancel(); }
 
@@ -39,6 +41,7 @@ class Registration final : public grpc::ClientBidiReactor<v1::RegisterRequest, v
   v1::RegisterReply reply_;
   Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = true;
+  bool hurried_ ABSL_GUARDED_BY(mutex_) = false;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;  // the bundle, from offset_ on
   size_t offset_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Duration> accepted_ ABSL_GUARDED_BY(mutex_);

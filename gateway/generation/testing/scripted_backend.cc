@@ -24,6 +24,8 @@ void TokenWriter::Accept(uint32_t cached_tokens) {
   writer_.Write(reply);
 }
 
+void TokenWriter::Beat() { writer_.Write(v1::GenerateReply()); }
+
 void TokenWriter::Text(const std::string& text) {
   for (const TokenId id : TinyIds(text)) Token(id);
 }
@@ -99,7 +101,7 @@ class ScriptedBackend::InferenceService final : public v1::Inference::Service {
 
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         grpc::ServerWriter<v1::GenerateReply>* writer) override {
-    TokenWriter tokens(*context, *writer);
+    TokenWriter tokens(*context, *writer, *request);
     return backend_.generate(*request, tokens);
   }
 
@@ -117,9 +119,14 @@ ScriptedBackend::ScriptedBackend(const v1::TextBundle& bundle)
     return grpc::Status::OK;
   };
   generate = [](const v1::GenerateRequest&, TokenWriter&) { return grpc::Status::OK; };
-  readmit = [this](const v1::ReadmitRequest&) {
+  readmit = [this](const v1::ReadmitRequest& request) {
     v1::ReadmitReply reply;
-    *reply.mutable_placement() = Placement().placement();
+    if (request.failed_group_id() == "g" && request.failed_group_epoch() == 1) {
+      reply.mutable_refusal()->set_reason(v1::REFUSAL_NO_CAPACITY);
+      reply.mutable_refusal()->set_retry_after_s(1);
+    } else {
+      *reply.mutable_placement() = Placement().placement();
+    }
     return reply;
   };
   progress = [](const v1::RequestProgress& progress) {
@@ -145,6 +152,14 @@ v1::AdmitReply ScriptedBackend::Placement() const {
   reply.mutable_placement()->set_group_id("g");
   reply.mutable_placement()->set_group_epoch(1);
   reply.mutable_placement()->set_address(address_);
+  return reply;
+}
+
+v1::ReadmitReply ScriptedBackend::Elsewhere(uint64_t epoch, const std::string& numerics_id) const {
+  v1::ReadmitReply reply;
+  *reply.mutable_placement() = Placement().placement();
+  reply.mutable_placement()->set_group_epoch(epoch);
+  reply.mutable_placement()->set_numerics_id(numerics_id);
   return reply;
 }
 

@@ -1,6 +1,7 @@
 // For tests only: a coordinator and a worker in this process, on real gRPC, that do what a test tells them.
-// By default a request is placed here and granted in full, and the worker answers nothing: a test sets
-// `generate`. Script functions run on gRPC threads; they are set before the traffic that they serve.
+// By default a request is placed here (group g, epoch 1) and granted in full, and the worker answers nothing:
+// a test sets `generate`. A Readmit is placed on the same group, unless it says that this very one failed.
+// Script functions run on gRPC threads; they are set before the traffic that they serve.
 #pragma once
 
 #include <atomic>
@@ -24,8 +25,11 @@ namespace quire::gateway::testing {
 // What a script says on one Generate stream.
 class TokenWriter {
  public:
-  TokenWriter(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateReply>& writer)
-      : context_(context), writer_(writer) {}
+  TokenWriter(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateReply>& writer,
+              const v1::GenerateRequest& request)
+      : context_(context), writer_(writer), position_(request.choices(0).resumed_ids_size()) {}
+  // A message without an event.
+  void Beat();
   void Accept(uint32_t cached_tokens = 0);
   // One token per byte, each in a message of its own; a control token by its id.
   void Text(const std::string& text);
@@ -37,7 +41,7 @@ class TokenWriter {
  private:
   grpc::ServerContext& context_;
   grpc::ServerWriter<v1::GenerateReply>& writer_;
-  uint32_t position_ = 0;
+  uint32_t position_;
 };
 
 class ScriptedBackend {
@@ -54,6 +58,8 @@ class ScriptedBackend {
   std::atomic<int> settles_to_refuse{0};
 
   v1::AdmitReply Placement() const;
+  // An answer to a Readmit: another epoch of the group here.
+  v1::ReadmitReply Elsewhere(uint64_t epoch, const std::string& numerics_id = "") const;
   v1::AdmitReply Grant(uint64_t positions) const;
   static v1::AdmitReply Refusal(v1::RefusalReason reason, uint32_t retry_after_s = 0);
 

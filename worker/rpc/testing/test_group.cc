@@ -51,6 +51,15 @@ bool OpenCall::ReadUntilToken() {
   return true;
 }
 
+bool OpenCall::ReadUntilBeat() {
+  v1::GenerateReply message;
+  do {
+    if (!reader_->Read(&message)) return false;
+    reply_.Take(message);
+  } while (message.event_case() != v1::GenerateReply::EVENT_NOT_SET);
+  return true;
+}
+
 Reply OpenCall::ReadToEnd() {
   v1::GenerateReply message;
   while (reader_->Read(&message)) reply_.Take(message);

@@ -36,6 +36,8 @@ class OpenCall {
   OpenCall(v1::Inference::Stub* stub, const v1::GenerateRequest& request);
   // False if the call ended first.
   bool ReadUntilToken();
+  // False if the call ended first.
+  bool ReadUntilBeat();
   Reply ReadToEnd();
   void Cancel() { context_.TryCancel(); }
 

@@ -1,0 +1,250 @@
+// An answer whose group dies, drains or falls silent goes on on another one: the client's bytes, its usage
+// and the bill are those of the undisturbed run.
+#include "gateway/gateway_test_fixture.h"
+
+namespace quire::gateway {
+namespace {
+
+class GatewayFailoverTest : public GatewayTest {
+ protected:
+  void SetUp() override {
+    GatewayTest::SetUp();
+    // The grant first: whatever a worker sends may be written then, also what comes together with its end.
+    backend_.admit = [this](const v1::AdmitRequest& request, const ScriptedBackend::AdmitWriter& write) {
+      write(backend_.Grant(request.max_tokens()));
+      write(backend_.Placement());
+      return kOk;
+    };
+    backend_.readmit = [this](const v1::ReadmitRequest& request) {
+      MutexLock lock(&mutex_);
+      readmits_.push_back(request);
+      return backend_.Elsewhere(readmits_.size() + 1);
+    };
+  }
+
+  // The worker makes `ids`; attempt i ends with `how` once cuts[i - 1] of them were sent in all.
+  void Make(std::vector<TokenId> ids, std::vector<size_t> cuts,
+            grpc::StatusCode how = grpc::StatusCode::UNAVAILABLE) {
+    backend_.generate = [ids, cuts, how](const v1::GenerateRequest& request, TokenWriter& out) {
+      const auto& resumed = request.choices(0).resumed_ids();
+      EXPECT_TRUE(std::equal(resumed.begin(), resumed.end(), ids.begin())) << request.attempt();
+      EXPECT_EQ(request.max_tokens(), 40u);
+      out.Accept(request.attempt() == 1 ? 3 : 0);
+      const bool cut = request.attempt() <= cuts.size();
+      const size_t end = cut ? cuts[request.attempt() - 1] : ids.size();
+      for (size_t i = resumed.size(); i < end; ++i) out.Token(ids[i]);
+      if (cut) return grpc::Status(how, "rank 1 is gone");
+      out.Finish(v1::FINISH_STOP);
+      return kOk;
+    };
+  }
+  static std::vector<TokenId> Ids(const std::string& text) {
+    std::vector<TokenId> ids = testing::TinyIds(text);
+    ids.push_back(kTinyEos);
+    return ids;
+  }
+  std::vector<v1::ReadmitRequest> TakeReadmits() {
+    MutexLock lock(&mutex_);
+    return std::exchange(readmits_, {});
+  }
+
+  Mutex mutex_;
+  std::vector<v1::ReadmitRequest> readmits_ ABSL_GUARDED_BY(mutex_);
+};
+
+const char kText[] = "na\xC3\xAFve \xE2\x82\xAC \xF0\x9F\x8E\x88.";  // two, three and four bytes
+
+TEST_F(GatewayFailoverTest, AStreamCutAtAnyTokenIsTheUndisturbedOne) {
+  const std::vector<TokenId> ids = Ids(kText);
+  Make(ids, {});
+  const Stream calm = ChatStream();
+  EXPECT_EQ(calm.text, kText);
+  const v1::RequestSettle calm_bill = backend_.AwaitSettle(0);
+  for (size_t cut = 0; cut <= ids.size(); ++cut) {
+    Make(ids, {cut});
+    const Stream stream = ChatStream();
+    EXPECT_EQ(stream.text, kText) << cut;
+    EXPECT_EQ(stream.finish_reason, calm.finish_reason) << cut;
+    EXPECT_EQ(stream.usage, calm.usage) << cut;
+    const v1::RequestSettle bill = backend_.AwaitSettle(cut + 1);
+    EXPECT_EQ(ScriptedBackend::DeliveredOf(bill), ids.size()) << cut;
+    EXPECT_EQ(bill.cached_tokens(), calm_bill.cached_tokens()) << cut;
+    EXPECT_EQ(bill.reason(), v1::SETTLE_COMPLETED) << cut;
+    uint64_t first = 0, second = 0;
+    for (const v1::GroupTokens& made : bill.made_by()) {
+      (made.group_epoch() == 1 ? first : second) += made.tokens();
+    }
+    EXPECT_EQ(first, cut);
+    EXPECT_EQ(second, ids.size() - cut);
+    const std::vector<v1::ReadmitRequest> readmits = TakeReadmits();
+    ASSERT_EQ(readmits.size(), 1u);
+    EXPECT_EQ(readmits[0].tokens_so_far(), readmits[0].prompt_tokens() + cut);
+    EXPECT_EQ(readmits[0].failed_group_id(), "g");
+    EXPECT_EQ(readmits[0].failed_group_epoch(), 1u);
+  }
+}
+
+TEST_F(GatewayFailoverTest, AWholeAnswerCutAtAnyTokenIsTheUndisturbedOne) {
+  const std::vector<TokenId> ids = Ids(kText);
+  Make(ids, {});
+  const json calm = json::parse(Chat("").body);
+  for (size_t cut = 0; cut <= ids.size(); ++cut) {
+    Make(ids, {cut / 2, cut});
+    const json answer = json::parse(Chat("").body);
+    EXPECT_EQ(answer["choices"], calm["choices"]) << cut;
+    EXPECT_EQ(answer["usage"], calm["usage"]) << cut;
+    EXPECT_EQ(backend_.AwaitSettle(cut + 1).cached_tokens(), 3u);
+    TakeReadmits();
+  }
+}
+
+TEST_F(GatewayFailoverTest, AStopStringIsFoundAcrossTheCut) {
+  const std::vector<TokenId> ids = Ids("one, STOP two");
+  for (size_t cut = 4; cut <= 9; ++cut) {
+    Make(ids, {cut});
+    const Stream stream = ChatStream(R"("stop": "STOP")");
+    EXPECT_EQ(stream.text, "one, ") << cut;
+    EXPECT_EQ(stream.finish_reason, "stop");
+    EXPECT_EQ(stream.usage["completion_tokens"], 9) << cut;
+    TakeReadmits();
+  }
+}
+
+TEST_F(GatewayFailoverTest, TheThirdFailureEndsTheStreamWithOneError) {
+  Make(Ids("abcdef"), {1, 3, 4});
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "abcd");
+  EXPECT_EQ(stream.errors, 1);
+  EXPECT_TRUE(stream.usage.is_null());
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_SERVER_ERROR);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 4u);
+  EXPECT_EQ(settle.made_by_size(), 3);
+}
+
+TEST_F(GatewayFailoverTest, GroupsThatDrainCountAsNoFailure) {
+  Make(Ids("abcdef"), {1, 2, 3, 4, 5}, grpc::StatusCode::ABORTED);
+  EXPECT_EQ(ChatStream().text, "abcdef");
+  for (const v1::ReadmitRequest& readmit : TakeReadmits()) EXPECT_EQ(readmit.failed_group_id(), "");
+}
+
+TEST_F(GatewayFailoverTest, AFullGroupIsNoFailedOne) {
+  const auto refuses = [](const v1::ReadmitRequest& request) { return request.failed_group_id() != ""; };
+  backend_.readmit = [&](const v1::ReadmitRequest& request) {  // the only group there is
+    v1::ReadmitReply reply = backend_.Elsewhere(1);
+    if (refuses(request)) reply.mutable_refusal()->set_reason(v1::REFUSAL_NO_CAPACITY);
+    return reply;
+  };
+  std::atomic<int> calls{0};
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    if (++calls <= 5) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+    out.Accept();
+    out.Text("ok");
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  EXPECT_EQ(ChatStream().text, "ok");
+}
+
+TEST_F(GatewayFailoverTest, ARequestThatFailedAloneIsNotTriedAgain) {
+  Make(Ids("abc"), {2}, grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(ChatStream().errors, 1);
+  EXPECT_TRUE(TakeReadmits().empty());
+}
+
+TEST_F(GatewayFailoverTest, WaitsThroughRefusalsForAGroupToComeBack) {
+  std::atomic<int> refusals{0};
+  backend_.readmit = [&](const v1::ReadmitRequest&) {
+    v1::ReadmitReply reply = backend_.Elsewhere(2);
+    if (++refusals <= 3) reply.mutable_refusal()->set_reason(v1::REFUSAL_NO_CAPACITY);
+    return reply;
+  };
+  Make(Ids("abc"), {2});
+  EXPECT_EQ(ChatStream().text, "abc");
+}
+
+TEST_F(GatewayFailoverTest, GivesUpWhenNoGroupComesBack) {
+  GatewayOptions options;
+  options.max_wait = std::chrono::milliseconds(200);
+  StartGateway(options);
+  backend_.readmit = [&](const v1::ReadmitRequest&) {
+    v1::ReadmitReply reply;
+    reply.mutable_refusal()->set_reason(v1::REFUSAL_NO_CAPACITY);
+    return reply;
+  };
+  Make(Ids("abc"), {2});
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "ab");
+  EXPECT_EQ(stream.errors, 1);
+}
+
+TEST_F(GatewayFailoverTest, ASilentGroupIsALostOne) {
+  GatewayOptions options;
+  options.silence_limit = std::chrono::milliseconds(300);
+  StartGateway(options);
+  Notification cancelled;
+  backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+    out.Accept();
+    if (request.attempt() == 1) {
+      out.Text("ab");
+      out.AwaitCancel();
+      cancelled.Notify();
+      return kOk;
+    }
+    EXPECT_EQ(request.choices(0).resumed_ids_size(), 2);
+    out.Beat();
+    out.Text("c");
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  EXPECT_EQ(ChatStream().text, "abc");
+  EXPECT_TRUE(cancelled.WaitForNotificationWithTimeout(absl::Seconds(60)));
+}
+
+TEST_F(GatewayFailoverTest, AGroupThatSendsNonsenseIsLeft) {
+  backend_.generate = [](const v1::GenerateRequest& request, TokenWriter& out) {
+    out.Accept();
+    out.Text(request.attempt() == 1 ? "ab" : "c");
+    if (request.attempt() == 1) {
+      TokenWriter again = out;  // repeats the next position
+      out.Text("x");
+      again.Text("y");
+      out.AwaitCancel();
+      return kOk;
+    }
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  EXPECT_EQ(ChatStream().text, "abxc");
+}
+
+TEST_F(GatewayFailoverTest, OtherNumericsAreCounted) {
+  backend_.readmit = [&](const v1::ReadmitRequest&) { return backend_.Elsewhere(2, "other-numerics"); };
+  Make(Ids("abc"), {2});
+  EXPECT_EQ(ChatStream().text, "abc");
+  EXPECT_NE(Metrics().find("quire_gateway_migrations_total{exact=\"false\"} 1"), std::string::npos);
+  EXPECT_NE(Metrics().find("quire_gateway_migrations_total{exact=\"true\"} 0"), std::string::npos);
+}
+
+// The connection's end wakes whoever writes to it before anybody else hears of it.
+TEST_F(GatewayFailoverTest, AClientThatLeavesWhileItIsWrittenToIsGone) {
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text(std::string(1400, 'x'));  // more than a client that does not read lets out
+    out.AwaitCancel();
+    return kOk;
+  };
+  GatewayOptions options;
+  options.limits.send_buffer_bytes = 1 << 12;
+  StartGateway(options);
+  http::TestClient client(gateway_->api_port());
+  const std::string body =
+      R"({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1450, "stream": true})";
+  client.Send(Request("POST", "/v1/chat/completions", body, backend_.key()));
+  client.ReadUntil("\"content\":\"x\"");
+  client.Reset();
+  EXPECT_EQ(backend_.AwaitSettle().reason(), v1::SETTLE_CLIENT_GONE);
+}
+
+}  // namespace
+}  // namespace quire::gateway

@@ -1,0 +1,183 @@
+// The part of Generation that runs a request on worker groups: one attempt after another, each going on where
+// the last one ended.
+#include <algorithm>
+#include <utility>
+
+#include "base/core/log.h"
+#include "base/core/status.h"
+#include "gateway/generation/generation.h"
+#include "gateway/generation/wire_messages.h"
+
+namespace quire::gateway {
+namespace {
+
+// Accepted positions that wait for a grant or for the client: past that the worker is not read on.
+constexpr uint64_t kMaxHeldPositions = 1024;
+
+// The group ended or refused the attempt, and is well.
+bool IsBusy(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsAborted(status);
+}
+
+// It would go the same way on every group.
+bool IsTheRequestsOwn(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsInternal(status);
+}
+
+absl::Status AsSeenByClient(const absl::Status& status) {
+  if (absl::IsInvalidArgument(status)) return status;
+  if (absl::IsInternal(status))
+    return absl::InternalError("the worker failed on this request: send it again");
+  return absl::UnavailableError("the worker groups that served this request failed: send it again");
+}
+
+// Another try, a moment later, may be answered otherwise.
+bool WorthAskingAgain(const absl::StatusOr<v1::ReadmitReply>& reply) {
+  if (!reply.ok()) return !absl::IsInvalidArgument(reply.status()) && !absl::IsUnimplemented(reply.status());
+  const v1::RefusalReason reason = reply->refusal().reason();
+  return reason == v1::REFUSAL_NO_CAPACITY || reason == v1::REFUSAL_QUEUE_FULL ||
+         reason == v1::REFUSAL_RATE || reason == v1::REFUSAL_LEDGER;
+}
+
+}  // namespace
+
+void Generation::SubmitTo(const v1::Placement& placement) {
+  if (!output_.empty()) {
+    services_.metrics.Migrations(placement.numerics_id() == placement_.numerics_id()).Increment();
+  }
+  placement_ = placement;
+  running_attempt_ = accountant_.NewAttempt(request_.id);
+  heard_us_ = services_.clock.NowUs();
+  unanswered_reads_ = 0;
+  const uint32_t attempt = running_attempt_;
+  generate_call_ = services_.workers.Generate(
+      placement.address(), GenerateMessage(request_, attempt, output_, placement.group_epoch()),
+      [mailbox = mailbox_, attempt](v1::GenerateReply reply) {
+        mailbox->Push(GenerateEvent{attempt, std::move(reply)});
+      },
+      [mailbox = mailbox_, attempt](absl::Status status) {
+        mailbox->Push(GenerateEnded{attempt, std::move(status)});
+      });
+}
+
+void Generation::StopWorker() {
+  running_attempt_ = 0;
+  generate_call_.reset();
+}
+
+void Generation::Handle(const GenerateEvent& event) {
+  if (event.attempt != running_attempt_ || answer_.ended()) return;
+  ++unanswered_reads_;
+  heard_us_ = services_.clock.NowUs();
+  switch (event.reply.event_case()) {
+    case v1::GenerateReply::kAccepted:
+      attempts_.Accepted();
+      if (!cached_tokens_) cached_tokens_ = event.reply.accepted().cached_tokens();
+      return;
+    case v1::GenerateReply::kTokens:
+      return TakeTokens(event.reply.tokens());
+    case v1::GenerateReply::kFinished:
+      return answer_.Finish(event.reply.finished().reason() == v1::FINISH_STOP ? Ending::Kind::kStop
+                                                                               : Ending::Kind::kLength);
+    case v1::GenerateReply::EVENT_NOT_SET:  // a beat
+      return;
+  }
+}
+
+void Generation::TakeTokens(const v1::Tokens& tokens) {
+  const uint64_t count = tokens.ids_size();
+  if (tokens.first_position() != answer_.tokens() || answer_.tokens() + count > request_.max_tokens) {
+    return AttemptFailed(absl::UnavailableError("the worker sent tokens out of order"));
+  }
+  const uint64_t cached = cached_tokens_.value_or(0);
+  if (!accountant_.Accept(request_.id, running_attempt_, count, cached, services_.clock.NowUs())) return;
+  for (const TokenId id : tokens.ids()) {
+    answer_.Push(id);
+    output_.push_back(id);
+    if (answer_.ended()) return StopWorker();  // a stop string: what follows doesn't count
+  }
+  ObserveToken();
+}
+
+void Generation::ObserveToken() {
+  const int64_t now_us = services_.clock.NowUs();
+  if (last_token_us_ == 0) {
+    services_.metrics.first_token_seconds.Observe(static_cast<double>(now_us - started_us_) / 1e6);
+  } else {
+    services_.metrics.inter_token_seconds.Observe(static_cast<double>(now_us - last_token_us_) / 1e6);
+  }
+  last_token_us_ = now_us;
+}
+
+// Lets the worker go on unless too much of it waits here already.
+void Generation::ReadOn() {
+  if (generate_call_ == nullptr || unanswered_reads_ == 0) return;
+  if (answer_.tokens() - std::min(answer_.tokens(), handed_out_) > kMaxHeldPositions) return;
+  generate_call_->ReadMore(std::exchange(unanswered_reads_, 0));
+}
+
+void Generation::Handle(const GenerateEnded& event) {
+  if (event.attempt != running_attempt_ || answer_.ended()) return;
+  if (IsBusy(event.status)) {
+    const int64_t delay_us = attempts_.Backoff(services_.clock.NowUs());
+    if (attempts_.TimeLeftUs(services_.clock.NowUs()) > delay_us)
+      return LookElsewhere(/*failed=*/false, delay_us);
+    StopWorker();
+    return Fail(absl::UnavailableError("all worker groups are busy: retry later"));
+  }
+  AttemptFailed(event.status.ok() ? absl::UnavailableError("the worker ended the answer early")
+                                  : event.status);
+}
+
+void Generation::AttemptFailed(const absl::Status& why) {
+  Log(LogLevel::kWarn, "generate_broken", "request", request_.id.ToHex(), "group", placement_.group_id(),
+      "epoch", placement_.group_epoch(), "tokens", output_.size(), "reason", MessageOf(why));
+  if (!IsTheRequestsOwn(why) && attempts_.Failed(services_.clock.NowUs())) {
+    return LookElsewhere(/*failed=*/true, 0);
+  }
+  StopWorker();
+  Fail(AsSeenByClient(why));
+}
+
+void Generation::LookElsewhere(bool failed, int64_t delay_us) {
+  StopWorker();
+  group_failed_ = failed;
+  readmit_at_us_ = services_.clock.NowUs() + delay_us;
+}
+
+void Generation::SendReadmit() {
+  readmit_at_us_.reset();
+  services_.metrics.readmissions.Increment();
+  const int64_t wait_us = attempts_.TimeLeftUs(services_.clock.NowUs());
+  v1::ReadmitRequest message = ReadmitMessage(request_, output_.size(), placement_, wait_us);
+  if (group_failed_) {
+    message.set_failed_group_id(placement_.group_id());
+    message.set_failed_group_epoch(placement_.group_epoch());
+  }
+  readmit_call_ = services_.coordinator.Readmit(
+      message,
+      [mailbox = mailbox_](absl::StatusOr<v1::ReadmitReply> reply) { mailbox->Push(std::move(reply)); });
+}
+
+void Generation::Handle(const absl::StatusOr<v1::ReadmitReply>& reply) {
+  readmit_call_.reset();
+  if (answer_.ended()) return;
+  if (reply.ok() && reply->has_placement()) {
+    accountant_.OnPlacement(request_.id, reply->placement());
+    return SubmitTo(reply->placement());
+  }
+  // A coordinator that came after the Admit broke knows nothing of it: its resend brings a placement.
+  if (!granted_ && (admit_call_ != nullptr || admit_again_us_)) {
+    if (reply.ok() && reply->refusal().reason() == v1::REFUSAL_CLOSED) return;
+  }
+  const int64_t now_us = services_.clock.NowUs();
+  const int64_t delay_us = attempts_.Backoff(now_us);
+  if (WorthAskingAgain(reply) && attempts_.TimeLeftUs(now_us) > delay_us) {
+    readmit_at_us_ = now_us + delay_us;
+    return;
+  }
+  if (reply.ok()) return answer_.Refuse(reply->refusal(), v1::SETTLE_SERVER_ERROR);
+  Fail(absl::UnavailableError("no worker group could take the request: retry later"));
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,30 @@
+// One request after it was parsed, validated and encoded: what gateway/api hands to Generation. Plain data,
+// moved between threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/core/ids.h"
+#include "gateway/text/text_model.h"
+#include "proto/inference.pb.h"
+
+namespace quire::gateway {
+
+struct GenerationRequest {
+  RequestId id;
+  std::string key_id;
+  std::string model;
+  std::shared_ptr<const TextModel> text;
+  std::vector<TokenId> prompt;
+  v1::Sampling sampling;
+  uint64_t seed = 0;
+  uint32_t max_tokens = 0;
+  std::vector<std::string> stops;
+  v1::RopeVariant rope = v1::ROPE_PLAIN;
+  std::string cache_salt;
+};
+
+}  // namespace quire::gateway

@@ -1,0 +1,76 @@
+#include "gateway/generation/wire_messages.h"
+
+#include <algorithm>
+#include <span>
+
+#include "base/core/hash.h"
+
+namespace quire::gateway {
+namespace {
+
+constexpr size_t kMaxPrefixHashes = 64;
+
+template <typename Message>
+void AddPrefixHashes(const GenerationRequest& request, Message& message) {
+  const size_t tokens = std::min(request.prompt.size(), kMaxPrefixHashes * kBlockTokens);
+  const auto prefix = std::span(request.prompt).first(tokens);
+  for (const Digest& hash : PrefixBlockHashes(request.cache_salt, RopeVariant_Name(request.rope), prefix)) {
+    message.add_prefix_hashes(ToBytes(hash));
+  }
+}
+
+uint32_t WaitMs(int64_t wait_us) { return static_cast<uint32_t>(wait_us / 1000 + 1); }
+
+}  // namespace
+
+v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::string& gateway_id,
+                              int64_t wait_us) {
+  v1::AdmitRequest admit;
+  admit.set_request_id(request.id.ToBytes());
+  admit.set_attempt(1);
+  admit.set_key_id(request.key_id);
+  admit.set_model(request.model);
+  admit.set_choices(1);
+  admit.set_prompt_tokens(request.prompt.size());
+  admit.set_max_tokens(request.max_tokens);
+  admit.set_gateway_id(gateway_id);
+  admit.set_rope_wanted(request.rope == v1::ROPE_SCALED ? v1::ROPE_WANTED_SCALED : v1::ROPE_WANTED_PLAIN);
+  admit.set_max_wait_ms(WaitMs(wait_us));
+  AddPrefixHashes(request, admit);
+  return admit;
+}
+
+v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t accepted,
+                                  const v1::Placement& last, int64_t wait_us) {
+  v1::ReadmitRequest readmit;
+  readmit.set_request_id(request.id.ToBytes());
+  readmit.set_model(request.model);
+  readmit.set_key_id(request.key_id);
+  readmit.set_prompt_tokens(request.prompt.size());
+  readmit.set_tokens_so_far(request.prompt.size() + accepted);
+  readmit.set_max_tokens(request.max_tokens);
+  readmit.set_numerics_id(last.numerics_id());
+  readmit.set_max_wait_ms(WaitMs(wait_us));
+  AddPrefixHashes(request, readmit);
+  return readmit;
+}
+
+v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t attempt,
+                                    const std::vector<TokenId>& resumed, uint64_t group_epoch) {
+  v1::GenerateRequest message;
+  message.set_request_id(request.id.ToBytes());
+  message.set_attempt(attempt);
+  message.mutable_prompt_ids()->Assign(request.prompt.begin(), request.prompt.end());
+  v1::Choice* choice = message.add_choices();
+  choice->set_index(0);
+  choice->mutable_resumed_ids()->Assign(resumed.begin(), resumed.end());
+  *message.mutable_sampling() = request.sampling;
+  message.set_seed(request.seed);
+  message.set_rope_variant(request.rope);
+  message.set_cache_salt(request.cache_salt);
+  message.set_max_tokens(request.max_tokens);
+  message.set_group_epoch(group_epoch);
+  return message;
+}
+
+}  // namespace quire::gateway

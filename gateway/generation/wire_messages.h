@@ -1,0 +1,26 @@
+// A request as the wires say it: to the coordinator (Admit, Readmit) and to a worker group (Generate). Pure;
+// used by Generation only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/core/ids.h"
+#include "gateway/generation/generation_request.h"
+#include "proto/coordinator.pb.h"
+#include "proto/inference.pb.h"
+
+namespace quire::gateway {
+
+v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::string& gateway_id,
+                              int64_t wait_us);
+// `accepted`: tokens that earlier attempts brought; `last`: the placement of the last one.
+v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t accepted,
+                                  const v1::Placement& last, int64_t wait_us);
+// `resumed`: the tokens themselves. The request is always said whole, so that counts, positions and noise are
+// those of an undisturbed run.
+v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t attempt,
+                                    const std::vector<TokenId>& resumed, uint64_t group_epoch);
+
+}  // namespace quire::gateway
