@@ -65,17 +65,20 @@ TEST(ChatTemplate, PromptsEqualHuggingFaces) {
   }
 }
 
-TEST(ChatTemplate, SnippetsEqualJinja2s) {
-  const ordered_json recorded = Recording("jinja_snippets.json");
+void CheckSnippets(const std::string& recording) {
+  const ordered_json recorded = Recording(recording);
   for (const ordered_json& snippet : recorded["snippets"]) {
     const std::string source = snippet["source"];
     const auto text = RenderSnippet(source, recorded["variables"]);
-    ASSERT_EQ(text.ok(), snippet["text"].is_string()) << source << ": " << text.status();
-    if (text.ok()) {
+    EXPECT_EQ(text.ok(), snippet["text"].is_string()) << source << ": " << text.status() << snippet["text"];
+    if (text.ok() && snippet["text"].is_string()) {
       EXPECT_EQ(*text, snippet["text"].get<std::string>()) << source;
     }
   }
 }
+
+TEST(ChatTemplate, SnippetsEqualJinja2s) { CheckSnippets("jinja_snippets.json"); }
+TEST(ChatTemplate, ExpressionsEqualJinja2s) { CheckSnippets("jinja_expressions.json"); }
 
 // The vectors are of the checkpoint's own template, which has no enable_thinking.
 TEST(ChatTemplate, QwqVectors) {
@@ -102,11 +105,26 @@ TEST(ChatTemplate, EveryByteKnowsItsOrigin) {
   const auto chat_template = Parsed(
       "A{{ messages[0].content | trim }}B{{ messages[0].content.split('-')[1] }}{{ 'C' ~ messages[0].role[0] "
       "}}"
-      "{{ messages[0].content.replace('y', 'DD')[-4:] }}{{ messages[0] | tojson }}{{ bos_token }}");
+      "{{ messages[0].content.replace('y', 'DD')[-4:] }}{{ messages[0] | tojson }}{{ bos_token }}"
+      "{{ 'F{}G'.format(messages[0].role) }}{{ '%sH%3s' % (messages[0].role, 'i') }}{{ messages[0].role | "
+      "upper }}"
+      "{{ ['J', messages[0].role] | join('K') }}{{ messages[0].role | indent(1, true) }}{{ {1: 'L'}[1] }}"
+      "{{ ('<'|e) ~ messages[0].role }}{{ '{0[0]:>2}M'.format(messages[0].role) }}");
   const ordered_json messages = ordered_json::parse(R"([{"role": "u", "content": " x-y "}])");
   const OriginText text = chat_template->Render(messages, nullptr, true, nullptr).value();
-  EXPECT_EQ(text.text(), "Ax-yBy Cu-DD {\"role\": \"u\", \"content\": \" x-y \"}<|begin_of_text|>");
-  EXPECT_EQ(OriginsOf(text), "tuuutuutuuttu" + std::string(33, 'u') + std::string(17, 't'));
+  EXPECT_EQ(text.text(),
+            "Ax-yBy Cu-DD {\"role\": \"u\", \"content\": \" x-y \"}<|begin_of_text|>"
+            "FuGuH  iUJKu uL&lt;u uM");
+  EXPECT_EQ(OriginsOf(text), "tuuutuutuuttu" + std::string(33, 'u') + std::string(17, 't') +
+                                 "tut"
+                                 "ut"
+                                 "uut"
+                                 "u"
+                                 "ttu"
+                                 "tu"
+                                 "t"
+                                 "ttttu"
+                                 "uut");
 }
 
 // A conversation can't get at control tokens, in whatever field its text stands.
@@ -186,6 +204,22 @@ TEST(ChatTemplate, LimitsHold) {
       "{{ ('a' * 10 ** 6).replace('a', 'b' * 10 ** 6) }}",
       "{{ (['a' * 10 ** 6] * 2 + range(10 ** 5) | list) | join('b' * 10 ** 6) }}",
       "{{ 2 ** 62 * 4 }}",
+      "{{ range(100000) | map('center', 60000) | list }}",
+      "{{ range(100000) | select('in', range(100000)) | list }}",
+      "{% set x = 'a' * 10 ** 7 %}{{ range(100000) | map('replace', '1', x) | join | length }}",
+      "{{ '%*d' % (10 ** 9, 1) }}",
+      "{{ '{:1000000000}'.format(1) }}",
+      "{{ ('{0:65536}' * 100000).format(1) }}",
+      "{{ 'a'.ljust(10 ** 12) }}",
+      "{{ [1] * 10 ** 9 }}",
+      "{{ ('a' * 10 ** 6) | indent('b' * 10 ** 8) }}",
+      "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+      "{% for a in [1] %}{% set x = [loop] %}{% endfor %}",
+      "{% set ns = namespace() %}{% for a in [1] %}{% macro f() %}{{ ns }}{% endmacro %}{% set ns.f = f %}{% "
+      "endfor %}",
+      "{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}{% call f() %}{{ 1 / 0 }}{% endcall %}{% "
+      "endcall %}",
+      repeat("{% for (", 2000) + repeat("(", 5000) + "a",
       std::string(2 << 20, 'x'),
   };
   for (const std::string& source : hostile) {

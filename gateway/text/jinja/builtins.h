@@ -74,7 +74,8 @@ absl::StatusOr<Value> GetAttribute(const Value& object, const std::string& name)
 absl::StatusOr<Value> GetItem(const Value& object, const Value& key);
 // getattr(): methods and attributes, but no entries.
 Value OwnAttribute(const Value& object, const std::string& name);
-// What the attribute argument of map, sort and their like names: "a.b", "0.name" or an index.
-absl::StatusOr<Value> GetPath(const Value& object, const Value& path);
+// What the attribute argument of map, sort and their like names: "a.b", "0.name" or an index. `otherwise`
+// (may be null) takes the place of what is undefined on the way.
+absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Value* otherwise);
 
 }  // namespace quire::gateway::jinja

@@ -78,6 +78,7 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
       return Logic(expr);
     case ExprKind::kNegate: {
       QUIRE_ASSIGN_OR_RETURN(const Value value, Evaluate(*expr.operands[0]));
+      if (const double* number = value.As<double>()) return Value(-*number);  // 0 - 0.0 has another sign
       return AtLine(Arithmetic("-", Value(int64_t{0}), value), expr.line);
     }
     case ExprKind::kBinary:
@@ -134,21 +135,18 @@ Result Interpreter::Dict(const Expr& expr) {
 Result Interpreter::Slice(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
   std::optional<int64_t> bounds[3];
-  bool are_integers = true;
   for (int i = 0; i < 3; ++i) {
     QUIRE_ASSIGN_OR_RETURN(const Value bound, EvaluateOptional(expr.operands[i + 1]));
+    if (!bound.IsInteger() && !bound.Is<None>()) return TemplateError(expr.line, "a slice needs integers");
     if (bound.IsInteger()) bounds[i] = bound.Integer();
-    are_integers = are_integers && (bound.IsInteger() || bound.Is<None>());
   }
   const int64_t step = bounds[2].value_or(1);
   if (step == 0) return TemplateError(expr.line, "a slice's step is 0");
-  if (const auto* undefined = object.As<Undefined>()) {
-    return TemplateError(expr.line, absl::StrCat("'", undefined->hint, "' is undefined"));
-  }
-  // As Jinja: what can't be sliced, or not so, gives an undefined value.
   const List* list = object.AsList();
   if (list != nullptr && list->kind > ListKind::kGroup) list = nullptr;
-  if (!are_integers || (list == nullptr && object.AsText() == nullptr)) return Value::UndefinedNamed("slice");
+  if (list == nullptr && object.AsText() == nullptr) {
+    return TemplateError(expr.line, absl::StrCat(object.KindName(), " can't be sliced"));
+  }
   if (const OriginText* text = object.AsText()) {
     OriginText part = SliceText(*text, bounds[0], bounds[1], step);
     return object.Is<Markup>() ? Value::MarkupText(std::move(part)) : Value(std::move(part));

@@ -101,6 +101,7 @@ std::optional<double> ParseFloat(const OriginText& text) {
 Result IntFilter(const Value& input, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(2, {"default", "base"}));
   QUIRE_ASSIGN_OR_RETURN(const int64_t base, arguments.Integer(1, "base", 10));
+  if (input.Is<Undefined>()) return Wrong("the value is undefined");
   std::optional<double> number;
   if (const OriginText* text = input.AsText()) {
     if (const auto integer = ParseInteger(*text, base)) return Value(*integer);
@@ -120,6 +121,7 @@ Result IntFilter(const Value& input, const Arguments& arguments, Meter&) {
 
 Result FloatFilter(const Value& input, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(1, {"default"}));
+  if (input.Is<Undefined>()) return Wrong("the value is undefined");
   if (input.IsNumber()) return Value(input.Number());
   if (input.AsText() != nullptr) {
     if (const auto number = ParseFloat(*input.AsText())) return Value(*number);
@@ -166,11 +168,14 @@ Result RoundFilter(const Value& input, const Arguments& arguments, Meter&) {
   return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
 }
 
-Result FileSizeFilter(const Value& input, const Arguments& arguments, Meter& meter) {
+Result FileSizeFilter(const Value& input, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(1, {"binary"}));
   const bool binary = arguments.Flag(0, "binary", false);
-  QUIRE_ASSIGN_OR_RETURN(const Value number, FloatFilter(input, {}, meter));
-  const double bytes = number.Number(), base = binary ? 1024 : 1000;
+  const std::optional<double> number = input.IsNumber()            ? input.Number()
+                                       : input.AsText() != nullptr ? ParseFloat(*input.AsText())
+                                                                   : std::nullopt;
+  if (!number || !std::isfinite(*number)) return Wrong("needs a number");
+  const double bytes = *number, base = binary ? 1024 : 1000;
   if (bytes == 1) return Value(OriginText("1 Byte", Origin::kUser));
   if (bytes < base)
     return Value(OriginText(absl::StrCat(static_cast<int64_t>(bytes), " Bytes"), Origin::kUser));
@@ -197,6 +202,7 @@ Result AttrFilter(const Value& input, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(1, {"name"}));
   const Value* name = arguments.Get(0, "name");
   if (name == nullptr || name->AsText() == nullptr) return Wrong("needs a name");
+  if (input.Is<Undefined>()) return Wrong("the value is undefined");
   return OwnAttribute(input, name->AsText()->text());
 }
 

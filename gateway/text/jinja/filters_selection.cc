@@ -25,7 +25,7 @@ Result SelectFilter(const Value& input, const Arguments& arguments, Meter& meter
   for (Value& item : items) {
     Value subject = item;
     if (kByAttribute) {
-      QUIRE_ASSIGN_OR_RETURN(subject, GetPath(item, given[0]));
+      QUIRE_ASSIGN_OR_RETURN(subject, GetPath(item, given[0], nullptr));
     }
     bool passes = subject.Truthy();
     if (given.size() > test_place) {
@@ -36,15 +36,6 @@ Result SelectFilter(const Value& input, const Arguments& arguments, Meter& meter
   return Value::MakeIterator(std::move(selected));
 }
 
-absl::StatusOr<std::vector<Value>> MapAttribute(std::vector<Value> items, const Value& attribute,
-                                                const Value* otherwise) {
-  for (Value& item : items) {
-    QUIRE_ASSIGN_OR_RETURN(item, GetPath(item, attribute));
-    if (otherwise != nullptr && item.Is<Undefined>()) item = *otherwise;
-  }
-  return items;
-}
-
 // map(attribute="name", default=value) or map("filter", its arguments).
 Result MapFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   if (!input.Truthy()) return Value::MakeIterator({});
@@ -53,8 +44,9 @@ Result MapFilter(const Value& input, const Arguments& arguments, Meter& meter) {
     QUIRE_RETURN_IF_ERROR(arguments.Check(0, {"attribute", "default"}));
     const Value* attribute = arguments.Get(0, "attribute");
     if (attribute == nullptr) return Wrong("needs an attribute or a filter");
-    QUIRE_ASSIGN_OR_RETURN(items,
-                           MapAttribute(std::move(items), *attribute, arguments.GetUnlessNone(1, "default")));
+    for (Value& item : items) {
+      QUIRE_ASSIGN_OR_RETURN(item, GetPath(item, *attribute, arguments.GetUnlessNone(1, "default")));
+    }
     return Value::MakeIterator(std::move(items));
   }
   const std::string filter = Print(arguments.positional[0]).text();

@@ -21,8 +21,7 @@ absl::StatusOr<Value> KeyOf(const Value& item, const Value* attribute, const Val
                             bool ignore_case) {
   Value key = item;
   if (attribute != nullptr) {
-    QUIRE_ASSIGN_OR_RETURN(key, GetPath(item, *attribute));
-    if (otherwise != nullptr && key.Is<Undefined>()) key = *otherwise;
+    QUIRE_ASSIGN_OR_RETURN(key, GetPath(item, *attribute, otherwise));
   }
   if (ignore_case && key.AsText() != nullptr) return Value(ChangeCase(*key.AsText(), Case::kLower));
   return key;

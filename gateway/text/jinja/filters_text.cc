@@ -83,6 +83,7 @@ Result ReplaceFilter(const Value& input, const Arguments& arguments, Meter&) {
 
 Result IndentFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(3, {"width", "first", "blank"}));
+  if (input.AsText() == nullptr) return Wrong("needs a string");
   const Value* given = arguments.Get(0, "width");
   OriginText margin("    ", Origin::kTemplate);
   if (given != nullptr && given->AsText() != nullptr) {
@@ -138,8 +139,10 @@ Result TruncateFilter(const Value& input, const Arguments& arguments, Meter&) {
   }
   const int64_t kept = length - CharCount(end.text());
   if (kept < 0 || leeway < 0) return Wrong("the length or leeway is too small");
-  const OriginText text = Print(input);
-  if (CharCount(text.text()) <= length + leeway) return Like(input, text);
+  QUIRE_ASSIGN_OR_RETURN(const int64_t count, Length(input));
+  if (count <= length + leeway) return input;
+  if (input.AsText() == nullptr) return Wrong("needs a string");
+  const OriginText& text = *input.AsText();
   OriginText out = SliceText(text, 0, kept, 1);
   if (!arguments.Flag(1, "killwords", false)) {
     out = out.Substr(0, std::min(out.text().rfind(' '), out.size()));

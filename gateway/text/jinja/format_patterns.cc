@@ -128,7 +128,6 @@ class PercentFormatter {
       QUIRE_ASSIGN_OR_RETURN(value, NextValue());
     }
     QUIRE_ASSIGN_OR_RETURN(OriginText text, Convert(*value, spec));
-    if (spec.align != '<' && spec.zero && !text.empty()) return AppendWithin(text, out_);
     QUIRE_ASSIGN_OR_RETURN(text, Pad(text, spec.width, spec.align == '<' ? -1 : 1, " "));
     return AppendWithin(text, out_);
   }

@@ -91,14 +91,21 @@ absl::StatusOr<Value> GetItem(const Value& object, const Value& key) {
   return Value::UndefinedNamed("item");
 }
 
-absl::StatusOr<Value> GetPath(const Value& object, const Value& path) {
-  if (path.AsText() == nullptr) return GetItem(object, path);
+absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Value* otherwise) {
+  std::vector<Value> parts = {path};
+  if (path.AsText() != nullptr) {
+    parts.clear();
+    for (const OriginText& part : SplitText(*path.AsText(), ".", -1)) {
+      int64_t index = 0;
+      const bool is_index = part.text().find_first_not_of("0123456789") == std::string::npos &&
+                            absl::SimpleAtoi(part.text(), &index);
+      parts.push_back(is_index ? Value(index) : Value(part));
+    }
+  }
   Value value = object;
-  for (const OriginText& part : SplitText(*path.AsText(), ".", -1)) {
-    int64_t index = 0;
-    const bool is_index = part.text().find_first_not_of("0123456789") == std::string::npos &&
-                          absl::SimpleAtoi(part.text(), &index);
-    QUIRE_ASSIGN_OR_RETURN(value, GetItem(value, is_index ? Value(index) : Value(part)));
+  for (const Value& part : parts) {
+    QUIRE_ASSIGN_OR_RETURN(value, GetItem(value, part));
+    if (otherwise != nullptr && value.Is<Undefined>()) value = *otherwise;
   }
   return value;
 }
