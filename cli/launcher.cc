@@ -85,25 +85,28 @@ absl::Status Launcher::Run() {
   return status;
 }
 
-// The worker itself knows what it can load: it is asked before anything starts, so that a broken model is
-// said at once.
+// Worker and gateway themselves know what they can load, weights and text: they are asked before anything
+// starts, so that a broken model is said at once.
 absl::Status Launcher::CheckModel() const {
   if (!std::filesystem::is_directory(options_.model)) {
     return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
   }
   const std::string report =
       absl::StrCat(std::filesystem::temp_directory_path().string(), "/quire-check-", getpid());
-  ChildProcess check("model check", programs_ + "/quire-worker", report);
+  const auto ask = [&](const std::string& program, const std::vector<std::string>& args) -> absl::Status {
+    ChildProcess check("model check", programs_ + "/" + program, report);
+    QUIRE_RETURN_IF_ERROR(check.Start(args, NowMs()));
+    const std::string end = check.Reap(NowMs());
+    const std::string message = Readable(check.LastLogLine());
+    std::filesystem::remove(report);
+    if (end == "exit code 0") return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("--model ", options_.model, ": ", message));
+  };
   std::vector<std::string> args = {"--check", "--model", options_.model, "--ranks",
                                    std::to_string(options_.tensor_parallel)};
   if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
-  QUIRE_RETURN_IF_ERROR(check.Start(args, NowMs()));
-  const std::string end = check.Reap(NowMs());
-  const std::string message = Readable(check.LastLogLine());
-  std::filesystem::remove(report);
-  if (end != "exit code 0")
-    return absl::InvalidArgumentError(absl::StrCat("--model ", options_.model, ": ", message));
-  return absl::OkStatus();
+  QUIRE_RETURN_IF_ERROR(ask("quire-worker", args));
+  return ask("quire-gateway", {"--check", options_.model});
 }
 
 absl::Status Launcher::Prepare() {

@@ -77,7 +77,7 @@ struct Gateway::Parts {
     if (then) then();
   }
 
-  bool ready() const { return facts.synced() && catalog.complete(); }
+  bool ready() const { return facts.synced() && catalog.settled(); }
 
   http::RouteTable Routes() {
     http::RouteTable routes;

@@ -287,5 +287,31 @@ TEST(GatewayStartTest, RefusesPlaintextToAnotherMachine) {
   EXPECT_TRUE(Gateway::Start(options).ok());
 }
 
+// One of two models has a template that is none.
+class BrokenModelTest : public GatewayTest {
+ protected:
+  void SetUp() override {
+    v1::TextBundle bundle = testing::TinyBundle();
+    v1::TextFile& file = *bundle.add_files();
+    file.set_name("chat_template.jinja");
+    file.set_content("{% if %}");
+    backend_.other_bundle = bundle.SerializeAsString();
+    StartGateway();
+  }
+};
+
+TEST_F(BrokenModelTest, TakesOnlyItselfOutOfService) {
+  http::TestClient operators(gateway_->metrics_port());
+  operators.Send("GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+  EXPECT_EQ(Parse(operators.ReadToEnd()).status, 200);
+  AnswerWith("Hello");
+  EXPECT_EQ(Chat("").status, 200);
+  const std::string body = R"({"model": "other", "messages": [{"role": "user", "content": "hi"}]})";
+  const HttpAnswer answer = Call(Request("POST", "/v1/chat/completions", body, backend_.key()));
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(json::parse(answer.body)["error"]["code"], "model_unavailable") << answer.body;
+  EXPECT_EQ(answer.body.find("template"), std::string::npos) << "what is wrong is for the operator";
+}
+
 }  // namespace
 }  // namespace quire::gateway

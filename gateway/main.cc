@@ -14,13 +14,14 @@
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "gateway/gateway.h"
+#include "gateway/text/model_check.h"
 
 namespace quire::gateway {
 namespace {
 
 struct Config {
   GatewayOptions gateway;
-  std::string pepper_file, ready_file, log_level = "info";
+  std::string pepper_file, ready_file, check, log_level = "info";
   int64_t port = 8000, metrics_port = 0, threads = 2, max_connections = 8192, drain_seconds = 300,
           unadmitted_per_key = IntakeLimits().requests_per_key,
           body_budget_mib = static_cast<int64_t>(IntakeLimits().bytes >> 20);
@@ -52,8 +53,10 @@ void Declare(Options& options, Config& config) {
   options.Add("tls-ca", &config.gateway.tls.ca, "FILE", "the CA of its peers");
   options.Add("insecure", &config.gateway.insecure, "allow internal gRPC without TLS off loopback");
   options.Add("log-level", &config.log_level, "LEVEL", "debug, info, warn or error");
-  options.Require("coordinator");
-  options.Require("pepper-file");
+  options.Add(
+      "check", &config.check, "DIR",
+      "say whether the text files of this model folder can be used (tokenizer, chat template, generation "
+      "config), and end");
 }
 
 void WriteReadyFile(const Config& config, const Gateway& gateway) {
@@ -80,6 +83,8 @@ int AffordableConnections(int64_t wanted) {
 }
 
 absl::Status Serve(Config& config) {
+  if (config.gateway.coordinator.empty()) return absl::InvalidArgumentError("--coordinator is missing");
+  if (config.pepper_file.empty()) return absl::InvalidArgumentError("--pepper-file is missing");
   QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadWholeFile(config.pepper_file));
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.metrics_port = static_cast<int>(config.metrics_port);
@@ -110,7 +115,8 @@ int main(int argc, char** argv) {
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
   InitLogging("gateway", config.log_level);
   BlockShutdownSignals();
-  const absl::Status status = gateway::Serve(config);
+  const absl::Status status =
+      config.check.empty() ? gateway::Serve(config) : gateway::CheckModelFolder(config.check);
   if (status.ok()) return 0;
   std::fprintf(stderr, "quire-gateway: %s\n", MessageOf(status).c_str());
   return 1;

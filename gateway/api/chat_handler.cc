@@ -110,18 +110,19 @@ awaitable<ApiResult<CatalogModel>> ChatHandler::FindModel(const Newcomer& newcom
   // such a model or not.
   if (!MayUseModel(*newcomer.key, name)) co_return UnknownModel();
   std::optional<CatalogModel> model = catalog_.Find(name);
-  if (model && model->text == nullptr) {
+  if (model && model->text == nullptr && !model->failed) {
     auto loaded = std::make_shared<http::Mailbox<bool>>();
     newcomer.owner->WhenGone([loaded] { loaded->Push(true); });
     catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
     model = catalog_.Find(name);  // it may have come just before
-    if (model && model->text == nullptr) {
+    if (model && model->text == nullptr && !model->failed) {
       co_await loaded->WaitFor(kLoadPatience);
       model = catalog_.Find(name);
     }
     newcomer.owner->WhenGone(nullptr);
   }
   if (!model) co_return UnknownModel();
+  if (model->failed) co_return ModelBroken();
   if (model->text == nullptr) co_return ModelLoading();
   co_return *std::move(model);
 }

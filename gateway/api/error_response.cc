@@ -81,6 +81,13 @@ http::ApiError ModelLoading() {
           .retry_after_s = kDefaultRetryAfterS};
 }
 
+http::ApiError ModelBroken() {
+  return {.status = 503,
+          .message = "the model can't be served at the moment: use another one, or ask the operator",
+          .code = "model_unavailable",
+          .retry_after_s = kDefaultRetryAfterS};
+}
+
 http::ApiError TooManyLargeRequests() {
   return {.status = 503,
           .message = "too many long prompts are being read: retry in a moment",

@@ -23,7 +23,9 @@ http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint
 http::ApiError BadKey();                                                                        // 401
 // 404; also for a model that the key may not use: nobody learns what others have.
 http::ApiError UnknownModel();
-http::ApiError ModelLoading();          // 503
+http::ApiError ModelLoading();  // 503
+// 503: its text files could not be loaded; why is the operator's to know.
+http::ApiError ModelBroken();
 http::ApiError TooManyLargeRequests();  // 503
 http::ApiError TooManyUnadmitted();     // 429
 http::ApiError TooManyBytesHeld();      // 503

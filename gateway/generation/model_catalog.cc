@@ -1,5 +1,6 @@
 #include "gateway/generation/model_catalog.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -7,12 +8,6 @@
 #include "base/core/status.h"
 
 namespace quire::gateway {
-namespace {
-
-constexpr absl::Duration kRetryAfter = absl::Seconds(1);
-
-}  // namespace
-
 ModelCatalog::ModelCatalog(std::shared_ptr<grpc::Channel> coordinator, const Facts& facts)
     : facts_(facts), client_(std::move(coordinator)), thread_([this] { Run(); }) {}
 
@@ -25,29 +20,35 @@ ModelCatalog::~ModelCatalog() {
   thread_.join();
 }
 
-ModelCatalog::Text ModelCatalog::TextOf(const std::string& digest) const {
+CatalogModel ModelCatalog::WithText(Facts::Model fact) const {
   MutexLock lock(&mutex_);
-  auto found = texts_.find(digest);
-  return found == texts_.end() ? nullptr : found->second;
+  const auto found = texts_.find(fact->bundle_digest());
+  const bool failed = failures_.Has(fact->bundle_digest());
+  return {std::move(fact), found == texts_.end() ? nullptr : found->second, failed};
 }
 
 std::optional<CatalogModel> ModelCatalog::Find(const std::string& name) const {
   Facts::Model fact = facts_.FindModel(name);
   if (fact == nullptr) return std::nullopt;
-  return CatalogModel{fact, TextOf(fact->bundle_digest())};
+  return WithText(std::move(fact));
 }
 
 std::vector<CatalogModel> ModelCatalog::Servable() const {
   std::vector<CatalogModel> models;
   for (Facts::Model& fact : facts_.Models()) {
-    if (Text text = TextOf(fact->bundle_digest()); text != nullptr) {
-      models.push_back({std::move(fact), std::move(text)});
-    }
+    CatalogModel model = WithText(std::move(fact));
+    if (model.text != nullptr) models.push_back(std::move(model));
   }
   return models;
 }
 
-bool ModelCatalog::complete() const { return Servable().size() == facts_.Models().size(); }
+bool ModelCatalog::settled() const {
+  for (Facts::Model& fact : facts_.Models()) {
+    const CatalogModel model = WithText(std::move(fact));
+    if (model.text == nullptr && !model.failed) return false;
+  }
+  return true;
+}
 
 void ModelCatalog::Refresh() {
   MutexLock lock(&mutex_);
@@ -62,11 +63,13 @@ void ModelCatalog::Run() {
       if (closing_) return;
       dirty_ = false;
     }
-    const bool all_loaded = LoadMissing();
+    const bool tries_again = LoadMissing();
     CallWaiters();
-    if (all_loaded) continue;
+    if (!tries_again) continue;
+    // Until the next is due, or the facts change.
     MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&closing_), kRetryAfter);
+    const int64_t pause_ms = std::max<int64_t>(failures_.NextMs() - clock_.NowMs(), 0);
+    mutex_.AwaitWithTimeout(absl::Condition(this, &ModelCatalog::HasWork), absl::Milliseconds(pause_ms));
     dirty_ = true;
   }
 }
@@ -85,25 +88,35 @@ void ModelCatalog::CallWaiters() {
   for (const auto& waiter : waiters) waiter();
 }
 
+bool ModelCatalog::Due(const std::string& digest) const {
+  MutexLock lock(&mutex_);
+  return !texts_.contains(digest) && failures_.Due(digest, clock_.NowMs());
+}
+
+void ModelCatalog::Keep(const v1::ModelFact& fact, absl::StatusOr<Text> text) {
+  MutexLock lock(&mutex_);
+  const std::string& digest = fact.bundle_digest();
+  if (text.ok()) {
+    texts_[digest] = *std::move(text);
+    failures_.Forget(digest);
+    return;
+  }
+  if (closing_) return;
+  const int64_t pause_ms = failures_.Failed(digest, clock_.NowMs());
+  Log(LogLevel::kError, "text_bundle_not_loaded", "model", fact.model(), "reason", MessageOf(text.status()),
+      "retry_in_ms", pause_ms);
+}
+
 bool ModelCatalog::LoadMissing() {
   absl::flat_hash_set<std::string> named;
-  bool all_loaded = true;
   for (const Facts::Model& fact : facts_.Models()) {
     const std::string& digest = fact->bundle_digest();
-    if (!named.insert(digest).second || TextOf(digest) != nullptr) continue;
-    absl::StatusOr<Text> text = Load(digest);
-    if (!text.ok()) {
-      Log(LogLevel::kWarn, "text_bundle_not_loaded", "model", fact->model(), "reason",
-          MessageOf(text.status()));
-      all_loaded = false;
-      continue;
-    }
-    MutexLock lock(&mutex_);
-    texts_[digest] = *std::move(text);
+    if (named.insert(digest).second && Due(digest)) Keep(*fact, Load(digest));
   }
   MutexLock lock(&mutex_);
   absl::erase_if(texts_, [&](const auto& entry) { return !named.contains(entry.first); });
-  return all_loaded;
+  failures_.KeepOnly(named);
+  return !failures_.empty();
 }
 
 absl::StatusOr<ModelCatalog::Text> ModelCatalog::Load(const std::string& digest) {

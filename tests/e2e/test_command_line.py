@@ -30,7 +30,7 @@ def test_missing_model(tmp_path):
     assert ended.returncode == 1 and "none" in ended.stderr
 
 
-@pytest.mark.parametrize("damage", ["truncated weights", "no tokenizer", "other architecture"])
+@pytest.mark.parametrize("damage", ["truncated weights", "no tokenizer", "broken template", "other architecture"])
 def test_broken_model(tmp_path, damage):
     model = tmp_path / "model"
     shutil.copytree(TINY_MODEL, model)
@@ -41,6 +41,9 @@ def test_broken_model(tmp_path, damage):
     elif damage == "no tokenizer":
         (model / "tokenizer.json").unlink()
         named = "tokenizer.json"
+    elif damage == "broken template":
+        (model / "chat_template.jinja").write_text("{{ messages }}\n{% if %}")
+        named = "chat template, line 2"
     else:
         config = (model / "config.json").read_text()
         (model / "config.json").write_text(config.replace("Qwen2ForCausalLM", "MambaForCausalLM"))

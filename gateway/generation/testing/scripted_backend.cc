@@ -79,9 +79,10 @@ class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Servic
     backend_.SendFacts(*context, *writer);
     return grpc::Status::OK;
   }
-  grpc::Status GetTextBundle(grpc::ServerContext*, const v1::GetTextBundleRequest*,
+  grpc::Status GetTextBundle(grpc::ServerContext*, const v1::GetTextBundleRequest* request,
                              grpc::ServerWriter<v1::BundleChunk>* writer) override {
-    const std::string& bundle = backend_.bundle_;
+    const bool is_other = request->digest() == ToBytes(Sha256(backend_.other_bundle));
+    const std::string& bundle = is_other ? backend_.other_bundle : backend_.bundle_;
     v1::BundleChunk chunk;
     chunk.set_data(bundle.substr(0, bundle.size() / 2));
     writer->Write(chunk);
@@ -185,11 +186,13 @@ void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter
   key.set_account_id("account");
   key.set_cache_salt("salt");
   key.add_models("tiny");
+  if (!other_bundle.empty()) key.add_models("other");
   writer.Write(event);
   for (const char* name : {"tiny", "other"}) {
     v1::ModelFact& model = *event.mutable_model();
     model.set_model(name);
-    model.set_bundle_digest(ToBytes(Sha256(bundle_)));
+    const bool is_other = name == std::string_view("other") && !other_bundle.empty();
+    model.set_bundle_digest(ToBytes(Sha256(is_other ? other_bundle : bundle_)));
     model.set_max_context(2000);
     model.set_plain_context(1000);
     model.set_max_output_tokens(1500);

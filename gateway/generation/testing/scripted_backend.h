@@ -56,6 +56,8 @@ class ScriptedBackend {
   std::function<v1::ReadmitReply(const v1::ReadmitRequest&)> readmit;
   std::function<v1::ProgressResult(const v1::RequestProgress&)> progress;
   std::atomic<int> settles_to_refuse{0};
+  // The text bundle of the model "other", where it is not that of "tiny".
+  std::string other_bundle;
 
   v1::AdmitReply Placement() const;
   // An answer to a Readmit: another epoch of the group here.

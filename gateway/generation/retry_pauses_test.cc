@@ -1,0 +1,28 @@
+#include "gateway/generation/retry_pauses.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::gateway {
+namespace {
+
+TEST(RetryPauses, DoubleUpToALimitAndStartAnewAfterSuccess) {
+  RetryPauses pauses;
+  EXPECT_TRUE(pauses.Due("a", 0));
+  EXPECT_EQ(pauses.Failed("a", 0), 1000);
+  EXPECT_FALSE(pauses.Due("a", 999));
+  EXPECT_TRUE(pauses.Due("a", 1000));
+  EXPECT_TRUE(pauses.Due("b", 0)) << "another digest is tried at once";
+  EXPECT_EQ(pauses.Failed("a", 1000), 2000);
+  EXPECT_EQ(pauses.Failed("b", 1500), 1000);
+  EXPECT_EQ(pauses.NextMs(), 2500);
+  for (int i = 0; i < 20; ++i) pauses.Failed("a", 0);
+  EXPECT_EQ(pauses.Failed("a", 0), RetryPauses::kMostMs);
+  pauses.Forget("a");
+  EXPECT_EQ(pauses.Failed("a", 0), 1000);
+  pauses.KeepOnly({"b"});
+  EXPECT_FALSE(pauses.Has("a"));
+  EXPECT_TRUE(pauses.Has("b"));
+}
+
+}  // namespace
+}  // namespace quire::gateway

@@ -1,0 +1,63 @@
+#include "gateway/text/model_check.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/core/status.h"
+
+namespace quire::gateway {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class ModelCheck : public ::testing::Test {
+ protected:
+  ModelCheck() {
+    std::filesystem::create_directories(folder_);
+    Write("tokenizer.json",
+          R"({"model": {"type": "BPE", "vocab": {"H": 0, "e": 1, "l": 2, "o": 3, "!": 4}, "merges": []},
+              "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+              "decoder": {"type": "ByteLevel"},
+              "added_tokens": [{"id": 5, "content": "<e>", "special": true}]})");
+    Write("tokenizer_config.json", R"({"eos_token": "<e>", "chat_template": "{{ messages[0].content }}"})");
+  }
+  ~ModelCheck() override { std::filesystem::remove_all(folder_); }
+
+  void Write(const std::string& name, const std::string& content) {
+    std::ofstream(folder_ / name, std::ios::binary) << content;
+  }
+  std::string Problem() const { return MessageOf(CheckModelFolder(folder_.string())); }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::path(::testing::TempDir()) /
+      ("quire-model-check-" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + "-" +
+       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+};
+
+TEST_F(ModelCheck, AWholeFolderPasses) { EXPECT_EQ(Problem(), ""); }
+
+TEST_F(ModelCheck, NamesTheFileAndThePlace) {
+  Write("chat_template.jinja", "a\n{% if %}");
+  EXPECT_THAT(Problem(), AllOf(HasSubstr("chat template"), HasSubstr("line 2")));
+  Write("chat_template.jinja", "a\n{{ messages[0].nothing.x }}");
+  EXPECT_THAT(Problem(),
+              AllOf(HasSubstr("chat_template.jinja"), HasSubstr("line 2"), HasSubstr("'nothing'")));
+  Write("chat_template.jinja", "{{ messages | nosuchfilter }}");
+  EXPECT_THAT(Problem(), HasSubstr("nosuchfilter"));
+  Write("chat_template.jinja", "ok");
+  Write("generation_config.json", R"({"temperature": "hot"})");
+  EXPECT_THAT(Problem(), AllOf(HasSubstr("generation_config.json"), HasSubstr("temperature")));
+  Write("generation_config.json", R"({"eos_token_id": 99})");
+  EXPECT_THAT(Problem(), HasSubstr("eos_token_id 99"));
+  Write("tokenizer.json", "{");
+  EXPECT_THAT(Problem(), HasSubstr("tokenizer.json"));
+  std::filesystem::remove(folder_ / "tokenizer.json");
+  EXPECT_THAT(Problem(), HasSubstr("tokenizer.json"));
+  EXPECT_THAT(MessageOf(CheckModelFolder("/no/such/folder")), HasSubstr("no such folder"));
+}
+
+}  // namespace
+}  // namespace quire::gateway
