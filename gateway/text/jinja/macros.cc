@@ -47,8 +47,9 @@ absl::StatusOr<Scope> Interpreter::MacroScope(const MacroRef& macro, const Argum
     more.assign(arguments.positional.begin() + count, arguments.positional.end());
   Value::Entries named;
   for (const auto& [name, value] : arguments.named) {
-    const auto parameter = std::find_if(statement.parameters.begin(), statement.parameters.end(),
-                                        [&](const Parameter& candidate) { return candidate.name == name; });
+    const auto parameter =
+        std::find_if(statement.parameters.begin(), statement.parameters.end(),
+                     [&name = name](const Parameter& candidate) { return candidate.name == name; });
     const auto place = static_cast<size_t>(parameter - statement.parameters.begin());
     if (place < std::min(count, arguments.positional.size())) {
       return TemplateError(statement.line, absl::StrCat(statement.name, ": '", name, "' is given twice"));
