@@ -148,7 +148,7 @@ def gateway_is_back(system):
 
 def stalled(system, group_id):
     """A rank took a pause of the whole machine for another rank's silence: no coordinator's doing."""
-    return any("rank_silent" in log.read_text() for log in system.data.glob(f"logs/{group_id}-rank*.log"))
+    return any("rank_silent" in log.read_text() for log in system.data.glob(f"logs/{group_id}-rank*.log*"))
 
 
 @dataclass
