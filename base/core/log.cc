@@ -55,9 +55,13 @@ void InitLogging(std::string_view component, const LogOptions& options) {
 }
 
 void LogOptions::Declare(Options& options) {
+  options.Add("log-file", &file, "FILE", "where log lines go; default: stderr");
+  DeclareLimits(options);
+}
+
+void LogOptions::DeclareLimits(Options& options) {
   constexpr IntLimits kMegabytes{1, 1 << 20}, kFiles{1, 1000};
   options.Add("log-level", &level, "LEVEL", "debug, info, warn or error");
-  options.Add("log-file", &file, "FILE", "where log lines go; default: stderr");
   options.Add("log-max-mb", &max_mb, "MB", "a log file is set aside at this size", kMegabytes);
   options.Add("log-files", &files, "N", "how many files of a log are kept, the current one included", kFiles);
 }

@@ -16,6 +16,8 @@ struct LogOptions {
   int64_t max_mb = 16, files = 4;    // per file; of them, with the one that is written
 
   void Declare(Options& options);
+  // Without the file: for a program whose children have logs.
+  void DeclareLimits(Options& options);
   // The flags with which a child logs as we do, to a file of its own.
   std::vector<std::string> FlagsFor(const std::string& log_file) const;
 };

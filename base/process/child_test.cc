@@ -40,7 +40,7 @@ class ChildTest : public testing::Test {
 TEST_F(ChildTest, RunsNothingBeforeItsGateOpens) {
   HeldChild child = Fork("echo ran; exit 3");
   EXPECT_GT(child.process.start_time, 0u);
-  EXPECT_FALSE(HasArgument(child.process, "echo ran; exit 3"));
+  EXPECT_THAT(ArgumentsOf(child.process), Not(testing::Contains("echo ran; exit 3")));
   EXPECT_TRUE(child.gate.Open().ok());
   EXPECT_EQ(AwaitEnd(child.process), "exit code 3");
   EXPECT_EQ(*ReadWholeFile(Output()), "ran\n");

@@ -64,11 +64,11 @@ std::optional<Process> FindLiving(pid_t pid, uint64_t start_time) {
   return process;
 }
 
-bool HasArgument(const Process& process, const std::string& argument) {
-  if (argument.empty()) return false;  // every command line has an empty piece after its last NUL
-  const std::vector<std::string> arguments =
-      absl::StrSplit(ReadAll(absl::StrCat("/proc/", process.pid, "/cmdline")), '\0');
-  return std::find(arguments.begin(), arguments.end(), argument) != arguments.end();
+std::vector<std::string> ArgumentsOf(const Process& process) {
+  std::string command_line = ReadAll(absl::StrCat("/proc/", process.pid, "/cmdline"));
+  if (command_line.empty()) return {};
+  command_line.pop_back();  // every argument ends with a NUL: none follows the last one
+  return absl::StrSplit(command_line, '\0');
 }
 
 bool WritesErrorsTo(const Process& process, const std::string& path) {

@@ -26,8 +26,8 @@ uint64_t StartTimeOf(pid_t pid);
 // The process that was recorded as (pid, start time), if it still lives.
 std::optional<Process> FindLiving(pid_t pid, uint64_t start_time);
 
-// Whether its command line holds exactly this argument. An empty one is on nobody's.
-bool HasArgument(const Process& process, const std::string& argument);
+// Its command line as it is now; empty if it is gone.
+std::vector<std::string> ArgumentsOf(const Process& process);
 
 // Whether its stderr is this very file (device and inode): true for a child of ours before its exec, too.
 bool WritesErrorsTo(const Process& process, const std::string& path);

@@ -38,11 +38,9 @@ TEST(Process, IsKnownByPidAndStartTime) {
   EXPECT_FALSE(SendSignal(process, SIGKILL));
 }
 
-TEST(Process, AnEmptyArgumentIsOnNobodysCommandLine) {
+TEST(Process, ArgumentsAreThoseThatWereGivenAndNoEmptyOneBeside) {
   const HeldChild child = Sleeper();
-  EXPECT_TRUE(HasArgument(child.process, "1000"));
-  EXPECT_FALSE(HasArgument(child.process, "100"));
-  EXPECT_FALSE(HasArgument(child.process, ""));
+  EXPECT_EQ(ArgumentsOf(child.process), (std::vector<std::string>{"/bin/sleep", "1000"}));
   SendSignal(child.process, SIGKILL);
   AwaitEnd(child.process);
 }
