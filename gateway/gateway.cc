@@ -79,7 +79,9 @@ struct Gateway::Parts {
 
   // Until no connection is left (true), or the other thing holds, or `limit` passed.
   bool AwaitClosedOr(bool Parts::*other, absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex) {
-    const auto over = [&] { return closed || (other != nullptr && this->*other); };
+    const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      return closed || (other != nullptr && this->*other);
+    };
     MutexLock lock(&mutex);
     mutex.AwaitWithTimeout(absl::Condition(&over), limit);
     return closed;
@@ -121,7 +123,8 @@ struct Gateway::Parts {
   std::atomic<bool> draining{false}, cut_off{false};
   Mutex mutex;
   std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
-  bool closed = false, cut_short = false;  // under mutex: the drain's connections are gone; it is to end now
+  bool closed ABSL_GUARDED_BY(mutex) = false;     // the drain's connections are gone
+  bool cut_short ABSL_GUARDED_BY(mutex) = false;  // the drain is to end now
   const SystemClock clock;
   Metrics metrics;
   prometheus::Gauge& settles_pending;

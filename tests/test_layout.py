@@ -151,7 +151,7 @@ def test_no_forbidden_calls():
 # Who may end the process where it stands, and how often: each place says why beside the call. main.cc returns.
 EXITS = {
     "base/core/ids.cc": 1,          # no randomness
-    "cli/child_process.cc": 1,      # between fork and exec
+    "base/process/child.cc": 2,     # between fork and exec
     "coordinator/coordinator.cc": 1,  # the ledger is not ours any more
     "kernels/shape_check.cc": 1,    # a kernel was called against its contract
     "worker/worker.cc": 2,          # a lost group: nothing may be waited for

@@ -9,7 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "base/core/files.h"
-#include "coordinator/fleet/driver_fixture.h"
+#include "coordinator/fleet/test_driver.h"
 
 namespace quire::coordinator {
 namespace {
