@@ -9,21 +9,34 @@
 #include <fstream>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace quire::cli {
+namespace {
 
-FileFollower::~FileFollower() {
-  if (fd_ >= 0) close(fd_);
+// x.log of x.log, x.1.log, x.12.log.
+std::string NameOfLog(const std::string& file) {
+  const size_t ending = file.rfind('.');
+  if (ending == std::string::npos || ending == 0) return file;
+  const size_t number = file.rfind('.', ending - 1);
+  if (number == std::string::npos || number + 1 == ending) return file;
+  for (size_t i = number + 1; i < ending; ++i) {
+    if (!absl::ascii_isdigit(static_cast<unsigned char>(file[i]))) return file;
+  }
+  return file.substr(0, number) + file.substr(ending);
 }
 
+}  // namespace
+
 absl::Status FileFollower::Start() {
-  fd_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  if (fd_ < 0 || inotify_add_watch(fd_, folder_.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0) {
+  inotify_ = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!inotify_.valid() || inotify_add_watch(inotify_.get(), folder_.c_str(),
+                                             IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) < 0) {
     return absl::UnavailableError(absl::StrCat("can't watch ", folder_, ": ", std::strerror(errno)));
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    offsets_[entry.path().filename()] = static_cast<int64_t>(entry.file_size());
+    if (entry.is_regular_file()) offsets_[entry.path().filename()] = static_cast<int64_t>(entry.file_size());
   }
   return absl::OkStatus();
 }
@@ -31,15 +44,30 @@ absl::Status FileFollower::Start() {
 void FileFollower::ReadNew() {
   alignas(inotify_event) char buffer[16384];
   std::set<std::string> changed;
-  for (ssize_t size; (size = read(fd_, buffer, sizeof(buffer))) > 0;) {
+  std::string moved_from;
+  for (ssize_t size; (size = read(inotify_.get(), buffer, sizeof(buffer))) > 0;) {
     for (ssize_t at = 0; at < size;) {
       const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
-      if (event->len > 0) changed.insert(event->name);
-      if (event->len > 0 && (event->mask & IN_MOVED_TO) != 0) offsets_[event->name] = 0;  // another file
       at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+      if (event->len == 0) continue;
+      const std::string name = event->name;
+      if ((event->mask & IN_MOVED_FROM) != 0) {
+        moved_from = name;  // where it went comes next
+        continue;
+      }
+      if ((event->mask & IN_MOVED_TO) != 0) OnMoved(moved_from, name);
+      changed.insert(name);
     }
   }
+  // Names that sort first are older parts of a log: x.1.log stands before x.log.
   for (const std::string& file : changed) ReadFile(file);
+}
+
+// A log set aside is known, and read on from where it was; whatever else is moved into place is new.
+void FileFollower::OnMoved(const std::string& from, const std::string& to) {
+  const bool set_aside = from != to && NameOfLog(from) == NameOfLog(to);
+  offsets_[to] = set_aside ? offsets_[from] : 0;
+  offsets_.erase(from);
 }
 
 void FileFollower::ReadFile(const std::string& file) {
@@ -50,7 +78,7 @@ void FileFollower::ReadFile(const std::string& file) {
   input.seekg(offset);
   for (std::string line; std::getline(input, line) && !input.eof();) {
     offset += static_cast<int64_t>(line.size()) + 1;
-    on_line_(file, line);
+    on_line_(NameOfLog(file), line);
   }
 }
 

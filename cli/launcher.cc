@@ -1,23 +1,32 @@
 #include "cli/launcher.h"
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
+#include "base/process/child.h"
 
 namespace quire::cli {
 namespace {
 
-constexpr int64_t kGatewayDrainMs = 330'000, kCoordinatorDrainMs = 30'000;
+// A stage that takes longer is ended by SIGKILL. The gateway's own limits are below its.
+constexpr int64_t kGatewayDrainMs = 340'000, kGatewayHurryMs = 60'000, kCoordinatorStopMs = 30'000;
+constexpr int kMaxCoordinatorStops = 3;
+constexpr const char* kLoopback = "127.0.0.1";
 constexpr int kMaxGroupFailures = 3;  // before the first group ever served
 
 int64_t NowMs() { return SystemClock().NowMs(); }
@@ -26,8 +35,6 @@ void Say(const std::string& line) {
   std::printf("quire: %s\n", line.c_str());
   std::fflush(stdout);
 }
-
-std::string PortOf(const std::string& address) { return address.substr(address.rfind(':') + 1); }
 
 std::string NameOf(const std::string& folder) {
   return std::filesystem::weakly_canonical(folder).filename().string();
@@ -55,148 +62,265 @@ Launcher::Launcher(ServeOptions options, std::string programs)
       programs_(std::move(programs)),
       logs_(options_.data + "/logs"),
       run_(options_.data + "/run"),
+      coordinator_("coordinator", programs_ + "/quire-coordinator", logs_,
+                   [this] { return CoordinatorArgs(); }),
+      gateway_("gateway", programs_ + "/quire-gateway", logs_, [this] { return GatewayArgs(); }),
       log_follower_(logs_,
                     [this](const std::string& file, const std::string& line) { OnLogLine(file, line); }),
-      ready_follower_(run_,
-                      [this](const std::string& file, const std::string& line) { OnReadyFile(file, line); }) {
-  auto make = [this](const char* name) {
-    return std::make_unique<ChildProcess>(name, absl::StrCat(programs_, "/quire-", name),
-                                          absl::StrCat(logs_, "/", name, ".log"));
-  };
-  coordinator_.process = make("coordinator");
-  coordinator_.args = [this] { return CoordinatorArgs(); };
-  gateway_.process = make("gateway");
-  gateway_.args = [this] { return GatewayArgs(); };
-}
+      ready_follower_(
+          run_, [this](const std::string& file, const std::string& line) { OnReadyFile(file, line); }) {}
 
 absl::Status Launcher::Run() {
+  QUIRE_RETURN_IF_ERROR(MakeSignalFd());
   QUIRE_RETURN_IF_ERROR(CheckModel());
+  if (stage_ == Stage::kStopped) return absl::OkStatus();
   QUIRE_RETURN_IF_ERROR(Prepare());
   Say(absl::StrCat("starting ", options_.groups, " group(s) of ", options_.tensor_parallel,
                    " rank(s); logs are in ", logs_));
-  QUIRE_RETURN_IF_ERROR(coordinator_.process->Start(CoordinatorArgs(), NowMs()));
-  absl::Status status;
-  while (!stopping_ && status.ok()) {
-    status = WaitForEvent();
-    if (status.ok()) status = failure_;
-    if (status.ok()) status = AnnounceIfReady();
+  StartOrRetry(coordinator_);
+  while (stage_ != Stage::kStopped) {
+    if (stage_ == Stage::kServing) failure_.Update(AnnounceIfReady());
+    if (stage_ == Stage::kServing && !failure_.ok()) BeginStop();
+    if (stage_ != Stage::kStopped) WaitForEvent();
   }
-  Stop();
-  return status;
+  return failure_;
+}
+
+absl::Status Launcher::MakeSignalFd() {
+  std::signal(SIGCHLD, SIG_DFL);  // whoever started us may have had it ignored
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, number);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (signals_.valid()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("can't wait for signals: ", std::strerror(errno)));
 }
 
 // Worker and gateway themselves know what they can load, weights and text: they are asked before anything
 // starts, so that a broken model is said at once.
-absl::Status Launcher::CheckModel() const {
+absl::Status Launcher::CheckModel() {
   if (!std::filesystem::is_directory(options_.model)) {
     return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
   }
-  const std::string report =
-      absl::StrCat(std::filesystem::temp_directory_path().string(), "/quire-check-", getpid());
-  const auto ask = [&](const std::string& program, const std::vector<std::string>& args) -> absl::Status {
-    ChildProcess check("model check", programs_ + "/" + program, report);
-    QUIRE_RETURN_IF_ERROR(check.Start(args, NowMs()));
-    const std::string end = check.Reap(NowMs());
-    const std::string message = Readable(check.LastLogLine());
-    std::filesystem::remove(report);
-    if (end == "exit code 0") return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("--model ", options_.model, ": ", message));
-  };
   std::vector<std::string> args = {"--check", "--model", options_.model, "--ranks",
                                    std::to_string(options_.tensor_parallel)};
   if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
-  QUIRE_RETURN_IF_ERROR(ask("quire-worker", args));
-  return ask("quire-gateway", {"--check", options_.model});
+  QUIRE_RETURN_IF_ERROR(AskAboutModel("quire-worker", std::move(args)));
+  if (stage_ == Stage::kStopped) return absl::OkStatus();
+  return AskAboutModel("quire-gateway", {"--check", options_.model});
+}
+
+absl::Status Launcher::AskAboutModel(const std::string& program, std::vector<std::string> args) {
+  const Fd report(memfd_create("quire-model-check", MFD_CLOEXEC));
+  ChildSpec spec;
+  QUIRE_ASSIGN_OR_RETURN(const std::string path, FindProgram(absl::StrCat(programs_, "/", program)));
+  spec.argv = std::move(args);
+  spec.argv.insert(spec.argv.begin(), path);
+  spec.output = report.get();
+  spec.death_signal = SIGKILL;
+  QUIRE_ASSIGN_OR_RETURN(HeldChild check, ForkHeld(spec));
+  const absl::Status opened = check.gate.Open();
+  pollfd fds[] = {{check.process.pidfd.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+  while (fds[0].revents == 0 && stage_ != Stage::kStopped) {
+    if (poll(fds, std::size(fds), -1) > 0 && fds[0].revents == 0) TakeSignals();
+  }
+  if (stage_ == Stage::kStopped) SendSignal(check.process, SIGKILL);
+  const std::string end = AwaitEnd(check.process);
+  QUIRE_RETURN_IF_ERROR(opened);
+  if (end == "exit code 0" || stage_ == Stage::kStopped) return absl::OkStatus();
+  const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1);
+  return absl::InvalidArgumentError(
+      absl::StrCat("--model ", options_.model, ": ", words.empty() ? end : Readable(words)));
 }
 
 absl::Status Launcher::Prepare() {
   std::error_code error;
   for (const std::string& folder : {options_.data, logs_, run_}) {
     std::filesystem::create_directories(folder, error);
-    if (error)
-      return absl::UnavailableError(absl::StrCat("can't make --data ", folder, ": ", error.message()));
+    if (error) {
+      return absl::UnavailableError(absl::StrCat("can't make ", folder, ": ", error.message(),
+                                                 ": free space, or give --data another folder"));
+    }
     std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   }
   QUIRE_RETURN_IF_ERROR(log_follower_.Start());
   QUIRE_RETURN_IF_ERROR(ready_follower_.Start());
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
+  return KeepPorts();
+}
+
+absl::Status Launcher::KeepPorts() {
+  QUIRE_ASSIGN_OR_RETURN(grpc_port_, KeptPort::Keep(kLoopback, 0));
+  QUIRE_ASSIGN_OR_RETURN(admin_port_, KeptPort::Keep(kLoopback, static_cast<int>(options_.admin_port)));
+  QUIRE_ASSIGN_OR_RETURN(api_port_, KeptPort::Keep(options_.host, static_cast<int>(options_.port)));
   return absl::OkStatus();
 }
 
-absl::Status Launcher::WaitForEvent() {
-  pollfd fds[] = {{signal_fd_, POLLIN, 0},
+void Launcher::WaitForEvent() {
+  pollfd fds[] = {{signals_.get(), POLLIN, 0},
                   {log_follower_.fd(), POLLIN, 0},
                   {ready_follower_.fd(), POLLIN, 0},
-                  {coordinator_.process->pidfd(), POLLIN, 0},
-                  {gateway_.process->pidfd(), POLLIN, 0}};
-  int64_t timeout_ms = -1;
-  for (const Service* service : {&coordinator_, &gateway_}) {
-    if (service->restart_at_ms == 0) continue;
-    const int64_t wait_ms = std::max<int64_t>(0, service->restart_at_ms - NowMs());
-    timeout_ms = timeout_ms < 0 ? wait_ms : std::min(timeout_ms, wait_ms);
-  }
-  if (poll(fds, std::size(fds), static_cast<int>(timeout_ms)) < 0) return absl::OkStatus();  // EINTR
-  if (fds[0].revents != 0) TakeSignal();
+                  {coordinator_.pidfd(), POLLIN, 0},
+                  {gateway_.pidfd(), POLLIN, 0}};
+  if (poll(fds, std::size(fds), TimeoutMs()) < 0) return;  // EINTR
+  if (fds[0].revents != 0) TakeSignals();
   if (fds[1].revents != 0) log_follower_.ReadNew();
   if (fds[2].revents != 0) ready_follower_.ReadNew();
-  if (fds[3].revents != 0) QUIRE_RETURN_IF_ERROR(Reap(coordinator_));
-  if (fds[4].revents != 0) QUIRE_RETURN_IF_ERROR(Reap(gateway_));
-  QUIRE_RETURN_IF_ERROR(RestartIfDue(coordinator_));
-  return RestartIfDue(gateway_);
+  if (fds[3].revents != 0) OnEnded(coordinator_);
+  if (fds[4].revents != 0) OnEnded(gateway_);
+  StartIfDue(coordinator_);
+  StartIfDue(gateway_);
+  if (stage_ends_ms_ != 0 && NowMs() >= stage_ends_ms_) OnStageTooLong();
 }
 
-void Launcher::TakeSignal() {
-  signalfd_siginfo taken;
-  stopping_ = read(signal_fd_, &taken, sizeof(taken)) == sizeof(taken);
-}
-
-absl::Status Launcher::Reap(Service& service) {
-  ChildProcess& process = *service.process;
-  const std::string end = process.Reap(NowMs());
-  if (!service.was_ready) {
-    return absl::UnavailableError(
-        absl::StrCat("the ", process.name(), " can't start (", end, "): ", Readable(process.LastLogLine())));
+int Launcher::TimeoutMs() const {
+  int64_t next_ms = INT64_MAX;
+  for (const int64_t due_ms : {coordinator_.start_at_ms(), gateway_.start_at_ms(), stage_ends_ms_}) {
+    if (due_ms != 0) next_ms = std::min(next_ms, due_ms);
   }
-  Say(absl::StrCat("the ", process.name(), " ended (", end, "); restarting it in ", process.backoff_ms(),
-                   " ms"));
-  service.restart_at_ms = NowMs() + process.backoff_ms();
-  return absl::OkStatus();
+  return next_ms == INT64_MAX ? -1 : static_cast<int>(std::max<int64_t>(0, next_ms - NowMs()));
 }
 
-absl::Status Launcher::RestartIfDue(Service& service) {
-  if (service.restart_at_ms == 0 || NowMs() < service.restart_at_ms) return absl::OkStatus();
-  service.restart_at_ms = 0;
-  return service.process->Start(service.args(), NowMs());
+// All that are there count as one: `timeout` sends its signal twice.
+void Launcher::TakeSignals() {
+  bool told_to_stop = false, child_ended = false;
+  signalfd_siginfo taken;
+  while (read(signals_.get(), &taken, sizeof taken) == sizeof taken) {
+    (taken.ssi_signo == SIGCHLD ? child_ended : told_to_stop) = true;
+  }
+  // As PID 1 of a container the workers of a coordinator that died become our children.
+  if (child_ended && getpid() == 1) ReapAdopted({coordinator_.pid(), gateway_.pid()});
+  if (!told_to_stop) return;
+  if (stage_ == Stage::kServing) {
+    BeginStop();
+  } else {
+    HurryStop();
+  }
+}
+
+void Launcher::StartOrRetry(Service& service) {
+  const absl::Status started = service.Start(NowMs());
+  if (started.ok()) return;
+  if (absl::IsNotFound(started) && !service.was_ready()) return failure_.Update(started);
+  Say(absl::StrCat(MessageOf(started), "; trying again in ", service.StartLater(NowMs()), " ms"));
+}
+
+void Launcher::StartIfDue(Service& service) {
+  if (service.start_at_ms() != 0 && NowMs() >= service.start_at_ms()) StartOrRetry(service);
+}
+
+void Launcher::OnEnded(Service& service) {
+  if (!service.running()) return;
+  const std::string end = service.Reap(NowMs());
+  if (stage_ == Stage::kServing) {
+    OnEndedWhileServing(service, end);
+  } else {
+    OnEndedWhileStopping(service, end);
+  }
+}
+
+void Launcher::OnEndedWhileServing(Service& service, const std::string& end) {
+  const std::string words = Readable(service.LastWords());
+  if (!service.was_ready()) {
+    failure_.Update(
+        absl::UnavailableError(absl::StrCat("the ", service.name(), " can't start (", end, "): ", words)));
+    return;
+  }
+  Say(absl::StrCat("the ", service.name(), " ended (", end, ", ", words, "); restarting it in ",
+                   service.StartLater(NowMs()), " ms"));
+}
+
+// A gateway that ends has drained. A coordinator is needed until it has stopped the groups: what the gateway
+// still delivers is settled with it.
+void Launcher::OnEndedWhileStopping(Service& service, const std::string& end) {
+  const bool clean = end == "exit code 0";
+  if (&service == &gateway_) {
+    if (!clean) {
+      failure_.Update(absl::UnavailableError(
+          absl::StrCat("the gateway ended (", end, ") while it drained: ", Readable(gateway_.LastWords()))));
+    }
+    if (stage_ == Stage::kDrainingGateway) BeginStoppingCoordinator();
+  } else if (stage_ == Stage::kStoppingCoordinator && (clean || !coordinator_.was_ready())) {
+    stage_ = Stage::kStopped;
+  } else if (coordinator_stops_ >= kMaxCoordinatorStops) {
+    failure_.Update(absl::UnavailableError(absl::StrCat("the coordinator can't stop the workers (", end,
+                                                        "): their pids are in ", options_.data,
+                                                        "/fleet.json; left alone they end in 15 minutes")));
+    stage_ = Stage::kStopped;
+  } else {
+    Say(absl::StrCat("the coordinator ended (", end, "); restarting it in ", coordinator_.StartLater(NowMs()),
+                     " ms"));
+  }
+}
+
+void Launcher::BeginStop() {
+  Say("stopping: open requests are finished first");
+  stage_ = Stage::kDrainingGateway;
+  stage_ends_ms_ = NowMs() + kGatewayDrainMs;
+  gateway_.DontStart();
+  if (!gateway_.running()) return BeginStoppingCoordinator();
+  gateway_.TellToStop();
+}
+
+void Launcher::BeginStoppingCoordinator() {
+  stage_ = Stage::kStoppingCoordinator;
+  stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
+  if (!coordinator_.running() && coordinator_.start_at_ms() == 0) {
+    stage_ = Stage::kStopped;
+  } else if (coordinator_.ready() || !coordinator_.was_ready()) {
+    TellCoordinatorToStop();
+  }  // else it is told when it is ready: before, it might die of the signal
+}
+
+void Launcher::TellCoordinatorToStop() {
+  ++coordinator_stops_;
+  stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
+  coordinator_.TellToStop();
+  if (hurried_) coordinator_.Signal(SIGINT);  // another number: two of one may become one
+}
+
+void Launcher::HurryStop() {
+  if (std::exchange(hurried_, true)) return;
+  Say("stopping now: open requests end with an error");
+  if (stage_ == Stage::kDrainingGateway) {
+    stage_ends_ms_ = std::min(stage_ends_ms_, NowMs() + kGatewayHurryMs);
+    gateway_.Signal(SIGINT);
+  } else if (stage_ == Stage::kStoppingCoordinator && coordinator_.told_to_stop()) {
+    coordinator_.Signal(SIGINT);
+  }
+}
+
+void Launcher::OnStageTooLong() {
+  Service& late = stage_ == Stage::kDrainingGateway ? gateway_ : coordinator_;
+  Say(absl::StrCat("the ", late.name(), " does not end: killing it"));
+  if (&late == &coordinator_) ++coordinator_stops_;
+  stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
+  late.Signal(SIGKILL);
 }
 
 std::vector<std::string> Launcher::CoordinatorArgs() const {
-  const bool known = !coordinator_grpc_.empty();
   std::vector<std::string> args = {
       "--data=" + options_.data,
-      "--port=" + (known ? PortOf(coordinator_grpc_) : "0"),
-      "--admin-port=" + (known ? PortOf(admin_) : std::to_string(options_.admin_port)),
+      absl::StrCat("--port=", grpc_port_.port()),
+      absl::StrCat("--admin-port=", admin_port_.port()),
       "--ready-file=" + run_ + "/coordinator",
       "--model=" + options_.model,
       "--model-name=" + (options_.model_name.empty() ? NameOf(options_.model) : options_.model_name),
       "--tensor-parallel=" + std::to_string(options_.tensor_parallel),
       "--groups=" + std::to_string(options_.groups),
-      "--worker-binary=" + programs_ + "/quire-worker",
-      "--log-level=" + options_.log_level};
+      "--worker-binary=" + programs_ + "/quire-worker"};
+  for (std::string& flag : options_.log.FlagsFor(coordinator_.log_file())) args.push_back(std::move(flag));
   for (std::string& flag : options_.PassedOn()) args.push_back(std::move(flag));
   return args;
 }
 
 std::vector<std::string> Launcher::GatewayArgs() const {
-  return {"--host=" + options_.host,
-          "--port=" + (api_.empty() ? std::to_string(options_.port) : PortOf(api_)),
-          "--coordinator=" + coordinator_grpc_,
-          "--pepper-file=" + options_.data + "/pepper",
-          "--ready-file=" + run_ + "/gateway",
-          "--log-level=" + options_.log_level};
+  std::vector<std::string> args = {"--host=" + options_.host, absl::StrCat("--port=", api_port_.port()),
+                                   "--coordinator=" + coordinator_grpc_,
+                                   "--pepper-file=" + options_.data + "/pepper",
+                                   "--ready-file=" + run_ + "/gateway"};
+  for (std::string& flag : options_.log.FlagsFor(gateway_.log_file())) args.push_back(std::move(flag));
+  return args;
 }
 
 void Launcher::OnReadyFile(const std::string& file, const std::string& line) {
@@ -205,13 +329,13 @@ void Launcher::OnReadyFile(const std::string& file, const std::string& line) {
   if (file == "coordinator") {
     coordinator_grpc_ = TextOf(ready, "grpc");
     admin_ = TextOf(ready, "admin");
-    coordinator_.was_ready = true;
-    if (!gateway_.was_ready && !gateway_.process->running()) {
-      failure_.Update(gateway_.process->Start(GatewayArgs(), NowMs()));
-    }
+    coordinator_.SetReady();
+    if (stage_ == Stage::kStoppingCoordinator && !coordinator_.told_to_stop()) TellCoordinatorToStop();
+    const bool first = !gateway_.was_ready() && !gateway_.running() && gateway_.start_at_ms() == 0;
+    if (stage_ == Stage::kServing && first) StartOrRetry(gateway_);
   } else if (file == "gateway") {
     api_ = TextOf(ready, "api");
-    gateway_.was_ready = true;
+    gateway_.SetReady();
   }
 }
 
@@ -268,23 +392,6 @@ absl::Status Launcher::AnnounceIfReady() {
                    TextOf(keys, "api_key"), "' -H 'Content-Type: application/json' -d '{\"model\":\"", model,
                    "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'"));
   return absl::OkStatus();
-}
-
-// A second signal ends the wait.
-void Launcher::StopService(Service& service, int64_t limit_ms) {
-  ChildProcess& process = *service.process;
-  if (!process.running()) return;
-  process.Signal(SIGTERM);
-  pollfd fds[] = {{process.pidfd(), POLLIN, 0}, {signal_fd_, POLLIN, 0}};
-  if (poll(fds, std::size(fds), static_cast<int>(limit_ms)) == 0 || fds[0].revents == 0)
-    process.Signal(SIGKILL);
-  process.Reap(NowMs());
-}
-
-void Launcher::Stop() {
-  if (stopping_) Say("stopping: open requests are finished first");
-  StopService(gateway_, kGatewayDrainMs);
-  StopService(coordinator_, kCoordinatorDrainMs);
 }
 
 }  // namespace quire::cli

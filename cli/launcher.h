@@ -1,12 +1,12 @@
 // `quire serve`: one process tree for one machine. Checks the model, starts the coordinator (whose fleet
-// driver starts the workers) and the gateway, shows progress until the groups serve, restarts a dead
-// coordinator or gateway on the same ports and data, and on SIGTERM drains the gateway first, then the
-// coordinator. One thread: everything that happens is a file descriptor in Run's poll.
+// driver starts the workers) and the gateway, shows progress until the groups serve, and restarts a dead
+// coordinator or gateway on the same ports and data. On SIGTERM it lets the gateway drain, then the
+// coordinator stop its groups, and supervises meanwhile; a second signal cuts both short. What always holds:
+// it ends after its children, and they after their groups. One thread: everything that happens is a file
+// descriptor in one poll.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,9 +14,11 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
-#include "cli/child_process.h"
+#include "base/process/fd.h"
+#include "base/process/kept_port.h"
 #include "cli/file_follower.h"
 #include "cli/serve_options.h"
+#include "cli/service.h"
 
 namespace quire::cli {
 
@@ -29,21 +31,29 @@ class Launcher {
   absl::Status Run();
 
  private:
-  struct Service {
-    std::unique_ptr<ChildProcess> process;
-    std::function<std::vector<std::string>()> args;
-    int64_t restart_at_ms = 0;  // 0 = no restart is due
-    bool was_ready = false;
-  };
+  enum class Stage { kServing, kDrainingGateway, kStoppingCoordinator, kStopped };
 
   absl::Status Prepare();
-  absl::Status CheckModel() const;
-  absl::Status WaitForEvent();
-  void TakeSignal();
-  absl::Status Reap(Service& service);
-  absl::Status RestartIfDue(Service& service);
-  void Stop();
-  void StopService(Service& service, int64_t limit_ms);
+  absl::Status MakeSignalFd();
+  absl::Status KeepPorts();
+  absl::Status CheckModel();
+  // Runs a program of ours to its end; InvalidArgument with its last words if it is not content.
+  absl::Status AskAboutModel(const std::string& program, std::vector<std::string> args);
+  void WaitForEvent();
+  int TimeoutMs() const;
+  void TakeSignals();
+
+  void StartOrRetry(Service& service);
+  void StartIfDue(Service& service);
+  void OnEnded(Service& service);
+  void OnEndedWhileServing(Service& service, const std::string& end);
+  void OnEndedWhileStopping(Service& service, const std::string& end);
+
+  void BeginStop();
+  void BeginStoppingCoordinator();
+  void TellCoordinatorToStop();
+  void HurryStop();
+  void OnStageTooLong();
 
   std::vector<std::string> CoordinatorArgs() const;
   std::vector<std::string> GatewayArgs() const;
@@ -55,10 +65,14 @@ class Launcher {
 
   const ServeOptions options_;
   const std::string programs_, logs_, run_;
+  KeptPort grpc_port_, admin_port_, api_port_;  // of the children, also while they are down
   Service coordinator_, gateway_;
   FileFollower log_follower_, ready_follower_;
-  int signal_fd_ = -1;
-  bool stopping_ = false, announced_ = false;
+  Fd signals_;
+  Stage stage_ = Stage::kServing;
+  int64_t stage_ends_ms_ = 0;  // when it takes too long; 0 = never
+  int coordinator_stops_ = 0;  // that were tried
+  bool hurried_ = false, announced_ = false;
   absl::Status failure_;                        // why Run has to end
   std::string coordinator_grpc_, admin_, api_;  // host:port, once known
   std::set<std::string> groups_up_;

@@ -48,7 +48,7 @@ void ServeOptions::Declare(Options& options) {
   for (const PassedOnOption& option : kPassedOn) {
     options.Add(option.name, &(this->*option.value), option.unit, option.help);
   }
-  options.Add("log-level", &log_level, "LEVEL", "of the logs in DATA/logs: debug, info, warn, error");
+  log.DeclareLimits(options);
 }
 
 std::vector<std::string> ServeOptions::PassedOn() const {

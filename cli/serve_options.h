@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/core/log_options.h"
 #include "base/core/options.h"
 
 namespace quire::cli {
@@ -21,7 +22,7 @@ struct ServeOptions {
   std::string kv_blocks, max_batch_tokens, prefill_chunk, max_sequences, admit_headroom, drain_seconds,
       threads_per_rank, rope_scaling;
   std::string prompt_nano_usd, cached_prompt_nano_usd, completion_nano_usd, max_queue;
-  std::string log_level = "info";
+  LogOptions log;  // of the programs, in DATA/logs
 
   void Declare(Options& options);
   // Every passed-on option that was given, as flags.

@@ -73,6 +73,10 @@ class AssembledCoordinator final : public Coordinator {
     Log(LogLevel::kInfo, "stopped");
   }
 
+  void HurryStop() override {
+    if (fleet_) fleet_->HurryStop();
+  }
+
   std::string grpc_address() const override { return absl::StrCat(config_.host, ":", grpc_.port); }
   std::string admin_address() const override { return absl::StrCat(config_.admin_host, ":", http_->port()); }
 
@@ -185,16 +189,29 @@ class AssembledCoordinator final : public Coordinator {
     flags.tls_key = config_.tls.key;
     flags.tls_ca = config_.tls.ca;
     flags.insecure = config_.insecure;
-    flags.log_level = config_.log_level;
+    flags.log = config_.log;
+    flags.owner_lock = folder_.LockFile();
     ProcessDriver::Config driver;
     driver.data_dir = folder_.path();
     driver.groups = static_cast<int>(flags.groups);
     driver.ranks = static_cast<int>(flags.ranks);
     driver.command = [flags, cores = std::max(1u, std::thread::hardware_concurrency())](
                          const RankIdentity& identity) { return flags.Command(identity, cores); };
+    driver.served_ms = [this](const std::string& group, uint64_t epoch) { return ServedMs(group, epoch); };
     fleet_ = std::make_unique<ProcessDriver>(
         std::move(driver), clock_,
         [this](const std::string& group, uint64_t epoch) { router_.Fence(group, epoch); });
+  }
+
+  // Since its Register; 0 = it never did.
+  int64_t ServedMs(const std::string& id, uint64_t epoch) const {
+    for (const GroupReport& report : router_.Report().groups) {
+      const Group& group = report.group;
+      if (group.info.group_id() == id && group.info.epoch() == epoch) {
+        return (clock_.NowUs() - group.registered_us) / 1000;
+      }
+    }
+    return 0;
   }
 
   absl::Status BeginFleet() { return fleet_ ? fleet_->Start() : absl::OkStatus(); }
@@ -252,7 +269,7 @@ void CoordinatorConfig::Declare(Options& options) {
   options.Add("tls-key", &tls.key, "FILE", "its key");
   options.Add("tls-ca", &tls.ca, "FILE", "CA of its clients");
   options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
-  options.Add("log-level", &log_level, "LEVEL", "debug, info, warn or error");
+  log.Declare(options);
 }
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorConfig& config) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "base/core/token_price.h"
 #include "base/net/grpc.h"
@@ -16,7 +17,8 @@
 namespace quire::coordinator {
 
 struct CoordinatorConfig {
-  std::string data = "data", host = "127.0.0.1", admin_host = "127.0.0.1", ready_file, log_level = "info";
+  std::string data = "data", host = "127.0.0.1", admin_host = "127.0.0.1", ready_file;
+  LogOptions log;
   int64_t port = 0, admin_port = 8001, max_queue = 1024;
   TokenPrice price{.version = 0, .prompt = 75, .cached_prompt = 75, .completion = 150};
   WorkerFlags worker;
@@ -32,6 +34,7 @@ class Coordinator {
   virtual ~Coordinator() = default;  // without Stop: as if killed, the local groups go on
 
   virtual void Stop() = 0;
+  virtual void HurryStop() = 0;  // during Stop, from another thread: local groups get no more time to end
   virtual std::string grpc_address() const = 0;
   virtual std::string admin_address() const = 0;
 };

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/core/api_key.h"
-#include "coordinator/fleet/process.h"
+#include "base/process/fd.h"
 
 namespace quire::coordinator {
 
@@ -24,6 +24,8 @@ class DataFolder {
 
   std::string File(const std::string& name) const { return path_ + "/" + name; }
   const std::string& path() const { return path_; }
+  // Locked (flock) by whichever coordinator has the folder.
+  std::string LockFile() const { return File("lock"); }
   const std::string& pepper() const { return pepper_; }
 
   // The keys of keys.json, if there is one.

@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "base/core/log.h"
+#include "base/core/log_options.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "coordinator/coordinator.h"
@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
                          "Decides who may, what it costs, which group serves it and which groups exist.");
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
-  quire::InitLogging("coordinator", config.log_level);
+  quire::InitLogging("coordinator", config.log);
   quire::BlockShutdownSignals();
   auto coordinator = quire::coordinator::Coordinator::Start(config);
   if (!coordinator.ok()) {
@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   quire::WaitForShutdownSignal();
+  quire::ImpatientShutdown second([&] { (*coordinator)->HurryStop(); });
   (*coordinator)->Stop();
   return 0;
 }

@@ -77,6 +77,16 @@ struct Gateway::Parts {
     if (then) then();
   }
 
+  // Until no connection is left (true), or the other thing holds, or `limit` passed.
+  bool AwaitClosedOr(bool Parts::*other, absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex) {
+    const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      return closed || (other != nullptr && this->*other);
+    };
+    MutexLock lock(&mutex);
+    mutex.AwaitWithTimeout(absl::Condition(&over), limit);
+    return closed;
+  }
+
   bool ready() const { return facts.synced() && catalog.settled(); }
 
   http::RouteTable Routes() {
@@ -113,6 +123,8 @@ struct Gateway::Parts {
   std::atomic<bool> draining{false}, cut_off{false};
   Mutex mutex;
   std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
+  bool closed ABSL_GUARDED_BY(mutex) = false;     // the drain's connections are gone
+  bool cut_short ABSL_GUARDED_BY(mutex) = false;  // the drain is to end now
   const SystemClock clock;
   Metrics metrics;
   prometheus::Gauge& settles_pending;
@@ -170,18 +182,26 @@ int Gateway::metrics_port() const { return parts_->operators->port(); }
 
 bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
   parts_->draining = true;
-  Notification closed;
   std::thread last_call([&] {
-    if (closed.WaitForNotificationWithTimeout(streams)) return;
+    parts_->AwaitClosedOr(&Parts::cut_short, streams);
     parts_->cut_off = true;
     parts_->ledger.WakeAll();
+    if (!parts_->AwaitClosedOr(nullptr, kGoodbye)) parts_->server->Abort();
   });
-  parts_->server->Drain(absl::ToChronoMilliseconds(streams + kGoodbye));
-  closed.Notify();
+  parts_->server->Drain(absl::ToChronoMilliseconds(streams + 2 * kGoodbye));
+  {
+    MutexLock lock(&parts_->mutex);
+    parts_->closed = true;
+  }
   last_call.join();
   if (parts_->ledger.Drain(settles)) return true;
   Log(LogLevel::kError, "settles_lost", "pending", parts_->ledger.accountant().pending_settles());
   return false;
+}
+
+void Gateway::CutShort() {
+  MutexLock lock(&parts_->mutex);
+  parts_->cut_short = true;
 }
 
 }  // namespace quire::gateway

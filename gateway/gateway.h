@@ -46,6 +46,8 @@ class Gateway {
   // Stops accepting, lets streams finish for `streams`, ends what is left with an error, then waits up to
   // `settles` until the coordinator has acknowledged all that is owed. False if it has not.
   bool Drain(absl::Duration streams, absl::Duration settles);
+  // During Drain, from another thread: what is left ends now.
+  void CutShort();
 
  private:
   struct Parts;

@@ -10,6 +10,7 @@
 #include "base/core/descriptor_limit.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
+#include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
@@ -21,7 +22,8 @@ namespace {
 
 struct Config {
   GatewayOptions gateway;
-  std::string pepper_file, ready_file, check, log_level = "info";
+  std::string pepper_file, ready_file, check;
+  LogOptions log;
   int64_t port = 8000, metrics_port = 0, threads = 2, max_connections = 8192, drain_seconds = 300,
           unadmitted_per_key = IntakeLimits().requests_per_key,
           body_budget_mib = static_cast<int64_t>(IntakeLimits().bytes >> 20);
@@ -52,7 +54,7 @@ void Declare(Options& options, Config& config) {
   options.Add("tls-key", &config.gateway.tls.key, "FILE", "its private key");
   options.Add("tls-ca", &config.gateway.tls.ca, "FILE", "the CA of its peers");
   options.Add("insecure", &config.gateway.insecure, "allow internal gRPC without TLS off loopback");
-  options.Add("log-level", &config.log_level, "LEVEL", "debug, info, warn or error");
+  config.log.Declare(options);
   options.Add(
       "check", &config.check, "DIR",
       "say whether the text files of this model folder can be used (tokenizer, chat template, generation "
@@ -97,6 +99,10 @@ absl::Status Serve(Config& config) {
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });
   WaitForShutdownSignal();
   Log(LogLevel::kInfo, "draining");
+  ImpatientShutdown second([&] {
+    Log(LogLevel::kInfo, "drain_cut_short");
+    gateway->CutShort();
+  });
   if (!gateway->Drain(absl::Seconds(config.drain_seconds), absl::Seconds(25))) {
     return absl::DeadlineExceededError(
         "the coordinator did not acknowledge every settlement before the exit");
@@ -113,7 +119,7 @@ int main(int argc, char** argv) {
   Options options("quire-gateway", "Serves the OpenAI-compatible API: HTTP in, tokens from the workers out.");
   gateway::Declare(options, config);
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
-  InitLogging("gateway", config.log_level);
+  InitLogging("gateway", config.log);
   BlockShutdownSignals();
   const absl::Status status =
       config.check.empty() ? gateway::Serve(config) : gateway::CheckModelFolder(config.check);

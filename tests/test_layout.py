@@ -15,6 +15,7 @@ ALLOWED = {
     "base/core": [],
     "base/http": ["base/core"],
     "base/net": ["base/core"],
+    "base/process": ["base/core"],
     "kernels": ["base/core"],
     "kernels/cpu": ["base/core", "kernels"],
     "gateway/text": ["base/core", "proto"],
@@ -26,21 +27,21 @@ ALLOWED = {
     "gateway": ["base/core", "base/net", "proto", "base/http", "gateway/text", "gateway/accounting", "gateway/rpc",
                 "gateway/generation", "gateway/api"],
     "coordinator/ledger": ["base/core", "proto"],
-    "coordinator/fleet": ["base/core", "proto"],
+    "coordinator/fleet": ["base/core", "base/process", "proto"],
     "coordinator/routing": ["base/core", "proto", "coordinator/ledger", "coordinator/fleet"],
     "coordinator/api": ["base/core", "base/net", "proto", "coordinator/ledger", "coordinator/fleet",
                         "coordinator/routing"],
-    "coordinator": ["base/core", "base/net", "proto", "coordinator/ledger", "coordinator/fleet", "coordinator/routing",
+    "coordinator": ["base/core", "base/net", "base/process", "proto", "coordinator/ledger", "coordinator/fleet", "coordinator/routing",
                     "coordinator/api"],
     "worker/cache": ["base/core"],
     "worker/engine": ["base/core", "worker/cache"],
     "worker/parallel": ["base/core", "kernels", "worker/cache", "worker/engine"],
     "worker/model": ["base/core", "kernels", "worker/cache", "worker/engine", "worker/parallel"],
-    "worker/rpc": ["base/core", "base/net", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
+    "worker/rpc": ["base/core", "base/net", "base/process", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
                    "worker/model"],
     "worker": ["base/core", "base/net", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
                "worker/model", "worker/rpc"],
-    "cli": ["base/core", "base/net"],
+    "cli": ["base/core", "base/net", "base/process"],
 }
 # Tests reach where they must; a test beside the code keeps to its folder's rules plus its own fakes.
 CONDITIONALS = ["kernels/backend_factory", "kernels/cpu/", "/main.cc", "tests/"]
@@ -150,7 +151,7 @@ def test_no_forbidden_calls():
 # Who may end the process where it stands, and how often: each place says why beside the call. main.cc returns.
 EXITS = {
     "base/core/ids.cc": 1,          # no randomness
-    "cli/child_process.cc": 1,      # between fork and exec
+    "base/process/child.cc": 2,     # between fork and exec
     "coordinator/coordinator.cc": 1,  # the ledger is not ours any more
     "kernels/shape_check.cc": 1,    # a kernel was called against its contract
     "worker/worker.cc": 2,          # a lost group: nothing may be waited for

@@ -232,6 +232,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.advertise_host = advertised_.host;
   options.advertise_port = advertised_.port;
   options.coordinator = config_.coordinator;
+  options.owner_lock = config_.owner_lock;
   options.model.name = config_.ModelName();
   options.model.numerics_id = runner_->numerics_id();
   options.model.vocab = model_.vocab;

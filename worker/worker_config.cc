@@ -26,6 +26,9 @@ void WorkerConfig::Declare(Options& options) {
               IntLimits{0, 1'000'000});
   options.Add("coordinator", &coordinator, "HOST:PORT",
               "where to register; empty = serve without a coordinator");
+  options.Add(
+      "owner-lock", &owner_lock, "FILE",
+      "held by the coordinator that starts this group: free for 15 minutes and nobody back, the group ends");
   options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC, and every rank its metrics");
   options.Add("advertise", &advertise, "HOST[:PORT]",
               "by which gateways reach this worker; default: --host and its port");
@@ -46,7 +49,7 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("tls-key", &tls.key, "FILE", "its key");
   options.Add("tls-ca", &tls.ca, "FILE", "the CA of its peers' certificates");
   options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
-  options.Add("log-level", &log_level, "LEVEL", "debug, info, warn or error");
+  log.Declare(options);
 }
 
 GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }

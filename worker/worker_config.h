@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "base/net/grpc.h"
 #include "worker/engine/scheduler.h"
@@ -19,7 +20,7 @@ struct WorkerConfig {
   int64_t rank = 0, ranks = 1;
   std::string shm;
   int64_t threads = 1, spin_us = 0;
-  std::string coordinator;
+  std::string coordinator, owner_lock;
   std::string host = "127.0.0.1", advertise;
   int64_t port = 0, metrics_port = 0;
   int64_t kv_blocks = 0, host_groups = 1;
@@ -27,7 +28,7 @@ struct WorkerConfig {
   int64_t drain_seconds = 8;
   TlsFiles tls;
   bool insecure = false;
-  std::string log_level = "info";
+  LogOptions log;
 
   void Declare(Options& options);
   GrpcServerOptions Listen() const;

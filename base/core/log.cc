@@ -1,9 +1,12 @@
 #include "base/core/log.h"
 
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "base/core/json_text.h"
+
+#include "base/core/log_options.h"
 
 namespace quire {
 namespace {
@@ -22,16 +25,50 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
   return spdlog::level::info;
 }
 
-}  // namespace
-
-void InitLogging(std::string_view component, std::string_view level) {
-  auto logger = std::make_shared<spdlog::logger>("quire", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+void SetLogger(std::string_view component, std::string_view level, spdlog::sink_ptr sink) {
+  auto logger = std::make_shared<spdlog::logger>("quire", std::move(sink));
   logger->set_pattern(R"({"ts":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","component":)" + JsonQuoted(component) +
                           R"(,"pid":%P,%v})",
                       spdlog::pattern_time_type::utc);
   logger->set_level(spdlog::level::from_str(std::string(level)));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(logger);
+}
+
+}  // namespace
+
+void InitLogging(std::string_view component, std::string_view level) {
+  SetLogger(component, level, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+}
+
+void InitLogging(std::string_view component, const LogOptions& options) {
+  InitLogging(component, options.level);
+  if (options.file.empty()) return;
+  try {
+    const auto max_bytes = static_cast<size_t>(options.max_mb) << 20;
+    const auto old_files = static_cast<size_t>(options.files - 1);
+    SetLogger(component, options.level,
+              std::make_shared<spdlog::sinks::rotating_file_sink_mt>(options.file, max_bytes, old_files));
+  } catch (const spdlog::spdlog_ex& error) {
+    Log(LogLevel::kError, "log_file_not_written", "file", options.file, "why", error.what());
+  }
+}
+
+void LogOptions::Declare(Options& options) {
+  options.Add("log-file", &file, "FILE", "where log lines go; default: stderr");
+  DeclareLimits(options);
+}
+
+void LogOptions::DeclareLimits(Options& options) {
+  constexpr IntLimits kMegabytes{1, 1 << 20}, kFiles{1, 1000};
+  options.Add("log-level", &level, "LEVEL", "debug, info, warn or error");
+  options.Add("log-max-mb", &max_mb, "MB", "a log file is set aside at this size", kMegabytes);
+  options.Add("log-files", &files, "N", "how many files of a log are kept, the current one included", kFiles);
+}
+
+std::vector<std::string> LogOptions::FlagsFor(const std::string& log_file) const {
+  return {"--log-level",          level,         "--log-file",         log_file, "--log-max-mb",
+          std::to_string(max_mb), "--log-files", std::to_string(files)};
 }
 
 namespace log_internal {

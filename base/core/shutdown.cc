@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <utility>
 
 namespace quire {
 namespace {
@@ -32,5 +33,24 @@ int WaitForShutdownSignal() {
 }
 
 void RequestShutdown() { kill(getpid(), SIGTERM); }
+
+ImpatientShutdown::ImpatientShutdown(std::function<void()> hurry)
+    : hurry_(std::move(hurry)), thread_([this] {
+        WaitForShutdownSignal();
+        {
+          MutexLock lock(&mutex_);
+          if (over_) return;
+        }
+        hurry_();
+      }) {}
+
+ImpatientShutdown::~ImpatientShutdown() {
+  {
+    MutexLock lock(&mutex_);
+    over_ = true;
+  }
+  pthread_kill(thread_.native_handle(), SIGTERM);  // its own: the process's signals stay what they are
+  thread_.join();
+}
 
 }  // namespace quire

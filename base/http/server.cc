@@ -106,10 +106,14 @@ class Server::Impl {
     asio::post(threads_[0]->io, [this] { acceptor_->close(); });
     ForEachConnection([](Connection& connection) { connection.Drain(); });
     if (limiter_.AwaitNone(absl::Milliseconds(deadline.count()))) return;
+    Abort();
+    if (!limiter_.AwaitNone(kAbortGrace)) Log(LogLevel::kError, "http_handlers_did_not_return");
+  }
+
+  void Abort() {
     ForEachConnection([](Connection& connection) {
       connection.Abort(absl::UnavailableError("the server is shutting down"));
     });
-    if (!limiter_.AwaitNone(kAbortGrace)) Log(LogLevel::kError, "http_handlers_did_not_return");
   }
 
  private:
@@ -187,5 +191,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const HttpServerOptions& o
 
 int Server::port() const { return impl_->port(); }
 void Server::Drain(std::chrono::milliseconds deadline) { impl_->Drain(deadline); }
+void Server::Abort() { impl_->Abort(); }
 
 }  // namespace quire::http

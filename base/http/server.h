@@ -35,6 +35,8 @@ class Server {
   // `deadline` from now are ended as if their client had left (status Unavailable). Returns when no
   // connection is left. Once.
   void Drain(std::chrono::milliseconds deadline);
+  // Ends what is left as Drain does at its deadline; any thread, during Drain.
+  void Abort();
 
  private:
   class Impl;

@@ -1,6 +1,7 @@
 // Which groups should exist, and making it so: starts, watches, restarts and stops worker groups. The
 // composition root owns one; the admin API lists it. It never routes: a started group becomes known by its
-// own Register. Implementations: ProcessDriver (local processes); tests use a fake fleet.
+// own Register. Implementation: ProcessDriver (local processes), in tests over a small child program;
+// Kubernetes is to be the second.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@ namespace quire::coordinator {
 
 enum class GroupPhase {
   kRunning,   // all ranks live
-  kDying,     // a rank ended: the others are being killed
+  kDying,     // a rank ended, or it is what a predecessor left: being killed, not all gone yet
   kBackoff,   // waits for its restart
   kStopping,  // told to end
   kStopped,
@@ -40,6 +41,8 @@ class FleetDriver {
   virtual ~FleetDriver() = default;  // leaves the groups running: their successor adopts them
   virtual absl::Status Start() = 0;
   virtual void Stop() = 0;  // ends every group, and returns when they are gone
+  virtual void
+  HurryStop() = 0;  // during Stop, from another thread: the groups' time to end by themselves is over
   virtual std::vector<DrivenGroup> List() const = 0;
 };
 

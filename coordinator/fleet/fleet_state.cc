@@ -1,7 +1,11 @@
 #include "coordinator/fleet/fleet_state.h"
 
+#include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
@@ -10,6 +14,8 @@ namespace quire::coordinator {
 namespace {
 
 using nlohmann::json;
+
+constexpr int kVersion = 2;
 
 uint64_t Number(const json& object, const char* key) {
   auto it = object.find(key);
@@ -45,12 +51,31 @@ json ToJson(const RecordedGroup& group) {
   return object;
 }
 
-RecordedGroup FromJson(const json& object) {
+// Nullopt: no process can have been meant by it.
+std::optional<RecordedProcess> RankFromJson(const json& object) {
+  if (!object.is_object()) return std::nullopt;
+  const uint64_t pid = Number(object, "pid"), start_time = Number(object, "start_time");
+  if (pid <= 1 || pid > std::numeric_limits<pid_t>::max() || start_time == 0) return std::nullopt;
+  return RecordedProcess{static_cast<pid_t>(pid), start_time};
+}
+
+bool IsGroupId(const std::string& id) {
+  return !id.empty() &&
+         std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isalnum(c); });
+}
+
+std::optional<RecordedGroup> GroupFromJson(const json& object) {
+  if (!object.is_object()) return std::nullopt;
   RecordedGroup group{Text(object, "id"),          Number(object, "epoch"),    Text(object, "shm"),
                       Text(object, "fingerprint"), Number(object, "restarts"), {}};
+  if (!IsGroupId(group.id) || group.epoch == 0) return std::nullopt;
   for (const json& rank : List(object, "ranks")) {
-    if (!rank.is_object()) continue;
-    group.ranks.push_back({static_cast<pid_t>(Number(rank, "pid")), Number(rank, "start_time")});
+    const std::optional<RecordedProcess> process = RankFromJson(rank);
+    if (!process || group.shm_name.empty()) {
+      group.ranks.clear();
+      break;
+    }
+    group.ranks.push_back(*process);
   }
   return group;
 }
@@ -63,22 +88,31 @@ absl::StatusOr<FleetState> LoadFleetState(const std::string& path) {
   if (!content.ok()) return content.status();
   const json root = json::parse(*content, nullptr, false);
   if (!root.is_object()) {
-    return absl::DataLossError(absl::StrCat(path, " is not JSON: stop its workers by hand, then delete it"));
+    return absl::DataLossError(
+        absl::StrCat(path, " is not JSON: stop its quire-worker processes by hand, then delete it"));
   }
   FleetState state;
   state.boot_id = Text(root, "boot_id");
-  for (const json& group : List(root, "groups")) {
-    if (group.is_object()) state.groups.push_back(FromJson(group));
+  state.pid_namespace = Text(root, "pid_namespace");
+  for (const json& object : List(root, "groups")) {
+    if (std::optional<RecordedGroup> group = GroupFromJson(object)) state.groups.push_back(*std::move(group));
   }
   return state;
 }
 
 absl::Status SaveFleetState(const std::string& path, const FleetState& state) {
   json root = json::object();
+  root["version"] = kVersion;
   root["boot_id"] = state.boot_id;
+  root["pid_namespace"] = state.pid_namespace;
   root["groups"] = json::array();
-  for (const RecordedGroup& group : state.groups) root["groups"].push_back(ToJson(group));
-  return WriteFileAtomically(path, root.dump(2), 0600);
+  for (const RecordedGroup& group : state.groups) {
+    if (group.epoch > 0 && !group.shm_name.empty()) root["groups"].push_back(ToJson(group));
+  }
+  absl::Status saved = WriteFileAtomically(path, root.dump(2), 0600);
+  if (saved.ok()) return saved;
+  return absl::UnavailableError(absl::StrCat(
+      MessageOf(saved), ": no group starts that isn't recorded; free space, or make the folder writable"));
 }
 
 }  // namespace quire::coordinator

@@ -9,26 +9,23 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "base/core/hash.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
 
 namespace quire::coordinator {
 namespace {
 
-constexpr uint64_t kWakeEvent = UINT64_MAX;
+constexpr uint64_t kWakeEvent = UINT64_MAX, kErrorFilesEvent = UINT64_MAX - 1;
 constexpr unsigned kRankBits = 16;
 constexpr int kLogTailLines = 5;
 const std::string kShmFolder = "/dev/shm/";
-
-std::string StatePath(const std::string& data_dir) { return data_dir + "/fleet.json"; }
 
 bool AnyLives(const std::vector<Process>& ranks) {
   return std::any_of(ranks.begin(), ranks.end(), [](const Process& rank) { return rank.pidfd.valid(); });
@@ -53,7 +50,11 @@ const char* GroupPhaseName(GroupPhase phase) {
 }
 
 ProcessDriver::ProcessDriver(Config config, const Clock& clock, FenceSink fence)
-    : config_(std::move(config)), clock_(clock), fence_(std::move(fence)) {}
+    : config_(std::move(config)),
+      files_{config_.data_dir},
+      clock_(clock),
+      fence_(std::move(fence)),
+      error_files_(files_.LogFolder(), ".err", config_.max_error_bytes) {}
 
 ProcessDriver::~ProcessDriver() {
   if (!thread_.joinable()) return;
@@ -66,19 +67,18 @@ ProcessDriver::~ProcessDriver() {
 }
 
 absl::Status ProcessDriver::Start() {
-  QUIRE_RETURN_IF_ERROR(OpenEvents());
   std::error_code error;
-  std::filesystem::create_directories(config_.data_dir + "/logs", error);
+  std::filesystem::create_directories(files_.LogFolder(), error);
   if (error)
-    return absl::UnavailableError(
-        absl::StrCat("can't create ", config_.data_dir, "/logs: ", error.message()));
-  QUIRE_ASSIGN_OR_RETURN(const FleetState state, LoadFleetState(StatePath(config_.data_dir)));
+    return absl::UnavailableError(absl::StrCat("can't create ", files_.LogFolder(), ": ", error.message()));
+  QUIRE_RETURN_IF_ERROR(OpenEvents());
+  QUIRE_ASSIGN_OR_RETURN(const FleetState state, LoadFleetState(files_.State()));
   {
     MutexLock lock(&mutex_);
     RestoreGroups(state);
     RemoveStaleShm();
     for (GroupRun& group : groups_) {
-      if (group.phase == GroupPhase::kStopped) StartGroup(group);
+      if (group.wanted && group.phase == GroupPhase::kStopped) StartGroup(group);
     }
   }
   thread_ = std::thread([this] { Loop(); });
@@ -88,56 +88,61 @@ absl::Status ProcessDriver::Start() {
 absl::Status ProcessDriver::OpenEvents() {
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = kWakeEvent;
-  if (!epoll_.valid() || !wake_.valid() || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
+  if (!epoll_.valid() || !wake_.valid() || !Watch(wake_.get(), kWakeEvent)) {
     return absl::InternalError(absl::StrCat("can't set up epoll: ", std::strerror(errno)));
+  }
+  const absl::Status guarded = error_files_.Start();
+  if (guarded.ok()) {
+    Watch(error_files_.fd(), kErrorFilesEvent);
+  } else {  // what it guards against is rare: no reason not to serve
+    Log(LogLevel::kWarn, "error_files_unbounded", "why", MessageOf(guarded));
   }
   return absl::OkStatus();
 }
 
 void ProcessDriver::RestoreGroups(const FleetState& state) {
   for (int i = 0; i < config_.groups; ++i) {
-    groups_.emplace_back(absl::StrCat("g", i), config_.backoff);
+    groups_.emplace_back(absl::StrCat("g", i), config_.backoff, /*is_wanted=*/true);
   }
-  const bool same_boot = state.boot_id == BootId();
   for (const RecordedGroup& record : state.groups) {
     auto group =
         std::find_if(groups_.begin(), groups_.end(), [&](const auto& g) { return g.id == record.id; });
-    const bool wanted = group != groups_.end();
-    if (wanted) {
-      group->epoch = record.epoch;  // the next start takes a higher one
-      group->restarts = record.restarts;
+    if (group == groups_.end()) {
+      groups_.emplace_back(record.id, config_.backoff, /*is_wanted=*/false);
+      group = std::prev(groups_.end());
     }
-    if (!same_boot || (wanted && Adopt(record, *group))) continue;
-    KillByArgument(
-        record.shm_name);  // whatever its pids are: a crash may have come before they were written down
-    fence_(record.id, record.epoch + 1);
+    if (group->epoch == 0) TakeOver(state, record, *group);  // a group is recorded once
   }
 }
 
-bool ProcessDriver::Adopt(const RecordedGroup& record, GroupRun& group) {
-  if (record.ranks.size() != static_cast<size_t>(config_.ranks) ||
-      record.fingerprint != Fingerprint(record.id)) {
-    return false;
+void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& record, GroupRun& group) {
+  group.epoch = record.epoch;  // the next start takes a higher one
+  group.restarts = record.restarts;
+  group.shm_name = files_.ShmName(record.id, record.epoch);
+  Leftovers left = FindLeftovers(state, record, files_);
+  for (Process& rank : left.ranks) {
+    group.ranks.push_back(std::move(rank));
+    if (Watch(group.ranks.back().pidfd.get(), TagOf(group, group.ranks.size() - 1))) continue;
+    Log(LogLevel::kError, "rank_unwatched", "pid", group.ranks.back().pid, "why", std::strerror(errno));
+    group.ranks.pop_back();
+    left.whole = false;
   }
-  std::vector<Process> ranks;
-  for (const RecordedProcess& recorded : record.ranks) {
-    std::optional<Process> living = FindLiving(recorded.pid, recorded.start_time);
-    if (!living) return false;
-    ranks.push_back(*std::move(living));
+  const absl::StatusOr<std::string> fingerprint = Fingerprint(record.id);
+  if (group.wanted && left.whole && record.ranks.size() == static_cast<size_t>(config_.ranks) &&
+      fingerprint.ok() && record.fingerprint == *fingerprint) {
+    group.fingerprint = record.fingerprint;
+    group.phase = GroupPhase::kRunning;
+    fence_(group.id, group.epoch);
+    Log(LogLevel::kInfo, "group_adopted", "group", group.id, "epoch", group.epoch);
+    return;
   }
-  group.ranks = std::move(ranks);
-  group.shm_name = record.shm_name;
-  group.phase = GroupPhase::kRunning;
-  group.started_us = clock_.NowUs();
-  for (size_t rank = 0; rank < group.ranks.size(); ++rank) {
-    if (!WatchRank(group, rank)) return false;
-  }
-  fence_(group.id, group.epoch);
-  Log(LogLevel::kInfo, "group_adopted", "group", group.id, "epoch", group.epoch);
-  return true;
+  fence_(group.id, group.epoch + 1);
+  if (group.ranks.empty()) return;
+  group.phase = GroupPhase::kDying;
+  group.leftover = true;
+  SignalRanks(group, SIGKILL);
+  Log(LogLevel::kInfo, "leftover_killed", "group", group.id, "epoch", group.epoch, "ranks",
+      group.ranks.size());
 }
 
 void ProcessDriver::Stop() {
@@ -151,14 +156,27 @@ void ProcessDriver::Stop() {
   mutex_.Await(absl::Condition(this, &ProcessDriver::AllStopped));
 }
 
+void ProcessDriver::HurryStop() {
+  {
+    MutexLock lock(&mutex_);
+    hurried_ = true;
+    for (GroupRun& group : groups_) {
+      const int64_t due_us = clock_.NowUs() + config_.hurry_grace_ms * 1000;
+      if (group.phase == GroupPhase::kStopping) group.due_us = std::min(group.due_us, due_us);
+    }
+  }
+  Wake();
+}
+
 std::vector<DrivenGroup> ProcessDriver::List() const {
   MutexLock lock(&mutex_);
   std::vector<DrivenGroup> list;
   for (const GroupRun& group : groups_) {
+    if (!group.wanted) continue;
     DrivenGroup entry{group.id, group.epoch, group.phase, {}, group.restarts, 0, group.last_exit, {}};
     for (size_t rank = 0; rank < group.ranks.size(); ++rank) {
       entry.pids.push_back(group.ranks[rank].pidfd.valid() ? group.ranks[rank].pid : 0);
-      entry.logs.push_back(LogPath(group.id, rank));
+      entry.logs.push_back(files_.Log(group.id, rank));
     }
     if (group.phase == GroupPhase::kBackoff) {
       entry.restart_in_ms = std::max<int64_t>(0, (group.due_us - clock_.NowUs()) / 1000);
@@ -176,19 +194,22 @@ void ProcessDriver::Loop() {
     const int count = epoll_wait(epoll_.get(), events.data(), events.size(), NextTimeoutMs());
     MutexLock lock(&mutex_);
     if (quit_) return;
-    for (int i = 0; i < std::max(count, 0); ++i) {
-      const uint64_t tag = events[static_cast<size_t>(i)].data.u64;
-      if (tag == kWakeEvent) {
-        uint64_t ignored = 0;
-        (void)!read(wake_.get(), &ignored, sizeof ignored);
-      } else {
-        OnRankEnded(groups_[tag >> kRankBits], tag & ((1u << kRankBits) - 1));
-      }
-    }
+    for (int i = 0; i < std::max(count, 0); ++i) OnEvent(events[static_cast<size_t>(i)].data.u64);
     for (GroupRun& group : groups_) {
       if (stopping_) StopGroup(group);
       if (group.due_us != 0 && group.due_us <= clock_.NowUs()) OnDue(group);
     }
+  }
+}
+
+void ProcessDriver::OnEvent(uint64_t tag) {
+  if (tag == kWakeEvent) {
+    uint64_t ignored = 0;
+    (void)!read(wake_.get(), &ignored, sizeof ignored);
+  } else if (tag == kErrorFilesEvent) {
+    error_files_.Check();
+  } else {
+    OnRankEnded(groups_[tag >> kRankBits], tag & ((1u << kRankBits) - 1));
   }
 }
 
@@ -218,52 +239,73 @@ void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
   if (rank >= group.ranks.size() || !group.ranks[rank].pidfd.valid()) return;
   const std::string how = Reap(group.ranks[rank]);
   group.ranks[rank].pidfd = Fd();
-  if (group.phase == GroupPhase::kRunning)
-    FailGroup(group, absl::StrCat("rank ", rank, ": ", how), LogPath(group.id, rank));
-  IfGoneScheduleRestart(group);
+  if (group.phase == GroupPhase::kRunning) FailGroup(group, absl::StrCat("rank ", rank, ": ", how), rank);
+  IfGoneGoOn(group);
 }
 
 void ProcessDriver::StartGroup(GroupRun& group) {
   ++group.epoch;
-  group.shm_name = absl::StrCat(ShmPrefix(), group.id, "-", group.epoch);
+  group.shm_name = files_.ShmName(group.id, group.epoch);
   group.ranks.clear();
   group.phase = GroupPhase::kRunning;
-  group.started_us = clock_.NowUs();
   fence_(group.id, group.epoch);
-  absl::Status started = Save();
-  if (started.ok()) started = StartRanks(group);
-  if (started.ok()) started = Save();
+  const absl::Status started = StartRanks(group);
   if (started.ok()) {
     Log(LogLevel::kInfo, "group_started", "group", group.id, "epoch", group.epoch, "ranks", config_.ranks);
     return;
   }
-  FailGroup(group, MessageOf(started), "");
-  IfGoneScheduleRestart(group);
+  FailGroup(group, MessageOf(started), std::nullopt);
+  IfGoneGoOn(group);
 }
 
+// Where it fails, the gates close and the children at them end without having run.
 absl::Status ProcessDriver::StartRanks(GroupRun& group) {
-  for (int rank = 0; rank < config_.ranks; ++rank) {
-    const std::string log = LogPath(group.id, static_cast<size_t>(rank));
-    std::rename(log.c_str(), (log + ".1").c_str());  // keeps what the previous epoch said
-    QUIRE_ASSIGN_OR_RETURN(Process process,
-                           StartProcess(config_.command({group.id, group.epoch, rank, group.shm_name}), log));
-    group.ranks.push_back(std::move(process));
-    if (!WatchRank(group, static_cast<size_t>(rank))) {
-      return absl::InternalError(absl::StrCat("can't watch rank ", rank, ": ", std::strerror(errno)));
-    }
+  QUIRE_ASSIGN_OR_RETURN(group.fingerprint, Fingerprint(group.id));
+  std::vector<StartGate> gates;
+  for (size_t rank = 0; rank < static_cast<size_t>(config_.ranks); ++rank) {
+    QUIRE_ASSIGN_OR_RETURN(StartGate gate, ForkRank(group, rank));
+    gates.push_back(std::move(gate));
   }
+  QUIRE_RETURN_IF_ERROR(Save());
+  for (StartGate& gate : gates) QUIRE_RETURN_IF_ERROR(gate.Open());
   return absl::OkStatus();
 }
 
+absl::StatusOr<StartGate> ProcessDriver::ForkRank(GroupRun& group, size_t rank) {
+  ChildSpec spec;
+  spec.argv = config_.command(Identity(group, rank));
+  QUIRE_ASSIGN_OR_RETURN(spec.argv[0], FindProgram(spec.argv[0]));
+  QUIRE_ASSIGN_OR_RETURN(const Fd errors, OpenOutput(files_.Errors(group.id, rank)));
+  spec.output = errors.get();
+  QUIRE_ASSIGN_OR_RETURN(HeldChild child, ForkHeld(spec));
+  if (!Watch(child.process.pidfd.get(), TagOf(group, rank))) {
+    const absl::Status error =
+        absl::UnavailableError(absl::StrCat("can't watch rank ", rank, ": ", std::strerror(errno)));
+    SendSignal(child.process, SIGKILL);
+    AwaitEnd(child.process);  // at its gate: it ends at once
+    return error;
+  }
+  group.ranks.push_back(std::move(child.process));
+  return std::move(child.gate);
+}
+
 // At once and without mercy: the other ranks can't go on, and a closed socket is what a gateway sees first.
-void ProcessDriver::FailGroup(GroupRun& group, const std::string& why, const std::string& log) {
+void ProcessDriver::FailGroup(GroupRun& group, const std::string& why, std::optional<size_t> rank) {
   group.phase = GroupPhase::kDying;
   group.last_exit = why;
-  if (!log.empty()) absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
+  std::string log, last_line = why;
+  if (rank) {
+    log = files_.Errors(group.id, *rank);
+    if (LastLines(log, 1).empty()) log = files_.Log(group.id, *rank);
+    absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
+    last_line = LastLines(log, 1);
+  }
+  const int64_t served_ms = config_.served_ms ? config_.served_ms(group.id, group.epoch) : 0;
+  group.backoff.CountRun(served_ms);
   fence_(group.id, group.epoch + 1);
   SignalRanks(group, SIGKILL);
   Log(LogLevel::kError, "group_lost", "group", group.id, "epoch", group.epoch, "restarts", group.restarts,
-      "why", why, "log", log, "last_line", log.empty() ? why : LastLines(log, 1));
+      "why", why, "log", log, "last_line", last_line);
 }
 
 void ProcessDriver::StopGroup(GroupRun& group) {
@@ -272,26 +314,28 @@ void ProcessDriver::StopGroup(GroupRun& group) {
     group.due_us = 0;
   } else if (group.phase == GroupPhase::kRunning) {
     group.phase = GroupPhase::kStopping;
-    group.due_us = clock_.NowUs() + config_.stop_grace_ms * 1000;
+    const int64_t grace_ms = hurried_ ? config_.hurry_grace_ms : config_.stop_grace_ms;
+    group.due_us = clock_.NowUs() + grace_ms * 1000;
     fence_(group.id, group.epoch + 1);
     SignalRanks(group, SIGTERM);
   }
 }
 
-void ProcessDriver::IfGoneScheduleRestart(GroupRun& group) {
+void ProcessDriver::IfGoneGoOn(GroupRun& group) {
   if (AnyLives(group.ranks) || group.phase == GroupPhase::kBackoff) return;
   std::error_code error;
   std::filesystem::remove(kShmFolder + group.shm_name, error);
-  if (stopping_) {
+  group.due_us = 0;
+  if (stopping_ || !group.wanted) {
     group.phase = GroupPhase::kStopped;
-    group.due_us = 0;
-    return;
+  } else if (std::exchange(group.leftover, false)) {
+    StartGroup(group);
+  } else {
+    const int64_t delay_ms = group.backoff.TakeDelay();
+    group.phase = GroupPhase::kBackoff;
+    group.due_us = clock_.NowUs() + delay_ms * 1000;
+    Log(LogLevel::kInfo, "group_restarts", "group", group.id, "in_ms", delay_ms);
   }
-  const int64_t now_us = clock_.NowUs();
-  const int64_t delay_ms = group.backoff.DelayAfterRun((now_us - group.started_us) / 1000);
-  group.phase = GroupPhase::kBackoff;
-  group.due_us = now_us + delay_ms * 1000;
-  Log(LogLevel::kInfo, "group_restarts", "group", group.id, "in_ms", delay_ms);
 }
 
 // ---- helpers ----
@@ -302,21 +346,25 @@ void ProcessDriver::SignalRanks(const GroupRun& group, int signal_number) const 
   }
 }
 
-bool ProcessDriver::WatchRank(const GroupRun& group, size_t rank) {
+bool ProcessDriver::Watch(int fd, uint64_t tag) const {
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.u64 = (static_cast<uint64_t>(&group - groups_.data()) << kRankBits) | rank;
-  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, group.ranks[rank].pidfd.get(), &event) == 0;
+  event.data.u64 = tag;
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+uint64_t ProcessDriver::TagOf(const GroupRun& group, size_t rank) const {
+  return (static_cast<uint64_t>(&group - groups_.data()) << kRankBits) | rank;
 }
 
 absl::Status ProcessDriver::Save() {
-  FleetState state{BootId(), {}};
+  FleetState state{BootId(), PidNamespaceId(), {}};
   for (const GroupRun& group : groups_) {
-    RecordedGroup record{group.id, group.epoch, group.shm_name, Fingerprint(group.id), group.restarts, {}};
+    RecordedGroup record{group.id, group.epoch, group.shm_name, group.fingerprint, group.restarts, {}};
     for (const Process& rank : group.ranks) record.ranks.push_back({rank.pid, rank.start_time});
     state.groups.push_back(std::move(record));
   }
-  return SaveFleetState(StatePath(config_.data_dir), state);
+  return SaveFleetState(files_.State(), state);
 }
 
 bool ProcessDriver::AllStopped() const {
@@ -329,22 +377,16 @@ void ProcessDriver::Wake() {
   (void)!write(wake_.get(), &one, sizeof one);
 }
 
-std::string ProcessDriver::LogPath(const std::string& group_id, size_t rank) const {
-  return absl::StrCat(config_.data_dir, "/logs/", group_id, "-rank", rank, ".log");
+RankIdentity ProcessDriver::Identity(const GroupRun& group, size_t rank) const {
+  return {group.id, group.epoch, static_cast<int>(rank), group.shm_name, files_.Log(group.id, rank)};
 }
 
-std::string ProcessDriver::ShmPrefix() const {
-  std::error_code error;
-  const auto path = std::filesystem::weakly_canonical(config_.data_dir, error);
-  return absl::StrCat("quire-", ToHex(Sha256(path.string())).substr(0, 8), "-");
-}
-
-std::string ProcessDriver::Fingerprint(const std::string& group_id) const {
-  return ToHex(Sha256(absl::StrJoin(config_.command({group_id, 0, 0, ""}), absl::string_view("\0", 1))));
+absl::StatusOr<std::string> ProcessDriver::Fingerprint(const std::string& group_id) const {
+  return FingerprintOf(config_.command({group_id, 0, 0, "", ""}));
 }
 
 void ProcessDriver::RemoveStaleShm() {
-  const std::string prefix = ShmPrefix();
+  const std::string prefix = files_.ShmPrefix();
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(kShmFolder, error)) {
     const std::string name = entry.path().filename().string();

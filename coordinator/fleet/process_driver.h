@@ -1,11 +1,14 @@
-// The fleet driver of one host: each group is N rank processes. Records them in DATA/fleet.json, adopts those
-// that still live when it starts (workers outlive a coordinator), sees every end through a pidfd, kills the
-// whole group when any rank ends and starts it again, one epoch higher, after a backoff. One thread of its
-// own waits for ends and due times; the public functions may be called from any thread. What always holds: an
-// epoch is on disk before its first process starts, and it never starts twice.
+// The fleet driver of one host: each group is N rank processes. Forks them, records them in DATA/fleet.json
+// and only then lets them run; adopts those that still live when it starts (workers outlive a coordinator);
+// sees every end through a pidfd, kills the whole group when any rank ends and starts it again, one epoch
+// higher, after a backoff. One thread of its own waits for ends and due times; the public functions may be
+// called from any thread. What always holds: no rank runs that isn't on disk, an epoch never starts twice, a
+// group starts only when all of its earlier processes are gone, and only processes that are provably ours
+// (leftovers.h) are signalled.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,9 +16,13 @@
 #include "absl/base/thread_annotations.h"
 #include "base/core/clock.h"
 #include "base/core/mutex.h"
+#include "base/process/child.h"
+#include "base/process/process.h"
+#include "base/process/size_guard.h"
 #include "coordinator/fleet/fleet_driver.h"
+#include "coordinator/fleet/fleet_files.h"
 #include "coordinator/fleet/fleet_state.h"
-#include "coordinator/fleet/process.h"
+#include "coordinator/fleet/leftovers.h"
 #include "coordinator/fleet/restart_backoff.h"
 #include "coordinator/fleet/worker_flags.h"
 
@@ -28,7 +35,12 @@ class ProcessDriver final : public FleetDriver {
     int groups = 1, ranks = 1;
     std::function<std::vector<std::string>(const RankIdentity&)> command;
     RestartBackoff::Limits backoff;
-    int64_t stop_grace_ms = 10'000;  // from SIGTERM to SIGKILL
+    int64_t stop_grace_ms = 10'000;     // from SIGTERM to SIGKILL
+    int64_t hurry_grace_ms = 1'000;     // the same from HurryStop on
+    int64_t max_error_bytes = 1 << 20;  // of a rank's stderr that is kept
+    // How long ago the epoch registered; 0 = never. Called under the driver's lock, must not call the driver.
+    // A run counts from there for the backoff: loading is no sign of health.
+    std::function<int64_t(const std::string& group_id, uint64_t epoch)> served_ms;
   };
 
   // `fence` is called under the driver's lock and must not call the driver.
@@ -37,56 +49,66 @@ class ProcessDriver final : public FleetDriver {
 
   absl::Status Start() override;
   void Stop() override;
+  void HurryStop() override;
   std::vector<DrivenGroup> List() const override;
 
  private:
   struct GroupRun {
-    GroupRun(std::string name, const RestartBackoff::Limits& limits) : id(std::move(name)), backoff(limits) {}
+    GroupRun(std::string name, const RestartBackoff::Limits& limits, bool is_wanted)
+        : id(std::move(name)), backoff(limits), wanted(is_wanted) {}
     std::string id;
     RestartBackoff backoff;
+    bool wanted;            // false: a predecessor's beyond our number, only ended
+    bool leftover = false;  // kDying: its epoch is a predecessor's, so its end is no failure
     GroupPhase phase = GroupPhase::kStopped;
     uint64_t epoch = 0, restarts = 0;
-    std::string shm_name, last_exit;
+    std::string shm_name, fingerprint, last_exit;
     std::vector<Process> ranks;  // one that ended has no pidfd any more
-    int64_t started_us = 0;
-    int64_t due_us = 0;  // kBackoff: the restart; kStopping: SIGKILL
+    int64_t due_us = 0;          // kBackoff: the restart; kStopping: SIGKILL
   };
 
   absl::Status OpenEvents();
-  // Takes over the recorded group if all of it lives and runs the same command, else ends what is left of it.
-  bool Adopt(const RecordedGroup& record, GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RestoreGroups(const FleetState& state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Adopts what is recorded if all of it lives and runs the same command, else begins to end what is left of
+  // it.
+  void TakeOver(const FleetState& state, const RecordedGroup& record, GroupRun& group)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   int NextTimeoutMs() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnEvent(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnDue(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnRankEnded(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StartGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status StartRanks(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // `log`: of the rank that ended first; empty if none did.
-  void FailGroup(GroupRun& group, const std::string& why, const std::string& log)
+  absl::StatusOr<StartGate> ForkRank(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `rank`: the one that ended first; none if the group couldn't start.
+  void FailGroup(GroupRun& group, const std::string& why, std::optional<size_t> rank)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StopGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void IfGoneScheduleRestart(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void IfGoneGoOn(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SignalRanks(const GroupRun& group, int signal_number) const;
-  bool WatchRank(const GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Watch(int fd, uint64_t tag) const;
+  uint64_t TagOf(const GroupRun& group, size_t rank) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Save() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool AllStopped() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Wake();
-  std::string LogPath(const std::string& group_id, size_t rank) const;
-  std::string ShmPrefix() const;
-  std::string Fingerprint(const std::string& group_id) const;
+  RankIdentity Identity(const GroupRun& group, size_t rank) const;
+  absl::StatusOr<std::string> Fingerprint(const std::string& group_id) const;
   // Unlinks the shared memory that earlier groups of this data folder left behind.
   void RemoveStaleShm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Config config_;
+  const FleetFiles files_;
   const Clock& clock_;
   const FenceSink fence_;
   Fd epoll_, wake_;
+  SizeGuard error_files_;  // the driver's thread, once it runs
   mutable Mutex mutex_;
   std::vector<GroupRun> groups_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;  // end every group
+  bool hurried_ ABSL_GUARDED_BY(mutex_) = false;   // and don't wait for those that take their time
   bool quit_ ABSL_GUARDED_BY(mutex_) = false;      // end the thread
   std::thread thread_;
 };

@@ -2,85 +2,19 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <fstream>
-#include <map>
-#include <memory>
+#include <thread>
 
+#include "absl/strings/match.h"
 #include "base/core/files.h"
+#include "coordinator/fleet/test_driver.h"
 
 namespace quire::coordinator {
 namespace {
 
 using testing::HasSubstr;
-
-// What the driver said through its fence sink; a test waits for it instead of sleeping.
-class Fences {
- public:
-  FleetDriver::FenceSink Sink() {
-    return [this](const std::string& id, uint64_t epoch) {
-      MutexLock lock(&mutex_);
-      first_valid_[id] = std::max(first_valid_[id], epoch);
-      ++calls_[id];
-    };
-  }
-  void WaitFor(const std::string& id, uint64_t epoch) {
-    MutexLock lock(&mutex_);
-    auto reached = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return first_valid_[id] >= epoch; };
-    mutex_.Await(absl::Condition(&reached));
-  }
-  // One call at each start of the group and one at its end; the driver is locked during it.
-  void WaitForCalls(const std::string& id, int calls) {
-    MutexLock lock(&mutex_);
-    auto reached = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return calls_[id] >= calls; };
-    mutex_.Await(absl::Condition(&reached));
-  }
-
- private:
-  Mutex mutex_;
-  std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, uint64_t> first_valid_ ABSL_GUARDED_BY(mutex_);
-};
-
-class ProcessDriverTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string path = testing::TempDir() + "/quire_driver_XXXXXX";
-    ASSERT_NE(mkdtemp(path.data()), nullptr);
-    data_ = path;
-  }
-  void TearDown() override { std::filesystem::remove_all(data_); }
-
-  // The child's arguments, with the group's shared memory's name as quire-worker gets it.
-  std::unique_ptr<ProcessDriver> Make(std::vector<std::string> arguments, int groups = 1, int ranks = 2) {
-    ProcessDriver::Config config;
-    config.data_dir = data_;
-    config.groups = groups;
-    config.ranks = ranks;
-    config.backoff = {1, 2, 4, 60'000};
-    config.stop_grace_ms = stop_grace_ms_;
-    config.command = [arguments](const RankIdentity& identity) {
-      std::vector<std::string> argv{QUIRE_TEST_CHILD};
-      argv.insert(argv.end(), arguments.begin(), arguments.end());
-      argv.insert(argv.end(), {"--shm", identity.shm_name});
-      return argv;
-    };
-    return std::make_unique<ProcessDriver>(std::move(config), clock_, fences_.Sink());
-  }
-
-  static bool Lives(int64_t pid) { return pid > 0 && kill(static_cast<pid_t>(pid), 0) == 0; }
-
-  SystemClock clock_;
-  Fences fences_;
-  std::string data_;
-  int64_t stop_grace_ms_ = 60'000;
-};
 
 TEST_F(ProcessDriverTest, StartsEveryRankAndStopsThem) {
   auto driver = Make({"wait"}, /*groups=*/2, /*ranks=*/3);
@@ -102,7 +36,7 @@ TEST_F(ProcessDriverTest, OneDeadRankEndsItsGroupAndANewEpochStarts) {
   auto driver = Make({"wait"}, /*groups=*/2);
   ASSERT_TRUE(driver->Start().ok());
   const auto before = driver->List();
-  ASSERT_EQ(kill(static_cast<pid_t>(before[0].pids[1]), SIGKILL), 0);
+  Kill(before[0].pids[1]);
   fences_.WaitForCalls("g0", 3);
   const auto after = driver->List();
   EXPECT_EQ(after[0].epoch, 2u);
@@ -122,87 +56,114 @@ TEST_F(ProcessDriverTest, ACrashLoopNamesTheLogsLastLines) {
   EXPECT_GE(group.restarts, 2u);
   EXPECT_THAT(group.last_exit, HasSubstr("exit code 70"));
   EXPECT_THAT(group.last_exit, HasSubstr("can't go on: no such model"));
-  EXPECT_THAT(group.last_exit, HasSubstr("g0-rank0.log"));
+  EXPECT_THAT(group.last_exit, HasSubstr("g0-rank0.err"));
   driver->Stop();
 }
 
-TEST_F(ProcessDriverTest, AMissingProgramIsReportedAndRetried) {
-  ProcessDriver::Config config;
-  config.data_dir = data_;
-  config.backoff = {1, 2, 4, 60'000};
-  config.command = [](const RankIdentity&) { return std::vector<std::string>{"/nonexistent/quire-worker"}; };
-  ProcessDriver driver(config, clock_, fences_.Sink());
-  ASSERT_TRUE(driver.Start().ok());
+TEST_F(ProcessDriverTest, AMissingProgramIsReportedAndRetriedUntilItIsThere) {
+  program_ = data_ + "/quire-worker";
+  auto driver = Make({"wait"}, /*groups=*/1, /*ranks=*/1);
+  ASSERT_TRUE(driver->Start().ok());
   fences_.WaitFor("g0", 3);
-  EXPECT_THAT(driver.List()[0].last_exit, HasSubstr("can't start /nonexistent/quire-worker"));
-  driver.Stop();
+  EXPECT_THAT(driver->List()[0].last_exit, HasSubstr("can't start " + program_ + ": No such file"));
+  std::filesystem::create_symlink(QUIRE_TEST_CHILD, program_);
+  fences_.WaitUntil("g0", [&] { return driver->List()[0].phase == GroupPhase::kRunning; });
+  EXPECT_TRUE(Lives(driver->List()[0].pids[0]));
+  driver->Stop();
 }
 
-TEST_F(ProcessDriverTest, ASuccessorAdoptsTheLiving) {
-  auto first = Make({"wait"});
-  ASSERT_TRUE(first->Start().ok());
-  const auto before = first->List();
-  first.reset();  // as a killed coordinator: the workers go on
-  for (int64_t pid : before[0].pids) EXPECT_TRUE(Lives(pid));
-  auto second = Make({"wait"});
-  ASSERT_TRUE(second->Start().ok());
-  EXPECT_EQ(second->List()[0].pids, before[0].pids);
-  EXPECT_EQ(second->List()[0].epoch, 1u);
-  ASSERT_EQ(kill(static_cast<pid_t>(before[0].pids[0]), SIGKILL), 0);  // adopted ones are watched too
-  fences_.WaitFor("g0", 2);
-  second->Stop();
-}
-
-TEST_F(ProcessDriverTest, ASuccessorWithAnotherCommandStartsAnew) {
-  auto first = Make({"wait"});
-  ASSERT_TRUE(first->Start().ok());
-  const auto before = first->List();
-  first.reset();
-  auto second = Make({"wait", "--model", "other"});
-  ASSERT_TRUE(second->Start().ok());
-  EXPECT_EQ(second->List()[0].epoch, 2u);
-  EXPECT_NE(second->List()[0].pids, before[0].pids);
-  second->Stop();
-}
-
-TEST_F(ProcessDriverTest, ASuccessorEndsAHalfStartedGroup) {
-  auto first = Make({"wait"});
-  ASSERT_TRUE(first->Start().ok());
-  const auto before = first->List();
-  first.reset();
-  // As if the crash had come before the processes were written down.
-  FleetState state = *LoadFleetState(data_ + "/fleet.json");
-  state.groups[0].ranks.clear();
-  ASSERT_TRUE(SaveFleetState(data_ + "/fleet.json", state).ok());
-  auto second = Make({"wait"});
-  ASSERT_TRUE(second->Start().ok());
-  EXPECT_EQ(second->List()[0].epoch, 2u);
-  for (int64_t pid : before[0].pids) {
-    siginfo_t info{};
-    EXPECT_EQ(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED), 0);
-    EXPECT_EQ(info.si_status, SIGKILL);
+// As where the disk is full: fleet.json can't be replaced.
+TEST_F(ProcessDriverTest, NothingRunsThatCantBeRecorded) {
+  std::filesystem::create_directories(data_ + "/fleet.json.tmp/in-the-way");
+  auto driver = Make({"exit", "70"}, /*groups=*/1, /*ranks=*/2);
+  ASSERT_TRUE(driver->Start().ok());
+  fences_.WaitFor("g0", 4);
+  const DrivenGroup group = driver->List()[0];
+  EXPECT_THAT(group.last_exit, HasSubstr("no group starts that isn't recorded; free space"));
+  for (const char* name : {"/logs/g0-rank0.err", "/logs/g0-rank0.err.1", "/logs/g0-rank1.err"}) {
+    EXPECT_EQ(ReadWholeFile(data_ + name).value_or(""), "") << name;  // the child would have said something
   }
-  second->Stop();
+  std::filesystem::remove_all(data_ + "/fleet.json.tmp");
+  fences_.WaitUntil("g0", [&] {  // now it runs, and says so
+    return absl::StrContains(driver->List()[0].last_exit, "exit code 70");
+  });
+  driver->Stop();
 }
 
 TEST_F(ProcessDriverTest, StopKillsWhatIgnoresSigterm) {
-  stop_grace_ms_ = 1;
   const std::string ready = data_ + "/ready";
   ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
-  auto driver = Make({"stubborn", ready}, /*groups=*/1, /*ranks=*/1);
+  ProcessDriver::Config config = Config({"stubborn", ready}, /*groups=*/1, /*ranks=*/1);
+  config.stop_grace_ms = 1;
+  auto driver = MakeWith(config);
   ASSERT_TRUE(driver->Start().ok());
   std::ifstream waits_for_the_child(ready);
   driver->Stop();
   EXPECT_EQ(driver->List()[0].phase, GroupPhase::kStopped);
 }
 
+TEST_F(ProcessDriverTest, HurryStopWaitsForNobody) {
+  const std::string ready = data_ + "/ready";
+  ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
+  ProcessDriver::Config config = Config({"stubborn", ready}, /*groups=*/1, /*ranks=*/1);
+  config.stop_grace_ms = 3'600'000;
+  config.hurry_grace_ms = 1;
+  auto driver = MakeWith(config);
+  ASSERT_TRUE(driver->Start().ok());
+  std::ifstream waits_for_the_child(ready);
+  std::thread stop([&] { driver->Stop(); });
+  fences_.WaitFor("g0", 2);  // it is told to end
+  driver->HurryStop();
+  stop.join();
+  EXPECT_EQ(driver->List()[0].phase, GroupPhase::kStopped);
+}
+
+// C10: a group that takes long to load and then dies isn't healthy.
+TEST_F(ProcessDriverTest, BackoffCountsFromRegisterNotFromTheStart) {
+  ManualClock clock;
+  int64_t served_ms = 0;
+  ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/1);
+  config.backoff = {100, 1000, 60'000, 60'000};
+  config.served_ms = [&](const std::string&, uint64_t) { return served_ms; };
+  ProcessDriver driver(config, clock, fences_.Sink());
+  ASSERT_TRUE(driver.Start().ok());
+  int calls = 1;
+  for (const auto& [served, delay_ms] :
+       std::vector<std::pair<int64_t, int64_t>>{{0, 100}, {0, 1000}, {60'000, 100}}) {
+    clock.AdvanceMs(3'600'000);  // it loads for an hour
+    {
+      const DrivenGroup group = driver.List()[0];
+      served_ms = served;
+      Kill(group.pids[0]);
+    }
+    fences_.WaitForCalls("g0", ++calls);
+    EXPECT_EQ(driver.List()[0].restart_in_ms, delay_ms);
+    clock.AdvanceMs(delay_ms);
+    fences_.WaitForCalls("g0", ++calls);
+  }
+  driver.Stop();
+}
+
+TEST_F(ProcessDriverTest, WhatARankSaysOnStderrHasABound) {
+  const std::string errors = data_ + "/logs/g0-rank0.err";
+  ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/1);
+  config.max_error_bytes = 1000;
+  auto driver = MakeWith(config);
+  ASSERT_TRUE(driver->Start().ok());
+  std::ofstream writer(errors, std::ios::app);
+  for (int i = 0; i < 1000; ++i) writer << "crash text\n" << std::flush;
+  driver->Stop();
+  // Its thread has been told of every write before it was told to stop.
+  EXPECT_LE(std::filesystem::file_size(errors), 1000u);
+}
+
 TEST_F(ProcessDriverTest, RemovesTheSharedMemoryOfDeadEpochs) {
   auto driver = Make({"wait"}, /*groups=*/1, /*ranks=*/1);
   ASSERT_TRUE(driver->Start().ok());
-  const std::string name = LoadFleetState(data_ + "/fleet.json")->groups[0].shm_name;
+  const std::string name = LoadFleetState(data_ + "/fleet.json")->groups.at(0).shm_name;
   const std::string path = "/dev/shm/" + name;
   std::ofstream(path) << "x";
-  ASSERT_EQ(kill(static_cast<pid_t>(driver->List()[0].pids[0]), SIGKILL), 0);
+  Kill(driver->List()[0].pids[0]);
   fences_.WaitForCalls("g0", 3);
   EXPECT_FALSE(std::filesystem::exists(path));
   driver->Stop();

@@ -1,5 +1,6 @@
 // How long a group that ended waits for its restart: the first restart is fast, then 1, 2, 4 ... 60 s; a run
-// that lasted a minute starts the series anew. Pure; owned by ProcessDriver, one per group.
+// that served for a minute (from its Register on: loading doesn't count, however long it takes) starts the
+// series anew. Pure; owned by ProcessDriver, one per group.
 #pragma once
 
 #include <algorithm>
@@ -18,9 +19,12 @@ class RestartBackoff {
 
   explicit RestartBackoff(const Limits& limits) : limits_(limits), next_ms_(limits.first_ms) {}
 
-  // The delay after a run of that length.
-  int64_t DelayAfterRun(int64_t ran_ms) {
-    if (ran_ms >= limits_.healthy_ms) next_ms_ = limits_.first_ms;
+  // A run ended that had served for so long.
+  void CountRun(int64_t served_ms) {
+    if (served_ms >= limits_.healthy_ms) next_ms_ = limits_.first_ms;
+  }
+  // How long to wait now; longer the next time.
+  int64_t TakeDelay() {
     const int64_t delay_ms = next_ms_;
     next_ms_ = std::min(std::max(limits_.second_ms, next_ms_ * 2), limits_.max_ms);
     return delay_ms;

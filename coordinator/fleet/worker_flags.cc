@@ -65,7 +65,8 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, unsi
   add("host-groups", std::max<int64_t>(1, groups));
   add("spin-us", host_ranks > int64_t{cores} ? 0 : kSpinUs);
   add("coordinator", coordinator_address);
-  add("log-level", log_level);
+  if (!owner_lock.empty()) add("owner-lock", owner_lock);
+  for (std::string& flag : log.FlagsFor(identity.log_file)) argv.push_back(std::move(flag));
   if (!tls_cert.empty()) add("tls-cert", tls_cert);
   if (!tls_key.empty()) add("tls-key", tls_key);
   if (!tls_ca.empty()) add("tls-ca", tls_ca);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/core/log_options.h"
 #include "base/core/options.h"
 
 namespace quire::coordinator {
@@ -15,7 +16,7 @@ struct RankIdentity {
   std::string group_id;
   uint64_t epoch = 0;
   int rank = 0;
-  std::string shm_name;
+  std::string shm_name, log_file;
 };
 
 struct WorkerFlags {
@@ -26,8 +27,9 @@ struct WorkerFlags {
   // The coordinator's own, from which a rank's are derived.
   std::string binary = "quire-worker";
   int64_t groups = 1, ranks = 1, threads_per_rank = 0;
-  // Known once the coordinator listens; TLS files and log level are shared by all its processes.
-  std::string coordinator_address, tls_cert, tls_key, tls_ca, log_level = "info";
+  // Known once the coordinator listens; TLS files and log options are shared by all its processes.
+  std::string coordinator_address, owner_lock, tls_cert, tls_key, tls_ca;
+  LogOptions log;
   bool insecure = false;
 
   void Declare(Options& options);

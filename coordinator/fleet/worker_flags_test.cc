@@ -22,7 +22,7 @@ TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   const char* argv[] = {"quire-coordinator", "--model", "/m", "--tensor-parallel=2", "--kv-blocks", "77"};
   ASSERT_TRUE(options.Parse(6, argv).ok());
   EXPECT_THAT(options.Help(), HasSubstr("--max-batch-tokens tokens"));
-  const auto command = flags.Command({"g1", 9, 1, "quire-x-g1-9"}, 8);
+  const auto command = flags.Command({"g1", 9, 1, "quire-x-g1-9", "/d/logs/g1-rank1.log"}, 8);
   EXPECT_EQ(command[0], "quire-worker");
   EXPECT_EQ(ValueOf(command, "model"), "/m");
   EXPECT_EQ(ValueOf(command, "kv-blocks"), "77");
@@ -31,6 +31,7 @@ TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   EXPECT_EQ(ValueOf(command, "rank"), "1");
   EXPECT_EQ(ValueOf(command, "group-epoch"), "9");
   EXPECT_EQ(ValueOf(command, "shm"), "quire-x-g1-9");
+  EXPECT_EQ(ValueOf(command, "log-file"), "/d/logs/g1-rank1.log");
 }
 
 TEST(WorkerFlags, SharesTheCoresAndSpinsOnlyWhereEveryRankHasOne) {

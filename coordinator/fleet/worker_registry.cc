@@ -68,7 +68,9 @@ absl::StatusOr<uint64_t> WorkerRegistry::Register(const v1::GroupInfo& info, int
                                                       " is the first valid one): exit"));
   }
   Fence(info.group_id(), info.epoch());
+  const bool is_new = Find(info.group_id()) == nullptr;  // an older epoch has just been fenced away
   Group& group = groups_[info.group_id()];
+  if (is_new) group.registered_us = now_us;
   group.info = info;
   group.beat.Clear();
   group.beat.set_healthy(true);

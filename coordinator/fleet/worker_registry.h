@@ -26,6 +26,7 @@ struct Group {
   v1::GroupInfo info;
   v1::HeartbeatRequest beat;  // the latest; before the first one: healthy and empty
   uint64_t registration = 0;  // of the Register stream that speaks for it
+  int64_t registered_us = 0;  // the first Register of this epoch
   bool connected = false;
   int64_t last_heard_us = 0;
 };

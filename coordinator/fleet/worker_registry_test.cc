@@ -114,5 +114,14 @@ TEST(WorkerRegistry, RefusesFactsThatMakeNoSense) {
   EXPECT_TRUE(refused([](auto& info) { info.clear_model(); }));
 }
 
+TEST(WorkerRegistry, KnowsSinceWhenAnEpochServes) {
+  WorkerRegistry registry;
+  ASSERT_TRUE(registry.Register(Info(1), 10).ok());
+  ASSERT_TRUE(registry.Register(Info(1), 20).ok());  // the same one, back again
+  EXPECT_EQ(registry.Find("g0")->registered_us, 10);
+  ASSERT_TRUE(registry.Register(Info(2), 30).ok());
+  EXPECT_EQ(registry.Find("g0")->registered_us, 30);
+}
+
 }  // namespace
 }  // namespace quire::coordinator

@@ -51,7 +51,7 @@ def serve_once(*flags, timeout=300):
 class System:
     def __init__(self, model, programs=BIN, **flags):
         self.folder = tempfile.TemporaryDirectory(prefix="quire-e2e-")
-        self.data = pathlib.Path(self.folder.name) / "data"
+        self.data = pathlib.Path(flags.get("data", pathlib.Path(self.folder.name) / "data"))
         ready_file = pathlib.Path(self.folder.name) / "ready.json"
         options = {"model": model, "data": self.data, "port": 0, "admin-port": 0, "ready-file": ready_file, **flags}
         args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

@@ -1,9 +1,12 @@
 """What the programs say to somebody who asks or got something wrong, and how `quire serve` ends."""
+import json
 import os
+import pathlib
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
@@ -18,6 +21,15 @@ def test_version(program):
     [declared] = re.findall(r"^project\(quire .*VERSION ([0-9.]+)\)", (ROOT / "CMakeLists.txt").read_text(), re.M)
     said = subprocess.run([BIN / program, "--version"], capture_output=True, text=True, check=True).stdout
     assert re.fullmatch(rf"{program} {re.escape(declared)}( \(\S+\))?\n", said), said
+
+
+def wait_until_it_answers(system):
+    def back():
+        try:
+            return http("GET", f"{system.url}/v1/models", system.api_key)[0] == 200
+        except OSError:
+            return False
+    until("the gateway back on its port", back)
 
 
 def test_wrong_flag():
@@ -78,14 +90,55 @@ def test_stop_drains_and_keeps_keys(tmp_path):
         assert second.chat("Hi", max_tokens=3)[0] == 200
 
 
+@pytest.mark.parametrize("program", ["gateway", "coordinator"])
+def test_ports_stay_ours_while_a_program_is_down(program):
+    """A port that the system gave us must not go to somebody else before the program is back on it."""
+    ip_local_port_range = 51  # Linux 6.3: only these ports are given where none is asked for
+    with System(TINY_MODEL) as system:
+        ports = [int(url.rpartition(":")[2]) for url in ((system.url, ) if program == "gateway" else (system.admin_url, ))]
+        if program == "coordinator":
+            ports.append(int(json.loads((system.data / "run/coordinator").read_text())["grpc"].rpartition(":")[2]))
+        os.kill(system.pid_of(program), signal.SIGKILL)
+        while not any(f"the {program} ended" in line for line in list(system.output)):
+            assert system.process.poll() is None
+            for port in ports:
+                with socket.socket() as thief:
+                    try:
+                        thief.setsockopt(socket.IPPROTO_IP, ip_local_port_range, struct.pack("I", port << 16 | port))
+                    except OSError:
+                        pytest.skip("this kernel has no IP_LOCAL_PORT_RANGE")
+                    with pytest.raises(OSError):
+                        thief.bind(("127.0.0.1", 0))
+        wait_until_it_answers(system)
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+
+
+def test_a_missing_program_is_named(tmp_path):
+    programs = tmp_path / "bin"
+    shutil.copytree(BIN, programs)
+    (programs / "quire-gateway").unlink()
+    ended = subprocess.run([programs / "quire", "serve", "--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0",
+                            "--admin-port", "0"], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and "can't start" in ended.stderr and "quire-gateway" in ended.stderr, ended.stderr
+    left = json.loads((tmp_path / "data/fleet.json").read_text())["groups"][0]["ranks"]
+    assert left and not any(pathlib.Path(f"/proc/{rank['pid']}").exists() for rank in left)
+
+
+def test_logs_have_bounds_and_stderr_has_its_place():
+    with System(TINY_MODEL, tensor_parallel=2, log_files=2, log_max_mb=1) as system:
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+        names = {path.name for path in system.data.glob("logs/*")}
+        assert {"coordinator.log", "coordinator.err", "gateway.log", "gateway.err", "g0-rank0.log", "g0-rank1.err"} <= names
+        [group] = system.groups()
+        commands = [pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in group["process"]["pids"]]
+        for command in commands:
+            assert command[command.index("--log-files") + 1] == "2" and command[command.index("--log-max-mb") + 1] == "1"
+        events = [json.loads(line)["event"] for line in (system.data / "logs/g0-rank0.log").read_text().splitlines()]
+        assert "group_ready" in events
+
+
 def test_launcher_restarts_a_dead_gateway():
     with System(TINY_MODEL) as system:
         os.kill(system.pid_of("gateway"), signal.SIGKILL)
-
-        def back():
-            try:
-                return http("GET", f"{system.url}/v1/models", system.api_key)[0] == 200
-            except OSError:
-                return False
-        until("the gateway back on its port", back)
+        wait_until_it_answers(system)
         assert system.chat("Hi", max_tokens=3)[0] == 200

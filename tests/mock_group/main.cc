@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
+#include "base/core/log_options.h"
 #include "base/core/mutex.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
@@ -161,7 +162,7 @@ int main(int argc, char** argv) {
   quire::Options options("quire-mock-group", "A worker group without weights, for tests and benches.");
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
-  quire::InitLogging("mock-group", config.worker.log_level);
+  quire::InitLogging("mock-group", config.worker.log);
   quire::BlockShutdownSignals();
   const absl::Status status = quire::worker::Run(config);
   if (status.ok()) return 0;

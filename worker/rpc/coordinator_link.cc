@@ -19,7 +19,9 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Start(Coordina
 }
 
 CoordinatorLink::CoordinatorLink(CoordinatorLinkOptions options, std::shared_ptr<grpc::Channel> channel)
-    : options_(std::move(options)), stub_(v1::Coordinator::NewStub(channel)) {
+    : options_(std::move(options)),
+      stub_(v1::Coordinator::NewStub(channel)),
+      owner_(options_.owner_lock, *options_.clock) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -42,7 +44,13 @@ void CoordinatorLink::Run() {
   do {
     const absl::Status ended = RegisterAndBeat();
     if (absl::IsFailedPrecondition(ended)) return options_.on_fenced(ended);
-    if (accepted_) backoff = kFirstBackoff;
+    if (accepted_) {
+      backoff = kFirstBackoff;
+      owner_.Heard();
+    } else if (owner_.Missed()) {
+      Log(LogLevel::kWarn, "coordinator_gone", "why", "nobody answers and nobody has its data folder");
+      options_.on_drain();
+    }
     const bool first_failure = backoff == kFirstBackoff;
     Log(first_failure ? LogLevel::kWarn : LogLevel::kDebug, "coordinator_lost", "reason", MessageOf(ended));
     if (AwaitStop(backoff)) return;

@@ -1,6 +1,6 @@
 // The group's word to the coordinator: registers, beats while the stream is open, and does it again with
-// whoever answers at the address next, for as long as the group lives: workers outlive a coordinator. Owned
-// by GroupServer; one thread of its own.
+// whoever answers at the address next, for as long as the group lives: workers outlive a coordinator, but not
+// one that is gone for good (owner_watch.h). Owned by GroupServer; one thread of its own.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,10 @@
 #include <string>
 #include <thread>
 
+#include "base/core/clock.h"
 #include "base/core/mutex.h"
 #include "base/net/grpc.h"
+#include "worker/rpc/owner_watch.h"
 #include "worker/rpc/registration.h"
 #include "worker/rpc/text_bundle.h"
 
@@ -20,8 +22,10 @@ struct CoordinatorLinkOptions {
   TlsFiles tls;
   v1::GroupInfo group;
   TextBundle bundle;
-  std::function<v1::HeartbeatRequest()> beat;   // counts and health as they are now
-  std::function<void()> on_drain;               // the coordinator wants the group to end; may come repeatedly
+  std::string owner_lock;  // of the coordinator that started the group; empty = it was started by others
+  const Clock* clock = nullptr;
+  std::function<v1::HeartbeatRequest()> beat;  // counts and health as they are now
+  std::function<void()> on_drain;  // the coordinator wants the group to end, or is gone; may come repeatedly
   std::function<void(absl::Status)> on_fenced;  // this epoch of the group is over
 };
 
@@ -44,6 +48,7 @@ class CoordinatorLink {
 
   const CoordinatorLinkOptions options_;
   const std::unique_ptr<v1::Coordinator::Stub> stub_;
+  OwnerWatch owner_;       // the link's thread only
   bool accepted_ = false;  // by the last RegisterAndBeat; the link's thread only
   Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

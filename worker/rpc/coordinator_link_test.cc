@@ -2,8 +2,14 @@
 #include "worker/rpc/coordinator_link.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <atomic>
 
 #include "absl/strings/str_cat.h"
+#include "base/process/fd.h"
 #include "worker/rpc/testing/test_group.h"
 
 namespace quire::worker {
@@ -175,6 +181,92 @@ TEST(CoordinatorLink, DrainIsHandedOn) {
   Serving serving(&coordinator);
   TestGroup group(Knobs(serving.address()));
   group.drained().WaitForNotification();
+}
+
+// A minute passes whenever somebody looks.
+class HastyClock final : public Clock {
+ public:
+  int64_t NowUs() const override { return now_us_.fetch_add(60'000'000); }
+  int64_t UnixMs() const override { return 0; }
+
+ private:
+  mutable std::atomic<int64_t> now_us_{0};
+};
+
+TEST(CoordinatorLink, AGroupWhoseOwnerIsGoneEndsItself) {
+  int port = 0;
+  {
+    FakeCoordinator nobody;
+    port = Serving(&nobody).server.port;
+  }
+  HastyClock clock;
+  Notification drained;
+  CoordinatorLinkOptions options;
+  options.address = absl::StrCat("127.0.0.1:", port);
+  options.owner_lock = absl::StrCat(testing::TempDir(), "/no-such-folder/lock");
+  options.clock = &clock;
+  options.on_drain = [&] {
+    if (!drained.HasBeenNotified()) drained.Notify();
+  };
+  const auto link = *CoordinatorLink::Start(std::move(options));
+  drained.WaitForNotification();
+}
+
+class OwnerWatchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = testing::TempDir() + "/quire_owner_XXXXXX";
+    lock_ = Fd(mkstemp(path_.data()));
+    ASSERT_EQ(flock(lock_.get(), LOCK_EX), 0);
+  }
+  void TearDown() override { unlink(path_.c_str()); }
+  // Minutes of tries, a second apart, until the first that says so; -1 = none does.
+  int MinutesUntilGone(OwnerWatch& watch, int minutes) {
+    for (int second = 1; second <= minutes * 60; ++second) {
+      clock_.AdvanceMs(1000);
+      if (watch.Missed()) return (second + 59) / 60;
+    }
+    return -1;
+  }
+
+  ManualClock clock_;
+  std::string path_;
+  Fd lock_;
+};
+
+TEST_F(OwnerWatchTest, AFreeFolderAndAQuarterOfAnHour) {
+  lock_.Close();
+  OwnerWatch watch(path_, clock_);
+  EXPECT_EQ(MinutesUntilGone(watch, 60), 15);
+}
+
+TEST_F(OwnerWatchTest, WhoeverHoldsTheFolderIsWaitedFor) {
+  OwnerWatch watch(path_, clock_);
+  EXPECT_EQ(MinutesUntilGone(watch, 100), -1);
+  lock_.Close();
+  EXPECT_NE(MinutesUntilGone(watch, 15), -1);
+}
+
+TEST_F(OwnerWatchTest, AnAnswerBeginsTheTimeAnew) {
+  lock_.Close();
+  OwnerWatch watch(path_, clock_);
+  EXPECT_EQ(MinutesUntilGone(watch, 14), -1);
+  watch.Heard();
+  EXPECT_EQ(MinutesUntilGone(watch, 60), 15);
+}
+
+TEST_F(OwnerWatchTest, ANightsSleepIsNotAnAbsence) {
+  lock_.Close();
+  OwnerWatch watch(path_, clock_);
+  for (int night = 0; night < 14; ++night) {
+    clock_.AdvanceMs(8 * 3'600'000);
+    EXPECT_FALSE(watch.Missed());
+  }
+}
+
+TEST_F(OwnerWatchTest, AGroupThatOthersStartedWaitsForEver) {
+  OwnerWatch watch("", clock_);
+  EXPECT_EQ(MinutesUntilGone(watch, 1000), -1);
 }
 
 }  // namespace

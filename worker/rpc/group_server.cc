@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(GroupServerOptio
                                                                 const Clock* clock) {
   QUIRE_RETURN_IF_ERROR(options.engine.limits.Check());
   std::unique_ptr<GroupServer> server(new GroupServer(options, runner, metrics, clock));
-  QUIRE_RETURN_IF_ERROR(server->Serve(std::move(options)));
+  QUIRE_RETURN_IF_ERROR(server->Serve(std::move(options), clock));
   return server;
 }
 
@@ -59,7 +59,7 @@ GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner,
               }),
       service_(options.model, options.identity.epoch, &engine_) {}
 
-absl::Status GroupServer::Serve(GroupServerOptions options) {
+absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) {
   QUIRE_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options.listen, {&service_}));
   const auto serving = [this] { return Lives() && !draining_; };
   const auto beat = [this] {
@@ -70,6 +70,8 @@ absl::Status GroupServer::Serve(GroupServerOptions options) {
   CoordinatorLinkOptions link;
   link.address = options.coordinator;
   link.tls = options.listen.tls;
+  link.owner_lock = options.owner_lock;
+  link.clock = clock;
   link.group = Describe(options, grpc_.port);
   link.bundle = std::move(options.bundle);
   link.beat = [this, identity = options.identity] { return Beat(identity); };

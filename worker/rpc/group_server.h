@@ -23,6 +23,7 @@ struct GroupServerOptions {
   std::string advertise_host;  // by which gateways reach it; empty: the one it listens on
   int advertise_port = 0;      // likewise
   std::string coordinator;     // host:port; empty = serve without one
+  std::string owner_lock;      // see CoordinatorLinkOptions
   ServedModel model;
   GroupIdentity identity;
   TextBundle bundle;
@@ -53,7 +54,7 @@ class GroupServer {
 
  private:
   GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock);
-  absl::Status Serve(GroupServerOptions options);
+  absl::Status Serve(GroupServerOptions options, const Clock* clock);
   v1::HeartbeatRequest Beat(const GroupIdentity& identity) const;
 
   bool closed_ = false;

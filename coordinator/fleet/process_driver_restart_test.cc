@@ -1,0 +1,260 @@
+// A driver after another: what it adopts, what it ends, and whom it leaves alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "base/core/files.h"
+#include "coordinator/fleet/test_driver.h"
+
+namespace quire::coordinator {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+class RestartTest : public ProcessDriverTest {
+ protected:
+  // Leaves a group running, as a killed coordinator does, and its pids in `left_`.
+  void LeaveGroups(int groups = 1) {
+    auto first = Make({"wait"}, groups);
+    ASSERT_TRUE(first->Start().ok());
+    left_ = first->List();
+    for (const DrivenGroup& group : left_) {
+      for (int64_t pid : group.pids) EXPECT_TRUE(Lives(pid));
+    }
+  }
+
+  json State() const { return json::parse(*ReadWholeFile(data_ + "/fleet.json")); }
+  void SetState(const json& state) {
+    ASSERT_TRUE(WriteFileAtomically(data_ + "/fleet.json", state.dump(), 0600).ok());
+  }
+
+  // The group of another life that now runs beside what was left; nobody of `left_` was touched.
+  void ExpectLeftAlone(uint64_t epoch) {
+    auto second = Make({"wait"});
+    ASSERT_TRUE(second->Start().ok());
+    const DrivenGroup group = second->List().at(0);
+    EXPECT_EQ(group.phase, GroupPhase::kRunning);
+    EXPECT_EQ(group.epoch, epoch);
+    for (int64_t pid : left_[0].pids) {
+      EXPECT_TRUE(Lives(pid));
+      EXPECT_THAT(group.pids, testing::Not(testing::Contains(pid)));
+    }
+    second->Stop();
+    for (int64_t pid : left_[0].pids) {
+      EXPECT_TRUE(Lives(pid));
+      Kill(pid);
+      waitpid(static_cast<pid_t>(pid), nullptr, 0);
+    }
+  }
+
+  std::vector<DrivenGroup> left_;
+};
+
+TEST_F(RestartTest, AdoptsTheLiving) {
+  LeaveGroups();
+  auto second = Make({"wait"});
+  ASSERT_TRUE(second->Start().ok());
+  EXPECT_EQ(second->List()[0].pids, left_[0].pids);
+  EXPECT_EQ(second->List()[0].epoch, 1u);
+  Kill(left_[0].pids[0]);  // adopted ones are watched too
+  fences_.WaitFor("g0", 2);
+  second->Stop();
+}
+
+// C11, second half: the new epoch starts when the old one's processes are gone, not before.
+TEST_F(RestartTest, AnotherCommandStartsAnewOnceTheOldOnesAreGone) {
+  LeaveGroups();
+  int starts = 0;
+  fences_.on_fence = [&](const std::string&, uint64_t epoch) {
+    if (epoch != 2 || ++starts != 2)
+      return;  // the first is the end of epoch 1, the second the start of epoch 2
+    for (int64_t pid : left_[0].pids) EXPECT_FALSE(Lives(pid));
+  };
+  auto second = Make({"wait", "--model", "other"});
+  ASSERT_TRUE(second->Start().ok());
+  fences_.WaitForCalls("g0", 3);
+  EXPECT_EQ(second->List()[0].epoch, 2u);
+  EXPECT_EQ(second->List()[0].phase, GroupPhase::kRunning);
+  EXPECT_EQ(second->List()[0].restarts, 0u);
+  second->Stop();
+}
+
+TEST_F(RestartTest, AnUpgradeInPlaceStartsAnew) {
+  program_ = data_ + "/quire-worker";
+  std::filesystem::copy_file(QUIRE_TEST_CHILD, program_);
+  LeaveGroups();
+  std::filesystem::copy_file(QUIRE_TEST_CHILD, program_ + ".new");
+  std::filesystem::rename(program_ + ".new", program_);
+  auto second = Make({"wait"});
+  ASSERT_TRUE(second->Start().ok());
+  fences_.WaitForCalls("g0", 3);
+  EXPECT_EQ(second->List()[0].epoch, 2u);
+  for (int64_t pid : left_[0].pids) EXPECT_FALSE(Lives(pid));
+  second->Stop();
+}
+
+TEST_F(RestartTest, OneDeadRankEndsTheRest) {
+  LeaveGroups();
+  Kill(left_[0].pids[0]);
+  waitpid(static_cast<pid_t>(left_[0].pids[0]), nullptr, 0);
+  auto second = Make({"wait"});
+  ASSERT_TRUE(second->Start().ok());
+  fences_.WaitForCalls("g0", 3);
+  EXPECT_EQ(second->List()[0].epoch, 2u);
+  EXPECT_FALSE(Lives(left_[0].pids[1]));
+  second->Stop();
+}
+
+TEST_F(RestartTest, FewerGroupsEndTheOthersAndRememberTheirEpoch) {
+  LeaveGroups(/*groups=*/2);
+  {
+    auto second = Make({"wait"}, /*groups=*/1);
+    ASSERT_TRUE(second->Start().ok());
+    EXPECT_EQ(second->List().size(), 1u);
+    EXPECT_EQ(second->List()[0].pids, left_[0].pids);
+    second->Stop();  // waits for the end of those it doesn't want, too
+  }
+  for (int64_t pid : left_[1].pids) EXPECT_FALSE(Lives(pid));
+  auto third = Make({"wait"}, /*groups=*/2);
+  ASSERT_TRUE(third->Start().ok());
+  EXPECT_EQ(third->List().at(1).epoch, 2u);
+  third->Stop();
+}
+
+// Between the fork and the exec: a rank has no command line of its own yet, but writes its errors to our
+// file.
+TEST_F(RestartTest, EndsWhatHasNotBecomeItsProgramYet) {
+  LeaveGroups();
+  json state = State();
+  const std::string errors = data_ + "/logs/g0-rank0.err";
+  const Fd output = *OpenOutput(errors);
+  HeldChild held = *ForkHeld({{QUIRE_TEST_CHILD, "wait"}, output.get(), 0});
+  while (!WritesErrorsTo(held.process, errors))
+    std::this_thread::yield();  // it arranges its descriptors first
+  state["groups"][0]["ranks"][0] = {{"pid", held.process.pid}, {"start_time", held.process.start_time}};
+  SetState(state);
+  auto second = Make({"wait"});
+  ASSERT_TRUE(second->Start().ok());
+  fences_.WaitForCalls("g0", 3);
+  EXPECT_FALSE(Lives(held.process.pid));
+  EXPECT_FALSE(Lives(left_[0].pids[1]));
+  EXPECT_EQ(second->List()[0].epoch, 2u);
+  second->Stop();
+  Kill(left_[0].pids[0]);  // the one whose place in the record the other took: not recorded, so not touched
+}
+
+TEST_F(RestartTest, LeavesAloneWhatIsOfAnotherBoot) {
+  LeaveGroups();
+  json state = State();
+  state["boot_id"] = "another";
+  SetState(state);
+  ExpectLeftAlone(2);
+}
+
+TEST_F(RestartTest, LeavesAloneWhatIsOfAnotherPidNamespace) {
+  LeaveGroups();
+  json state = State();
+  state["pid_namespace"] = "pid:[1]";
+  SetState(state);
+  ExpectLeftAlone(2);
+}
+
+TEST_F(RestartTest, LeavesAloneWhatSaysNoNamespace) {
+  LeaveGroups();
+  json state = State();
+  state.erase("pid_namespace");
+  SetState(state);
+  ExpectLeftAlone(2);
+}
+
+TEST_F(RestartTest, LeavesAloneAReusedPid) {
+  LeaveGroups();
+  json state = State();
+  for (json& rank : state["groups"][0]["ranks"]) rank["start_time"] = rank["start_time"].get<uint64_t>() + 1;
+  SetState(state);
+  ExpectLeftAlone(2);
+}
+
+TEST_F(RestartTest, LeavesAloneWhatHasNoSharedMemoryName) {
+  LeaveGroups();
+  json state = State();
+  state["groups"][0]["shm"] = "";
+  SetState(state);
+  ExpectLeftAlone(2);
+}
+
+// X1: a bystander, recorded with its true start time, that has no such argument.
+TEST_F(RestartTest, LeavesAloneABystander) {
+  LeaveGroups();
+  HeldChild bystander = *ForkHeld({{"/bin/sleep", "1000"}, -1, 0});
+  ASSERT_TRUE(bystander.gate.Open().ok());
+  json state = State();
+  state["groups"][0]["ranks"][1] = {{"pid", bystander.process.pid},
+                                    {"start_time", bystander.process.start_time}};
+  SetState(state);
+  auto second = Make({"wait"});
+  ASSERT_TRUE(second->Start().ok());
+  fences_.WaitForCalls("g0", 3);
+  EXPECT_EQ(second->List()[0].epoch, 2u);
+  EXPECT_FALSE(Lives(left_[0].pids[0]));  // ours
+  second->Stop();
+  EXPECT_TRUE(Lives(bystander.process.pid));
+  Kill(bystander.process.pid);
+  AwaitEnd(bystander.process);
+  Kill(left_[0].pids[1]);
+}
+
+// An epoch that never ran here: the name it would have had is on nobody's command line.
+TEST_F(RestartTest, LeavesAloneAnotherEpoch) {
+  LeaveGroups();
+  json state = State();
+  state["groups"][0]["epoch"] = 7;
+  state["groups"][0]["shm"] = FleetFiles{data_}.ShmName("g0", 7);
+  SetState(state);
+  ExpectLeftAlone(8);
+}
+
+TEST_F(RestartTest, ACopiedDataFolderTouchesNothingOfTheOriginal) {
+  LeaveGroups();
+  const std::string original = data_;
+  data_ += "-copy";
+  std::filesystem::copy(original, data_, std::filesystem::copy_options::recursive);
+  ExpectLeftAlone(2);
+  std::filesystem::remove_all(data_);
+  data_ = original;
+}
+
+TEST_F(RestartTest, NeverStartedGroupsAreNotRecorded) {
+  auto driver = Make({"wait"}, /*groups=*/3);
+  int records = 0;
+  fences_.on_fence = [&](const std::string& id, uint64_t) {
+    const absl::StatusOr<FleetState> state = LoadFleetState(data_ + "/fleet.json");
+    ASSERT_TRUE(state.ok());
+    for (const RecordedGroup& group : state->groups) {
+      ++records;
+      EXPECT_NE(group.id, id) << "it is about to start";
+      EXPECT_EQ(group.ranks.size(), 2u);
+      EXPECT_FALSE(group.shm_name.empty());
+    }
+  };
+  ASSERT_TRUE(driver->Start().ok());
+  EXPECT_EQ(records, 0 + 1 + 2);
+  fences_.on_fence = nullptr;
+  driver->Stop();
+}
+
+TEST_F(RestartTest, RefusesADamagedStateFile) {
+  ASSERT_TRUE(WriteFileAtomically(data_ + "/fleet.json", "{", 0600).ok());
+  const absl::Status status = Make({"wait"})->Start();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("fleet.json"));
+}
+
+}  // namespace
+}  // namespace quire::coordinator

@@ -1,0 +1,128 @@
+"""Runs inside a PID namespace of its own, as its PID 1 (test_first_start.py starts it): coordinators that are killed at
+moments swept over their first start, and started again. Whoever isn't theirs lives through it all, nobody of an old
+epoch does, and in the end everything serves. Ends with 0 if so; says on stderr what is wrong otherwise.
+
+    python first_start_kills.py MODEL
+"""
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from system import BIN, http
+
+MOMENTS = 5
+BYSTANDER = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+def until(condition, what):
+    deadline = time.monotonic() + 180
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"it did not happen: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def command_lines():
+    """{pid: arguments} of all living processes but ourselves."""
+    found = {}
+    for folder in pathlib.Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            state = (folder / "stat").read_text().rpartition(") ")[2].split()[0]
+            arguments = (folder / "cmdline").read_bytes().decode().split("\0")[:-1]
+        except OSError:
+            continue
+        if state != "Z":
+            found[int(folder.name)] = arguments
+    return found
+
+
+def ours():
+    """(group, epoch) of every living worker process, and how many processes of coordinators there are."""
+    workers, coordinators = [], 0
+    for arguments in command_lines().values():
+        if arguments and arguments[0].endswith("quire-worker"):
+            workers.append((arguments[arguments.index("--group-id") + 1], int(arguments[arguments.index("--group-epoch") + 1])))
+        elif arguments and arguments[0].endswith("quire-coordinator"):
+            coordinators += 1
+    return sorted(workers), coordinators
+
+
+class Coordinator:
+    def __init__(self, data, model, groups, port):
+        self.data, self.ready, self.groups = data, data.parent / "ready", groups
+        self.ready.unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [BIN / "quire-coordinator", "--data", data, "--port", str(port), "--admin-port", "0", "--ready-file", self.ready,
+             "--model", model, "--model-name", "tiny", "--tensor-parallel", "2", "--groups", str(groups), "--threads-per-rank",
+             "1", "--worker-binary", BIN / "quire-worker"], stderr=subprocess.DEVNULL)
+
+    def is_ready(self):
+        assert self.process.poll() is None, "the coordinator ended by itself"
+        return self.ready.exists()
+
+    def kill_after(self, seconds):
+        time.sleep(seconds)  # any moment will do: what has to hold holds at each
+        self.process.kill()
+        self.process.wait()
+
+    def all_serving(self):
+        """The groups, once all serve."""
+        if not self.is_ready():
+            return None
+        admin = json.loads(self.ready.read_text())["admin"]
+        key = json.loads((self.data / "keys.json").read_text())["admin_key"]
+        status, answer = http("GET", f"http://{admin}/admin/v1/groups", key)
+        serving = [g for g in answer["data"] if g["state"] == "serving"] if status == 200 else []
+        return serving if len(serving) == self.groups else None
+
+
+def one_sweep(folder, model, groups, moment, port, draw):
+    data = folder / "data"
+    first = Coordinator(data, model, groups, port)
+    first.kill_after(moment)
+    second = Coordinator(data, model, groups, port)
+    second.kill_after(draw.uniform(0, 2) * moment)
+    last = Coordinator(data, model, groups, port)
+    serving = until(last.all_serving, "all groups serve")
+    expected = sorted((g["id"], g["epoch"]) for g in serving for _ in range(2))
+    until(lambda: ours() == (expected, 1), f"only {expected} run, not {ours()}")
+    last.process.send_signal(signal.SIGTERM)
+    assert last.process.wait() == 0
+    until(lambda: ours() == ([], 0), f"nothing runs any more, not {ours()}")
+
+
+def main(model):
+    assert os.getpid() == 1, "to be run as PID 1 of a PID namespace: see test_first_start.py"
+    bystanders = [subprocess.Popen(BYSTANDER + more) for more in ([], [""], ["--shm", ""], ["--shm", "quire-"])]
+    draw = random.Random(7)
+    kept = socket.socket()  # bound and never listening: the port is ours
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    for groups in (1, 2, 3):
+        with tempfile.TemporaryDirectory(prefix="quire-kills-") as folder:
+            started = time.monotonic()
+            clean = Coordinator(pathlib.Path(folder) / "data", model, groups, kept.getsockname()[1])
+            until(clean.is_ready, "the coordinator is ready")
+            whole = time.monotonic() - started
+            clean.process.send_signal(signal.SIGTERM)
+            assert clean.process.wait() == 0
+        for i in range(MOMENTS):
+            with tempfile.TemporaryDirectory(prefix="quire-kills-") as folder:
+                moment = whole * 1.2 * (i + 1) / MOMENTS
+                one_sweep(pathlib.Path(folder), model, groups, moment, kept.getsockname()[1], draw)
+            assert all(bystander.poll() is None for bystander in bystanders), "a bystander was killed"
+    for bystander in bystanders:
+        bystander.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,151 @@
+"""How a running system ends while streams run: one signal drains, a second one cuts short, and nothing is left behind."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import threading
+
+import pytest
+from stream import Outcome, Stream
+from system import TINY_MODEL, System
+
+pytestmark = pytest.mark.tiny
+STREAMS, TOKENS = 4, 60000
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The tiny model with room for answers that take minutes: they are cut, however fast the machine is."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    shutil.copytree(TINY_MODEL, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["max_position_embeddings"] = TOKENS + 1000
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def start_time(pid):
+    """Of a living process; None if there is none (or only its remains, which nobody has reaped)."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+class Running:
+    """A system under load, and who its processes are."""
+
+    def __init__(self, system):
+        self.system = system
+        self.streams = [Stream(system, f"Go on, {i}", max_tokens=TOKENS, ignore_eos=True, seed=i) for i in range(STREAMS)]
+        self.outcomes = [None] * STREAMS
+        self.first = [threading.Event() for _ in self.streams]
+        self.readers = [threading.Thread(target=self._read, args=(i,)) for i in range(STREAMS)]
+        for reader in self.readers:
+            reader.start()
+        for first in self.first:
+            assert first.wait(120)
+        pids = [pid for group in system.groups() for pid in group["process"]["pids"]]
+        pids += [system.pid_of("coordinator"), system.pid_of("gateway")]
+        self.processes = {pid: start_time(pid) for pid in pids}
+        assert None not in self.processes.values()
+
+    def _read(self, i):
+        def payloads():
+            for payload in self.streams[i]:
+                self.first[i].set()
+                yield payload
+        self.outcomes[i] = Outcome(payloads())
+
+    def wait_for_output(self, text):
+        while not any(text in line for line in list(self.system.output)):
+            assert self.system.process.poll() is None, "".join(self.system.output)
+            self.readers[0].join(0.05)
+
+    def end(self):
+        """The exit code; every stream has ended by then."""
+        code = self.system.process.wait(timeout=240)
+        for reader in self.readers:
+            reader.join(60)
+        return code
+
+    def check_streams(self):
+        for outcome in self.outcomes:
+            assert outcome is not None and outcome.terminals == 1 and outcome.done == 1, vars(outcome)
+
+    def check_nothing_is_left(self):
+        left = [pid for pid, started in self.processes.items() if start_time(pid) == started]
+        assert not left, left
+        recorded = json.loads((self.system.data / "fleet.json").read_text())
+        for rank in [rank for group in recorded["groups"] for rank in group["ranks"]]:
+            assert start_time(rank["pid"]) != rank["start_time"]
+
+    def check_ledger(self, model, data):
+        """Every request is settled: a successor over the same books finds none open."""
+        with System(model, data=data) as after:
+            status, usage = after.admin("GET", "usage")
+            assert status == 200 and sum(int(row["requests"]) for row in usage["data"]) == STREAMS, usage
+            assert all(account["held"]["nano_usd"] in (0, "0") for account in usage["accounts"]), usage
+            status, audit = after.admin("GET", "audit")
+            assert status == 200 and audit["balanced"], audit
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cuts_short(model, tmp_path, second):
+    data = tmp_path / "data"
+    system = System(model, tensor_parallel=2, data=data)
+    try:
+        running = Running(system)
+        system.process.send_signal(signal.SIGTERM)
+        running.wait_for_output("stopping:")
+        system.process.send_signal(second)
+        running.wait_for_output("stopping now")
+        system.process.send_signal(second)  # a third does no harm
+        assert running.end() == 0, "".join(system.output) + system.logs()
+        running.check_streams()
+        assert all(outcome.error for outcome in running.outcomes)
+        running.check_nothing_is_left()
+    finally:
+        system.process.kill()
+    running.check_ledger(model, data)
+
+
+def test_signals_at_once(model, tmp_path):
+    """As `timeout` does: to the process, and at once to its group."""
+    data = tmp_path / "data"
+    system = System(model, tensor_parallel=2, data=data)
+    try:
+        running = Running(system)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            os.kill(system.process.pid, number)
+        running.wait_for_output("stopping:")
+        while system.process.poll() is None:  # those at once may have counted as one
+            os.kill(system.process.pid, signal.SIGINT)
+            running.readers[0].join(0.2)
+            system.process.poll()
+        assert running.end() == 0, "".join(system.output) + system.logs()
+        running.check_streams()
+        running.check_nothing_is_left()
+    finally:
+        system.process.kill()
+    running.check_ledger(model, data)
+
+
+def test_a_coordinator_that_dies_during_the_drain_is_replaced(model, tmp_path):
+    data = tmp_path / "data"
+    system = System(model, tensor_parallel=2, data=data)
+    try:
+        running = Running(system)
+        system.process.send_signal(signal.SIGTERM)
+        running.wait_for_output("stopping:")
+        os.kill(system.pid_of("coordinator"), signal.SIGKILL)
+        running.wait_for_output("the coordinator ended")
+        system.process.send_signal(signal.SIGTERM)
+        assert running.end() == 0, "".join(system.output) + system.logs()
+        running.check_streams()
+        running.check_nothing_is_left()
+    finally:
+        system.process.kill()
+    running.check_ledger(model, data)
