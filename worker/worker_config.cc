@@ -26,6 +26,8 @@ void WorkerConfig::Declare(Options& options) {
               IntLimits{0, 1'000'000});
   options.Add("coordinator", &coordinator, "HOST:PORT",
               "where to register; empty = serve without a coordinator");
+  options.Add("worker-secret-file", &worker_secret_file, "FILE",
+              "worker_secret of the coordinator's data folder; needed where there is no TLS");
   options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC, and every rank its metrics");
   options.Add("advertise", &advertise, "HOST[:PORT]",
               "by which gateways reach this worker; default: --host and its port");

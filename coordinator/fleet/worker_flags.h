@@ -27,7 +27,7 @@ struct WorkerFlags {
   std::string binary = "quire-worker";
   int64_t groups = 1, ranks = 1, threads_per_rank = 0;
   // Known once the coordinator listens; TLS files and log level are shared by all its processes.
-  std::string coordinator_address, tls_cert, tls_key, tls_ca, log_level = "info";
+  std::string coordinator_address, tls_cert, tls_key, tls_ca, worker_secret_file, log_level = "info";
   bool insecure = false;
 
   void Declare(Options& options);

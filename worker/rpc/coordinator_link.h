@@ -18,6 +18,7 @@ namespace quire::worker {
 struct CoordinatorLinkOptions {
   std::string address;
   TlsFiles tls;
+  std::string secret;  // sent with every call; empty: none
   v1::GroupInfo group;
   TextBundle bundle;
   std::function<v1::HeartbeatRequest()> beat;   // counts and health as they are now
