@@ -41,7 +41,8 @@ absl::Status Ledger::Fail(const absl::Status& status) {
   if (IsFatal(status)) {
     term_ = 0;  // for good
   } else if (absl::IsInternal(status) || failures_in_a_row_ == 1) {
-    Reload().IgnoreError();  // if it fails, the next Commit tries again
+    const absl::Status loaded = Reload();  // if it fails, the next Commit tries again
+    if (IsFatal(loaded)) return loaded;
   }
   if (absl::IsInternal(status)) careful_commits_ = kCarefulCommits;
   return status;

@@ -183,6 +183,34 @@ TEST_F(LedgerFailureTest, ADeposedLeaderAnswersNobodyOneByOneEither) {
   EXPECT_TRUE(absl::IsFailedPrecondition(answer.status()));
 }
 
+// A store whose rows can't be read any more.
+class RottenStore final : public LedgerStore {
+ public:
+  explicit RottenStore(LedgerStore* store) : store_(store) {}
+  absl::StatusOr<uint64_t> TakeOver() override { return store_->TakeOver(); }
+  absl::StatusOr<LedgerState> Load() override {
+    if (rotten) return absl::DataLossError("a damaged page");
+    return store_->Load();
+  }
+  absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override { return store_->Find(id); }
+  absl::Status Commit(const LedgerBatch& batch) override { return store_->Commit(batch); }
+  bool rotten = false;
+
+ private:
+  LedgerStore* const store_;
+};
+
+TEST_F(LedgerFailureTest, ALoadThatFindsABrokenDiskIsTheEndAndSaysSo) {
+  RottenStore rotten(&store_);
+  TestLedger test(&rotten);
+  ASSERT_TRUE(test.ledger.TakeOver().ok());
+  rotten.rotten = true;
+  store_.FailNextCommit(CommitFault::kDiskFull);
+  test.ledger.Settle(TestLedger::SettleOf(id_, 3), [](auto) {});
+  EXPECT_TRUE(absl::IsDataLoss(test.ledger.Commit(9)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(test.ledger.Commit(9)));
+}
+
 // ---- a disk that is full for long ----
 
 TEST_F(LedgerFailureTest, ASecondFailureLoadsNothingUntilItIsAsked) {
