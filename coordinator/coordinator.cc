@@ -19,6 +19,7 @@
 #include "coordinator/api/auditor.h"
 #include "coordinator/api/coordinator_service.h"
 #include "coordinator/api/ledger_call.h"
+#include "coordinator/api/ledger_news.h"
 #include "coordinator/api/metered_store.h"
 #include "coordinator/api/slow_facts.h"
 #include "coordinator/data_folder.h"
@@ -37,7 +38,7 @@ constexpr const char* kDefaultAccount = "default";
 // spot.
 [[noreturn]] void Die(const absl::Status& why) {
   Log(LogLevel::kError, "ledger_lost", "why", MessageOf(why));
-  std::_Exit(1);
+  std::_Exit(kExitLedgerLost);
 }
 
 class AssembledCoordinator final : public Coordinator {
@@ -46,6 +47,7 @@ class AssembledCoordinator final : public Coordinator {
       : config_(config),
         folder_(std::move(folder)),
         facts_(folder_.File("models.json"), folder_.pepper()),
+        epochs_(folder_.File("epochs.json")),
         router_(RouterConfig(config), clock_) {}
 
   ~AssembledCoordinator() override {
@@ -58,6 +60,8 @@ class AssembledCoordinator final : public Coordinator {
   absl::Status Begin() {
     QUIRE_RETURN_IF_ERROR(BeginLedger());
     QUIRE_RETURN_IF_ERROR(LoadFacts());
+    QUIRE_RETURN_IF_ERROR(epochs_.Load(clock_.UnixMs()));
+    for (const auto& [group, epoch] : epochs_.Epochs()) router_.Fence(group, epoch);
     QUIRE_RETURN_IF_ERROR(BeginServers());
     QUIRE_RETURN_IF_ERROR(BeginFleet());
     return WriteReadyFile();
@@ -91,11 +95,11 @@ class AssembledCoordinator final : public Coordinator {
   absl::Status BeginLedger() {
     QUIRE_ASSIGN_OR_RETURN(store_, SqliteStore::Open(folder_.File("ledger.db")));
     metered_store_ = std::make_unique<MeteredStore>(store_.get(), clock_, metrics_);
-    ledger_ = std::make_unique<Ledger>(metered_store_.get(), LedgerOptions());
+    LedgerOptions rules;
+    rules.reap_after_us = config_.reap_after_s * 1'000'000;
+    rules.on_news = [this](const LedgerBatch& news) { TellNews(news, router_, facts_); };
+    ledger_ = std::make_unique<Ledger>(metered_store_.get(), rules);
     QUIRE_RETURN_IF_ERROR(ledger_->TakeOver());
-    QUIRE_ASSIGN_OR_RETURN(const LedgerState state, store_->Load());
-    for (const RequestRow& open : state.open_requests)
-      router_.Reload(open.id, open.prompt_tokens, open.granted);
     QUIRE_ASSIGN_OR_RETURN(reports_, LedgerReports::Open(folder_.File("ledger.db")));
     auditor_ = std::make_unique<Auditor>(reports_.get(), metrics_);
     QUIRE_ASSIGN_OR_RETURN(bundles_, BlobStore::Open(folder_.File("bundles.db")));
@@ -117,9 +121,6 @@ class AssembledCoordinator final : public Coordinator {
                               ledger.SetPrice(model, price, std::move(reply));
                             }).status());
     }
-    QUIRE_ASSIGN_OR_RETURN(const LedgerFacts stored, GetFacts());
-    for (const PriceRow& price : stored.prices) facts_.PutPrice(price);
-    for (const KeyRow& key : stored.keys) facts_.PutKey(key);
     return absl::OkStatus();
   }
 
@@ -165,9 +166,15 @@ class AssembledCoordinator final : public Coordinator {
 
   absl::Status BeginServers() {
     admission_ = std::make_unique<Admission>(ledger_thread_.get(), &router_, &facts_, metrics_);
-    ServiceParts parts{admission_.get(),     &router_, &facts_,      bundles_.get(),
-                       ledger_thread_.get(), &clock_,  config_.price};
-    service_ = MakeCoordinatorService(parts);
+    service_ = MakeCoordinatorService({.admission = admission_.get(),
+                                       .router = &router_,
+                                       .facts = &facts_,
+                                       .bundles = bundles_.get(),
+                                       .ledger = ledger_thread_.get(),
+                                       .epochs = &epochs_,
+                                       .clock = &clock_,
+                                       .first_price = config_.price,
+                                       .worker_secret = folder_.worker_secret()});
     QUIRE_ASSIGN_OR_RETURN(
         grpc_, StartGrpcServer({config_.host, static_cast<int>(config_.port), config_.tls, config_.insecure},
                                {service_.get()}));
@@ -191,6 +198,7 @@ class AssembledCoordinator final : public Coordinator {
     flags.insecure = config_.insecure;
     flags.log = config_.log;
     flags.owner_lock = folder_.LockFile();
+    if (config_.tls.empty()) flags.worker_secret_file = folder_.File("worker_secret");
     ProcessDriver::Config driver;
     driver.data_dir = folder_.path();
     driver.groups = static_cast<int>(flags.groups);
@@ -232,6 +240,7 @@ class AssembledCoordinator final : public Coordinator {
   const SystemClock clock_;
   Metrics metrics_;
   SlowFacts facts_;
+  EpochFile epochs_;
   Router router_;
   std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<MeteredStore> metered_store_;
@@ -264,6 +273,9 @@ void CoordinatorConfig::Declare(Options& options) {
               "price of a cached prompt token", price_limits);
   options.Add("completion-nano-usd", &price.completion, "nano-dollars", "price of a generated token",
               price_limits);
+  // At least four times as long as a gateway goes on without an acknowledgement (30 s): docs/LEDGER.md, R5.
+  options.Add("reap-after", &reap_after_s, "s", "silence after which a gateway's request is closed for it",
+              IntLimits{120, 7 * 24 * 3600});
   worker.Declare(options);
   options.Add("tls-cert", &tls.cert, "FILE", "certificate for the internal gRPC service");
   options.Add("tls-key", &tls.key, "FILE", "its key");

@@ -16,10 +16,14 @@
 
 namespace quire::coordinator {
 
+// The program's exit code when the ledger's disk or file is broken, or another coordinator has it: a restart
+// mends neither by itself.
+inline constexpr int kExitLedgerLost = 74;
+
 struct CoordinatorConfig {
   std::string data = "data", host = "127.0.0.1", admin_host = "127.0.0.1", ready_file;
   LogOptions log;
-  int64_t port = 0, admin_port = 8001, max_queue = 1024;
+  int64_t port = 0, admin_port = 8001, max_queue = 1024, reap_after_s = 900;
   TokenPrice price{.version = 0, .prompt = 75, .cached_prompt = 75, .completion = 150};
   WorkerFlags worker;
   TlsFiles tls;

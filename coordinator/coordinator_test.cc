@@ -13,6 +13,7 @@
 #include "base/core/api_key.h"
 #include "base/core/files.h"
 #include "coordinator/coordinator_test_support.h"
+#include "coordinator/ledger/sqlite_store.h"
 
 namespace quire::coordinator {
 namespace {
@@ -56,8 +57,14 @@ class CoordinatorTest : public testing::Test {
     Begin();
   }
   std::unique_ptr<TestGroup> Group(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 100) {
-    auto group = std::make_unique<TestGroup>(coordinator_->grpc_address(), id, epoch, kv_blocks);
+    auto group = NewGroup(id, epoch, kv_blocks);
     EXPECT_TRUE(group->Register().ok());
+    return group;
+  }
+  // One that knows the secret, and has not registered yet.
+  std::unique_ptr<TestGroup> NewGroup(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 100) {
+    auto group = std::make_unique<TestGroup>(coordinator_->grpc_address(), id, epoch, kv_blocks);
+    group->secret = *ReadWholeFile(config_.data + "/worker_secret");
     return group;
   }
   nlohmann::json Get(const std::string& path) { return operator_->Call("GET", path).body; }
@@ -176,8 +183,7 @@ TEST_F(CoordinatorTest, AnEndedRegistrationAnUnhealthyBeatAndAFenceTakeAGroupOut
   EXPECT_FALSE(group->Beat());
   auto successor = Group("g0", 2);
   EXPECT_TRUE(places());
-  TestGroup zombie(coordinator_->grpc_address(), "g0", 1);
-  EXPECT_EQ(zombie.Register().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(NewGroup("g0", 1)->Register().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
 TEST_F(CoordinatorTest, ReadmitAvoidsTheFailedGroup) {
@@ -254,10 +260,34 @@ TEST_F(CoordinatorTest, WatchGivesTheStateThenTheChanges) {
   EXPECT_EQ(gateway_->Admit(RequestId::Random(), added.key().key_id()).refusal->reason(), v1::REFUSAL_KEY);
 }
 
+// More facts than any queue holds, read by somebody who takes his time.
+TEST_F(CoordinatorTest, WatchGivesAStateOfAnySize) {
+  coordinator_.reset();
+  constexpr size_t kKeys = 70'000;
+  {
+    auto store = SqliteStore::Open(config_.data + "/ledger.db");
+    ASSERT_TRUE(store.ok());
+    LedgerBatch batch;
+    batch.term = *(*store)->TakeOver();
+    for (size_t i = 0; i < kKeys; ++i) {
+      KeyRow key;
+      key.id = absl::StrCat("key-", i);
+      key.hmac = std::string(32, 'h');
+      key.account = "default";
+      batch.keys.push_back(key);
+    }
+    ASSERT_TRUE((*store)->Commit(batch).ok());
+  }
+  Begin();
+  TestWatch watch(*gateway_);
+  const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");  // while it is sent
+  EXPECT_GE(watch.UntilSynced().size(), kKeys + 1);
+}
+
 TEST_F(CoordinatorTest, ABundleWithAnotherDigestIsRefused) {
-  TestGroup group(coordinator_->grpc_address(), "g0", 1);
-  EXPECT_EQ(group.Register("something else").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(gateway_->FetchBundle(group.info.bundle_digest()).status().code(), absl::StatusCode::kNotFound);
+  auto group = NewGroup("g0", 1);
+  EXPECT_EQ(group->Register("something else").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(gateway_->FetchBundle(group->info.bundle_digest()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(gateway_->FetchBundle("short").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
@@ -281,6 +311,30 @@ TEST_F(CoordinatorTest, ASuccessorKnowsKeysModelsMoneyAndOpenRequests) {
   EXPECT_EQ(gateway_->Settle(settled, 10), cost);
   EXPECT_EQ(gateway_->Settle(open, 5), 100 * 75 + 5 * 150);
   EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["kv_blocks_reserved"], 0);
+}
+
+// Whoever started the group: the coordinator's word on its epochs outlives it.
+TEST_F(CoordinatorTest, AnEpochThatWasReplacedStaysOverAfterARestart) {
+  Group("g0", 4).reset();
+  Group("g0", 5).reset();
+  Restart();
+  EXPECT_EQ(NewGroup("g0", 4)->Register().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(NewGroup("g0", 5)->Register().ok());
+}
+
+// Any local user reaches the port: only who can read the data folder is a worker.
+TEST_F(CoordinatorTest, WithoutTheSecretNobodyIsAWorker) {
+  for (const char* secret : {"", "guessed"}) {
+    TestGroup group(coordinator_->grpc_address(), "g0", 1);
+    group.secret = secret;
+    const grpc::Status refused = group.Register();
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_THAT(refused.error_message(), HasSubstr("--worker-secret-file"));
+  }
+  auto known = Group("g0", 1);
+  TestGroup intruder(coordinator_->grpc_address(), "g0", 1);
+  EXPECT_FALSE(intruder.Beat(false));
+  EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["state"], "serving");
 }
 
 TEST_F(CoordinatorTest, ASecondCoordinatorIsKeptOut) {
@@ -307,7 +361,7 @@ TEST_F(CoordinatorTest, ASecretFolderAndAReadyFile) {
   struct stat info {};
   ASSERT_EQ(stat(config_.data.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u);
-  for (const char* file : {"/pepper", "/keys.json", "/ledger.db"}) {
+  for (const char* file : {"/pepper", "/worker_secret", "/keys.json", "/ledger.db"}) {
     ASSERT_EQ(stat((config_.data + file).c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777, 0600u) << file;
   }

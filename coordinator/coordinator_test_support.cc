@@ -51,6 +51,7 @@ TestGroup::TestGroup(const std::string& coordinator, const std::string& id, uint
 }
 
 grpc::Status TestGroup::Register(const std::string& bundle) {
+  if (!secret.empty()) context_.AddMetadata("quire-worker-secret", secret);
   stream_ = stub_->Register(&context_);
   v1::RegisterRequest request;
   *request.mutable_group() = info;
@@ -89,6 +90,7 @@ bool TestGroup::Beat(bool healthy) {
 bool TestGroup::SendBeat() {
   MutexLock lock(&mutex_);  // an older beat must not overtake
   grpc::ClientContext context;
+  if (!secret.empty()) context.AddMetadata("quire-worker-secret", secret);
   v1::HeartbeatRequest beat;
   beat.set_group_id(info.group_id());
   beat.set_epoch(info.epoch());

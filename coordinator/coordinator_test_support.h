@@ -34,6 +34,7 @@ class TestGroup {
   void Leave();  // ends the stream, as a dead worker does
 
   v1::GroupInfo info;
+  std::string secret;  // shown with every call
 
  private:
   bool SendBeat() ABSL_LOCKS_EXCLUDED(mutex_);

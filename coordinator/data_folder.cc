@@ -18,7 +18,7 @@
 namespace quire::coordinator {
 namespace {
 
-constexpr size_t kPepperBytes = 32;
+constexpr size_t kSecretBytes = 32;
 
 absl::Status MakeFolder(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
@@ -43,23 +43,23 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
         absl::StrCat("another coordinator uses ", path, ": stop it, or give this one another --data folder"));
   }
   DataFolder folder(path, std::move(lock));
-  QUIRE_RETURN_IF_ERROR(folder.LoadOrMakePepper());
+  QUIRE_ASSIGN_OR_RETURN(folder.pepper_,
+                         folder.LoadOrMakeSecret("pepper", "without the old one every key is void"));
+  QUIRE_ASSIGN_OR_RETURN(folder.worker_secret_,
+                         folder.LoadOrMakeSecret("worker_secret", "delete it, and restart the workers"));
   return folder;
 }
 
-absl::Status DataFolder::LoadOrMakePepper() {
-  absl::StatusOr<std::string> pepper = ReadWholeFile(File("pepper"));
-  if (absl::IsNotFound(pepper.status())) {
-    pepper = absl::BytesToHexString(RandomBytes(kPepperBytes));
-    QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File("pepper"), *pepper, 0600));
+absl::StatusOr<std::string> DataFolder::LoadOrMakeSecret(const char* name, const char* loss) const {
+  absl::StatusOr<std::string> secret = ReadWholeFile(File(name));
+  if (absl::IsNotFound(secret.status())) {
+    secret = absl::BytesToHexString(RandomBytes(kSecretBytes));
+    QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File(name), *secret, 0600));
   }
-  if (!pepper.ok()) return pepper.status();
-  if (pepper->size() < kPepperBytes) {
-    return absl::DataLossError(
-        absl::StrCat(File("pepper"), " is damaged: without the old one every key is void"));
+  if (secret.ok() && secret->size() < kSecretBytes) {
+    return absl::DataLossError(absl::StrCat(File(name), " is damaged: ", loss));
   }
-  pepper_ = *std::move(pepper);
-  return absl::OkStatus();
+  return secret;
 }
 
 absl::StatusOr<std::optional<FirstKeys>> DataFolder::LoadFirstKeys() const {

@@ -1,5 +1,6 @@
 // DATA/ as a coordinator finds or makes it: the folder itself (0700), the lock that keeps a second
-// coordinator out, the pepper under which keys are stored, and the first keys (keys.json, 0600). Owned by
+// coordinator out, the pepper under which keys are stored, the secret of local workers, and the first keys
+// (all 0600). Owned by
 // Coordinator, used while it starts; the lock lasts as long as the object.
 #pragma once
 
@@ -27,6 +28,8 @@ class DataFolder {
   // Locked (flock) by whichever coordinator has the folder.
   std::string LockFile() const { return File("lock"); }
   const std::string& pepper() const { return pepper_; }
+  // What local workers show when there is no TLS: the content of File("worker_secret").
+  const std::string& worker_secret() const { return worker_secret_; }
 
   // The keys of keys.json, if there is one.
   absl::StatusOr<std::optional<FirstKeys>> LoadFirstKeys() const;
@@ -35,9 +38,9 @@ class DataFolder {
 
  private:
   DataFolder(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
-  absl::Status LoadOrMakePepper();
+  absl::StatusOr<std::string> LoadOrMakeSecret(const char* name, const char* loss) const;
 
-  std::string path_, pepper_;
+  std::string path_, pepper_, worker_secret_;
   Fd lock_;
 };
 

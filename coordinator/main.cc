@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   auto coordinator = quire::coordinator::Coordinator::Start(config);
   if (!coordinator.ok()) {
     std::fprintf(stderr, "quire-coordinator: %s\n", quire::MessageOf(coordinator.status()).c_str());
-    return 1;
+    return absl::IsDataLoss(coordinator.status()) ? quire::coordinator::kExitLedgerLost : 1;
   }
   quire::WaitForShutdownSignal();
   quire::ImpatientShutdown second([&] { (*coordinator)->HurryStop(); });

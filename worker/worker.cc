@@ -233,6 +233,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.advertise_port = advertised_.port;
   options.coordinator = config_.coordinator;
   options.owner_lock = config_.owner_lock;
+  options.worker_secret_file = config_.worker_secret_file;
   options.model.name = config_.ModelName();
   options.model.numerics_id = runner_->numerics_id();
   options.model.vocab = model_.vocab;

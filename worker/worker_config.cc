@@ -29,6 +29,8 @@ void WorkerConfig::Declare(Options& options) {
   options.Add(
       "owner-lock", &owner_lock, "FILE",
       "held by the coordinator that starts this group: free for 15 minutes and nobody back, the group ends");
+  options.Add("worker-secret-file", &worker_secret_file, "FILE",
+              "worker_secret of the coordinator's data folder; needed where there is no TLS");
   options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC, and every rank its metrics");
   options.Add("advertise", &advertise, "HOST[:PORT]",
               "by which gateways reach this worker; default: --host and its port");

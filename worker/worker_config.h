@@ -20,7 +20,7 @@ struct WorkerConfig {
   int64_t rank = 0, ranks = 1;
   std::string shm;
   int64_t threads = 1, spin_us = 0;
-  std::string coordinator, owner_lock;
+  std::string coordinator, owner_lock, worker_secret_file;
   std::string host = "127.0.0.1", advertise;
   int64_t port = 0, metrics_port = 0;
   int64_t kv_blocks = 0, host_groups = 1;

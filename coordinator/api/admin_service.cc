@@ -112,7 +112,6 @@ HttpReply AdminService::CreateKey(const HttpRequest& request) {
       *parts_.ledger,
       [row](Ledger& ledger, Reply<KeyRow> reply) { ledger.CreateKey(row, std::move(reply)); });
   if (!stored.ok()) return ErrorReply(stored.status());
-  parts_.facts->PutKey(*stored);
   Log(LogLevel::kInfo, "key_created", "key_id", stored->id, "account", stored->account);
   json body = KeyJson(*stored);
   body["key"] = made.text;  // shown this once
@@ -139,7 +138,6 @@ HttpReply AdminService::RevokeKey(const std::string& key_id) {
         ledger.RevokeKey(key_id, now_ms, std::move(reply));
       });
   if (!revoked.ok()) return ErrorReply(revoked.status());
-  parts_.facts->PutKey(*revoked);
   Log(LogLevel::kInfo, "key_revoked", "key_id", revoked->id, "account", revoked->account);
   return JsonReply(200, KeyJson(*revoked));
 }

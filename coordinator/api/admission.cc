@@ -9,7 +9,7 @@
 namespace quire::coordinator {
 namespace {
 
-constexpr uint64_t kFirstGrant = LedgerOptions().first_grant;
+constexpr uint64_t kFirstGrant = LedgerOptions::kFirstGrant;
 constexpr int kMaxPrefixHashes = 64;
 constexpr int64_t kMaxReadmitWaitUs = 60'000'000;
 
@@ -98,7 +98,13 @@ uint64_t Admission::Admit(const v1::AdmitRequest& request, AdmitSink sink) {
   }
   std::string account;
   v1::AdmitReply reply;
-  if (std::optional<v1::Refusal> refusal = CheckRights(request, &account)) {
+  std::optional<v1::Refusal> refusal = CheckRights(request, &account);
+  // One that is open already has its own hold in that sum.
+  if (!refusal && !router_->IsOpen(*id) && !facts_->CanAfford(account, request)) {
+    refusal = MakeRefusal(v1::REFUSAL_BUDGET,
+                          "the account's cap is reached; raise it or wait for running requests");
+  }
+  if (refusal) {
     Count(*refusal);
     *reply.mutable_refusal() = *std::move(refusal);
     sink(reply, true);
@@ -117,7 +123,8 @@ uint64_t Admission::Admit(const v1::AdmitRequest& request, AdmitSink sink) {
   });
 }
 
-// Told early, so that a revoked key neither waits in the queue nor starts a prefill; the ledger checks again.
+// Told early, like the money, so that nobody waits in the queue or starts a prefill in vain; the ledger
+// checks again.
 std::optional<v1::Refusal> Admission::CheckRights(const v1::AdmitRequest& request,
                                                   std::string* account) const {
   const std::optional<KeyRow> key = facts_->FindKey(request.key_id());
@@ -133,11 +140,9 @@ std::optional<v1::Refusal> Admission::CheckRights(const v1::AdmitRequest& reques
 
 void Admission::TakeHold(const v1::AdmitRequest& request, const RequestId& id, AdmitSink sink) {
   ledger_->Admit(request, [this, id, sink = std::move(sink)](absl::StatusOr<v1::AdmitReply> reply) {
-    if (reply.ok() && reply->has_grant()) {
-      router_->Heard(id, reply->grant().positions(), {});
-    } else {
+    if (!reply.ok() || !reply->has_grant()) {
       if (reply.ok()) Count(reply->refusal());
-      router_->Release(id, std::nullopt);
+      router_->Refused(id);
     }
     sink(reply, true);
   });
@@ -172,24 +177,11 @@ void Admission::Progress(const v1::ProgressRequest& request, Reply<v1::ProgressR
     const absl::StatusOr<RequestId> id = RequestId::FromBytes(progress.request_id());
     if (id.ok()) router_->Heard(*id, std::nullopt, {progress.group_id(), progress.group_epoch()});
   }
-  ledger_->Progress(request,
-                    [this, reply = std::move(reply)](absl::StatusOr<v1::ProgressReply> answer) mutable {
-                      if (answer.ok()) {
-                        for (const v1::ProgressResult& result : answer->results()) {
-                          const absl::StatusOr<RequestId> id = RequestId::FromBytes(result.request_id());
-                          if (!id.ok()) continue;
-                          if (result.stop() == v1::STOP_CLOSED) {
-                            router_->Release(*id, std::nullopt);
-                          } else {
-                            router_->Heard(*id, result.granted_positions(), {});
-                          }
-                        }
-                      }
-                      reply(std::move(answer));
-                    });
+  ledger_->Progress(request, std::move(reply));
 }
 
-// The stream has ended, whatever the ledger says: its blocks are free now.
+// The stream has ended, whatever the ledger says: its blocks are free now. (What the ledger closes is told
+// from its commits: ledger_news.h.)
 void Admission::Settle(const v1::SettleRequest& request, Reply<v1::SettleReply> reply) {
   for (const v1::RequestSettle& settle : request.requests()) {
     const absl::StatusOr<RequestId> id = RequestId::FromBytes(settle.request_id());

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "coordinator/api/ledger_news.h"
 #include "coordinator/ledger/memory_store.h"
 
 namespace quire::coordinator {
@@ -44,7 +45,6 @@ class AdmissionTest : public testing::Test {
     const TokenPrice price{.version = 1, .prompt = 75, .cached_prompt = 75, .completion = 150};
     ledger_.SetPrice("tiny", price, [](auto) {});
     ASSERT_TRUE(ledger_.Commit(0).ok());
-    facts_.PutPrice({"tiny", price});
     v1::GroupInfo group = Group();
     ASSERT_TRUE(facts_.PutModel(group, 0).ok());
     ASSERT_TRUE(router_.Register(group).ok());
@@ -56,6 +56,26 @@ class AdmissionTest : public testing::Test {
     thread_->Stop();
   }
 
+  LedgerOptions Options() {
+    LedgerOptions options;
+    options.on_news = [this](const LedgerBatch& news) { TellNews(news, router_, facts_); };
+    return options;
+  }
+  // Runs on the ledger's thread, and waits until what it did is committed.
+  void OnLedger(std::function<void(Ledger&)> act) {
+    Notification committed;
+    ASSERT_TRUE(thread_->Post([&](Ledger& ledger) {
+      act(ledger);
+      ledger.GetFacts([&](auto) { committed.Notify(); });
+    }));
+    committed.WaitForNotification();
+  }
+  void Reap() {
+    for (int64_t pass = 0; pass < 16 * 12; ++pass) {
+      OnLedger([&](Ledger& ledger) { ledger.AdvanceReaper((reaper_s_ += 5) * 1'000'000); });
+    }
+  }
+
   void AddKey(const std::string& id, const std::string& account, int64_t cap_nano_usd) {
     KeyRow key;
     key.id = id;
@@ -63,12 +83,11 @@ class AdmissionTest : public testing::Test {
     key.account = account;
     ledger_.PutAccount(account, cap_nano_usd, [](auto) {});
     ledger_.CreateKey(key, [](auto) {});
-    facts_.PutKey(key);
   }
-  static v1::GroupInfo Group() {
+  static v1::GroupInfo Group(uint64_t epoch = 1) {
     v1::GroupInfo info;
     info.set_group_id("g0");
-    info.set_epoch(1);
+    info.set_epoch(epoch);
     info.set_address("127.0.0.1:1");
     info.set_model("tiny");
     info.set_ranks(1);
@@ -95,14 +114,37 @@ class AdmissionTest : public testing::Test {
     admission_->Admit(request, events.Sink());
     return events.WaitForLast();
   }
+  // Of whatever the ledger does next.
+  void FailNextCommit(CommitFault fault) {
+    Notification set;
+    ASSERT_TRUE(thread_->Post([&](Ledger&) {
+      store_.FailNextCommit(fault);
+      set.Notify();
+    }));
+    set.WaitForNotification();
+  }
+  v1::RefusalReason Readmit(const RequestId& id) {
+    v1::ReadmitRequest request;
+    request.set_request_id(id.ToBytes());
+    request.set_model("tiny");
+    v1::RefusalReason reason = v1::REFUSAL_UNSPECIFIED;
+    Notification answered;
+    admission_->Readmit(request, [&](const absl::StatusOr<v1::ReadmitReply>& reply) {
+      reason = reply->refusal().reason();
+      answered.Notify();
+    });
+    answered.WaitForNotification();
+    return reason;
+  }
   uint64_t ReservedBlocks() { return router_.Report().groups.at(0).reserved.blocks; }
 
+  int64_t reaper_s_ = 0;
   ManualClock clock_;  // nothing ages
   Metrics metrics_;
   MemoryStore store_;
-  Ledger ledger_{&store_, LedgerOptions()};
   SlowFacts facts_{"", "pepper"};
   Router router_{Router::Config(), clock_};
+  Ledger ledger_{&store_, Options()};
   std::unique_ptr<LedgerThread> thread_;
   std::unique_ptr<Admission> admission_;
 };
@@ -112,12 +154,87 @@ TEST_F(AdmissionTest, PlacesFirstThenGrants) {
   EXPECT_EQ(ReservedBlocks(), 23u);  // 100 + 256 tokens
 }
 
+TEST_F(AdmissionTest, WhatCantBeAffordedIsNotEvenPlaced) {
+  v1::AdmitRequest request = Request(RequestId::Random());
+  request.set_key_id("poor");
+  EXPECT_THAT(Admit(request), ElementsAre("REFUSAL_BUDGET"));
+  EXPECT_EQ(ReservedBlocks(), 0u);
+}
+
+// Its own hold has taken the money.
+TEST_F(AdmissionTest, AResentAdmitIsNotRefusedForItsOwnHold) {
+  OnLedger([](Ledger& ledger) { ledger.PutAccount("acme", 100 * 75 + 256 * 150 + 1, [](auto) {}); });
+  const v1::AdmitRequest request = Request(RequestId::Random());
+  ASSERT_THAT(Admit(request), ElementsAre("placement", "grant"));
+  EXPECT_THAT(Admit(request), ElementsAre("placement", "grant"));
+  EXPECT_THAT(Admit(Request(RequestId::Random())), ElementsAre("REFUSAL_BUDGET"));
+}
+
 TEST_F(AdmissionTest, ARefusalOfTheLedgerGivesTheRoomBack) {
   ASSERT_THAT(Admit(Request(RequestId::Random())), ElementsAre("placement", "grant"));
   v1::AdmitRequest request = Request(RequestId::Random());
-  request.set_key_id("poor");
+  OnLedger([](Ledger& ledger) { ledger.PutAccount("acme", 1, [](auto) {}); });
+  facts_.PutAccount({.id = "acme", .cap_nano_usd = std::nullopt});  // what Admission knows is older
   EXPECT_THAT(Admit(request), ElementsAre("placement", "REFUSAL_BUDGET"));
   EXPECT_EQ(ReservedBlocks(), 23u);
+}
+
+TEST_F(AdmissionTest, AFullDiskGivesTheRoomBack) {
+  FailNextCommit(CommitFault::kDiskFull);
+  EXPECT_THAT(Admit(Request(RequestId::Random())), ElementsAre("placement", "REFUSAL_LEDGER"));
+  EXPECT_EQ(ReservedBlocks(), 0u);
+}
+
+// The first Admit's hold stands, whatever becomes of the second.
+TEST_F(AdmissionTest, ARefusedDuplicateLeavesALiveReservation) {
+  const v1::AdmitRequest request = Request(RequestId::Random());
+  ASSERT_THAT(Admit(request), ElementsAre("placement", "grant"));
+  FailNextCommit(CommitFault::kDiskFull);
+  EXPECT_THAT(Admit(request), ElementsAre("placement", "REFUSAL_LEDGER"));
+  EXPECT_EQ(ReservedBlocks(), 23u);
+  EXPECT_TRUE(router_.IsOpen(*RequestId::FromBytes(request.request_id())));
+}
+
+TEST_F(AdmissionTest, WhatTheReaperClosedIsNotReservedAndNotReadmitted) {
+  const RequestId id = RequestId::Random();
+  ASSERT_THAT(Admit(Request(id)), ElementsAre("placement", "grant"));
+  Reap();
+  EXPECT_EQ(ReservedBlocks(), 0u);
+  EXPECT_EQ(router_.Report().open_requests, 0u);
+  EXPECT_EQ(Readmit(id), v1::REFUSAL_CLOSED);
+}
+
+// A commit that failed as far as anybody was told, but stands.
+TEST_F(AdmissionTest, WhatAnUnknownCommitReapedIsNotReservedEither) {
+  ASSERT_THAT(Admit(Request(RequestId::Random())), ElementsAre("placement", "grant"));
+  OnLedger([this](Ledger& ledger) {
+    for (int64_t pass = 0; pass < 16 * 12; ++pass) ledger.AdvanceReaper((reaper_s_ += 5) * 1'000'000);
+    store_.FailNextCommit(CommitFault::kUnknown);
+  });
+  OnLedger([](Ledger&) {});
+  EXPECT_EQ(router_.Report().open_requests, 0u);
+}
+
+TEST_F(AdmissionTest, AReadmitThatWaitsIsRefusedWhenItsRequestIsClosed) {
+  const RequestId id = RequestId::Random();
+  ASSERT_THAT(Admit(Request(id)), ElementsAre("placement", "grant"));
+  router_.Fence("g0", 2);  // its group is gone, and no other is there
+  v1::ReadmitRequest request;
+  request.set_request_id(id.ToBytes());
+  request.set_model("tiny");
+  request.set_max_wait_ms(60'000);
+  v1::RefusalReason reason = v1::REFUSAL_UNSPECIFIED;
+  Notification answered;
+  admission_->Readmit(request, [&](const absl::StatusOr<v1::ReadmitReply>& reply) {
+    reason = reply->refusal().reason();
+    answered.Notify();
+  });
+  EXPECT_FALSE(answered.HasBeenNotified());
+  Reap();
+  answered.WaitForNotification();
+  EXPECT_EQ(reason, v1::REFUSAL_CLOSED);
+  ASSERT_TRUE(router_.Register(Group(2)).ok());
+  EXPECT_EQ(router_.Report().open_requests, 0u);
 }
 
 TEST_F(AdmissionTest, AWaitingRequestIsAdmittedWhenAnotherSettles) {
@@ -202,14 +319,12 @@ TEST_F(AdmissionTest, AProgressGrowsTheReservationAndAClosedRequestLosesIt) {
   };
   progress(512);
   EXPECT_EQ(ReservedBlocks(), 39u);
-  // Settled by another gateway's word, say: the ledger knows it as closed, the router learns it from the
-  // reply.
+  // Settled by another gateway's word, say: the router learns it from the commit.
   v1::SettleRequest settle;
   settle.add_requests()->set_request_id(id.ToBytes());
   Notification settled;
   thread_->Settle(settle, [&](auto) { settled.Notify(); });
   settled.WaitForNotification();
-  progress(600);
   EXPECT_EQ(ReservedBlocks(), 0u);
 }
 

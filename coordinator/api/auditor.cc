@@ -21,15 +21,19 @@ Auditor::~Auditor() {
 }
 
 void Auditor::Audit() {
-  const absl::StatusOr<AuditReport> report = reports_->Audit();
-  if (!report.ok()) {
-    Log(LogLevel::kWarn, "audit_failed", "why", MessageOf(report.status()));
+  absl::StatusOr<std::optional<AuditReport>> piece = std::nullopt;
+  while (piece.ok() && !*piece) {
+    if (stopping_.HasBeenNotified()) return;
+    piece = reports_->AuditNews();
+  }
+  if (!piece.ok()) {
+    Log(LogLevel::kWarn, "audit_failed", "why", MessageOf(piece.status()));
     return;
   }
+  const std::vector<std::string>& findings = (*piece)->findings;
   audits_.Increment();
-  findings_.Set(static_cast<double>(report->findings.size()));
-  for (const std::string& finding : report->findings)
-    Log(LogLevel::kError, "books_disagree", "finding", finding);
+  findings_.Set(static_cast<double>(findings.size()));
+  for (const std::string& finding : findings) Log(LogLevel::kError, "books_disagree", "finding", finding);
 }
 
 }  // namespace quire::coordinator

@@ -1,5 +1,6 @@
-// The reconciliation, every minute, on a thread of its own: the books either balance or an operator hears of
-// it, by a log event and a gauge. Owned by coordinator.cc; changes nothing.
+// The reconciliation of what was posted since the last one, every minute, on a thread of its own: the books
+// either balance or an operator hears of it, by a log event and a gauge, until the process ends. Owned by
+// coordinator.cc; changes nothing.
 #pragma once
 
 #include <thread>

@@ -5,17 +5,32 @@
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "base/net/grpc.h"
+#include "coordinator/api/caller_role.h"
 #include "coordinator/api/register_call.h"
 #include "coordinator/api/stream_writer.h"
+#include "coordinator/api/watch_call.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace quire::coordinator {
 namespace {
 
 constexpr size_t kAdmitQueue = 4;
-constexpr size_t kWatchQueue = 1 << 16;  // the first state of so many keys, and what changes while it is sent
 constexpr size_t kBundleChunkBytes = 1 << 20;
 constexpr size_t kBundleQueue = 256;
+
+// A stream that ends with an error at once.
+template <typename Message>
+grpc::ServerWriteReactor<Message>* Refuse(const absl::Status& why) {
+  auto writer = StreamWriter<Message>::Make(1);
+  writer->Close(ToGrpc(why));
+  return writer.get();
+}
+
+grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const absl::Status& why) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(why));
+  return reactor;
+}
 
 // Answers a unary call once with a reply or an error.
 template <typename T>
@@ -87,8 +102,9 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
  public:
   explicit CoordinatorService(const ServiceParts& parts) : parts_(parts) {}
 
-  grpc::ServerWriteReactor<v1::AdmitReply>* Admit(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::AdmitReply>* Admit(grpc::CallbackServerContext* context,
                                                   const v1::AdmitRequest* request) override {
+    if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse<v1::AdmitReply>(may);
     auto writer = StreamWriter<v1::AdmitReply>::Make(kAdmitQueue);
     auto sink = [writer](const absl::StatusOr<v1::AdmitReply>& event, bool last) {
       if (event.ok()) writer->Send(*event);
@@ -102,8 +118,9 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     return writer.get();
   }
 
-  grpc::ServerUnaryReactor* Readmit(grpc::CallbackServerContext*, const v1::ReadmitRequest* request,
+  grpc::ServerUnaryReactor* Readmit(grpc::CallbackServerContext* context, const v1::ReadmitRequest* request,
                                     v1::ReadmitReply* reply) override {
+    if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse(context, may);
     auto call = std::make_shared<ReadmitCall>(parts_.admission, reply);
     call->Begin(call, *request);
     return call.get();
@@ -111,6 +128,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
 
   grpc::ServerUnaryReactor* Progress(grpc::CallbackServerContext* context, const v1::ProgressRequest* request,
                                      v1::ProgressReply* reply) override {
+    if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse(context, may);
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     parts_.admission->Progress(*request,
                                [reactor, reply](const auto& answer) { Answer(reactor, reply, answer); });
@@ -119,43 +137,53 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
 
   grpc::ServerUnaryReactor* Settle(grpc::CallbackServerContext* context, const v1::SettleRequest* request,
                                    v1::SettleReply* reply) override {
+    if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse(context, may);
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     parts_.admission->Settle(*request,
                              [reactor, reply](const auto& answer) { Answer(reactor, reply, answer); });
     return reactor;
   }
 
-  grpc::ServerWriteReactor<v1::WatchEvent>* Watch(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::WatchEvent>* Watch(grpc::CallbackServerContext* context,
                                                   const v1::WatchRequest*) override {
-    auto writer = StreamWriter<v1::WatchEvent>::Make(kWatchQueue);
-    const uint64_t subscription =
-        parts_.facts->Subscribe([writer](const v1::WatchEvent& event) { writer->Send(event); });
-    writer->OnEnd([facts = parts_.facts, subscription] { facts->Unsubscribe(subscription); });
-    return writer.get();
+    if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse<v1::WatchEvent>(may);
+    return MakeWatchCall(parts_.facts);
   }
 
-  grpc::ServerWriteReactor<v1::BundleChunk>* GetTextBundle(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::BundleChunk>* GetTextBundle(grpc::CallbackServerContext* context,
                                                            const v1::GetTextBundleRequest* request) override {
+    if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse<v1::BundleChunk>(may);
     auto writer = StreamWriter<v1::BundleChunk>::Make(kBundleQueue);
     writer->Close(SendBundle(request->digest(), *writer));
     return writer.get();
   }
 
   grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* Register(
-      grpc::CallbackServerContext*) override {
-    return MakeRegisterCall(parts_);
+      grpc::CallbackServerContext* context) override {
+    return MakeRegisterCall(parts_, MayWorker(context));
   }
 
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context,
                                       const v1::HeartbeatRequest* request,
                                       v1::HeartbeatReply* reply) override {
+    if (const absl::Status may = MayWorker(context); !may.ok()) return Refuse(context, may);
     reply->set_known(parts_.router->Beat(*request));
+    if (reply->known()) {  // a word of it, so that it is not forgotten
+      parts_.epochs->Raise(request->group_id(), request->epoch(), parts_.clock->UnixMs()).IgnoreError();
+    }
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
 
  private:
+  absl::Status MayGateway(grpc::CallbackServerContext* context) const {
+    return CheckCaller(*context, CallerRole::kGateway, parts_.worker_secret);
+  }
+  absl::Status MayWorker(grpc::CallbackServerContext* context) const {
+    return CheckCaller(*context, CallerRole::kWorker, parts_.worker_secret);
+  }
+
   grpc::Status SendBundle(const std::string& raw_digest, StreamWriter<v1::BundleChunk>& writer) {
     Digest digest{};
     if (raw_digest.size() != digest.size()) {

@@ -19,9 +19,10 @@ constexpr size_t kMaxBundleBytes = size_t{64} << 20;
 class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply> {
  public:
   explicit RegisterCall(const ServiceParts& parts) : parts_(parts) {}
-  void Begin(std::shared_ptr<RegisterCall> self) {
+  void Begin(std::shared_ptr<RegisterCall> self, const absl::Status& allowed) {
     MutexLock lock(&mutex_);
     self_ = std::move(self);
+    if (!allowed.ok()) return End(allowed);
     StartRead(&request_);
   }
 
@@ -60,12 +61,10 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   absl::Status TakeGroup() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!request_.has_group()) return absl::InvalidArgumentError("the first message must be the group");
     info_ = request_.group();
+    QUIRE_RETURN_IF_ERROR(WorkerRegistry::CheckInfo(*info_));
     if (info_->epoch() < parts_.router->FirstValidEpoch(info_->group_id())) {
       return absl::FailedPreconditionError(
           absl::StrCat("epoch ", info_->epoch(), " of group ", info_->group_id(), " is over: exit"));
-    }
-    if (info_->bundle_digest().size() != Digest().size()) {
-      return absl::InvalidArgumentError("bundle_digest must be the 32 bytes of a SHA-256");
     }
     Digest digest{};
     std::copy(info_->bundle_digest().begin(), info_->bundle_digest().end(), digest.begin());
@@ -101,12 +100,9 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
 
   absl::Status MakeSureOfPrice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (parts_.facts->HasPrice(info_->model())) return Accept();
-    const bool posted = parts_.ledger->Post([self = self_, facts = parts_.facts, model = info_->model(),
+    const bool posted = parts_.ledger->Post([self = self_, model = info_->model(),
                                              price = parts_.first_price](Ledger& ledger) {
-      ledger.SetPrice(model, price, [self, facts](absl::StatusOr<PriceRow> row) {
-        if (row.ok()) facts->PutPrice(*row);
-        self->OnPrice(row.status());
-      });
+      ledger.SetPrice(model, price, [self](absl::StatusOr<PriceRow> row) { self->OnPrice(row.status()); });
     });
     return posted ? absl::OkStatus() : absl::UnavailableError("the ledger is busy; register again");
   }
@@ -120,6 +116,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
 
   absl::Status Accept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     QUIRE_RETURN_IF_ERROR(parts_.facts->PutModel(*info_, parts_.clock->UnixMs() / 1000));
+    QUIRE_RETURN_IF_ERROR(parts_.epochs->Raise(info_->group_id(), info_->epoch(), parts_.clock->UnixMs()));
     QUIRE_ASSIGN_OR_RETURN(registration_, parts_.router->Register(*info_));
     v1::RegisterReply reply;
     reply.mutable_accepted()->set_heartbeat_ms(WorkerRegistry::kBeatMs);
@@ -171,9 +168,10 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(const ServiceParts& parts) {
+grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(
+    const ServiceParts& parts, const absl::Status& allowed) {
   auto call = std::make_shared<RegisterCall>(parts);
-  call->Begin(call);
+  call->Begin(call, allowed);
   return call.get();
 }
 

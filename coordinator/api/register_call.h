@@ -1,6 +1,6 @@
 // One worker group's Register stream: takes its facts, asks for the text bundle if it is not stored yet,
-// makes sure that the model has a price, then makes the group known; the stream's end is the group's end.
-// Lives until gRPC is done with it. Included by .cc files of api/ only.
+// makes sure that the model has a price, writes its epoch down, then makes the group known; the stream's end
+// is the group's end. Lives until gRPC is done with it. Included by .cc files of api/ only.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -10,6 +10,8 @@
 
 namespace quire::coordinator {
 
-grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(const ServiceParts& parts);
+// `allowed`: whether the caller may do this at all; if not, the stream ends at once.
+grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(
+    const ServiceParts& parts, const absl::Status& allowed);
 
 }  // namespace quire::coordinator

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -62,6 +64,26 @@ v1::ModelFact FactOf(const v1::GroupInfo& group, int64_t created_unix_s) {
 
 }  // namespace
 
+class SlowFacts::Change {
+ public:
+  ~Change() {
+    for (const Wake& wake : wakes_) wake();
+  }
+  // `fact` is new, changed or gone: whoever has been sent it must hear of it. Who is still before it will
+  // come by.
+  void Of(const Fact& fact, std::map<uint64_t, Reader>& readers) {
+    for (auto& [id, reader] : readers) {
+      const bool passed = reader.synced || (reader.at && fact <= *reader.at);
+      if (!passed || !reader.is_changed.insert(fact).second) continue;
+      reader.changed.push_back(fact);
+      if (std::exchange(reader.idle, false)) wakes_.push_back(reader.wake);
+    }
+  }
+
+ private:
+  std::vector<Wake> wakes_;
+};
+
 SlowFacts::SlowFacts(std::string path, std::string pepper)
     : path_(std::move(path)), pepper_(std::move(pepper)) {}
 
@@ -91,16 +113,18 @@ absl::Status SlowFacts::Save() {
 // ---- keys ----
 
 void SlowFacts::PutKey(const KeyRow& key) {
+  Change change;
   MutexLock lock(&mutex_);
-  if (key.revoked_ms == 0) {
+  if (key.revoked_ms != 0) revoked_.insert(key.id);
+  const auto known = keys_.find(key.id);
+  if (revoked_.contains(key.id)) {  // though an older word of it may come late
+    if (known == keys_.end()) return;
+    keys_.erase(known);
+  } else {
+    if (known != keys_.end() && known->second == key) return;
     keys_[key.id] = key;
-    if (key.kind == KeyKind::kApi) Publish(KeyEvent(key));
-    return;
   }
-  if (keys_.erase(key.id) == 0 || key.kind != KeyKind::kApi) return;
-  v1::WatchEvent event;
-  event.set_key_removed(key.id);
-  Publish(event);
+  if (key.kind == KeyKind::kApi) change.Of({false, key.id}, readers_);
 }
 
 std::optional<KeyRow> SlowFacts::FindKey(const std::string& id) const {
@@ -126,13 +150,32 @@ v1::WatchEvent SlowFacts::KeyEvent(const KeyRow& key) const {
   return event;
 }
 
+// ---- accounts ----
+
+void SlowFacts::PutAccount(const AccountRow& account) {
+  MutexLock lock(&mutex_);
+  accounts_[account.id] = account;
+}
+
+bool SlowFacts::CanAfford(const std::string& account, const v1::AdmitRequest& request) const {
+  MutexLock lock(&mutex_);
+  const auto known = accounts_.find(account);
+  const auto price = prices_.find(request.model());
+  if (known == accounts_.end() || price == prices_.end() || !known->second.cap_nano_usd) return true;
+  const AccountRow& row = known->second;
+  return HoldNanoUsd(price->second, request.prompt_tokens(), request.choices()) <=
+         *row.cap_nano_usd - row.balance_nano_usd - row.held_nano_usd;
+}
+
 // ---- models ----
 
 void SlowFacts::PutPrice(const PriceRow& price) {
+  Change change;
   MutexLock lock(&mutex_);
+  const auto known = prices_.find(price.model);
+  if (known != prices_.end() && known->second == price.price) return;
   prices_[price.model] = price.price;
-  auto model = models_.find(price.model);
-  if (model != models_.end()) Publish(ModelEvent(model->second));
+  if (models_.contains(price.model)) change.Of({true, price.model}, readers_);
 }
 
 bool SlowFacts::HasPrice(const std::string& model) const {
@@ -141,6 +184,7 @@ bool SlowFacts::HasPrice(const std::string& model) const {
 }
 
 absl::Status SlowFacts::PutModel(const v1::GroupInfo& group, int64_t unix_s) {
+  Change change;
   MutexLock lock(&mutex_);
   auto known = models_.find(group.model());
   const v1::ModelFact fact = FactOf(group, known == models_.end() ? unix_s : known->second.created_unix_s());
@@ -148,21 +192,20 @@ absl::Status SlowFacts::PutModel(const v1::GroupInfo& group, int64_t unix_s) {
     return absl::OkStatus();
   models_[group.model()] = fact;
   QUIRE_RETURN_IF_ERROR(Save());
-  if (Published(fact)) Publish(ModelEvent(fact));
+  if (Published(fact)) change.Of({true, group.model()}, readers_);
   return absl::OkStatus();
 }
 
 void SlowFacts::KeepOnly(const std::string& model) {
+  Change change;
   MutexLock lock(&mutex_);
   for (auto it = models_.begin(); it != models_.end();) {
     if (it->first == model) {
       ++it;
       continue;
     }
-    v1::WatchEvent event;
-    event.set_model_removed(it->first);
+    change.Of({true, it->first}, readers_);
     it = models_.erase(it);
-    Publish(event);
   }
 }
 
@@ -193,30 +236,64 @@ v1::WatchEvent SlowFacts::ModelEvent(const v1::ModelFact& model) const {
   return event;
 }
 
-// ---- subscribers ----
+// ---- readers ----
 
-uint64_t SlowFacts::Subscribe(Subscriber subscriber) {
+uint64_t SlowFacts::Subscribe(Wake wake) {
   MutexLock lock(&mutex_);
-  for (const auto& [id, key] : keys_) {
-    if (key.kind == KeyKind::kApi) subscriber(KeyEvent(key));
-  }
-  for (const auto& [name, model] : models_) {
-    if (Published(model)) subscriber(ModelEvent(model));
-  }
-  v1::WatchEvent synced;
-  synced.set_synced(true);
-  subscriber(synced);
-  subscribers_[++last_subscription_] = std::move(subscriber);
+  readers_[++last_subscription_].wake = std::move(wake);
   return last_subscription_;
 }
 
 void SlowFacts::Unsubscribe(uint64_t subscription) {
   MutexLock lock(&mutex_);
-  subscribers_.erase(subscription);
+  readers_.erase(subscription);
 }
 
-void SlowFacts::Publish(const v1::WatchEvent& event) {
-  for (const auto& [id, subscriber] : subscribers_) subscriber(event);
+std::optional<v1::WatchEvent> SlowFacts::Next(uint64_t subscription) {
+  MutexLock lock(&mutex_);
+  const auto found = readers_.find(subscription);
+  if (found == readers_.end()) return std::nullopt;
+  Reader& reader = found->second;
+  if (!reader.synced) {
+    reader.at = After(reader.at);
+    if (reader.at) return EventOf(*reader.at);
+    reader.synced = true;
+    v1::WatchEvent synced;
+    synced.set_synced(true);
+    return synced;
+  }
+  reader.idle = reader.changed.empty();
+  if (reader.idle) return std::nullopt;
+  const Fact fact = std::move(reader.changed.front());
+  reader.changed.pop_front();
+  reader.is_changed.erase(fact);
+  return EventOf(fact);
+}
+
+// The next fact of the state: API keys first, then published models.
+std::optional<SlowFacts::Fact> SlowFacts::After(const std::optional<Fact>& fact) const {
+  if (!fact || !fact->is_model) {
+    auto key = fact ? keys_.upper_bound(fact->id) : keys_.begin();
+    while (key != keys_.end() && key->second.kind != KeyKind::kApi) ++key;
+    if (key != keys_.end()) return Fact{false, key->first};
+  }
+  auto model = fact && fact->is_model ? models_.upper_bound(fact->id) : models_.begin();
+  while (model != models_.end() && !Published(model->second)) ++model;
+  return model == models_.end() ? std::nullopt : std::optional(Fact{true, model->first});
+}
+
+v1::WatchEvent SlowFacts::EventOf(const Fact& fact) const {
+  v1::WatchEvent gone;
+  if (fact.is_model) {
+    const auto model = models_.find(fact.id);
+    if (model != models_.end() && Published(model->second)) return ModelEvent(model->second);
+    gone.set_model_removed(fact.id);
+  } else {
+    const auto key = keys_.find(fact.id);
+    if (key != keys_.end()) return KeyEvent(key->second);
+    gone.set_key_removed(fact.id);
+  }
+  return gone;
 }
 
 }  // namespace quire::coordinator

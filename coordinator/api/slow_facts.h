@@ -1,13 +1,16 @@
-// What changes rarely and every gateway must know: live keys, and models with price and text bundle (Watch).
-// Keeps the models in DATA/models.json, so that gateways can tokenize for a model whose groups are gone or
-// not back yet; the keys are the ledger's. Any thread; one mutex. What always holds: a subscriber gets the
-// full state, `synced`, then every change, in one order.
+// What changes rarely and every gateway must know: live keys, and models with price and text bundle (Watch);
+// beside them the accounts' money as of the last commit, for refusing early. Keeps the models in
+// DATA/models.json, so that gateways can tokenize for a model whose groups are gone or not back yet; keys,
+// prices and accounts are the ledger's (ledger_news.h tells them). Any thread; one mutex. What always holds:
+// a reader gets the full state, `synced`, then every change; it is never more behind than one event per fact.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,9 +30,16 @@ class SlowFacts {
   // Reads the models of the last run. DataLoss: the file is damaged.
   absl::Status Load() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  void PutKey(const KeyRow& key) ABSL_LOCKS_EXCLUDED(mutex_);  // a revoked one is taken away
+  // A revoked one is taken away, for good.
+  void PutKey(const KeyRow& key) ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<KeyRow> FindKey(const std::string& id) const ABSL_LOCKS_EXCLUDED(mutex_);
   size_t CountKeys(KeyKind kind) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void PutAccount(const AccountRow& account) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the account could pay for the prompt and a position per choice, as of the last commit. The ledger
+  // decides.
+  bool CanAfford(const std::string& account, const v1::AdmitRequest& request) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A model is published once it has both a description and a price.
   void PutPrice(const PriceRow& price) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -41,24 +51,47 @@ class SlowFacts {
   bool HasModel(const std::string& model) const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::string> Models() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // `subscriber` is called under the mutex: it must hand the event over and return.
-  using Subscriber = std::function<void(const v1::WatchEvent&)>;
-  uint64_t Subscribe(Subscriber subscriber) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A reader takes events one by one, as fast as it can send them. `wake` is called when there is one again
+  // after there was none: from any thread, with no lock held, perhaps once more after Unsubscribe.
+  using Wake = std::function<void()>;
+  uint64_t Subscribe(Wake wake) ABSL_LOCKS_EXCLUDED(mutex_);
   void Unsubscribe(uint64_t subscription) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null: nothing now.
+  std::optional<v1::WatchEvent> Next(uint64_t subscription) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // A key or a model, in the order in which the state is sent.
+  struct Fact {
+    bool is_model = false;
+    std::string id;
+    auto operator<=>(const Fact&) const = default;
+  };
+  struct Reader {
+    Wake wake;
+    bool idle = false;          // it was told that there is nothing
+    bool synced = false;        // the state was sent,
+    std::optional<Fact> at;     // or up to here
+    std::deque<Fact> changed;   // of what was sent already,
+    std::set<Fact> is_changed;  // each once
+  };
+  // Wakes who waits, once the mutex is free.
+  class Change;
+
   bool Published(const v1::ModelFact& model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Fact> After(const std::optional<Fact>& fact) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  v1::WatchEvent EventOf(const Fact& fact) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   v1::WatchEvent ModelEvent(const v1::ModelFact& model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   v1::WatchEvent KeyEvent(const KeyRow& key) const;
-  void Publish(const v1::WatchEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Save() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string path_, pepper_;
   mutable Mutex mutex_;
-  std::map<std::string, KeyRow> keys_ ABSL_GUARDED_BY(mutex_);           // live ones
+  std::map<std::string, KeyRow> keys_ ABSL_GUARDED_BY(mutex_);  // live ones
+  std::set<std::string> revoked_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, AccountRow> accounts_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, v1::ModelFact> models_ ABSL_GUARDED_BY(mutex_);  // without price
   std::map<std::string, TokenPrice> prices_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, Subscriber> subscribers_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Reader> readers_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_subscription_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

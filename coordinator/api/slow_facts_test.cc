@@ -35,13 +35,24 @@ PriceRow Price(const std::string& model, uint64_t version) {
   return {model, {.version = version, .prompt = 75, .cached_prompt = 75, .completion = 150}};
 }
 
-// What a gateway hears, in a word per event.
+// What a gateway hears, in a word per event, as soon as it is said.
 class Listener {
  public:
-  SlowFacts::Subscriber Sink() {
-    return [this](const v1::WatchEvent& event) { heard.push_back(Word(event)); };
+  explicit Listener(SlowFacts* facts) : facts_(facts) {
+    subscription = facts_->Subscribe([this] { Listen(); });
+    Listen();
+  }
+  void Listen() {
+    while (const auto event = facts_->Next(subscription)) {
+      heard.push_back(Word(*event));
+      if (event->has_key()) key = event->key();
+      if (event->has_model()) model = event->model();
+    }
   }
   std::vector<std::string> heard;
+  v1::KeyFact key;      // the last
+  v1::ModelFact model;  // the last
+  uint64_t subscription = 0;
 
  private:
   static std::string Word(const v1::WatchEvent& event) {
@@ -52,6 +63,7 @@ class Listener {
     return event.key_removed().empty() ? absl::StrCat("-model ", event.model_removed())
                                        : absl::StrCat("-key ", event.key_removed());
   }
+  SlowFacts* const facts_;
 };
 
 TEST(SlowFacts, AStateThenSyncedThenEveryChange) {
@@ -60,8 +72,7 @@ TEST(SlowFacts, AStateThenSyncedThenEveryChange) {
   facts.PutKey(Key("admin", KeyKind::kAdmin));
   facts.PutPrice(Price("m", 1));
   ASSERT_TRUE(facts.PutModel(GroupOf("m"), 1).ok());
-  Listener listener;
-  const uint64_t subscription = facts.Subscribe(listener.Sink());
+  Listener listener(&facts);
   EXPECT_THAT(listener.heard, ElementsAre("+key k1", "+model m v1", "synced"));
   listener.heard.clear();
   facts.PutKey(Key("k2"));
@@ -72,15 +83,87 @@ TEST(SlowFacts, AStateThenSyncedThenEveryChange) {
   facts.PutPrice(Price("m", 2));
   facts.KeepOnly("other");
   EXPECT_THAT(listener.heard, ElementsAre("+key k2", "-key k1", "+model m v2", "-model m"));
-  facts.Unsubscribe(subscription);
+  facts.Unsubscribe(listener.subscription);
   facts.PutKey(Key("k3"));
   EXPECT_EQ(listener.heard.size(), 4u);
 }
 
+// An older word of a key, said late by whoever waited for its creation, does not bring it back.
+TEST(SlowFacts, ARevokedKeyStaysAway) {
+  SlowFacts facts("", "pepper");
+  Listener listener(&facts);
+  facts.PutKey(Key("admin", KeyKind::kAdmin));
+  KeyRow revoked = Key("admin", KeyKind::kAdmin);
+  revoked.revoked_ms = 5;
+  facts.PutKey(revoked);
+  facts.PutKey(Key("admin", KeyKind::kAdmin));
+  EXPECT_FALSE(facts.FindKey("admin").has_value());
+  EXPECT_THAT(listener.heard, ElementsAre("synced"));
+}
+
+TEST(SlowFacts, AReaderThatIsSlowMissesNoChangeAndHearsEachFactOnce) {
+  SlowFacts facts("", "pepper");
+  for (const char* id : {"b", "d", "f"}) facts.PutKey(Key(id));
+  int wakes = 0;
+  const uint64_t reader = facts.Subscribe([&] { ++wakes; });
+  const auto next = [&] { return facts.Next(reader); };
+  EXPECT_EQ(next()->key().key_id(), "b");
+  EXPECT_EQ(next()->key().key_id(), "d");
+  for (const char* id : {"b", "f"}) {  // one that it has been sent, one that is to come
+    KeyRow revoked = Key(id);
+    revoked.revoked_ms = 5;
+    facts.PutKey(revoked);
+  }
+  facts.PutKey(Key("a"));
+  facts.PutKey(Key("e"));
+  for (int i = 0; i < 3; ++i) {
+    KeyRow renamed = Key("d");
+    renamed.account = absl::StrCat("account ", i);
+    facts.PutKey(renamed);
+  }
+  EXPECT_EQ(next()->key().key_id(), "e");
+  EXPECT_TRUE(next()->synced());
+  EXPECT_EQ(next()->key_removed(), "b");
+  EXPECT_EQ(next()->key().key_id(), "a");
+  EXPECT_EQ(next()->key().account_id(), "account 2");
+  EXPECT_EQ(wakes, 0);
+  EXPECT_FALSE(next().has_value());
+  facts.PutKey(Key("g"));
+  facts.PutKey(Key("h"));
+  EXPECT_EQ(wakes, 1);
+  EXPECT_EQ(next()->key().key_id(), "g");
+}
+
+TEST(SlowFacts, SeventyThousandKeysAreTakenOneByOne) {
+  SlowFacts facts("", "pepper");
+  constexpr size_t kKeys = 70'000;
+  for (size_t i = 0; i < kKeys; ++i) facts.PutKey(Key(absl::StrCat("key ", i)));
+  EXPECT_EQ(Listener(&facts).heard.size(), kKeys + 1);
+}
+
+TEST(SlowFacts, WhatCanBeAffordedIsPromptAndAPositionPerChoice) {
+  SlowFacts facts("", "pepper");
+  facts.PutPrice(Price("m", 1));
+  v1::AdmitRequest request;
+  request.set_model("m");
+  request.set_prompt_tokens(10);
+  request.set_choices(2);
+  EXPECT_TRUE(facts.CanAfford("acme", request));  // not known to be poor
+  AccountRow account{
+      .id = "acme", .cap_nano_usd = 10 * 75 + 2 * 150 + 7, .balance_nano_usd = 3, .held_nano_usd = 4};
+  facts.PutAccount(account);
+  EXPECT_TRUE(facts.CanAfford("acme", request));
+  account.held_nano_usd = 5;
+  facts.PutAccount(account);
+  EXPECT_FALSE(facts.CanAfford("acme", request));
+  account.cap_nano_usd.reset();
+  facts.PutAccount(account);
+  EXPECT_TRUE(facts.CanAfford("acme", request));
+}
+
 TEST(SlowFacts, AModelIsPublishedWithItsPriceAndOnlyWhenItChanges) {
   SlowFacts facts("", "pepper");
-  Listener listener;
-  facts.Subscribe(listener.Sink());
+  Listener listener(&facts);
   ASSERT_TRUE(facts.PutModel(GroupOf("m"), 1).ok());
   EXPECT_FALSE(facts.HasModel("m"));
   facts.PutPrice(Price("m", 1));
@@ -92,10 +175,8 @@ TEST(SlowFacts, AModelIsPublishedWithItsPriceAndOnlyWhenItChanges) {
 TEST(SlowFacts, TheContextIsBoundedByTheKv) {
   SlowFacts facts("", "pepper");
   facts.PutPrice(Price("m", 1));
-  v1::ModelFact model;
-  facts.Subscribe([&](const v1::WatchEvent& event) {
-    if (event.has_model()) model = event.model();
-  });
+  const Listener listener(&facts);
+  const v1::ModelFact& model = listener.model;
   ASSERT_TRUE(facts.PutModel(GroupOf("m", 100), 1).ok());
   EXPECT_EQ(model.max_context(), 1600u);
   EXPECT_EQ(model.plain_context(), 1600u);
@@ -110,11 +191,7 @@ TEST(SlowFacts, SaltsDifferByAccountAndByInstallation) {
     KeyRow key = Key("k");
     key.account = account;
     facts.PutKey(key);
-    std::string salt;
-    facts.Subscribe([&](const v1::WatchEvent& event) {
-      if (event.has_key()) salt = event.key().cache_salt();
-    });
-    return salt;
+    return Listener(&facts).key.cache_salt();
   };
   EXPECT_EQ(salt_of("p", "a"), salt_of("p", "a"));
   EXPECT_NE(salt_of("p", "a"), salt_of("p", "b"));
@@ -130,10 +207,8 @@ TEST(SlowFacts, ModelsOutliveTheProcess) {
   }
   SlowFacts facts(path, "pepper");
   ASSERT_TRUE(facts.Load().ok());
-  v1::ModelFact model;
-  facts.Subscribe([&](const v1::WatchEvent& event) {
-    if (event.has_model()) model = event.model();
-  });
+  const Listener listener(&facts);
+  const v1::ModelFact& model = listener.model;
   facts.PutPrice(Price("m", 1));
   EXPECT_EQ(model.created_unix_s(), 77);
   EXPECT_EQ(model.bundle_digest(), std::string(32, 'd'));

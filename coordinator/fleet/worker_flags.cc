@@ -70,6 +70,7 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, unsi
   if (!tls_cert.empty()) add("tls-cert", tls_cert);
   if (!tls_key.empty()) add("tls-key", tls_key);
   if (!tls_ca.empty()) add("tls-ca", tls_ca);
+  if (!worker_secret_file.empty()) add("worker-secret-file", worker_secret_file);
   if (insecure) argv.push_back("--insecure");
   return argv;
 }

@@ -28,7 +28,7 @@ struct WorkerFlags {
   std::string binary = "quire-worker";
   int64_t groups = 1, ranks = 1, threads_per_rank = 0;
   // Known once the coordinator listens; TLS files and log options are shared by all its processes.
-  std::string coordinator_address, owner_lock, tls_cert, tls_key, tls_ca;
+  std::string coordinator_address, owner_lock, tls_cert, tls_key, tls_ca, worker_secret_file;
   LogOptions log;
   bool insecure = false;
 

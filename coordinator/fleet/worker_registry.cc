@@ -21,7 +21,9 @@ bool IsGroupId(const std::string& id) {
          });
 }
 
-absl::Status CheckInfo(const v1::GroupInfo& info) {
+}  // namespace
+
+absl::Status WorkerRegistry::CheckInfo(const v1::GroupInfo& info) {
   if (!IsGroupId(info.group_id())) {
     return absl::InvalidArgumentError("group_id must be 1..128 letters, digits, '-', '_' or '.'");
   }
@@ -40,8 +42,6 @@ absl::Status CheckInfo(const v1::GroupInfo& info) {
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 const char* GroupStateName(GroupState state) {
   switch (state) {
@@ -67,6 +67,7 @@ absl::StatusOr<uint64_t> WorkerRegistry::Register(const v1::GroupInfo& info, int
                                                       " is over (", first_valid,
                                                       " is the first valid one): exit"));
   }
+  ForgetGone(now_us);
   Fence(info.group_id(), info.epoch());
   const bool is_new = Find(info.group_id()) == nullptr;  // an older epoch has just been fenced away
   Group& group = groups_[info.group_id()];
@@ -93,13 +94,22 @@ bool WorkerRegistry::Beat(const v1::HeartbeatRequest& beat, int64_t now_us) {
   ExcuseIfAllWereSilent(now_us);
   it->second.beat = beat;
   it->second.last_heard_us = now_us;
+  ForgetGone(now_us);
   return true;
 }
 
 // Nobody was heard for so long: not the groups, this process slept (or the host did).
 void WorkerRegistry::ExcuseIfAllWereSilent(int64_t now_us) {
   if (now_us - std::exchange(last_beat_us_, now_us) <= kSilenceUs) return;
-  for (auto& [id, group] : groups_) group.last_heard_us = now_us;
+  for (auto& [id, group] : groups_) {
+    if (group.connected) group.last_heard_us = now_us;
+  }
+}
+
+void WorkerRegistry::ForgetGone(int64_t now_us) {
+  std::erase_if(groups_, [now_us](const auto& entry) {
+    return !entry.second.connected && now_us - entry.second.last_heard_us > kForgetGoneUs;
+  });
 }
 
 void WorkerRegistry::Fence(const std::string& group_id, uint64_t first_valid_epoch) {

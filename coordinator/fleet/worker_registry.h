@@ -1,7 +1,7 @@
 // Which worker groups exist, and which of them may be given work. A group is one (id, epoch): a higher epoch
-// replaces a lower one, and an epoch once replaced or fenced is refused for ever, so that a zombie never
-// comes back. Pure: time comes in as `now_us`, nothing is sent. Owned by api/Admission and called under its
-// mutex.
+// replaces a lower one, and an epoch once replaced or fenced is refused for the life of the process (and, by
+// EpochFile, for that of its successors), so that a zombie never comes back. Pure: time comes in as `now_us`,
+// nothing is sent. Owned by Router and called under its mutex.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,11 @@ class WorkerRegistry {
   static constexpr int64_t kBeatMs = 250;
   static constexpr int64_t kMissedBeats = 3;
   static constexpr int64_t kSilenceUs = kMissedBeats * kBeatMs * 1000;
+  // So long after its last word a group that is gone is no longer listed.
+  static constexpr int64_t kForgetGoneUs = int64_t{3600} * 1'000'000;
+
+  // InvalidArgument: the facts make no sense.
+  static absl::Status CheckInfo(const v1::GroupInfo& info);
 
   // Returns the registration's number, to be given back to StreamEnded. InvalidArgument: the facts make no
   // sense; FailedPrecondition: the epoch is over. Registering the same epoch again replaces the older stream.
@@ -56,6 +61,7 @@ class WorkerRegistry {
 
  private:
   void ExcuseIfAllWereSilent(int64_t now_us);
+  void ForgetGone(int64_t now_us);
 
   std::map<std::string, Group> groups_;
   std::map<std::string, uint64_t> first_valid_epochs_;

@@ -99,6 +99,22 @@ TEST(WorkerRegistry, AFenceRemovesTheGroupAndOutlivesIt) {
   EXPECT_EQ(registry.FirstValidEpoch("g0"), 2u);
 }
 
+TEST(WorkerRegistry, AGroupThatIsGoneForAnHourIsForgottenButNotItsEpoch) {
+  WorkerRegistry registry;
+  const uint64_t gone = *registry.Register(Info(3), 0);
+  registry.StreamEnded("g0", gone);
+  v1::GroupInfo other = Info(1);
+  other.set_group_id("g1");
+  ASSERT_TRUE(registry.Register(other, WorkerRegistry::kForgetGoneUs).ok());
+  EXPECT_NE(registry.Find("g0"), nullptr);
+  v1::HeartbeatRequest beat = Beat(1, true);
+  beat.set_group_id("g1");
+  EXPECT_TRUE(registry.Beat(beat, WorkerRegistry::kForgetGoneUs + 1));
+  EXPECT_EQ(registry.Find("g0"), nullptr);
+  EXPECT_NE(registry.Find("g1"), nullptr);
+  EXPECT_FALSE(registry.Register(Info(2), WorkerRegistry::kForgetGoneUs + 2).ok());
+}
+
 TEST(WorkerRegistry, RefusesFactsThatMakeNoSense) {
   WorkerRegistry registry;
   auto refused = [&](auto change) {

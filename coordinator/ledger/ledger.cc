@@ -1,6 +1,7 @@
 #include "coordinator/ledger/ledger.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,7 +68,11 @@ absl::Status Ledger::TakeOver() {
 // ---- admit ----
 
 void Ledger::Admit(const v1::AdmitRequest& request, Reply<v1::AdmitReply> reply) {
-  if (!loaded_) return reply(RefuseForTheLedger());
+  if (!loaded_) {
+    const absl::StatusOr<RequestId> id = ParseId(request.request_id());
+    if (id.ok() && heard_us_.contains(*id)) Heard(*id);
+    return reply(RefuseForTheLedger());
+  }
   // To a gateway, a ledger that can't answer is a refusal; a malformed request stays an error.
   Reply<v1::AdmitReply> refusing = [reply = std::move(reply)](absl::StatusOr<v1::AdmitReply> answer) mutable {
     if (!answer.ok() && !absl::IsInvalidArgument(answer.status())) answer = RefuseForTheLedger();
@@ -84,7 +89,7 @@ absl::StatusOr<v1::AdmitReply> Ledger::DecideAdmit(const v1::AdmitRequest& reque
   if (known->row.state == RequestState::kClosed) {
     return Refuse(v1::REFUSAL_CLOSED, "this request id was settled already; send a new request");
   }
-  Heard(*known);
+  Heard(id);
   return GrantOf(known->row);
 }
 
@@ -131,32 +136,82 @@ v1::AdmitReply Ledger::GrantOf(const RequestRow& row) const {
   return reply;
 }
 
+// ---- many requests in one message ----
+
+// One request's trouble is its own: it is left out of the answer, and the others go on. A message of which
+// nothing could be done is an error.
+template <typename Answer, typename Message, typename Apply>
+absl::StatusOr<Answer> ApplyEach(const Message& message, Apply apply) {
+  Answer answer;
+  absl::Status trouble;
+  for (const auto& one : message.requests()) {
+    auto result = apply(one);
+    if (result.ok()) {
+      *answer.add_results() = *std::move(result);
+    } else {
+      trouble = result.status();
+    }
+  }
+  if (answer.results().empty() && !trouble.ok()) return trouble;
+  return answer;
+}
+
+template <typename Message, typename Answer>
+absl::StatusOr<Answer> Ledger::OneByOne(const Message& message,
+                                        absl::StatusOr<Answer> (Ledger::*apply)(const Message&)) {
+  using Result = std::decay_t<decltype(std::declval<Answer>().results(0))>;
+  return ApplyEach<Answer>(message, [&](const auto& one) -> absl::StatusOr<Result> {
+    if (!loaded_) return absl::UnavailableError("the ledger is not loaded; send it again");
+    Message single;
+    *single.add_requests() = one;
+    QUIRE_ASSIGN_OR_RETURN(const Answer answer, (this->*apply)(single));
+    absl::Status committed;  // by a release, so that the term is checked though nothing be written (R1)
+    releases_.push_back([&committed](const absl::Status& status) { committed = status; });
+    Commit(last_ms_).IgnoreError();
+    if (absl::IsInternal(committed)) SetAside(*ParseId(one.request_id()));
+    if (!committed.ok()) return committed;
+    return answer.results(0);
+  });
+}
+
+// Though nothing can be done for them now.
+template <typename Message>
+void Ledger::HeardOfAll(const Message& message) {
+  for (const auto& one : message.requests()) {
+    const absl::StatusOr<RequestId> id = ParseId(one.request_id());
+    if (id.ok() && heard_us_.contains(*id)) Heard(*id);
+  }
+}
+
 // ---- progress ----
 
 void Ledger::Progress(const v1::ProgressRequest& request, Reply<v1::ProgressReply> reply) {
-  if (!loaded_) return reply(absl::UnavailableError("the ledger is not loaded; send it again"));
+  if (!loaded_) {
+    HeardOfAll(request);
+    return reply(absl::UnavailableError("the ledger is not loaded; send it again"));
+  }
+  if (careful()) return reply(OneByOne(request, &Ledger::ApplyProgress));
   ReplyAfterCommit(ApplyProgress(request), std::move(reply));
 }
 
 absl::StatusOr<v1::ProgressReply> Ledger::ApplyProgress(const v1::ProgressRequest& request) {
-  v1::ProgressReply reply;
-  for (const v1::RequestProgress& progress : request.requests()) {
-    QUIRE_ASSIGN_OR_RETURN(const RequestId id, ParseId(progress.request_id()));
-    QUIRE_ASSIGN_OR_RETURN(Live * live, Find(id));
-    if (live != nullptr && live->row.state == RequestState::kOpen) {
-      *reply.add_results() = Advance(*live, progress);
-      continue;
-    }
-    v1::ProgressResult* closed = reply.add_results();
-    closed->set_request_id(progress.request_id());
-    closed->set_stop(v1::STOP_CLOSED);
-  }
-  return reply;
+  return ApplyEach<v1::ProgressReply>(
+      request, [this](const v1::RequestProgress& progress) { return ApplyOne(progress); });
+}
+
+absl::StatusOr<v1::ProgressResult> Ledger::ApplyOne(const v1::RequestProgress& progress) {
+  QUIRE_ASSIGN_OR_RETURN(const RequestId id, ParseId(progress.request_id()));
+  QUIRE_ASSIGN_OR_RETURN(Live * live, Find(id));
+  if (live != nullptr && live->row.state == RequestState::kOpen) return Advance(*live, progress);
+  v1::ProgressResult closed;
+  closed.set_request_id(progress.request_id());
+  closed.set_stop(v1::STOP_CLOSED);
+  return closed;
 }
 
 v1::ProgressResult Ledger::Advance(Live& live, const v1::RequestProgress& progress) {
   RequestRow& row = live.row;
-  Heard(live);
+  Heard(row.id);
   MergeDelivered(row, progress.delivered(), progress.cached_tokens());
   v1::ProgressResult result;
   result.set_request_id(progress.request_id());
@@ -190,36 +245,43 @@ void Ledger::MergeDelivered(RequestRow& row, const DeliveredList& delivered, uin
 // ---- settle and reap ----
 
 void Ledger::Settle(const v1::SettleRequest& request, Reply<v1::SettleReply> reply) {
-  if (!loaded_) return reply(absl::UnavailableError("the ledger is not loaded; send it again"));
+  if (!loaded_) {
+    HeardOfAll(request);
+    return reply(absl::UnavailableError("the ledger is not loaded; send it again"));
+  }
+  if (careful()) return reply(OneByOne(request, &Ledger::ApplySettle));
   ReplyAfterCommit(ApplySettle(request), std::move(reply));
 }
 
 absl::StatusOr<v1::SettleReply> Ledger::ApplySettle(const v1::SettleRequest& request) {
-  v1::SettleReply reply;
-  for (const v1::RequestSettle& settle : request.requests()) {
-    QUIRE_ASSIGN_OR_RETURN(const RequestId id, ParseId(settle.request_id()));
-    QUIRE_ASSIGN_OR_RETURN(Live * live, Find(id));
-    if (live == nullptr) {  // R7: a later Admit of this id shall find it closed
-      RequestRow row;
-      row.id = id;
-      row.state = RequestState::kClosed;
-      row.reason = settle.reason();
-      live = &Track(std::move(row));
-      closed_.push_back(id);
-    } else if (live->row.state == RequestState::kOpen) {
-      MergeDelivered(live->row, settle.delivered(), settle.cached_tokens());
-      Close(*live, settle.reason(), settle.void_() && settle.reason() == v1::SETTLE_SERVER_ERROR);
-    } else {
-      uint64_t said = 0;
-      for (const v1::ChoiceTokens& choice : settle.delivered()) said += choice.tokens();
-      const uint64_t known = TotalDelivered(live->row);
-      if (said > known) new_counts_.unbilled_positions += said - known;
-    }
-    v1::SettleResult* result = reply.add_results();
-    result->set_request_id(settle.request_id());
-    result->set_amount_nano_usd(live->posted_nano_usd);
+  return ApplyEach<v1::SettleReply>(request,
+                                    [this](const v1::RequestSettle& settle) { return ApplyOne(settle); });
+}
+
+absl::StatusOr<v1::SettleResult> Ledger::ApplyOne(const v1::RequestSettle& settle) {
+  QUIRE_ASSIGN_OR_RETURN(const RequestId id, ParseId(settle.request_id()));
+  QUIRE_ASSIGN_OR_RETURN(Live * live, Find(id));
+  if (live == nullptr) {  // R7: a later Admit of this id shall find it closed
+    RequestRow row;
+    row.id = id;
+    row.state = RequestState::kClosed;
+    row.reason = settle.reason();
+    live = &Track(std::move(row));
+    closed_.push_back(id);
+  } else if (live->row.state == RequestState::kOpen) {
+    Heard(id);  // if the commit fails, it was heard of all the same
+    MergeDelivered(live->row, settle.delivered(), settle.cached_tokens());
+    Close(*live, settle.reason(), settle.void_() && settle.reason() == v1::SETTLE_SERVER_ERROR);
+  } else {
+    uint64_t said = 0;
+    for (const v1::ChoiceTokens& choice : settle.delivered()) said += choice.tokens();
+    const uint64_t known = TotalDelivered(live->row);
+    if (said > known) new_counts_.unbilled_positions += said - known;
   }
-  return reply;
+  v1::SettleResult result;
+  result.set_request_id(settle.request_id());
+  result.set_amount_nano_usd(live->posted_nano_usd);
+  return result;
 }
 
 void Ledger::Close(Live& live, v1::SettleReason reason, bool void_charge) {
@@ -251,44 +313,32 @@ void Ledger::Close(Live& live, v1::SettleReason reason, bool void_charge) {
   new_entries_.push_back(std::move(entry));
 }
 
-void Ledger::AdvanceReaper(int64_t now_us) {
-  // A pass counts at most two periods: a leader that was paused did not hear anybody meanwhile.
-  if (last_pass_us_) running_us_ += std::min(now_us - *last_pass_us_, 2 * options_.reap_period_us);
-  last_pass_us_ = now_us;
-  if (!loaded_) return;
-  for (auto& [id, live] : requests_) {
-    if (live.row.state != RequestState::kOpen) continue;
-    if (running_us_ - live.heard_us < options_.reap_after_us) continue;
-    Close(live, v1::SETTLE_REAPED, /*void_charge=*/false);
-    ++new_counts_.reaped;
-  }
-}
-
 // ---- rows in memory ----
 
 absl::StatusOr<Ledger::Live*> Ledger::Find(const RequestId& id) {
+  if (set_aside_.contains(id)) {
+    return absl::InternalError("the store refuses to change this request: see the audit");
+  }
   if (const auto it = requests_.find(id); it != requests_.end()) return &it->second;
-  QUIRE_ASSIGN_OR_RETURN(std::optional<StoredRequest> stored, store_->Find(id));
-  if (!stored) return nullptr;
+  absl::StatusOr<std::optional<StoredRequest>> stored = store_->Find(id);
+  if (IsFatal(stored.status())) fatal_ = stored.status();
+  if (!stored.ok()) return stored.status();
+  if (!*stored) return nullptr;
   // Every open request lives in memory, unless a newer leader opened it; then the coming commit will be
   // refused.
-  if (stored->row.state == RequestState::kOpen) {
-    return absl::FailedPreconditionError("another coordinator has taken over this ledger");
+  if ((*stored)->row.state == RequestState::kOpen) {
+    return absl::UnavailableError("another coordinator has taken over this ledger");
   }
   closed_.push_back(id);
-  return &requests_.emplace(id, Live{std::move(stored->row), stored->posted_nano_usd, 0}).first->second;
+  return &requests_.emplace(id, Live{std::move((*stored)->row), (*stored)->posted_nano_usd}).first->second;
 }
 
 Ledger::Live& Ledger::Track(RequestRow row) {
   const RequestId id = row.id;
   changed_requests_.insert(id);
-  Live& live = requests_.insert_or_assign(id, Live{std::move(row), 0, 0}).first->second;
-  Heard(live);
-  return live;
+  Heard(id);
+  return requests_.insert_or_assign(id, Live{std::move(row), 0}).first->second;
 }
-
-// From now on the reaper counts anew. Rounded up: the last pass may be up to two counted periods old.
-void Ledger::Heard(Live& live) { live.heard_us = running_us_ + 2 * options_.reap_period_us; }
 
 const TokenPrice& Ledger::PriceOf(const RequestRow& row) const {
   return prices_.at(row.model).at(row.price_version - 1);

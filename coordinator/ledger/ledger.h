@@ -1,12 +1,14 @@
 // The ledger's rules over a LedgerStore (docs/LEDGER.md): admits, extends, settles and reaps requests, keeps
 // accounts, keys and prices. Owned and called by one thread (LedgerThread runs it; other code posts to that).
 // No clock, no threads; blocking only in the store. Operations change memory and keep their replies; Commit
-// makes one transaction of all changes since the last one and then releases the replies (R1), each exactly
-// once. If it fails, memory is loaded anew and each reply gets an error. Always: posted + held <= cap for
-// every hold taken, one entry per request.
+// makes one transaction of all changes since the last one, tells the news and then releases the replies (R1),
+// each exactly once. If it fails, memory is loaded anew and each reply gets an error; what a bug made the
+// store refuse is found by committing one request at a time for a while, and fails alone. Always: posted +
+// held <= cap for every hold taken, one entry per request, nobody hears of a change before it stands.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -28,9 +30,14 @@ using Reply = absl::AnyInvocable<void(absl::StatusOr<T>)>;
 using DeliveredList = google::protobuf::RepeatedPtrField<v1::ChoiceTokens>;
 
 struct LedgerOptions {
-  uint64_t first_grant = 256;                            // positions, over all choices
+  static constexpr uint64_t kFirstGrant = 256;
+  uint64_t first_grant = kFirstGrant;                    // positions, over all choices
   int64_t reap_after_us = int64_t{15} * 60 * 1'000'000;  // at least 4 x the gateways' stop_after
   int64_t reap_period_us = 5'000'000;                    // how often AdvanceReaper is called
+  // Rows that now stand: those of each commit, before its replies go out; after each load all accounts, keys,
+  // prices and open requests, and as closed those that were open before it. Whoever keeps a copy of such
+  // facts gets them here and nowhere else. Runs on the ledger's thread; must not block.
+  std::function<void(const LedgerBatch&)> on_news;
 };
 
 struct LedgerCounters {
@@ -42,6 +49,7 @@ struct LedgerCounters {
   uint64_t unbilled_positions =
       0;  // said by a Settle after the request was closed with less: the operator's loss
   uint64_t above_grant_alarms = 0;  // a gateway reported more than it was granted: a bug or a forged message
+  uint64_t set_aside = 0;           // requests that the store refuses to change: a bug or a tampered file
 };
 
 // Keys, accounts and prices as committed; for Watch and the admin API.
@@ -85,9 +93,15 @@ class Ledger {
 
   // ---- the group commit ----
   // Commits everything since the last call and releases the replies. OK without a store call if nothing
-  // waits. An error is the store's (see LedgerStore::Commit); the ledger itself goes on unless it is
-  // FailedPrecondition or DataLoss.
+  // waits. An error is the store's (see LedgerStore); the ledger itself goes on unless IsFatal. After a
+  // second failure in a row nothing is loaded, everything is answered at once, and the next Commit only
+  // loads: whoever calls waits before it (failures_in_a_row), so that a full disk is not a loop of loads.
   absl::Status Commit(int64_t unix_ms);
+  bool loaded() const { return loaded_; }
+  int failures_in_a_row() const { return failures_in_a_row_; }
+  // True for a while after the store refused something as a bug: commit after every operation, so that what
+  // is to blame fails alone.
+  bool careful() const { return careful_commits_ > 0; }
 
   const LedgerCounters& counters() const { return counters_; }
 
@@ -95,14 +109,16 @@ class Ledger {
   struct Live {
     RequestRow row;
     int64_t posted_nano_usd = 0;
-    int64_t heard_us = 0;  // in running time, rounded up
   };
   using Release = absl::AnyInvocable<void(const absl::Status&)>;
 
   // Memory.
   absl::Status Reload();
+  void TellAll(LedgerBatch vanished);
   void ClearMemory();
-  LedgerBatch TakeBatch(int64_t unix_ms);
+  absl::Status Fail(const absl::Status& status);
+  void SetAside(const RequestId& id);
+  LedgerBatch TakeBatch();
   void AfterSuccess(const LedgerBatch& batch);
   template <typename T>
   void ReplyAfterCommit(absl::StatusOr<T> answer, Reply<T> reply) {
@@ -112,13 +128,22 @@ class Ledger {
         });
   }
 
+  // A message about many requests, each committed by itself; `apply` is ApplyProgress or ApplySettle.
+  template <typename Message, typename Answer>
+  absl::StatusOr<Answer> OneByOne(const Message& message,
+                                  absl::StatusOr<Answer> (Ledger::*apply)(const Message&));
+  template <typename Message>
+  void HeardOfAll(const Message& message);
+
   // Requests.
   absl::StatusOr<Live*> Find(const RequestId& id);
   Live& Track(RequestRow row);
-  void Heard(Live& live);
+  void Heard(const RequestId& id);
   absl::StatusOr<v1::AdmitReply> DecideAdmit(const v1::AdmitRequest& request);
   v1::AdmitReply Open(const v1::AdmitRequest& request, const RequestId& id);
   absl::StatusOr<v1::ProgressReply> ApplyProgress(const v1::ProgressRequest& request);
+  absl::StatusOr<v1::ProgressResult> ApplyOne(const v1::RequestProgress& progress);
+  absl::StatusOr<v1::SettleResult> ApplyOne(const v1::RequestSettle& settle);
   v1::ProgressResult Advance(Live& live, const v1::RequestProgress& progress);
   v1::StopCause Extend(RequestRow& row, uint64_t want);
   absl::StatusOr<v1::SettleReply> ApplySettle(const v1::SettleRequest& request);
@@ -136,6 +161,10 @@ class Ledger {
   LedgerCounters counters_;
   uint64_t term_ = 0;
   bool loaded_ = false;
+  absl::Status fatal_;  // of a look-up; the next Commit returns it
+  int failures_in_a_row_ = 0;
+  int careful_commits_ = 0;  // still to come
+  int64_t last_ms_ = 0;      // of the latest batch: the wall clock may step back, postings don't
 
   // As of the last commit plus what changed since. Ordered, so that a simulation's seed replays exactly.
   std::map<std::string, AccountRow> accounts_;
@@ -143,6 +172,8 @@ class Ledger {
   std::map<std::string, std::vector<TokenPrice>> prices_;  // by model; version v stands at v - 1
   std::map<RequestId, Live> requests_;                     // the open ones, and those of closed_
   std::vector<RequestId> closed_;                          // stay in requests_ until the next commit
+  std::map<RequestId, int64_t> heard_us_;                  // of the open ones, in running time, rounded up
+  std::set<RequestId> set_aside_;                          // the store refuses to change them
 
   // What changed since the last commit, and who waits for it.
   std::set<std::string> changed_accounts_;

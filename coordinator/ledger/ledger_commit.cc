@@ -1,36 +1,61 @@
 // The group commit: what changed in memory becomes one transaction; its replies go out when it stands.
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/core/status.h"
 #include "coordinator/ledger/ledger.h"
 
 namespace quire::coordinator {
+namespace {
+
+// So many commits after the store refused one as a bug.
+constexpr int kCarefulCommits = 1000;
+
+}  // namespace
 
 absl::Status Ledger::Commit(int64_t unix_ms) {
+  last_ms_ = std::max(last_ms_, unix_ms);
   if (!loaded_) return Reload();
-  LedgerBatch batch = TakeBatch(unix_ms);
+  LedgerBatch batch = TakeBatch();
   std::vector<Release> releases = std::exchange(releases_, {});
-  if (releases.empty() && batch.IsEmpty()) return absl::OkStatus();
+  if (releases.empty() && batch.IsEmpty() && fatal_.ok()) return absl::OkStatus();
 
-  const absl::Status status = store_->Commit(batch);
+  absl::Status status = fatal_.ok() ? store_->Commit(batch) : fatal_;
   if (status.ok()) {
     AfterSuccess(batch);
+    if (options_.on_news) options_.on_news(batch);
   } else {
-    // Whether the store holds the batch is not known: forget everything, and read what it holds.
-    ++counters_.failed_commits;
-    ClearMemory();
-    const bool fatal = absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
-    if (fatal) term_ = 0;    // for good
-    Reload().IgnoreError();  // if it fails, the next Commit tries again
+    status = Fail(status);
   }
   for (Release& release : releases) release(status);
   return status;
 }
 
-LedgerBatch Ledger::TakeBatch(int64_t unix_ms) {
+// Whether the store holds the batch is not known: forget all rows, and read what it holds. What is certain is
+// kept: who was heard of, and how long this leader has run.
+absl::Status Ledger::Fail(const absl::Status& status) {
+  ++counters_.failed_commits;
+  ++failures_in_a_row_;
+  loaded_ = false;
+  if (IsFatal(status)) {
+    term_ = 0;  // for good
+  } else if (absl::IsInternal(status) || failures_in_a_row_ == 1) {
+    const absl::Status loaded = Reload();  // if it fails, the next Commit tries again
+    if (IsFatal(loaded)) return loaded;
+  }
+  if (absl::IsInternal(status)) careful_commits_ = kCarefulCommits;
+  return status;
+}
+
+void Ledger::SetAside(const RequestId& id) {
+  if (set_aside_.insert(id).second) ++counters_.set_aside;
+}
+
+LedgerBatch Ledger::TakeBatch() {
   LedgerBatch batch;
   batch.term = term_;
-  batch.unix_ms = unix_ms;
+  batch.unix_ms = last_ms_;
   for (const std::string& id : std::exchange(changed_accounts_, {}))
     batch.accounts.push_back(accounts_.at(id));
   for (const std::string& id : std::exchange(changed_keys_, {})) batch.keys.push_back(keys_.at(id));
@@ -42,7 +67,12 @@ LedgerBatch Ledger::TakeBatch(int64_t unix_ms) {
 }
 
 void Ledger::AfterSuccess(const LedgerBatch& batch) {
-  for (const RequestId& id : std::exchange(closed_, {})) requests_.erase(id);
+  for (const RequestId& id : std::exchange(closed_, {})) {
+    requests_.erase(id);
+    heard_us_.erase(id);
+  }
+  failures_in_a_row_ = 0;
+  if (careful_commits_ > 0) --careful_commits_;
   const LedgerCounters news = std::exchange(new_counts_, {});
   ++counters_.commits;
   counters_.reaped += news.reaped;
@@ -55,7 +85,6 @@ void Ledger::AfterSuccess(const LedgerBatch& batch) {
 }
 
 void Ledger::ClearMemory() {
-  loaded_ = false;
   accounts_.clear();
   keys_.clear();
   prices_.clear();
@@ -71,18 +100,44 @@ void Ledger::ClearMemory() {
 
 absl::Status Ledger::Reload() {
   if (term_ == 0) return absl::FailedPreconditionError("this ledger leads no longer, or never did");
-  QUIRE_ASSIGN_OR_RETURN(LedgerState state, store_->Load());
-  ClearMemory();
-  for (AccountRow& row : state.accounts) accounts_.emplace(row.id, std::move(row));
-  for (KeyRow& row : state.keys) keys_.emplace(row.id, std::move(row));
-  for (PriceRow& row : state.prices) prices_[row.model].push_back(row.price);
-  for (RequestRow& row : state.open_requests) {
-    const RequestId id = row.id;
-    // The reaper counts this leader's own time only.
-    Heard(requests_.emplace(id, Live{std::move(row), 0, 0}).first->second);
+  absl::StatusOr<LedgerState> state = store_->Load();
+  if (!state.ok()) {
+    ++failures_in_a_row_;
+    if (IsFatal(state.status())) term_ = 0;
+    return state.status();
   }
+  LedgerBatch vanished;  // open before, unless the load has them
+  std::set<RequestId> open;
+  for (const RequestRow& row : state->open_requests) open.insert(row.id);
+  for (auto& [id, live] : requests_) {
+    if (open.contains(id)) continue;
+    live.row.state = RequestState::kClosed;
+    vanished.requests.push_back(std::move(live.row));
+  }
+  ClearMemory();
+  last_ms_ = std::max(last_ms_, state->last_closed_ms);
+  for (AccountRow& row : state->accounts) accounts_.emplace(row.id, std::move(row));
+  for (KeyRow& row : state->keys) keys_.emplace(row.id, std::move(row));
+  for (PriceRow& row : state->prices) prices_[row.model].push_back(row.price);
+  for (RequestRow& row : state->open_requests) {
+    const RequestId id = row.id;
+    requests_.emplace(id, Live{std::move(row), 0});
+    if (!heard_us_.contains(id)) Heard(id);  // the reaper counts this leader's own time only
+  }
+  std::erase_if(heard_us_, [&](const auto& heard) { return !open.contains(heard.first); });
   loaded_ = true;
+  TellAll(std::move(vanished));
   return absl::OkStatus();
+}
+
+void Ledger::TellAll(LedgerBatch vanished) {
+  if (!options_.on_news) return;
+  LedgerBatch& all = vanished;
+  for (const auto& [id, row] : accounts_) all.accounts.push_back(row);
+  for (const auto& [id, row] : keys_) all.keys.push_back(row);
+  for (const auto& [model, versions] : prices_) all.prices.push_back({model, versions.back()});
+  for (const auto& [id, live] : requests_) all.requests.push_back(live.row);
+  options_.on_news(all);
 }
 
 }  // namespace quire::coordinator

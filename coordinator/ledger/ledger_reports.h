@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "base/core/mutex.h"
+#include "coordinator/ledger/ledger_audit.h"
 
 namespace quire::coordinator {
 
@@ -36,15 +37,6 @@ struct UsageRow {
   int64_t cost_nano_usd = 0;
 };
 
-struct AuditReport {
-  uint64_t accounts = 0;
-  uint64_t open_requests = 0;
-  uint64_t entries = 0;
-  int64_t posted_nano_usd = 0;
-  int64_t held_nano_usd = 0;
-  std::vector<std::string> findings;  // one line per disagreement, at most 100; empty: the books balance
-};
-
 class LedgerReports {
  public:
   // The file must exist (SqliteStore::Open made it).
@@ -55,14 +47,18 @@ class LedgerReports {
   // too.
   absl::StatusOr<std::vector<UsageRow>> Usage(const UsageQuery& query) ABSL_LOCKS_EXCLUDED(mutex_);
   // balance = sum of entries; held = sum of open holds; every closed request's entry = its delivered x its
-  // price.
+  // price. Of the whole ledger from its first row, in pieces between which others get their turn.
   absl::StatusOr<AuditReport> Audit() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same of what was posted since the last pass (the first one looks at every entry), a piece per call.
+  // Null: there is more. One caller.
+  absl::StatusOr<std::optional<AuditReport>> AuditNews() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   explicit LedgerReports(std::unique_ptr<SqliteDatabase> database);
 
   Mutex mutex_;
   std::unique_ptr<SqliteDatabase> database_ ABSL_GUARDED_BY(mutex_);
+  LedgerAudit news_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quire::coordinator

@@ -2,9 +2,9 @@
 // Called by one thread, the ledger's. Always: after OK the batch survives a crash of process and machine;
 // after an error the caller must assume neither outcome and Load again.
 //
-// Errors of Commit say what to do: FailedPrecondition = another leader has a newer term, give up; DataLoss =
-// the disk failed, exit without another write; anything else (ResourceExhausted = disk full, Unavailable) may
-// pass.
+// Errors say what to do: FailedPrecondition = another leader has a newer term, give up; DataLoss = the disk
+// failed, exit without another write (IsFatal is these two); Internal = a bug, of one of the batch's rows;
+// anything else (ResourceExhausted = disk full, Unavailable) passes by itself.
 #pragma once
 
 #include <optional>
@@ -20,6 +20,11 @@ struct StoredRequest {
   RequestRow row;
   int64_t posted_nano_usd = 0;
 };
+
+// After such an error the store must not be written to again: the process has to exit.
+inline bool IsFatal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
+}
 
 class LedgerStore {
  public:

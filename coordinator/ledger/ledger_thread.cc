@@ -75,7 +75,8 @@ std::optional<std::vector<LedgerThread::Operation>> LedgerThread::TakeBatch(int6
   mutex_.AwaitWithTimeout(absl::Condition(this, &LedgerThread::HasWork), absl::Microseconds(wait_us));
   if (stopping_ && queue_.empty()) return std::nullopt;
   std::vector<Operation> batch;
-  while (!queue_.empty() && batch.size() < options_.max_batch) {
+  const size_t most = ledger_->careful() ? 1 : options_.max_batch;
+  while (!queue_.empty() && batch.size() < most) {
     batch.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
@@ -83,19 +84,30 @@ std::optional<std::vector<LedgerThread::Operation>> LedgerThread::TakeBatch(int6
 }
 
 void LedgerThread::Run() {
-  int64_t reap_us = clock_->NowUs();
-  while (auto batch = TakeBatch(reap_us)) {
+  reap_us_ = clock_->NowUs();
+  while (auto batch = TakeBatch(ledger_->loaded() ? reap_us_ : std::min(reap_us_, retry_us_))) {
     for (Operation& operation : *batch) operation(*ledger_);
-    if (const int64_t now_us = clock_->NowUs(); now_us >= reap_us) {
-      ledger_->AdvanceReaper(now_us);
-      reap_us = now_us + options_.reap_period_us;
-    }
-    const absl::Status status = ledger_->Commit(clock_->UnixMs());
-    if (status.ok()) continue;
-    const bool fatal = absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
-    Log(LogLevel::kError, fatal ? "ledger_lost" : "ledger_commit_failed", "error", MessageOf(status));
-    if (fatal && options_.on_fatal) options_.on_fatal(status);
+    ReapIfDue();
+    CommitOrWait();
   }
+}
+
+void LedgerThread::ReapIfDue() {
+  const int64_t now_us = clock_->NowUs();
+  if (now_us < reap_us_) return;
+  ledger_->AdvanceReaper(now_us);
+  reap_us_ = now_us + options_.reap_period_us;
+}
+
+void LedgerThread::CommitOrWait() {
+  if (!ledger_->loaded() && clock_->NowUs() < retry_us_) return;
+  const absl::Status status = ledger_->Commit(clock_->UnixMs());
+  if (status.ok()) return;
+  const int failures = ledger_->failures_in_a_row();
+  retry_us_ = clock_->NowUs() + std::min(kFirstRetryUs << std::clamp(failures - 1, 0, 10), kLastRetryUs);
+  Log(LogLevel::kError, IsFatal(status) ? "ledger_lost" : "ledger_commit_failed", "error", MessageOf(status),
+      "failures_in_a_row", failures);
+  if (IsFatal(status) && options_.on_fatal) options_.on_fatal(status);
 }
 
 }  // namespace quire::coordinator

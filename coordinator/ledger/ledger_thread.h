@@ -2,7 +2,8 @@
 // once, and so releases their replies (group commit), and calls the reaper in time. Owned by coordinator.cc;
 // Post and the three RPC calls are for any thread. Replies run on the ledger thread, exactly once each: they
 // must not block (hand over to gRPC or a queue). Always: nothing accepted by the queue is dropped; Stop runs
-// what is queued first.
+// what is queued first. While the disk is full the store is tried at growing intervals (at most kLastRetry),
+// and everything that comes between is refused at once; the service resumes by itself.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,8 @@ struct LedgerThreadOptions {
 
 class LedgerThread {
  public:
+  static constexpr int64_t kFirstRetryUs = 50'000, kLastRetryUs = 2'000'000;
+
   // The ledger is loaded already (Ledger::TakeOver) and belongs to this thread until Stop returned.
   LedgerThread(Ledger* ledger, const Clock* clock, LedgerThreadOptions options);
   ~LedgerThread();  // Stop()
@@ -54,6 +57,8 @@ class LedgerThread {
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<std::vector<Operation>> TakeBatch(int64_t deadline_us) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ReapIfDue();
+  void CommitOrWait();
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Ledger* const ledger_;
@@ -62,6 +67,8 @@ class LedgerThread {
   Mutex mutex_;
   std::deque<Operation> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t reap_us_ = 0;   // the thread's own: when the reaper is due,
+  int64_t retry_us_ = 0;  // and, while nothing is loaded, the next try
   std::thread thread_;
 };
 

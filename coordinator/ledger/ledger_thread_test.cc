@@ -91,5 +91,43 @@ TEST_F(LedgerThreadTest, ADeposedLeaderSaysSo) {
   EXPECT_TRUE(absl::IsFailedPrecondition(fatal));
 }
 
+// While the disk is full the store is tried again only when the time has come, whatever is asked.
+TEST_F(LedgerThreadTest, AFullDiskIsNoLoopOfLoadsAndTheServiceResumes) {
+  ManualClock clock;
+  LedgerThread thread(&test_.ledger, &clock, {});
+  const auto settle = [&] {
+    absl::Status status;
+    Notification answered;
+    thread.Settle(TestLedger::SettleOf(RequestId::Random(), 0), [&](absl::StatusOr<v1::SettleReply> reply) {
+      status = reply.status();
+      answered.Notify();
+    });
+    answered.WaitForNotification();
+    return status;
+  };
+  const auto on_thread = [&](auto act) {
+    Notification done;
+    ASSERT_TRUE(thread.Post([&](Ledger&) {
+      act();
+      done.Notify();
+    }));
+    done.WaitForNotification();
+  };
+  on_thread([&] { store_.FailNextCommits(CommitFault::kDiskFull); });
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(settle().ok());
+  uint64_t loads = 0;
+  on_thread([&] { loads = store_.loads(); });
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(absl::IsUnavailable(settle()));
+  on_thread([&] {
+    EXPECT_EQ(store_.loads(), loads);
+    store_.FailNextCommits(CommitFault::kNone);
+  });
+  clock.AdvanceUs(LedgerThread::kLastRetryUs);
+  on_thread([] {});  // the commit after it loads
+  EXPECT_TRUE(settle().ok());
+  thread.Stop();
+  EXPECT_EQ(store_.loads(), loads + 1);
+}
+
 }  // namespace
 }  // namespace quire::coordinator

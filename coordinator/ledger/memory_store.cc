@@ -13,7 +13,9 @@ absl::StatusOr<uint64_t> MemoryStore::TakeOver() {
 
 absl::StatusOr<LedgerState> MemoryStore::Load() {
   if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  ++loads_;
   LedgerState state;
+  state.last_closed_ms = last_closed_ms_;
   for (const auto& [id, row] : accounts_) state.accounts.push_back(row);
   for (const auto& [id, row] : keys_) state.keys.push_back(row);
   for (const auto& [model, versions] : prices_) {
@@ -27,6 +29,7 @@ absl::StatusOr<LedgerState> MemoryStore::Load() {
 
 absl::StatusOr<std::optional<StoredRequest>> MemoryStore::Find(const RequestId& id) {
   if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  if (const auto fault = find_faults_.find(id); fault != find_faults_.end()) return fault->second;
   const auto request = requests_.find(id);
   if (request == requests_.end()) return std::nullopt;
   const auto entry = entries_.find(id);
@@ -36,7 +39,7 @@ absl::StatusOr<std::optional<StoredRequest>> MemoryStore::Find(const RequestId& 
 absl::Status MemoryStore::Commit(const LedgerBatch& batch) {
   if (unreachable_) return absl::UnavailableError("the store is unreachable");
   if (batch.term != term_) return absl::FailedPreconditionError("another leader has taken over");
-  const CommitFault fault = std::exchange(next_fault_, CommitFault::kNone);
+  const CommitFault fault = std::exchange(next_fault_, every_fault_);
   if (fault == CommitFault::kDiskFull) return absl::ResourceExhaustedError("the disk is full");
   QUIRE_RETURN_IF_ERROR(CheckKeys(batch));
   Apply(batch);
@@ -64,6 +67,7 @@ void MemoryStore::Apply(const LedgerBatch& batch) {
   for (const PriceRow& row : batch.prices) prices_[row.model][row.price.version] = row.price;
   for (const RequestRow& row : batch.requests) requests_[row.id] = row;
   for (const EntryRow& row : batch.entries) entries_[row.id] = row;
+  if (!batch.entries.empty()) last_closed_ms_ = batch.unix_ms;
 }
 
 }  // namespace quire::coordinator

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "coordinator/ledger/ledger_store.h"
 
@@ -27,12 +28,17 @@ class MemoryStore final : public LedgerStore {
 
   // For the next commit that comes with the right term.
   void FailNextCommit(CommitFault fault) { next_fault_ = fault; }
+  // For all of them, until told otherwise.
+  void FailNextCommits(CommitFault fault) { next_fault_ = every_fault_ = fault; }
   // While true, Load and Find fail too.
   void set_unreachable(bool unreachable) { unreachable_ = unreachable; }
+  // What Find of this request answers from now on.
+  void FailFindOf(const RequestId& id, absl::Status status) { find_faults_[id] = std::move(status); }
 
   // What is durable.
   uint64_t term() const { return term_; }
   uint64_t commits() const { return commits_; }
+  uint64_t loads() const { return loads_; }
   const std::map<std::string, AccountRow>& accounts() const { return accounts_; }
   const std::map<std::string, KeyRow>& keys() const { return keys_; }
   const std::map<std::string, std::map<uint64_t, TokenPrice>>& prices() const { return prices_; }
@@ -45,13 +51,16 @@ class MemoryStore final : public LedgerStore {
 
   uint64_t term_ = 0;
   uint64_t commits_ = 0;
+  uint64_t loads_ = 0;
+  int64_t last_closed_ms_ = 0;
   bool unreachable_ = false;
-  CommitFault next_fault_ = CommitFault::kNone;
+  CommitFault next_fault_ = CommitFault::kNone, every_fault_ = CommitFault::kNone;
   std::map<std::string, AccountRow> accounts_;
   std::map<std::string, KeyRow> keys_;
   std::map<std::string, std::map<uint64_t, TokenPrice>> prices_;
   std::map<RequestId, RequestRow> requests_;
   std::map<RequestId, EntryRow> entries_;
+  std::map<RequestId, absl::Status> find_faults_;
 };
 
 }  // namespace quire::coordinator

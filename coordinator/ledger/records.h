@@ -84,13 +84,14 @@ struct LedgerState {
   std::vector<KeyRow> keys;
   std::vector<PriceRow> prices;  // all versions
   std::vector<RequestRow> open_requests;
+  int64_t last_closed_ms = 0;  // of the latest posting; 0: there is none
 };
 
 // One transaction: rows as they shall stand, and entries to insert. Empty batches are committed too: the term
 // check is what lets their replies go (R1).
 struct LedgerBatch {
   uint64_t term = 0;
-  int64_t unix_ms = 0;  // closed_ms of every entry in it
+  int64_t unix_ms = 0;  // closed_ms of every entry in it; never less than the batch before said
   std::vector<AccountRow> accounts;
   std::vector<KeyRow> keys;
   std::vector<PriceRow> prices;

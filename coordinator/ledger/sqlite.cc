@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 
@@ -22,26 +24,6 @@ absl::Status CreatePrivateFile(const std::string& path) {
 }
 
 }  // namespace
-
-absl::Status SqliteError(sqlite3* connection, int code) {
-  const std::string message =
-      absl::StrCat("SQLite: ", sqlite3_errmsg(connection), " (", sqlite3_errstr(code), ")");
-  if (code == SQLITE_IOERR_SHMSIZE)
-    return absl::ResourceExhaustedError(message);  // no space for the WAL's index
-  switch (code & 0xff) {
-    case SQLITE_FULL:
-      return absl::ResourceExhaustedError(message);
-    case SQLITE_IOERR:
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return absl::DataLossError(message);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return absl::UnavailableError(message);
-    default:
-      return absl::InternalError(message);
-  }
-}
 
 SqliteQuery::~SqliteQuery() {
   if (statement_ == nullptr) return;  // it could not be prepared
@@ -73,10 +55,12 @@ void SqliteQuery::BindOne(int index, SqliteBlob blob) {
 
 absl::StatusOr<bool> SqliteQuery::Step() {
   if (error_ != SQLITE_OK) return SqliteError(connection_, error_);
+  errno = 0;
   const int code = sqlite3_step(statement_);
+  const int system_errno = errno;
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
-  return SqliteError(connection_, sqlite3_extended_errcode(connection_));
+  return SqliteError(connection_, sqlite3_extended_errcode(connection_), system_errno);
 }
 
 absl::Status SqliteQuery::Run() { return Step().status(); }
@@ -101,11 +85,34 @@ absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::
   }
   sqlite3_extended_result_codes(connection, 1);
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
-  if (write) {
-    QUIRE_RETURN_IF_ERROR(database->Query("PRAGMA journal_mode = WAL").Run());
-    QUIRE_RETURN_IF_ERROR(database->Query("PRAGMA synchronous = FULL").Run());
-  }
+  if (write) QUIRE_RETURN_IF_ERROR(database->MakeDurable());
   return database;
+}
+
+// Setting a mode that can't be had is no error to SQLite: it says what it has instead.
+absl::Status SqliteDatabase::MakeDurable() {
+  std::string mode;
+  {
+    SqliteQuery query = Query("PRAGMA journal_mode = WAL");
+    QUIRE_RETURN_IF_ERROR(query.Run());
+    mode = query.Bytes(0);
+  }
+  QUIRE_RETURN_IF_ERROR(Query("PRAGMA synchronous = FULL").Run());
+  SqliteQuery query = Query("PRAGMA synchronous");
+  QUIRE_RETURN_IF_ERROR(query.Run());
+  constexpr int64_t kFullSync = 2;
+  if (mode == "wal" && query.Int(0) == kFullSync) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("SQLite can't keep a write-ahead log here (journal_mode ",
+                                                    mode, ", synchronous ", query.Int(0),
+                                                    "): the data folder must be on a local file system"));
+}
+
+absl::Status SqliteDatabase::QuickCheck() {
+  SqliteQuery query = Query("PRAGMA quick_check(1)");
+  QUIRE_ASSIGN_OR_RETURN(const bool said, query.Step());
+  const std::string first = said ? query.Bytes(0) : "";
+  if (first == "ok") return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the file is damaged: ", first));
 }
 
 SqliteDatabase::~SqliteDatabase() {

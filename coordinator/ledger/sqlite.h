@@ -65,13 +65,15 @@ enum class SqliteMode { kReadOnly, kReadWrite };
 
 class SqliteDatabase {
  public:
-  // Read-write opens the file or creates it with mode 0600; WAL, synchronous=FULL, waits up to 5 s for
-  // another connection's lock.
+  // Read-write opens the file or creates it with mode 0600; WAL, synchronous=FULL (both read back), waits up
+  // to 5 s for another connection's lock.
   static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, SqliteMode mode);
   ~SqliteDatabase();
 
   // Brings a fresh file to schema version 1 by `script`; refuses any other version than 0 and 1.
   absl::Status EnsureSchema(const char* script);
+  // DataLoss: pages, b-trees or rows are damaged. Reads the whole file.
+  absl::Status QuickCheck();
   // `sql` is a literal: the statement is cached under its address.
   SqliteQuery Query(const char* sql);
   // Run `body` between a BEGIN and COMMIT, or roll back with its error. Reading sees one snapshot and locks
@@ -90,6 +92,7 @@ class SqliteDatabase {
 
  private:
   explicit SqliteDatabase(sqlite3* connection) : connection_(connection) {}
+  absl::Status MakeDurable();
   template <typename Body>
   absl::Status Run(const char* begin, Body body) {
     absl::Status status = Query(begin).Run();
@@ -105,8 +108,18 @@ class SqliteDatabase {
   std::map<const char*, sqlite3_stmt*> statements_;
 };
 
-// ResourceExhausted: disk full. DataLoss: the disk or the file is broken. Unavailable: locked by another
-// process. Internal: anything else, a violated key among it.
-absl::Status SqliteError(sqlite3* connection, int code);
+// What an error means for whoever wrote (sqlite_errors.cc has the one table).
+enum class SqliteFault {
+  kBusy,   // somebody else's lock, a lack of memory or handles: passes
+  kFull,   // disk full, quota reached: passes when somebody makes room
+  kFatal,  // the disk or the file is broken: never write again
+  kOurs,   // a violated key, a wrong statement: a bug
+};
+// `code` is extended; `system_errno` is why the operating system refused, 0 if it did not.
+SqliteFault ClassifySqlite(int code, int system_errno);
+
+// kBusy: Unavailable. kFull: ResourceExhausted. kFatal: DataLoss. kOurs: Internal.
+// SQLite keeps no errno of a failed COMMIT (sqlite3_system_errno): hence the caller's.
+absl::Status SqliteError(sqlite3* connection, int code, int system_errno = 0);
 
 }  // namespace quire::coordinator

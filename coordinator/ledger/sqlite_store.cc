@@ -1,8 +1,10 @@
 #include "coordinator/ledger/sqlite_store.h"
 
+#include <filesystem>
 #include <map>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "coordinator/ledger/sqlite.h"
 #include "coordinator/ledger/sqlite_schema.h"
@@ -10,10 +12,12 @@
 namespace quire::coordinator {
 namespace {
 
+// With what each delivered: a row per choice, or one without.
 constexpr char kOpenRequests[] =
-    "SELECT id, account, key_id, model, price_version, state, choices, max_tokens, prompt_tokens, "
+    "SELECT r.id, account, key_id, model, price_version, state, choices, max_tokens, prompt_tokens, "
     "cached_tokens,"
-    " granted, held, reason FROM request WHERE state = 0";
+    " granted, held, reason, d.choice, d.tokens FROM request r LEFT JOIN delivered d ON d.request_id = r.id"
+    " WHERE r.state = 0 ORDER BY r.id";
 constexpr char kRequestById[] =
     "SELECT id, account, key_id, model, price_version, state, choices, max_tokens, prompt_tokens, "
     "cached_tokens,"
@@ -105,11 +109,18 @@ absl::Status LoadOpenRequests(SqliteDatabase& database, LedgerState& state) {
   SqliteQuery query = database.Query(kOpenRequests);
   while (true) {
     QUIRE_ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) break;
+    if (!more) return absl::OkStatus();
     QUIRE_ASSIGN_OR_RETURN(RequestRow row, ReadRequest(query));
-    state.open_requests.push_back(std::move(row));
+    std::vector<RequestRow>& rows = state.open_requests;
+    if (rows.empty() || rows.back().id != row.id) rows.push_back(std::move(row));
+    if (!query.IsNull(13)) rows.back().delivered[static_cast<uint32_t>(query.Int(13))] = query.Unsigned(14);
   }
-  for (RequestRow& row : state.open_requests) QUIRE_RETURN_IF_ERROR(ReadDelivered(database, row));
+}
+
+absl::Status LoadLastClosed(SqliteDatabase& database, LedgerState& state) {
+  SqliteQuery query = database.Query("SELECT coalesce(max(closed_ms), 0) FROM entry");
+  QUIRE_RETURN_IF_ERROR(query.Run());
+  state.last_closed_ms = query.Int(0);
   return absl::OkStatus();
 }
 
@@ -214,8 +225,20 @@ absl::Status Write(SqliteDatabase& database, const LedgerBatch& batch) {
 SqliteStore::SqliteStore(std::unique_ptr<SqliteDatabase> database) : database_(std::move(database)) {}
 SqliteStore::~SqliteStore() = default;
 
-absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
+                                                               uint64_t check_bytes) {
   QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite));
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) <= check_bytes && !error) {
+    const absl::Status intact = database->QuickCheck();
+    if (absl::IsDataLoss(intact)) {
+      return absl::DataLossError(
+          absl::StrCat(path, ": ", MessageOf(intact),
+                       "; restore it from a backup (docs/OPERATIONS.md), or salvage it "
+                       "with sqlite3's .recover"));
+    }
+    QUIRE_RETURN_IF_ERROR(intact);
+  }
   QUIRE_RETURN_IF_ERROR(database->EnsureSchema(kLedgerSchema));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(database)));
 }
@@ -239,6 +262,7 @@ absl::StatusOr<LedgerState> SqliteStore::Load() {
     QUIRE_RETURN_IF_ERROR(LoadAccounts(*database_, state));
     QUIRE_RETURN_IF_ERROR(LoadKeys(*database_, state));
     QUIRE_RETURN_IF_ERROR(LoadPrices(*database_, state));
+    QUIRE_RETURN_IF_ERROR(LoadLastClosed(*database_, state));
     return LoadOpenRequests(*database_, state);
   }));
   return state;

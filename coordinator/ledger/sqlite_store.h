@@ -16,9 +16,11 @@ class SqliteDatabase;
 
 class SqliteStore final : public LedgerStore {
  public:
-  // Opens or creates the file (0600) and its schema. Refuses a damaged file and a schema newer than this
-  // program.
-  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path);
+  // Opens or creates the file (0600) and its schema. Refuses a schema newer than this program, and a damaged
+  // file (DataLoss): one of at most `check_bytes` is read through first, about a second per 500 MB; damage in
+  // a larger one is found when it is read, or by the audit on demand.
+  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path,
+                                                           uint64_t check_bytes = uint64_t{256} << 20);
   ~SqliteStore() override;
 
   absl::StatusOr<uint64_t> TakeOver() override;

@@ -35,92 +35,6 @@ class SqliteStoreTest : public ::testing::Test {
   const std::string folder_;
 };
 
-// ---- a disk that fills or fails: SQLite's own file layer with faults in front ----
-
-struct DiskFault {
-  static inline int on_write = SQLITE_OK;
-  static inline int on_sync = SQLITE_OK;
-};
-
-class FaultyDisk {
- public:
-  FaultyDisk() {
-    real_ = sqlite3_vfs_find(nullptr);
-    vfs_ = *real_;
-    vfs_.zName = "faulty";
-    vfs_.xOpen = &FaultyDisk::Open;
-    sqlite3_vfs_register(&vfs_, 1);
-  }
-  ~FaultyDisk() {
-    sqlite3_vfs_unregister(&vfs_);
-    sqlite3_vfs_register(real_, 1);
-    DiskFault::on_write = DiskFault::on_sync = SQLITE_OK;
-  }
-
- private:
-  // SQLite's own methods of one kind of file (it has several), with ours for writing and syncing.
-  struct Wrapped {
-    sqlite3_io_methods methods;  // first: a file's pMethods points at it
-    const sqlite3_io_methods* real;
-  };
-  static const sqlite3_io_methods& Real(sqlite3_file* file) {
-    return *reinterpret_cast<const Wrapped*>(file->pMethods)->real;
-  }
-  static int Open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags) {
-    const int code = real_->xOpen(real_, name, file, flags, out_flags);
-    if (code != SQLITE_OK) return code;
-    Wrapped& wrapped = wrapped_[file->pMethods];
-    wrapped = {*file->pMethods, file->pMethods};
-    wrapped.methods.xWrite = [](sqlite3_file* f, const void* bytes, int size, sqlite3_int64 at) {
-      return DiskFault::on_write != SQLITE_OK ? DiskFault::on_write : Real(f).xWrite(f, bytes, size, at);
-    };
-    wrapped.methods.xSync = [](sqlite3_file* f, int sync_flags) {
-      return DiskFault::on_sync != SQLITE_OK ? DiskFault::on_sync : Real(f).xSync(f, sync_flags);
-    };
-    file->pMethods = &wrapped.methods;
-    return code;
-  }
-
-  static inline sqlite3_vfs* real_ = nullptr;
-  static inline std::map<const sqlite3_io_methods*, Wrapped> wrapped_;
-  sqlite3_vfs vfs_;
-};
-
-TEST_F(SqliteStoreTest, AFullDiskRefusesAndHeals) {
-  FaultyDisk disk;
-  auto store = *SqliteStore::Open(Path());
-  TestLedger test(store.get());
-  ASSERT_TRUE(test.Start().ok());
-  const RequestId id = RequestId::Random();
-  ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
-
-  DiskFault::on_write = SQLITE_FULL;
-  EXPECT_EQ(test.Admit(TestLedger::AdmitOf(RequestId::Random()))->refusal().reason(), v1::REFUSAL_LEDGER);
-  EXPECT_TRUE(absl::IsResourceExhausted(test.Settle(TestLedger::SettleOf(id, 3)).status()));
-  DiskFault::on_write = SQLITE_OK;
-  EXPECT_EQ(*test.Settle(TestLedger::SettleOf(id, 3)), 1200);
-  EXPECT_THAT((*LedgerReports::Open(Path()))->Audit()->findings, IsEmpty());
-}
-
-TEST_F(SqliteStoreTest, AFailedSyncIsTheEndAndNothingAcknowledgedIsMissing) {
-  FaultyDisk disk;
-  const RequestId id = RequestId::Random();
-  {
-    auto store = *SqliteStore::Open(Path());
-    TestLedger test(store.get());
-    ASSERT_TRUE(test.Start().ok());
-    ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
-    ASSERT_EQ(*test.Settle(TestLedger::SettleOf(id, 3)), 1200);
-    DiskFault::on_sync = SQLITE_IOERR_FSYNC;
-    test.ledger.PutAccount("other", 1, [](auto) {});
-    EXPECT_TRUE(absl::IsDataLoss(test.ledger.Commit(9)));
-    DiskFault::on_sync = SQLITE_OK;
-    EXPECT_TRUE(absl::IsFailedPrecondition(test.ledger.Commit(9)));  // for good: the process has to exit
-  }
-  auto store = *SqliteStore::Open(Path());
-  EXPECT_EQ((*store->Find(id))->posted_nano_usd, 1200);
-}
-
 TEST_F(SqliteStoreTest, BrokenAndForeignFilesAreRefused) {
   { std::unique_ptr<SqliteStore> store = *SqliteStore::Open(Path()); }
   sqlite3* connection = nullptr;
@@ -257,41 +171,6 @@ TEST_F(SqliteStoreTest, UsageIsTheSumOfEntries) {
   EXPECT_THAT(hours, ElementsAre(kHour, 2 * kHour));
   EXPECT_THAT(*reports->Usage({.account = "other"}), IsEmpty());
   EXPECT_EQ((*reports->Usage({.from_ms = 2 * kHour}))[0].completion_tokens, 5u);
-}
-
-TEST_F(SqliteStoreTest, AuditFindsWhatDoesNotAddUp) {
-  auto store = *SqliteStore::Open(Path());
-  TestLedger test(store.get());
-  ASSERT_TRUE(test.Start().ok());
-  const RequestId closed = RequestId::Random();
-  const RequestId voided = RequestId::Random();
-  for (const RequestId& id : {closed, voided, RequestId::Random()}) {
-    ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
-  }
-  ASSERT_TRUE(test.Settle(TestLedger::SettleOf(closed, 3)).ok());
-  auto settle = TestLedger::SettleOf(voided, 3, v1::SETTLE_SERVER_ERROR);
-  settle.mutable_requests(0)->set_void_(true);
-  ASSERT_TRUE(test.Settle(settle).ok());
-
-  auto reports = *LedgerReports::Open(Path());
-  const AuditReport clean = *reports->Audit();
-  EXPECT_THAT(clean.findings, IsEmpty());
-  EXPECT_EQ(clean.open_requests, 1u);
-  EXPECT_EQ(clean.entries, 2u);
-  EXPECT_EQ(clean.posted_nano_usd, 1200);
-
-  sqlite3* connection = nullptr;
-  ASSERT_EQ(sqlite3_open(Path().c_str(), &connection), SQLITE_OK);
-  EXPECT_NE(sqlite3_exec(connection, "UPDATE entry SET amount = 1", nullptr, nullptr, nullptr), SQLITE_OK);
-  sqlite3_exec(connection,
-               "UPDATE account SET balance = balance + 1, held = held - 1; DELETE FROM outbox;"
-               "UPDATE delivered SET tokens = 4",
-               nullptr, nullptr, nullptr);
-  sqlite3_close(connection);
-  EXPECT_THAT(
-      reports->Audit()->findings,
-      ElementsAre(HasSubstr("balance 1201, but its entries sum to 1200"), HasSubstr("held"),
-                  HasSubstr("posted 1200 for 4 delivered"), HasSubstr("outbox"), HasSubstr("outbox")));
 }
 
 // ---- blobs ----

@@ -1,7 +1,7 @@
 // Which groups were recently given which prompt prefixes: our own choices, remembered, so that no event
 // protocol is needed. The guess is corrected by what workers really found in their cache (cached_tokens):
 // each group epoch has a trust between 0 and 1 by which its matches are scaled. Bounded, least recently used
-// out first. Pure; owned by api/Admission and called under its mutex.
+// out first. Pure; owned by Router and called under its mutex.
 #pragma once
 
 #include <cstdint>

@@ -23,6 +23,14 @@ bool ReservationBook::Refresh(const RequestId& id, uint64_t granted, const Group
   return true;
 }
 
+void ReservationBook::Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted, int64_t now_us) {
+  const Reservation* known = Find(id);
+  Reservation reservation = known != nullptr ? *known : Reservation{{}, prompt_tokens, granted, 0, false};
+  reservation.granted = granted;
+  reservation.in_ledger = true;
+  Put(id, std::move(reservation), now_us);
+}
+
 std::optional<Reservation> ReservationBook::Remove(const RequestId& id) {
   auto it = entries_.find(id);
   if (it == entries_.end()) return std::nullopt;

@@ -25,6 +25,7 @@ struct Reservation {
   uint64_t prompt_tokens = 0;
   uint64_t granted = 0;
   uint64_t expected_cached_blocks = 0;  // at placement, for PrefixMemory
+  bool in_ledger = false;               // durably open there: only its closing there ends the reservation
 };
 
 struct GroupUse {
@@ -40,6 +41,9 @@ class ReservationBook {
   void Put(const RequestId& id, Reservation reservation, int64_t now_us);
   // A sign of life with the current grant and, if known to the sender, the group. False: no such reservation.
   bool Refresh(const RequestId& id, uint64_t granted, const GroupEpoch& group, int64_t now_us);
+  // The ledger has it open. A reservation that nobody made here (a coordinator was restarted) has no group
+  // yet.
+  void Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted, int64_t now_us);
   std::optional<Reservation> Remove(const RequestId& id);
   const Reservation* Find(const RequestId& id) const;
 

@@ -166,12 +166,14 @@ std::vector<Candidate> Router::Candidates(const Pending& pending,
 
 Route Router::Reserve(const RouteRequest& request, const Group& group, uint64_t matched_blocks) {
   const GroupEpoch epoch = EpochOf(group);
-  Reservation reservation{epoch, request.prompt_tokens, request.positions, matched_blocks};
-  const Reservation* open = request.running ? book_.Find(request.id) : nullptr;
-  if (open != nullptr) {  // the same hold, in the same terms: the prompt, and positions from its end on
+  Reservation reservation{epoch, request.prompt_tokens, request.positions, matched_blocks, false};
+  const Reservation* open = book_.Find(request.id);
+  if (open != nullptr &&
+      request.running) {  // the same hold, in the same terms: the prompt, and positions from its end on
     const uint64_t positions = request.prompt_tokens + request.positions - open->prompt_tokens;
-    reservation = {epoch, open->prompt_tokens, positions, 0};
+    reservation = {epoch, open->prompt_tokens, positions, 0, false};
   }
+  reservation.in_ledger = open != nullptr && open->in_ledger;
   book_.Put(request.id, std::move(reservation), clock_.NowUs());
   prefixes_.Remember(request.prefix_hashes, epoch);
   return Placed(group);
@@ -253,9 +255,26 @@ void Router::Deliver(const Answers& answers) {
 
 // ---- open requests ----
 
-void Router::Reload(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) {
+void Router::Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) {
   MutexLock lock(&mutex_);
-  book_.Put(id, {{}, prompt_tokens, granted, 0}, clock_.NowUs());
+  book_.Confirm(id, prompt_tokens, granted, clock_.NowUs());
+}
+
+void Router::Refused(const RequestId& id) {
+  Answers answers;
+  {
+    MutexLock lock(&mutex_);
+    const Reservation* known = book_.Find(id);
+    if (known == nullptr || known->in_ledger) return;
+    book_.Remove(id);
+    answers = ServeQueue();
+  }
+  Deliver(answers);
+}
+
+bool Router::IsOpen(const RequestId& id) const {
+  MutexLock lock(&mutex_);
+  return book_.Find(id) != nullptr;
 }
 
 void Router::Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group) {
@@ -269,8 +288,7 @@ void Router::Release(const RequestId& id, std::optional<Served> served) {
   {
     MutexLock lock(&mutex_);
     const std::optional<Reservation> released = book_.Remove(id);
-    if (!released) return;
-    if (served) {
+    if (released && served) {
       prefixes_.Correct(released->group, released->expected_cached_blocks, served->cached_tokens);
       ChargeMakers(*served);
     }

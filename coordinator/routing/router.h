@@ -92,13 +92,17 @@ class Router {
   void Cancel(const RequestId& id, uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // ---- open requests ----
-  // An open request of the ledger, when the coordinator starts.
-  void Reload(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The ledger has it open, with this grant (said after each commit, and when the coordinator starts).
+  void Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The ledger did not open it: its place is given up, unless another Admit of the same id opened it.
+  void Refused(const RequestId& id) ABSL_LOCKS_EXCLUDED(mutex_);
   // It lives, with this grant; on that group, if said.
   void Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // It has ended. Null: without a word of what it had.
+  // It has ended: its stream did, or the ledger closed it (which is the last word). What waits for a group in
+  // its name is refused. Null: without a word of what it had.
   void Release(const RequestId& id, std::optional<Served> served) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsOpen(const RequestId& id) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // ---- groups: see WorkerRegistry ----
   absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -259,7 +259,7 @@ TEST_F(RouterTest, AReadmitOfAClosedRequestIsRefusedAlsoWhileItWaits) {
 }
 
 TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {
-  router_.Reload(Id(1), 100, 28);
+  router_.Confirm(Id(1), 100, 28);
   ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
   EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 0u);
   router_.Heard(Id(1), std::nullopt, {"a", 1});
@@ -272,7 +272,7 @@ TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {
 TEST_F(RouterTest, AGrantReservesMore) {
   ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
   ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
-  router_.Heard(Id(1), 64, {});
+  router_.Confirm(Id(1), 100, 64);
   EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 5u);
 }
 

@@ -100,6 +100,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, RankGroup&
   options.advertise_host = advertised.host;
   options.advertise_port = advertised.port;
   options.coordinator = worker.coordinator;
+  options.worker_secret_file = worker.worker_secret_file;
   options.model = {worker.ModelName(),
                    "scripted-1",
                    model.vocab,

@@ -82,11 +82,14 @@ void Checker::ProgressAnswered(const v1::RequestProgress& sent, const v1::Progre
     return Require(row->second.state == coordinator::RequestState::kClosed, id,
                    "told closed, but it is open");
   }
+  uint64_t said = 0;
   for (const v1::ChoiceTokens& choice : sent.delivered()) {
+    said += choice.tokens();
     const auto durable = row->second.delivered.find(choice.choice());
     const uint64_t tokens = durable == row->second.delivered.end() ? 0 : durable->second;
     Require(tokens >= choice.tokens(), id, "a progress was acknowledged that is not durable");
   }
+  seen_[id].acked_delivered = std::max(seen_[id].acked_delivered, said);
   seen_[id].acked_us = std::max(seen_[id].acked_us, sent_us);
 }
 
@@ -110,6 +113,10 @@ void Checker::BeforeCommit() {
 void Checker::AfterCommit(const coordinator::LedgerBatch& batch, const absl::Status& status, int64_t now_us,
                           int64_t reap_after_us) {
   if (absl::IsInternal(status)) return Violate("the store's keys had to refuse: " + MessageOf(status));
+  if (status.ok() && !batch.entries.empty()) {
+    if (batch.unix_ms < last_closed_ms_) Violate("a posting went back in time");
+    last_closed_ms_ = batch.unix_ms;
+  }
   for (const coordinator::RequestRow& row : batch.requests) {
     const auto durable = disk_->requests().find(row.id);
     if (durable != disk_->requests().end()) CheckRow(durable->second, now_us, reap_after_us);
@@ -208,6 +215,17 @@ void Checker::AtTheEnd() {
   for (const auto& [id, seen] : seen_) CheckPosted(id, seen);
 }
 
+// At most what was delivered since the last acknowledged Progress, and at most the grant.
+void Checker::CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed) {
+  if (seen.voided) return;
+  Require(
+      billed >= seen.acked_delivered, id,
+      absl::StrCat("billed ", billed, " though ", seen.acked_delivered, " were acknowledged as delivered"));
+  const auto row = disk_->requests().find(id);
+  const uint64_t granted = row == disk_->requests().end() ? 0 : row->second.granted;
+  Require(seen.delivered_total - billed <= granted, id, "more was lost than was granted");
+}
+
 void Checker::CheckPosted(const RequestId& id, const Seen& seen) {
   const auto entry = disk_->entries().find(id);
   const TokenCounts billed = entry == disk_->entries().end() ? TokenCounts{} : entry->second.billed;
@@ -217,7 +235,7 @@ void Checker::CheckPosted(const RequestId& id, const Seen& seen) {
   const bool reaped = row != disk_->requests().end() && row->second.reason == v1::SETTLE_REAPED;
   // P3's exceptions, checked above not to bill too much. Reaped may also be what nobody knows of: a grant for
   // a copy of an Admit whose other copy was refused.
-  if (seen.gateway_died || reaped) return;
+  if (seen.gateway_died || reaped) return CheckLoss(id, seen, billed.completion);
   Require(seen.settled || entry == disk_->entries().end(), id,
           "its gateway lives, but never got the settlement acknowledged");
   if (seen.voided) return;

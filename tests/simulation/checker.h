@@ -59,7 +59,8 @@ class Checker {
     std::optional<gateway::Usage> usage;
     bool voided = false;
     bool gateway_died = false;
-    bool settled = false;  // its gateway has the acknowledgement
+    bool settled = false;          // its gateway has the acknowledgement
+    uint64_t acked_delivered = 0;  // what a Progress said that was acknowledged
     int64_t acked_us = INT64_MIN;
   };
   void Require(bool holds, const RequestId& id, const std::string& what);
@@ -67,6 +68,7 @@ class Checker {
   void CheckEntry(const coordinator::EntryRow& entry);
   void CheckAccounts();
   void CheckPosted(const RequestId& id, const Seen& seen);
+  void CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed);
   int64_t Cost(const std::string& model, uint64_t version, const TokenCounts& counts) const;
 
   const coordinator::MemoryStore* const disk_;
@@ -76,6 +78,7 @@ class Checker {
   std::map<std::string, coordinator::AccountRow> old_accounts_;
   std::map<std::string, coordinator::KeyRow> old_keys_;
   std::map<RequestId, coordinator::RequestRow> old_requests_;
+  int64_t last_closed_ms_ = INT64_MIN;
 };
 
 }  // namespace quire::simulation

@@ -7,6 +7,7 @@ namespace quire::simulation {
 int Cluster::AddNode() {
   Node node;
   node.clock_offset_us = random.In(0, 1'000'000) * kSecond;
+  node.drift_ppm = random.In(-200, 200);
   nodes_.push_back(node);
   return static_cast<int>(nodes_.size()) - 1;
 }
@@ -24,7 +25,9 @@ void Cluster::Push(int64_t time_us, int node, uint64_t incarnation, Event event)
 void Cluster::At(int64_t time_us, Event event) { Push(time_us, -1, 0, std::move(event)); }
 
 void Cluster::After(int node, int64_t delay_us, Event event) {
-  Push(now_us_ + std::max<int64_t>(delay_us, 0), node, nodes_[node].incarnation, std::move(event));
+  // Rounded up: when it rings, the node's clock shows what it was set to.
+  const int64_t simulated_us = delay_us > 0 ? ToSimulatedSpan(node, delay_us) + 1 : 0;
+  Push(now_us_ + simulated_us, node, nodes_[node].incarnation, std::move(event));
 }
 
 void Cluster::Send(int from, int to, Event event) { Transmit(from, to, 0, std::move(event)); }

@@ -33,9 +33,16 @@ class Cluster {
 
   int AddNode();
   int64_t now_us() const { return now_us_; }
-  // A node's own monotonic clock: the same speed, another start.
-  int64_t ClockOf(int node) const { return now_us_ + nodes_[node].clock_offset_us; }
-  int64_t ToSimulated(int node, int64_t clock_us) const { return clock_us - nodes_[node].clock_offset_us; }
+  // A node's own monotonic clock: another start, and a speed of its own (within 200 ppm).
+  int64_t ClockOf(int node) const {
+    return now_us_ + now_us_ * nodes_[node].drift_ppm / kMillion + nodes_[node].clock_offset_us;
+  }
+  int64_t ToSimulated(int node, int64_t clock_us) const {
+    return ToSimulatedSpan(node, clock_us - nodes_[node].clock_offset_us);
+  }
+  // Its wall clock, which somebody sets now and then.
+  int64_t WallMs(int node) const { return kWallStartMs + (now_us_ + nodes_[node].wall_offset_us) / kMs; }
+  void JumpWall(int node, int64_t by_us) { nodes_[node].wall_offset_us += by_us; }
 
   bool IsUp(int node) const { return nodes_[node].up; }
   bool IsPaused(int node) const { return nodes_[node].paused_until_us > now_us_; }
@@ -49,7 +56,7 @@ class Cluster {
 
   // Happens whatever state the nodes are in: the world's own doing.
   void At(int64_t time_us, Event event);
-  // A timer of the node's present incarnation.
+  // A timer of the node's present incarnation, by its own clock.
   void After(int node, int64_t delay_us, Event event);
   // A message: runs at `to` unless it is lost; at most twice.
   void Send(int from, int to, Event event);
@@ -74,11 +81,19 @@ class Cluster {
   uint64_t messages_lost = 0;
 
  private:
+  static constexpr int64_t kMillion = 1'000'000;
+  static constexpr int64_t kWallStartMs = 1'000'000'000'000;
+  int64_t ToSimulatedSpan(int node, int64_t own_us) const {
+    return own_us - own_us * nodes_[node].drift_ppm / (kMillion + nodes_[node].drift_ppm);
+  }
+
   struct Node {
     bool up = true;
     uint64_t incarnation = 1;
     int64_t paused_until_us = 0;
     int64_t clock_offset_us = 0;
+    int64_t wall_offset_us = 0;
+    int64_t drift_ppm = 0;
   };
   struct Scheduled {
     int64_t time_us;

@@ -1,9 +1,15 @@
 // Runs the ledger's simulation over many seeds. Exit 0: no violation (or, with --expect-violation, one was
 // found).
 //   ledger_simulation --seeds 2000          every seed from 1
+//   ledger_simulation --fresh 500           so many more that nobody has run yet
 //   ledger_simulation --first 77 --seeds 1  one of them again
+//   ledger_simulation --sqlite ...          with the real SQLite store beside the model
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <random>
 #include <string>
 
 #include "base/core/options.h"
@@ -11,53 +17,86 @@
 
 namespace {
 
+using quire::simulation::Outcome;
+
+struct Settings {
+  int64_t first = 1, seeds = 2000, fresh = 0;
+  bool sqlite = false, expect_violation = false;
+};
+
+// Memory if there is some for files: a sync costs nothing there.
+std::string SqlitePath() {
+  const std::filesystem::path memory = "/dev/shm";
+  const auto folder = std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
+  return folder / ("quire_ledger_simulation_" + std::to_string(getpid()) + ".db");
+}
+
 // Whatever the real classes throw is a violation too.
-quire::simulation::Outcome RunSeed(uint64_t seed) {
+Outcome RunSeed(uint64_t seed, const std::string& sqlite_path) {
   try {
-    return quire::simulation::World(seed).Run();
+    return quire::simulation::World(seed, sqlite_path).Run();
   } catch (const std::exception& error) {
-    quire::simulation::Outcome outcome;
+    Outcome outcome;
     outcome.violation = std::string("thrown: ") + error.what();
     return outcome;
   }
 }
 
+void Add(const Outcome& outcome, Outcome& sum) {
+  sum.events += outcome.events;
+  sum.messages += outcome.messages;
+  sum.messages_lost += outcome.messages_lost;
+  sum.faults += outcome.faults;
+  sum.requests += outcome.requests;
+  sum.entries += outcome.entries;
+  sum.reaped += outcome.reaped;
+  sum.stopped += outcome.stopped;
+}
+
+// False: a violation was found, and said.
+bool RunSeeds(int64_t first, int64_t seeds, bool sqlite, Outcome& sum) {
+  const std::string path = sqlite ? SqlitePath() : "";
+  for (int64_t seed = first; seed < first + seeds; ++seed) {
+    const Outcome outcome = RunSeed(static_cast<uint64_t>(seed), path);
+    if (outcome.violation) {
+      std::printf("seed %lld: %s (again: --first %lld --seeds 1%s)\n", static_cast<long long>(seed),
+                  outcome.violation->c_str(), static_cast<long long>(seed), sqlite ? " --sqlite" : "");
+      return false;
+    }
+    Add(outcome, sum);
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  int64_t first = 1;
-  int64_t seeds = 2000;
-  bool expect_violation = false;
+  Settings settings;
   quire::Options options("ledger_simulation", "Simulates the ledger's protocol with faults, from seeds.");
-  options.Add("first", &first, "seed", "the first seed");
-  options.Add("seeds", &seeds, "seeds", "how many seeds to run", {1, 100'000'000});
-  options.Add("expect-violation", &expect_violation,
+  options.Add("first", &settings.first, "seed", "the first seed");
+  options.Add("seeds", &settings.seeds, "seeds", "how many seeds to run", {1, 100'000'000});
+  options.Add("fresh", &settings.fresh, "seeds", "how many more to run from a random one", {0, 100'000'000});
+  options.Add("sqlite", &settings.sqlite, "run the SQLite store beside the model and compare them");
+  options.Add("expect-violation", &settings.expect_violation,
               "succeed only if a violation is found (for planted bugs)");
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
 
-  quire::simulation::Outcome sum;
-  for (int64_t seed = first; seed < first + seeds; ++seed) {
-    const quire::simulation::Outcome outcome = RunSeed(static_cast<uint64_t>(seed));
-    if (outcome.violation) {
-      std::printf("seed %lld: %s\n", static_cast<long long>(seed), outcome.violation->c_str());
-      return expect_violation ? 0 : 1;
-    }
-    sum.events += outcome.events;
-    sum.messages += outcome.messages;
-    sum.messages_lost += outcome.messages_lost;
-    sum.faults += outcome.faults;
-    sum.requests += outcome.requests;
-    sum.entries += outcome.entries;
-    sum.reaped += outcome.reaped;
-    sum.stopped += outcome.stopped;
+  Outcome sum;
+  bool holds = RunSeeds(settings.first, settings.seeds, settings.sqlite, sum);
+  if (holds && settings.fresh > 0) {
+    const auto first = static_cast<int64_t>(std::random_device()()) << 20;
+    std::printf("%lld fresh seeds from %lld\n", static_cast<long long>(settings.fresh),
+                static_cast<long long>(first));
+    holds = RunSeeds(first, settings.fresh, settings.sqlite, sum);
   }
+  if (!holds) return settings.expect_violation ? 0 : 1;
   std::printf(
       "%lld seeds, %llu events, %llu messages (%llu lost), %llu faults, %llu requests, %llu entries, "
       "%llu reaped, %llu stopped: no violation\n",
-      static_cast<long long>(seeds), static_cast<unsigned long long>(sum.events),
+      static_cast<long long>(settings.seeds + settings.fresh), static_cast<unsigned long long>(sum.events),
       static_cast<unsigned long long>(sum.messages), static_cast<unsigned long long>(sum.messages_lost),
       static_cast<unsigned long long>(sum.faults), static_cast<unsigned long long>(sum.requests),
       static_cast<unsigned long long>(sum.entries), static_cast<unsigned long long>(sum.reaped),
       static_cast<unsigned long long>(sum.stopped));
-  return expect_violation ? 1 : 0;
+  return settings.expect_violation ? 1 : 0;
 }

@@ -12,6 +12,7 @@
 
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/ledger/memory_store.h"
+#include "coordinator/ledger/sqlite_store.h"
 #include "gateway/accounting/accountant.h"
 #include "tests/simulation/checker.h"
 #include "tests/simulation/cluster.h"
@@ -22,17 +23,21 @@ class World;
 
 // ---- coordinator ----
 
-// The shared disk as one coordinator sees it: every commit passes the checker.
+// The shared disk as one coordinator sees it: every commit passes the checker. With SQLite, each coordinator
+// has a connection of its own to one file, whose every answer must be the model's.
 class WatchedStore final : public coordinator::LedgerStore {
  public:
-  explicit WatchedStore(World* world) : world_(world) {}
+  explicit WatchedStore(World* world);
   absl::StatusOr<uint64_t> TakeOver() override;
   absl::StatusOr<coordinator::LedgerState> Load() override;
   absl::StatusOr<std::optional<coordinator::StoredRequest>> Find(const RequestId& id) override;
   absl::Status Commit(const coordinator::LedgerBatch& batch) override;
 
  private:
+  void RequireSame(const char* what, const absl::Status& sqlite, const absl::Status& model);
+
   World* const world_;
+  std::unique_ptr<coordinator::SqliteStore> sqlite_;  // null: the model alone
 };
 
 struct Placement {

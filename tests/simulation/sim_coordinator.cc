@@ -3,19 +3,6 @@
 
 namespace quire::simulation {
 
-absl::StatusOr<uint64_t> WatchedStore::TakeOver() { return world_->disk.TakeOver(); }
-absl::StatusOr<coordinator::LedgerState> WatchedStore::Load() { return world_->disk.Load(); }
-absl::StatusOr<std::optional<coordinator::StoredRequest>> WatchedStore::Find(const RequestId& id) {
-  return world_->disk.Find(id);
-}
-
-absl::Status WatchedStore::Commit(const coordinator::LedgerBatch& batch) {
-  world_->checker.BeforeCommit();
-  const absl::Status status = world_->disk.Commit(batch);
-  world_->checker.AfterCommit(batch, status, world_->cluster.now_us(), kReapAfterUs);
-  return status;
-}
-
 SimCoordinator::SimCoordinator(World* world, int node) : world_(world), node_(node), store_(world) { Reap(); }
 
 void SimCoordinator::TakeOver() {
@@ -39,7 +26,7 @@ coordinator::Ledger* SimCoordinator::Post() {
 void SimCoordinator::Commit() {
   commit_scheduled_ = false;
   if (ledger_ == nullptr) return;
-  const absl::Status status = ledger_->Commit(1 + world_->cluster.now_us() / kMs);
+  const absl::Status status = ledger_->Commit(world_->cluster.WallMs(node_));
   if (absl::IsFailedPrecondition(status)) ledger_.reset();  // deposed
 }
 

@@ -1,6 +1,8 @@
 #include "tests/simulation/world.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <utility>
 
 namespace quire::simulation {
 namespace {
@@ -23,9 +25,14 @@ coordinator::KeyRow KeyOf(const std::string& id) {
   return key;
 }
 
+// Mostly short, now and then longer than the reaper waits.
+int64_t OutageUs(Random& random) {
+  return random.Percent(20) ? random.In(kStopAfterUs, 2 * kReapAfterUs) : random.In(50 * kMs, 2 * kSecond);
+}
+
 }  // namespace
 
-World::World(uint64_t seed) : cluster(seed) {
+World::World(uint64_t seed, std::string sqlite_path) : cluster(seed), sqlite_path_(std::move(sqlite_path)) {
   for (int i = 0; i < 3 * kPairs; ++i) cluster.AddNode();
   for (int i = 0; i < kPairs; ++i) {
     gateways_[i] = std::make_unique<SimGateway>(this, gateway_node(i));
@@ -37,6 +44,12 @@ World::World(uint64_t seed) : cluster(seed) {
   ScheduleClients();
   ScheduleOperator();
   ScheduleFaults();
+}
+
+World::~World() {
+  coordinators_ = {};
+  if (sqlite_path_.empty()) return;
+  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(sqlite_path_ + end);
 }
 
 void World::SetUpBooks() {
@@ -114,6 +127,7 @@ void World::ScheduleFaults() {
     calm_ = true;
     cluster.CalmDown();
     disk.set_unreachable(false);
+    disk.FailNextCommits(coordinator::CommitFault::kNone);
     for (int node = 0; node < 3 * kPairs; ++node) {
       if (!cluster.IsUp(node)) StartNode(node);
     }
@@ -124,7 +138,7 @@ void World::FaultOnce() {
   Random& random = cluster.random;
   const int node = static_cast<int>(random.In(0, 3 * kPairs - 1));
   ++faults_;
-  switch (random.In(0, 9)) {
+  switch (random.In(0, 11)) {
     case 0:
     case 1:
       return KillNode(node);
@@ -140,18 +154,28 @@ void World::FaultOnce() {
                                                     : coordinator::CommitFault::kUnknown);
     case 7:
       disk.set_unreachable(true);
-      return cluster.At(cluster.now_us() + random.In(50 * kMs, 2 * kSecond),
-                        [this] { disk.set_unreachable(false); });
+      return cluster.At(cluster.now_us() + OutageUs(random), [this] { disk.set_unreachable(false); });
     case 8:
       return cluster.set_network({.lost_percent = random.Percent(50) ? random.In(0, 20) : 0,
                                   .doubled_percent = random.In(0, 20),
                                   .max_delay_us = random.In(1 * kMs, 60 * kMs)});
+    case 9:
+      return FillDisk();
+    case 10:  // a wall clock is set, by hours even
+      return cluster.JumpWall(node, random.In(-7200, 7200) * kSecond);
     default: {
       const int usurper = static_cast<int>(random.In(0, kPairs - 1));
       if (Works(coordinator_node(usurper))) coordinators_[usurper]->TakeOver();
       return;
     }
   }
+}
+
+// Until somebody makes room.
+void World::FillDisk() {
+  disk.FailNextCommits(coordinator::CommitFault::kDiskFull);
+  cluster.At(cluster.now_us() + OutageUs(cluster.random),
+             [this] { disk.FailNextCommits(coordinator::CommitFault::kNone); });
 }
 
 void World::CutSomething() {

@@ -33,7 +33,9 @@ struct Outcome {
 
 class World {
  public:
-  explicit World(uint64_t seed);
+  // With a path, the ledger's real SQLite file runs beside the model and is compared with it.
+  explicit World(uint64_t seed, std::string sqlite_path = "");
+  ~World();
   Outcome Run();
 
   // For the processes.
@@ -49,6 +51,7 @@ class World {
   SimWorker* worker(int i) { return workers_[i].get(); }
   SimCoordinator* coordinator(int i) { return coordinators_[i].get(); }
   bool calm() const { return calm_; }
+  const std::string& sqlite_path() const { return sqlite_path_; }
 
  private:
   bool Works(int node) const { return cluster.IsUp(node) && !cluster.IsPaused(node); }
@@ -65,6 +68,9 @@ class World {
   void StartNode(int node);
   bool Settled() const;
 
+  void FillDisk();
+
+  const std::string sqlite_path_;
   bool calm_ = false;
   uint64_t faults_ = 0;
   uint64_t requests_ = 0;

@@ -60,7 +60,7 @@ void CoordinatorLink::Run() {
 
 absl::Status CoordinatorLink::RegisterAndBeat() {
   accepted_ = false;
-  Registration registration(stub_.get(), options_.group, options_.bundle.serialized);
+  Registration registration(stub_.get(), options_.group, options_.bundle.serialized, options_.secret);
   SetCurrent(&registration);
   absl::Status ended;
   if (const auto interval = registration.AwaitAccepted(); interval.ok()) {
@@ -78,6 +78,7 @@ absl::Status CoordinatorLink::BeatUntilEnd(Registration& registration, absl::Dur
   do {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kBeatDeadline);
+    AddWorkerSecret(options_.secret, &context);
     v1::HeartbeatReply reply;
     const grpc::Status status = stub_->Heartbeat(&context, options_.beat(), &reply);
     if (!status.ok()) continue;  // the stream's end says more

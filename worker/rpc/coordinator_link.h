@@ -20,6 +20,7 @@ namespace quire::worker {
 struct CoordinatorLinkOptions {
   std::string address;
   TlsFiles tls;
+  std::string secret;  // sent with every call; empty: none
   v1::GroupInfo group;
   TextBundle bundle;
   std::string owner_lock;  // of the coordinator that started the group; empty = it was started by others

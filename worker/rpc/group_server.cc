@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/files.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
 
@@ -72,6 +73,9 @@ absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) 
   link.tls = options.listen.tls;
   link.owner_lock = options.owner_lock;
   link.clock = clock;
+  if (!options.worker_secret_file.empty() && link.tls.empty()) {
+    QUIRE_ASSIGN_OR_RETURN(link.secret, ReadWholeFile(options.worker_secret_file));
+  }
   link.group = Describe(options, grpc_.port);
   link.bundle = std::move(options.bundle);
   link.beat = [this, identity = options.identity] { return Beat(identity); };

@@ -12,8 +12,10 @@ constexpr absl::Duration kAnswerLimit = absl::Seconds(30);
 
 }  // namespace
 
-Registration::Registration(v1::Coordinator::Stub* stub, const v1::GroupInfo& group, const std::string& bundle)
+Registration::Registration(v1::Coordinator::Stub* stub, const v1::GroupInfo& group, const std::string& bundle,
+                           const std::string& secret)
     : bundle_(bundle) {
+  AddWorkerSecret(secret, &context_);
   *request_.mutable_group() = group;
   stub->async()->Register(&context_, this);
   StartWrite(&request_);

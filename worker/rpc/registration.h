@@ -14,10 +14,16 @@
 
 namespace quire::worker {
 
+// By which the coordinator knows a worker of its own where there is no TLS. Empty: nothing is added.
+inline void AddWorkerSecret(const std::string& secret, grpc::ClientContext* context) {
+  if (!secret.empty()) context->AddMetadata("quire-worker-secret", secret);
+}
+
 class Registration final : public grpc::ClientBidiReactor<v1::RegisterRequest, v1::RegisterReply> {
  public:
   // Starts the call. `bundle` (a serialized TextBundle) outlives this.
-  Registration(v1::Coordinator::Stub* stub, const v1::GroupInfo& group, const std::string& bundle);
+  Registration(v1::Coordinator::Stub* stub, const v1::GroupInfo& group, const std::string& bundle,
+               const std::string& secret);
   ~Registration() override;  // cancels the call and waits for its end
 
   // The heartbeat interval once the coordinator accepted; else why not.

@@ -1,0 +1,58 @@
+#include "coordinator/api/caller_role.h"
+
+#include <grpc/grpc_security_constants.h>
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
+
+namespace quire::coordinator {
+namespace {
+
+const char* NameOf(CallerRole role) {
+  return role == CallerRole::kGateway ? "quire-gateway" : "quire-worker";
+}
+
+bool Names(const grpc::AuthContext& peer, const char* property, const std::string& role) {
+  const std::vector<grpc::string_ref> values = peer.FindPropertyValues(property);
+  return std::any_of(values.begin(), values.end(), [&](const grpc::string_ref& value) {
+    const std::string_view name(value.data(), value.size());
+    return name == role || name.substr(0, role.size() + 1) == role + ".";
+  });
+}
+
+absl::Status CheckCertificate(const grpc::AuthContext& peer, CallerRole wanted) {
+  const std::string role = NameOf(wanted);
+  if (Names(peer, GRPC_X509_SAN_PROPERTY_NAME, role) || Names(peer, GRPC_X509_CN_PROPERTY_NAME, role)) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(absl::StrCat("this call needs a certificate for the role ", role,
+                                                  ": give it the DNS name ", role,
+                                                  " (docs/OPERATIONS.md, Certificates)"));
+}
+
+absl::Status CheckSecret(const grpc::ServerContextBase& context, const std::string& secret) {
+  const auto shown = context.client_metadata().find(kWorkerSecretKey);
+  if (shown != context.client_metadata().end() &&
+      ConstantTimeEqual(std::string_view(shown->second.data(), shown->second.size()), secret)) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      "this worker does not know the coordinator's secret: give it --worker-secret-file with the path of "
+      "worker_secret in the coordinator's data folder");
+}
+
+}  // namespace
+
+absl::Status CheckCaller(const grpc::ServerContextBase& context, CallerRole wanted,
+                         const std::string& worker_secret) {
+  const auto peer = context.auth_context();
+  if (peer != nullptr && peer->IsPeerAuthenticated()) return CheckCertificate(*peer, wanted);
+  if (wanted == CallerRole::kGateway || worker_secret.empty()) return absl::OkStatus();
+  return CheckSecret(context, worker_secret);
+}
+
+}  // namespace quire::coordinator

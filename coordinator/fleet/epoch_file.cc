@@ -1,0 +1,73 @@
+#include "coordinator/fleet/epoch_file.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/files.h"
+#include "base/core/status.h"
+
+namespace quire::coordinator {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kWriteAgainMs = int64_t{24} * 3600 * 1000;
+
+}  // namespace
+
+absl::Status EpochFile::Load(int64_t unix_ms) {
+  const absl::StatusOr<std::string> content = ReadWholeFile(path_);
+  if (absl::IsNotFound(content.status())) return absl::OkStatus();
+  if (!content.ok()) return content.status();
+  const json root = json::parse(*content, nullptr, false);
+  const absl::Status damaged =
+      absl::DataLossError(absl::StrCat(path_, " is damaged: stop all worker groups, then delete it"));
+  if (!root.is_object()) return damaged;
+  MutexLock lock(&mutex_);
+  for (const auto& [id, known] : root.items()) {
+    if (!known.is_object() || !known.value("epoch", json()).is_number_unsigned() ||
+        !known.value("heard_ms", json()).is_number_integer()) {
+      return damaged;
+    }
+    const int64_t heard_ms = known["heard_ms"];
+    if (unix_ms - heard_ms <= kForgetAfterMs) groups_[id] = {known["epoch"], heard_ms};
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EpochFile::Raise(const std::string& group_id, uint64_t epoch, int64_t unix_ms) {
+  MutexLock lock(&mutex_);
+  const auto known = groups_.find(group_id);
+  if (known != groups_.end()) {
+    if (epoch < known->second.epoch) {
+      return absl::FailedPreconditionError(absl::StrCat("epoch ", epoch, " of group ", group_id, " is over (",
+                                                        known->second.epoch, " was here): exit"));
+    }
+    if (epoch == known->second.epoch && unix_ms - known->second.heard_ms < kWriteAgainMs) {
+      return absl::OkStatus();
+    }
+  }
+  std::map<std::string, Known> raised = groups_;
+  raised[group_id] = {epoch, unix_ms};
+  QUIRE_RETURN_IF_ERROR(Save(raised));
+  groups_ = std::move(raised);
+  return absl::OkStatus();
+}
+
+std::map<std::string, uint64_t> EpochFile::Epochs() const {
+  MutexLock lock(&mutex_);
+  std::map<std::string, uint64_t> epochs;
+  for (const auto& [id, known] : groups_) epochs[id] = known.epoch;
+  return epochs;
+}
+
+absl::Status EpochFile::Save(const std::map<std::string, Known>& groups) const {
+  json root = json::object();
+  for (const auto& [id, known] : groups) {
+    root[id] = json{{"epoch", known.epoch}, {"heard_ms", known.heard_ms}};
+  }
+  return WriteFileAtomically(path_, root.dump(1), 0600);
+}
+
+}  // namespace quire::coordinator

@@ -1,0 +1,43 @@
+// DATA/epochs.json: the highest epoch of every group that ever registered here, whoever started it, so that a
+// coordinator's restart opens no door to an incarnation that was replaced. Written before the group is made
+// known. A group of which nothing was heard for kForgetAfterMs is forgotten at the next start. Owned by
+// coordinator.cc; any thread; one mutex, held while the file is synced.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/core/mutex.h"
+
+namespace quire::coordinator {
+
+class EpochFile {
+ public:
+  static constexpr int64_t kForgetAfterMs = int64_t{30} * 24 * 3600 * 1000;
+
+  explicit EpochFile(std::string path) : path_(std::move(path)) {}
+
+  // An absent file is an empty one. DataLoss: it is there and can't be read as one.
+  absl::Status Load(int64_t unix_ms) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The group is there with this epoch. FailedPrecondition: there was a higher one. Durable when it returns;
+  // writes only if the epoch is new or the last word of the group is a day old.
+  absl::Status Raise(const std::string& group_id, uint64_t epoch, int64_t unix_ms)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  std::map<std::string, uint64_t> Epochs() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  struct Known {
+    uint64_t epoch = 0;
+    int64_t heard_ms = 0;
+  };
+  absl::Status Save(const std::map<std::string, Known>& groups) const;
+
+  const std::string path_;
+  mutable Mutex mutex_;
+  std::map<std::string, Known> groups_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace quire::coordinator

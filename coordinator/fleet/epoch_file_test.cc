@@ -1,0 +1,76 @@
+#include "coordinator/fleet/epoch_file.h"
+
+#include <gmock/gmock.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/core/files.h"
+
+namespace quire::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+class EpochFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "/quire_epochs_XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string Path() const { return folder_ + "/epochs.json"; }
+
+  std::string folder_;
+};
+
+TEST_F(EpochFileTest, AnEpochThatIsOverStaysOverAfterARestart) {
+  {
+    EpochFile epochs(Path());
+    ASSERT_TRUE(epochs.Load(1).ok());  // there is no file yet
+    EXPECT_TRUE(epochs.Raise("g", 5, 1).ok());
+    EXPECT_TRUE(epochs.Raise("g", 7, 2).ok());
+    EXPECT_TRUE(absl::IsFailedPrecondition(epochs.Raise("g", 6, 3)));
+    EXPECT_TRUE(epochs.Raise("g", 7, 4).ok());  // it registers again
+  }
+  EpochFile epochs(Path());
+  ASSERT_TRUE(epochs.Load(5).ok());
+  EXPECT_THAT(epochs.Epochs(), ElementsAre(Pair("g", 7)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(epochs.Raise("g", 6, 5)));
+  struct stat info {};
+  ASSERT_EQ(stat(Path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(EpochFileTest, GroupsAreForgottenAfterThirtyDaysOfSilence) {
+  constexpr int64_t kDayMs = 24 * 3600 * 1000;
+  {
+    EpochFile epochs(Path());
+    ASSERT_TRUE(epochs.Raise("old", 1, 0).ok());
+    ASSERT_TRUE(epochs.Raise("lives", 1, 0).ok());
+    ASSERT_TRUE(epochs.Raise("lives", 1, 20 * kDayMs).ok());  // a heartbeat
+  }
+  EpochFile epochs(Path());
+  ASSERT_TRUE(epochs.Load(EpochFile::kForgetAfterMs + 1).ok());
+  EXPECT_THAT(epochs.Epochs(), ElementsAre(Pair("lives", 1)));
+}
+
+TEST_F(EpochFileTest, WhatCantBeWrittenIsNotRaised) {
+  EpochFile epochs(folder_ + "/missing/epochs.json");
+  EXPECT_FALSE(epochs.Raise("g", 5, 1).ok());
+  EXPECT_THAT(epochs.Epochs(), IsEmpty());
+}
+
+TEST_F(EpochFileTest, ADamagedFileIsRefused) {
+  for (const char* content : {"", "[]", R"({"g": 3})", R"({"g": {"epoch": -1, "heard_ms": 1}})"}) {
+    ASSERT_TRUE(WriteFileAtomically(Path(), content, 0600).ok());
+    EXPECT_TRUE(absl::IsDataLoss(EpochFile(Path()).Load(1))) << content;
+  }
+}
+
+}  // namespace
+}  // namespace quire::coordinator

@@ -1,0 +1,180 @@
+"""The ledger when a gateway dies under load and when its disk is full for a while: real processes, the tiny model."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+from system import BIN, TINY_MODEL, http, metric
+
+NAME = "tiny"
+PATIENCE_S = 300  # a safety net: everything is waited for
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"in vain: {what}")
+
+
+def may_mount():
+    tried = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+class Installation:
+    """A coordinator with one group of its own, and a gateway; `disk_mb`: the data folder is a tmpfs of that size."""
+
+    def __init__(self, disk_mb=None, **coordinator_flags):
+        self.folder = tempfile.TemporaryDirectory(prefix="quire-faults-")
+        self.root = pathlib.Path(self.folder.name)
+        (self.root / "data").mkdir(mode=0o700)
+        self.log = (self.root / "log").open("w")
+        command = [BIN / "quire-coordinator", f"--data={self.root}/data", "--admin-port=0", f"--model={TINY_MODEL}",
+                   f"--model-name={NAME}", f"--worker-binary={BIN}/quire-worker", f"--ready-file={self.root}/coordinator",
+                   *(f"--{flag.replace('_', '-')}={value}" for flag, value in coordinator_flags.items())]
+        if disk_mb:
+            mount = f"mount -t tmpfs -o size={disk_mb}m,mode=700 tmpfs {self.root}/data && exec \"$0\" \"$@\""
+            command = ["unshare", "--mount", "sh", "-c", mount, *command]
+        self.coordinator = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        ready = self._ready("coordinator", self.coordinator)
+        # As the coordinator sees it: its mounts are its own.
+        self.data = pathlib.Path(f"/proc/{ready['pid']}/root{self.root}/data")
+        self.pid, self.grpc, self.admin_url = ready["pid"], ready["grpc"], "http://" + ready["admin"]
+        keys = json.loads((self.data / "keys.json").read_text())
+        self.api_key, self.admin_key = keys["api_key"], keys["admin_key"]
+        self.start_gateway()
+        wait_for(lambda: self.chat("Hello", max_tokens=1)[0] == 200, "the group serves")
+
+    def _ready(self, name, process):
+        path = self.root / name
+        wait_for(lambda: path.exists() or process.poll() is not None, f"the {name} gets ready")
+        assert path.exists(), (self.root / "log").read_text()[-3000:]
+        return json.loads(path.read_text())
+
+    def start_gateway(self):
+        (self.root / "gateway").unlink(missing_ok=True)
+        self.gateway = subprocess.Popen([BIN / "quire-gateway", "--port=0", f"--coordinator={self.grpc}",
+                                         f"--pepper-file={self.data}/pepper", f"--ready-file={self.root}/gateway"],
+                                        stdout=self.log, stderr=self.log)
+        ready = self._ready("gateway", self.gateway)
+        self.url, self.gateway_metrics = "http://" + ready["api"], ready["metrics"]
+
+    def chat(self, content, **fields):
+        body = {"model": NAME, "messages": [{"role": "user", "content": content}], **fields}
+        return http("POST", f"{self.url}/v1/chat/completions", self.api_key, body, timeout=PATIENCE_S)
+
+    def admin(self, path):
+        status, answer = http("GET", f"{self.admin_url}/admin/v1/{path}", self.admin_key)
+        assert status == 200, answer
+        return answer
+
+    def open_requests(self):
+        return self.admin("groups")["open_requests"]
+
+    def held(self):
+        return sum(account["held"]["nano_usd"] for account in self.admin("usage")["accounts"])
+
+    def stop_gateway_amid_requests(self, ask):
+        """SIGSTOP while requests are open; `ask` is called by threads until then."""
+        stopped = threading.Event()
+
+        def client():
+            while not stopped.is_set():
+                try:
+                    ask()
+                except OSError:  # the gateway is gone
+                    return
+        threads = [threading.Thread(target=client, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while True:
+            wait_for(lambda: self.open_requests() > 0, "a request is open")
+            self.gateway.send_signal(signal.SIGSTOP)
+            before = -1
+            while (now := self.open_requests()) != before:  # until what it sent before is done
+                before = now
+                time.sleep(0.3)
+            if now > 0 and self.held() > 0:
+                stopped.set()
+                return threads
+            self.gateway.send_signal(signal.SIGCONT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in (self.gateway, self.coordinator):
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+                process.wait(timeout=60)
+        self.log.close()
+        self.folder.cleanup()
+
+
+def test_a_dead_gateway_is_reaped_and_its_holds_are_gone():
+    with Installation(reap_after=120) as quire:  # the least that is allowed
+        quire.stop_gateway_amid_requests(lambda: quire.chat("Go on", max_tokens=200, ignore_eos=True))
+        quire.gateway.kill()
+        quire.gateway.wait()
+        assert quire.open_requests() > 0 and quire.held() > 0
+        quire.start_gateway()  # the others go on meanwhile
+        assert quire.chat("Hello", max_tokens=3)[0] == 200
+        wait_for(lambda: quire.open_requests() == 0, "its reservations are released")
+        assert quire.held() == 0
+        assert metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_reaped_requests_total") > 0
+        assert quire.admin("audit")["balanced"]
+
+
+def fill(folder):
+    with (folder / "fill").open("wb", buffering=0) as file:
+        try:
+            for size in (65536, 4096, 1):
+                while True:
+                    try:
+                        file.write(b"x" * size)
+                    except OSError:
+                        break
+        finally:
+            os.fsync(file.fileno())
+
+
+@pytest.mark.skipif(not may_mount(), reason="a file system of its own for the data folder needs the right to mount one")
+def test_a_full_disk_comes_and_goes_without_a_lost_settlement():
+    with Installation(disk_mb=64) as quire:
+        answers = []
+
+        def ask():
+            status, answer = quire.chat("Go on", max_tokens=100, ignore_eos=True)
+            if status == 200:
+                answers.append(answer["usage"]["completion_tokens"])
+        for _ in range(3):
+            ask()
+        threads = quire.stop_gateway_amid_requests(ask)
+        fill(quire.data)
+        quire.gateway.send_signal(signal.SIGCONT)
+        for thread in threads:
+            thread.join()
+        # What was under way ended within its grant and can't be settled; nothing new is taken.
+        assert quire.chat("Hello", max_tokens=3)[0] == 503
+        assert metric(quire.gateway_metrics, "quire_gateway_settles_pending") > 0
+        failed = metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_ledger_failed_commits_total")
+        assert failed > 0
+        (quire.data / "fill").unlink()
+        wait_for(lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") == 0, "everything is settled")
+        wait_for(lambda: quire.chat("Hello", max_tokens=3, ignore_eos=True)[0] == 200, "service resumes")
+        wait_for(lambda: quire.open_requests() == 0, "all is closed")
+        assert quire.coordinator.poll() is None and quire.pid == json.loads((quire.root / "coordinator").read_text())["pid"]
+        billed = sum(row["completion_tokens"] for row in quire.admin("usage")["data"])
+        assert billed >= sum(answers) and len(answers) > 3
+        assert quire.held() == 0
+        assert quire.admin("audit")["balanced"]
