@@ -113,13 +113,30 @@ def test_ports_stay_ours_while_a_program_is_down(program):
         assert system.chat("Hi", max_tokens=3)[0] == 200
 
 
-def test_a_missing_program_is_named(tmp_path):
+def serve_with_gateway(tmp_path, replace):
+    """`quire serve` from a folder of programs whose gateway was replaced."""
     programs = tmp_path / "bin"
     shutil.copytree(BIN, programs)
     (programs / "quire-gateway").unlink()
+    replace(programs / "quire-gateway")
     ended = subprocess.run([programs / "quire", "serve", "--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0",
                             "--admin-port", "0"], capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 1 and "can't start" in ended.stderr and "quire-gateway" in ended.stderr, ended.stderr
+    assert ended.returncode == 1, ended.stderr
+    return ended.stderr
+
+
+def test_a_missing_program_is_named_before_anything_starts(tmp_path):
+    said = serve_with_gateway(tmp_path, lambda path: None)
+    assert "can't start" in said and "quire-gateway" in said
+    assert not (tmp_path / "data/fleet.json").exists()
+
+
+def test_a_gateway_that_can_not_start_ends_everything(tmp_path):
+    def only_checks(path):
+        path.write_text('#!/bin/sh\n[ "$1" = --check ] || { echo no luck >&2; exit 3; }\n')
+        path.chmod(0o700)
+    said = serve_with_gateway(tmp_path, only_checks)
+    assert "the gateway can't start" in said, said
     left = json.loads((tmp_path / "data/fleet.json").read_text())["groups"][0]["ranks"]
     assert left and not any(pathlib.Path(f"/proc/{rank['pid']}").exists() for rank in left)
 
