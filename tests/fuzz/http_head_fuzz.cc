@@ -9,10 +9,12 @@
 
 namespace {
 
-using quire::gateway::HttpLimits;
-using quire::gateway::IsPlainTarget;
-using quire::gateway::RequestHead;
-using quire::gateway::RequestParser;
+namespace http = quire::http;
+
+using quire::http::HttpLimits;
+using quire::http::IsPlainTarget;
+using quire::http::RequestHead;
+using quire::http::RequestParser;
 
 void Require(bool holds) {
   if (!holds) std::abort();
