@@ -134,7 +134,9 @@ absl::Status Run(const MockConfig& config) {
   QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(config.worker));
   if (config.worker.rank != 0) {
     FollowerRunner follower(config);
-    return RunFollower(*group, follower);
+    const absl::Status status = RunFollower(*group, follower);
+    if (group->lost()) std::_Exit(70);  // as on_lost does, whose thread may come later than this one
+    return status;
   }
   SystemClock clock;
   Metrics metrics;
