@@ -135,8 +135,9 @@ absl::Status Run(const MockConfig& config) {
   if (config.worker.rank != 0) {
     FollowerRunner follower(config);
     const absl::Status status = RunFollower(*group, follower);
-    if (group->lost()) std::_Exit(70);  // as on_lost does, whose thread may come later than this one
-    return status;
+    if (status.ok()) return status;
+    Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
+    std::_Exit(70);  // as on_lost does, whose thread may see the loss later than this one
   }
   SystemClock clock;
   Metrics metrics;
