@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
@@ -41,10 +42,12 @@ inline void RunRanks(int size, const std::function<void(int rank)>& body) {
 inline void RunShm(int size, const std::function<void(RankGroup&)>& body,
                    const std::function<void(int rank)>& lost = nullptr) {
   const std::string name = UniqueName();
+  std::latch all_joined(size);
   RunRanks(size, [&](int rank) {
     auto group = RankGroup::Join(GroupOf(name, rank, size), [&lost, rank] {
       if (lost) lost(rank);
     });
+    all_joined.arrive_and_wait();  // a body that loses the group would else end another's Join
     ASSERT_TRUE(group.ok()) << group.status();
     body(**group);
     (*group)->Leave();
