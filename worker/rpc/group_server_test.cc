@@ -144,7 +144,9 @@ TEST(Generate, DrainEndsWithAbortedWhatTakesTooLong) {
   group.ReleaseSteps();
   drain.join();
   const Reply reply = open->ReadToEnd();
-  if (all_ended) EXPECT_TRUE(reply.status.ok());  // the steps were released before the drain looked
+  if (all_ended) {
+    EXPECT_TRUE(reply.status.ok());  // the steps were released before the drain looked
+  }
   EXPECT_TRUE(reply.status.ok() || reply.status.error_code() == grpc::ABORTED);
   EXPECT_TRUE(reply.in_order);
 }
