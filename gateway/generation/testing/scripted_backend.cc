@@ -54,18 +54,21 @@ class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Servic
 
   grpc::Status Admit(grpc::ServerContext*, const v1::AdmitRequest* request,
                      grpc::ServerWriter<v1::AdmitReply>* writer) override {
-    return backend_.admit(*request, [writer](const v1::AdmitReply& reply) { writer->Write(reply); });
+    const auto admit = backend_.admit;
+    return admit(*request, [writer](const v1::AdmitReply& reply) { writer->Write(reply); });
   }
   grpc::Status Progress(grpc::ServerContext*, const v1::ProgressRequest* request,
                         v1::ProgressReply* reply) override {
+    const auto answer = backend_.progress;
     for (const v1::RequestProgress& progress : request->requests()) {
-      *reply->add_results() = backend_.progress(progress);
+      *reply->add_results() = answer(progress);
     }
     return grpc::Status::OK;
   }
   grpc::Status Readmit(grpc::ServerContext*, const v1::ReadmitRequest* request,
                        v1::ReadmitReply* reply) override {
-    *reply = backend_.readmit(*request);
+    const auto readmit = backend_.readmit;
+    *reply = readmit(*request);
     return grpc::Status::OK;
   }
   grpc::Status Settle(grpc::ServerContext*, const v1::SettleRequest* request,
@@ -103,7 +106,8 @@ class ScriptedBackend::InferenceService final : public v1::Inference::Service {
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         grpc::ServerWriter<v1::GenerateReply>* writer) override {
     TokenWriter tokens(*context, *writer, *request);
-    return backend_.generate(*request, tokens);
+    const auto generate = backend_.generate;
+    return generate(*request, tokens);
   }
 
  private:

@@ -50,7 +50,8 @@ class ScriptedBackend {
   ~ScriptedBackend();
 
   using AdmitWriter = std::function<void(const v1::AdmitReply&)>;
-  // Scripts; each has a default.
+  // Scripts; each has a default. A call runs a copy: a test may set the next script between two requests,
+  // while the worker of the last one, whose client has its answer, is still sending.
   std::function<grpc::Status(const v1::AdmitRequest&, const AdmitWriter&)> admit;
   std::function<grpc::Status(const v1::GenerateRequest&, TokenWriter&)> generate;
   std::function<v1::ReadmitReply(const v1::ReadmitRequest&)> readmit;
