@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/api/admission.h"
 #include "coordinator/api/ledger_news.h"
+#include "coordinator/fleet/test_group_info.h"
 #include "coordinator/ledger/memory_store.h"
 
 namespace quire::coordinator {
@@ -57,18 +58,7 @@ class AdmissionWorld {
 
  private:
   static v1::GroupInfo Group(uint64_t epoch) {
-    v1::GroupInfo info;
-    info.set_group_id("g0");
-    info.set_epoch(epoch);
-    info.set_address("127.0.0.1:1");
-    info.set_model("tiny");
-    info.set_ranks(1);
-    info.set_kv_blocks(60);
-    info.set_block_tokens(16);
-    info.set_max_context(960);
-    info.set_plain_context(960);
-    info.set_bundle_digest(std::string(32, 'd'));
-    return info;
+    return TestGroupInfo("g0", epoch, /*kv_blocks=*/60, /*context=*/960);
   }
   int Draw(int low, int high) {
     return low + static_cast<int>(random_() % static_cast<uint64_t>(high - low + 1));

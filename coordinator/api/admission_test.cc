@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/api/ledger_news.h"
+#include "coordinator/fleet/test_group_info.h"
 #include "coordinator/ledger/memory_store.h"
 
 namespace quire::coordinator {
@@ -85,18 +86,7 @@ class AdmissionTest : public testing::Test {
     ledger_.CreateKey(key, [](auto) {});
   }
   static v1::GroupInfo Group(uint64_t epoch = 1) {
-    v1::GroupInfo info;
-    info.set_group_id("g0");
-    info.set_epoch(epoch);
-    info.set_address("127.0.0.1:1");
-    info.set_model("tiny");
-    info.set_ranks(1);
-    info.set_kv_blocks(100);
-    info.set_block_tokens(16);
-    info.set_max_context(1600);
-    info.set_plain_context(1600);
-    info.set_bundle_digest(std::string(32, 'd'));
-    return info;
+    return TestGroupInfo("g0", epoch, /*kv_blocks=*/100, /*context=*/1600);
   }
   static v1::AdmitRequest Request(const RequestId& id) {
     v1::AdmitRequest request;

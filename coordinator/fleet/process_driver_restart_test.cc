@@ -29,6 +29,11 @@ class RestartTest : public ProcessDriverTest {
     }
   }
 
+  void EditState(const std::function<void(json& state)>& edit) {
+    json state = State();
+    edit(state);
+    SetState(state);
+  }
   json State() const { return json::parse(*ReadWholeFile(data_ + "/fleet.json")); }
   void SetState(const json& state) {
     ASSERT_TRUE(WriteFileAtomically(data_ + "/fleet.json", state.dump(), 0600).ok());
@@ -151,25 +156,19 @@ TEST_F(RestartTest, EndsWhatHasNotBecomeItsProgramYet) {
 
 TEST_F(RestartTest, LeavesAloneWhatIsOfAnotherBoot) {
   LeaveGroups();
-  json state = State();
-  state["boot_id"] = "another";
-  SetState(state);
+  EditState([](json& state) { state["boot_id"] = "another"; });
   ExpectLeftAlone(2);
 }
 
 TEST_F(RestartTest, LeavesAloneWhatIsOfAnotherPidNamespace) {
   LeaveGroups();
-  json state = State();
-  state["pid_namespace"] = "pid:[1]";
-  SetState(state);
+  EditState([](json& state) { state["pid_namespace"] = "pid:[1]"; });
   ExpectLeftAlone(2);
 }
 
 TEST_F(RestartTest, LeavesAloneWhatSaysNoNamespace) {
   LeaveGroups();
-  json state = State();
-  state.erase("pid_namespace");
-  SetState(state);
+  EditState([](json& state) { state.erase("pid_namespace"); });
   ExpectLeftAlone(2);
 }
 
@@ -183,9 +182,7 @@ TEST_F(RestartTest, LeavesAloneAReusedPid) {
 
 TEST_F(RestartTest, LeavesAloneWhatHasNoSharedMemoryName) {
   LeaveGroups();
-  json state = State();
-  state["groups"][0]["shm"] = "";
-  SetState(state);
+  EditState([](json& state) { state["groups"][0]["shm"] = ""; });
   ExpectLeftAlone(2);
 }
 

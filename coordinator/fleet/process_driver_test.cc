@@ -169,12 +169,5 @@ TEST_F(ProcessDriverTest, RemovesTheSharedMemoryOfDeadEpochs) {
   driver->Stop();
 }
 
-TEST_F(ProcessDriverTest, RefusesADamagedStateFile) {
-  ASSERT_TRUE(WriteFileAtomically(data_ + "/fleet.json", "{", 0600).ok());
-  const absl::Status status = Make({"wait"})->Start();
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("fleet.json"));
-}
-
 }  // namespace
 }  // namespace quire::coordinator

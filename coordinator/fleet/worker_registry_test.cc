@@ -2,23 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/fleet/test_group_info.h"
+
 namespace quire::coordinator {
 namespace {
 
-v1::GroupInfo Info(uint64_t epoch) {
-  v1::GroupInfo info;
-  info.set_group_id("g0");
-  info.set_epoch(epoch);
-  info.set_address("127.0.0.1:1");
-  info.set_model("tiny");
-  info.set_ranks(2);
-  info.set_kv_blocks(100);
-  info.set_block_tokens(16);
-  info.set_max_context(1024);
-  info.set_plain_context(1024);
-  info.set_bundle_digest(std::string(32, 'd'));
-  return info;
-}
+v1::GroupInfo Info(uint64_t epoch) { return TestGroupInfo("g0", epoch, /*kv_blocks=*/100); }
 
 v1::HeartbeatRequest Beat(uint64_t epoch, bool healthy) {
   v1::HeartbeatRequest beat;

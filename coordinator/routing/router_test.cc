@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/fleet/test_group_info.h"
+
 namespace quire::coordinator {
 namespace {
 
@@ -12,19 +14,7 @@ RequestId Id(uint8_t n) {
 }
 
 v1::GroupInfo Info(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 10) {
-  v1::GroupInfo info;
-  info.set_group_id(id);
-  info.set_epoch(epoch);
-  info.set_address("127.0.0.1:1");
-  info.set_model("tiny");
-  info.set_ranks(1);
-  info.set_kv_blocks(kv_blocks);
-  info.set_block_tokens(16);
-  info.set_max_context(1024);
-  info.set_plain_context(1024);
-  info.set_bundle_digest(std::string(32, 'd'));
-  info.set_max_sequences(64);
-  return info;
+  return TestGroupInfo(id, epoch, kv_blocks);
 }
 
 RouteRequest Request(uint8_t n, uint64_t prompt_tokens = 16, uint64_t positions = 16) {

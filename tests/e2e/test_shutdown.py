@@ -1,4 +1,5 @@
 """How a running system ends while streams run: one signal drains, a second one cuts short, and nothing is left behind."""
+import contextlib
 import json
 import os
 import pathlib
@@ -92,60 +93,52 @@ class Running:
             assert status == 200 and audit["balanced"], audit
 
 
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_cuts_short(model, tmp_path, second):
+@contextlib.contextmanager
+def ended(model, tmp_path):
+    """A system under load whose end the body brings about. Afterwards it has ended well, each stream once, with nothing left
+    behind and every request settled."""
     data = tmp_path / "data"
     system = System(model, tensor_parallel=2, data=data)
     try:
         running = Running(system)
-        system.process.send_signal(signal.SIGTERM)
-        running.wait_for_output("stopping:")
-        system.process.send_signal(second)
-        running.wait_for_output("stopping now")
-        system.process.send_signal(second)  # a third does no harm
+        yield running
         assert running.end() == 0, "".join(system.output) + system.logs()
         running.check_streams()
-        assert all(outcome.error for outcome in running.outcomes)
         running.check_nothing_is_left()
     finally:
         system.process.kill()
     running.check_ledger(model, data)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cuts_short(model, tmp_path, second):
+    with ended(model, tmp_path) as running:
+        process = running.system.process
+        process.send_signal(signal.SIGTERM)
+        running.wait_for_output("stopping:")
+        process.send_signal(second)
+        running.wait_for_output("stopping now")
+        process.send_signal(second)  # a third does no harm
+    assert all(outcome.error for outcome in running.outcomes)
 
 
 def test_signals_at_once(model, tmp_path):
     """As `timeout` does: to the process, and at once to its group."""
-    data = tmp_path / "data"
-    system = System(model, tensor_parallel=2, data=data)
-    try:
-        running = Running(system)
+    with ended(model, tmp_path) as running:
+        process = running.system.process
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
-            os.kill(system.process.pid, number)
+            os.kill(process.pid, number)
         running.wait_for_output("stopping:")
-        while system.process.poll() is None:  # those at once may have counted as one
-            os.kill(system.process.pid, signal.SIGINT)
+        while process.poll() is None:  # those at once may have counted as one
+            os.kill(process.pid, signal.SIGINT)
             running.readers[0].join(0.2)
-            system.process.poll()
-        assert running.end() == 0, "".join(system.output) + system.logs()
-        running.check_streams()
-        running.check_nothing_is_left()
-    finally:
-        system.process.kill()
-    running.check_ledger(model, data)
 
 
 def test_a_coordinator_that_dies_during_the_drain_is_replaced(model, tmp_path):
-    data = tmp_path / "data"
-    system = System(model, tensor_parallel=2, data=data)
-    try:
-        running = Running(system)
-        system.process.send_signal(signal.SIGTERM)
+    with ended(model, tmp_path) as running:
+        process = running.system.process
+        process.send_signal(signal.SIGTERM)
         running.wait_for_output("stopping:")
-        os.kill(system.pid_of("coordinator"), signal.SIGKILL)
+        os.kill(running.system.pid_of("coordinator"), signal.SIGKILL)
         running.wait_for_output("the coordinator ended")
-        system.process.send_signal(signal.SIGTERM)
-        assert running.end() == 0, "".join(system.output) + system.logs()
-        running.check_streams()
-        running.check_nothing_is_left()
-    finally:
-        system.process.kill()
-    running.check_ledger(model, data)
+        process.send_signal(signal.SIGTERM)
