@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <fstream>
 #include <thread>
 
@@ -121,10 +122,10 @@ TEST_F(ProcessDriverTest, HurryStopWaitsForNobody) {
 // C10: a group that takes long to load and then dies isn't healthy.
 TEST_F(ProcessDriverTest, BackoffCountsFromRegisterNotFromTheStart) {
   ManualClock clock;
-  int64_t served_ms = 0;
+  std::atomic<int64_t> served_ms = 0;  // the driver's thread reads it
   ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/1);
   config.backoff = {100, 1000, 60'000, 60'000};
-  config.served_ms = [&](const std::string&, uint64_t) { return served_ms; };
+  config.served_ms = [&](const std::string&, uint64_t) { return served_ms.load(); };
   ProcessDriver driver(config, clock, fences_.Sink());
   ASSERT_TRUE(driver.Start().ok());
   int calls = 1;
