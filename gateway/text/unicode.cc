@@ -46,9 +46,7 @@ std::string NfcOf(std::string_view text) {
   const utf8proc_ssize_t count = utf8proc_normalize_utf32(characters.data(), characters.size(), options);
   std::string out;
   for (utf8proc_ssize_t i = 0; i < count; ++i) {
-    utf8proc_uint8_t encoded[4];
-    const utf8proc_ssize_t bytes = utf8proc_encode_char(characters[i], encoded);
-    out.append(reinterpret_cast<const char*>(encoded), bytes);
+    AppendCharacter(characters[i], out);
   }
   return out;
 }
@@ -87,6 +85,12 @@ Character CharacterBefore(std::string_view text, size_t end) {
   size_t start = end - 1;
   while (start > 0 && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80) --start;
   return CharacterAt(text, start);
+}
+
+void AppendCharacter(int32_t code_point, std::string& out) {
+  utf8proc_uint8_t encoded[4];
+  const utf8proc_ssize_t bytes = utf8proc_encode_char(code_point, encoded);
+  out.append(reinterpret_cast<const char*>(encoded), static_cast<size_t>(bytes));
 }
 
 bool IsWhitespace(int32_t code_point) {

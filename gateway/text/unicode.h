@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "gateway/text/origin_text.h"
@@ -19,6 +20,9 @@ struct Character {
 Character CharacterAt(std::string_view text, size_t at);
 // The character that ends just before text[end]; end > 0.
 Character CharacterBefore(std::string_view text, size_t end);
+
+// Appends a code point (no surrogate, at most U+10FFFF) as UTF-8.
+void AppendCharacter(int32_t code_point, std::string& out);
 
 bool IsWhitespace(int32_t code_point);  // Unicode's White_Space
 bool IsWord(int32_t code_point);        // \w: letters, marks, decimal digits, connectors

@@ -31,6 +31,14 @@ struct Arguments {
   absl::Status Check(size_t most, const std::vector<std::string_view>& names) const;
 };
 
+// INVALID_ARGUMENT: what is wrong with the arguments, of the function `name` where its caller doesn't say.
+inline absl::Status Wrong(std::string_view problem) {
+  return absl::InvalidArgumentError(std::string(problem));
+}
+inline absl::Status Wrong(const std::string& name, std::string_view problem) {
+  return Wrong(name + ": " + std::string(problem));
+}
+
 using FilterFunction = absl::StatusOr<Value> (*)(const Value& input, const Arguments& arguments,
                                                  Meter& meter);
 using FilterTable = absl::flat_hash_map<std::string, FilterFunction>;
@@ -65,6 +73,8 @@ absl::StatusOr<int64_t> Length(const Value& value);
 absl::StatusOr<bool> Contains(const Value& container, const Value& item);
 // -1, 0 or 1; an error for values that have no order.
 absl::StatusOr<int> Order(const Value& a, const Value& b);
+// a OP b for == != < <= > >=, `in` and `not in`.
+absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b);
 // a OP b for + - * / // % ** ~.
 absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b);
 

@@ -10,27 +10,6 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
-template <typename T>
-absl::StatusOr<T> AtLine(absl::StatusOr<T> result, int line) {
-  if (result.ok()) return result;
-  return TemplateError(line, MessageOf(result.status()));
-}
-
-absl::StatusOr<bool> CompareOnce(const std::string& op, const Value& a, const Value& b) {
-  if (op == "==") return a.Equals(b);
-  if (op == "!=") return !a.Equals(b);
-  if (op == "in") return Contains(b, a);
-  if (op == "not in") {
-    QUIRE_ASSIGN_OR_RETURN(const bool contains, Contains(b, a));
-    return !contains;
-  }
-  QUIRE_ASSIGN_OR_RETURN(const int order, Order(a, b));
-  if (op == "<") return order < 0;
-  if (op == "<=") return order <= 0;
-  if (op == ">") return order > 0;
-  return order >= 0;
-}
-
 }  // namespace
 
 Result Interpreter::Evaluate(const Expr& expr) {
@@ -217,9 +196,9 @@ Result Interpreter::Compare(const Expr& expr) {
     QUIRE_ASSIGN_OR_RETURN(Value right, Evaluate(*expr.operands[i + 1]));
     QUIRE_RETURN_IF_ERROR(
         Spend(static_cast<int64_t>((left.weight() + right.weight()) / kBytesPerStep), expr.line));
-    const absl::StatusOr<bool> holds = CompareOnce(expr.comparisons[i], left, right);
-    if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));
-    if (!*holds) return Value(false);
+    QUIRE_ASSIGN_OR_RETURN(const bool holds,
+                           AtLine(CompareValues(expr.comparisons[i], left, right), expr.line));
+    if (!holds) return Value(false);
     left = std::move(right);
   }
   return Value(true);
@@ -246,9 +225,8 @@ Result Interpreter::Filter(const Expr& expr, const Value& input) {
 Result Interpreter::Test(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value input, Evaluate(*expr.operands[0]));
   QUIRE_ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expr));
-  const absl::StatusOr<bool> holds = ApplyTest(expr.name, input, arguments, meter_);
-  if (!holds.ok()) return TemplateError(expr.line, MessageOf(holds.status()));
-  return Value(*holds);
+  QUIRE_ASSIGN_OR_RETURN(const bool holds, AtLine(ApplyTest(expr.name, input, arguments, meter_), expr.line));
+  return Value(holds);
 }
 
 }  // namespace quire::gateway::jinja

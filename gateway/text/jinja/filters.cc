@@ -17,8 +17,6 @@ using Result = absl::StatusOr<Value>;
 
 constexpr int64_t kMaxIndent = 16;
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 absl::Status ReadIndent(const Value& indent, JsonStyle& style) {
   if (const OriginText* text = indent.AsText()) {
     style.indent = text->text();

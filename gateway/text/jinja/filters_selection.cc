@@ -9,8 +9,6 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 // [attribute,] [test, its arguments]. Without a test, an item passes if it is true.
 template <bool kByAttribute, bool kWanted>
 Result SelectFilter(const Value& input, const Arguments& arguments, Meter& meter) {

@@ -14,8 +14,6 @@ using Result = absl::StatusOr<Value>;
 
 constexpr int64_t kMaxParts = 100'000;
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 // What an item is compared by: itself or an attribute ("a.b"), without its case where that is ignored.
 absl::StatusOr<Value> KeyOf(const Value& item, const Value* attribute, const Value* otherwise,
                             bool ignore_case) {

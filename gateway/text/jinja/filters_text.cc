@@ -13,8 +13,6 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 // Markup stays markup.
 Value Like(const Value& input, OriginText text) {
   return input.Is<Markup>() ? Value::MarkupText(std::move(text)) : Value(std::move(text));
@@ -42,8 +40,7 @@ Result TitleFilter(const Value& input, const Arguments& arguments, Meter&) {
   const OriginText text = Print(input);
   OriginText out;
   const auto separates_words = [](int32_t c) {
-    return IsWhitespace(c) || (c >= 0x1C && c <= 0x1F) || c == '-' || c == '(' || c == '{' || c == '[' ||
-           c == '<';
+    return IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
   };
   size_t at = 0;
   while (at < text.size()) {

@@ -12,8 +12,6 @@
 namespace quire::gateway::jinja {
 namespace {
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 bool IsAlign(char c) { return c == '<' || c == '>' || c == '^' || c == '='; }
 
 class SpecParser {

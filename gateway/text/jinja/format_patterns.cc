@@ -11,8 +11,6 @@
 namespace quire::gateway::jinja {
 namespace {
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 absl::Status AppendWithin(const OriginText& text, OriginText& out) {
   if (out.size() + text.size() > kMaxValueBytes) return Wrong("a text becomes too long");
   out.Append(text);

@@ -13,10 +13,6 @@ using Result = absl::StatusOr<Value>;
 
 constexpr int64_t kMaxRange = 100'000;  // as Jinja's sandbox
 
-absl::Status Wrong(const std::string& name, std::string_view problem) {
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", std::string(problem)));
-}
-
 Result Range(const Arguments& arguments) {
   std::vector<int64_t> bounds;
   for (const Value& value : arguments.positional) {

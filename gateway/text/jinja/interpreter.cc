@@ -11,13 +11,6 @@ namespace {
 
 constexpr int64_t kStepsPerIteration = 20;  // a scope is made
 
-// Gives an error of a value operation its line.
-template <typename T>
-absl::StatusOr<T> AtLine(absl::StatusOr<T> result, int line) {
-  if (result.ok()) return result;
-  return TemplateError(line, MessageOf(result.status()));
-}
-
 }  // namespace
 
 absl::StatusOr<OriginText> Interpreter::Run(const Body& body) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "gateway/text/unicode.h"
 
 namespace quire::gateway::jinja {
 namespace {
@@ -30,25 +31,6 @@ std::string NormalizeLines(std::string_view source) {
   }
   if (!out.empty() && out.back() == '\n') out.pop_back();
   return out;
-}
-
-void AppendUtf8(uint32_t code_point, std::string& out) {
-  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | ((code_point >> shift) & 0x3F)); };
-  if (code_point < 0x80) {
-    out += static_cast<char>(code_point);
-  } else if (code_point < 0x800) {
-    out += static_cast<char>(0xC0 | code_point >> 6);
-    tail(0);
-  } else if (code_point < 0x10000) {
-    out += static_cast<char>(0xE0 | code_point >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    out += static_cast<char>(0xF0 | code_point >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
-  }
 }
 
 class Lexer {
@@ -295,7 +277,7 @@ class Lexer {
     if (code_point > 0x10FFFF || (code_point >= 0xD800 && code_point < 0xE000)) {
       return Error("an escape is no Unicode character");
     }
-    AppendUtf8(static_cast<uint32_t>(code_point), value);
+    AppendCharacter(static_cast<uint32_t>(code_point), value);
     at += digits;
     return absl::OkStatus();
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/core/status.h"
 
 namespace quire::gateway::jinja {
 
@@ -35,5 +36,11 @@ absl::StatusOr<std::vector<Token>> Tokenize(std::string_view source);
 
 // "chat template, line N: PROBLEM"
 absl::Status TemplateError(int line, std::string_view problem);
+// Gives an error of a value operation its line.
+template <typename T>
+absl::StatusOr<T> AtLine(absl::StatusOr<T> result, int line) {
+  if (result.ok()) return result;
+  return TemplateError(line, MessageOf(result.status()));
+}
 
 }  // namespace quire::gateway::jinja

@@ -146,9 +146,12 @@ absl::StatusOr<bool> Contains(const Value& container, const Value& item) {
     if (!item.HashKey()) return absl::InvalidArgumentError(absl::StrCat(item.KindName(), " can't be a key"));
     return map->Find(item) != nullptr;
   }
+  const auto is_item = [&](const Value& candidate) { return candidate.Equals(item); };
+  if (const List* list = container.AsList()) {
+    return std::any_of(list->items.begin(), list->items.end(), is_item);
+  }
   QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(container));
-  return std::any_of(items.begin(), items.end(),
-                     [&](const Value& candidate) { return candidate.Equals(item); });
+  return std::any_of(items.begin(), items.end(), is_item);
 }
 
 }  // namespace quire::gateway::jinja

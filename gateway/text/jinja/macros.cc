@@ -126,14 +126,10 @@ Result Interpreter::CallLoop(const LoopRef& outer, const Arguments& arguments) {
 
 Result Interpreter::CallValue(const Value& function, const std::string& name, const Arguments& arguments,
                               int line) {
-  const auto at_line = [line](Result result) -> Result {
-    if (result.ok()) return result;
-    return TemplateError(line, MessageOf(result.status()));
-  };
   if (const auto* macro = function.As<MacroRef>()) return CallMacro(*macro, arguments);
   if (const auto* loop = function.As<LoopRef>()) return CallLoop(*loop, arguments);
   if (const auto* method = function.As<MethodRef>()) {
-    return at_line(CallMethod((*method)->object, (*method)->name, arguments, meter_));
+    return AtLine(CallMethod((*method)->object, (*method)->name, arguments, meter_), line);
   }
   const auto* builtin = function.As<Function>();
   if (builtin == nullptr) {
@@ -143,7 +139,7 @@ Result Interpreter::CallValue(const Value& function, const std::string& name, co
     const Value* message = arguments.Get(0, "message");
     return absl::InvalidArgumentError(message == nullptr ? "" : jinja::Print(*message).text());
   }
-  return at_line(CallFunction(builtin->name, arguments, unix_seconds_));
+  return AtLine(CallFunction(builtin->name, arguments, unix_seconds_), line);
 }
 
 }  // namespace quire::gateway::jinja

@@ -12,10 +12,6 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
-absl::Status Wrong(const std::string& name, std::string_view problem) {
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", std::string(problem)));
-}
-
 Result MapGet(const Map& map, const Arguments& arguments) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(2, {}));
   if (arguments.positional.empty()) return absl::InvalidArgumentError("needs a key");

@@ -30,8 +30,6 @@ struct Call {
   }
 };
 
-absl::Status Wrong(std::string_view problem) { return absl::InvalidArgumentError(std::string(problem)); }
-
 // An argument that must be text, or null if it is absent or None.
 absl::StatusOr<const OriginText*> OptionalText(const Arguments& arguments, size_t place,
                                                std::string_view name) {

@@ -172,4 +172,19 @@ absl::StatusOr<int> Order(const Value& a, const Value& b) {
   return TypeError("<", a, b);
 }
 
+absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b) {
+  if (op == "==") return a.Equals(b);
+  if (op == "!=") return !a.Equals(b);
+  if (op == "in") return Contains(b, a);
+  if (op == "not in") {
+    QUIRE_ASSIGN_OR_RETURN(const bool contains, Contains(b, a));
+    return !contains;
+  }
+  QUIRE_ASSIGN_OR_RETURN(const int order, Order(a, b));
+  if (op == "<") return order < 0;
+  if (op == "<=") return order <= 0;
+  if (op == ">") return order > 0;
+  return order >= 0;
+}
+
 }  // namespace quire::gateway::jinja

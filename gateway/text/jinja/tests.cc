@@ -78,18 +78,12 @@ absl::StatusOr<bool> Parity(const Value& value, double wanted) {
 }
 
 absl::StatusOr<bool> Compare(const std::string& op, const Value& value, const Value& other) {
-  if (op == "==") return value.Equals(other);
-  if (op == "!=") return !value.Equals(other);
-  if (op == "in") return Contains(other, value);
   if (op == "is") return IsSame(value, other);
   if (op == "%") {
     QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, other));
     return remainder.IsNumber() && remainder.Number() == 0;
   }
-  QUIRE_ASSIGN_OR_RETURN(const int order, Order(value, other));
-  if (op == "<") return order < 0;
-  if (op == "<=") return order <= 0;
-  return op == ">" ? order > 0 : order >= 0;
+  return CompareValues(op, value, other);
 }
 
 }  // namespace

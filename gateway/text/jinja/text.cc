@@ -8,11 +8,6 @@
 namespace quire::gateway::jinja {
 namespace {
 
-// str.isspace(): Unicode's white space and the four separators of ASCII.
-bool IsSpace(int32_t code_point) {
-  return IsWhitespace(code_point) || (code_point >= 0x1C && code_point <= 0x1F);
-}
-
 // Where str.splitlines() cuts.
 bool IsLineEnd(int32_t c) {
   return (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
@@ -70,6 +65,10 @@ std::vector<OriginText> SplitAtSpaceFromEnd(const OriginText& text, int64_t limi
 }
 
 }  // namespace
+
+bool IsSpace(int32_t code_point) {
+  return IsWhitespace(code_point) || (code_point >= 0x1C && code_point <= 0x1F);
+}
 
 int64_t CharCount(std::string_view text) {
   return std::count_if(text.begin(), text.end(),

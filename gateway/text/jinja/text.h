@@ -13,6 +13,9 @@
 
 namespace quire::gateway::jinja {
 
+// str.isspace() of one character: Unicode's white space and the four separators of ASCII.
+bool IsSpace(int32_t code_point);
+
 int64_t CharCount(std::string_view text);
 std::vector<OriginText> Characters(const OriginText& text);
 

@@ -35,9 +35,9 @@ bool IsLower(int32_t c) { return utf8proc_category(c) == UTF8PROC_CATEGORY_LL ||
 bool IsCased(int32_t c) { return IsUpper(c) || IsLower(c) || IsTitle(c); }
 
 std::string Encode(int32_t c) {
-  utf8proc_uint8_t encoded[4];
-  const utf8proc_ssize_t bytes = utf8proc_encode_char(c, encoded);
-  return {reinterpret_cast<const char*>(encoded), static_cast<size_t>(bytes)};
+  std::string out;
+  AppendCharacter(c, out);
+  return out;
 }
 
 const Special* SpecialOf(int32_t c) {
@@ -90,7 +90,6 @@ bool IsNumeric(int32_t c) {
   return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
          category == UTF8PROC_CATEGORY_NO;
 }
-bool IsPySpace(int32_t c) { return IsWhitespace(c) || (c >= 0x1C && c <= 0x1F); }
 
 template <typename Predicate>
 bool All(std::string_view text, const Predicate& holds) {
@@ -167,7 +166,7 @@ std::optional<bool> HasProperty(std::string_view text, std::string_view method) 
                                                                            {"isdecimal", IsDecimal},
                                                                            {"isdigit", IsDigit},
                                                                            {"isnumeric", IsNumeric},
-                                                                           {"isspace", IsPySpace},
+                                                                           {"isspace", IsSpace},
                                                                            {"isalnum", [](int32_t c) { return IsLetter(c) || IsNumeric(c) || IsDigit(c); }}};
   if (const auto found = kAll.find(std::string(method)); found != kAll.end()) {
     return !text.empty() && All(text, found->second);
