@@ -27,7 +27,7 @@ struct GatewayOptions {
   bool insecure = false;
   http::HttpLimits limits;
   IntakeLimits intake;
-  std::chrono::milliseconds max_wait{60'000};      // for an admission, in the queue or for a coordinator
+  std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
   std::chrono::milliseconds silence_limit{8'000};  // of a worker that runs an answer
 };
 

@@ -38,8 +38,9 @@ struct HeldChild {
   StartGate gate;
 };
 
-// The child has a process group of its own, no signal blocked or ignored, no descriptor of ours, and stdin
-// from /dev/null. Unavailable: no memory, process or descriptor is left; worth another try later.
+// The child has a process group of its own, no signal blocked, SIGPIPE and SIGCHLD at their defaults, no
+// descriptor of ours, and stdin from /dev/null. Unavailable: no memory, process or descriptor is left; worth
+// another try later.
 absl::StatusOr<HeldChild> ForkHeld(const ChildSpec& spec);
 
 // Where a program is: the name itself if it has a slash, else the first in PATH. NotFound says what to do.

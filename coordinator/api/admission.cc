@@ -100,7 +100,7 @@ uint64_t Admission::Admit(const v1::AdmitRequest& request, AdmitSink sink) {
   v1::AdmitReply reply;
   std::optional<v1::Refusal> refusal = CheckRights(request, &account);
   // One that is open already has its own hold in that sum.
-  if (!refusal && !router_->IsOpen(*id) && !facts_->CanAfford(account, request)) {
+  if (!refusal && !facts_->CanAfford(account, request) && !router_->IsOpen(*id)) {
     refusal = MakeRefusal(v1::REFUSAL_BUDGET,
                           "the account's cap is reached; raise it or wait for running requests");
   }

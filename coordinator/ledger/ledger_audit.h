@@ -22,7 +22,8 @@ struct AuditReport {
   uint64_t entries = 0;
   int64_t posted_nano_usd = 0;
   int64_t held_nano_usd = 0;
-  std::vector<std::string> findings;  // one line per disagreement, at most 100; empty: the books balance
+  std::vector<std::string>
+      findings;  // one line per disagreement, at most 100 of each kind; empty: the books balance
 };
 
 class LedgerAudit {

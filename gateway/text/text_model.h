@@ -26,7 +26,7 @@ class TextModel {
   static absl::StatusOr<std::shared_ptr<const TextModel>> Create(const v1::TextBundle& bundle);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  // Null for a checkpoint without one: it serves completions, not chat.
+  // Null for a checkpoint without one: it can't chat.
   const ChatTemplate* chat_template() const { return chat_template_.get(); }
   // Sampling any of them ends a choice: generation_config.json's, config.json's where that has none, and
   // tokenizer_config.json's. Sorted.

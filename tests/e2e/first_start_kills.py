@@ -15,18 +15,10 @@ import sys
 import tempfile
 import time
 
-from system import BIN, http
+from system import BIN, http, until
 
 MOMENTS = 5
 BYSTANDER = [sys.executable, "-c", "import signal; signal.pause()"]
-
-
-def until(condition, what):
-    deadline = time.monotonic() + 180
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"it did not happen: {what}"
-        time.sleep(0.02)
-    return answer
 
 
 def command_lines():
@@ -92,12 +84,12 @@ def one_sweep(folder, model, groups, moment, port, draw):
     second = Coordinator(data, model, groups, port)
     second.kill_after(draw.uniform(0, 2) * moment)
     last = Coordinator(data, model, groups, port)
-    serving = until(last.all_serving, "all groups serve")
+    serving = until("all groups serve", last.all_serving, limit=180)
     expected = sorted((g["id"], g["epoch"]) for g in serving for _ in range(2))
-    until(lambda: ours() == (expected, 1), f"only {expected} run, not {ours()}")
+    until(f"only {expected} run", lambda: ours() == (expected, 1), limit=180)
     last.process.send_signal(signal.SIGTERM)
     assert last.process.wait() == 0
-    until(lambda: ours() == ([], 0), f"nothing runs any more, not {ours()}")
+    until("nothing runs any more", lambda: ours() == ([], 0), limit=180)
 
 
 def main(model):
@@ -111,7 +103,7 @@ def main(model):
         with tempfile.TemporaryDirectory(prefix="quire-kills-") as folder:
             started = time.monotonic()
             clean = Coordinator(pathlib.Path(folder) / "data", model, groups, kept.getsockname()[1])
-            until(clean.is_ready, "the coordinator is ready")
+            until("the coordinator is ready", clean.is_ready, limit=180)
             whole = time.monotonic() - started
             clean.process.send_signal(signal.SIGTERM)
             assert clean.process.wait() == 0

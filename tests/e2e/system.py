@@ -37,15 +37,16 @@ def http(method, url, key=None, body=None, timeout=300):
 def until(what, condition, limit=300):
     """Waits for a thing that must come. The limit is for what never comes: no test says how fast anything is."""
     start = time.monotonic()
-    while not condition():
+    while not (answer := condition()):
         if time.monotonic() - start > limit:
             raise AssertionError(f"in {limit} s there was not: {what}")
         time.sleep(0.05)
+    return answer
 
 
-def serve_once(*flags, timeout=300):
+def serve_once(*flags, programs=BIN, timeout=300):
     """Runs `quire serve` to its end: for command lines that must fail."""
-    return subprocess.run([BIN / "quire", "serve", *flags], capture_output=True, text=True, timeout=timeout)
+    return subprocess.run([programs / "quire", "serve", *flags], capture_output=True, text=True, timeout=timeout)
 
 
 class System:

@@ -119,8 +119,8 @@ def serve_with_gateway(tmp_path, replace):
     shutil.copytree(BIN, programs)
     (programs / "quire-gateway").unlink()
     replace(programs / "quire-gateway")
-    ended = subprocess.run([programs / "quire", "serve", "--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0",
-                            "--admin-port", "0"], capture_output=True, text=True, timeout=120)
+    ended = serve_once("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0",
+                       programs=programs)
     assert ended.returncode == 1, ended.stderr
     return ended.stderr
 

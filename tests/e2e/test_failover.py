@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from stream import Stream
-from system import DEMO_MODEL, TINY_MODEL, System, metric
+from system import DEMO_MODEL, TINY_MODEL, System, metric, until
 from wire import health
 
 STREAMS = 24
@@ -112,13 +112,6 @@ def check(calm, run):
     assert run.bill() == calm.bill()
 
 
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 def group(system, group_id):
     return next(g for g in system.groups() if g["id"] == group_id)
 
@@ -132,7 +125,7 @@ def kill(system, group_id, rank, how=signal.SIGKILL):
 
 
 def await_successor(system, group_id, epoch):
-    until(lambda: group(system, group_id)["epoch"] != epoch and group(system, group_id)["state"] == "serving")
+    until("a successor that serves", lambda: group(system, group_id)["epoch"] != epoch and group(system, group_id)["state"] == "serving")
 
 
 def no_alarms(system):
@@ -155,7 +148,7 @@ class Stage:
 
     def disturbed(self, *moments):
         """Runs it again with these moments, and holds it against the calm run."""
-        until(lambda: all_serving(self.system))
+        until("all groups serve", lambda: all_serving(self.system))
         run = Run(self.system, self.requests, moments)
         check(self.calm, run)
         no_alarms(self.system)
@@ -197,7 +190,7 @@ def test_both_groups_are_killed_in_turn(stage):
     def kill_the_other():
         await_successor(stage.system, "g0", epoch)
         kill(stage.system, "g1", 1)
-    until(lambda: all_serving(stage.system))
+    until("all groups serve", lambda: all_serving(stage.system))
     epoch = group(stage.system, "g0")["epoch"]
     stage.disturbed((20, stage.kill("g0", 1)), (20, kill_the_other))
 
@@ -220,10 +213,10 @@ def test_a_rank_stops_beating(second_stage):
 @pytest.mark.tiny
 def test_a_dead_group_is_known_as_dead_and_comes_back(second_stage):
     system = second_stage.system
-    until(lambda: all_serving(system))
+    until("all groups serve", lambda: all_serving(system))
     victim = group(system, "g1")
     kill(system, "g1", 1)
-    until(lambda: not health(victim))
+    until("the group is seen to be lost", lambda: not health(victim))
     status, answer = system.chat("Meanwhile", max_tokens=4)
     assert status == 200, answer
     await_successor(system, "g1", victim["epoch"])

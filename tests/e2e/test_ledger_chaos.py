@@ -146,11 +146,6 @@ def gateway_is_back(system):
         return False
 
 
-def stalled(system, group_id):
-    """A rank took a pause of the whole machine for another rank's silence: no coordinator's doing."""
-    return any("rank_silent" in log.read_text() for log in system.data.glob(f"logs/{group_id}-rank*.log*"))
-
-
 @dataclass
 class Books:
     """The ledger's rows."""
@@ -219,9 +214,6 @@ def test_every_row_is_what_its_client_read():
         # Workers outlive coordinators and gateways: the groups are those that were there.
         for group in system.groups():
             old = before[group["id"]]
-            if stalled(system, group["id"]):
-                print(f"{group['id']}: the machine stood still for longer than its ranks wait for each other")
-                continue
             if group["epoch"] != old["epoch"]:
                 print(group, system.logs())  # shown with a failure
             assert (group["epoch"], group["process"]["restarts"]) == (old["epoch"], 0)

@@ -10,19 +10,10 @@ import time
 
 import pytest
 
-from system import BIN, TINY_MODEL, http, metric
+from system import BIN, TINY_MODEL, http, metric, until
 
 NAME = "tiny"
 PATIENCE_S = 300  # a safety net: everything is waited for
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"in vain: {what}")
 
 
 def may_mount():
@@ -52,11 +43,11 @@ class Installation:
         keys = json.loads((self.data / "keys.json").read_text())
         self.api_key, self.admin_key = keys["api_key"], keys["admin_key"]
         self.start_gateway()
-        wait_for(lambda: self.chat("Hello", max_tokens=1)[0] == 200, "the group serves")
+        until("the group serves", lambda: self.chat("Hello", max_tokens=1)[0] == 200)
 
     def _ready(self, name, process):
         path = self.root / name
-        wait_for(lambda: path.exists() or process.poll() is not None, f"the {name} gets ready")
+        until(f"the {name} gets ready", lambda: path.exists() or process.poll() is not None)
         assert path.exists(), (self.root / "log").read_text()[-3000:]
         return json.loads(path.read_text())
 
@@ -97,7 +88,7 @@ class Installation:
         for thread in threads:
             thread.start()
         while True:
-            wait_for(lambda: self.open_requests() > 0, "a request is open")
+            until("a request is open", lambda: self.open_requests() > 0)
             self.gateway.send_signal(signal.SIGSTOP)
             before = -1
             while (now := self.open_requests()) != before:  # until what it sent before is done
@@ -129,7 +120,7 @@ def test_a_dead_gateway_is_reaped_and_its_holds_are_gone():
         assert quire.open_requests() > 0 and quire.held() > 0
         quire.start_gateway()  # the others go on meanwhile
         assert quire.chat("Hello", max_tokens=3)[0] == 200
-        wait_for(lambda: quire.open_requests() == 0, "its reservations are released")
+        until("its reservations are released", lambda: quire.open_requests() == 0)
         assert quire.held() == 0
         assert metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_reaped_requests_total") > 0
         assert quire.admin("audit")["balanced"]
@@ -170,9 +161,9 @@ def test_a_full_disk_comes_and_goes_without_a_lost_settlement():
         failed = metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_ledger_failed_commits_total")
         assert failed > 0
         (quire.data / "fill").unlink()
-        wait_for(lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") == 0, "everything is settled")
-        wait_for(lambda: quire.chat("Hello", max_tokens=3, ignore_eos=True)[0] == 200, "service resumes")
-        wait_for(lambda: quire.open_requests() == 0, "all is closed")
+        until("everything is settled", lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") == 0)
+        until("service resumes", lambda: quire.chat("Hello", max_tokens=3, ignore_eos=True)[0] == 200)
+        until("all is closed", lambda: quire.open_requests() == 0)
         assert quire.coordinator.poll() is None and quire.pid == json.loads((quire.root / "coordinator").read_text())["pid"]
         billed = sum(row["completion_tokens"] for row in quire.admin("usage")["data"])
         assert billed >= sum(answers) and len(answers) > 3

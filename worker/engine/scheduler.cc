@@ -70,12 +70,14 @@ void Scheduler::Preempt(Sequence* victim) {
 }
 
 void Scheduler::Admit(Step& step) {
+  if (waiting_.empty()) return;
+  int64_t room = RoomToGrow();
   while (!waiting_.empty() && running() < limits_.max_sequences) {
     Sequence* sequence = waiting_.front();
     // Alone it may use all there is.
-    const int64_t spare =
-        running_.empty() ? 0 : RoomToGrow() + sequence->BlocksToGrow(limits_.headroom_tokens);
-    if (!sequence->AcquireBlocks(*cache_, spare)) return;
+    const int64_t growth = sequence->BlocksToGrow(limits_.headroom_tokens);
+    if (!sequence->AcquireBlocks(*cache_, running_.empty() ? 0 : room + growth)) return;
+    room += growth;
     waiting_.pop_front();
     running_.push_back(sequence);
     step.admitted.push_back(sequence);

@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(GroupServerOptio
 
 GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics,
                          const Clock* clock)
-    : ranks_beat_(options.healthy),
+    : ranks_healthy_(options.healthy),
       engine_(WithContexts(options.engine, options.model), runner, metrics, clock,
               [this, on_lost = options.on_lost](const absl::Status& why) {
                 Lose(why);

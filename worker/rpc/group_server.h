@@ -29,7 +29,7 @@ struct GroupServerOptions {
   GroupIdentity identity;
   TextBundle bundle;
   EngineOptions engine;                       // its contexts are the model's
-  std::function<bool()> healthy;              // every rank beats; any thread
+  std::function<bool()> healthy;              // nobody lost the group or left it; any thread
   std::function<void(absl::Status)> on_lost;  // the group can't go on; once open calls are failed
   std::function<void()> on_drain;  // the coordinator asks for a deliberate end; may come repeatedly
 };
@@ -59,9 +59,9 @@ class GroupServer {
   v1::HeartbeatRequest Beat(const GroupIdentity& identity) const;
 
   bool closed_ = false;
-  bool Lives() const { return !lost_ && ranks_beat_(); }
+  bool Lives() const { return !lost_ && ranks_healthy_(); }
 
-  const std::function<bool()> ranks_beat_;
+  const std::function<bool()> ranks_healthy_;
   std::atomic<bool> lost_{false}, draining_{false};
   Engine engine_;
   GenerateService service_;

@@ -1,6 +1,6 @@
-// The standard gRPC health service of a group: "" and "quire.v1.Inference" are SERVING while all ranks beat
-// and none is stuck in a step. Looks at the ranks' beats every 250 ms, as often as they come, and calls
-// `beat` every second, for whoever waits for a sign of life. Owned by GroupServer; its thread is its own.
+// The standard gRPC health service of a group: "" and "quire.v1.Inference" are SERVING until the group is
+// lost, a rank left it, or it drains. Asks every 250 ms, as often as the ranks beat, and calls `beat` every
+// second, for whoever waits for a sign of life. Owned by GroupServer; its thread is its own.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
