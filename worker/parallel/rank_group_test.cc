@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,8 @@ std::vector<std::string> JoinBoth(const RankGroupOptions& first, const RankGroup
   RunRanks(2, [&](int rank) {
     told[rank] = MessageOf(RankGroup::Join(rank == 0 ? first : second, nullptr).status());
   });
+  // Left by rank 1 if it came when rank 0 had given up: for real groups the fleet driver takes it away.
+  shm_unlink(absl::StrCat("/", first.shm_name).c_str());
   return told;
 }
 
