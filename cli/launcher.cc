@@ -315,9 +315,12 @@ std::vector<std::string> Launcher::CoordinatorArgs() const {
 }
 
 std::vector<std::string> Launcher::GatewayArgs() const {
-  std::vector<std::string> args = {"--host=" + options_.host, absl::StrCat("--port=", api_port_.port()),
+  std::vector<std::string> args = {"--host=" + options_.host,
+                                   absl::StrCat("--port=", api_port_.port()),
                                    "--coordinator=" + coordinator_grpc_,
                                    "--pepper-file=" + options_.data + "/pepper",
+                                   "--cors-origin=" + options_.cors_origin,
+                                   absl::StrCat("--drain-delay-ms=", options_.drain_delay_ms),
                                    "--ready-file=" + run_ + "/gateway"};
   for (std::string& flag : options_.log.FlagsFor(gateway_.log_file())) args.push_back(std::move(flag));
   return args;

@@ -41,6 +41,12 @@ void ServeOptions::Declare(Options& options) {
   options.Add("groups", &groups, "GROUPS", "replicas of the model", {1, 64});
   options.Add("host", &host, "HOST", "address of the API; the admin API stays on loopback");
   options.Add("port", &port, "PORT", "port of the API, 0 = any", {0, 65535});
+  options.Add("cors-origin", &cors_origin, "ORIGINS",
+              "whose pages may call the API from a browser: *, none, or a list with commas");
+  options.Add(
+      "drain-delay-ms", &drain_delay_ms, "ms",
+      "after SIGTERM: how long new connections are still served, for a load balancer before this machine",
+      {0, 3'600'000});
   options.Add("admin-port", &admin_port, "PORT", "port of the admin API, 0 = any", {0, 65535});
   options.Add("data", &data, "DIR", "ledger, keys and logs; made if missing");
   options.Add("ready-file", &ready_file, "FILE",

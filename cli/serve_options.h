@@ -17,6 +17,8 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int64_t port = 8000, admin_port = 8001;
   std::string data = "data";
+  std::string cors_origin = "*";
+  int64_t drain_delay_ms = 0;  // nobody balances between gateways here
   std::string ready_file;
   // Passed on to the coordinator, and by it to the workers; empty = their own default.
   std::string kv_blocks, max_batch_tokens, prefill_chunk, max_sequences, admit_headroom, drain_seconds,

@@ -13,7 +13,7 @@
 #include "base/core/files.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
-#include "base/net/http_server.h"
+#include "base/http/server.h"
 #include "coordinator/api/admin_service.h"
 #include "coordinator/api/admission.h"
 #include "coordinator/api/auditor.h"
@@ -83,6 +83,7 @@ class AssembledCoordinator final : public Coordinator {
 
   std::string grpc_address() const override { return absl::StrCat(config_.host, ":", grpc_.port); }
   std::string admin_address() const override { return absl::StrCat(config_.admin_host, ":", http_->port()); }
+  std::string metrics_address() const override { return metrics_plane_->address(); }
 
  private:
   static Router::Config RouterConfig(const CoordinatorConfig& config) {
@@ -183,9 +184,14 @@ class AssembledCoordinator final : public Coordinator {
         std::make_unique<AdminService>(AdminService::Parts{ledger_thread_.get(), reports_.get(), &router_,
                                                            &facts_, fleet_.get(), &clock_, &metrics_},
                                        folder_.pepper());
-    QUIRE_ASSIGN_OR_RETURN(http_,
-                           HttpServer::Start(config_.admin_host, static_cast<int>(config_.admin_port),
-                                             [this](const HttpRequest& r) { return admin_->Handle(r); }));
+    http::HttpServerOptions http;
+    http.host = config_.admin_host;
+    http.port = static_cast<int>(config_.admin_port);
+    http.limits = http::OperatorLimits();
+    http.plane = "admin";
+    QUIRE_ASSIGN_OR_RETURN(http_, http::Server::Start(http, admin_->Routes(), metrics_));
+    QUIRE_ASSIGN_OR_RETURN(metrics_plane_,
+                           http::MetricsPlane::Start(config_.metrics, metrics_, admin_->Probes()));
     return absl::OkStatus();
   }
 
@@ -225,12 +231,14 @@ class AssembledCoordinator final : public Coordinator {
   absl::Status BeginFleet() { return fleet_ ? fleet_->Start() : absl::OkStatus(); }
 
   absl::Status WriteReadyFile() {
-    Log(LogLevel::kInfo, "serving", "grpc", grpc_address(), "admin", admin_address());
+    Log(LogLevel::kInfo, "serving", "grpc", grpc_address(), "admin", admin_address(), "metrics",
+        metrics_address());
     if (config_.ready_file.empty()) return absl::OkStatus();
     nlohmann::json ready = nlohmann::json::object();
     ready["pid"] = getpid();
     ready["grpc"] = grpc_address();
     ready["admin"] = admin_address();
+    ready["metrics"] = metrics_address();
     return WriteFileAtomically(config_.ready_file, ready.dump() + "\n", 0600);
   }
 
@@ -254,7 +262,8 @@ class AssembledCoordinator final : public Coordinator {
   GrpcServer grpc_;
   std::unique_ptr<FleetDriver> fleet_;
   std::unique_ptr<AdminService> admin_;
-  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<http::Server> http_;
+  std::unique_ptr<http::MetricsPlane> metrics_plane_;
 };
 
 }  // namespace
@@ -266,7 +275,8 @@ void CoordinatorConfig::Declare(Options& options) {
   options.Add("port", &port, "PORT", "of the internal gRPC service; 0 = any", port_limits);
   options.Add("admin-host", &admin_host, "ADDRESS", "of the admin API");
   options.Add("admin-port", &admin_port, "PORT", "of the admin API; 0 = any", port_limits);
-  options.Add("ready-file", &ready_file, "FILE", "written once it serves: {pid, grpc, admin}");
+  metrics.Declare(options);
+  options.Add("ready-file", &ready_file, "FILE", "written once it serves: {pid, grpc, admin, metrics}");
   options.Add("max-queue", &max_queue, "N", "most requests that wait for a group", IntLimits{1, 1'000'000});
   options.Add("prompt-nano-usd", &price.prompt, "nano-dollars", "price of a prompt token", price_limits);
   options.Add("cached-prompt-nano-usd", &price.cached_prompt, "nano-dollars",
@@ -280,7 +290,7 @@ void CoordinatorConfig::Declare(Options& options) {
   options.Add("tls-cert", &tls.cert, "FILE", "certificate for the internal gRPC service");
   options.Add("tls-key", &tls.key, "FILE", "its key");
   options.Add("tls-ca", &tls.ca, "FILE", "CA of its clients");
-  options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
+  options.Add("insecure", &insecure, "allow gRPC and the admin API without TLS off loopback");
   log.Declare(options);
 }
 
@@ -288,6 +298,12 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Coordinato
   if (config.worker.groups > 0 && (config.worker.model.empty() || config.worker.model_name.empty())) {
     return absl::InvalidArgumentError(
         "--model and --model-name are required, or --groups 0 for external workers");
+  }
+  if (!config.insecure && !IsLoopbackHost(config.admin_host)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "refusing to serve the admin API on ", config.admin_host,
+        " without TLS, where admin keys would pass in the clear: keep --admin-host on loopback and "
+        "put a TLS proxy before it, or give --insecure"));
   }
   QUIRE_ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(config.data));
   auto coordinator = std::make_unique<AssembledCoordinator>(config, std::move(folder));

@@ -11,6 +11,7 @@
 #include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "base/core/token_price.h"
+#include "base/http/metrics_plane.h"
 #include "base/net/grpc.h"
 #include "coordinator/fleet/worker_flags.h"
 
@@ -24,6 +25,7 @@ struct CoordinatorConfig {
   std::string data = "data", host = "127.0.0.1", admin_host = "127.0.0.1", ready_file;
   LogOptions log;
   int64_t port = 0, admin_port = 8001, max_queue = 1024, reap_after_s = 900;
+  http::MetricsPlaneOptions metrics;
   TokenPrice price{.version = 0, .prompt = 75, .cached_prompt = 75, .completion = 150};
   WorkerFlags worker;
   TlsFiles tls;
@@ -41,6 +43,7 @@ class Coordinator {
   virtual void HurryStop() = 0;  // during Stop, from another thread: local groups get no more time to end
   virtual std::string grpc_address() const = 0;
   virtual std::string admin_address() const = 0;
+  virtual std::string metrics_address() const = 0;
 };
 
 }  // namespace quire::coordinator

@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/api_key.h"
 #include "base/core/files.h"
-#include "coordinator/coordinator_test_support.h"
+#include "coordinator/coordinator_test_fixture.h"
 #include "coordinator/ledger/sqlite_store.h"
 
 namespace quire::coordinator {
@@ -20,61 +20,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string KeyPath(const std::string& id) { return absl::StrCat("/admin/v1/keys/", id); }
-
-class CoordinatorTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string path = testing::TempDir() + "/quire_coordinator_XXXXXX";
-    ASSERT_NE(mkdtemp(path.data()), nullptr);
-    folder_ = path;
-    config_.data = folder_ + "/data";
-    config_.admin_port = 0;
-    config_.ready_file = folder_ + "/ready";
-    config_.worker.groups = 0;
-    Begin();
-  }
-  void TearDown() override {
-    coordinator_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  void Begin() {
-    auto started = Coordinator::Start(config_);
-    ASSERT_TRUE(started.ok()) << started.status();
-    coordinator_ = *std::move(started);
-    const auto keys = nlohmann::json::parse(*ReadWholeFile(config_.data + "/keys.json"));
-    admin_key_ = keys["admin_key"];
-    key_ = keys["api_key"];
-    key_id_ = ParseApiKey(key_)->id;
-    gateway_ = std::make_unique<TestGateway>(coordinator_->grpc_address());
-    operator_ = std::make_unique<TestOperator>(coordinator_->admin_address(), admin_key_);
-  }
-  // As if killed, then started on the same data.
-  void Restart() {
-    coordinator_.reset();
-    Begin();
-  }
-  std::unique_ptr<TestGroup> Group(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 100) {
-    auto group = NewGroup(id, epoch, kv_blocks);
-    EXPECT_TRUE(group->Register().ok());
-    return group;
-  }
-  // One that knows the secret, and has not registered yet.
-  std::unique_ptr<TestGroup> NewGroup(const std::string& id, uint64_t epoch, uint64_t kv_blocks = 100) {
-    auto group = std::make_unique<TestGroup>(coordinator_->grpc_address(), id, epoch, kv_blocks);
-    group->secret = *ReadWholeFile(config_.data + "/worker_secret");
-    return group;
-  }
-  nlohmann::json Get(const std::string& path) { return operator_->Call("GET", path).body; }
-
-  std::string folder_, admin_key_, key_, key_id_;
-  CoordinatorConfig config_;
-  std::unique_ptr<Coordinator> coordinator_;
-  std::unique_ptr<TestGateway> gateway_;
-  std::unique_ptr<TestOperator> operator_;
-};
 
 // ---- requests ----
 
@@ -368,78 +313,8 @@ TEST_F(CoordinatorTest, ASecretFolderAndAReadyFile) {
   const auto ready = nlohmann::json::parse(*ReadWholeFile(config_.ready_file));
   EXPECT_EQ(ready["grpc"], coordinator_->grpc_address());
   EXPECT_EQ(ready["admin"], coordinator_->admin_address());
+  EXPECT_EQ(ready["metrics"], coordinator_->metrics_address());
   EXPECT_EQ(ready["pid"], getpid());
-}
-
-// ---- admin ----
-
-TEST_F(CoordinatorTest, TheAdminPlaneOpensToAdminKeysOnly) {
-  const std::string admin = coordinator_->admin_address();
-  std::string wrong = admin_key_;
-  wrong[30] = wrong[30] == 'a' ? 'b' : 'a';
-  for (const std::string& key : {std::string(), key_, std::string("x"), wrong}) {
-    const TestOperator intruder(admin, key);
-    for (const char* path : {"/admin/v1/keys", "/admin/v1/groups", "/admin/v1/usage", "/admin/v1/nothing"}) {
-      const AdminAnswer answer = intruder.Call("GET", path);
-      EXPECT_EQ(answer.status, 401) << path;
-      EXPECT_EQ(answer.body["error"]["type"], "authentication_error");
-    }
-    EXPECT_EQ(intruder.Call("GET", "/healthz").status, 200);
-    EXPECT_EQ(intruder.Call("GET", "/readyz").status, 200);
-    EXPECT_THAT(intruder.Call("GET", "/metrics").text,
-                HasSubstr("quire_coordinator_groups{state=\"serving\"} 0"));
-  }
-  EXPECT_EQ(operator_->Call("GET", "/admin/v1/nothing").status, 404);
-  EXPECT_EQ(operator_->Call("DELETE", "/admin/v1/usage").status, 405);
-}
-
-TEST_F(CoordinatorTest, KeysAreShownOnceAndRevoked) {
-  const auto made = operator_->Call("POST", "/admin/v1/keys",
-                                    R"({"name":"ci","account":"acme","models":["tiny"],"cap_usd":"12.5"})");
-  EXPECT_EQ(made.status, 201);
-  EXPECT_TRUE(ParseApiKey(std::string(made.body["key"])).has_value());
-  const auto list = operator_->Call("GET", "/admin/v1/keys");
-  EXPECT_EQ(list.body["data"].size(), 3u);
-  EXPECT_THAT(list.text, testing::Not(HasSubstr("sk-quire")));
-  EXPECT_EQ(Get("/admin/v1/usage?account=acme")["accounts"][0]["cap"]["nano_usd"], 12'500'000'000);
-  const std::string id = made.body["id"];
-  EXPECT_EQ(operator_->Call("DELETE", KeyPath(id)).status, 200);
-  EXPECT_EQ(operator_->Call("DELETE", KeyPath(id)).status, 200);
-  EXPECT_EQ(operator_->Call("DELETE", "/admin/v1/keys/nobody").status, 404);
-  const std::string admin_id = ParseApiKey(admin_key_)->id;
-  EXPECT_EQ(operator_->Call("DELETE", KeyPath(admin_id)).status, 409);  // the last one
-}
-
-TEST_F(CoordinatorTest, ARevokedKeyStopsItsRequests) {
-  auto group = Group("g0", 1);
-  const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");
-  const RequestId id = RequestId::Random();
-  ASSERT_TRUE(gateway_->Admit(id, made.body["id"]).grant.has_value());
-  operator_->Call("DELETE", KeyPath(made.body["id"]));
-  EXPECT_EQ(gateway_->Progress(id, 1, 512).stop(), v1::STOP_REVOKED);
-}
-
-TEST_F(CoordinatorTest, GroupsAreListedWithTheirKv) {
-  auto group = Group("g0", 4);
-  const auto groups = Get("/admin/v1/groups");
-  ASSERT_EQ(groups["data"].size(), 1u);
-  const auto& entry = groups["data"][0];
-  EXPECT_EQ(entry["state"], "serving");
-  EXPECT_EQ(entry["epoch"], 4);
-  EXPECT_EQ(entry["ranks"], 2);
-  EXPECT_EQ(entry["kv_blocks_total"], 100);
-  EXPECT_EQ(entry["kv_blocks_free"], 100);
-}
-
-TEST_F(CoordinatorTest, BrokenFirstKeysAreMendedFromTheFile) {
-  coordinator_.reset();
-  std::filesystem::remove(config_.data + "/ledger.db");  // as after a crash between the file and the rows
-  std::filesystem::remove(config_.data + "/ledger.db-wal");
-  std::filesystem::remove(config_.data + "/ledger.db-shm");
-  const std::string before = admin_key_;
-  Begin();
-  EXPECT_EQ(admin_key_, before);
-  EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 2u);
 }
 
 }  // namespace

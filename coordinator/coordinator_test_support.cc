@@ -236,6 +236,7 @@ AdminAnswer TestOperator::Call(const std::string& method, const std::string& pat
   close(fd);
   const size_t body_at = answer.text.find("\r\n\r\n");
   if (body_at == std::string::npos || !absl::SimpleAtoi(answer.text.substr(9, 3), &answer.status)) return {};
+  answer.head = answer.text.substr(0, body_at + 2);
   answer.text = answer.text.substr(body_at + 4);
   answer.body = nlohmann::json::parse(answer.text, nullptr, false);
   return answer;

@@ -90,7 +90,7 @@ class TestWatch {
 
 struct AdminAnswer {
   int status = 0;
-  std::string text;
+  std::string head, text;
   nlohmann::json body;
 };
 

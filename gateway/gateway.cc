@@ -10,7 +10,6 @@
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "base/http/server.h"
-#include "base/net/http_server.h"
 #include "gateway/api/chat_handler.h"
 #include "gateway/api/models_handler.h"
 #include "gateway/rpc/watcher.h"
@@ -59,6 +58,7 @@ struct Gateway::Parts {
         text_threads(options.threads),
         chat(authenticator, catalog, intake, text_threads, services),
         models(authenticator, catalog),
+        drain_delay(absl::FromChrono(options.drain_delay)),
         watcher(channel, gateway_id, facts, [this] { OnModels(); }) {}
 
   ~Parts() { text_threads.Stop(); }  // before the server, whose handlers may wait for them
@@ -96,27 +96,27 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return chat.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models"),
                  [this](http::Exchange& e) { return models.Handle(e); });
+      routes.Add("GET", absl::StrCat(prefix, "/models/*"),
+                 [this](http::Exchange& e) { return models.HandleOne(e); });
     }
     return routes;
   }
 
-  HttpReply Operators(const HttpRequest& request) {
-    HttpReply reply;
-    if (request.path == "/metrics") {
-      settles_pending.Set(static_cast<double>(ledger.accountant().pending_settles()));
-      settle_mismatches.Set(static_cast<double>(ledger.accountant().counters().settle_mismatches));
-      reply.content_type = "text/plain; version=0.0.4";
-      reply.body = metrics.Text();
-    } else if (request.path == "/healthz") {
-      reply.body = R"({"alive":true})";
-    } else if (request.path == "/readyz") {
-      reply.status = ready() && !draining ? 200 : 503;
-      reply.body = reply.status == 200 ? R"({"ready":true})" : R"({"ready":false})";
-    } else {
-      reply.status = 404;
-      reply.body = R"({"error":"see /metrics, /healthz and /readyz"})";
-    }
-    return reply;
+  http::Probes Probes() {
+    return {.readiness = [this] { return ReadinessNow(); }, .metrics = [this] { return MetricsText(); }};
+  }
+
+  http::Readiness ReadinessNow() const {
+    if (draining) return {.ready = false, .state = "draining"};
+    if (!ready())
+      return {.ready = false, .state = "waiting for the coordinator's facts or for models to load"};
+    return {.ready = true, .state = "serving"};
+  }
+
+  std::string MetricsText() {
+    settles_pending.Set(static_cast<double>(ledger.accountant().pending_settles()));
+    settle_mismatches.Set(static_cast<double>(ledger.accountant().counters().settle_mismatches));
+    return metrics.Text();
   }
 
   const std::string gateway_id;
@@ -141,8 +141,9 @@ struct Gateway::Parts {
   TextThreads text_threads;
   const ChatHandler chat;
   const ModelsHandler models;
-  std::unique_ptr<HttpServer> operators;
+  std::unique_ptr<http::MetricsPlane> metrics_plane;
   std::unique_ptr<http::Server> server;
+  const absl::Duration drain_delay;
   Watcher watcher;
 };
 
@@ -157,14 +158,16 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
         absl::StrCat("refusing to talk to the coordinator at ", options.coordinator,
                      " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
   }
+  QUIRE_ASSIGN_OR_RETURN(const http::CorsPolicy cors, http::CorsPolicy::Parse(options.cors_origin));
   QUIRE_ASSIGN_OR_RETURN(auto channel, MakeGrpcChannel(options.coordinator, options.tls));
   auto parts = std::make_unique<Parts>(options, std::move(channel));
-  QUIRE_ASSIGN_OR_RETURN(parts->operators, HttpServer::Start(options.host, options.metrics_port,
-                                                             [p = parts.get()](const HttpRequest& r) {
-                                                               return p->Operators(r);
-                                                             }));
-  const http::HttpServerOptions http{
-      .host = options.host, .port = options.port, .threads = options.threads, .limits = options.limits};
+  QUIRE_ASSIGN_OR_RETURN(parts->metrics_plane,
+                         http::MetricsPlane::Start(options.metrics, parts->metrics, parts->Probes()));
+  const http::HttpServerOptions http{.host = options.host,
+                                     .port = options.port,
+                                     .threads = options.threads,
+                                     .limits = options.limits,
+                                     .cors = cors};
   QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }
@@ -178,10 +181,12 @@ void Gateway::WhenReady(std::function<void()> then) {
 }
 
 int Gateway::api_port() const { return parts_->server->port(); }
-int Gateway::metrics_port() const { return parts_->operators->port(); }
+int Gateway::metrics_port() const { return parts_->metrics_plane->port(); }
 
 bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
   parts_->draining = true;
+  parts_->server->Leave();
+  parts_->AwaitClosedOr(&Parts::cut_short, parts_->drain_delay);
   std::thread last_call([&] {
     parts_->AwaitClosedOr(&Parts::cut_short, streams);
     parts_->cut_off = true;

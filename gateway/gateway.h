@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/http/limits.h"
+#include "base/http/metrics_plane.h"
 #include "base/net/grpc.h"
 #include "gateway/api/intake.h"
 
@@ -18,8 +19,8 @@ namespace quire::gateway {
 
 struct GatewayOptions {
   std::string host = "127.0.0.1";
-  int port = 0;          // 0 = any
-  int metrics_port = 0;  // 0 = any
+  int port = 0;  // 0 = any
+  http::MetricsPlaneOptions metrics;
   int threads = 1;
   std::string coordinator;  // host:port
   std::string pepper;
@@ -27,7 +28,9 @@ struct GatewayOptions {
   bool insecure = false;
   http::HttpLimits limits;
   IntakeLimits intake;
-  std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
+  std::string cors_origin = "*";                   // see http::CorsPolicy::Parse
+  std::chrono::milliseconds drain_delay{0};        // how long a drain goes on accepting, not ready any more
+  std::chrono::milliseconds max_wait{60'000};      // for an admission or another group, in the queue or elsewhere
   std::chrono::milliseconds silence_limit{8'000};  // of a worker that runs an answer
 };
 
@@ -43,8 +46,9 @@ class Gateway {
   int api_port() const;
   int metrics_port() const;
 
-  // Stops accepting, lets streams finish for `streams`, ends what is left with an error, then waits up to
-  // `settles` until the coordinator has acknowledged all that is owed. False if it has not.
+  // Is not ready any more, goes on accepting for the drain's delay, so that load balancers see that and turn
+  // away, then stops accepting, lets streams finish for `streams`, ends what is left with an error, then
+  // waits up to `settles` until the coordinator has acknowledged all that is owed. False if it has not.
   bool Drain(absl::Duration streams, absl::Duration settles);
   // During Drain, from another thread: what is left ends now.
   void CutShort();

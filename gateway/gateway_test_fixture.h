@@ -52,7 +52,10 @@ struct Stream {
 inline Stream ParseStream(const std::string& body) {
   Stream stream;
   for (size_t start = 0, end; (end = body.find("\n\n", start)) != std::string::npos; start = end + 2) {
-    const std::string line = body.substr(start, end - start);
+    std::string line = body.substr(start, end - start);
+    while (line.rfind(":", 0) == 0 && line.find('\n') != std::string::npos) {
+      line.erase(0, line.find('\n') + 1);  // a comment: no event of its own
+    }
     if (line == "data: [DONE]") ++stream.dones;
     if (line.rfind("data: {", 0) != 0) continue;
     const json event = json::parse(line.substr(6));
@@ -80,7 +83,7 @@ class GatewayTest : public ::testing::Test {
  protected:
   explicit GatewayTest(const v1::TextBundle& bundle = testing::TinyBundle()) : backend_(bundle) {}
 
-  void StartGateway(GatewayOptions options = {}) {
+  void StartGateway(GatewayOptions options = GatewayOptions()) {
     options.coordinator = backend_.address();
     options.pepper = backend_.pepper();
     auto started = Gateway::Start(options);

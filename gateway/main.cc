@@ -24,17 +24,18 @@ struct Config {
   GatewayOptions gateway;
   std::string pepper_file, ready_file, check;
   LogOptions log;
-  int64_t port = 8000, metrics_port = 0, threads = 2, max_connections = 8192, drain_seconds = 300,
-          unadmitted_per_key = IntakeLimits().requests_per_key,
+  int64_t port = 8000, threads = 2, max_connections = 8192, max_connections_per_ip = 4096,
+          drain_seconds = 300, drain_delay_ms = 5000, unadmitted_per_key = IntakeLimits().requests_per_key,
           body_budget_mib = static_cast<int64_t>(IntakeLimits().bytes >> 20);
 };
 
 void Declare(Options& options, Config& config) {
   constexpr IntLimits kPort{0, 65535};
-  options.Add("host", &config.gateway.host, "HOST", "address of the API and of /metrics");
+  options.Add("host", &config.gateway.host, "HOST", "address of the API");
   options.Add("port", &config.port, "PORT", "port of the API; 0 = any", kPort);
-  options.Add("metrics-port", &config.metrics_port, "PORT", "port of /metrics, /healthz, /readyz; 0 = any",
-              kPort);
+  config.gateway.metrics.Declare(options);
+  options.Add("cors-origin", &config.gateway.cors_origin, "ORIGINS",
+              "whose pages may call the API from a browser: *, none, or a list with commas");
   options.Add("coordinator", &config.gateway.coordinator, "HOST:PORT", "the coordinator's gRPC address");
   options.Add("pepper-file", &config.pepper_file, "FILE",
               "the secret that keys are hashed with (the coordinator's)");
@@ -48,6 +49,11 @@ void Declare(Options& options, Config& config) {
               "bodies of requests that are being read, all together; what doesn't fit gets 503; an "
               "account may hold a quarter",
               {16, 1 << 20});
+  options.Add("max-connections-per-ip", &config.max_connections_per_ip, "N",
+              "the same for one client address; 0 = no bound, for behind a proxy", {0, 1'000'000});
+  options.Add("drain-delay-ms", &config.drain_delay_ms, "ms",
+              "after SIGTERM: how long new connections are still served while /readyz says no",
+              {0, 3'600'000});
   options.Add("drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
               {0, 86400});
   options.Add("tls-cert", &config.gateway.tls.cert, "FILE", "certificate for internal gRPC");
@@ -67,7 +73,7 @@ void WriteReadyFile(const Config& config, const Gateway& gateway) {
   nlohmann::ordered_json ready;
   ready["pid"] = getpid();
   ready["api"] = absl::StrCat(config.gateway.host, ":", gateway.api_port());
-  ready["metrics"] = absl::StrCat(config.gateway.host, ":", gateway.metrics_port());
+  ready["metrics"] = absl::StrCat(config.gateway.metrics.host, ":", gateway.metrics_port());
   const absl::Status written = WriteFileAtomically(config.ready_file, ready.dump() + "\n", 0644);
   if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "reason", MessageOf(written));
 }
@@ -89,11 +95,12 @@ absl::Status Serve(Config& config) {
   if (config.pepper_file.empty()) return absl::InvalidArgumentError("--pepper-file is missing");
   QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadWholeFile(config.pepper_file));
   config.gateway.port = static_cast<int>(config.port);
-  config.gateway.metrics_port = static_cast<int>(config.metrics_port);
   config.gateway.threads = static_cast<int>(config.threads);
   config.gateway.limits.connections = AffordableConnections(config.max_connections);
   config.gateway.intake.requests_per_key = static_cast<int>(config.unadmitted_per_key);
   config.gateway.intake.bytes = static_cast<size_t>(config.body_budget_mib) << 20;
+  config.gateway.limits.connections_per_ip = static_cast<int>(config.max_connections_per_ip);
+  config.gateway.drain_delay = std::chrono::milliseconds(config.drain_delay_ms);
   QUIRE_ASSIGN_OR_RETURN(auto gateway, Gateway::Start(config.gateway));
   Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port());
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });

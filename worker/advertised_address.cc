@@ -55,4 +55,8 @@ absl::StatusOr<AdvertisedAddress> ChooseAdvertised(const std::string& flag, cons
   return address;
 }
 
+std::string HostBeside(const std::string& bind_host, const AdvertisedAddress& advertised) {
+  return IsWildcard(bind_host) ? advertised.host : Bracketed(bind_host);
+}
+
 }  // namespace quire::worker

@@ -17,4 +17,7 @@ struct AdvertisedAddress {
 absl::StatusOr<AdvertisedAddress> ChooseAdvertised(const std::string& flag, const std::string& bind_host,
                                                    const std::string& coordinator);
 
+// By which host others reach what the same process binds beside it, such as its metrics port.
+std::string HostBeside(const std::string& bind_host, const AdvertisedAddress& advertised);
+
 }  // namespace quire::worker

@@ -36,6 +36,12 @@ TEST(AdvertisedAddress, OfAWildcardIsLoopbackOnlyWhereTheCoordinatorIsToo) {
   }
 }
 
+TEST(AdvertisedAddress, WhatIsBoundBesideIsReachedByItsOwnHostUnlessThatIsAWildcard) {
+  EXPECT_EQ(HostBeside("127.0.0.1", {"10.0.0.7", 0}), "127.0.0.1");
+  EXPECT_EQ(HostBeside("::1", {"10.0.0.7", 0}), "[::1]");
+  EXPECT_EQ(HostBeside("0.0.0.0", {"10.0.0.7", 0}), "10.0.0.7");
+}
+
 TEST(AdvertisedAddress, RefusesWhatNobodyCanReach) {
   for (const char* flag :
        {"0.0.0.0", "0.0.0.0:7000", "[::]:7000", ":7000", "host:", "host:0", "host:65536", "host:x"}) {

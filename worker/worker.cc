@@ -71,8 +71,8 @@ class Rank {
   AdvertisedAddress advertised_;
   TextBundle bundle_;
   ModelConfig model_;
-  RankRecord agreement_;            // what this rank loads and with which limits
-  std::vector<std::string> ports_;  // of all ranks' metrics
+  RankRecord agreement_;                   // what this rank loads and with which limits
+  std::vector<std::string> rank_metrics_;  // host:port of each
   int32_t kv_blocks_ = 0;
   std::unique_ptr<RankGroup> group_;
   std::unique_ptr<kernels::Backend> backend_;
@@ -110,8 +110,7 @@ absl::Status Rank::CheckModel() {
 }
 
 absl::Status Rank::Load() {
-  QUIRE_ASSIGN_OR_RETURN(ops_,
-                         OpsEndpoint::Start(config_.host, static_cast<int>(config_.metrics_port), &metrics_));
+  QUIRE_ASSIGN_OR_RETURN(ops_, OpsEndpoint::Start(config_.metrics, &metrics_));
   QUIRE_RETURN_IF_ERROR(CheckModel());
   QUIRE_RETURN_IF_ERROR(JoinGroup());
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
@@ -144,7 +143,8 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
   const RankRecord loaded{{"numerics id", runner_->numerics_id()}};
   QUIRE_ASSIGN_OR_RETURN(const auto records, group_->AllGather(EncodeRecord(loaded), limit_us));
   QUIRE_RETURN_IF_ERROR(CheckEqual(records));
-  QUIRE_ASSIGN_OR_RETURN(ports_, group_->AllGather(absl::StrCat(ops_->port())));
+  const std::string metrics_host = HostBeside(config_.metrics.host, advertised_);
+  QUIRE_ASSIGN_OR_RETURN(rank_metrics_, group_->AllGather(absl::StrCat(metrics_host, ":", ops_->port())));
   return absl::OkStatus();
 }
 
@@ -242,9 +242,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.model.has_scaled_rope = model_.scaled_rope.has_value();
   options.identity = {
       config_.group_id, static_cast<uint64_t>(config_.group_epoch), static_cast<uint32_t>(config_.ranks), {}};
-  for (const std::string& port : ports_) {
-    options.identity.rank_metrics.push_back(absl::StrCat(advertised_.host, ":", port));
-  }
+  options.identity.rank_metrics = rank_metrics_;
   options.bundle = std::move(bundle_);
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;

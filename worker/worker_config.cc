@@ -31,11 +31,11 @@ void WorkerConfig::Declare(Options& options) {
       "held by the coordinator that starts this group: free for 15 minutes and nobody back, the group ends");
   options.Add("worker-secret-file", &worker_secret_file, "FILE",
               "worker_secret of the coordinator's data folder; needed where there is no TLS");
-  options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC, and every rank its metrics");
+  options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC");
   options.Add("advertise", &advertise, "HOST[:PORT]",
               "by which gateways reach this worker; default: --host and its port");
   options.Add("port", &port, "PORT", "of gRPC; 0 = any", kPort);
-  options.Add("metrics-port", &metrics_port, "PORT", "of /metrics, /healthz and /readyz; 0 = any", kPort);
+  metrics.Declare(options);
   options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);
   options.Add("host-groups", &host_groups, "N", "groups that share this host's memory", IntLimits{1, 256});
   options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);

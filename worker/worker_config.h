@@ -7,6 +7,7 @@
 
 #include "base/core/log_options.h"
 #include "base/core/options.h"
+#include "base/http/metrics_plane.h"
 #include "base/net/grpc.h"
 #include "worker/engine/scheduler.h"
 
@@ -22,7 +23,8 @@ struct WorkerConfig {
   int64_t threads = 1, spin_us = 0;
   std::string coordinator, owner_lock, worker_secret_file;
   std::string host = "127.0.0.1", advertise;
-  int64_t port = 0, metrics_port = 0;
+  int64_t port = 0;
+  http::MetricsPlaneOptions metrics;
   int64_t kv_blocks = 0, host_groups = 1;
   SchedulerLimits limits;
   int64_t drain_seconds = 8;

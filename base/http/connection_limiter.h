@@ -13,17 +13,18 @@ namespace quire::http {
 
 class ConnectionLimiter {
  public:
+  // max_per_address 0 = no bound per address.
   ConnectionLimiter(int max_total, int max_per_address)
       : max_total_(max_total), max_per_address_(max_per_address) {}
 
   // False where either cap is reached; nothing is then counted.
   bool TryAdd(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
-    const auto found = by_address_.find(address);
-    if (total_ >= max_total_ || (found != by_address_.end() && found->second >= max_per_address_))
-      return false;
+    if (total_ >= max_total_) return false;
+    int& of_address = by_address_[address];
+    if (max_per_address_ > 0 && of_address >= max_per_address_) return false;
+    ++of_address;
     ++total_;
-    ++by_address_[address];
     return true;
   }
 

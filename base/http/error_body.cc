@@ -36,6 +36,8 @@ std::string ErrorBody(const ApiError& error) {
 
 Reply ErrorReply(const ApiError& error) {
   Reply reply{.status = error.status, .body = ErrorBody(error)};
+  reply.error = error.code.empty() ? UsualType(error.status) : error.code;
+  if (error.status == 401) reply.headers.emplace_back("www-authenticate", "Bearer");
   if (error.retry_after_s > 0) reply.headers.emplace_back("retry-after", std::to_string(error.retry_after_s));
   return reply;
 }

@@ -1,5 +1,5 @@
-// OpenAI's error object, the one shape of every error this gateway sends: as a reply's body and as the last
-// event of a broken stream. Pure functions, any thread.
+// OpenAI's error object, the one shape of every error that our servers send: as a reply's body and as the
+// last event of a broken stream. Pure functions, any thread.
 #pragma once
 
 #include <string>
@@ -19,6 +19,7 @@ struct ApiError {
 
 // {"error":{"message","type","param","code"}}, one line.
 std::string ErrorBody(const ApiError& error);
+// A 401 also says how to authenticate.
 Reply ErrorReply(const ApiError& error);
 
 }  // namespace quire::http

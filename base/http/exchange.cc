@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "base/http/connection.h"
 #include "base/http/inflate.h"
+#include "base/http/reply_head.h"
 
 namespace quire::http {
 namespace {
@@ -20,49 +20,35 @@ Encoding EncodingOf(const RequestHead& head) {
   return absl::EqualsIgnoreCase(*encoding, "gzip") ? Encoding::kGzip : Encoding::kOther;
 }
 
+// A client's method is its own bytes: only the usual ones are written down.
+std::string KnownMethod(const std::string& method) {
+  for (const char* known : {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}) {
+    if (method == known) return method;
+  }
+  return "other";
+}
+
+double MillisecondsSince(Transport::Clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(Transport::Clock::now() - begin).count();
+}
+
 }  // namespace
 
-Exchange::Exchange(Connection& connection, const RequestHead& head, RequestId id)
-    : connection_(connection),
-      head_(head),
-      id_(id),
-      delivered_before_(connection.transport_->out().delivered_units()) {}
+Exchange::Exchange(ServerContext& server, Transport& transport, RequestParser& parser)
+    : server_(server),
+      transport_(transport),
+      parser_(parser),
+      id_(RequestId::Random()),
+      delivered_before_(transport.out().delivered_units()),
+      begun_(Transport::Clock::now()) {}
 
-asio::any_io_executor Exchange::executor() const { return connection_.transport_->executor(); }
-bool Exchange::gone() const { return !status().ok(); }
-absl::Status Exchange::status() const { return connection_.transport_->status(); }
-
-uint64_t Exchange::delivered_units() const {
-  return connection_.transport_->out().delivered_units() - delivered_before_;
+void Exchange::Begin(RouteTable::Match match, bool may_go_on) {
+  match_ = std::move(match);
+  goes_on_ = may_go_on;
+  begun_ = Transport::Clock::now();
 }
 
-const HttpLimits& Exchange::limits() const { return connection_.limits_; }
-
-size_t Exchange::MaxBodyBytes() const {
-  if (!head_.has_body()) return 0;
-  return std::min<uint64_t>(head_.content_length.value_or(limits().body_bytes), limits().body_bytes);
-}
-
-asio::awaitable<std::optional<Exchange::RawBody>> Exchange::ReadRawBody() {
-  body_read_ = true;
-  if (!head_.has_body()) co_return RawBody();
-  std::optional<Rule> refusal;
-  const Encoding encoding = EncodingOf(head_);
-  if (encoding == Encoding::kOther) refusal = Rule::kContentEncoding;
-  std::optional<std::string> body;
-  if (!refusal) body = co_await connection_.ReadRawBody(refusal);
-  if (refusal) {
-    body_read_ = false;  // what is left of it on the wire ends the connection
-    co_await Refuse(*refusal);
-    co_return std::nullopt;
-  }
-  if (!body) {
-    connection_.transport_->Close(absl::CancelledError("the client left within the body"));
-    co_return std::nullopt;
-  }
-  RawBody raw{*std::move(body), encoding == Encoding::kGzip};
-  co_return std::move(raw);
-}
+// ---- the body ----
 
 asio::awaitable<std::optional<std::string>> Exchange::ReadBody() {
   std::optional<RawBody> body = co_await ReadRawBody();
@@ -74,74 +60,180 @@ asio::awaitable<std::optional<std::string>> Exchange::ReadBody() {
   co_return std::nullopt;
 }
 
+asio::awaitable<std::optional<Exchange::RawBody>> Exchange::ReadRawBody() {
+  body_read_ = true;
+  if (!head().has_body()) co_return RawBody();
+  std::optional<Rule> refusal;
+  const Encoding encoding = EncodingOf(head());
+  if (encoding == Encoding::kOther) refusal = Rule::kContentEncoding;
+  std::optional<std::string> body;
+  if (!refusal) body = co_await ReceiveBody(refusal);
+  if (refusal) {
+    body_read_ = false;  // what is left of it on the wire ends the connection
+    co_await Refuse(*refusal);
+    co_return std::nullopt;
+  }
+  if (!body) {
+    transport_.Close(absl::CancelledError("the client left within the body"));
+    co_return std::nullopt;
+  }
+  RawBody raw{*std::move(body), encoding == Encoding::kGzip};
+  co_return std::move(raw);
+}
+
+size_t Exchange::MaxBodyBytes() const {
+  if (!head().has_body()) return 0;
+  return std::min<uint64_t>(head().content_length.value_or(limits().body_bytes), limits().body_bytes);
+}
+
+// The body's bytes as sent; nullopt where refusal is set or the client is gone.
+asio::awaitable<std::optional<std::string>> Exchange::ReceiveBody(std::optional<Rule>& refusal) {
+  using std::chrono::milliseconds;
+  const auto start = Transport::Clock::now();
+  AskForBody();
+  while (true) {
+    transport_.ConsumeIn(parser_.ReadBody(transport_.in()));
+    if (parser_.refusal()) {
+      refusal = parser_.refusal();
+      co_return std::nullopt;
+    }
+    if (parser_.body_done()) break;
+    const milliseconds earned(1000 * parser_.body_size() / limits().body_bytes_per_second);
+    transport_.SetReadDeadline(start + std::min(limits().body_timeout, limits().body_grace + earned));
+    const bool arrived = co_await transport_.Read();
+    if (arrived) continue;
+    if (transport_.read_expired()) refusal = Rule::kBodyTimeout;
+    co_return std::nullopt;
+  }
+  transport_.ClearReadDeadline();
+  co_return parser_.TakeBody();
+}
+
+void Exchange::AskForBody() {
+  const bool too_large = head().content_length.value_or(0) > limits().body_bytes;
+  const bool asked = head().Find("expect") != nullptr && head().minor_version == 1;
+  if (!asked || too_large || !transport_.in().empty()) return;
+  transport_.out().AppendRaw("HTTP/1.1 100 Continue\r\n\r\n");
+  transport_.Pump();
+}
+
+// ---- the reply ----
+
+void Exchange::QueueHead(int status, Headers headers, bool may_go_on) {
+  goes_on_ = goes_on_ && may_go_on && !server_.leaving;
+  headers.emplace_back("x-request-id", id_.ToHex());
+  server_.cors.AddTo(headers, head());
+  transport_.out().AppendRaw(ReplyHead(status, headers, server_.clock.UnixMs() / 1000, goes_on_));
+  answered_ = true;
+  record_.status = status;
+  server_.metrics.CountRequest(match_.path, status);
+}
+
 asio::awaitable<void> Exchange::Refuse(Rule rule) {
-  connection_.metrics_.CountRefusal(rule);
+  server_.metrics.CountRefusal(rule);
   return Send(RefusalReply(rule));
 }
 
-void Exchange::OnGone(std::function<void()> gone_callback) {
-  Transport& transport = *connection_.transport_;
-  if (gone()) return gone_callback();
-  transport.set_on_end(std::move(gone_callback));
-  transport.Watch();
-}
-
-void Exchange::ForgetGone() { connection_.transport_->set_on_end(nullptr); }
-
 asio::awaitable<void> Exchange::Send(Reply reply, std::vector<Mark> marks) {
-  Transport& transport = *connection_.transport_;
-  if (std::exchange(answered_, true) || gone()) co_return;
+  if (answered_ || gone()) co_return;
   Headers headers = std::move(reply.headers);
-  headers.emplace_back("content-type", reply.content_type);
-  headers.emplace_back("content-length", std::to_string(reply.body.size()));
-  connection_.QueueHead(*this, reply.status, headers, body_read_ || !head_.has_body());
-  transport.out().StartFrames(false);
-  const std::string_view body = reply.body;
+  const bool bodiless = reply.status == 204;
+  if (!bodiless) {
+    headers.emplace_back("content-type", reply.content_type);
+    headers.emplace_back("content-length", std::to_string(reply.body.size()));
+  }
+  QueueHead(reply.status, std::move(headers), !body_left());
+  record_.error = std::move(reply.error);
+  transport_.out().StartFrames(false);
+  const std::string_view body = bodiless || head().method == "HEAD" ? std::string_view() : reply.body;
   size_t begin = 0;
   for (const Mark& mark : marks) {
-    transport.out().AppendFrame(body.substr(begin, mark.end - begin), mark.units);
-    begin = mark.end;
+    const size_t end = std::min(mark.end, body.size());
+    transport_.out().AppendFrame(body.substr(begin, end - begin), mark.units);
+    begin = end;
   }
-  transport.out().AppendFrame(body.substr(begin), 0);
-  transport.Pump();
-  co_await transport.Flush();
+  transport_.out().AppendFrame(body.substr(begin), 0);
+  transport_.Pump();
+  co_await transport_.Flush();
 }
 
 void Exchange::StartStream(Headers headers) {
-  if (std::exchange(answered_, true) || gone()) return;
-  stream_started_ = true;
-  Transport& transport = *connection_.transport_;
-  const bool chunked = head_.minor_version == 1;
+  if (answered_ || gone()) return;
+  const bool chunked = head().minor_version == 1;
   headers.emplace_back("content-type", "text/event-stream; charset=utf-8");
   headers.emplace_back("cache-control", "no-cache");
   headers.emplace_back("x-accel-buffering", "no");
   if (chunked) headers.emplace_back("transfer-encoding", "chunked");
-  connection_.QueueHead(*this, 200, headers, chunked && (body_read_ || !head_.has_body()));
-  transport.out().StartFrames(chunked);
-  transport.SetKeepAlive(true);
+  QueueHead(200, std::move(headers), chunked && !body_left());
+  stream_started_ = true;
+  if (head().method == "HEAD") {
+    stream_finished_ = true;  // there is nothing but the head
+    transport_.Pump();
+    return;
+  }
+  transport_.out().StartFrames(chunked);
+  transport_.KeepAlive(limits().first_keep_alive);
 }
 
 void Exchange::Append(std::string_view frame, uint32_t units) {
-  if (stream_started_ && !stream_finished_ && !gone())
-    connection_.transport_->out().AppendFrame(frame, units);
+  if (!cut() || gone()) return;
+  transport_.out().AppendFrame(frame, units);
+  if (units > 0) NoteFirstToken();
+  if (!std::exchange(spoken_, true)) transport_.KeepAlive(limits().keep_alive_interval);
 }
 
 asio::awaitable<absl::Status> Exchange::SendFrames() {
-  Transport& transport = *connection_.transport_;
-  transport.Pump();
-  if (transport.out().over_bounds()) co_await transport.Room();
-  co_return transport.status();
+  transport_.Pump();
+  if (transport_.out().over_bounds()) co_await transport_.Room();
+  co_return transport_.status();
 }
 
 asio::awaitable<absl::Status> Exchange::Finish() {
-  Transport& transport = *connection_.transport_;
   if (stream_started_ && !std::exchange(stream_finished_, true)) {
-    transport.SetKeepAlive(false);
-    transport.out().EndFrames();
-    transport.Pump();
-    co_await transport.Flush();
+    transport_.StopKeepAlive();
+    transport_.out().EndFrames();
+    transport_.Pump();
+    co_await transport_.Flush();
   }
-  co_return transport.status();
+  co_return transport_.status();
+}
+
+void Exchange::OnGone(std::function<void()> gone_callback) {
+  if (gone()) return gone_callback();
+  transport_.set_on_end(std::move(gone_callback));
+  transport_.Watch();
+}
+
+// ---- the log ----
+
+void Exchange::NoteFirstToken() {
+  if (record_.first_token_ms == 0) record_.first_token_ms = MillisecondsSince(begun_);
+}
+
+const char* Exchange::WhyCut() const {
+  switch (status().code()) {
+    case absl::StatusCode::kDeadlineExceeded:
+      return "slow_reader";
+    case absl::StatusCode::kUnavailable:
+      return "server_stopped";
+    case absl::StatusCode::kCancelled:
+      return "client_gone";
+    default:
+      return "aborted";
+  }
+}
+
+void Exchange::Record() {
+  if (match_.kind == RouteTable::Kind::kProbe) return;
+  record_.request_id = id_.ToHex();
+  record_.method = KnownMethod(head().method);
+  record_.route = match_.path.empty() ? "other" : std::string(match_.path);
+  record_.total_ms = MillisecondsSince(begun_);
+  if (!answered_) record_.status = kStatusClientGone;
+  // Who leaves with the last byte has not left.
+  const bool whole = answered_ && !cut() && transport_.out().empty();
+  if (gone() && !whole && record_.error.empty()) record_.error = WhyCut();
+  server_.on_request(record_);
 }
 
 }  // namespace quire::http

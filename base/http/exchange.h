@@ -20,8 +20,9 @@
 //     co_await exchange.Finish();
 //   }
 //
-// g++ 12 miscompiles a co_await inside a loop's condition (`this` is garbage): co_await in a statement of its
-// own, as above.
+// g++ 12 miscompiles a co_await inside a loop's condition (`this` is garbage), and destroys a braced
+// temporary in a co_await's expression twice: co_await in a statement of its own, as above, and of named
+// values.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -35,26 +36,34 @@
 
 #include "absl/status/status.h"
 #include "base/core/ids.h"
-#include "base/http/limits.h"
 #include "base/http/refusal.h"
 #include "base/http/reply.h"
 #include "base/http/request_head.h"
+#include "base/http/request_parser.h"
+#include "base/http/request_record.h"
+#include "base/http/server_context.h"
+#include "base/http/transport.h"
 
 namespace quire::http {
 
-class Connection;
-
 class Exchange {
  public:
-  // Made by the connection, one per request.
-  Exchange(Connection& connection, const RequestHead& head, RequestId id);
+  // Made by the connection, one per request, before its head has come.
+  Exchange(ServerContext& server, Transport& transport, RequestParser& parser);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
-  const RequestHead& head() const { return head_; }
+  const RequestHead& head() const { return parser_.head(); }
+  // What the star of the handler's route stands for, percent-decoded.
+  const std::string& tail() const { return match_.tail; }
   // Minted here; its hex form is the reply's x-request-id.
   const RequestId& id() const { return id_; }
-  boost::asio::any_io_executor executor() const;
+  const HttpLimits& limits() const { return server_.limits; }
+  boost::asio::any_io_executor executor() const { return transport_.executor(); }
+  // What the request's line in the log will say: the handler adds what it knows.
+  RequestRecord& record() { return record_; }
+  // For a whole answer; of a stream, the first frame with units is noted by itself.
+  void NoteFirstToken();
 
   // The whole body, gunzipped, within the limits. nullopt: it broke a limit and was answered (400, 408, 413,
   // 415), or the client left; the handler then just returns. Once at most.
@@ -68,7 +77,6 @@ class Exchange {
   boost::asio::awaitable<std::optional<RawBody>> ReadRawBody();
   // The most bytes that the body may have as sent, known before it is read.
   size_t MaxBodyBytes() const;
-  const HttpLimits& limits() const;
   // Answers with the server's own refusal, counted by rule.
   boost::asio::awaitable<void> Refuse(Rule rule);
 
@@ -76,13 +84,13 @@ class Exchange {
   // deadline, the end of a drain); right away if it already has. From the first call on the socket is
   // watched. The handler must then return soon. Forgotten when the handler returns.
   void OnGone(std::function<void()> gone);
-  bool gone() const;
+  bool gone() const { return !status().ok(); }
   // OK; Cancelled: the client left; DeadlineExceeded: it read too slowly; Unavailable: the drain's end.
-  absl::Status status() const;
+  const absl::Status& status() const { return transport_.status(); }
 
-  // Answers, whole. Returns when the last byte was handed to the kernel or the client is gone.
-  // A mark's units count as delivered once the byte of the body before its end was handed to the kernel; the
-  // marks are in the body's order.
+  // Answers, whole (to HEAD, without the body). Returns when the last byte was handed to the kernel or the
+  // client is gone. A mark's units count as delivered once the byte of the body before its end was handed to
+  // the kernel; the marks are in the body's order.
   struct Mark {
     size_t end;
     uint32_t units;
@@ -103,21 +111,43 @@ class Exchange {
   boost::asio::awaitable<absl::Status> Finish();
 
   // The units of every frame handed to the kernel so far; still valid after the client left.
-  uint64_t delivered_units() const;
+  uint64_t delivered_units() const { return transport_.out().delivered_units() - delivered_before_; }
+
+  // ---- for the connection ----
+  // The head is there: what it leads to, and whether the connection may serve another request after this one.
+  void Begin(RouteTable::Match match, bool may_go_on);
+  const RouteTable::Match& match() const { return match_; }
+  bool answered() const { return answered_; }
+  // Something of a stream was sent, and not its end.
+  bool cut() const { return stream_started_ && !stream_finished_; }
+  // Part of the body was not read.
+  bool body_left() const { return head().has_body() && !body_read_; }
+  bool goes_on() const { return goes_on_; }
+  void EndConnection() { goes_on_ = false; }
+  // Tells the server's sink, unless it was a probe.
+  void Record();
 
  private:
-  friend class Connection;
+  boost::asio::awaitable<std::optional<std::string>> ReceiveBody(std::optional<Rule>& refusal);
+  void AskForBody();
+  // Queues the reply's head (and counts the reply); the connection is closed after it unless `may_go_on`.
+  void QueueHead(int status, Headers headers, bool may_go_on);
+  const char* WhyCut() const;
 
-  void ForgetGone();
-
-  Connection& connection_;
-  const RequestHead& head_;
+  ServerContext& server_;
+  Transport& transport_;
+  RequestParser& parser_;
   const RequestId id_;
   const uint64_t delivered_before_;
+  RouteTable::Match match_;
+  Transport::Clock::time_point begun_;
+  RequestRecord record_;
+  bool goes_on_ = false;
   bool body_read_ = false;
   bool answered_ = false;
   bool stream_started_ = false;
   bool stream_finished_ = false;
+  bool spoken_ = false;  // the stream has had a frame
 };
 
 }  // namespace quire::http

@@ -119,7 +119,8 @@ std::optional<Rule> CheckHead(RequestHead& head) {
   if (!HostIsRight(head)) return Rule::kHost;
   if (ValuesOf(head, "authorization").size() > 1) return Rule::kAuthorization;
   const std::string target = head.query.empty() ? head.path : head.path + "?" + head.query;
-  if (!IsPlainTarget(target)) return Rule::kTarget;
+  const bool whole_server = head.method == "OPTIONS" && target == "*";
+  if (!whole_server && !IsPlainTarget(target)) return Rule::kTarget;
   const auto expectations = ValuesOf(head, "expect");
   if (!expectations.empty() && !EqualsIgnoringCase(expectations[0], "100-continue"))
     return Rule::kExpectation;

@@ -1,4 +1,4 @@
-// The public server's counters and gauges. Made once per server; labels come from the routes and rules that
+// One server's counters and gauges. Made once per server; labels come from the routes and rules that
 // exist, never from a client. Any thread.
 #pragma once
 
@@ -15,7 +15,8 @@ namespace quire::http {
 
 class HttpMetrics {
  public:
-  HttpMetrics(Metrics& metrics, const RouteTable& routes);
+  // `plane` tells a program's servers apart: api, admin, metrics.
+  HttpMetrics(Metrics& metrics, const RouteTable& routes, const std::string& plane);
 
   // `path` is a route's path; anything else counts as "other".
   void CountRequest(std::string_view path, int status);

@@ -1,5 +1,5 @@
-// Every limit of the public HTTP server, in one place with its default, so that tests can shorten them. Plain
-// data, copied into the server at Start.
+// Every limit of the HTTP server, in one place with its default (the public plane's), so that tests can
+// shorten them. Plain data, copied into the server at Start.
 #pragma once
 
 #include <chrono>
@@ -32,13 +32,24 @@ struct HttpLimits {
   size_t queued_frames = 256;
   size_t queued_bytes = 256 << 10;
   std::chrono::milliseconds write_timeout{30'000};
-  // A started stream that is silent for this long gets a ": keep-alive" comment.
+  // A started stream that is silent for this long gets a ": keep-alive" comment; the first comes sooner, so
+  // that a client and what stands between see soon that the request has begun.
+  std::chrono::milliseconds first_keep_alive{1'000};
   std::chrono::milliseconds keep_alive_interval{10'000};
   // The kernel's share of a slow reader's backlog.
   int send_buffer_bytes = 128 << 10;
 
   int connections = 8192;
-  int connections_per_ip = 4096;
+  int connections_per_ip = 4096;  // 0 = no bound
 };
+
+// For the planes of operators: few clients, small bodies.
+inline HttpLimits OperatorLimits() {
+  HttpLimits limits;
+  limits.body_bytes = limits.inflated_body_bytes = 1 << 20;
+  limits.connections = 256;
+  limits.connections_per_ip = 0;
+  return limits;
+}
 
 }  // namespace quire::http

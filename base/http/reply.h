@@ -13,7 +13,8 @@ struct Reply {
   int status = 200;
   std::string body = {};
   std::string content_type = "application/json";
-  Headers headers = {};  // besides content-type, content-length, connection and x-request-id
+  Headers headers = {};    // besides content-type, content-length, connection, date and x-request-id
+  std::string error = {};  // a refusal's code, for the log; not sent
 };
 
 }  // namespace quire::http

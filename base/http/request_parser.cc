@@ -39,6 +39,8 @@ RequestParser::RequestParser(const HttpLimits& limits)
 RequestParser::~RequestParser() = default;
 
 size_t RequestParser::ReadHead(std::string_view bytes) {
+  // Also for a head that is refused before it is parsed: the refusal must have no body then.
+  if (bytes.starts_with("HEAD ")) head_.method = "HEAD";
   if (!scanner_.Scan(bytes)) {
     refusal_ = scanner_.refusal();
     return 0;

@@ -1,5 +1,6 @@
-// Which handler answers which method and path: exact matches on the parsed target, nothing else (never Host
-// or a forwarded header). Filled once before the server starts, then read by every thread.
+// Which handler answers which method and path: exact matches on the parsed target, or a path that ends in
+// "/*", whose star stands for one or more characters, slashes too; never Host or a forwarded header. Filled
+// once before the server starts, then read by every thread.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -16,21 +17,40 @@ using Handler = std::function<boost::asio::awaitable<void>(Exchange&)>;
 
 class RouteTable {
  public:
-  // The handler (and what it captured) must outlive the server. One handler per method and path.
-  void Add(const std::string& method, const std::string& path, Handler handler);
+  enum class Kind {
+    kRequest,
+    kProbe,  // asked every few seconds by machines: not logged
+  };
+
+  // The handler (and what it captured) must outlive the server. One handler per method and path; GET's
+  // answers HEAD too.
+  void Add(const std::string& method, const std::string& path, Handler handler, Kind kind = Kind::kRequest);
 
   struct Match {
     const Handler* handler = nullptr;
-    std::string_view path;  // the route's own text (a metrics label); empty where no route has this path
-    std::string allow;      // with a null handler and a known path: the methods it has, for a 405
+    std::string_view path = {};  // the route's own text (a metrics label); empty where no route has this path
+    std::string tail = {};       // what the star stood for, percent-decoded
+    std::string allow = {};      // with a null handler and a known path: the methods that it takes
+    Kind kind = Kind::kRequest;
   };
+  // An exact path goes before a star, a longer star before a shorter one.
   Match Find(std::string_view method, std::string_view path) const;
+  // The methods that any route takes, for "OPTIONS *".
+  std::string AllMethods() const;
 
   // Calls visit(path) once per path.
   void ForEachPath(const std::function<void(const std::string&)>& visit) const;
 
  private:
-  std::map<std::string, std::map<std::string, Handler, std::less<>>, std::less<>> handlers_;  // path, method
+  struct Route {
+    std::map<std::string, Handler, std::less<>> methods;
+    Kind kind = Kind::kRequest;
+  };
+  using Routes = std::map<std::string, Route, std::less<>>;  // by path
+
+  Routes::const_iterator FindStar(std::string_view path) const;
+
+  Routes routes_;
 };
 
 }  // namespace quire::http

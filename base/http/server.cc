@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -11,6 +10,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -19,9 +19,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/core/log.h"
+#include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "base/http/connection.h"
 #include "base/http/connection_limiter.h"
+#include "base/http/reply_head.h"
+#include "base/http/server_context.h"
 
 namespace quire::http {
 namespace {
@@ -34,21 +37,74 @@ constexpr int kBacklog = 1024;
 // How long handlers get to return once their clients are told gone.
 constexpr absl::Duration kAbortGrace = absl::Seconds(5);
 
-// A thread and the connections that live on it.
+// A thread and the connections that live on it. (They outlive `io`, which owns the coroutines.)
 struct IoThread {
+  std::unordered_set<Connection*> connections;  // this thread only
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
-  std::unordered_set<Connection*> connections;  // this thread only
   std::thread thread;
+
+  void Run() {
+    while (!io.stopped()) {
+      try {
+        io.run();
+      } catch (...) {
+        Log(LogLevel::kError, "http_thread_threw");  // and goes on with the other connections
+      }
+    }
+  }
+};
+
+// An open connection, as it counts against the caps and in the metrics.
+class Slot {
+ public:
+  Slot(ConnectionLimiter& limiter, HttpMetrics& metrics, std::string address)
+      : limiter_(&limiter), metrics_(&metrics), address_(std::move(address)) {
+    metrics_->AddConnections(1);
+  }
+  Slot(Slot&& other) noexcept
+      : limiter_(std::exchange(other.limiter_, nullptr)),
+        metrics_(other.metrics_),
+        address_(std::move(other.address_)) {}
+  Slot& operator=(Slot&&) = delete;
+  ~Slot() {
+    if (limiter_ == nullptr) return;
+    metrics_->AddConnections(-1);
+    limiter_->Remove(address_);
+  }
+
+ private:
+  ConnectionLimiter* limiter_;
+  HttpMetrics* metrics_;
+  std::string address_;
+};
+
+// A connection's place in its thread's list.
+class Listed {
+ public:
+  Listed(std::unordered_set<Connection*>& list, Connection* connection)
+      : list_(list), connection_(connection) {
+    list_.insert(connection_);
+  }
+  Listed(const Listed&) = delete;
+  Listed& operator=(const Listed&) = delete;
+  ~Listed() { list_.erase(connection_); }
+
+ private:
+  std::unordered_set<Connection*>& list_;
+  Connection* const connection_;
 };
 
 // Refuses at the door: best effort, without waiting for anything.
-void AnswerOverCapacity(tcp::socket socket) {
+void AnswerOverCapacity(tcp::socket socket, const ServerContext& server) {
   const Reply reply = RefusalReply(Rule::kOverCapacity);
+  Headers headers{{"content-type", reply.content_type},
+                  {"content-length", std::to_string(reply.body.size())},
+                  {"retry-after", "1"},
+                  {"x-request-id", RequestId::Random().ToHex()}};
+  server.cors.AddTo(headers, RequestHead());
   const std::string text =
-      absl::StrCat("HTTP/1.1 503 Service Unavailable\r\ncontent-type: ", reply.content_type,
-                   "\r\ncontent-length: ", reply.body.size(),
-                   "\r\nretry-after: 1\r\nconnection: close\r\n\r\n", reply.body);
+      ReplyHead(reply.status, headers, server.clock.UnixMs() / 1000, /*keep_alive=*/false) + reply.body;
   error_code ignored;
   socket.non_blocking(true, ignored);
   socket.write_some(asio::buffer(text), ignored);
@@ -60,16 +116,14 @@ void AnswerOverCapacity(tcp::socket socket) {
 class Server::Impl {
  public:
   Impl(const HttpServerOptions& options, RouteTable routes, Metrics& metrics)
-      : limits_(options.limits),
-        routes_(std::move(routes)),
-        metrics_(metrics, routes_),
-        limiter_(limits_.connections, limits_.connections_per_ip) {
+      : context_(options.limits, std::move(routes), options.cors, options.on_request, metrics, options.plane),
+        limiter_(options.limits.connections, options.limits.connections_per_ip) {
     for (int i = 0; i < std::max(1, options.threads); ++i) threads_.push_back(std::make_unique<IoThread>());
     acceptor_ = std::make_unique<tcp::acceptor>(threads_[0]->io);
   }
 
   ~Impl() {
-    if (!draining_) Drain(std::chrono::milliseconds(0));
+    if (!closed_) Drain(std::chrono::milliseconds(0));
     for (const auto& thread : threads_) thread->io.stop();
     for (const auto& thread : threads_) {
       if (thread->thread.joinable()) thread->thread.join();
@@ -93,17 +147,20 @@ class Server::Impl {
   }
 
   void Run() {
-    asio::co_spawn(threads_[0]->io, Accept(), asio::detached);
+    asio::co_spawn(threads_[0]->io, Accept(), ReportThrown);
     for (const auto& thread : threads_) {
-      thread->thread = std::thread([&io = thread->io] { io.run(); });
+      thread->thread = std::thread([thread = thread.get()] { thread->Run(); });
     }
   }
 
   int port() const { return port_; }
 
+  void Leave() { context_.leaving = true; }
+
   void Drain(std::chrono::milliseconds deadline) {
-    draining_ = true;
-    asio::post(threads_[0]->io, [this] { acceptor_->close(); });
+    Leave();
+    closed_ = true;
+    CloseAcceptor();
     ForEachConnection([](Connection& connection) { connection.Drain(); });
     if (limiter_.AwaitNone(absl::Milliseconds(deadline.count()))) return;
     Abort();
@@ -130,8 +187,17 @@ class Server::Impl {
         asio::steady_timer pause(threads_[0]->io, std::chrono::milliseconds(100));
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       } else {
-        Admit(std::move(socket), thread);
+        AdmitOrDrop(std::move(socket), thread);
       }
+    }
+  }
+
+  // The acceptor goes on, whatever one connection throws.
+  void AdmitOrDrop(tcp::socket socket, IoThread& thread) {
+    try {
+      Admit(std::move(socket), thread);
+    } catch (...) {
+      Log(LogLevel::kError, "http_connection_threw");
     }
   }
 
@@ -140,23 +206,32 @@ class Server::Impl {
     const std::string address = socket.remote_endpoint(error).address().to_string();
     if (error) return;  // gone already
     if (!limiter_.TryAdd(address)) {
-      metrics_.CountRefusal(Rule::kOverCapacity);
-      return AnswerOverCapacity(std::move(socket));
+      context_.metrics.CountRefusal(Rule::kOverCapacity);
+      return AnswerOverCapacity(std::move(socket), context_);
     }
-    metrics_.AddConnections(1);
-    asio::co_spawn(thread.io, Serve(std::move(socket), thread, address), asio::detached);
+    Slot slot(limiter_, context_.metrics, address);
+    asio::co_spawn(thread.io, Serve(std::move(socket), thread, std::move(slot)), ReportThrown);
   }
 
-  asio::awaitable<void> Serve(tcp::socket socket, IoThread& thread, std::string address) {
-    {
-      Connection connection(std::move(socket), limits_, routes_, metrics_);
-      thread.connections.insert(&connection);
-      if (draining_) connection.Drain();
-      co_await connection.Run();
-      thread.connections.erase(&connection);
-    }
-    metrics_.AddConnections(-1);
-    limiter_.Remove(address);
+  asio::awaitable<void> Serve(tcp::socket socket, IoThread& thread, [[maybe_unused]] Slot slot) {
+    Connection connection(std::move(socket), context_);
+    const Listed listed(thread.connections, &connection);
+    if (closed_) connection.Drain();
+    co_await connection.Run();
+  }
+
+  static void ReportThrown(std::exception_ptr thrown) {
+    if (thrown != nullptr) Log(LogLevel::kError, "http_connection_threw");
+  }
+
+  // Returns when nobody can connect any more.
+  void CloseAcceptor() {
+    auto closed = std::make_shared<Notification>();
+    asio::post(threads_[0]->io, [this, closed] {
+      acceptor_->close();
+      closed->Notify();
+    });
+    if (threads_[0]->thread.joinable()) closed->WaitForNotification();
   }
 
   template <typename Visit>
@@ -168,13 +243,11 @@ class Server::Impl {
     }
   }
 
-  const HttpLimits limits_;
-  const RouteTable routes_;
-  HttpMetrics metrics_;
+  ServerContext context_;
   ConnectionLimiter limiter_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<tcp::acceptor> acceptor_;  // threads_[0]'s
-  std::atomic<bool> draining_ = false;       // connections that start now serve nothing
+  std::atomic<bool> closed_ = false;         // connections that start now serve nothing
   int port_ = 0;
 };
 
@@ -190,6 +263,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const HttpServerOptions& o
 }
 
 int Server::port() const { return impl_->port(); }
+void Server::Leave() { impl_->Leave(); }
 void Server::Drain(std::chrono::milliseconds deadline) { impl_->Drain(deadline); }
 void Server::Abort() { impl_->Abort(); }
 

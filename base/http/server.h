@@ -1,6 +1,7 @@
-// The public HTTP/1.1 server. One thread accepts and also serves; each connection lives on one of the io
-// threads, so a handler needs no locks. Every wait has a limit (limits.h). Start, Drain and the destructor
-// are called by one thread, main's; handlers run on the io threads.
+// The HTTP/1.1 server of every plane: the public API, the operators' and the metrics. One thread accepts and
+// also serves; each connection lives on one of the io threads, so a handler needs no locks. Every wait has a
+// limit (limits.h). Start, Leave, Drain and the destructor are called by one thread, main's; handlers run on
+// the io threads. Always: what a connection throws ends that connection alone.
 #pragma once
 
 #include <chrono>
@@ -9,7 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "base/core/metrics.h"
+#include "base/http/cors.h"
 #include "base/http/limits.h"
+#include "base/http/request_record.h"
 #include "base/http/routes.h"
 
 namespace quire::http {
@@ -19,6 +22,9 @@ struct HttpServerOptions {
   int port = 0;  // 0 = any
   int threads = 1;
   HttpLimits limits;
+  CorsPolicy cors;                      // none by default
+  std::string plane = "api";            // a label of the metrics
+  RequestSink on_request = LogRequest;  // runs on the io threads, at each request's end
 };
 
 class Server {
@@ -31,6 +37,9 @@ class Server {
   ~Server();
   int port() const;
 
+  // From now on every reply ends its connection, so that clients go to another server; all are still
+  // answered.
+  void Leave();
   // Stops accepting, closes idle connections and lets running requests finish; those that have not by
   // `deadline` from now are ended as if their client had left (status Unavailable). Returns when no
   // connection is left. Once.

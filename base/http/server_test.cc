@@ -122,7 +122,8 @@ TEST_F(ServerTest, AnswersAndKeepsTheConnection) {
   const std::string second = client.ReadToEnd();
   EXPECT_THAT(second, HasSubstr("connection: close\r\n"));
   EXPECT_TRUE(client.closed_by_server());
-  EXPECT_THAT(metrics_.Text(), HasSubstr("quire_http_requests_total{route=\"/echo\",status=\"2xx\"} 1"));
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("quire_http_requests_total{plane=\"api\",route=\"/echo\",status=\"2xx\"} 1"));
 }
 
 TEST_F(ServerTest, RefusesBadHeadsAndClosesAndGoesOn) {
@@ -165,7 +166,7 @@ TEST_F(ServerTest, RefusesBadHeadsAndClosesAndGoesOn) {
     EXPECT_THAT(Exchange(c.bytes), StartsWith(std::string("HTTP/1.1 ") + c.status)) << c.name;
   }
   ExpectStillServing();
-  EXPECT_THAT(metrics_.Text(), HasSubstr("quire_http_refusals_total{rule=\"obs_fold\"} 1"));
+  EXPECT_THAT(metrics_.Text(), HasSubstr("quire_http_refusals_total{plane=\"api\",rule=\"obs_fold\"} 1"));
 }
 
 TEST_F(ServerTest, SqlInABearerIsJustABearer) {
@@ -291,7 +292,7 @@ TEST_F(ServerTest, RefusesByRouteAndByHandlerBeforeTheBody) {
   Start();
   TestClient client(server_->port());
   client.Send("DELETE /v1/models HTTP/1.1\r\nHost: a\r\n\r\n");
-  EXPECT_THAT(client.ReadUntil("}}"), HasSubstr("allow: GET\r\n"));
+  EXPECT_THAT(client.ReadUntil("}}"), HasSubstr("allow: GET, HEAD, OPTIONS\r\n"));
   client.Send(Get("", "/v1/nothing"));  // the same connection: a refusal without a body costs it nothing
   EXPECT_THAT(client.ReadUntil("}}"), StartsWith("HTTP/1.1 404"));
   const std::string refused = Exchange("POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n");

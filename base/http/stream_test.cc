@@ -140,16 +140,44 @@ TEST_F(StreamTest, ManyThreadsMayPushAndNothingIsLost) {
 }
 
 TEST_F(StreamTest, SilenceIsFilledWithComments) {
-  options_.limits.keep_alive_interval = milliseconds(20);
+  options_.limits.first_keep_alive = options_.limits.keep_alive_interval = milliseconds(20);
   Start();
   TestClient client(server_->port());
   client.Send(Get("/lines"));
   const auto lines = AwaitStarted();
   client.ReadUntil("\r\n\r\n");
-  EXPECT_EQ(client.ReadUntil("\n\n\r\n"), "e\r\n: keep-alive\n\n\r\n");
-  EXPECT_THAT(client.ReadUntil("\n\n\r\n"), HasSubstr(": keep-alive\n\n"));
+  // One line, and no empty one behind it: that would end an event without data.
+  EXPECT_EQ(client.ReadUntil("keep-alive\n\r\n").substr(0, 18), "d\r\n: keep-alive\n\r\n");
+  EXPECT_THAT(client.ReadUntil("keep-alive\n\r\n"), HasSubstr("d\r\n: keep-alive\n\r\n"));
   lines->Push(kEnd);
   EXPECT_EQ(AwaitEnded().delivered, 0u);
+}
+
+TEST_F(StreamTest, TheFirstCommentDoesNotWaitForTheUsualInterval) {
+  options_.limits.first_keep_alive = milliseconds(20);
+  options_.limits.keep_alive_interval = std::chrono::hours(1);
+  Start();
+  TestClient client(server_->port());
+  client.Send(Get("/lines"));
+  const auto lines = AwaitStarted();
+  client.ReadUntil("keep-alive\n\r\n");
+  lines->Push("data: a\n\n");
+  lines->Push(kEnd);
+  EXPECT_EQ(client.ReadUntil("\r\n0\r\n\r\n"), "9\r\ndata: a\n\n\r\n0\r\n\r\n");
+  EXPECT_EQ(AwaitEnded().delivered, 1u);
+}
+
+TEST_F(StreamTest, AFrameTakesTheFirstCommentsPlace) {
+  options_.limits.first_keep_alive = std::chrono::hours(1);
+  options_.limits.keep_alive_interval = milliseconds(20);
+  Start();
+  TestClient client(server_->port());
+  client.Send(Get("/lines"));
+  const auto lines = AwaitStarted();
+  lines->Push("data: a\n\n");
+  EXPECT_THAT(client.ReadUntil(": keep-alive\n\r\n"), HasSubstr("data: a\n\n"));
+  lines->Push(kEnd);
+  AwaitEnded();
 }
 
 // 22, and a FIN: noticed while nothing is being written.
@@ -181,7 +209,7 @@ TEST_F(StreamTest, AClientThatNeverReadsIsBoundedAndEnded) {
   const Outcome outcome = AwaitEnded();
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_LE(outcome.appended - outcome.delivered, 50u);
-  EXPECT_THAT(metrics_.Text(), HasSubstr("quire_http_slow_readers_total 1"));
+  EXPECT_THAT(metrics_.Text(), HasSubstr("quire_http_slow_readers_total{plane=\"api\"} 1"));
 }
 
 TEST_F(StreamTest, TheBoundOnBytesHoldsToo) {

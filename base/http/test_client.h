@@ -19,7 +19,7 @@ class TestClient {
   // `receive_buffer` bounds what the kernel takes on behalf of a client that never reads (0 = its default).
   explicit TestClient(int port, int receive_buffer = 0) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
     if (receive_buffer > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-    const timeval patience{20, 0};
+    const timeval patience{60, 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -51,6 +51,11 @@ class TestClient {
   std::string ReadUntil(std::string_view marker) {
     while (received_.find(marker) == std::string::npos && Receive()) {
     }
+    return std::exchange(received_, "");
+  }
+  // What comes next, in whatever pieces; empty at the end.
+  std::string ReadSome() {
+    if (received_.empty()) Receive();
     return std::exchange(received_, "");
   }
   std::string ReadToEnd() {

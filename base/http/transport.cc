@@ -5,6 +5,8 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "base/core/log.h"
+
 namespace quire::http {
 namespace {
 
@@ -14,7 +16,9 @@ using boost::system::error_code;
 
 constexpr size_t kReadBytes = 32 << 10;
 constexpr size_t kKeptCapacity = 4 << 10;
-constexpr std::string_view kKeepAlive = ": keep-alive\n\n";
+// No empty line follows: some clients (older Go SDKs) take each for an event's end, and an event without data
+// for a broken stream. The comment becomes part of the next event's block.
+constexpr std::string_view kKeepAlive = ": keep-alive\n";
 // How long, and how much, a goodbye may take.
 constexpr std::chrono::seconds kLingerTime(2);
 constexpr size_t kLingerBytes = 1 << 20;
@@ -78,7 +82,7 @@ void Transport::WaitReadable() {
   if (std::exchange(wait_readable_pending_, true)) return;
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code&) {
     self->wait_readable_pending_ = false;
-    if (self->status_.ok()) self->OnReadable();
+    if (self->status_.ok()) self->Guard([&] { self->OnReadable(); });
   });
 }
 
@@ -130,7 +134,7 @@ void Transport::WaitWritable() {
   wait_writable_pending_ = true;
   socket_.async_wait(tcp::socket::wait_write, [self = shared_from_this()](const error_code&) {
     self->wait_writable_pending_ = false;
-    self->Pump();
+    self->Guard([&] { self->Pump(); });
     self->writer_.Resume();
   });
 }
@@ -147,14 +151,24 @@ asio::awaitable<void> Transport::Flush() {
   }
 }
 
-void Transport::SetKeepAlive(bool on) {
-  keep_alive_on_ = on;
+void Transport::KeepAlive(std::chrono::milliseconds first_silence) {
+  silence_ = first_silence;
   last_write_ = Clock::now();
-  if (on) ArmTimer(KeepAliveDue());
+  ArmTimer(KeepAliveDue());
 }
 
 Transport::Clock::time_point Transport::KeepAliveDue() const {
-  return keep_alive_on_ ? last_write_ + limits_.keep_alive_interval : kNever;
+  return silence_ ? last_write_ + *silence_ : kNever;
+}
+
+template <typename Step>
+void Transport::Guard(Step step) {
+  try {
+    step();
+  } catch (...) {
+    Log(LogLevel::kError, "http_connection_threw");
+    Close(absl::InternalError("the connection failed"));
+  }
 }
 
 void Transport::ArmTimer(Clock::time_point when) {
@@ -162,7 +176,7 @@ void Transport::ArmTimer(Clock::time_point when) {
   timer_due_ = when;
   timer_.expires_at(when);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
-    if (!error && self->status_.ok()) self->OnTimer();
+    if (!error && self->status_.ok()) self->Guard([&] { self->OnTimer(); });
   });
 }
 
@@ -180,6 +194,7 @@ void Transport::OnTimer() {
   }
   if (now >= KeepAliveDue()) {
     last_write_ = now;  // also where a slow reader's queue is in the way
+    silence_ = limits_.keep_alive_interval;
     if (out_.empty()) out_.AppendFrame(kKeepAlive, 0);
     Pump();
   }
@@ -197,7 +212,9 @@ void Transport::Close(absl::Status why) {
   reader_.Resume();
   writer_.Resume();
   asio::post(executor(), [self = shared_from_this()] {
-    if (self->on_end_) std::exchange(self->on_end_, nullptr)();
+    self->Guard([&] {
+      if (self->on_end_) std::exchange(self->on_end_, nullptr)();
+    });
   });
 }
 

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -53,8 +54,10 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // ended.
   boost::asio::awaitable<void> Room();
   boost::asio::awaitable<void> Flush();
-  // While on, keep-alive comments fill the silence.
-  void SetKeepAlive(bool on);
+  // Keep-alive comments fill the silence from now on: the first after `first_silence`, the others after the
+  // usual interval.
+  void KeepAlive(std::chrono::milliseconds first_silence);
+  void StopKeepAlive() { silence_ = std::nullopt; }
 
   // Ends the connection at once: every wait returns, `on_end` is called (later, on the executor).
   void Close(absl::Status why);
@@ -74,6 +77,9 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // Makes the timer fire no later than `when`.
   void ArmTimer(Clock::time_point when);
   void OnTimer();
+  // Runs what a wait called; what it throws ends this connection alone.
+  template <typename Step>
+  void Guard(Step step);
   Clock::time_point KeepAliveDue() const;
 
   boost::asio::ip::tcp::socket socket_;
@@ -89,7 +95,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   Resumer reader_;
 
   Outbox out_;
-  bool wait_writable_pending_ = false, keep_alive_on_ = false;
+  bool wait_writable_pending_ = false;
+  std::optional<std::chrono::milliseconds> silence_;  // that is filled with a comment
   Clock::time_point last_write_;
   Resumer writer_;
 

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "base/http/error_body.h"
 
 namespace quire::coordinator {
 namespace {
@@ -266,43 +267,38 @@ json GroupsJson(const RouterReport& report, const std::vector<DrivenGroup>& driv
   return data;
 }
 
-HttpReply JsonReply(int status, const json& body) {
-  HttpReply reply;
-  reply.status = status;
+http::Reply JsonReply(int status, const json& body) {
   // A worker's log may end in any bytes.
-  reply.body = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  return reply;
+  return {.status = status, .body = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"};
 }
 
-HttpReply ErrorReply(int status, const std::string& code, const std::string& message) {
-  json error = json::object();
-  error["message"] = message;
-  error["type"] = status >= 500   ? "server_error"
-                  : status == 401 ? "authentication_error"
-                                  : "invalid_request_error";
-  error["param"] = nullptr;
-  error["code"] = code;
-  json body = json::object();
-  body["error"] = std::move(error);
-  return JsonReply(status, body);
-}
-
-HttpReply ErrorReply(const absl::Status& status) {
+http::Reply ErrorReply(const absl::Status& status) {
+  http::ApiError error{.status = 500, .message = MessageOf(status), .code = "internal"};
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
-      return ErrorReply(400, "invalid_request", MessageOf(status));
+      error.status = 400;
+      error.code = "invalid_request";
+      break;
     case absl::StatusCode::kNotFound:
-      return ErrorReply(404, "not_found", MessageOf(status));
+      error.status = 404;
+      error.code = "not_found";
+      break;
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kFailedPrecondition:
-      return ErrorReply(409, "conflict", MessageOf(status));
+      error.status = 409;
+      error.code = "conflict";
+      break;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kDeadlineExceeded:
-      return ErrorReply(503, "unavailable", MessageOf(status));
+      error.status = 503;
+      error.code = "unavailable";
+      error.retry_after_s = 1;
+      break;
     default:
-      return ErrorReply(500, "internal", MessageOf(status));
+      break;
   }
+  return http::ErrorReply(error);
 }
 
 }  // namespace quire::coordinator

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/net/http_server.h"
+#include "base/http/reply.h"
 #include "coordinator/fleet/fleet_driver.h"
 #include "coordinator/ledger/ledger_reports.h"
 #include "coordinator/ledger/records.h"
@@ -43,9 +43,7 @@ nlohmann::json AuditJson(const AuditReport& report);
 // Groups that are registered, driven, or both.
 nlohmann::json GroupsJson(const RouterReport& report, const std::vector<DrivenGroup>& driven);
 
-HttpReply JsonReply(int status, const nlohmann::json& body);
-// An error object as OpenAI's API has it.
-HttpReply ErrorReply(int status, const std::string& code, const std::string& message);
-HttpReply ErrorReply(const absl::Status& status);
+http::Reply JsonReply(int status, const nlohmann::json& body);
+http::Reply ErrorReply(const absl::Status& status);
 
 }  // namespace quire::coordinator

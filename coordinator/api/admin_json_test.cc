@@ -91,11 +91,11 @@ TEST(AdminJson, AGroupMayBeDrivenRegisteredOrBoth) {
 }
 
 TEST(AdminJson, ErrorsLookLikeOpenAis) {
-  const HttpReply reply = ErrorReply(absl::NotFoundError("no such key"));
+  const http::Reply reply = ErrorReply(absl::NotFoundError("no such key"));
   EXPECT_EQ(reply.status, 404);
   const auto error = nlohmann::json::parse(reply.body)["error"];
   EXPECT_EQ(error["message"], "no such key");
-  EXPECT_EQ(error["type"], "invalid_request_error");
+  EXPECT_EQ(error["type"], "not_found_error");
   EXPECT_EQ(ErrorReply(absl::UnavailableError("x")).status, 503);
   EXPECT_EQ(ErrorReply(absl::AlreadyExistsError("x")).status, 409);
 }

@@ -2,26 +2,34 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/api_key.h"
 #include "base/core/log.h"
-#include "base/core/status.h"
-#include "coordinator/api/admin_json.h"
-#include "coordinator/api/ledger_call.h"
+#include "base/http/bearer.h"
+#include "base/http/error_body.h"
+#include "base/http/target.h"
+#include "coordinator/api/asking.h"
 
 namespace quire::coordinator {
 namespace {
 
+using boost::asio::awaitable;
 using nlohmann::json;
 
 constexpr const char* kKeysPath = "/admin/v1/keys";
 
-HttpReply MethodNotAllowed(const std::string& allowed) {
-  HttpReply reply = ErrorReply(405, "method_not_allowed", absl::StrCat("this path takes ", allowed));
-  reply.headers["allow"] = allowed;
-  return reply;
+http::ApiError NoAdminKey() {
+  return {.status = 401,
+          .message = "give an admin key: Authorization: Bearer ak-quire-...",
+          .code = "invalid_api_key"};
+}
+
+http::ApiError LastAdminKey() {
+  return {.status = 409,
+          .message = "this is the last admin key: create another one first",
+          .code = "last_admin_key"};
 }
 
 json ListOf(json data) {
@@ -31,139 +39,10 @@ json ListOf(json data) {
   return body;
 }
 
-}  // namespace
-
-AdminService::AdminService(const Parts& parts, std::string pepper)
-    : parts_(parts), pepper_(std::move(pepper)), state_metrics_(*parts.metrics) {}
-
-HttpReply AdminService::Handle(const HttpRequest& request) {
-  if (request.method == "GET" && request.path == "/healthz") return JsonReply(200, json{{"status", "ok"}});
-  if (request.method == "GET" && request.path == "/readyz") return ShowReadiness();
-  if (request.method == "GET" && request.path == "/metrics") return ShowMetrics();
-  if (!IsAdmin(request)) {
-    HttpReply reply =
-        ErrorReply(401, "invalid_api_key", "give an admin key: Authorization: Bearer ak-quire-...");
-    reply.headers["www-authenticate"] = "Bearer";
-    return reply;
-  }
-  return Route(request);
-}
-
-bool AdminService::IsAdmin(const HttpRequest& request) const {
-  constexpr absl::string_view kScheme = "Bearer ";
-  auto header = request.headers.find("authorization");
-  if (header == request.headers.end() || !absl::StartsWithIgnoreCase(header->second, kScheme)) return false;
-  const std::string text = header->second.substr(kScheme.size());
-  const std::optional<ParsedApiKey> parsed = ParseApiKey(text);
-  if (!parsed || parsed->kind != KeyKind::kAdmin) return false;
-  const std::optional<KeyRow> key = parts_.facts->FindKey(parsed->id);
-  // An unknown id costs the same time as a wrong secret.
-  const std::string expected = key ? key->hmac : std::string(Digest().size(), '\0');
-  const bool equal = ConstantTimeEqual(ToBytes(ApiKeyHmac(pepper_, text)), expected);
-  return equal && key && key->kind == KeyKind::kAdmin;
-}
-
-HttpReply AdminService::Route(const HttpRequest& request) {
-  const std::string key_prefix = absl::StrCat(kKeysPath, "/");
-  if (request.path == kKeysPath) {
-    if (request.method == "POST") return CreateKey(request);
-    if (request.method == "GET") return ListKeys();
-    return MethodNotAllowed("GET, POST");
-  }
-  if (absl::StartsWith(request.path, key_prefix)) {
-    if (request.method != "DELETE") return MethodNotAllowed("DELETE");
-    return RevokeKey(request.path.substr(key_prefix.size()));
-  }
-  const bool known = request.path == "/admin/v1/groups" || request.path == "/admin/v1/usage" ||
-                     request.path == "/admin/v1/audit";
-  if (!known) return ErrorReply(404, "not_found", "no such path");
-  if (request.method != "GET") return MethodNotAllowed("GET");
-  if (request.path == "/admin/v1/groups") return ListGroups();
-  if (request.path == "/admin/v1/usage") return ShowUsage(request);
-  return ShowAudit();
-}
-
-// ---- keys ----
-
-HttpReply AdminService::CreateKey(const HttpRequest& request) {
-  const absl::StatusOr<NewKeySpec> spec = ParseNewKey(request.body);
-  if (!spec.ok()) return ErrorReply(spec.status());
-  const absl::StatusOr<LedgerFacts> facts = CallLedger<LedgerFacts>(
-      *parts_.ledger, [](Ledger& ledger, Reply<LedgerFacts> reply) { ledger.GetFacts(std::move(reply)); });
-  if (!facts.ok()) return ErrorReply(facts.status());
-  const bool exists = std::any_of(facts->accounts.begin(), facts->accounts.end(),
-                                  [&](const AccountRow& account) { return account.id == spec->account; });
-  if (!exists || spec->has_cap) {
-    const absl::StatusOr<AccountRow> account =
-        CallLedger<AccountRow>(*parts_.ledger, [spec = *spec](Ledger& ledger, Reply<AccountRow> reply) {
-          ledger.PutAccount(spec.account, spec.cap_nano_usd, std::move(reply));
-        });
-    if (!account.ok()) return ErrorReply(account.status());
-  }
-  const NewApiKey made = GenerateApiKey(spec->kind);
-  KeyRow row{made.id,
-             spec->kind,
-             ToBytes(ApiKeyHmac(pepper_, made.text)),
-             spec->account,
-             spec->name,
-             spec->models,
-             parts_.clock->UnixMs()};
-  const absl::StatusOr<KeyRow> stored = CallLedger<KeyRow>(
-      *parts_.ledger,
-      [row](Ledger& ledger, Reply<KeyRow> reply) { ledger.CreateKey(row, std::move(reply)); });
-  if (!stored.ok()) return ErrorReply(stored.status());
-  Log(LogLevel::kInfo, "key_created", "key_id", stored->id, "account", stored->account);
-  json body = KeyJson(*stored);
-  body["key"] = made.text;  // shown this once
-  return JsonReply(201, body);
-}
-
-HttpReply AdminService::ListKeys() {
-  const absl::StatusOr<LedgerFacts> facts = CallLedger<LedgerFacts>(
-      *parts_.ledger, [](Ledger& ledger, Reply<LedgerFacts> reply) { ledger.GetFacts(std::move(reply)); });
-  if (!facts.ok()) return ErrorReply(facts.status());
-  json data = json::array();
-  for (const KeyRow& key : facts->keys) data.push_back(KeyJson(key));
-  return JsonReply(200, ListOf(std::move(data)));
-}
-
-HttpReply AdminService::RevokeKey(const std::string& key_id) {
-  const std::optional<KeyRow> live = parts_.facts->FindKey(key_id);
-  if (live && live->kind == KeyKind::kAdmin && parts_.facts->CountKeys(KeyKind::kAdmin) == 1) {
-    return ErrorReply(409, "last_admin_key", "this is the last admin key: create another one first");
-  }
-  const int64_t now_ms = parts_.clock->UnixMs();
-  const absl::StatusOr<KeyRow> revoked =
-      CallLedger<KeyRow>(*parts_.ledger, [key_id, now_ms](Ledger& ledger, Reply<KeyRow> reply) {
-        ledger.RevokeKey(key_id, now_ms, std::move(reply));
-      });
-  if (!revoked.ok()) return ErrorReply(revoked.status());
-  Log(LogLevel::kInfo, "key_revoked", "key_id", revoked->id, "account", revoked->account);
-  return JsonReply(200, KeyJson(*revoked));
-}
-
-// ---- reports ----
-
-HttpReply AdminService::ListGroups() {
-  const std::vector<DrivenGroup> driven = parts_.fleet ? parts_.fleet->List() : std::vector<DrivenGroup>{};
-  const RouterReport report = parts_.router->Report();
-  json body = ListOf(GroupsJson(report, driven));
-  body["open_requests"] = report.open_requests;
-  body["waiting_requests"] = report.waiting;
-  return JsonReply(200, body);
-}
-
-HttpReply AdminService::ShowUsage(const HttpRequest& request) {
-  const absl::StatusOr<UsageQuery> query = ParseUsageQuery(request.query);
-  if (!query.ok()) return ErrorReply(query.status());
-  const absl::StatusOr<std::vector<UsageRow>> rows = parts_.reports->Usage(*query);
-  if (!rows.ok()) return ErrorReply(rows.status());
-  const absl::StatusOr<LedgerFacts> facts = CallLedger<LedgerFacts>(
-      *parts_.ledger, [](Ledger& ledger, Reply<LedgerFacts> reply) { ledger.GetFacts(std::move(reply)); });
-  if (!facts.ok()) return ErrorReply(facts.status());
+json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query, const LedgerFacts& facts) {
   json data = json::array();
   UsageRow total;
-  for (const UsageRow& row : *rows) {
+  for (const UsageRow& row : rows) {
     data.push_back(UsageJson(row));
     total.requests += row.requests;
     total.prompt_tokens += row.prompt_tokens;
@@ -175,39 +54,207 @@ HttpReply AdminService::ShowUsage(const HttpRequest& request) {
   body["total"] = UsageJson(total);
   for (const char* of_one_row : {"account", "key_id", "model"}) body["total"].erase(of_one_row);
   body["accounts"] = json::array();
-  for (const AccountRow& account : facts->accounts) {
-    if (!query->account || *query->account == account.id) body["accounts"].push_back(AccountJson(account));
+  for (const AccountRow& account : facts.accounts) {
+    if (!query.account || *query.account == account.id) body["accounts"].push_back(AccountJson(account));
   }
-  return JsonReply(200, body);
+  return body;
 }
 
-HttpReply AdminService::ShowAudit() {
-  const absl::StatusOr<AuditReport> report = parts_.reports->Audit();
-  return report.ok() ? JsonReply(200, AuditJson(*report)) : ErrorReply(report.status());
+}  // namespace
+
+AdminService::AdminService(const Parts& parts, std::string pepper)
+    : parts_(parts), pepper_(std::move(pepper)), state_metrics_(*parts.metrics) {}
+
+// ---- the doors ----
+
+http::RouteTable AdminService::Routes() {
+  http::RouteTable routes;
+  http::AddProbes(routes, Probes());
+  const auto add = [&](const char* verb, const std::string& path, Method method) {
+    routes.Add(verb, path,
+               [this, method](http::Exchange& exchange) { return AnswerAdmin(exchange, method); });
+  };
+  add("POST", kKeysPath, &AdminService::CreateKey);
+  add("GET", kKeysPath, &AdminService::ListKeys);
+  add("DELETE", absl::StrCat(kKeysPath, "/*"), &AdminService::RevokeKey);
+  add("GET", "/admin/v1/groups", &AdminService::ListGroups);
+  add("GET", "/admin/v1/usage", &AdminService::ShowUsage);
+  add("GET", "/admin/v1/audit", &AdminService::ShowAudit);
+  add("GET", "/admin/*", &AdminService::NoSuchPath);  // strangers don't learn what there is
+  return routes;
+}
+
+awaitable<void> AdminService::AnswerAdmin(http::Exchange& exchange, Method method) {
+  if (!IsAdmin(exchange)) co_return co_await exchange.Send(http::ErrorReply(NoAdminKey()));
+  http::Reply reply = co_await (this->*method)(exchange);
+  co_await exchange.Send(std::move(reply));
+}
+
+bool AdminService::IsAdmin(http::Exchange& exchange) const {
+  const std::string text(http::BearerToken(exchange.head()));
+  const std::optional<ParsedApiKey> parsed = ParseApiKey(text);
+  if (!parsed || parsed->kind != KeyKind::kAdmin) return false;
+  const std::optional<KeyRow> key = parts_.facts->FindKey(parsed->id);
+  // An unknown id costs the same time as a wrong secret.
+  const std::string expected = key ? key->hmac : std::string(Digest().size(), '\0');
+  const bool equal = ConstantTimeEqual(ToBytes(ApiKeyHmac(pepper_, text)), expected);
+  if (!equal || !key || key->kind != KeyKind::kAdmin) return false;
+  exchange.record().key_id = key->id;
+  exchange.record().account = key->account;
+  return true;
+}
+
+AdminService::Answer AdminService::NoSuchPath(http::Exchange&) {
+  co_return ErrorReply(absl::NotFoundError("no such path"));
+}
+
+awaitable<absl::StatusOr<LedgerFacts>> AdminService::GetFacts(http::Exchange& exchange) {
+  const auto ask = [](Ledger& ledger, Reply<LedgerFacts> reply) { ledger.GetFacts(std::move(reply)); };
+  return AskLedger<LedgerFacts>(exchange, *parts_.ledger, parts_.patience, ask);
+}
+
+// ---- keys ----
+
+AdminService::Answer AdminService::CreateKey(http::Exchange& exchange) {
+  const std::optional<std::string> body = co_await exchange.ReadBody();
+  if (!body) co_return http::Reply();  // answered already
+  const absl::StatusOr<NewKeySpec> spec = ParseNewKey(*body);
+  if (!spec.ok()) co_return ErrorReply(spec.status());
+  const absl::Status account = co_await MakeAccount(exchange, *spec);
+  if (!account.ok()) co_return ErrorReply(account);
+  const NewApiKey made = GenerateApiKey(spec->kind);
+  KeyRow row;
+  row.id = made.id;
+  row.kind = spec->kind;
+  row.hmac = ToBytes(ApiKeyHmac(pepper_, made.text));
+  row.account = spec->account;
+  row.name = spec->name;
+  row.models = spec->models;
+  row.created_ms = parts_.clock->UnixMs();
+  auto create = [row](Ledger& ledger, Reply<KeyRow> reply) { ledger.CreateKey(row, std::move(reply)); };
+  const absl::StatusOr<KeyRow> stored =
+      co_await AskLedger<KeyRow>(exchange, *parts_.ledger, parts_.patience, std::move(create));
+  if (!stored.ok()) co_return ErrorReply(stored.status());
+  Log(LogLevel::kInfo, "key_created", "key_id", stored->id, "account", stored->account);
+  json shown = KeyJson(*stored);
+  shown["key"] = made.text;  // this once
+  co_return JsonReply(201, shown);
+}
+
+// Where the account is new, or a cap was given for it.
+awaitable<absl::Status> AdminService::MakeAccount(http::Exchange& exchange, const NewKeySpec& spec) {
+  const absl::StatusOr<LedgerFacts> facts = co_await GetFacts(exchange);
+  if (!facts.ok()) co_return facts.status();
+  const bool exists = std::any_of(facts->accounts.begin(), facts->accounts.end(),
+                                  [&](const AccountRow& account) { return account.id == spec.account; });
+  if (exists && !spec.has_cap) co_return absl::OkStatus();
+  auto put = [spec](Ledger& ledger, Reply<AccountRow> reply) {
+    ledger.PutAccount(spec.account, spec.cap_nano_usd, std::move(reply));
+  };
+  const absl::StatusOr<AccountRow> account =
+      co_await AskLedger<AccountRow>(exchange, *parts_.ledger, parts_.patience, std::move(put));
+  co_return account.status();
+}
+
+AdminService::Answer AdminService::ListKeys(http::Exchange& exchange) {
+  const absl::StatusOr<LedgerFacts> facts = co_await GetFacts(exchange);
+  if (!facts.ok()) co_return ErrorReply(facts.status());
+  json data = json::array();
+  for (const KeyRow& key : facts->keys) data.push_back(KeyJson(key));
+  co_return JsonReply(200, ListOf(std::move(data)));
+}
+
+AdminService::Answer AdminService::RevokeKey(http::Exchange& exchange) {
+  const std::string key_id = exchange.tail();
+  const std::optional<KeyRow> live = parts_.facts->FindKey(key_id);
+  if (live && live->kind == KeyKind::kAdmin && parts_.facts->CountKeys(KeyKind::kAdmin) == 1) {
+    co_return http::ErrorReply(LastAdminKey());
+  }
+  auto revoke = [key_id, now_ms = parts_.clock->UnixMs()](Ledger& ledger, Reply<KeyRow> reply) {
+    ledger.RevokeKey(key_id, now_ms, std::move(reply));
+  };
+  const absl::StatusOr<KeyRow> revoked =
+      co_await AskLedger<KeyRow>(exchange, *parts_.ledger, parts_.patience, std::move(revoke));
+  if (!revoked.ok()) co_return ErrorReply(revoked.status());
+  Log(LogLevel::kInfo, "key_revoked", "key_id", revoked->id, "account", revoked->account);
+  co_return JsonReply(200, KeyJson(*revoked));
+}
+
+// ---- reports ----
+
+AdminService::Answer AdminService::ListGroups(http::Exchange& exchange) {
+  using Driven = std::vector<DrivenGroup>;
+  auto list = [fleet = parts_.fleet]() -> absl::StatusOr<Driven> {
+    return fleet != nullptr ? fleet->List() : Driven();
+  };
+  const absl::StatusOr<Driven> driven =
+      co_await AskThread<Driven>(exchange, fleet_thread_, parts_.patience, std::move(list));
+  if (!driven.ok()) co_return ErrorReply(driven.status());
+  const RouterReport report = parts_.router->Report();
+  json body = ListOf(GroupsJson(report, *driven));
+  body["open_requests"] = report.open_requests;
+  body["waiting_requests"] = report.waiting;
+  co_return JsonReply(200, body);
+}
+
+AdminService::Answer AdminService::ShowUsage(http::Exchange& exchange) {
+  using Rows = std::vector<UsageRow>;
+  const absl::StatusOr<UsageQuery> query = ParseUsageQuery(http::ParseQuery(exchange.head().query));
+  if (!query.ok()) co_return ErrorReply(query.status());
+  auto sum = [reports = parts_.reports, query = *query] { return reports->Usage(query); };
+  const absl::StatusOr<Rows> rows =
+      co_await AskThread<Rows>(exchange, reports_thread_, parts_.report_patience, std::move(sum));
+  if (!rows.ok()) co_return ErrorReply(rows.status());
+  const absl::StatusOr<LedgerFacts> facts = co_await GetFacts(exchange);
+  if (!facts.ok()) co_return ErrorReply(facts.status());
+  co_return JsonReply(200, UsageBody(*rows, *query, *facts));
+}
+
+AdminService::Answer AdminService::ShowAudit(http::Exchange& exchange) {
+  auto audit = [reports = parts_.reports] { return reports->Audit(); };
+  const absl::StatusOr<AuditReport> report =
+      co_await AskThread<AuditReport>(exchange, reports_thread_, parts_.report_patience, std::move(audit));
+  co_return report.ok() ? JsonReply(200, AuditJson(*report)) : ErrorReply(report.status());
 }
 
 // ---- probes ----
 
-HttpReply AdminService::ShowMetrics() {
-  state_metrics_.Update(parts_.router->Report());
-  if (parts_.fleet != nullptr) state_metrics_.Update(parts_.fleet->List());
-  const absl::StatusOr<LedgerCounters> counters = CallLedger<LedgerCounters>(
-      *parts_.ledger, [](Ledger& ledger, Reply<LedgerCounters> reply) { reply(ledger.counters()); });
-  if (counters.ok()) state_metrics_.Update(*counters);
-  HttpReply reply;
-  reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  reply.body = parts_.metrics->Text();
-  return reply;
+http::Probes AdminService::Probes() {
+  return {.readiness = [this] { return ReadinessNow(); }, .metrics = [this] { return MetricsText(); }};
 }
 
-HttpReply AdminService::ShowReadiness() const {
+std::string AdminService::MetricsText() {
   const RouterReport report = parts_.router->Report();
-  json body = json::object();
-  body["status"] = draining_ ? "draining" : "ready";
-  body["serving_groups"] =
+  RefreshFleetMetrics();
+  {
+    MutexLock lock(&metrics_mutex_);
+    state_metrics_.Update(report);
+    state_metrics_.Update(parts_.ledger->counters());
+  }
+  return parts_.metrics->Text();
+}
+
+// The driver's list may wait for a disk: it is there for the next one who asks.
+void AdminService::RefreshFleetMetrics() {
+  if (parts_.fleet == nullptr || refreshing_fleet_.exchange(true)) return;
+  const bool posted = fleet_thread_.TryPost([this] {
+    const std::vector<DrivenGroup> driven = parts_.fleet->List();
+    {
+      MutexLock lock(&metrics_mutex_);
+      state_metrics_.Update(driven);
+    }
+    refreshing_fleet_ = false;
+  });
+  if (!posted) refreshing_fleet_ = false;
+}
+
+http::Readiness AdminService::ReadinessNow() const {
+  if (draining_) return {.ready = false, .state = "draining"};
+  const RouterReport report = parts_.router->Report();
+  const auto serving =
       std::count_if(report.groups.begin(), report.groups.end(),
                     [](const GroupReport& group) { return group.state == GroupState::kServing; });
-  return JsonReply(draining_ ? 503 : 200, body);
+  return {.ready = true, .state = absl::StrCat("serving, groups: ", serving)};
 }
 
 }  // namespace quire::coordinator

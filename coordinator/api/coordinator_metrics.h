@@ -1,5 +1,5 @@
 // The coordinator's figures for /metrics that are states rather than events: taken from the reports of
-// router, ledger and driver when somebody asks. Owned by AdminService, used on its one thread.
+// router, ledger and driver when somebody asks. Owned by AdminService, used under its mutex.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// A ledger operation as a plain call that waits for its commit: for the admin API and the start, never for an
-// RPC.
+// A ledger operation as a plain call that waits for its commit: for the start, never for an RPC or a handler
+// (asking.h).
 #pragma once
 
 #include <memory>

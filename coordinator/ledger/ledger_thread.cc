@@ -58,6 +58,11 @@ bool LedgerThread::Post(Operation operation) {
   return true;
 }
 
+LedgerCounters LedgerThread::counters() const {
+  MutexLock lock(&mutex_);
+  return counters_;
+}
+
 void LedgerThread::Stop() {
   {
     MutexLock lock(&mutex_);
@@ -102,6 +107,10 @@ void LedgerThread::ReapIfDue() {
 void LedgerThread::CommitOrWait() {
   if (!ledger_->loaded() && clock_->NowUs() < retry_us_) return;
   const absl::Status status = ledger_->Commit(clock_->UnixMs());
+  {
+    MutexLock lock(&mutex_);
+    counters_ = ledger_->counters();
+  }
   if (status.ok()) return;
   const int failures = ledger_->failures_in_a_row();
   retry_us_ = clock_->NowUs() + std::min(kFirstRetryUs << std::clamp(failures - 1, 0, 10), kLastRetryUs);

@@ -51,6 +51,9 @@ class LedgerThread {
   using Operation = absl::AnyInvocable<void(Ledger&)>;
   bool Post(Operation operation) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // As of the last commit that was tried; never waits for one.
+  LedgerCounters counters() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Takes no more, runs and commits what is queued, joins. Idempotent; one caller.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -64,7 +67,8 @@ class LedgerThread {
   Ledger* const ledger_;
   const Clock* const clock_;
   const LedgerThreadOptions options_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  LedgerCounters counters_ ABSL_GUARDED_BY(mutex_);
   std::deque<Operation> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t reap_us_ = 0;   // the thread's own: when the reaper is due,

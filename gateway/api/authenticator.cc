@@ -3,26 +3,14 @@
 #include <algorithm>
 #include <optional>
 
-#include "absl/strings/match.h"
 #include "base/core/api_key.h"
 #include "base/core/hash.h"
+#include "base/http/bearer.h"
 #include "gateway/api/error_response.h"
 
 namespace quire::gateway {
-namespace {
-
-constexpr std::string_view kScheme = "Bearer ";
-
-std::string_view BearerOf(const http::RequestHead& head) {
-  const std::string* header = head.Find("authorization");
-  if (header == nullptr || !absl::StartsWithIgnoreCase(*header, {kScheme.data(), kScheme.size()})) return {};
-  return std::string_view(*header).substr(kScheme.size());
-}
-
-}  // namespace
-
 Facts::Key Authenticator::Check(const http::RequestHead& head) const {
-  const std::string_view text = BearerOf(head);
+  const std::string_view text = http::BearerToken(head);
   const std::optional<ParsedApiKey> parsed = ParseApiKey(text);
   if (!parsed || parsed->kind != KeyKind::kApi) return nullptr;
   const std::string hmac = ToBytes(ApiKeyHmac(pepper_, text));
@@ -36,6 +24,15 @@ http::ApiError Authenticator::Refusal() const {
   if (facts_.synced()) return BadKey();
   return FromStatus(absl::UnavailableError(
       "this gateway has just started and does not know the keys yet: retry in a moment"));
+}
+
+Facts::Key Authenticator::Identify(http::Exchange& exchange) const {
+  Facts::Key key = Check(exchange.head());
+  if (key != nullptr) {
+    exchange.record().key_id = key->key_id();
+    exchange.record().account = key->account_id();
+  }
+  return key;
 }
 
 bool MayUseModel(const v1::KeyFact& key, const std::string& model) {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/http/error_body.h"
-#include "base/http/request_head.h"
+#include "base/http/exchange.h"
 #include "gateway/rpc/facts.h"
 
 namespace quire::gateway {
@@ -21,6 +21,8 @@ class Authenticator {
   // What a client reads where Check found nobody: 401, but 503 while the keys are not known yet, since a
   // client takes a 401 for final.
   http::ApiError Refusal() const;
+  // The same for a request, whose record then names the key and its account.
+  Facts::Key Identify(http::Exchange& exchange) const;
 
  private:
   const std::string pepper_;

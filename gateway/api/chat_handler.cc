@@ -12,7 +12,8 @@ namespace {
 
 using boost::asio::awaitable;
 
-// A stream that has waited this long gets its headers, and keep-alive comments from then on.
+// A stream gets its headers with the grant, or when it has waited this long, and keep-alive comments from
+// then on.
 constexpr std::chrono::seconds kHeadersAfter{10};
 // A model that has just appeared: its text files take a moment to load.
 constexpr std::chrono::seconds kLoadPatience{10};
@@ -42,10 +43,11 @@ awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
   } else {
     co_await AnswerWhole(exchange, generation, request.frames);
   }
+  generation.Describe(exchange.record());
 }
 
 awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange& exchange) const {
-  Newcomer newcomer{.key = authenticator_.Check(exchange.head()), .visit = nullptr, .owner = nullptr};
+  Newcomer newcomer{.key = authenticator_.Identify(exchange), .visit = nullptr, .owner = nullptr};
   if (newcomer.key == nullptr) co_return authenticator_.Refusal();
   auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), exchange.MaxBodyBytes());
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
@@ -129,7 +131,7 @@ awaitable<ApiResult<CatalogModel>> ChatHandler::FindModel(const Newcomer& newcom
 
 awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& generation,
                                           ChatFrames& frames) const {
-  Step step = co_await generation.Next(kHeadersAfter);
+  Step step = co_await generation.UntilGranted(kHeadersAfter);
   if (IsErrorAlone(step)) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*step.ending)));
   exchange.StartStream();
   bool role_sent = false;
@@ -139,6 +141,7 @@ awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& 
     for (const Piece& piece : step.pieces) exchange.Append(frames.Text(piece.text), piece.positions);
     if (step.ending) {
       const Usage usage = generation.UsageAtEnd();
+      if (step.ending->is_error()) exchange.record().error = ErrorOf(*step.ending).code;
       exchange.Append(LastFrames(*step.ending, frames, usage), step.ending->positions);
       (co_await exchange.Finish()).IgnoreError();  // the client has left: nobody to tell
       break;
@@ -159,6 +162,7 @@ awaitable<void> ChatHandler::AnswerWhole(http::Exchange& exchange, Generation& g
   std::optional<Ending> ending;
   while (!ending && !exchange.gone()) {
     Step step = co_await generation.Next();
+    if (!step.pieces.empty()) exchange.NoteFirstToken();
     for (const Piece& piece : step.pieces) {
       AppendJsonEscaped(piece.text, reply.body);
       marks.push_back({reply.body.size(), piece.positions});

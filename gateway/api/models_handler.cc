@@ -34,14 +34,36 @@ ordered_json Entry(const v1::ModelFact& model) {
   return entry;
 }
 
+std::string Text(const ordered_json& body) {
+  return body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
 }  // namespace
 
 boost::asio::awaitable<void> ModelsHandler::Handle(http::Exchange& exchange) const {
-  const Facts::Key key = authenticator_.Check(exchange.head());
+  const Facts::Key key = authenticator_.Identify(exchange);
   if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(authenticator_.Refusal()));
   http::Reply reply;
   reply.body = ListFor(*key);
   co_await exchange.Send(std::move(reply));
+}
+
+boost::asio::awaitable<void> ModelsHandler::HandleOne(http::Exchange& exchange) const {
+  const Facts::Key key = authenticator_.Identify(exchange);
+  if (key == nullptr) co_return co_await exchange.Send(http::ErrorReply(authenticator_.Refusal()));
+  const std::optional<std::string> body = OneFor(*key, exchange.tail());
+  if (!body) co_return co_await exchange.Send(http::ErrorReply(UnknownModel()));
+  http::Reply reply;
+  reply.body = *body;
+  co_await exchange.Send(std::move(reply));
+}
+
+// Another tenant's model is looked for and not found as one that there isn't.
+std::optional<std::string> ModelsHandler::OneFor(const v1::KeyFact& key, const std::string& name) const {
+  for (const CatalogModel& model : catalog_.Servable()) {
+    if (model.fact->model() == name && MayUseModel(key, name)) return Text(Entry(*model.fact));
+  }
+  return std::nullopt;
 }
 
 std::string ModelsHandler::ListFor(const v1::KeyFact& key) const {
@@ -51,7 +73,7 @@ std::string ModelsHandler::ListFor(const v1::KeyFact& key) const {
   for (const CatalogModel& model : catalog_.Servable()) {
     if (MayUseModel(key, model.fact->model())) list["data"].push_back(Entry(*model.fact));
   }
-  return list.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return Text(list);
 }
 
 }  // namespace quire::gateway

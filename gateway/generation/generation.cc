@@ -137,7 +137,7 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
     DoWhatIsDue(now_us);
     Step step = TakeAllowed();
     if (!step.empty()) co_return step;
-    if (now_us >= deadline_us) break;
+    if (now_us >= deadline_us || (until_granted_ && granted_)) break;
     ReadOn();
     WatchSilence(executor);
     const int64_t wake_us = std::min(deadline_us, NextDueUs());
@@ -150,6 +150,13 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
     for (const Event& event : events) std::visit([this](const auto& e) { Handle(e); }, event);
   }
   co_return Step();
+}
+
+boost::asio::awaitable<Step> Generation::UntilGranted(milliseconds limit) {
+  until_granted_ = true;
+  Step step = co_await Next(limit);
+  until_granted_ = false;
+  co_return step;
 }
 
 void Generation::DoWhatIsDue(int64_t now_us) {
@@ -232,6 +239,17 @@ void Generation::Written(uint64_t positions) {
 }
 
 Usage Generation::UsageAtEnd() const { return accountant_.UsageAfter(request_.id, handed_out_ - written_); }
+
+void Generation::Describe(http::RequestRecord& record) const {
+  const Usage usage = accountant_.UsageAfter(request_.id, 0);
+  record.model = request_.model;
+  record.finish = Outcome();
+  record.prompt_tokens = usage.counts.prompt;
+  record.cached_tokens = usage.counts.cached;
+  record.completion_tokens = usage.counts.completion;
+  // What delivered nothing is not billed.
+  record.cost_nano_usd = usage.counts.completion > 0 ? usage.cost_nano_usd : 0;
+}
 
 void Generation::Abort() {
   aborted_ = true;

@@ -20,6 +20,7 @@
 
 #include "base/core/clock.h"
 #include "base/http/mailbox.h"
+#include "base/http/request_record.h"
 #include "gateway/generation/answer_buffer.h"
 #include "gateway/generation/attempts.h"
 #include "gateway/generation/generation_request.h"
@@ -55,10 +56,14 @@ class Generation {
   // Waits for something to write; empty when `limit` passed first, or after Abort. No limit: waits as long as
   // it takes.
   boost::asio::awaitable<Step> Next(std::optional<std::chrono::milliseconds> limit = std::nullopt);
+  // As Next with a limit, but also returns, perhaps with nothing, as soon as the grant is there.
+  boost::asio::awaitable<Step> UntilGranted(std::chrono::milliseconds limit);
   // The client's socket has taken this many positions, in all.
   void Written(uint64_t positions);
   // As it stands once all that was handed out has been written.
   Usage UsageAtEnd() const;
+  // Model, tokens, cost and outcome, as they stand now, for the request's line in the log.
+  void Describe(http::RequestRecord& record) const;
   // The client is gone: cancels at once what runs for it. Next then returns.
   void Abort();
 
@@ -121,6 +126,7 @@ class Generation {
 
   std::unique_ptr<RpcCall> admit_call_;
   bool granted_ = false;
+  bool until_granted_ = false;             // Next returns then
   std::optional<int64_t> admit_again_us_;  // when to send Admit again
 
   Attempts attempts_;

@@ -52,7 +52,7 @@ def measure(interval_us, load):
         ready = pathlib.Path(folder) / "ready.json"
         with program("quire-bench-backend", 1, f"--folder={folder}", f"--interval-us={interval_us}") as backend:
             backend = json.loads(backend.stdout.readline())
-            with program("quire-gateway", 0, f"--coordinator={backend['coordinator']}", "--port=0", "--log-level=error",
+            with program("quire-gateway", 0, f"--coordinator={backend['coordinator']}", "--port=0", "--log-level=error", "--drain-delay-ms=0",
                          f"--pepper-file={folder}/pepper", f"--ready-file={ready}", "--threads=1"):
                 gateway = wait_for(ready)
                 flags = [f"--{name}" if value is True else f"--{name}={value}"

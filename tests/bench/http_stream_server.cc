@@ -71,6 +71,7 @@ int Main(int argc, char** argv) {
   http::HttpServerOptions server_options;
   server_options.port = static_cast<int>(port);
   server_options.threads = static_cast<int>(threads);
+  server_options.on_request = [](const http::RequestRecord&) {};  // stdout is for the port
   const auto server = http::Server::Start(server_options, std::move(routes), metrics);
   if (!server.ok()) {
     std::fprintf(stderr, "quire-bench-http: %s\n", std::string(server.status().message()).c_str());

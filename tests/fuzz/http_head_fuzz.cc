@@ -32,7 +32,7 @@ void CheckAccepted(const http::RequestHead& head) {
   Require(head.chunked == (encodings == 1) && head.content_length.has_value() == (lengths == 1));
   Require(Count(head, "host") == 1 || (head.minor_version == 0 && Count(head, "host") == 0));
   Require(Count(head, "authorization") <= 1);
-  Require(IsPlainTarget(head.path));
+  Require(IsPlainTarget(head.path) || (head.method == "OPTIONS" && head.path == "*"));
 }
 
 // Feeds the bytes in pieces of `piece`, as a connection does.

@@ -110,7 +110,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, RankGroup&
   options.identity = {worker.group_id,
                       static_cast<uint64_t>(worker.group_epoch),
                       static_cast<uint32_t>(worker.ranks),
-                      {absl::StrCat(advertised.host, ":", metrics_port)}};
+                      {absl::StrCat(HostBeside(worker.metrics.host, advertised), ":", metrics_port)}};
   QUIRE_ASSIGN_OR_RETURN(options.bundle, ReadTextBundle(worker.model_dir));
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
@@ -121,12 +121,12 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, RankGroup&
   return options;
 }
 
-absl::Status WriteReadyFile(const MockConfig& config, int port, int metrics_port) {
+absl::Status WriteReadyFile(const MockConfig& config, int port, const std::string& metrics) {
   if (config.ready_file.empty()) return absl::OkStatus();
   const std::string& host = config.worker.host;
   return WriteFileAtomically(config.ready_file,
                              absl::StrCat("{\"pid\": ", getpid(), ", \"grpc\": \"", host, ":", port,
-                                          "\", \"metrics\": \"", host, ":", metrics_port, "\"}\n"),
+                                          "\", \"metrics\": \"", metrics, "\"}\n"),
                              0644);
 }
 
@@ -141,15 +141,13 @@ absl::Status Run(const MockConfig& config) {
   }
   SystemClock clock;
   Metrics metrics;
-  QUIRE_ASSIGN_OR_RETURN(
-      auto ops,
-      OpsEndpoint::Start(config.worker.host, static_cast<int>(config.worker.metrics_port), &metrics));
+  QUIRE_ASSIGN_OR_RETURN(auto ops, OpsEndpoint::Start(config.worker.metrics, &metrics));
   QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options, Describe(config, *group, ops->port()));
   ScriptedRunner scripted(Script(config));
   DistributedRunner runner(*group, scripted);
   QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(std::move(options), &runner, &metrics, &clock));
   ops->set_ready(true);
-  QUIRE_RETURN_IF_ERROR(WriteReadyFile(config, server->port(), ops->port()));
+  QUIRE_RETURN_IF_ERROR(WriteReadyFile(config, server->port(), ops->address()));
   Log(LogLevel::kInfo, "group_ready", "group", config.worker.group_id, "port", server->port());
   WaitForShutdownSignal();
   server->Drain(absl::Seconds(config.worker.drain_seconds));

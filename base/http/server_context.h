@@ -1,0 +1,37 @@
+// What all connections of one server share. Owned by the server, made before its threads run; read by every
+// io thread; only the counters and `leaving` change.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <utility>
+
+#include "base/core/clock.h"
+#include "base/http/cors.h"
+#include "base/http/http_metrics.h"
+#include "base/http/limits.h"
+#include "base/http/request_record.h"
+#include "base/http/routes.h"
+
+namespace quire::http {
+
+struct ServerContext {
+  ServerContext(const HttpLimits& limits, RouteTable table, CorsPolicy cors, RequestSink on_request,
+                Metrics& registry, const std::string& plane)
+      : limits(limits),
+        routes(std::move(table)),
+        cors(std::move(cors)),
+        on_request(std::move(on_request)),
+        metrics(registry, routes, plane) {}
+
+  const HttpLimits limits;
+  const RouteTable routes;
+  const CorsPolicy cors;
+  const RequestSink on_request;
+  const SystemClock clock;  // for Date
+  HttpMetrics metrics;
+  // The server will go: every reply ends its connection, so that clients turn to another one.
+  std::atomic<bool> leaving{false};
+};
+
+}  // namespace quire::http

@@ -1,0 +1,113 @@
+// The admin and the metrics plane of a whole coordinator.
+#include <gmock/gmock.h>
+
+#include "coordinator/coordinator_test_fixture.h"
+
+namespace quire::coordinator {
+namespace {
+
+using testing::HasSubstr;
+
+class CoordinatorAdminTest : public CoordinatorTest {};
+
+TEST_F(CoordinatorAdminTest, TheAdminPlaneOpensToAdminKeysOnly) {
+  const std::string admin = coordinator_->admin_address();
+  std::string wrong = admin_key_;
+  wrong[30] = wrong[30] == 'a' ? 'b' : 'a';
+  for (const std::string& key : {std::string(), key_, std::string("x"), wrong}) {
+    const TestOperator intruder(admin, key);
+    for (const char* path : {"/admin/v1/keys", "/admin/v1/groups", "/admin/v1/usage", "/admin/v1/nothing"}) {
+      const AdminAnswer answer = intruder.Call("GET", path);
+      EXPECT_EQ(answer.status, 401) << path;
+      EXPECT_EQ(answer.body["error"]["type"], "authentication_error");
+    }
+    EXPECT_EQ(intruder.Call("GET", "/healthz").status, 200);
+    EXPECT_EQ(intruder.Call("GET", "/livez").status, 200);
+    EXPECT_EQ(intruder.Call("GET", "/readyz").status, 200);
+    EXPECT_THAT(intruder.Call("GET", "/metrics").text,
+                HasSubstr("quire_coordinator_groups{state=\"serving\"} 0"));
+  }
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/nothing").status, 404);
+  EXPECT_EQ(operator_->Call("DELETE", "/admin/v1/usage").status, 405);
+}
+
+TEST_F(CoordinatorAdminTest, TheAdminPlaneChecksHeadsAndRefusesAsThePublicOne) {
+  EXPECT_EQ(operator_->Call("GET", "//admin/v1/keys").status, 400);
+  EXPECT_EQ(operator_->Call("GET", "/elsewhere").body["error"]["code"], "no_route");
+  const AdminAnswer denied = TestOperator(coordinator_->admin_address(), "").Call("GET", "/admin/v1/keys");
+  EXPECT_THAT(denied.head, HasSubstr("www-authenticate: Bearer"));
+  EXPECT_THAT(denied.head, HasSubstr("x-request-id: "));
+  EXPECT_THAT(denied.head, testing::Not(HasSubstr("access-control")));
+  EXPECT_EQ(operator_->Call("OPTIONS", "/admin/v1/keys").status, 204);
+  EXPECT_EQ(operator_->Call("HEAD", "/admin/v1/keys").text, "");
+}
+
+TEST_F(CoordinatorAdminTest, MetricsHaveAPlaneOfTheirOwn) {
+  const TestOperator anybody(coordinator_->metrics_address(), "");
+  EXPECT_THAT(anybody.Call("GET", "/metrics").text, HasSubstr("quire_coordinator_ledger_commits_total"));
+  EXPECT_EQ(anybody.Call("GET", "/readyz").status, 200);
+  EXPECT_EQ(TestOperator(coordinator_->metrics_address(), admin_key_).Call("GET", "/admin/v1/keys").status,
+            404);
+}
+
+TEST_F(CoordinatorAdminTest, TheAdminPlaneIsNotServedInTheClearElsewhere) {
+  coordinator_.reset();
+  config_.admin_host = "0.0.0.0";
+  const auto refused = Coordinator::Start(config_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status()));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("--insecure"));
+  config_.insecure = true;
+  EXPECT_TRUE(Coordinator::Start(config_).ok());
+}
+
+TEST_F(CoordinatorAdminTest, KeysAreShownOnceAndRevoked) {
+  const auto made = operator_->Call("POST", "/admin/v1/keys",
+                                    R"({"name":"ci","account":"acme","models":["tiny"],"cap_usd":"12.5"})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_TRUE(ParseApiKey(std::string(made.body["key"])).has_value());
+  const auto list = operator_->Call("GET", "/admin/v1/keys");
+  EXPECT_EQ(list.body["data"].size(), 3u);
+  EXPECT_THAT(list.text, testing::Not(HasSubstr("sk-quire")));
+  EXPECT_EQ(Get("/admin/v1/usage?account=acme")["accounts"][0]["cap"]["nano_usd"], 12'500'000'000);
+  const std::string id = made.body["id"];
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(id)).status, 200);
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(id)).status, 200);
+  EXPECT_EQ(operator_->Call("DELETE", "/admin/v1/keys/nobody").status, 404);
+  const std::string admin_id = ParseApiKey(admin_key_)->id;
+  EXPECT_EQ(operator_->Call("DELETE", KeyPath(admin_id)).status, 409);  // the last one
+}
+
+TEST_F(CoordinatorAdminTest, ARevokedKeyStopsItsRequests) {
+  auto group = Group("g0", 1);
+  const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(gateway_->Admit(id, made.body["id"]).grant.has_value());
+  operator_->Call("DELETE", KeyPath(made.body["id"]));
+  EXPECT_EQ(gateway_->Progress(id, 1, 512).stop(), v1::STOP_REVOKED);
+}
+
+TEST_F(CoordinatorAdminTest, GroupsAreListedWithTheirKv) {
+  auto group = Group("g0", 4);
+  const auto groups = Get("/admin/v1/groups");
+  ASSERT_EQ(groups["data"].size(), 1u);
+  const auto& entry = groups["data"][0];
+  EXPECT_EQ(entry["state"], "serving");
+  EXPECT_EQ(entry["epoch"], 4);
+  EXPECT_EQ(entry["ranks"], 2);
+  EXPECT_EQ(entry["kv_blocks_total"], 100);
+  EXPECT_EQ(entry["kv_blocks_free"], 100);
+}
+
+TEST_F(CoordinatorAdminTest, BrokenFirstKeysAreMendedFromTheFile) {
+  coordinator_.reset();
+  std::filesystem::remove(config_.data + "/ledger.db");  // as after a crash between the file and the rows
+  std::filesystem::remove(config_.data + "/ledger.db-wal");
+  std::filesystem::remove(config_.data + "/ledger.db-shm");
+  const std::string before = admin_key_;
+  Begin();
+  EXPECT_EQ(admin_key_, before);
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 2u);
+}
+
+}  // namespace
+}  // namespace quire::coordinator

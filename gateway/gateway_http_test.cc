@@ -1,0 +1,118 @@
+// What HTTP itself asks of the gateway: a model by its name, keys in any spelling of Bearer, when a stream's
+// head leaves, browsers of other origins, probes, and leaving behind a load balancer.
+#include <gmock/gmock.h>
+
+#include "base/http/test_replies.h"
+#include "gateway/gateway_test_fixture.h"
+
+namespace quire::gateway {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class GatewayHttpTest : public GatewayTest {
+ protected:
+  HttpAnswer GetWith(const std::string& path, const std::string& headers) const {
+    return Call(absl::StrCat("GET ", path, " HTTP/1.0\r\nhost: x\r\n", headers, "\r\n"));
+  }
+  HttpAnswer GetModel(const std::string& name) const {
+    return Call(Request("GET", "/v1/models/" + name, "", backend_.key()));
+  }
+  int Ready() const {
+    http::TestClient client(gateway_->metrics_port());
+    client.Send("GET /readyz HTTP/1.0\r\n\r\n");
+    return Parse(client.ReadToEnd()).status;
+  }
+};
+
+TEST_F(GatewayHttpTest, AModelIsRetrievedByItsName) {
+  const json list = json::parse(Call(Request("GET", "/v1/models", "", backend_.key())).body);
+  const HttpAnswer one = GetModel("tiny");
+  EXPECT_EQ(one.status, 200);
+  EXPECT_EQ(json::parse(one.body), list["data"][0]);
+  EXPECT_EQ(Call(Request("GET", "/v1/openai/models/tin%79", "", backend_.key())).body, one.body);
+  EXPECT_EQ(Call(Request("GET", "/v1/models/tiny", "", "")).status, 401);
+}
+
+// "other" is there, and another key's.
+TEST_F(GatewayHttpTest, AnotherTenantsModelIsAsUnknownAsOneThatIsNot) {
+  const HttpAnswer unknown = GetModel("no/such-model"), others = GetModel("other");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(json::parse(unknown.body)["error"]["code"], "model_not_found");
+  EXPECT_EQ(others.status, 404);
+  EXPECT_EQ(others.body, unknown.body);
+}
+
+TEST_F(GatewayHttpTest, BearerIsSpeltAsOneLikes) {
+  const std::string& key = backend_.key();
+  for (const char* scheme : {"Bearer ", "bearer ", "BEARER  ", "bEaReR \t"}) {
+    EXPECT_EQ(GetWith("/v1/models", absl::StrCat("authorization: ", scheme, key, " \r\n")).status, 200)
+        << scheme;
+  }
+  for (const std::string& value :
+       {"Bearer" + key, key, "Basic " + key, "Bearer " + key + " x", std::string("Bearer")}) {
+    const HttpAnswer answer = GetWith("/v1/models", absl::StrCat("authorization: ", value, "\r\n"));
+    EXPECT_EQ(answer.status, 401);
+    EXPECT_THAT(answer.head, HasSubstr("www-authenticate: Bearer"));
+  }
+}
+
+TEST_F(GatewayHttpTest, AStreamsHeadLeavesWithTheGrant) {
+  Notification go;
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    go.WaitForNotification();
+    out.Text("late");
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  http::TestClient client(gateway_->api_port());
+  client.Send(Request("POST", "/v1/chat/completions", ChatBody("\"stream\": true"), backend_.key()));
+  const std::string head = client.ReadUntil("\r\n\r\n");  // comes though there is no token yet
+  EXPECT_THAT(head, HasSubstr("200 OK"));
+  EXPECT_THAT(client.ReadUntil(": keep-alive\n"), Not(HasSubstr("data:")));  // and so does a first comment
+  go.Notify();
+  EXPECT_EQ(ParseStream(client.ReadToEnd()).text, "late");
+}
+
+TEST_F(GatewayHttpTest, PagesOfAnyOriginMayCallUnlessToldOtherwise) {
+  const std::string preflight =
+      "OPTIONS /v1/chat/completions HTTP/1.0\r\nhost: x\r\norigin: https://a.example\r\n"
+      "access-control-request-method: POST\r\naccess-control-request-headers: authorization\r\n\r\n";
+  EXPECT_EQ(Call(preflight).status, 204);
+  EXPECT_THAT(Call(preflight).head, HasSubstr("access-control-allow-headers: authorization"));
+  EXPECT_THAT(GetWith("/v1/models", "origin: https://a.example\r\n").head,
+              HasSubstr("access-control-allow-origin: *"));
+  EXPECT_THAT(Metrics(), Not(HasSubstr("access-control")));
+  GatewayOptions options;
+  options.cors_origin = "https://b.example";
+  StartGateway(options);
+  EXPECT_THAT(Call(preflight).head, Not(HasSubstr("access-control-allow-origin")));
+  options.cors_origin = "b.example";
+  options.coordinator = backend_.address();
+  EXPECT_TRUE(absl::IsInvalidArgument(Gateway::Start(options).status()));
+}
+
+TEST_F(GatewayHttpTest, WhoLeavesIsNotReadyFirstAndStopsAcceptingLater) {
+  GatewayOptions options;
+  options.drain_delay = std::chrono::hours(1);
+  StartGateway(options);
+  EXPECT_EQ(Ready(), 200);
+  std::thread drain([&] { EXPECT_TRUE(gateway_->Drain(absl::Seconds(30), absl::Seconds(30))); });
+  while (Ready() == 200) continue;
+  EXPECT_EQ(Ready(), 503);
+  http::TestClient client(gateway_->api_port());
+  client.Send(absl::StrCat("GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ", backend_.key(),
+                           "\r\n\r\n"));
+  const http::TestReply reply = http::TestReplies(client).Next();
+  EXPECT_EQ(reply.status, 200) << "a load balancer has not seen it yet";
+  EXPECT_EQ(reply.Header("connection"), "close");
+  gateway_->CutShort();
+  drain.join();
+  EXPECT_FALSE(http::TestClient(gateway_->api_port()).connected());
+  EXPECT_EQ(Ready(), 503) << "probes are answered to the end";
+}
+
+}  // namespace
+}  // namespace quire::gateway
