@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
+#include "base/core/cpu_topology.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
@@ -209,8 +209,9 @@ class AssembledCoordinator final : public Coordinator {
     driver.data_dir = folder_.path();
     driver.groups = static_cast<int>(flags.groups);
     driver.ranks = static_cast<int>(flags.ranks);
-    driver.command = [flags, cores = std::max(1u, std::thread::hardware_concurrency())](
-                         const RankIdentity& identity) { return flags.Command(identity, cores); };
+    driver.command = [flags](const RankIdentity& identity) {
+      return flags.Command(identity, GroupByNode(UsableCpus()).nodes);
+    };
     driver.served_ms = [this](const std::string& group, uint64_t epoch) { return ServedMs(group, epoch); };
     fleet_ = std::make_unique<ProcessDriver>(
         std::move(driver), clock_,

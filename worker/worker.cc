@@ -8,8 +8,11 @@
 #include <thread>
 #include <utility>
 
+#include <nlohmann/json.hpp>
 #include "absl/strings/numbers.h"
+
 #include "absl/strings/str_cat.h"
+#include "base/core/cpu_topology.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/log.h"
@@ -35,9 +38,14 @@ constexpr int kExitLost = 70;
 class Rank {
  public:
   explicit Rank(const WorkerConfig& config) : config_(config) {}
+  // Before any other thread starts and memory is taken: pages lie on the node of the CPU that first writes
+  // them.
+  absl::Status ChooseCpus();
   // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight
   // files.
   absl::Status CheckModel();
+  // After CheckModel, which chooses the number of ranks where it is 0: one line of JSON.
+  std::string Ranks() const;
   // Everything up to the point where all ranks of the group are loaded.
   absl::Status Load();
   // Until the end of the process; its exit code.
@@ -45,6 +53,7 @@ class Rank {
   absl::StatusOr<int> Follow();
 
  private:
+  void ChooseRanks();
   absl::Status PlanMemory();
   absl::StatusOr<BufferSizes> Buffers() const;
   absl::Status JoinGroup();
@@ -61,7 +70,8 @@ class Rank {
   [[noreturn]] void EndLost(GroupServer& server) ABSL_EXCLUSIVE_LOCKS_REQUIRED(end_mutex_);
   void SetDraining(GroupServer* server) ABSL_LOCKS_EXCLUDED(end_mutex_);
 
-  const WorkerConfig& config_;
+  WorkerConfig config_;  // as given, but for the numbers that are left to us: threads, ranks of a check
+  std::string ranks_reason_ = "as asked";
   SystemClock clock_;
   Metrics metrics_;
   std::atomic<bool> serving_{false};
@@ -80,14 +90,39 @@ class Rank {
   std::unique_ptr<TransformerRunner> runner_;
 };
 
+absl::Status Rank::ChooseCpus() {
+  if (config_.cpus != "all") {
+    const absl::StatusOr<CpuList> cpus = ParseCpuList(config_.cpus);
+    const absl::Status chosen = cpus.ok() ? RunOnCpus(*cpus) : cpus.status();
+    if (!chosen.ok()) return absl::InvalidArgumentError(absl::StrCat("--cpus: ", MessageOf(chosen)));
+  }
+  const CpuList usable = UsableCpus();
+  if (config_.threads == 0) config_.threads = std::min<int64_t>(std::ssize(usable), kMaxThreads);
+  Log(LogLevel::kInfo, "cpus", "usable", FormatCpuList(usable), "threads", config_.threads);
+  return absl::OkStatus();
+}
+
+void Rank::ChooseRanks() {
+  const CpuNodes found = GroupByNode(UsableCpus());
+  const int64_t nodes = std::ssize(found.nodes), most = std::min<int64_t>(MostRanks(model_), kMaxRanks);
+  config_.ranks = std::min(nodes, most);
+  ranks_reason_ = found.description;
+  if (most < nodes) absl::StrAppend(&ranks_reason_, ", but the model can be split over at most ", most);
+}
+
+std::string Rank::Ranks() const {
+  return nlohmann::json{{"ranks", absl::StrCat(config_.ranks)}, {"reason", ranks_reason_}}.dump();
+}
+
 absl::Status Rank::CheckModel() {
+  QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
+  if (config_.check && config_.ranks == 0) ChooseRanks();
   if (config_.rank >= config_.ranks) {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
   }
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
   QUIRE_ASSIGN_OR_RETURN(advertised_, ChooseAdvertised(config_.advertise, config_.host, config_.coordinator));
-  QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(const Shard shard,
                          MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)));
@@ -328,9 +363,13 @@ void Rank::SetDraining(GroupServer* server) {
 int RunWorker(const WorkerConfig& config) {
   Rank rank(config);
   absl::StatusOr<int> code = 0;
-  if (const absl::Status ready = config.check ? rank.CheckModel() : rank.Load(); !ready.ok()) {
+  absl::Status ready = rank.ChooseCpus();
+  if (ready.ok()) ready = config.check ? rank.CheckModel() : rank.Load();
+  if (!ready.ok()) {
     code = ready;
-  } else if (!config.check) {
+  } else if (config.check) {
+    std::printf("%s\n", rank.Ranks().c_str());
+  } else {
     code = config.rank == 0 ? rank.Serve() : rank.Follow();
   }
   if (code.ok()) return *code;

@@ -17,10 +17,17 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("group-id", &group_id, "ID", "the group this rank belongs to");
   options.Add("group-epoch", &group_epoch, "N", "which life of the group; higher than any before", kCount);
   options.Add("rank", &rank, "R", "this process's place in the group", kFromZero);
-  options.Add("ranks", &ranks, "N", "processes of the group", IntLimits{1, 64});
+  options.Add(
+      "ranks", &ranks, "N",
+      "processes of the group; 0, with --check only: one for each NUMA node, as far as the model allows",
+      IntLimits{0, 64});
   options.Add("shm", &shm, "NAME",
               "shared memory of the group's ranks, new for every epoch; one rank alone needs none");
-  options.Add("threads", &threads, "N", "compute threads of this rank", IntLimits{1, 1024});
+  options.Add(
+      "cpus", &cpus, "LIST",
+      "the CPUs that this rank runs on, as in 0-3,8; all = those that its affinity (taskset, cpuset) leaves");
+  options.Add("threads", &threads, "N", "compute threads of this rank; 0 = one for each of its CPUs",
+              IntLimits{0, kMaxThreads});
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});

@@ -13,6 +13,8 @@
 
 namespace quire::worker {
 
+inline constexpr int64_t kMaxThreads = 1024;
+
 struct WorkerConfig {
   std::string model_dir, model_name, rope_scaling;
   bool check = false;
@@ -20,7 +22,8 @@ struct WorkerConfig {
   int64_t group_epoch = 1;
   int64_t rank = 0, ranks = 1;
   std::string shm;
-  int64_t threads = 1, spin_us = 0;
+  std::string cpus = "all";
+  int64_t threads = 0, spin_us = 0;
   std::string coordinator, owner_lock, worker_secret_file;
   std::string host = "127.0.0.1", advertise;
   int64_t port = 0;

@@ -42,14 +42,35 @@ void WorkerFlags::Declare(Options& options) {
   options.Add("groups", &groups, "N", "worker groups on this host; 0 = none, external ones register",
               IntLimits{0, 256});
   options.Add("tensor-parallel", &ranks, "N", "ranks (processes) per group", IntLimits{1, 64});
-  options.Add("threads-per-rank", &threads_per_rank, "N", "compute threads; 0 = the cores shared out evenly",
-              IntLimits{0, 1024});
+  options.Add(
+      "threads-per-rank", &threads_per_rank, "N",
+      "compute threads; 0 = the rank's part of its cores: of its NUMA node's where there is a node for each "
+      "rank of a group (groups share them), else of all",
+      IntLimits{0, 1024});
 }
 
-std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, unsigned cores) const {
-  const int64_t host_ranks = std::max<int64_t>(1, groups * ranks);
-  const int64_t threads =
-      threads_per_rank > 0 ? threads_per_rank : std::max<int64_t>(1, int64_t{cores} / host_ranks);
+// Where there is a node for each rank of a group, rank r of every group has the r-th part of the nodes; else
+// the kernel places the ranks.
+WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& nodes) const {
+  const int64_t count = std::ssize(nodes);
+  const bool own_nodes = ranks > 1 && ranks <= count;
+  const int64_t first = own_nodes ? rank * count / ranks : 0;
+  const int64_t end = own_nodes ? (rank + 1) * count / ranks : count;
+  CpuList cpus;
+  for (int64_t i = first; i < end; ++i) cpus.insert(cpus.end(), nodes[i].begin(), nodes[i].end());
+  std::sort(cpus.begin(), cpus.end());
+  const int64_t sharers = std::max<int64_t>(1, own_nodes ? groups : groups * ranks);
+  Cores cores;
+  if (own_nodes) cores.cpus = FormatCpuList(cpus);
+  cores.threads = threads_per_rank > 0 ? threads_per_rank : std::max<int64_t>(1, std::ssize(cpus) / sharers);
+  return cores;
+}
+
+std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity,
+                                              const std::vector<CpuList>& nodes) const {
+  size_t host_cpus = 0;
+  for (const CpuList& node : nodes) host_cpus += node.size();
+  const Cores cores = CoresOf(identity.rank, nodes);
   std::vector<std::string> argv{binary};
   auto add = [&](absl::string_view name, const auto& value) {
     argv.push_back(absl::StrCat("--", name));
@@ -61,9 +82,10 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, unsi
   add("rank", identity.rank);
   add("ranks", ranks);
   add("shm", identity.shm_name);
-  add("threads", threads);
+  if (!cores.cpus.empty()) add("cpus", cores.cpus);
+  add("threads", cores.threads);
   add("host-groups", std::max<int64_t>(1, groups));
-  add("spin-us", host_ranks > int64_t{cores} ? 0 : kSpinUs);
+  add("spin-us", groups * ranks > static_cast<int64_t>(host_cpus) ? 0 : kSpinUs);
   add("coordinator", coordinator_address);
   if (!owner_lock.empty()) add("owner-lock", owner_lock);
   for (std::string& flag : log.FlagsFor(identity.log_file)) argv.push_back(std::move(flag));

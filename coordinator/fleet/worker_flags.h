@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/core/cpu_topology.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
 
@@ -33,10 +34,15 @@ struct WorkerFlags {
   bool insecure = false;
 
   void Declare(Options& options);
-  // The whole command line of a rank on a host with `cores` cores.
-  std::vector<std::string> Command(const RankIdentity& identity, unsigned cores) const;
+  // The whole command line of a rank on a host with these CPUs.
+  std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes) const;
 
  private:
+  struct Cores {
+    std::string cpus;  // empty: it runs where the kernel puts it
+    int64_t threads = 0;
+  };
+  Cores CoresOf(int rank, const std::vector<CpuList>& nodes) const;
   template <typename Self, typename Visitor>
   static void ForEach(Self& self, Visitor&& visit);
 };

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 namespace quire::coordinator {
 namespace {
 
@@ -15,6 +17,13 @@ std::string ValueOf(const std::vector<std::string>& argv, const std::string& fla
   return "(absent)";
 }
 
+// A machine of one node.
+std::vector<CpuList> Cores(int count) {
+  CpuList cpus(count);
+  std::iota(cpus.begin(), cpus.end(), 0);
+  return {cpus};
+}
+
 TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   WorkerFlags flags;
   Options options("quire-coordinator", "x");
@@ -22,7 +31,7 @@ TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   const char* argv[] = {"quire-coordinator", "--model", "/m", "--tensor-parallel=2", "--kv-blocks", "77"};
   ASSERT_TRUE(options.Parse(6, argv).ok());
   EXPECT_THAT(options.Help(), HasSubstr("--max-batch-tokens tokens"));
-  const auto command = flags.Command({"g1", 9, 1, "quire-x-g1-9", "/d/logs/g1-rank1.log"}, 8);
+  const auto command = flags.Command({"g1", 9, 1, "quire-x-g1-9", "/d/logs/g1-rank1.log"}, Cores(8));
   EXPECT_EQ(command[0], "quire-worker");
   EXPECT_EQ(ValueOf(command, "model"), "/m");
   EXPECT_EQ(ValueOf(command, "kv-blocks"), "77");
@@ -38,13 +47,58 @@ TEST(WorkerFlags, SharesTheCoresAndSpinsOnlyWhereEveryRankHasOne) {
   WorkerFlags flags;
   flags.groups = 2;
   flags.ranks = 2;
-  EXPECT_EQ(ValueOf(flags.Command({}, 16), "threads"), "4");
-  EXPECT_EQ(ValueOf(flags.Command({}, 16), "spin-us"), "50");
-  EXPECT_EQ(ValueOf(flags.Command({}, 16), "host-groups"), "2");
-  EXPECT_EQ(ValueOf(flags.Command({}, 2), "threads"), "1");
-  EXPECT_EQ(ValueOf(flags.Command({}, 2), "spin-us"), "0");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(16)), "threads"), "4");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(16)), "spin-us"), "50");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(16)), "host-groups"), "2");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(2)), "threads"), "1");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(2)), "spin-us"), "0");
   flags.threads_per_rank = 3;
-  EXPECT_EQ(ValueOf(flags.Command({}, 16), "threads"), "3");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(16)), "threads"), "3");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(16)), "cpus"), "(absent)");
+}
+
+TEST(WorkerFlags, GivesEachRankItsNode) {
+  const std::vector<CpuList> nodes{{0, 1, 2, 3, 8, 9, 10, 11}, {4, 5, 6, 7, 12, 13}};
+  const auto value = [&](const WorkerFlags& flags, int rank, const char* flag) {
+    RankIdentity identity;
+    identity.rank = rank;
+    return ValueOf(flags.Command(identity, nodes), flag);
+  };
+  WorkerFlags flags;
+  flags.ranks = 2;
+  EXPECT_EQ(value(flags, 0, "cpus"), "0-3,8-11");
+  EXPECT_EQ(value(flags, 0, "threads"), "8");
+  EXPECT_EQ(value(flags, 1, "cpus"), "4-7,12-13");
+  EXPECT_EQ(value(flags, 1, "threads"), "6");
+  flags.groups = 2;  // they share each node
+  EXPECT_EQ(value(flags, 1, "cpus"), "4-7,12-13");
+  EXPECT_EQ(value(flags, 1, "threads"), "3");
+  flags.groups = 100;
+  EXPECT_EQ(value(flags, 1, "threads"), "1");
+  flags.threads_per_rank = 5;
+  EXPECT_EQ(value(flags, 1, "threads"), "5");
+  EXPECT_EQ(value(flags, 1, "cpus"), "4-7,12-13");
+}
+
+TEST(WorkerFlags, GivesEachRankSeveralNodesWhereThereAreMore) {
+  const std::vector<CpuList> nodes{{0, 3}, {1, 4}, {2, 5}};
+  WorkerFlags flags;
+  flags.ranks = 2;
+  RankIdentity second;
+  second.rank = 1;
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes), "cpus"), "0,3");
+  EXPECT_EQ(ValueOf(flags.Command(second, nodes), "cpus"), "1-2,4-5");
+  EXPECT_EQ(ValueOf(flags.Command(second, nodes), "threads"), "4");
+}
+
+TEST(WorkerFlags, BindsNoRankThatHasNoNodeOfItsOwn) {
+  const std::vector<CpuList> nodes{{0, 1}, {2, 3}};
+  for (const int64_t ranks : {1, 3, 4}) {
+    WorkerFlags flags;
+    flags.ranks = ranks;
+    EXPECT_EQ(ValueOf(flags.Command({}, nodes), "cpus"), "(absent)") << ranks;
+    EXPECT_EQ(ValueOf(flags.Command({}, nodes), "threads"), std::to_string(4 / ranks)) << ranks;
+  }
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 """Ranks that hang, or were not started alike: every rank ends by itself, with a code that says so and a reason that
 names the rank."""
+import contextlib
 import json
 import os
+import pathlib
+import re
 import subprocess
 import uuid
 
@@ -68,6 +71,38 @@ def test_a_rank_that_hangs_in_a_step_ends_the_group(start, tmp_path, hanging):
         code, log = rank.end()
         assert code == LOST
         assert f"rank {hanging} did not arrive, it is computing (step " in log
+
+
+def cpus_of(pid):
+    """On which CPUs a process's threads may run."""
+    found = set()
+    for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found.add(re.search(r"^Cpus_allowed_list:\t(.*)$", status.read_text(), re.M)[1])
+    return found
+
+
+def test_every_thread_of_a_rank_runs_on_its_cpus(start):
+    usable = sorted(os.sched_getaffinity(0))
+    mine = [usable[0], usable[-1]]
+    ranks = [start("quire-worker", rank, cpus=cpu, threads=2) for rank, cpu in enumerate(mine)]
+    ranks[0].until("group_ready")
+    for rank, cpu in zip(ranks, mine):
+        assert cpus_of(rank.process.pid) == {str(cpu)}
+
+
+@pytest.mark.parametrize("cpus, why", [
+    ("", "no CPU is named"), ("x", "'x' is neither a CPU's number nor a range"), ("1-0", "the range 1-0 runs backwards"),
+    ("8191", "there is no CPU 8191 for this process: it may use "), ("8192", "CPU 8192 is above 8191")])
+def test_cpus_that_can_not_be_had(cpus, why):
+    ended = subprocess.run([BIN / "quire-worker", "--check", "--model", TINY_MODEL, f"--cpus={cpus}"], capture_output=True,
+                           text=True)
+    assert ended.returncode == 1 and f"--cpus: {why}" in ended.stderr, ended.stderr
+
+
+def test_only_a_check_chooses_the_number_of_ranks(start):
+    code, log = start("quire-worker", 0, ranks=0).end()
+    assert code == 1 and "--rank 0 is not below --ranks 0" in log
 
 
 @pytest.mark.parametrize("flag, first, second", [

@@ -26,6 +26,10 @@ Range PartInStrips(int64_t count, int rank, int ranks) {
 
 }  // namespace
 
+int64_t MostRanks(const ModelConfig& config) {
+  return std::min({config.kv_heads, config.ffn / 2, config.vocab / 2});
+}
+
 absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) {
   if (ranks < 1 || rank < 0 || rank >= ranks) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of ", ranks, " ranks does not exist"));
@@ -35,7 +39,7 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
         "the model has ", config.kv_heads, " KV heads, so it can be split over at most that many ranks; ",
         ranks, " were asked for (--tensor-parallel)"));
   }
-  if (2 * ranks > config.ffn || 2 * ranks > config.vocab) {
+  if (ranks > MostRanks(config)) {
     return absl::InvalidArgumentError(absl::StrCat("the model is too small for ", ranks, " ranks"));
   }
   Shard shard;

@@ -24,7 +24,11 @@ struct Shard {
   Range vocab;
 };
 
-// InvalidArgument when there are more ranks than KV heads: then no rank could hold a whole group.
+// The largest number of ranks that the model can be split over; each smaller one is possible too. No rank is
+// left without a KV head with its query heads.
+int64_t MostRanks(const ModelConfig& config);
+
+// InvalidArgument when there are more ranks than that.
 absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks);
 
 // Bytes of one KV block (16 tokens, K and V, bf16, all layers) on this rank.

@@ -69,5 +69,19 @@ TEST(ShardTest, RefusesMoreRanksThanKvHeads) {
   EXPECT_FALSE(MakeShard(Smol(), 0, 0).ok());
 }
 
+TEST(ShardTest, MostRanksIsTheLastNumberThatIsNotRefused) {
+  ModelConfig short_of_heads = Smol(), short_of_ffn = Smol(), short_of_vocab = Smol();
+  short_of_ffn.ffn = 5;
+  short_of_vocab.vocab = 3;
+  EXPECT_EQ(MostRanks(short_of_heads), 3);
+  EXPECT_EQ(MostRanks(short_of_ffn), 2);
+  EXPECT_EQ(MostRanks(short_of_vocab), 1);
+  for (const ModelConfig& config : {short_of_heads, short_of_ffn, short_of_vocab}) {
+    for (int ranks = 1; ranks <= 5; ++ranks) {
+      EXPECT_EQ(MakeShard(config, 0, ranks).ok(), ranks <= MostRanks(config)) << ranks;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace quire::worker
