@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
 #include "base/core/files.h"
@@ -75,8 +76,8 @@ absl::Status Launcher::Run() {
   QUIRE_RETURN_IF_ERROR(CheckModel());
   if (stage_ == Stage::kStopped) return absl::OkStatus();
   QUIRE_RETURN_IF_ERROR(Prepare());
-  Say(absl::StrCat("starting ", options_.groups, " group(s) of ", options_.tensor_parallel,
-                   " rank(s); logs are in ", logs_));
+  Say(absl::StrCat("starting ", options_.groups, " group(s) of ", ranks_, " rank(s) (", ranks_reason_,
+                   "); logs are in ", logs_));
   StartOrRetry(coordinator_);
   while (stage_ != Stage::kStopped) {
     if (stage_ == Stage::kServing) failure_.Update(AnnounceIfReady());
@@ -103,15 +104,22 @@ absl::Status Launcher::CheckModel() {
   if (!std::filesystem::is_directory(options_.model)) {
     return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
   }
-  std::vector<std::string> args = {"--check", "--model", options_.model, "--ranks",
-                                   std::to_string(options_.tensor_parallel)};
+  QUIRE_ASSIGN_OR_RETURN(const int64_t asked_ranks, options_.Ranks());
+  std::vector<std::string> args = {"--check", "--model", options_.model,
+                                   absl::StrCat("--ranks=", asked_ranks)};
   if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
-  QUIRE_RETURN_IF_ERROR(AskAboutModel("quire-worker", std::move(args)));
+  QUIRE_ASSIGN_OR_RETURN(const std::string said, AskAboutModel("quire-worker", std::move(args)));
   if (stage_ == Stage::kStopped) return absl::OkStatus();
-  return AskAboutModel("quire-gateway", {"--check", options_.model});
+  const nlohmann::json answer = nlohmann::json::parse(said, nullptr, false);
+  if (!absl::SimpleAtoi(TextOf(answer, "ranks"), &ranks_)) {
+    return absl::InternalError("quire-worker does not say over how many ranks: is it of this build?");
+  }
+  ranks_reason_ = TextOf(answer, "reason");
+  return AskAboutModel("quire-gateway", {"--check", options_.model}).status();
 }
 
-absl::Status Launcher::AskAboutModel(const std::string& program, std::vector<std::string> args) {
+absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
+                                                    std::vector<std::string> args) {
   const Fd report(memfd_create("quire-model-check", MFD_CLOEXEC));
   ChildSpec spec;
   QUIRE_ASSIGN_OR_RETURN(const std::string path, FindProgram(absl::StrCat(programs_, "/", program)));
@@ -128,8 +136,8 @@ absl::Status Launcher::AskAboutModel(const std::string& program, std::vector<std
   if (stage_ == Stage::kStopped) SendSignal(check.process, SIGKILL);
   const std::string end = AwaitEnd(check.process);
   QUIRE_RETURN_IF_ERROR(opened);
-  if (end == "exit code 0" || stage_ == Stage::kStopped) return absl::OkStatus();
   const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1);
+  if (end == "exit code 0" || stage_ == Stage::kStopped) return words;
   return absl::InvalidArgumentError(
       absl::StrCat("--model ", options_.model, ": ", words.empty() ? end : Readable(words)));
 }
@@ -306,7 +314,7 @@ std::vector<std::string> Launcher::CoordinatorArgs() const {
       "--ready-file=" + run_ + "/coordinator",
       "--model=" + options_.model,
       "--model-name=" + (options_.model_name.empty() ? NameOf(options_.model) : options_.model_name),
-      "--tensor-parallel=" + std::to_string(options_.tensor_parallel),
+      absl::StrCat("--tensor-parallel=", ranks_),
       "--groups=" + std::to_string(options_.groups),
       "--worker-binary=" + programs_ + "/quire-worker"};
   for (std::string& flag : options_.log.FlagsFor(coordinator_.log_file())) args.push_back(std::move(flag));

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/process/fd.h"
 #include "base/process/kept_port.h"
 #include "cli/file_follower.h"
@@ -37,8 +38,8 @@ class Launcher {
   absl::Status MakeSignalFd();
   absl::Status KeepPorts();
   absl::Status CheckModel();
-  // Runs a program of ours to its end; InvalidArgument with its last words if it is not content.
-  absl::Status AskAboutModel(const std::string& program, std::vector<std::string> args);
+  // Runs a program of ours to its end: its last words; InvalidArgument with them if it is not content.
+  absl::StatusOr<std::string> AskAboutModel(const std::string& program, std::vector<std::string> args);
   void WaitForEvent();
   int TimeoutMs() const;
   void TakeSignals();
@@ -65,6 +66,8 @@ class Launcher {
 
   const ServeOptions options_;
   const std::string programs_, logs_, run_;
+  int64_t ranks_ = 0;                           // of each group, once the model is checked
+  std::string ranks_reason_;                    // of their number
   KeptPort grpc_port_, admin_port_, api_port_;  // of the children, also while they are down
   Service coordinator_, gateway_;
   FileFollower log_follower_, ready_follower_;

@@ -23,6 +23,10 @@ int Serve(int argc, const char* const* argv) {
       "Serves a model on this machine: a gateway, a coordinator and the workers of each group.");
   serve.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  if (const auto ranks = serve.Ranks(); !ranks.ok()) {
+    std::fprintf(stderr, "quire serve: %s\n", quire::MessageOf(ranks.status()).c_str());
+    return 2;
+  }
   quire::BlockShutdownSignals();
   const std::string programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   const absl::Status status = quire::cli::Launcher(serve, programs).Run();

@@ -1,5 +1,8 @@
 #include "cli/serve_options.h"
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
 namespace quire::cli {
 namespace {
 
@@ -21,7 +24,7 @@ constexpr PassedOnOption kPassedOn[] = {
     {"drain-seconds", &ServeOptions::drain_seconds, "SECONDS",
      "how long a group that is told to end lets its streams run (8)"},
     {"threads-per-rank", &ServeOptions::threads_per_rank, "THREADS",
-     "compute threads of a rank; default: by cores"},
+     "compute threads of a rank; default: the cores, shared out among the ranks of all groups"},
     {"rope-scaling", &ServeOptions::rope_scaling, "SPEC", "yarn:FACTOR:ORIGINAL, in place of config.json's"},
     {"prompt-nano-usd", &ServeOptions::prompt_nano_usd, "NANO-USD", "price of a prompt token (75)"},
     {"cached-prompt-nano-usd", &ServeOptions::cached_prompt_nano_usd, "NANO-USD",
@@ -37,7 +40,10 @@ void ServeOptions::Declare(Options& options) {
   options.Add("model", &model, "DIR", "a Qwen2 or Llama model in Hugging Face form");
   options.Require("model");
   options.Add("model-name", &model_name, "NAME", "what clients call it; default: the folder's name");
-  options.Add("tensor-parallel", &tensor_parallel, "RANKS", "processes that share one model", {1, 64});
+  options.Add(
+      "tensor-parallel", &tensor_parallel, "RANKS",
+      "processes that share one model, 1 to 64; auto = one for each NUMA node, with that node's cores, as "
+      "far as the model can be split");
   options.Add("groups", &groups, "GROUPS", "replicas of the model", {1, 64});
   options.Add("host", &host, "HOST", "address of the API; the admin API stays on loopback");
   options.Add("port", &port, "PORT", "port of the API, 0 = any", {0, 65535});
@@ -55,6 +61,15 @@ void ServeOptions::Declare(Options& options) {
     options.Add(option.name, &(this->*option.value), option.unit, option.help);
   }
   log.DeclareLimits(options);
+}
+
+absl::StatusOr<int64_t> ServeOptions::Ranks() const {
+  constexpr int64_t kMostRanks = 64;
+  if (tensor_parallel == "auto") return 0;
+  int64_t ranks = 0;
+  if (absl::SimpleAtoi(tensor_parallel, &ranks) && ranks >= 1 && ranks <= kMostRanks) return ranks;
+  return absl::InvalidArgumentError(absl::StrCat("--tensor-parallel: '", tensor_parallel,
+                                                 "' is neither auto nor a number in 1..", kMostRanks));
 }
 
 std::vector<std::string> ServeOptions::PassedOn() const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
 
@@ -13,7 +14,8 @@ namespace quire::cli {
 struct ServeOptions {
   std::string model;       // folder
   std::string model_name;  // empty = the folder's name
-  int64_t tensor_parallel = 2, groups = 1;
+  std::string tensor_parallel = "auto";
+  int64_t groups = 1;
   std::string host = "127.0.0.1";
   int64_t port = 8000, admin_port = 8001;
   std::string data = "data";
@@ -27,6 +29,8 @@ struct ServeOptions {
   LogOptions log;  // of the programs, in DATA/logs
 
   void Declare(Options& options);
+  // The number that --tensor-parallel gives; 0 = auto. InvalidArgument names the flag.
+  absl::StatusOr<int64_t> Ranks() const;
   // Every passed-on option that was given, as flags.
   std::vector<std::string> PassedOn() const;
 };

@@ -50,13 +50,14 @@ def serve_once(*flags, programs=BIN, timeout=300):
 
 
 class System:
-    def __init__(self, model, programs=BIN, **flags):
+    def __init__(self, model, programs=BIN, under=(), **flags):
+        """`under`: a command that runs it, such as ("taskset", "-c", "0")."""
         self.folder = tempfile.TemporaryDirectory(prefix="quire-e2e-")
         self.data = pathlib.Path(flags.get("data", pathlib.Path(self.folder.name) / "data"))
         ready_file = pathlib.Path(self.folder.name) / "ready.json"
         options = {"model": model, "data": self.data, "port": 0, "admin-port": 0, "ready-file": ready_file, **flags}
         args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        self.process = subprocess.Popen([programs / "quire", "serve", *args], stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*under, programs / "quire", "serve", *args], stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True)
         self.output = []
         self._announced = threading.Event()

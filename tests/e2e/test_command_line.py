@@ -32,6 +32,11 @@ def wait_until_it_answers(system):
     until("the gateway back on its port", back)
 
 
+def log_events(system, program, event):
+    lines = map(json.loads, (system.data / f"logs/{program}.log").read_text().splitlines())
+    return [line for line in lines if line["event"] == event]
+
+
 def test_wrong_flag():
     ended = serve_once("--modle", "x")
     assert ended.returncode == 2 and "did you mean --model" in ended.stderr
@@ -67,6 +72,29 @@ def test_broken_model(tmp_path, damage):
 def test_more_ranks_than_kv_heads(tmp_path):
     ended = serve_once("--model", str(TINY_MODEL), "--tensor-parallel", "9", "--data", str(tmp_path / "data"))
     assert ended.returncode == 1 and "KV heads" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("ranks", ["0", "65", "two", ""])
+def test_ranks_that_are_no_number(ranks):
+    ended = serve_once("--model", str(TINY_MODEL), f"--tensor-parallel={ranks}")
+    assert ended.returncode == 2 and f"--tensor-parallel: '{ranks}' is neither auto nor a number" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("cpus", ["all", "one"])
+def test_without_the_flag_the_machine_says_how_many_ranks(cpus):
+    under = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if cpus == "one" else ()
+    with System(TINY_MODEL, under=under) as system:
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+        [group] = system.groups()
+        [(ranks, reason)] = re.findall(r"starting 1 group\(s\) of (\d+) rank\(s\) \((.*)\); logs", "".join(system.output))
+        assert group["ranks"] == len(group["process"]["pids"]) == int(ranks)
+        counts = [int(count) for count in re.search(r"(\d+(?: and \d+)*) usable CPU", reason)[1].split(" and ")]
+        if cpus == "one":
+            assert (ranks, counts) == ("1", [1]), reason
+        else:
+            assert sum(counts) == len(os.sched_getaffinity(0)) and int(ranks) == min(len(counts), 3), reason  # 3 KV heads
+        threads = [event["threads"] for rank in range(int(ranks)) for event in log_events(system, f"g0-rank{rank}", "cpus")]
+        assert sum(threads) == sum(counts)
 
 
 @pytest.mark.parametrize("flag", ["--port", "--admin-port"])
@@ -150,8 +178,7 @@ def test_logs_have_bounds_and_stderr_has_its_place():
         commands = [pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in group["process"]["pids"]]
         for command in commands:
             assert command[command.index("--log-files") + 1] == "2" and command[command.index("--log-max-mb") + 1] == "1"
-        events = [json.loads(line)["event"] for line in (system.data / "logs/g0-rank0.log").read_text().splitlines()]
-        assert "group_ready" in events
+        assert log_events(system, "g0-rank0", "group_ready")
 
 
 def test_launcher_restarts_a_dead_gateway():
