@@ -91,7 +91,7 @@ template <typename Body>
 void CpuBackend::Split(int64_t count, const Body& body) {
   const int64_t threads = pool_.threads();
   if (count == 1) return body(0, 1);
-  pool_.Run([&](int t) { body(count * t / threads, count * (t + 1) / threads); });
+  pool_.Run([&](int t, int) { body(count * t / threads, count * (t + 1) / threads); });
 }
 
 const PackedMatrix& CpuBackend::matrix(MatrixId id, MatrixKind kind, const char* op) const {
@@ -197,13 +197,13 @@ void CpuBackend::RunMatmul(MatmulKernel kernel, Tensor x, const PackedMatrix& ma
     Tensor rows = x.Rows(std::min(kMaxColumns, x.rows - first));
     rows.data = x.bf16(first);
     if (x.cols % 2 != 0) rows = WithEvenColumns(rows);
-    pool_.Run([&](int t) {
-      const PackedMatrix::Slice& slice = matrix.slice(t);
+    pool_.Run([&](int part, int thread) {
+      const PackedMatrix::Slice& slice = matrix.slice(part);
       if (slice.rows == 0) return;
       void* to = out.dtype == DType::kF32 ? static_cast<void*>(out.f32(first) + slice.first_row)
                                           : out.bf16(first) + slice.first_row;
       kernel({rows.bf16(), rows.stride, rows.rows, matrix.pairs(), slice.data, slice.rows,
-              bias != nullptr ? bias + slice.first_row : nullptr, to, out.stride, tiles_[t]});
+              bias != nullptr ? bias + slice.first_row : nullptr, to, out.stride, tiles_[thread]});
     });
   }
 }

@@ -71,9 +71,8 @@ absl::StatusOr<PackedMatrix> PackedMatrix::Pack(std::span<const HostRows> parts,
     }
     matrix.slices_.push_back(slice);
   }
-  // Each thread packs its own slice, and so touches its pages first.
   const Rows source(parts);
-  pool.Run([&](int t) {
+  pool.Run([&](int t, int) {
     const Slice& slice = matrix.slices_[t];
     uint16_t* out = memory[t];
     for (int64_t row = 0; row < slice.rows; row += kPanelRows) {

@@ -8,27 +8,37 @@
 
 namespace quire::kernels::cpu {
 
-ThreadPool::ThreadPool(int threads, int spin_us) : spin_us_(spin_us) {
+ThreadPool::ThreadPool(int threads, int spin_us) : spin_us_(spin_us), parts_(threads) {
   for (int thread = 1; thread < threads; ++thread) {
     workers_.emplace_back([this, thread] { Work(thread); });
   }
 }
 
 ThreadPool::~ThreadPool() {
-  task_ = nullptr;
+  exit_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::Run(absl::FunctionRef<void(int)> task) {
-  if (workers_.empty()) return task(0);
+void ThreadPool::Run(Task task) {
+  if (workers_.empty()) return task(0, 0);
   task_ = &task;
   unfinished_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
+  const uint32_t epoch = epoch_.fetch_add(1, std::memory_order_release) + 1;
   epoch_.notify_all();
-  task(0);
+  task(0, 0);
+  for (int part = 1; part < threads(); ++part) {
+    if (!Take(part, epoch)) continue;
+    task(part, 0);
+    unfinished_.fetch_sub(1, std::memory_order_relaxed);
+  }
   while (const uint32_t left = unfinished_.load(std::memory_order_acquire)) WaitForChange(unfinished_, left);
+}
+
+bool ThreadPool::Take(int part, uint32_t epoch) {
+  uint32_t before = epoch - 1;
+  return parts_[part].taken.compare_exchange_strong(before, epoch, std::memory_order_acq_rel);
 }
 
 void ThreadPool::ForEach(int64_t count, absl::FunctionRef<void(int64_t)> body) {
@@ -37,7 +47,7 @@ void ThreadPool::ForEach(int64_t count, absl::FunctionRef<void(int64_t)> body) {
     return;
   }
   next_.store(0, std::memory_order_relaxed);
-  Run([&](int) {
+  Run([&](int, int) {
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count;) body(i);
   });
 }
@@ -47,9 +57,10 @@ void ThreadPool::Work(int thread) {
   uint32_t seen = 0;
   for (;;) {
     WaitForChange(epoch_, seen);
-    ++seen;  // Run moves on only after every worker has finished, so none is ever skipped
-    if (task_ == nullptr) return;
-    (*task_)(thread);
+    seen = epoch_.load(std::memory_order_acquire);
+    if (exit_.load(std::memory_order_relaxed)) return;
+    if (!Take(thread, seen)) continue;
+    (*task_)(thread, thread);
     if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   }
 }
