@@ -87,7 +87,8 @@ struct Gateway::Parts {
     return closed;
   }
 
-  bool ready() const { return facts.synced() && catalog.settled(); }
+  // One that knows no model yet would refuse every request for it as unknown.
+  bool ready() const { return facts.synced() && !facts.Models().empty() && catalog.settled(); }
 
   http::RouteTable Routes() {
     http::RouteTable routes;
@@ -109,7 +110,7 @@ struct Gateway::Parts {
   http::Readiness ReadinessNow() const {
     if (draining) return {.ready = false, .state = "draining"};
     if (!ready())
-      return {.ready = false, .state = "waiting for the coordinator's facts or for models to load"};
+      return {.ready = false, .state = "waiting for the coordinator, a first model, or models to load"};
     return {.ready = true, .state = "serving"};
   }
 

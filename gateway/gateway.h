@@ -28,9 +28,9 @@ struct GatewayOptions {
   bool insecure = false;
   http::HttpLimits limits;
   IntakeLimits intake;
-  std::string cors_origin = "*";                   // see http::CorsPolicy::Parse
-  std::chrono::milliseconds drain_delay{0};        // how long a drain goes on accepting, not ready any more
-  std::chrono::milliseconds max_wait{60'000};      // for an admission or another group, in the queue or elsewhere
+  std::string cors_origin = "*";               // see http::CorsPolicy::Parse
+  std::chrono::milliseconds drain_delay{0};    // how long a drain goes on accepting, not ready any more
+  std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
   std::chrono::milliseconds silence_limit{8'000};  // of a worker that runs an answer
 };
 
@@ -39,8 +39,8 @@ class Gateway {
   static absl::StatusOr<std::unique_ptr<Gateway>> Start(const GatewayOptions& options);
   ~Gateway();
 
-  // Calls `then` once, from this or another thread, when the first full Watch state is there and its models
-  // are loaded.
+  // Calls `then` once, from this or another thread, when a full Watch state is there with at least one model,
+  // and its models are loaded (or can't be).
   void WhenReady(std::function<void()> then);
 
   int api_port() const;

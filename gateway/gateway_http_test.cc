@@ -2,6 +2,9 @@
 // head leaves, browsers of other origins, probes, and leaving behind a load balancer.
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <thread>
+
 #include "base/http/test_replies.h"
 #include "gateway/gateway_test_fixture.h"
 
@@ -33,6 +36,38 @@ TEST_F(GatewayHttpTest, AModelIsRetrievedByItsName) {
   EXPECT_EQ(json::parse(one.body), list["data"][0]);
   EXPECT_EQ(Call(Request("GET", "/v1/openai/models/tin%79", "", backend_.key())).body, one.body);
   EXPECT_EQ(Call(Request("GET", "/v1/models/tiny", "", "")).status, 401);
+}
+
+class NoModelYetTest : public GatewayHttpTest {
+ protected:
+  void SetUp() override {
+    backend_.models_hidden = true;
+    GatewayOptions options;
+    options.coordinator = backend_.address();
+    options.pepper = backend_.pepper();
+    auto started = Gateway::Start(options);
+    ASSERT_TRUE(started.ok()) << started.status();
+    gateway_ = *std::move(started);
+  }
+};
+
+// Who is told "ready" may ask: a gateway that has heard of no model refuses it as unknown.
+TEST_F(NoModelYetTest, IsNotReady) {
+  std::atomic<bool> ready = false;
+  Notification told;
+  gateway_->WhenReady([&] {
+    ready = true;
+    told.Notify();
+  });
+  // Known keys: the state has come.
+  while (Call(Request("GET", "/v1/models", "", backend_.key())).status != 200) std::this_thread::yield();
+  EXPECT_EQ(Ready(), 503);
+  EXPECT_FALSE(ready);
+  backend_.models_hidden = false;
+  told.WaitForNotification();
+  EXPECT_EQ(Ready(), 200);
+  AnswerWith("Hello");
+  EXPECT_EQ(Chat("").status, 200);
 }
 
 // "other" is there, and another key's.

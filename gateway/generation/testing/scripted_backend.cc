@@ -182,16 +182,8 @@ v1::AdmitReply ScriptedBackend::Refusal(v1::RefusalReason reason, uint32_t retry
   return reply;
 }
 
-void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer) {
+void ScriptedBackend::SendModels(grpc::ServerWriter<v1::WatchEvent>& writer) const {
   v1::WatchEvent event;
-  v1::KeyFact& key = *event.mutable_key();
-  key.set_key_id(key_.id);
-  key.set_key_hmac(ToBytes(ApiKeyHmac(pepper_, key_.text)));
-  key.set_account_id("account");
-  key.set_cache_salt("salt");
-  key.add_models("tiny");
-  if (!other_bundle.empty()) key.add_models("other");
-  writer.Write(event);
   for (const char* name : {"tiny", "other"}) {
     v1::ModelFact& model = *event.mutable_model();
     model.set_model(name);
@@ -205,9 +197,27 @@ void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter
     *model.mutable_price() = ThePrice();
     writer.Write(event);
   }
+}
+
+void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer) {
+  v1::WatchEvent event;
+  v1::KeyFact& key = *event.mutable_key();
+  key.set_key_id(key_.id);
+  key.set_key_hmac(ToBytes(ApiKeyHmac(pepper_, key_.text)));
+  key.set_account_id("account");
+  key.set_cache_salt("salt");
+  key.add_models("tiny");
+  if (!other_bundle.empty()) key.add_models("other");
+  writer.Write(event);
+  const bool hidden = models_hidden;
+  if (!hidden) SendModels(writer);
   event.set_synced(true);
   writer.Write(event);
-  while (!context.IsCancelled()) {
+  for (bool sent = !hidden; !context.IsCancelled();) {
+    if (!sent && !models_hidden) {
+      SendModels(writer);
+      sent = true;
+    }
     MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&closing_), absl::Milliseconds(10))) return;
   }

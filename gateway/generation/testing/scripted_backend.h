@@ -59,6 +59,8 @@ class ScriptedBackend {
   std::atomic<int> settles_to_refuse{0};
   // The text bundle of the model "other", where it is not that of "tiny".
   std::string other_bundle;
+  // No group has registered yet: while it holds, Watch names no model.
+  std::atomic<bool> models_hidden{false};
 
   v1::AdmitReply Placement() const;
   // An answer to a Readmit: another epoch of the group here.
@@ -79,6 +81,7 @@ class ScriptedBackend {
   class CoordinatorService;
   class InferenceService;
 
+  void SendModels(grpc::ServerWriter<v1::WatchEvent>& writer) const;
   void SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer);
   void RecordSettles(const v1::SettleRequest& request, v1::SettleReply& reply);
 
