@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -17,43 +16,29 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
-#include "base/core/files.h"
+#include "base/core/exit_code.h"
 #include "base/core/status.h"
 #include "base/process/child.h"
+#include "cli/messages.h"
 
 namespace quire::cli {
 namespace {
 
 // A stage that takes longer is ended by SIGKILL. The gateway's own limits are below its.
-constexpr int64_t kGatewayDrainMs = 340'000, kGatewayHurryMs = 60'000, kCoordinatorStopMs = 30'000;
+constexpr int64_t kGatewayDrainMs = 340'000, kGatewayHurryMs = 60'000, kCoordinatorStopMs = 30'000,
+                  kEndGroupsMs = 30'000;
 constexpr int kMaxCoordinatorStops = 3;
 constexpr const char* kLoopback = "127.0.0.1";
 constexpr int kMaxGroupFailures = 3;  // before the first group ever served
 
 int64_t NowMs() { return SystemClock().NowMs(); }
 
-void Say(const std::string& line) {
-  std::printf("quire: %s\n", line.c_str());
-  std::fflush(stdout);
-}
+bool IsFinal(const ProcessEnd& end) { return end.exit_code && !RestartCanHelp(*end.exit_code); }
 
-std::string NameOf(const std::string& folder) {
-  return std::filesystem::weakly_canonical(folder).filename().string();
-}
-
-std::string TextOf(const nlohmann::json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
-// The message of a log line, where it is one of our JSON lines; the line itself otherwise.
-std::string Readable(const std::string& line) {
-  const nlohmann::json fields = nlohmann::json::parse(line, nullptr, false);
-  if (!fields.is_object()) return line;
-  for (const char* key : {"error", "why", "message"}) {
-    if (std::string text = TextOf(fields, key); !text.empty()) return text;
-  }
-  return line;
+absl::Status GoneForGood(const Service& service, const ProcessEnd& end) {
+  return absl::UnavailableError(
+      absl::StrCat("the ", service.name(), " ended (", end.Text(),
+                   "), which a restart can't help: ", Readable(service.LastWords())));
 }
 
 }  // namespace
@@ -66,6 +51,10 @@ Launcher::Launcher(ServeOptions options, std::string programs)
       coordinator_("coordinator", programs_ + "/quire-coordinator", logs_,
                    [this] { return CoordinatorArgs(); }),
       gateway_("gateway", programs_ + "/quire-gateway", logs_, [this] { return GatewayArgs(); }),
+      group_ender_("group-ender", programs_ + "/quire-coordinator", logs_,
+                   [this] {
+                     return std::vector<std::string>{"--end-groups", "--data=" + options_.data};
+                   }),
       log_follower_(logs_,
                     [this](const std::string& file, const std::string& line) { OnLogLine(file, line); }),
       ready_follower_(
@@ -134,12 +123,12 @@ absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
     if (poll(fds, std::size(fds), -1) > 0 && fds[0].revents == 0) TakeSignals();
   }
   if (stage_ == Stage::kStopped) SendSignal(check.process, SIGKILL);
-  const std::string end = AwaitEnd(check.process);
+  const ProcessEnd end = AwaitEnd(check.process);
   QUIRE_RETURN_IF_ERROR(opened);
   const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1);
-  if (end == "exit code 0" || stage_ == Stage::kStopped) return words;
+  if (end.clean() || stage_ == Stage::kStopped) return words;
   return absl::InvalidArgumentError(
-      absl::StrCat("--model ", options_.model, ": ", words.empty() ? end : Readable(words)));
+      absl::StrCat("--model ", options_.model, ": ", words.empty() ? end.Text() : Readable(words)));
 }
 
 absl::Status Launcher::Prepare() {
@@ -165,17 +154,16 @@ absl::Status Launcher::KeepPorts() {
 }
 
 void Launcher::WaitForEvent() {
-  pollfd fds[] = {{signals_.get(), POLLIN, 0},
-                  {log_follower_.fd(), POLLIN, 0},
-                  {ready_follower_.fd(), POLLIN, 0},
-                  {coordinator_.pidfd(), POLLIN, 0},
-                  {gateway_.pidfd(), POLLIN, 0}};
+  pollfd fds[] = {{signals_.get(), POLLIN, 0},       {log_follower_.fd(), POLLIN, 0},
+                  {ready_follower_.fd(), POLLIN, 0}, {coordinator_.pidfd(), POLLIN, 0},
+                  {gateway_.pidfd(), POLLIN, 0},     {group_ender_.pidfd(), POLLIN, 0}};
   if (poll(fds, std::size(fds), TimeoutMs()) < 0) return;  // EINTR
   if (fds[0].revents != 0) TakeSignals();
   if (fds[1].revents != 0) log_follower_.ReadNew();
   if (fds[2].revents != 0) ready_follower_.ReadNew();
   if (fds[3].revents != 0) OnEnded(coordinator_);
   if (fds[4].revents != 0) OnEnded(gateway_);
+  if (fds[5].revents != 0) OnGroupsEnded();
   StartIfDue(coordinator_);
   StartIfDue(gateway_);
   if (stage_ends_ms_ != 0 && NowMs() >= stage_ends_ms_) OnStageTooLong();
@@ -197,7 +185,7 @@ void Launcher::TakeSignals() {
     (taken.ssi_signo == SIGCHLD ? child_ended : told_to_stop) = true;
   }
   // As PID 1 of a container the workers of a coordinator that died become our children.
-  if (child_ended && getpid() == 1) ReapAdopted({coordinator_.pid(), gateway_.pid()});
+  if (child_ended && getpid() == 1) ReapAdopted({coordinator_.pid(), gateway_.pid(), group_ender_.pid()});
   if (!told_to_stop) return;
   if (stage_ == Stage::kServing) {
     BeginStop();
@@ -219,45 +207,49 @@ void Launcher::StartIfDue(Service& service) {
 
 void Launcher::OnEnded(Service& service) {
   if (!service.running()) return;
-  const std::string end = service.Reap(NowMs());
+  const bool served = service.ready();
+  const ProcessEnd end = service.Reap(NowMs());
   if (stage_ == Stage::kServing) {
-    OnEndedWhileServing(service, end);
+    OnEndedWhileServing(service, end, served);
   } else {
     OnEndedWhileStopping(service, end);
   }
 }
 
-void Launcher::OnEndedWhileServing(Service& service, const std::string& end) {
-  const std::string words = Readable(service.LastWords());
+void Launcher::OnEndedWhileServing(Service& service, const ProcessEnd& end, bool served) {
   if (!service.was_ready()) {
-    failure_.Update(
-        absl::UnavailableError(absl::StrCat("the ", service.name(), " can't start (", end, "): ", words)));
-    return;
+    return failure_.Update(absl::UnavailableError(absl::StrCat(
+        "the ", service.name(), " can't start (", end.Text(), "): ", Readable(service.LastWords()))));
   }
-  Say(absl::StrCat("the ", service.name(), " ended (", end, ", ", words, "); restarting it in ",
-                   service.StartLater(NowMs()), " ms"));
+  if (IsFinal(end)) return failure_.Update(GoneForGood(service, end));
+  if (end.clean() && served) {  // somebody told it to: a restart, or an upgrade
+    Say(absl::StrCat("the ", service.name(), " ended as it was told; starting it again"));
+    return StartOrRetry(service);
+  }
+  Say(absl::StrCat("the ", service.name(), " ended (", end.Text(), ", ", Readable(service.LastWords()),
+                   "); restarting it in ", service.StartLater(NowMs()), " ms"));
 }
 
 // A gateway that ends has drained. A coordinator is needed until it has stopped the groups: what the gateway
 // still delivers is settled with it.
-void Launcher::OnEndedWhileStopping(Service& service, const std::string& end) {
-  const bool clean = end == "exit code 0";
+void Launcher::OnEndedWhileStopping(Service& service, const ProcessEnd& end) {
   if (&service == &gateway_) {
-    if (!clean) {
-      failure_.Update(absl::UnavailableError(
-          absl::StrCat("the gateway ended (", end, ") while it drained: ", Readable(gateway_.LastWords()))));
+    if (!end.clean()) {
+      failure_.Update(absl::UnavailableError(absl::StrCat(
+          "the gateway ended (", end.Text(), ") while it drained: ", Readable(gateway_.LastWords()))));
     }
     if (stage_ == Stage::kDrainingGateway) BeginStoppingCoordinator();
-  } else if (stage_ == Stage::kStoppingCoordinator && (clean || !coordinator_.was_ready())) {
+    return;
+  }
+  if (stage_ == Stage::kStoppingCoordinator && end.clean()) {
     stage_ = Stage::kStopped;
-  } else if (coordinator_stops_ >= kMaxCoordinatorStops) {
-    failure_.Update(absl::UnavailableError(absl::StrCat("the coordinator can't stop the workers (", end,
-                                                        "): their pids are in ", options_.data,
-                                                        "/fleet.json; left alone they end in 15 minutes")));
-    stage_ = Stage::kStopped;
+  } else if (IsFinal(end) || !coordinator_.was_ready() || coordinator_stops_ >= kMaxCoordinatorStops) {
+    // One that never served may have died of the signal.
+    if (coordinator_.was_ready()) failure_.Update(GoneForGood(coordinator_, end));
+    if (stage_ == Stage::kStoppingCoordinator) EndGroups();
   } else {
-    Say(absl::StrCat("the coordinator ended (", end, "); restarting it in ", coordinator_.StartLater(NowMs()),
-                     " ms"));
+    Say(absl::StrCat("the coordinator ended (", end.Text(), "); restarting it in ",
+                     coordinator_.StartLater(NowMs()), " ms"));
   }
 }
 
@@ -274,10 +266,29 @@ void Launcher::BeginStoppingCoordinator() {
   stage_ = Stage::kStoppingCoordinator;
   stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
   if (!coordinator_.running() && coordinator_.start_at_ms() == 0) {
-    stage_ = Stage::kStopped;
+    EndGroups();
   } else if (coordinator_.ready() || !coordinator_.was_ready()) {
     TellCoordinatorToStop();
   }  // else it is told when it is ready: before, it might die of the signal
+}
+
+// The coordinator is gone for good. What it left is ended by its program, which needs no ledger for that.
+void Launcher::EndGroups() {
+  stage_ = Stage::kStopped;
+  if (!std::filesystem::exists(options_.data + "/fleet.json")) return;
+  if (const absl::Status started = group_ender_.Start(NowMs()); !started.ok()) {
+    return failure_.Update(started);
+  }
+  stage_ = Stage::kEndingGroups;
+  stage_ends_ms_ = NowMs() + kEndGroupsMs;
+}
+
+void Launcher::OnGroupsEnded() {
+  const ProcessEnd end = group_ender_.Reap(NowMs());
+  stage_ = Stage::kStopped;
+  if (end.clean()) return;
+  Say(absl::StrCat("can't end the workers (", end.Text(), ", ", Readable(group_ender_.LastWords()),
+                   "): their pids are in ", options_.data, "/fleet.json; left alone they end in 15 minutes"));
 }
 
 void Launcher::TellCoordinatorToStop() {
@@ -299,7 +310,9 @@ void Launcher::HurryStop() {
 }
 
 void Launcher::OnStageTooLong() {
-  Service& late = stage_ == Stage::kDrainingGateway ? gateway_ : coordinator_;
+  Service& late = stage_ == Stage::kDrainingGateway ? gateway_
+                  : stage_ == Stage::kEndingGroups  ? group_ender_
+                                                    : coordinator_;
   Say(absl::StrCat("the ", late.name(), " does not end: killing it"));
   if (&late == &coordinator_) ++coordinator_stops_;
   stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
@@ -307,16 +320,15 @@ void Launcher::OnStageTooLong() {
 }
 
 std::vector<std::string> Launcher::CoordinatorArgs() const {
-  std::vector<std::string> args = {
-      "--data=" + options_.data,
-      absl::StrCat("--port=", grpc_port_.port()),
-      absl::StrCat("--admin-port=", admin_port_.port()),
-      "--ready-file=" + run_ + "/coordinator",
-      "--model=" + options_.model,
-      "--model-name=" + (options_.model_name.empty() ? NameOf(options_.model) : options_.model_name),
-      absl::StrCat("--tensor-parallel=", ranks_),
-      "--groups=" + std::to_string(options_.groups),
-      "--worker-binary=" + programs_ + "/quire-worker"};
+  std::vector<std::string> args = {"--data=" + options_.data,
+                                   absl::StrCat("--port=", grpc_port_.port()),
+                                   absl::StrCat("--admin-port=", admin_port_.port()),
+                                   "--ready-file=" + run_ + "/coordinator",
+                                   "--model=" + options_.model,
+                                   "--model-name=" + ModelNameOf(options_),
+                                   absl::StrCat("--tensor-parallel=", ranks_),
+                                   "--groups=" + std::to_string(options_.groups),
+                                   "--worker-binary=" + programs_ + "/quire-worker"};
   for (std::string& flag : options_.log.FlagsFor(coordinator_.log_file())) args.push_back(std::move(flag));
   for (std::string& flag : options_.PassedOn()) args.push_back(std::move(flag));
   return args;
@@ -341,6 +353,7 @@ void Launcher::OnReadyFile(const std::string& file, const std::string& line) {
     coordinator_grpc_ = TextOf(ready, "grpc");
     admin_ = TextOf(ready, "admin");
     coordinator_.SetReady();
+    if (ready.contains("groups")) OnGroups(ready["groups"]);
     if (stage_ == Stage::kStoppingCoordinator && !coordinator_.told_to_stop()) TellCoordinatorToStop();
     const bool first = !gateway_.was_ready() && !gateway_.running() && gateway_.start_at_ms() == 0;
     if (stage_ == Stage::kServing && first) StartOrRetry(gateway_);
@@ -358,51 +371,36 @@ void Launcher::OnLogLine(const std::string& file, const std::string& line) {
     const std::string progress = absl::StrCat(file.substr(0, file.rfind('.')), ": ", TextOf(fields, "what"));
     if (progress != last_progress_) Say("loading " + progress);
     last_progress_ = progress;
-  } else if (file == "coordinator.log") {
-    OnGroupEvent(event, fields);
+  } else if (file == "coordinator.log" && event == "group_lost") {
+    OnGroupLost(fields);
   }
 }
 
-void Launcher::OnGroupEvent(const std::string& event, const nlohmann::json& fields) {
-  const std::string group = TextOf(fields, "group");
-  if (event == "group_serving") {
-    if (!groups_up_.insert(group).second) return;
-    Say(absl::StrCat("group ", group, " serves"));
-  } else if (event == "group_lost") {
-    groups_up_.erase(group);
-    Say(absl::StrCat("group ", group, " is lost and restarts: ", Readable(TextOf(fields, "last_line"))));
-    if (!announced_ && ++group_failures_ >= kMaxGroupFailures) {
-      failure_ = absl::UnavailableError(absl::StrCat(
-          "the workers can't start: ", Readable(TextOf(fields, "last_line")), " (see ", logs_, ")"));
-    }
+// Those that are registered now.
+void Launcher::OnGroups(const nlohmann::json& groups) {
+  groups_up_ = 0;
+  for (const nlohmann::json& group : groups) {
+    const std::string id = TextOf(group, "id");
+    const uint64_t epoch = group.value("epoch", uint64_t{0});
+    ++groups_up_;
+    if (std::exchange(last_epochs_[id], epoch) != epoch) Say(absl::StrCat("group ", id, " serves"));
+  }
+}
+
+// An error, so that it is logged at every level.
+void Launcher::OnGroupLost(const nlohmann::json& fields) {
+  const std::string why = Readable(TextOf(fields, "last_line"));
+  Say(absl::StrCat("group ", TextOf(fields, "group"), " is lost and restarts: ", why));
+  const bool final = fields.contains("final") && fields["final"] == true;
+  if (!announced_ && (++group_failures_ >= kMaxGroupFailures || final)) {
+    failure_ = absl::UnavailableError(absl::StrCat("the workers can't start: ", why, " (see ", logs_, ")"));
   }
 }
 
 absl::Status Launcher::AnnounceIfReady() {
-  if (announced_ || api_.empty() || groups_up_.size() < static_cast<size_t>(options_.groups)) {
-    return absl::OkStatus();
-  }
-  QUIRE_ASSIGN_OR_RETURN(const std::string content, ReadWholeFile(options_.data + "/keys.json"));
-  const nlohmann::json keys = nlohmann::json::parse(content, nullptr, false);
-  const std::string url = "http://" + api_, admin_url = "http://" + admin_;
-  const std::string model = options_.model_name.empty() ? NameOf(options_.model) : options_.model_name;
-  if (!options_.ready_file.empty()) {
-    nlohmann::json ready;
-    ready["url"] = url;
-    ready["api_key"] = TextOf(keys, "api_key");
-    ready["admin_url"] = admin_url;
-    ready["admin_key"] = TextOf(keys, "admin_key");
-    ready["model"] = model;
-    QUIRE_RETURN_IF_ERROR(WriteFileAtomically(options_.ready_file, ready.dump() + "\n", 0600));
-  }
+  if (announced_ || api_.empty() || groups_up_ < options_.groups) return absl::OkStatus();
   announced_ = true;
-  Say(absl::StrCat("ready: ", url, "/v1  model ", model));
-  Say(absl::StrCat("API key: ", TextOf(keys, "api_key"), "  (admin: ", admin_url, ", keys in ", options_.data,
-                   "/keys.json)"));
-  Say(absl::StrCat("try: curl ", url, "/v1/chat/completions -H 'Authorization: Bearer ",
-                   TextOf(keys, "api_key"), "' -H 'Content-Type: application/json' -d '{\"model\":\"", model,
-                   "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'"));
-  return absl::OkStatus();
+  return AnnounceReady(options_, api_, admin_);
 }
 
 }  // namespace quire::cli

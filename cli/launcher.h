@@ -1,13 +1,15 @@
 // `quire serve`: one process tree for one machine. Checks the model, starts the coordinator (whose fleet
 // driver starts the workers) and the gateway, shows progress until the groups serve, and restarts a dead
 // coordinator or gateway on the same ports and data. On SIGTERM it lets the gateway drain, then the
-// coordinator stop its groups, and supervises meanwhile; a second signal cuts both short. What always holds:
-// it ends after its children, and they after their groups. One thread: everything that happens is a file
-// descriptor in one poll.
+// coordinator stop its groups, and supervises meanwhile; a second signal cuts both short. It does the same
+// by itself, and ends with an error, where a restart can't help (base/core/exit_code.h); the groups of a
+// coordinator that is gone for good it has ended by that program (--end-groups). What always holds: it ends
+// after its children, and they after their groups; ready is said by ready files, not by logs. One thread:
+// everything that happens is a file descriptor in one poll.
 #pragma once
 
 #include <cstdint>
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,7 +34,7 @@ class Launcher {
   absl::Status Run();
 
  private:
-  enum class Stage { kServing, kDrainingGateway, kStoppingCoordinator, kStopped };
+  enum class Stage { kServing, kDrainingGateway, kStoppingCoordinator, kEndingGroups, kStopped };
 
   absl::Status Prepare();
   absl::Status MakeSignalFd();
@@ -47,12 +49,14 @@ class Launcher {
   void StartOrRetry(Service& service);
   void StartIfDue(Service& service);
   void OnEnded(Service& service);
-  void OnEndedWhileServing(Service& service, const std::string& end);
-  void OnEndedWhileStopping(Service& service, const std::string& end);
+  void OnEndedWhileServing(Service& service, const ProcessEnd& end, bool served);
+  void OnEndedWhileStopping(Service& service, const ProcessEnd& end);
 
   void BeginStop();
   void BeginStoppingCoordinator();
   void TellCoordinatorToStop();
+  void EndGroups();
+  void OnGroupsEnded();
   void HurryStop();
   void OnStageTooLong();
 
@@ -61,7 +65,8 @@ class Launcher {
 
   void OnReadyFile(const std::string& file, const std::string& line);
   void OnLogLine(const std::string& file, const std::string& line);
-  void OnGroupEvent(const std::string& event, const nlohmann::json& fields);
+  void OnGroups(const nlohmann::json& groups);
+  void OnGroupLost(const nlohmann::json& fields);
   absl::Status AnnounceIfReady();
 
   const ServeOptions options_;
@@ -69,16 +74,17 @@ class Launcher {
   int64_t ranks_ = 0;                           // of each group, once the model is checked
   std::string ranks_reason_;                    // of their number
   KeptPort grpc_port_, admin_port_, api_port_;  // of the children, also while they are down
-  Service coordinator_, gateway_;
+  Service coordinator_, gateway_, group_ender_;
   FileFollower log_follower_, ready_follower_;
   Fd signals_;
   Stage stage_ = Stage::kServing;
   int64_t stage_ends_ms_ = 0;  // when it takes too long; 0 = never
   int coordinator_stops_ = 0;  // that were tried
   bool hurried_ = false, announced_ = false;
-  absl::Status failure_;                        // why Run has to end
-  std::string coordinator_grpc_, admin_, api_;  // host:port, once known
-  std::set<std::string> groups_up_;
+  absl::Status failure_;                         // why Run has to end
+  std::string coordinator_grpc_, admin_, api_;   // host:port, once known
+  int64_t groups_up_ = 0;                        // that are registered
+  std::map<std::string, uint64_t> last_epochs_;  // of the groups that ever were
   int group_failures_ = 0;
   std::string last_progress_;
 };

@@ -56,8 +56,8 @@ int64_t Service::StartLater(int64_t now_ms) {
   return delay_ms;
 }
 
-std::string Service::Reap(int64_t now_ms) {
-  const std::string end = AwaitEnd(process_);
+ProcessEnd Service::Reap(int64_t now_ms) {
+  const ProcessEnd end = AwaitEnd(process_);
   process_ = Process();
   ready_ = false;
   if (now_ms - started_ms_ >= kStableMs) backoff_ms_ = kFirstBackoffMs;

@@ -36,9 +36,8 @@ class Service {
   pid_t pid() const { return process_.pid; }
   // Readable once it ended; -1 while none runs.
   int pidfd() const { return process_.pidfd.get(); }
-  // After pidfd became readable: how it ended ("exit code 2", "signal 9"). One that ran for 10 s starts the
-  // backoff afresh.
-  std::string Reap(int64_t now_ms);
+  // After pidfd became readable: how it ended. One that ran for 10 s starts the backoff afresh.
+  ProcessEnd Reap(int64_t now_ms);
   void Signal(int signal_number) const { SendSignal(process_, signal_number); }
   // SIGTERM, remembered for this run.
   void TellToStop() {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
 #include "base/core/cpu_topology.h"
+#include "base/core/exit_code.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
@@ -64,6 +65,10 @@ class AssembledCoordinator final : public Coordinator {
     for (const auto& [group, epoch] : epochs_.Epochs()) router_.Fence(group, epoch);
     QUIRE_RETURN_IF_ERROR(BeginServers());
     QUIRE_RETURN_IF_ERROR(BeginFleet());
+    Log(LogLevel::kInfo, "serving", "grpc", grpc_address(), "admin", admin_address(), "metrics",
+        metrics_address());
+    MutexLock lock(&ready_mutex_);
+    began_ = true;
     return WriteReadyFile();
   }
 
@@ -175,7 +180,8 @@ class AssembledCoordinator final : public Coordinator {
                                        .epochs = &epochs_,
                                        .clock = &clock_,
                                        .first_price = config_.price,
-                                       .worker_secret = folder_.worker_secret()});
+                                       .worker_secret = folder_.worker_secret(),
+                                       .on_group = [this] { OnGroup(); }});
     QUIRE_ASSIGN_OR_RETURN(
         grpc_, StartGrpcServer({config_.host, static_cast<int>(config_.port), config_.tls, config_.insecure},
                                {service_.get()}));
@@ -212,34 +218,48 @@ class AssembledCoordinator final : public Coordinator {
     driver.command = [flags](const RankIdentity& identity) {
       return flags.Command(identity, GroupByNode(UsableCpus()).nodes);
     };
-    driver.served_ms = [this](const std::string& group, uint64_t epoch) { return ServedMs(group, epoch); };
+    driver.served = [this](const std::string& group, uint64_t epoch) { return Served(group, epoch); };
     fleet_ = std::make_unique<ProcessDriver>(
         std::move(driver), clock_,
         [this](const std::string& group, uint64_t epoch) { router_.Fence(group, epoch); });
   }
 
-  // Since its Register; 0 = it never did.
-  int64_t ServedMs(const std::string& id, uint64_t epoch) const {
+  ProcessDriver::ServedRun Served(const std::string& id, uint64_t epoch) const {
     for (const GroupReport& report : router_.Report().groups) {
       const Group& group = report.group;
       if (group.info.group_id() == id && group.info.epoch() == epoch) {
-        return (clock_.NowUs() - group.registered_us) / 1000;
+        const int64_t ms = (clock_.NowUs() - group.registered_us) / 1000;
+        return {.ms = std::max<int64_t>(1, ms), .draining = group.beat.draining()};
       }
     }
-    return 0;
+    return {};
   }
 
   absl::Status BeginFleet() { return fleet_ ? fleet_->Start() : absl::OkStatus(); }
 
-  absl::Status WriteReadyFile() {
-    Log(LogLevel::kInfo, "serving", "grpc", grpc_address(), "admin", admin_address(), "metrics",
-        metrics_address());
+  // A group has registered; gRPC's threads. The file says so, whatever the log's level is.
+  void OnGroup() ABSL_LOCKS_EXCLUDED(ready_mutex_) {
+    MutexLock lock(&ready_mutex_);
+    if (!began_) return;  // it is about to be written
+    const absl::Status written = WriteReadyFile();
+    if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "why", MessageOf(written));
+  }
+
+  absl::Status WriteReadyFile() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ready_mutex_) {
     if (config_.ready_file.empty()) return absl::OkStatus();
     nlohmann::json ready = nlohmann::json::object();
     ready["pid"] = getpid();
     ready["grpc"] = grpc_address();
     ready["admin"] = admin_address();
     ready["metrics"] = metrics_address();
+    ready["groups"] = nlohmann::json::array();
+    for (const GroupReport& report : router_.Report().groups) {
+      if (report.state == GroupState::kGone) continue;
+      nlohmann::json group = nlohmann::json::object();
+      group["id"] = report.group.info.group_id();
+      group["epoch"] = report.group.info.epoch();
+      ready["groups"].push_back(std::move(group));
+    }
     return WriteFileAtomically(config_.ready_file, ready.dump() + "\n", 0600);
   }
 
@@ -247,6 +267,8 @@ class AssembledCoordinator final : public Coordinator {
   const CoordinatorConfig config_;
   const DataFolder folder_;
   const SystemClock clock_;
+  Mutex ready_mutex_;  // the ready file
+  bool began_ ABSL_GUARDED_BY(ready_mutex_) = false;
   Metrics metrics_;
   SlowFacts facts_;
   EpochFile epochs_;
@@ -277,7 +299,11 @@ void CoordinatorConfig::Declare(Options& options) {
   options.Add("admin-host", &admin_host, "ADDRESS", "of the admin API");
   options.Add("admin-port", &admin_port, "PORT", "of the admin API; 0 = any", port_limits);
   metrics.Declare(options);
-  options.Add("ready-file", &ready_file, "FILE", "written once it serves: {pid, grpc, admin, metrics}");
+  options.Add("ready-file", &ready_file, "FILE",
+              "written once it serves, and whenever a group registers: {pid, grpc, admin, metrics, groups}");
+  options.Add(
+      "end-groups", &end_groups,
+      "end the local groups that a coordinator of --data left, and end: where none can start any more");
   options.Add("max-queue", &max_queue, "N", "most requests that wait for a group", IntLimits{1, 1'000'000});
   options.Add("prompt-nano-usd", &price.prompt, "nano-dollars", "price of a prompt token", price_limits);
   options.Add("cached-prompt-nano-usd", &price.cached_prompt, "nano-dollars",
@@ -293,6 +319,11 @@ void CoordinatorConfig::Declare(Options& options) {
   options.Add("tls-ca", &tls.ca, "FILE", "CA of its clients");
   options.Add("insecure", &insecure, "allow gRPC and the admin API without TLS off loopback");
   log.Declare(options);
+}
+
+absl::Status EndLocalGroups(const std::string& data) {
+  QUIRE_ASSIGN_OR_RETURN(const Fd lock, LockDataFolder(data));
+  return EndRecordedGroups(data);
 }
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorConfig& config) {

@@ -17,10 +17,6 @@
 
 namespace quire::coordinator {
 
-// The program's exit code when the ledger's disk or file is broken, or another coordinator has it: a restart
-// mends neither by itself.
-inline constexpr int kExitLedgerLost = 74;
-
 struct CoordinatorConfig {
   std::string data = "data", host = "127.0.0.1", admin_host = "127.0.0.1", ready_file;
   LogOptions log;
@@ -30,6 +26,7 @@ struct CoordinatorConfig {
   WorkerFlags worker;
   TlsFiles tls;
   bool insecure = false;
+  bool end_groups = false;  // nothing else
 
   void Declare(Options& options);
 };
@@ -45,5 +42,9 @@ class Coordinator {
   virtual std::string admin_address() const = 0;
   virtual std::string metrics_address() const = 0;
 };
+
+// Ends the local groups that a coordinator of this data folder left: where none can start any more. It needs
+// the folder's lock and nothing else of it.
+absl::Status EndLocalGroups(const std::string& data);
 
 }  // namespace quire::coordinator

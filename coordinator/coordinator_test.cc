@@ -315,6 +315,16 @@ TEST_F(CoordinatorTest, ASecretFolderAndAReadyFile) {
   EXPECT_EQ(ready["admin"], coordinator_->admin_address());
   EXPECT_EQ(ready["metrics"], coordinator_->metrics_address());
   EXPECT_EQ(ready["pid"], getpid());
+  EXPECT_TRUE(ready["groups"].empty());
+}
+
+// Whoever waits for the groups reads it there: a log says it at some levels only.
+TEST_F(CoordinatorTest, TheReadyFileListsTheGroupsThatAreRegistered) {
+  const auto groups = [&] { return nlohmann::json::parse(*ReadWholeFile(config_.ready_file))["groups"]; };
+  const auto g1 = Group("g1", 7);
+  EXPECT_EQ(groups(), nlohmann::json::parse(R"([{"id": "g1", "epoch": 7}])"));
+  const auto g0 = Group("g0", 3);
+  EXPECT_EQ(groups(), nlohmann::json::parse(R"([{"id": "g0", "epoch": 3}, {"id": "g1", "epoch": 7}])"));
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ absl::Status MakeFolder(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
+absl::StatusOr<Fd> LockDataFolder(const std::string& path) {
   QUIRE_RETURN_IF_ERROR(MakeFolder(path));
   const std::string lock_path = path + "/lock";
   Fd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -42,6 +42,11 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
     return absl::FailedPreconditionError(
         absl::StrCat("another coordinator uses ", path, ": stop it, or give this one another --data folder"));
   }
+  return lock;
+}
+
+absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
+  QUIRE_ASSIGN_OR_RETURN(Fd lock, LockDataFolder(path));
   DataFolder folder(path, std::move(lock));
   QUIRE_ASSIGN_OR_RETURN(folder.pepper_,
                          folder.LoadOrMakeSecret("pepper", "without the old one every key is void"));

@@ -18,6 +18,9 @@ struct FirstKeys {
   std::string admin_key, api_key;  // whole keys
 };
 
+// Makes the folder if it is missing. FailedPrecondition: another coordinator uses it.
+absl::StatusOr<Fd> LockDataFolder(const std::string& path);
+
 class DataFolder {
  public:
   // FailedPrecondition: another coordinator uses it.

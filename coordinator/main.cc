@@ -1,9 +1,19 @@
 #include <cstdio>
 
+#include "base/core/exit_code.h"
 #include "base/core/log_options.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "coordinator/coordinator.h"
+
+namespace {
+
+int ExitWith(const absl::Status& why) {
+  if (!why.ok()) std::fprintf(stderr, "quire-coordinator: %s\n", quire::MessageOf(why).c_str());
+  return quire::ExitCodeOf(why);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   quire::coordinator::CoordinatorConfig config;
@@ -12,12 +22,10 @@ int main(int argc, char** argv) {
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
   quire::InitLogging("coordinator", config.log);
+  if (config.end_groups) return ExitWith(quire::coordinator::EndLocalGroups(config.data));
   quire::BlockShutdownSignals();
   auto coordinator = quire::coordinator::Coordinator::Start(config);
-  if (!coordinator.ok()) {
-    std::fprintf(stderr, "quire-coordinator: %s\n", quire::MessageOf(coordinator.status()).c_str());
-    return absl::IsDataLoss(coordinator.status()) ? quire::coordinator::kExitLedgerLost : 1;
-  }
+  if (!coordinator.ok()) return ExitWith(coordinator.status());
   quire::WaitForShutdownSignal();
   quire::ImpatientShutdown second([&] { (*coordinator)->HurryStop(); });
   (*coordinator)->Stop();

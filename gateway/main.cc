@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/descriptor_limit.h"
+#include "base/core/exit_code.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
 #include "base/core/log_options.h"
@@ -39,7 +40,7 @@ void Declare(Options& options, Config& config) {
   options.Add("coordinator", &config.gateway.coordinator, "HOST:PORT", "the coordinator's gRPC address");
   options.Add("pepper-file", &config.pepper_file, "FILE",
               "the secret that keys are hashed with (the coordinator's)");
-  options.Add("ready-file", &config.ready_file, "FILE", "written when the API serves");
+  options.Add("ready-file", &config.ready_file, "FILE", "written when the API serves, and a model with it");
   options.Add("threads", &config.threads, "N", "threads that serve connections", {1, 64});
   options.Add("max-connections", &config.max_connections, "N", "connections beyond this get 503",
               {1, 1'000'000});
@@ -132,5 +133,5 @@ int main(int argc, char** argv) {
       config.check.empty() ? gateway::Serve(config) : gateway::CheckModelFolder(config.check);
   if (status.ok()) return 0;
   std::fprintf(stderr, "quire-gateway: %s\n", MessageOf(status).c_str());
-  return 1;
+  return ExitCodeOf(status);
 }

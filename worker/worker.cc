@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/cpu_topology.h"
+#include "base/core/exit_code.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/log.h"
@@ -32,8 +33,6 @@
 
 namespace quire::worker {
 namespace {
-
-constexpr int kExitLost = 70;
 
 class Rank {
  public:
@@ -316,7 +315,7 @@ absl::StatusOr<int> Rank::Serve() {
   server->Close();  // the last words have left before the followers end, whose driver then ends this rank
   const bool stopped = runner.StopFollowers().ok();
   group_->Leave();
-  return stopped ? 0 : kExitLost;
+  return stopped ? 0 : kExitGroupLost;
 }
 
 absl::StatusOr<int> Rank::Follow() {
@@ -337,11 +336,11 @@ absl::StatusOr<int> Rank::Follow() {
   RequestShutdown();
   patience.join();
   if (!status.ok()) Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
-  return status.ok() ? 0 : kExitLost;
+  return status.ok() ? 0 : kExitGroupLost;
 }
 
 void Rank::OnLost() {
-  if (!serving_) std::_Exit(kExitLost);  // nobody waits for an answer of this rank
+  if (!serving_) std::_Exit(kExitGroupLost);  // nobody waits for an answer of this rank
   RequestShutdown();
   MutexLock lock(&end_mutex_);
   if (draining_ != nullptr) EndLost(*draining_);  // who drains may wait for a step that never ends
@@ -350,7 +349,7 @@ void Rank::OnLost() {
 void Rank::EndLost(GroupServer& server) {
   server.Lose(group_->LostError());
   server.Close();
-  std::_Exit(kExitLost);
+  std::_Exit(kExitGroupLost);
 }
 
 void Rank::SetDraining(GroupServer* server) {

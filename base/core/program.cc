@@ -2,6 +2,7 @@
 // linked again when the commit, and with it the version, changes.
 #include <cstdio>
 
+#include "base/core/exit_code.h"
 #include "base/core/options.h"
 #include "base/core/status.h"
 #include "base/core/version.h"
@@ -12,7 +13,7 @@ int ParseOrExitCode(Options& options, int argc, const char* const* argv) {
   const absl::Status status = options.Parse(argc, argv);
   if (!status.ok()) {
     std::fprintf(stderr, "%s: %s\n", options.program().c_str(), MessageOf(status).c_str());
-    return 2;
+    return kExitUsage;
   }
   if (options.version_requested()) {
     std::printf("%s %s\n", options.program().c_str(), Version());

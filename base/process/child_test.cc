@@ -42,14 +42,14 @@ TEST_F(ChildTest, RunsNothingBeforeItsGateOpens) {
   EXPECT_GT(child.process.start_time, 0u);
   EXPECT_THAT(ArgumentsOf(child.process), Not(testing::Contains("echo ran; exit 3")));
   EXPECT_TRUE(child.gate.Open().ok());
-  EXPECT_EQ(AwaitEnd(child.process), "exit code 3");
+  EXPECT_EQ(AwaitEnd(child.process).Text(), "exit code 3");
   EXPECT_EQ(*ReadWholeFile(Output()), "ran\n");
 }
 
 TEST_F(ChildTest, AGateThatIsDroppedEndsTheChild) {
   HeldChild child = Fork("echo ran");
   child.gate = StartGate();
-  EXPECT_EQ(AwaitEnd(child.process), "exit code 126");
+  EXPECT_EQ(AwaitEnd(child.process).Text(), "exit code 126");
   EXPECT_EQ(*ReadWholeFile(Output()), "");
 }
 
@@ -88,13 +88,13 @@ TEST_F(ChildTest, SaysWhyItCantBecomeTheProgram) {
   const absl::Status opened = child->gate.Open();
   EXPECT_TRUE(absl::IsNotFound(opened));
   EXPECT_THAT(std::string(opened.message()), HasSubstr("no-program: Exec format error"));
-  EXPECT_EQ(AwaitEnd(child->process), "exit code 127");
+  EXPECT_EQ(AwaitEnd(child->process).Text(), "exit code 127");
 }
 
 TEST_F(ChildTest, OpeningTheGateOfADeadChildIsAnErrorAndNoSignal) {
   HeldChild child = Fork("echo ran");
   ASSERT_TRUE(SendSignal(child.process, SIGKILL));
-  EXPECT_EQ(AwaitEnd(child.process), "signal 9");
+  EXPECT_EQ(AwaitEnd(child.process).Text(), "signal 9");
   EXPECT_TRUE(absl::IsUnavailable(child.gate.Open()));
 }
 
@@ -110,7 +110,7 @@ TEST_F(ChildTest, InheritsNoDescriptorMaskOrIgnoredSignal) {
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
   ASSERT_TRUE(child.gate.Open().ok());
-  EXPECT_EQ(AwaitEnd(child.process), "exit code 0");
+  EXPECT_EQ(AwaitEnd(child.process).Text(), "exit code 0");
   const std::string said = *ReadWholeFile(Output());
   EXPECT_THAT(said, testing::StartsWith("4\n"));  // 0, 1, 2 and the folder that ls reads
   EXPECT_THAT(said, HasSubstr("SigBlk:\t0000000000000000"));

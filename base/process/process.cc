@@ -29,20 +29,24 @@ std::string ReadAll(const std::string& path) {
   return content.str();
 }
 
-std::string HowItEnded(const siginfo_t& info) {
-  return absl::StrCat(info.si_code == CLD_EXITED ? "exit code " : "signal ", info.si_status);
-}
-
-std::string ReapWith(const Process& process, int options) {
+ProcessEnd ReapWith(const Process& process, int options) {
   siginfo_t info{};
   int result;
   do {
     result = waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), &info, WEXITED | options);
   } while (result != 0 && errno == EINTR);
-  return result != 0 || info.si_pid == 0 ? "ended" : HowItEnded(info);
+  ProcessEnd end;
+  if (result != 0 || info.si_pid == 0) return end;
+  (info.si_code == CLD_EXITED ? end.exit_code : end.signal) = info.si_status;
+  return end;
 }
 
 }  // namespace
+
+std::string ProcessEnd::Text() const {
+  if (exit_code) return absl::StrCat("exit code ", *exit_code);
+  return signal ? absl::StrCat("signal ", *signal) : "ended";
+}
 
 uint64_t StartTimeOf(pid_t pid) {
   const std::string stat = ReadAll(absl::StrCat("/proc/", pid, "/stat"));
@@ -83,8 +87,8 @@ bool SendSignal(const Process& process, int signal_number) {
   return process.pidfd.valid() && pidfd_send_signal(process.pidfd.get(), signal_number, nullptr, 0) == 0;
 }
 
-std::string Reap(const Process& process) { return ReapWith(process, WNOHANG); }
-std::string AwaitEnd(const Process& process) { return ReapWith(process, 0); }
+ProcessEnd Reap(const Process& process) { return ReapWith(process, WNOHANG); }
+ProcessEnd AwaitEnd(const Process& process) { return ReapWith(process, 0); }
 
 int ReapAdopted(const std::vector<pid_t>& own) {
   // One's own ended child would be found again and again, so each child is asked by its pid.

@@ -35,11 +35,19 @@ bool WritesErrorsTo(const Process& process, const std::string& path);
 // False if it is gone.
 bool SendSignal(const Process& process, int signal_number);
 
-// Takes the exit status of an ended child ("exit code 70", "signal 9"); "ended" for a process that is no
-// child of ours.
-std::string Reap(const Process& process);
+// How a process ended.
+struct ProcessEnd {
+  std::optional<int> exit_code, signal;  // neither: it was no child of ours, so nobody can say
+
+  bool known() const { return exit_code || signal; }
+  bool clean() const { return exit_code == 0; }
+  std::string Text() const;  // "exit code 70", "signal 9", "ended"
+};
+
+// Takes the exit status of an ended child.
+ProcessEnd Reap(const Process& process);
 // The same, but waits for its end.
-std::string AwaitEnd(const Process& process);
+ProcessEnd AwaitEnd(const Process& process);
 
 // Takes the exit status of every ended child but `own`: of processes whose parent died and that fell to us.
 // Returns how many. Needed where we are PID 1.

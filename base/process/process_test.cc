@@ -33,7 +33,7 @@ TEST(Process, IsKnownByPidAndStartTime) {
   EXPECT_FALSE(FindLiving(-1, process.start_time).has_value());
   EXPECT_FALSE(FindLiving(1, StartTimeOf(1)).has_value());
   SendSignal(process, SIGKILL);
-  EXPECT_EQ(AwaitEnd(process), "signal 9");
+  EXPECT_EQ(AwaitEnd(process).Text(), "signal 9");
   EXPECT_FALSE(FindLiving(process.pid, process.start_time).has_value());
   EXPECT_FALSE(SendSignal(process, SIGKILL));
 }
@@ -81,7 +81,7 @@ TEST(Process, AdoptedOnesAreReapedAndOwnOnesLeftAlone) {
   while (reaped < 2)
     reaped += ReapAdopted({own.process.pid});  // an end shows just after its descriptors closed
   EXPECT_EQ(reaped, 2);
-  EXPECT_EQ(Reap(own.process), "signal 9");
+  EXPECT_EQ(Reap(own.process).Text(), "signal 9");
   close(alive[0]);
   prctl(PR_SET_CHILD_SUBREAPER, 0);
 }

@@ -6,6 +6,7 @@
 
 #include <grpcpp/impl/service_type.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,8 +29,9 @@ struct ServiceParts {
   LedgerThread* ledger = nullptr;
   EpochFile* epochs = nullptr;
   const Clock* clock = nullptr;
-  TokenPrice first_price;     // of a model that has none yet
-  std::string worker_secret;  // what workers show where there is no TLS (caller_role.h)
+  TokenPrice first_price;          // of a model that has none yet
+  std::string worker_secret;       // what workers show where there is no TLS (caller_role.h)
+  std::function<void()> on_group;  // one has registered; any thread
 };
 
 std::unique_ptr<grpc::Service> MakeCoordinatorService(const ServiceParts& parts);

@@ -118,6 +118,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
     QUIRE_RETURN_IF_ERROR(parts_.facts->PutModel(*info_, parts_.clock->UnixMs() / 1000));
     QUIRE_RETURN_IF_ERROR(parts_.epochs->Raise(info_->group_id(), info_->epoch(), parts_.clock->UnixMs()));
     QUIRE_ASSIGN_OR_RETURN(registration_, parts_.router->Register(*info_));
+    if (parts_.on_group) parts_.on_group();
     v1::RegisterReply reply;
     reply.mutable_accepted()->set_heartbeat_ms(WorkerRegistry::kBeatMs);
     Write(std::move(reply));

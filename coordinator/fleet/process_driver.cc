@@ -16,6 +16,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/exit_code.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
 
@@ -32,22 +33,6 @@ bool AnyLives(const std::vector<Process>& ranks) {
 }
 
 }  // namespace
-
-const char* GroupPhaseName(GroupPhase phase) {
-  switch (phase) {
-    case GroupPhase::kRunning:
-      return "running";
-    case GroupPhase::kDying:
-      return "dying";
-    case GroupPhase::kBackoff:
-      return "backoff";
-    case GroupPhase::kStopping:
-      return "stopping";
-    case GroupPhase::kStopped:
-      return "stopped";
-  }
-  return "unknown";
-}
 
 ProcessDriver::ProcessDriver(Config config, const Clock& clock, FenceSink fence)
     : config_(std::move(config)),
@@ -127,9 +112,10 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
     group.ranks.pop_back();
     left.whole = false;
   }
-  const absl::StatusOr<std::string> fingerprint = Fingerprint(record.id);
-  if (group.wanted && left.whole && record.ranks.size() == static_cast<size_t>(config_.ranks) &&
-      fingerprint.ok() && record.fingerprint == *fingerprint) {
+  const bool as_wanted =
+      group.wanted && left.whole && record.ranks.size() == static_cast<size_t>(config_.ranks);
+  const absl::StatusOr<std::string> fingerprint = as_wanted ? Fingerprint(record.id) : "";
+  if (as_wanted && fingerprint.ok() && record.fingerprint == *fingerprint) {
     group.fingerprint = record.fingerprint;
     group.phase = GroupPhase::kRunning;
     fence_(group.id, group.epoch);
@@ -139,7 +125,7 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
   fence_(group.id, group.epoch + 1);
   if (group.ranks.empty()) return;
   group.phase = GroupPhase::kDying;
-  group.leftover = true;
+  group.restart_at_once = true;
   SignalRanks(group, SIGKILL);
   Log(LogLevel::kInfo, "leftover_killed", "group", group.id, "epoch", group.epoch, "ranks",
       group.ranks.size());
@@ -237,9 +223,17 @@ void ProcessDriver::OnDue(GroupRun& group) {
 
 void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
   if (rank >= group.ranks.size() || !group.ranks[rank].pidfd.valid()) return;
-  const std::string how = Reap(group.ranks[rank]);
+  const ProcessEnd end = Reap(group.ranks[rank]);
   group.ranks[rank].pidfd = Fd();
-  if (group.phase == GroupPhase::kRunning) FailGroup(group, absl::StrCat("rank ", rank, ": ", how), rank);
+  if (group.phase == GroupPhase::kRunning) {
+    const ServedRun run = Served(group);
+    const bool final = end.exit_code && !RestartCanHelp(*end.exit_code);
+    if (EndedAsTold(end, run)) {
+      EndAsTold(group, rank);
+    } else {
+      FailGroup(group, {absl::StrCat("rank ", rank, ": ", end.Text()), rank, final}, run);
+    }
+  }
   IfGoneGoOn(group);
 }
 
@@ -254,7 +248,7 @@ void ProcessDriver::StartGroup(GroupRun& group) {
     Log(LogLevel::kInfo, "group_started", "group", group.id, "epoch", group.epoch, "ranks", config_.ranks);
     return;
   }
-  FailGroup(group, MessageOf(started), std::nullopt);
+  FailGroup(group, {MessageOf(started), std::nullopt}, {});
   IfGoneGoOn(group);
 }
 
@@ -289,23 +283,44 @@ absl::StatusOr<StartGate> ProcessDriver::ForkRank(GroupRun& group, size_t rank) 
   return std::move(child.gate);
 }
 
-// At once and without mercy: the other ranks can't go on, and a closed socket is what a gateway sees first.
-void ProcessDriver::FailGroup(GroupRun& group, const std::string& why, std::optional<size_t> rank) {
-  group.phase = GroupPhase::kDying;
-  group.last_exit = why;
-  std::string log, last_line = why;
-  if (rank) {
-    log = files_.Errors(group.id, *rank);
-    if (LastLines(log, 1).empty()) log = files_.Log(group.id, *rank);
+ProcessDriver::ServedRun ProcessDriver::Served(const GroupRun& group) const {
+  return config_.served ? config_.served(group.id, group.epoch) : ServedRun();
+}
+
+// One that never served didn't do its work, whatever it says: it would be started again and again. How an
+// adopted rank ended nobody can say, but the group has.
+bool ProcessDriver::EndedAsTold(const ProcessEnd& end, const ServedRun& run) {
+  return run.ms > 0 && (end.clean() || (!end.known() && run.draining));
+}
+
+void ProcessDriver::EndAsTold(GroupRun& group, size_t rank) {
+  group.last_exit = absl::StrCat("rank ", rank, " and its group ended as they were told");
+  group.restart_at_once = true;
+  EndEpoch(group);
+  Log(LogLevel::kInfo, "group_ended", "group", group.id, "epoch", group.epoch, "why", group.last_exit);
+}
+
+void ProcessDriver::FailGroup(GroupRun& group, const Cause& cause, const ServedRun& run) {
+  group.last_exit = cause.why;
+  std::string log, last_line = cause.why;
+  if (cause.rank) {
+    log = files_.Errors(group.id, *cause.rank);
+    if (LastLines(log, 1).empty()) log = files_.Log(group.id, *cause.rank);
     absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
     last_line = LastLines(log, 1);
   }
-  const int64_t served_ms = config_.served_ms ? config_.served_ms(group.id, group.epoch) : 0;
-  group.backoff.CountRun(served_ms);
+  group.backoff.CountRun(run.ms);
+  if (cause.final) group.backoff.ExpectNoHelp();
+  EndEpoch(group);
+  Log(LogLevel::kError, "group_lost", "group", group.id, "epoch", group.epoch, "restarts", group.restarts,
+      "why", cause.why, "log", log, "last_line", last_line, "final", cause.final);
+}
+
+// At once and without mercy: the other ranks can't go on, and a closed socket is what a gateway sees first.
+void ProcessDriver::EndEpoch(GroupRun& group) {
+  group.phase = GroupPhase::kDying;
   fence_(group.id, group.epoch + 1);
   SignalRanks(group, SIGKILL);
-  Log(LogLevel::kError, "group_lost", "group", group.id, "epoch", group.epoch, "restarts", group.restarts,
-      "why", why, "log", log, "last_line", last_line);
 }
 
 void ProcessDriver::StopGroup(GroupRun& group) {
@@ -328,7 +343,7 @@ void ProcessDriver::IfGoneGoOn(GroupRun& group) {
   group.due_us = 0;
   if (stopping_ || !group.wanted) {
     group.phase = GroupPhase::kStopped;
-  } else if (std::exchange(group.leftover, false)) {
+  } else if (std::exchange(group.restart_at_once, false)) {
     StartGroup(group);
   } else {
     const int64_t delay_ms = group.backoff.TakeDelay();
@@ -395,6 +410,17 @@ void ProcessDriver::RemoveStaleShm() {
     });
     if (absl::StartsWith(name, prefix) && !adopted) std::filesystem::remove(entry.path(), error);
   }
+}
+
+absl::Status EndRecordedGroups(const std::string& data_dir) {
+  const SystemClock clock;
+  ProcessDriver::Config config;
+  config.data_dir = data_dir;
+  config.groups = 0;  // so none of them is wanted
+  ProcessDriver driver(std::move(config), clock, [](const std::string&, uint64_t) {});
+  QUIRE_RETURN_IF_ERROR(driver.Start());
+  driver.Stop();
+  return absl::OkStatus();
 }
 
 }  // namespace quire::coordinator

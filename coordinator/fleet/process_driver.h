@@ -1,10 +1,10 @@
 // The fleet driver of one host: each group is N rank processes. Forks them, records them in DATA/fleet.json
 // and only then lets them run; adopts those that still live when it starts (workers outlive a coordinator);
 // sees every end through a pidfd, kills the whole group when any rank ends and starts it again, one epoch
-// higher, after a backoff. One thread of its own waits for ends and due times; the public functions may be
-// called from any thread. What always holds: no rank runs that isn't on disk, an epoch never starts twice, a
-// group starts only when all of its earlier processes are gone, and only processes that are provably ours
-// (leftovers.h) are signalled.
+// higher, after a backoff; one that was told to end from outside at once. One thread of its own waits for
+// ends and due times; the public functions may be called from any thread. What always holds: no rank runs
+// that isn't on disk, an epoch never starts twice, a group starts only when all of its earlier processes are
+// gone, and only processes that are provably ours (leftovers.h) are signalled.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,11 @@ namespace quire::coordinator {
 
 class ProcessDriver final : public FleetDriver {
  public:
+  struct ServedRun {
+    int64_t ms = 0;         // since it registered; 0 = it never did. Loading is no sign of health
+    bool draining = false;  // the last that was heard of it
+  };
+
   struct Config {
     std::string data_dir;  // fleet.json, logs/
     int groups = 1, ranks = 1;
@@ -38,9 +43,8 @@ class ProcessDriver final : public FleetDriver {
     int64_t stop_grace_ms = 10'000;     // from SIGTERM to SIGKILL
     int64_t hurry_grace_ms = 1'000;     // the same from HurryStop on
     int64_t max_error_bytes = 1 << 20;  // of a rank's stderr that is kept
-    // How long ago the epoch registered; 0 = never. Called under the driver's lock, must not call the driver.
-    // A run counts from there for the backoff: loading is no sign of health.
-    std::function<int64_t(const std::string& group_id, uint64_t epoch)> served_ms;
+    // How the epoch did. Called under the driver's lock, must not call the driver.
+    std::function<ServedRun(const std::string& group_id, uint64_t epoch)> served;
   };
 
   // `fence` is called under the driver's lock and must not call the driver.
@@ -58,8 +62,8 @@ class ProcessDriver final : public FleetDriver {
         : id(std::move(name)), backoff(limits), wanted(is_wanted) {}
     std::string id;
     RestartBackoff backoff;
-    bool wanted;            // false: a predecessor's beyond our number, only ended
-    bool leftover = false;  // kDying: its epoch is a predecessor's, so its end is no failure
+    bool wanted;                   // false: a predecessor's beyond our number, only ended
+    bool restart_at_once = false;  // kDying: its end is no failure (a predecessor's, or as it was told)
     GroupPhase phase = GroupPhase::kStopped;
     uint64_t epoch = 0, restarts = 0;
     std::string shm_name, fingerprint, last_exit;
@@ -82,9 +86,20 @@ class ProcessDriver final : public FleetDriver {
   void StartGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status StartRanks(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<StartGate> ForkRank(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // `rank`: the one that ended first; none if the group couldn't start.
-  void FailGroup(GroupRun& group, const std::string& why, std::optional<size_t> rank)
+  // Whether somebody told the group to end (a rolling restart), and it did as it should.
+  static bool EndedAsTold(const ProcessEnd& end, const ServedRun& run);
+  // `rank`: the one that ended first.
+  void EndAsTold(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // None if the group couldn't start.
+  struct Cause {
+    std::string why;
+    std::optional<size_t> rank;
+    bool final = false;  // a restart can't help it
+  };
+  void FailGroup(GroupRun& group, const Cause& cause, const ServedRun& run)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndEpoch(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ServedRun Served(const GroupRun& group) const;
   void StopGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void IfGoneGoOn(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SignalRanks(const GroupRun& group, int signal_number) const;
@@ -112,5 +127,9 @@ class ProcessDriver final : public FleetDriver {
   bool quit_ ABSL_GUARDED_BY(mutex_) = false;      // end the thread
   std::thread thread_;
 };
+
+// Ends what runs of the groups recorded in the data folder, whose lock the caller holds; their epochs stay
+// recorded. For a coordinator that is gone and can't come back.
+absl::Status EndRecordedGroups(const std::string& data_dir);
 
 }  // namespace quire::coordinator

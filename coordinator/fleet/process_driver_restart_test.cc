@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -69,6 +70,38 @@ TEST_F(RestartTest, AdoptsTheLiving) {
   EXPECT_EQ(second->List()[0].epoch, 1u);
   Kill(left_[0].pids[0]);  // adopted ones are watched too
   fences_.WaitFor("g0", 2);
+  second->Stop();
+}
+
+// How a process ended that is another's child nobody can say: what the group said last decides.
+TEST_F(RestartTest, AnAdoptedGroupThatDrainedHasNotFailed) {
+  for (const bool draining : {true, false}) {
+    LeaveGroups();
+    std::signal(SIGCHLD, SIG_IGN);  // their ends are lost, as those of a predecessor's children are
+    ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/2);
+    config.served = [draining](const std::string&, uint64_t) {
+      return ProcessDriver::ServedRun{.ms = 1, .draining = draining};
+    };
+    Fences fences;
+    ProcessDriver second(config, clock_, fences.Sink());
+    ASSERT_TRUE(second.Start().ok());
+    Kill(left_[0].pids[0]);
+    fences.WaitForCalls("g0", 3);
+    EXPECT_EQ(second.List()[0].restarts, draining ? 0u : 1u);
+    second.Stop();
+    std::signal(SIGCHLD, SIG_DFL);
+  }
+}
+
+TEST_F(RestartTest, WhatIsRecordedCanBeEndedWithoutACommand) {
+  LeaveGroups(/*groups=*/2);
+  ASSERT_TRUE(EndRecordedGroups(data_).ok());
+  for (const DrivenGroup& group : left_) {
+    for (int64_t pid : group.pids) EXPECT_FALSE(Lives(pid));
+  }
+  auto second = Make({"wait"}, /*groups=*/2);
+  ASSERT_TRUE(second->Start().ok());
+  EXPECT_EQ(second->List()[1].epoch, 2u) << "their epochs are remembered";
   second->Stop();
 }
 

@@ -125,7 +125,9 @@ TEST_F(ProcessDriverTest, BackoffCountsFromRegisterNotFromTheStart) {
   std::atomic<int64_t> served_ms = 0;  // the driver's thread reads it
   ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/1);
   config.backoff = {100, 1000, 60'000, 60'000};
-  config.served_ms = [&](const std::string&, uint64_t) { return served_ms.load(); };
+  config.served = [&](const std::string&, uint64_t) {
+    return ProcessDriver::ServedRun{.ms = served_ms.load()};
+  };
   ProcessDriver driver(config, clock, fences_.Sink());
   ASSERT_TRUE(driver.Start().ok());
   int calls = 1;
@@ -142,6 +144,50 @@ TEST_F(ProcessDriverTest, BackoffCountsFromRegisterNotFromTheStart) {
     clock.AdvanceMs(delay_ms);
     fences_.WaitForCalls("g0", ++calls);
   }
+  driver.Stop();
+}
+
+// A rolling restart is SIGTERM to each group in turn: whoever does as it was told has not failed.
+TEST_F(ProcessDriverTest, AGroupThatEndsAsItWasToldRestartsAtOnce) {
+  ManualClock clock;  // stands still: a backoff would never end
+  const std::string ready = data_ + "/ready";
+  ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
+  ProcessDriver::Config config = Config({"obedient", ready}, /*groups=*/1, /*ranks=*/1);
+  config.served = [](const std::string&, uint64_t) { return ProcessDriver::ServedRun{.ms = 1}; };
+  ProcessDriver driver(config, clock, fences_.Sink());
+  ASSERT_TRUE(driver.Start().ok());
+  int calls = 1;
+  for (uint64_t epoch = 1; epoch <= 5; ++epoch) {
+    std::ifstream(ready).close();  // waits for this epoch's child
+    ASSERT_EQ(kill(static_cast<pid_t>(driver.List()[0].pids[0]), SIGTERM), 0);
+    fences_.WaitForCalls("g0", calls += 2);
+    const DrivenGroup group = driver.List()[0];
+    EXPECT_EQ(group.phase, GroupPhase::kRunning);
+    EXPECT_EQ(group.epoch, epoch + 1);
+    EXPECT_EQ(group.restarts, 0u) << "it has not failed";
+    EXPECT_THAT(group.last_exit, HasSubstr("as they were told"));
+  }
+  driver.Stop();
+}
+
+TEST_F(ProcessDriverTest, WhatEndsCleanlyWithoutHavingServedWaits) {
+  ManualClock clock;
+  auto config = Config({"exit", "0"}, /*groups=*/1, /*ranks=*/1);
+  ProcessDriver driver(config, clock, fences_.Sink());
+  ASSERT_TRUE(driver.Start().ok());
+  fences_.WaitFor("g0", 2);
+  EXPECT_EQ(driver.List()[0].phase, GroupPhase::kBackoff);
+  driver.Stop();
+}
+
+// Exit code 2: the rank does not understand its command line. It won't the next time.
+TEST_F(ProcessDriverTest, WhatARestartCantHelpWaitsLongest) {
+  ManualClock clock;
+  auto config = Config({"exit", "2"}, /*groups=*/1, /*ranks=*/1);
+  ProcessDriver driver(config, clock, fences_.Sink());
+  ASSERT_TRUE(driver.Start().ok());
+  fences_.WaitFor("g0", 2);
+  EXPECT_EQ(driver.List()[0].restart_in_ms, config.backoff.max_ms);
   driver.Stop();
 }
 

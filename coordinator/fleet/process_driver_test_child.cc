@@ -1,6 +1,6 @@
 // A stand-in for quire-worker in process_driver_test: "exit CODE" says why and ends at once, "wait" lives
-// until a signal ends it, "stubborn" ignores SIGTERM (and says so by creating the file named next, so that a
-// test knows).
+// until a signal ends it, "obedient" ends with 0 at SIGTERM, "stubborn" ignores SIGTERM (both say when they
+// do by opening the file named next, so that a test knows).
 #include <unistd.h>
 
 #include <csignal>
@@ -14,8 +14,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "first line\ncan't go on: no such model\n");
     return argc > 2 ? std::atoi(argv[2]) : 70;
   }
-  if (std::strcmp(argv[1], "stubborn") == 0 && argc > 2) {
-    std::signal(SIGTERM, SIG_IGN);
+  const bool obedient = std::strcmp(argv[1], "obedient") == 0;
+  if ((obedient || std::strcmp(argv[1], "stubborn") == 0) && argc > 2) {
+    std::signal(SIGTERM, obedient ? [](int) { _exit(0); } : SIG_IGN);
     if (std::FILE* ready = std::fopen(argv[2], "w")) std::fclose(ready);
   }
   while (true) pause();

@@ -1,6 +1,7 @@
 // How long a group that ended waits for its restart: the first restart is fast, then 1, 2, 4 ... 60 s; a run
 // that served for a minute (from its Register on: loading doesn't count, however long it takes) starts the
-// series anew. Pure; owned by ProcessDriver, one per group.
+// series anew; one that ended for what a restart can't help has the longest wait at once. Pure; owned by
+// ProcessDriver, one per group.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +24,8 @@ class RestartBackoff {
   void CountRun(int64_t served_ms) {
     if (served_ms >= limits_.healthy_ms) next_ms_ = limits_.first_ms;
   }
+  // The last run's end is such that the next one's will be the same, unless somebody mends something.
+  void ExpectNoHelp() { next_ms_ = limits_.max_ms; }
   // How long to wait now; longer the next time.
   int64_t TakeDelay() {
     const int64_t delay_ms = next_ms_;

@@ -26,5 +26,14 @@ TEST(RestartBackoff, AHealthyMinuteStartsTheSeriesAnew) {
   EXPECT_EQ(backoff.TakeDelay(), 1000);
 }
 
+TEST(RestartBackoff, WhatARestartCantHelpWaitsLongestUntilARunIsHealthy) {
+  RestartBackoff backoff{RestartBackoff::Limits{}};
+  backoff.ExpectNoHelp();
+  EXPECT_EQ(backoff.TakeDelay(), 60'000);
+  EXPECT_EQ(backoff.TakeDelay(), 60'000);
+  backoff.CountRun(60'000);
+  EXPECT_EQ(backoff.TakeDelay(), 100);
+}
+
 }  // namespace
 }  // namespace quire::coordinator

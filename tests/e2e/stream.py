@@ -1,7 +1,25 @@
 """A chat stream read by hand: what the bytes on the wire are, which an SDK would hide."""
 import http.client
 import json
+import time
+import urllib.error
 import urllib.parse
+
+
+def retried(ask):
+    """As the SDKs do: a request that nobody took, or that was answered 503, is sent again. `ask` gives a Stream, or the status
+    first."""
+    while True:
+        try:
+            answer = ask()
+            if (answer.status if isinstance(answer, Stream) else answer[0]) != 503:
+                return answer
+        except (ConnectionRefusedError, ConnectionResetError):
+            pass
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, (ConnectionRefusedError, ConnectionResetError)):
+                raise
+        time.sleep(0.05)
 
 
 class Stream:

@@ -1,0 +1,108 @@
+"""What `quire serve` does about programs that end: it starts them again at once if they were told to, after a while if they
+failed, and ends itself where no restart can help."""
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from stream import retried
+from system import BIN, TINY_MODEL, System, serve_once
+from test_shutdown import start_time
+
+pytestmark = pytest.mark.tiny
+PROGRAMS = ("quire", "quire-coordinator", "quire-gateway", "quire-worker")
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warn", "error"])
+def test_ready_is_said_at_every_log_level(level):
+    with System(TINY_MODEL, groups=2, log_level=level) as system:
+        status, answer = system.chat("Hi", max_tokens=3)  # who is told "ready" may ask at once
+        assert status == 200, answer
+
+
+def wait_for_output(system, text):
+    while not any(text in line for line in list(system.output)):
+        assert system.process.poll() is None, "".join(system.output)
+        time.sleep(0.05)
+
+
+def processes(system):
+    return [system.pid_of(program) for program in ("coordinator", "gateway")] + \
+        [pid for group in system.groups() for pid in group["process"]["pids"]]
+
+
+def ended(system, pids):
+    """What it said; nothing of it runs any more."""
+    assert system.process.wait(timeout=400) == 1
+    assert not [pid for pid in pids if start_time(pid)]
+    return "".join(system.output)
+
+
+def test_a_ledger_that_is_lost_ends_everything():
+    with System(TINY_MODEL, tensor_parallel=2) as system:
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+        system.wait_for_settles()
+        pids = processes(system)
+        coordinator = system.pid_of("coordinator")
+        os.kill(coordinator, signal.SIGSTOP)  # so that it writes no more
+        for ending in ("-wal", "-shm"):
+            (system.data / f"ledger.db{ending}").unlink(missing_ok=True)
+        (system.data / "ledger.db").write_bytes(b"These were the books. " * 1000)
+        os.kill(coordinator, signal.SIGKILL)
+        said = ended(system, pids)
+        assert "the coordinator ended (exit code 74), which a restart can't help: " in said, said
+        assert "not a database" in said.partition("can't help: ")[2], said
+
+
+def installed(tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in PROGRAMS:
+        shutil.copy(BIN / name, programs / name)
+    return programs
+
+
+def put_script(path, text):
+    new = path.with_suffix(".new")
+    new.write_text(f"#!/bin/sh\n{text}\n")
+    new.chmod(0o700)
+    new.rename(path)
+
+
+@pytest.mark.parametrize("program", ["gateway", "coordinator"])
+def test_a_program_that_refuses_its_command_line_is_not_started_again(tmp_path, program):
+    programs = installed(tmp_path)
+    with System(TINY_MODEL, programs=programs) as system:
+        pids = processes(system)
+        # Of the coordinator's program, what ends the groups still works: it is another command line.
+        real = programs / f"quire-{program}-real"
+        (programs / f"quire-{program}").rename(real)
+        put_script(programs / f"quire-{program}",
+                   f'[ "$1" = --end-groups ] && exec "{real}" "$@"\necho unknown flag --data >&2\nexit 2')
+        os.kill(system.pid_of(program), signal.SIGKILL)
+        said = ended(system, pids)
+        assert f"the {program} ended (exit code 2), which a restart can't help: unknown flag --data" in said, said
+
+
+def test_a_worker_that_refuses_its_command_line_is_told_at_once(tmp_path):
+    programs = installed(tmp_path)
+    put_script(programs / "quire-worker",
+               f'[ "$1" = --check ] && exec "{BIN}/quire-worker" "$@"\necho unknown flag --shm >&2\nexit 2')
+    done = serve_once("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0",
+                      programs=programs)
+    assert done.returncode == 1 and "the workers can't start: unknown flag --shm" in done.stderr, done.stderr
+    [group] = json.loads((tmp_path / "data/fleet.json").read_text())["groups"]
+    assert group["restarts"] == 0
+
+
+@pytest.mark.parametrize("program", ["gateway", "coordinator"])
+def test_a_program_that_was_told_to_end_is_started_again(program):
+    with System(TINY_MODEL) as system:
+        before = system.pid_of(program)
+        os.kill(before, signal.SIGTERM)
+        wait_for_output(system, f"the {program} ended as it was told; starting it again")
+        assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
+        assert system.pid_of(program) != before
