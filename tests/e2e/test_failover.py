@@ -33,22 +33,22 @@ def workload(tokens):
 
 
 class Reader:
-    """One client: reads its answer, and says how many tokens have come."""
+    """One client: reads its answer, and says how many tokens have come. `send`: how it treats a request that isn't taken."""
 
-    def __init__(self, system, key, fields, whole):
-        self.system, self.key, self.fields, self.whole = system, key, fields, whole
+    def __init__(self, system, key, fields, whole, send):
+        self.system, self.key, self.fields, self.whole, self.send = system, key, fields, whole, send
         self.received, self.text, self.reason, self.usage, self.error, self.ends = 0, "", None, None, None, 0
 
     def run(self, changed):
         if self.whole:
-            status, answer = self.system.chat("", self.key, **self.fields)
+            status, answer = self.send(lambda: self.system.chat("", self.key, **self.fields))
             self.error = None if status == 200 else answer
             if status == 200:
                 self.text, self.reason = answer["choices"][0]["message"]["content"], answer["choices"][0]["finish_reason"]
                 self.usage = answer["usage"]
             self.ends = 1
             return self
-        for payload in Stream(self.system, "", self.key, **self.fields):
+        for payload in self.send(lambda: Stream(self.system, "", self.key, **self.fields)):
             if payload == "[DONE]":
                 self.ends += 1
             elif "error" in payload:
@@ -75,14 +75,14 @@ class Reader:
 class Run:
     """All streams at once, under an account of their own; `moments` are (frames received by stream 0, what to do then)."""
 
-    def __init__(self, system, requests, moments=()):
+    def __init__(self, system, requests, moments=(), send=lambda ask: ask()):
         self.system = system
         name = f"run{time.monotonic_ns()}"
         self.key = system.create_key(name=name, account=name)
         system.wait_for_key(self.key["key"])
         self.changed = threading.Condition()
         self.in_time = True  # every moment came while stream 0 ran
-        self.readers = [Reader(system, self.key["key"], *request) for request in requests]
+        self.readers = [Reader(system, self.key["key"], *request, send) for request in requests]
         with ThreadPoolExecutor(len(requests)) as pool:
             jobs = [pool.submit(reader.run, self.changed) for reader in self.readers]
             for frames, act in moments:
@@ -140,8 +140,8 @@ def no_alarms(system):
 class Stage:
     """A system of two groups, its workload and the calm run. No grace for a group that is told to end: its streams move."""
 
-    def __init__(self, model, tokens):
-        self.system = System(model, tensor_parallel=2, groups=2, drain_seconds=0)
+    def __init__(self, model, tokens, **flags):
+        self.system = System(model, tensor_parallel=2, groups=2, drain_seconds=0, **flags)
         self.requests = workload(tokens)
         self.calm = Run(self.system, self.requests)
         assert self.calm.bill()["requests"] == STREAMS
