@@ -233,6 +233,8 @@ void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
     } else {
       FailGroup(group, {absl::StrCat("rank ", rank, ": ", end.Text()), rank, final}, run);
     }
+  } else if (group.phase == GroupPhase::kStopping && end.known() && !end.clean()) {
+    SignalRanks(group, SIGKILL);  // they wait for it: it may have died before it took our SIGTERM
   }
   IfGoneGoOn(group);
 }

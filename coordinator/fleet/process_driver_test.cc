@@ -103,6 +103,25 @@ TEST_F(ProcessDriverTest, StopKillsWhatIgnoresSigterm) {
   EXPECT_EQ(driver->List()[0].phase, GroupPhase::kStopped);
 }
 
+// A rank that died of the signal, as one that has just been started does, is waited for by the others: for
+// ever.
+TEST_F(ProcessDriverTest, StopKillsWhatWaitsForADeadRank) {
+  const std::string ready = data_ + "/ready";
+  ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
+  ProcessDriver::Config config = Config({}, /*groups=*/1, /*ranks=*/2);
+  config.stop_grace_ms = 3'600'000;
+  config.command = [&, program = program_](const RankIdentity& identity) {
+    std::vector<std::string> argv{program, identity.rank == 0 ? "wait" : "stubborn", ready};
+    argv.insert(argv.end(), {"--shm", identity.shm_name});
+    return argv;
+  };
+  auto driver = MakeWith(config);
+  ASSERT_TRUE(driver->Start().ok());
+  std::ifstream waits_for_the_child(ready);
+  driver->Stop();
+  EXPECT_EQ(driver->List()[0].phase, GroupPhase::kStopped);
+}
+
 TEST_F(ProcessDriverTest, HurryStopWaitsForNobody) {
   const std::string ready = data_ + "/ready";
   ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
