@@ -175,7 +175,7 @@ void Admission::GiveUp(const RequestId& id, uint64_t ticket) { router_->Cancel(i
 void Admission::Progress(const v1::ProgressRequest& request, Reply<v1::ProgressReply> reply) {
   for (const v1::RequestProgress& progress : request.requests()) {
     const absl::StatusOr<RequestId> id = RequestId::FromBytes(progress.request_id());
-    if (id.ok()) router_->Heard(*id, std::nullopt, {progress.group_id(), progress.group_epoch()});
+    if (id.ok()) router_->Heard(*id, {progress.group_id(), progress.group_epoch()});
   }
   ledger_->Progress(request, std::move(reply));
 }

@@ -12,15 +12,12 @@ void ReservationBook::Put(const RequestId& id, Reservation reservation, int64_t 
   SetCounted(entry, true);
 }
 
-bool ReservationBook::Refresh(const RequestId& id, uint64_t granted, const GroupEpoch& group,
-                              int64_t now_us) {
-  auto it = entries_.find(id);
-  if (it == entries_.end()) return false;
-  Reservation changed = it->second.reservation;
-  changed.granted = granted;
-  if (!group.id.empty()) changed.group = group;
-  Put(id, std::move(changed), now_us);
-  return true;
+void ReservationBook::Refresh(const RequestId& id, const GroupEpoch& group, int64_t now_us) {
+  const Reservation* known = Find(id);
+  if (known == nullptr) return;
+  Reservation heard = *known;
+  if (!group.id.empty()) heard.group = group;
+  Put(id, std::move(heard), now_us);
 }
 
 void ReservationBook::Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted, int64_t now_us) {

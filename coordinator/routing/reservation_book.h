@@ -39,8 +39,8 @@ class ReservationBook {
 
   // Opens or changes a reservation; the request was heard of now.
   void Put(const RequestId& id, Reservation reservation, int64_t now_us);
-  // A sign of life with the current grant and, if known to the sender, the group. False: no such reservation.
-  bool Refresh(const RequestId& id, uint64_t granted, const GroupEpoch& group, int64_t now_us);
+  // A sign of life, on that group if its id is not empty. Nothing happens where there is no such reservation.
+  void Refresh(const RequestId& id, const GroupEpoch& group, int64_t now_us);
   // The ledger has it open. A reservation that nobody made here (a coordinator was restarted) has no group
   // yet.
   void Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted, int64_t now_us);

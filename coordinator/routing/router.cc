@@ -277,10 +277,9 @@ bool Router::IsOpen(const RequestId& id) const {
   return book_.Find(id) != nullptr;
 }
 
-void Router::Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group) {
+void Router::Heard(const RequestId& id, const GroupEpoch& group) {
   MutexLock lock(&mutex_);
-  const Reservation* open = book_.Find(id);
-  if (open != nullptr) book_.Refresh(id, granted.value_or(open->granted), group, clock_.NowUs());
+  book_.Refresh(id, group, clock_.NowUs());
 }
 
 void Router::Release(const RequestId& id, std::optional<Served> served) {
@@ -292,8 +291,11 @@ void Router::Release(const RequestId& id, std::optional<Served> served) {
       prefixes_.Correct(released->group, released->expected_cached_blocks, served->cached_tokens);
       ChargeMakers(*served);
     }
+    const auto waiting = pending_.find(id);
+    // The ledger's word after the gateway's: nobody has more room than before.
+    if (!released && waiting == pending_.end()) return;
     Answers closed;
-    if (auto waiting = pending_.find(id); waiting != pending_.end()) {  // it looked for another group
+    if (waiting != pending_.end()) {  // it looked for another group
       queue_.Remove(id);
       closed.emplace_back(std::move(waiting->second.done), NotOpen());
       pending_.erase(waiting);
@@ -333,22 +335,27 @@ absl::StatusOr<uint64_t> Router::Register(const v1::GroupInfo& info) {
 }
 
 void Router::StreamEnded(const std::string& group_id, uint64_t registration) {
-  MutexLock lock(&mutex_);
-  if (registry_.StreamEnded(group_id, registration)) Log(LogLevel::kWarn, "group_gone", "group", group_id);
+  {
+    MutexLock lock(&mutex_);
+    if (!registry_.StreamEnded(group_id, registration)) return;
+  }
+  Log(LogLevel::kWarn, "group_gone", "group", group_id);
 }
 
 bool Router::Beat(const v1::HeartbeatRequest& beat) {
   Answers answers;
+  LogLines lines;
   {
     MutexLock lock(&mutex_);
     if (!registry_.Beat(beat, clock_.NowUs())) return false;
     book_.Sweep(clock_.NowUs());
     const Group& group = *registry_.Find(beat.group_id());
-    WatchDrift(group);
-    WatchTokens(group);
+    WatchDrift(group, lines);
+    WatchTokens(group, lines);
     answers = ServeQueue();
   }
   Deliver(answers);
+  for (const auto& write : lines) write();
   return true;
 }
 
@@ -365,7 +372,7 @@ uint64_t Router::FirstValidEpoch(const std::string& group_id) const {
 }
 
 // A group that uses far more than we reserved for it serves somebody we don't know of, or leaks.
-void Router::WatchDrift(const Group& group) {
+void Router::WatchDrift(const Group& group, LogLines& lines) {
   const uint64_t used =
       group.beat.kv_blocks_total() - std::min(group.beat.kv_blocks_free(), group.beat.kv_blocks_total());
   const uint64_t reserved = book_.UseOf(EpochOf(group)).blocks;
@@ -373,15 +380,18 @@ void Router::WatchDrift(const Group& group) {
   beats = used > reserved + CapacityOf(group) / kDriftFraction ? beats + 1 : 0;
   if (beats != kDriftBeats) return;
   ++drift_alarms_;
-  Log(LogLevel::kWarn, "kv_drift", "group", group.info.group_id(), "used_blocks", used, "reserved_blocks",
-      reserved);
+  lines.push_back([id = group.info.group_id(), used, reserved] {
+    Log(LogLevel::kWarn, "kv_drift", "group", id, "used_blocks", used, "reserved_blocks", reserved);
+  });
 }
 
-void Router::WatchTokens(const Group& group) {
+void Router::WatchTokens(const Group& group, LogLines& lines) {
   if (tokens_.Beat(EpochOf(group), group.beat.emitted_tokens())) return;
   ++conservation_alarms_;
-  Log(LogLevel::kError, "more_delivered_than_emitted", "group", group.info.group_id(), "epoch",
-      group.info.epoch(), "emitted", group.beat.emitted_tokens());
+  lines.push_back([epoch = EpochOf(group), emitted = group.beat.emitted_tokens()] {
+    Log(LogLevel::kError, "more_delivered_than_emitted", "group", epoch.id, "epoch", epoch.epoch, "emitted",
+        emitted);
+  });
 }
 
 void Router::ForgetEpoch(const GroupEpoch& group) {

@@ -96,9 +96,8 @@ class Router {
   void Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) ABSL_LOCKS_EXCLUDED(mutex_);
   // The ledger did not open it: its place is given up, unless another Admit of the same id opened it.
   void Refused(const RequestId& id) ABSL_LOCKS_EXCLUDED(mutex_);
-  // It lives, with this grant; on that group, if said.
-  void Heard(const RequestId& id, std::optional<uint64_t> granted, const GroupEpoch& group)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // It lives; on that group, if said.
+  void Heard(const RequestId& id, const GroupEpoch& group) ABSL_LOCKS_EXCLUDED(mutex_);
   // It has ended: its stream did, or the ledger closed it (which is the last word). What waits for a group in
   // its name is refused. Null: without a word of what it had.
   void Release(const RequestId& id, std::optional<Served> served) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -121,6 +120,8 @@ class Router {
     int64_t avoid_until_us = 0;  // the group that failed
   };
   using Answers = std::vector<std::pair<Done, Route>>;
+  using LogLines =
+      std::vector<std::function<void()>>;  // written without the mutex: a log may wait for a disk
 
   void TimerLoop() ABSL_LOCKS_EXCLUDED(mutex_);
   // Nullopt: there is no room now.
@@ -137,8 +138,8 @@ class Router {
   bool AnyServing(const std::string& model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Route Expired(const WaitQueue::Waiting& waiting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Answers ServeQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WatchDrift(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WatchTokens(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WatchDrift(const Group& group, LogLines& lines) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WatchTokens(const Group& group, LogLines& lines) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ChargeMakers(const Served& served) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEpoch(const GroupEpoch& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TimerDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -252,7 +252,7 @@ TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {
   router_.Confirm(Id(1), 100, 28);
   ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
   EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 0u);
-  router_.Heard(Id(1), std::nullopt, {"a", 1});
+  router_.Heard(Id(1), {"a", 1});
   EXPECT_EQ(router_.Report().groups[0].reserved.blocks, 8u);
   EXPECT_FALSE(PlaceNow(Request(2, 48, 0)).placement.has_value());
   router_.Release(Id(1), Served{});
