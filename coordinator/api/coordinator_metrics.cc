@@ -34,7 +34,9 @@ CoordinatorMetrics::CoordinatorMetrics(Metrics& metrics)
       unbilled_(metrics.Counter("quire_coordinator_unbilled_tokens_total",
                                 "Delivered, but said after the request was closed: the operator's loss.")),
       above_grant_(metrics.Counter("quire_coordinator_above_grant_alarms_total",
-                                   "A gateway reported more than it was granted.")) {}
+                                   "A gateway reported more than it was granted.")),
+      set_aside_(metrics.Counter("quire_coordinator_set_aside_requests_total",
+                                 "The ledger's store refuses to change them: a bug or a tampered file.")) {}
 
 void CoordinatorMetrics::Update(const RouterReport& report) {
   open_requests_.Set(static_cast<double>(report.open_requests));
@@ -74,6 +76,7 @@ void CoordinatorMetrics::Update(const LedgerCounters& counters) {
   RaiseTo(reaped_, counters.reaped);
   RaiseTo(unbilled_, counters.unbilled_positions);
   RaiseTo(above_grant_, counters.above_grant_alarms);
+  RaiseTo(set_aside_, counters.set_aside);
 }
 
 void CoordinatorMetrics::Update(const std::vector<DrivenGroup>& driven) {
