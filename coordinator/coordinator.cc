@@ -47,8 +47,8 @@ class AssembledCoordinator final : public Coordinator {
   AssembledCoordinator(const CoordinatorConfig& config, DataFolder folder)
       : config_(config),
         folder_(std::move(folder)),
-        facts_(folder_.File("models.json"), folder_.pepper()),
-        epochs_(folder_.File("epochs.json")),
+        facts_(folder_.File("models.json"), folder_.pepper(), config.write_file),
+        epochs_(folder_.File("epochs.json"), config.write_file),
         router_(RouterConfig(config), clock_) {}
 
   ~AssembledCoordinator() override {

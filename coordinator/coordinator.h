@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/core/files.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "base/core/token_price.h"
@@ -27,6 +28,7 @@ struct CoordinatorConfig {
   TlsFiles tls;
   bool insecure = false;
   bool end_groups = false;  // nothing else
+  FileWriter write_file = WriteFileAtomically;  // models.json, epochs.json
 
   void Declare(Options& options);
 };

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -17,5 +18,9 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path);
 
 // Writes PATH.tmp with `mode`, syncs it, renames it to PATH and syncs the directory.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
+
+// WriteFileAtomically, or a disk of a test's.
+using FileWriter =
+    std::function<absl::Status(const std::string& path, std::string_view content, mode_t mode)>;
 
 }  // namespace quire

@@ -9,6 +9,7 @@
 #include "coordinator/api/register_call.h"
 #include "coordinator/api/stream_writer.h"
 #include "coordinator/api/watch_call.h"
+#include "coordinator/api/work_thread.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace quire::coordinator {
@@ -154,13 +155,15 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
                                                            const v1::GetTextBundleRequest* request) override {
     if (const absl::Status may = MayGateway(context); !may.ok()) return Refuse<v1::BundleChunk>(may);
     auto writer = StreamWriter<v1::BundleChunk>::Make(kBundleQueue);
-    writer->Close(SendBundle(request->digest(), *writer));
+    const bool posted = disk_.TryPost(
+        [this, digest = request->digest(), writer] { writer->Close(SendBundle(digest, *writer)); });
+    if (!posted) writer->Close(ToGrpc(absl::UnavailableError("the disk is busy; ask again")));
     return writer.get();
   }
 
   grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* Register(
       grpc::CallbackServerContext* context) override {
-    return MakeRegisterCall(parts_, MayWorker(context));
+    return MakeRegisterCall(parts_, &disk_, MayWorker(context));
   }
 
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context,
@@ -168,15 +171,21 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
                                       v1::HeartbeatReply* reply) override {
     if (const absl::Status may = MayWorker(context); !may.ok()) return Refuse(context, may);
     reply->set_known(parts_.router->Beat(*request));
-    if (reply->known()) {  // a word of it, so that it is not forgotten
-      parts_.epochs->Raise(request->group_id(), request->epoch(), parts_.clock->UnixMs()).IgnoreError();
-    }
+    if (reply->known()) KeepEpoch(request->group_id(), request->epoch());
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
 
  private:
+  // A word of the group, so that it is not forgotten; the next beat says it again.
+  void KeepEpoch(const std::string& group_id, uint64_t epoch) {
+    const int64_t now_ms = parts_.clock->UnixMs();
+    if (parts_.epochs->IsFresh(group_id, epoch, now_ms)) return;
+    disk_.TryPost([epochs = parts_.epochs, group_id, epoch, now_ms] {
+      epochs->Raise(group_id, epoch, now_ms).IgnoreError();
+    });
+  }
   absl::Status MayGateway(grpc::CallbackServerContext* context) const {
     return CheckCaller(*context, CallerRole::kGateway, parts_.worker_secret);
   }
@@ -204,6 +213,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   }
 
   const ServiceParts parts_;
+  WorkThread disk_;  // last: its jobs use the rest
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The coordinator's gRPC service: translation only. Each RPC becomes a call of Admission, SlowFacts, Router
 // or BlobStore and its answer a message; nothing is decided here but whether the caller may call it at all: a
 // worker registers and beats, a gateway does everything else. Owned by coordinator.cc; gRPC's threads call
-// it.
+// it, and never wait for the disk: what has to is done on a thread of the service's own.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>

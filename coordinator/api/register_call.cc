@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/log.h"
@@ -18,7 +19,7 @@ constexpr size_t kMaxBundleBytes = size_t{64} << 20;
 
 class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply> {
  public:
-  explicit RegisterCall(const ServiceParts& parts) : parts_(parts) {}
+  RegisterCall(const ServiceParts& parts, WorkThread* disk) : parts_(parts), disk_(disk) {}
   void Begin(std::shared_ptr<RegisterCall> self, const absl::Status& allowed) {
     MutexLock lock(&mutex_);
     self_ = std::move(self);
@@ -29,8 +30,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   void OnReadDone(bool ok) override {
     MutexLock lock(&mutex_);
     if (!ok) return End(absl::OkStatus());  // the group is gone
-    const absl::Status taken = Take();
-    if (!taken.ok()) End(taken);
+    EndUnlessOk(Take());
   }
 
   void OnWriteDone(bool) override {  // a failed write ends the read too
@@ -54,7 +54,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   // What has to come next: the group, then perhaps chunks of its bundle, then nothing.
   absl::Status Take() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!info_) return TakeGroup();
-    if (!bundle_complete_) return TakeChunk();
+    if (awaits_bundle_) return TakeChunk();
     return absl::InvalidArgumentError("nothing may follow the bundle");
   }
 
@@ -68,13 +68,19 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
     }
     Digest digest{};
     std::copy(info_->bundle_digest().begin(), info_->bundle_digest().end(), digest.begin());
-    QUIRE_ASSIGN_OR_RETURN(bundle_complete_, parts_.bundles->Has(digest));
-    if (bundle_complete_) return MakeSureOfPrice();
+    return OnDisk([this, digest] { OnFound(parts_.bundles->Has(digest)); });
+  }
+
+  void OnFound(const absl::StatusOr<bool>& found) ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    if (ending_) return;
+    if (!found.ok()) return End(found.status());
+    if (*found) return EndUnlessOk(MakeSureOfPrice());
+    awaits_bundle_ = true;
     v1::RegisterReply reply;
     reply.set_need_bundle(true);
     Write(std::move(reply));
     Read();
-    return absl::OkStatus();
   }
 
   absl::Status TakeChunk() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -88,18 +94,27 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
       Read();
       return absl::OkStatus();
     }
-    if (ToBytes(Sha256(bundle_)) != info_->bundle_digest()) {
+    awaits_bundle_ = false;
+    return OnDisk([this, bundle = std::exchange(bundle_, {}), digest = info_->bundle_digest()] {
+      OnStored(Store(bundle, digest));
+    });
+  }
+
+  absl::Status Store(const std::string& bundle, const std::string& digest) {
+    if (ToBytes(Sha256(bundle)) != digest) {
       return absl::InvalidArgumentError("the text bundle does not have the digest that the group named");
     }
-    const absl::Status stored = parts_.bundles->Put(bundle_).status();
-    QUIRE_RETURN_IF_ERROR(stored);
-    bundle_complete_ = true;
-    std::string().swap(bundle_);
-    return MakeSureOfPrice();
+    return parts_.bundles->Put(bundle).status();
+  }
+
+  void OnStored(const absl::Status& stored) ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    if (ending_) return;
+    EndUnlessOk(stored.ok() ? MakeSureOfPrice() : stored);
   }
 
   absl::Status MakeSureOfPrice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (parts_.facts->HasPrice(info_->model())) return Accept();
+    if (parts_.facts->HasPrice(info_->model())) return WriteDown();
     const bool posted = parts_.ledger->Post([self = self_, model = info_->model(),
                                              price = parts_.first_price](Ledger& ledger) {
       ledger.SetPrice(model, price, [self](absl::StatusOr<PriceRow> row) { self->OnPrice(row.status()); });
@@ -110,13 +125,25 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   void OnPrice(const absl::Status& set) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
     if (ending_) return;
-    const absl::Status accepted = set.ok() ? Accept() : set;
-    if (!accepted.ok()) End(accepted);
+    EndUnlessOk(set.ok() ? WriteDown() : set);
+  }
+
+  absl::Status WriteDown() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return OnDisk([this, info = *info_] {
+      const int64_t now_ms = parts_.clock->UnixMs();
+      absl::Status written = parts_.facts->PutModel(info, now_ms / 1000);
+      if (written.ok()) written = parts_.epochs->Raise(info.group_id(), info.epoch(), now_ms);
+      OnWrittenDown(written);
+    });
+  }
+
+  void OnWrittenDown(const absl::Status& written) ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    if (ending_) return;
+    EndUnlessOk(written.ok() ? Accept() : written);
   }
 
   absl::Status Accept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    QUIRE_RETURN_IF_ERROR(parts_.facts->PutModel(*info_, parts_.clock->UnixMs() / 1000));
-    QUIRE_RETURN_IF_ERROR(parts_.epochs->Raise(info_->group_id(), info_->epoch(), parts_.clock->UnixMs()));
     QUIRE_ASSIGN_OR_RETURN(registration_, parts_.router->Register(*info_));
     if (parts_.on_group) parts_.on_group();
     v1::RegisterReply reply;
@@ -124,6 +151,16 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
     Write(std::move(reply));
     Read();
     return absl::OkStatus();
+  }
+
+  // `work` runs without the mutex, and this call outlives it.
+  absl::Status OnDisk(WorkThread::Job work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const bool posted = disk_->TryPost([self = self_, work = std::move(work)]() mutable { work(); });
+    return posted ? absl::OkStatus() : absl::UnavailableError("the disk is busy; register again");
+  }
+
+  void EndUnlessOk(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!status.ok()) End(status);
   }
 
   void Read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -154,13 +191,14 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   }
 
   const ServiceParts parts_;
+  WorkThread* const disk_;
   Mutex mutex_;
   std::shared_ptr<RegisterCall> self_ ABSL_GUARDED_BY(mutex_);
   v1::RegisterRequest request_;
   v1::RegisterReply reply_;
   std::optional<v1::GroupInfo> info_ ABSL_GUARDED_BY(mutex_);
   std::string bundle_ ABSL_GUARDED_BY(mutex_);
-  bool bundle_complete_ ABSL_GUARDED_BY(mutex_) = false;
+  bool awaits_bundle_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t registration_ ABSL_GUARDED_BY(mutex_) = 0;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
@@ -170,8 +208,8 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
 }  // namespace
 
 grpc::ServerBidiReactor<v1::RegisterRequest, v1::RegisterReply>* MakeRegisterCall(
-    const ServiceParts& parts, const absl::Status& allowed) {
-  auto call = std::make_shared<RegisterCall>(parts);
+    const ServiceParts& parts, WorkThread* disk, const absl::Status& allowed) {
+  auto call = std::make_shared<RegisterCall>(parts, disk);
   call->Begin(call, allowed);
   return call.get();
 }

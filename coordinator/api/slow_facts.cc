@@ -84,8 +84,8 @@ class SlowFacts::Change {
   std::vector<Wake> wakes_;
 };
 
-SlowFacts::SlowFacts(std::string path, std::string pepper)
-    : path_(std::move(path)), pepper_(std::move(pepper)) {}
+SlowFacts::SlowFacts(std::string path, std::string pepper, FileWriter write)
+    : path_(std::move(path)), pepper_(std::move(pepper)), write_(std::move(write)) {}
 
 absl::Status SlowFacts::Load() {
   const absl::StatusOr<std::string> content = ReadWholeFile(path_);
@@ -103,11 +103,11 @@ absl::Status SlowFacts::Load() {
   return absl::OkStatus();
 }
 
-absl::Status SlowFacts::Save() {
+absl::Status SlowFacts::Save(const std::map<std::string, v1::ModelFact>& models) const {
   if (path_.empty()) return absl::OkStatus();
   json root = json::array();
-  for (const auto& [name, model] : models_) root.push_back(ToJson(model));
-  return WriteFileAtomically(path_, root.dump(2), 0600);
+  for (const auto& [name, model] : models) root.push_back(ToJson(model));
+  return write_(path_, root.dump(2), 0600);
 }
 
 // ---- keys ----
@@ -115,9 +115,8 @@ absl::Status SlowFacts::Save() {
 void SlowFacts::PutKey(const KeyRow& key) {
   Change change;
   MutexLock lock(&mutex_);
-  if (key.revoked_ms != 0) revoked_.insert(key.id);
   const auto known = keys_.find(key.id);
-  if (revoked_.contains(key.id)) {  // though an older word of it may come late
+  if (key.revoked_ms != 0) {
     if (known == keys_.end()) return;
     keys_.erase(known);
   } else {
@@ -185,13 +184,20 @@ bool SlowFacts::HasPrice(const std::string& model) const {
 
 absl::Status SlowFacts::PutModel(const v1::GroupInfo& group, int64_t unix_s) {
   Change change;
-  MutexLock lock(&mutex_);
-  auto known = models_.find(group.model());
-  const v1::ModelFact fact = FactOf(group, known == models_.end() ? unix_s : known->second.created_unix_s());
-  if (known != models_.end() && known->second.SerializeAsString() == fact.SerializeAsString())
+  MutexLock saving(&save_mutex_);
+  std::map<std::string, v1::ModelFact> models;
+  {
+    MutexLock lock(&mutex_);
+    models = models_;
+  }
+  const auto known = models.find(group.model());
+  const v1::ModelFact fact = FactOf(group, known == models.end() ? unix_s : known->second.created_unix_s());
+  if (known != models.end() && known->second.SerializeAsString() == fact.SerializeAsString())
     return absl::OkStatus();
+  models[group.model()] = fact;
+  QUIRE_RETURN_IF_ERROR(Save(models));
+  MutexLock lock(&mutex_);
   models_[group.model()] = fact;
-  QUIRE_RETURN_IF_ERROR(Save());
   if (Published(fact)) change.Of({true, group.model()}, readers_);
   return absl::OkStatus();
 }

@@ -1,8 +1,9 @@
 // What changes rarely and every gateway must know: live keys, and models with price and text bundle (Watch);
 // beside them the accounts' money as of the last commit, for refusing early. Keeps the models in
 // DATA/models.json, so that gateways can tokenize for a model whose groups are gone or not back yet; keys,
-// prices and accounts are the ledger's (ledger_news.h tells them). Any thread; one mutex. What always holds:
-// a reader gets the full state, `synced`, then every change; it is never more behind than one event per fact.
+// prices and accounts are the ledger's (ledger_news.h tells them). Any thread. What always holds: a reader
+// gets the full state, `synced`, then every change; it is never more behind than one event per fact. Nobody
+// but PutModel waits for the disk.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "base/core/files.h"
 #include "base/core/mutex.h"
 #include "coordinator/ledger/records.h"
 #include "proto/coordinator.pb.h"
@@ -25,12 +27,12 @@ namespace quire::coordinator {
 class SlowFacts {
  public:
   // `pepper` also seeds the accounts' cache salts. Nothing is written where `path` is empty.
-  SlowFacts(std::string path, std::string pepper);
+  SlowFacts(std::string path, std::string pepper, FileWriter write = WriteFileAtomically);
 
   // Reads the models of the last run. DataLoss: the file is damaged.
   absl::Status Load() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // A revoked one is taken away, for good.
+  // In the order of the commits. A revoked one is taken away.
   void PutKey(const KeyRow& key) ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<KeyRow> FindKey(const std::string& id) const ABSL_LOCKS_EXCLUDED(mutex_);
   size_t CountKeys(KeyKind kind) const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -44,8 +46,8 @@ class SlowFacts {
   // A model is published once it has both a description and a price.
   void PutPrice(const PriceRow& price) ABSL_LOCKS_EXCLUDED(mutex_);
   bool HasPrice(const std::string& model) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // From what a group of it said. An error: it could not be written down.
-  absl::Status PutModel(const v1::GroupInfo& group, int64_t unix_s) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From what a group of it said; known once it is written down. An error: it could not be.
+  absl::Status PutModel(const v1::GroupInfo& group, int64_t unix_s) ABSL_LOCKS_EXCLUDED(save_mutex_, mutex_);
   // Forgets every model but this one.
   void KeepOnly(const std::string& model) ABSL_LOCKS_EXCLUDED(mutex_);
   bool HasModel(const std::string& model) const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -82,12 +84,14 @@ class SlowFacts {
   v1::WatchEvent EventOf(const Fact& fact) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   v1::WatchEvent ModelEvent(const v1::ModelFact& model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   v1::WatchEvent KeyEvent(const KeyRow& key) const;
-  absl::Status Save() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Save(const std::map<std::string, v1::ModelFact>& models) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(save_mutex_);
 
   const std::string path_, pepper_;
-  mutable Mutex mutex_;
+  const FileWriter write_;
+  Mutex save_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);  // held while the file is synced; orders the writers
+  mutable Mutex mutex_;                            // never
   std::map<std::string, KeyRow> keys_ ABSL_GUARDED_BY(mutex_);  // live ones
-  std::set<std::string> revoked_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, AccountRow> accounts_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, v1::ModelFact> models_ ABSL_GUARDED_BY(mutex_);  // without price
   std::map<std::string, TokenPrice> prices_ ABSL_GUARDED_BY(mutex_);

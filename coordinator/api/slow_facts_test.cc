@@ -88,19 +88,6 @@ TEST(SlowFacts, AStateThenSyncedThenEveryChange) {
   EXPECT_EQ(listener.heard.size(), 4u);
 }
 
-// An older word of a key, said late by whoever waited for its creation, does not bring it back.
-TEST(SlowFacts, ARevokedKeyStaysAway) {
-  SlowFacts facts("", "pepper");
-  Listener listener(&facts);
-  facts.PutKey(Key("admin", KeyKind::kAdmin));
-  KeyRow revoked = Key("admin", KeyKind::kAdmin);
-  revoked.revoked_ms = 5;
-  facts.PutKey(revoked);
-  facts.PutKey(Key("admin", KeyKind::kAdmin));
-  EXPECT_FALSE(facts.FindKey("admin").has_value());
-  EXPECT_THAT(listener.heard, ElementsAre("synced"));
-}
-
 TEST(SlowFacts, AReaderThatIsSlowMissesNoChangeAndHearsEachFactOnce) {
   SlowFacts facts("", "pepper");
   for (const char* id : {"b", "d", "f"}) facts.PutKey(Key(id));

@@ -1,5 +1,6 @@
-// A thread for what may take long and must not hold up the admin server's I/O thread: reports from the disk,
-// the fleet's mutex. Jobs run one after the other, in order; a full queue refuses. Owned by AdminService; any
+// A thread for what may take long and must not hold up who has others to serve (the admin server's I/O
+// thread, gRPC's, the ledger's): reports, the fleet's mutex, files that a registering group needs. Jobs run
+// one after the other, in order; a full queue refuses. Owned by AdminService and CoordinatorService; any
 // thread posts. Always: what was taken is run, also by the destructor, which waits for it.
 #pragma once
 

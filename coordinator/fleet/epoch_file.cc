@@ -37,22 +37,30 @@ absl::Status EpochFile::Load(int64_t unix_ms) {
 }
 
 absl::Status EpochFile::Raise(const std::string& group_id, uint64_t epoch, int64_t unix_ms) {
+  MutexLock saving(&save_mutex_);
+  if (IsFresh(group_id, epoch, unix_ms)) return absl::OkStatus();
+  std::map<std::string, Known> groups;
+  {
+    MutexLock lock(&mutex_);
+    groups = groups_;
+  }
+  const auto known = groups.find(group_id);
+  if (known != groups.end() && epoch < known->second.epoch) {
+    return absl::FailedPreconditionError(absl::StrCat("epoch ", epoch, " of group ", group_id, " is over (",
+                                                      known->second.epoch, " was here): exit"));
+  }
+  groups[group_id] = {epoch, unix_ms};
+  QUIRE_RETURN_IF_ERROR(Save(groups));
+  MutexLock lock(&mutex_);
+  groups_ = std::move(groups);
+  return absl::OkStatus();
+}
+
+bool EpochFile::IsFresh(const std::string& group_id, uint64_t epoch, int64_t unix_ms) const {
   MutexLock lock(&mutex_);
   const auto known = groups_.find(group_id);
-  if (known != groups_.end()) {
-    if (epoch < known->second.epoch) {
-      return absl::FailedPreconditionError(absl::StrCat("epoch ", epoch, " of group ", group_id, " is over (",
-                                                        known->second.epoch, " was here): exit"));
-    }
-    if (epoch == known->second.epoch && unix_ms - known->second.heard_ms < kWriteAgainMs) {
-      return absl::OkStatus();
-    }
-  }
-  std::map<std::string, Known> raised = groups_;
-  raised[group_id] = {epoch, unix_ms};
-  QUIRE_RETURN_IF_ERROR(Save(raised));
-  groups_ = std::move(raised);
-  return absl::OkStatus();
+  return known != groups_.end() && epoch == known->second.epoch &&
+         unix_ms - known->second.heard_ms < kWriteAgainMs;
 }
 
 std::map<std::string, uint64_t> EpochFile::Epochs() const {
@@ -67,7 +75,7 @@ absl::Status EpochFile::Save(const std::map<std::string, Known>& groups) const {
   for (const auto& [id, known] : groups) {
     root[id] = json{{"epoch", known.epoch}, {"heard_ms", known.heard_ms}};
   }
-  return WriteFileAtomically(path_, root.dump(1), 0600);
+  return write_(path_, root.dump(1), 0600);
 }
 
 }  // namespace quire::coordinator
