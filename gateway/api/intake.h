@@ -27,13 +27,14 @@ class Intake {
   // One request inside, for one thread; leaves when it is destroyed (on any). Outlived by its Intake.
   class Visit {
    public:
-    Visit(Intake& intake, std::string key_id, std::string account_id, size_t bytes)
-        : intake_(intake), key_id_(std::move(key_id)), account_id_(std::move(account_id)), bytes_(bytes) {}
+    Visit(Intake& intake, std::string key_id, std::string account_id)
+        : intake_(intake), key_id_(std::move(key_id)), account_id_(std::move(account_id)) {}
     ~Visit() { intake_.Leave(*this); }
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;
 
-    // The body has another size than was said. The error (then nothing has changed): there is no room.
+    // The body may hold so much, whatever was said before. The error (then nothing has changed): there is no
+    // room.
     std::optional<http::ApiError> Resize(size_t bytes);
     size_t bytes() const { return bytes_; }
 
@@ -42,7 +43,7 @@ class Intake {
 
     Intake& intake_;
     const std::string key_id_, account_id_;
-    size_t bytes_;
+    size_t bytes_ = 0;
   };
 
   // `bytes`: the most that the body may be. The error says whose bound is reached: 429 the caller's own, 503
@@ -53,10 +54,10 @@ class Intake {
   size_t bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // Takes bytes for the account, or says why not.
-  std::optional<http::ApiError> Take(const std::string& account_id, size_t bytes)
+  // A visit of the account holds `now` bytes instead of `before`, or the error says why not; less is always
+  // allowed.
+  std::optional<http::ApiError> Hold(const std::string& account_id, size_t before, size_t now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void GiveBack(const std::string& account_id, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Leave(const Visit& visit) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const IntakeLimits limits_;
