@@ -11,6 +11,10 @@ class GatewayFailoverTest : public GatewayTest {
     GatewayTest::SetUp();
     // The grant first: whatever a worker sends may be written then, also what comes together with its end.
     backend_.admit = [this](const v1::AdmitRequest& request, const ScriptedBackend::AdmitWriter& write) {
+      {
+        MutexLock lock(&mutex_);
+        admitted_ = request;
+      }
       write(backend_.Grant(request.max_tokens()));
       write(backend_.Placement());
       return kOk;
@@ -48,7 +52,15 @@ class GatewayFailoverTest : public GatewayTest {
     return std::exchange(readmits_, {});
   }
 
+  // The hash of the prompt's one whole block, as the last Admit said it.
+  std::string AdmittedPrefix() {
+    MutexLock lock(&mutex_);
+    EXPECT_EQ(admitted_.prefix_hashes_size(), 1);
+    return admitted_.prefix_hashes(0);
+  }
+
   Mutex mutex_;
+  v1::AdmitRequest admitted_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::ReadmitRequest> readmits_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -81,6 +93,8 @@ TEST_F(GatewayFailoverTest, AStreamCutAtAnyTokenIsTheUndisturbedOne) {
     EXPECT_EQ(readmits[0].tokens_so_far(), readmits[0].prompt_tokens() + cut);
     EXPECT_EQ(readmits[0].failed_group_id(), "g");
     EXPECT_EQ(readmits[0].failed_group_epoch(), 1u);
+    ASSERT_EQ(readmits[0].prefix_hashes_size(), 1);
+    EXPECT_EQ(readmits[0].prefix_hashes(0), AdmittedPrefix());
   }
 }
 

@@ -3,35 +3,22 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
 #include "base/core/status.h"
 
 namespace quire::gateway {
 namespace {
 
-using nlohmann::ordered_json;
-
 constexpr uint64_t kUsualMaxTokens = 16384;
-constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow the logits: they mean greedy
+constexpr size_t kMaxPrefixHashes = 64;  // the coordinator takes no more
+constexpr double kGreedyBelow = 1e-6;    // smaller temperatures would overflow the logits: they mean greedy
 // top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
 constexpr float kLeastTopP = std::numeric_limits<float>::min();
 
-ordered_json Messages(std::span<const ChatTurn> turns) {
-  ordered_json messages = ordered_json::array();
-  for (const ChatTurn& turn : turns) {
-    ordered_json message = ordered_json::object();
-    message["role"] = turn.role;
-    message["content"] = turn.content;
-    messages.push_back(std::move(message));
-  }
-  return messages;
-}
-
-// A last assistant turn is to be continued, but the template would close it: so it renders the turns before,
-// and the text to continue follows its generation prompt.
 ApiResult<OriginText> RenderPrompt(const ChatRequest& request, const TextModel& text) {
   if (text.chat_template() == nullptr)
     return InvalidField("model", "model: it has no chat template, so it can't chat");
@@ -45,10 +32,8 @@ ApiResult<OriginText> RenderPrompt(const ChatRequest& request, const TextModel& 
     return InvalidField("messages",
                         "messages: give a message before the assistant's that is to be continued");
   }
-  const auto turns = std::span(request.turns).first(request.turns.size() - (continues ? 1 : 0));
-  absl::StatusOr<OriginText> prompt = text.chat_template()->Render(Messages(turns), nullptr, true, nullptr);
+  absl::StatusOr<OriginText> prompt = text.RenderChat(request.turns);
   if (!prompt.ok()) return InvalidField("messages", absl::StrCat("messages: ", prompt.status().message()));
-  if (continues) prompt->Append(request.turns.back().content, Origin::kUser);
   return *std::move(prompt);
 }
 
@@ -125,6 +110,17 @@ v1::Sampling PlanSampling(const ChatRequest& request, const TextModel& text) {
   return sampling;
 }
 
+// What the coordinator places by: hashes of the first blocks, so that a long prompt makes no long message.
+std::vector<std::string> PrefixHashes(const GenerationRequest& plan) {
+  const size_t tokens = std::min(plan.prompt.size(), kMaxPrefixHashes * kBlockTokens);
+  const auto prefix = std::span(plan.prompt).first(tokens);
+  std::vector<std::string> hashes;
+  for (const Digest& hash : PrefixBlockHashes(plan.cache_salt, RopeVariant_Name(plan.rope), prefix)) {
+    hashes.push_back(ToBytes(hash));
+  }
+  return hashes;
+}
+
 uint64_t RandomSeed() {
   uint64_t seed = 0;
   std::memcpy(&seed, RandomBytes(sizeof seed).data(), sizeof seed);
@@ -151,6 +147,7 @@ ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& m
   plan.seed = request.seed ? *request.seed : RandomSeed();
   plan.stops = std::move(request.stop);
   plan.cache_salt = key.cache_salt();
+  plan.prefix_hashes = PrefixHashes(plan);
   return plan;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
 #include "gateway/generation/testing/tiny_text.h"
 
 namespace quire::gateway {
@@ -25,8 +26,8 @@ class ChatPlanTest : public ::testing::Test {
 
   ApiResult<GenerationRequest> Plan(const std::string& fields) {
     ApiResult<ChatRequest> request =
-        ParseChatRequest(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": "x"}])",
-                                      fields.empty() ? "" : ", ", fields, "}"));
+        ParseChatRequest(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": ")",
+                                      content_, "\"}]", fields.empty() ? "" : ", ", fields, "}"));
     EXPECT_TRUE(std::holds_alternative<ChatRequest>(request)) << fields;
     const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
     return PlanChat(std::get<ChatRequest>(std::move(request)), model, key_, RequestId::Random(),
@@ -47,6 +48,7 @@ class ChatPlanTest : public ::testing::Test {
   }
 
   bool gone_ = false;
+  std::string content_ = "x";
   v1::ModelFact fact_;
   v1::KeyFact key_;
   std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
@@ -121,6 +123,15 @@ TEST_F(ChatPlanTest, StopIdsAreTheCheckpointsAndTheClients) {
   EXPECT_EQ(ids(""), (std::vector<int32_t>{kTinyEos}));
   EXPECT_EQ(ids("\"stop_token_ids\": [5]"), (std::vector<int32_t>{kTinyEos, 5}));
   EXPECT_EQ(ids("\"ignore_eos\": true, \"stop_token_ids\": [5]"), (std::vector<int32_t>{5}));
+}
+
+TEST_F(ChatPlanTest, HashesTheFirstWholeBlocksOfThePrompt) {
+  const GenerationRequest plan = MustPlan("");
+  const auto hashes = PrefixBlockHashes("salt", "ROPE_PLAIN", plan.prompt);
+  ASSERT_EQ(hashes.size(), 1u);
+  EXPECT_EQ(plan.prefix_hashes, std::vector<std::string>{ToBytes(hashes[0])});
+  content_ = std::string(2000, 'x');
+  EXPECT_EQ(MustPlan("").prefix_hashes.size(), 64u) << "no more are taken by the coordinator";
 }
 
 TEST_F(ChatPlanTest, ASeedIsAlwaysSet) {

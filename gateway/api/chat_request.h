@@ -12,13 +12,9 @@
 #include <vector>
 
 #include "gateway/api/error_response.h"
+#include "gateway/text/chat_turn.h"
 
 namespace quire::gateway {
-
-struct ChatTurn {
-  std::string role;  // system, user or assistant
-  std::string content;
-};
 
 // What the client asked for; nullopt = it didn't say, so that the checkpoint's own default holds.
 struct SamplingWish {

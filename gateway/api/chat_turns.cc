@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/text/message_content.h"
 
 namespace quire::gateway {
 namespace {
@@ -13,8 +12,10 @@ using nlohmann::json;
 constexpr size_t kMaxTurns = 10'000;
 constexpr size_t kMaxNameBytes = 256;
 
+// Chat templates know no developer.
 std::string ReadRole(FieldReader& fields) {
-  const std::string role(PlainRole(fields.String("role", 64).value_or("")));
+  std::string role = fields.String("role", 64).value_or("");
+  if (role == "developer") role = "system";
   if (role == "tool" || role == "function") {
     fields.Unsupported("role", "leave tool results out");
   } else if (role != "system" && role != "user" && role != "assistant") {
@@ -38,15 +39,39 @@ void RefuseWhatIsNoText(FieldReader& fields) {
   }
 }
 
+// A string as it is; the text parts of a list joined, as templates want them.
+std::string ReadContent(FieldReader& fields) {
+  const json* content = fields.Find("content");
+  if (content != nullptr && content->is_string()) return content->get<std::string>();
+  std::string text;
+  if (content == nullptr || !content->is_array()) {
+    fields.Fail("content", "give a string or a list of text parts");
+    return text;
+  }
+  for (size_t i = 0; i < content->size(); ++i) {
+    const json& part = (*content)[i];
+    const std::string path = absl::StrCat("content.", i);
+    if (!part.is_object()) {
+      fields.Fail(path, "give an object, as {\"type\": \"text\", \"text\": \"...\"}");
+      return text;
+    }
+    const auto type = part.find("type"), found = part.find("text");
+    if (type == part.end() || *type != "text") {
+      fields.Fail(path + ".type", "this model reads text only: give parts of type \"text\"");
+    } else if (found == part.end() || !found->is_string()) {
+      fields.Fail(path + ".text", "give a string");
+    } else {
+      text += found->get_ref<const std::string&>();
+    }
+  }
+  return text;
+}
+
 ChatTurn ReadTurn(FieldReader& fields) {
   ChatTurn turn;
   turn.role = ReadRole(fields);
   RefuseWhatIsNoText(fields);
-  const json* content = fields.Find("content");
-  const json absent;
-  if (const auto problem = TextOfContent(content == nullptr ? absent : *content, turn.content)) {
-    fields.Fail("content" + problem->path, problem->message);
-  }
+  turn.content = ReadContent(fields);
   fields.String("name", kMaxNameBytes);
   return turn;
 }

@@ -25,6 +25,7 @@ struct GenerationRequest {
   std::vector<std::string> stops;
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
+  std::vector<std::string> prefix_hashes;  // of the prompt's first blocks
 };
 
 }  // namespace quire::gateway

@@ -1,23 +1,7 @@
 #include "gateway/generation/wire_messages.h"
 
-#include <algorithm>
-#include <span>
-
-#include "base/core/hash.h"
-
 namespace quire::gateway {
 namespace {
-
-constexpr size_t kMaxPrefixHashes = 64;
-
-template <typename Message>
-void AddPrefixHashes(const GenerationRequest& request, Message& message) {
-  const size_t tokens = std::min(request.prompt.size(), kMaxPrefixHashes * kBlockTokens);
-  const auto prefix = std::span(request.prompt).first(tokens);
-  for (const Digest& hash : PrefixBlockHashes(request.cache_salt, RopeVariant_Name(request.rope), prefix)) {
-    message.add_prefix_hashes(ToBytes(hash));
-  }
-}
 
 uint32_t WaitMs(int64_t wait_us) { return static_cast<uint32_t>(wait_us / 1000 + 1); }
 
@@ -36,7 +20,7 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::strin
   admit.set_gateway_id(gateway_id);
   admit.set_rope_wanted(request.rope == v1::ROPE_SCALED ? v1::ROPE_WANTED_SCALED : v1::ROPE_WANTED_PLAIN);
   admit.set_max_wait_ms(WaitMs(wait_us));
-  AddPrefixHashes(request, admit);
+  admit.mutable_prefix_hashes()->Assign(request.prefix_hashes.begin(), request.prefix_hashes.end());
   return admit;
 }
 
@@ -51,7 +35,7 @@ v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t acc
   readmit.set_max_tokens(request.max_tokens);
   readmit.set_numerics_id(last.numerics_id());
   readmit.set_max_wait_ms(WaitMs(wait_us));
-  AddPrefixHashes(request, readmit);
+  readmit.mutable_prefix_hashes()->Assign(request.prefix_hashes.begin(), request.prefix_hashes.end());
   return readmit;
 }
 

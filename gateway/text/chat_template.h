@@ -22,9 +22,9 @@ class ChatTemplate {
       std::string_view tokenizer_config_json, std::optional<std::string_view> chat_template_jinja);
   ~ChatTemplate();
 
-  // `messages` after NormalizeMessages (messages.h). `tools`: an array, or null for none. `extra`: an object
-  // of further variables (chat_template_kwargs that the gateway allows), or null. INVALID_ARGUMENT with the
-  // template's own message where it raises one.
+  // `messages`: objects with `role` and, as text, `content`. `tools`: an array, or null for none. `extra`: an
+  // object of further variables (chat_template_kwargs that the gateway allows), or null. INVALID_ARGUMENT
+  // with the template's own message where it raises one.
   absl::StatusOr<OriginText> Render(const nlohmann::ordered_json& messages,
                                     const nlohmann::ordered_json& tools, bool add_generation_prompt,
                                     const nlohmann::ordered_json& extra) const;

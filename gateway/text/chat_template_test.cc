@@ -5,7 +5,6 @@
 #include "base/core/status.h"
 #include "gateway/text/jinja/interpreter.h"
 #include "gateway/text/jinja/parser.h"
-#include "gateway/text/messages.h"
 #include "gateway/text/testdata.h"
 
 namespace quire::gateway {
@@ -226,41 +225,6 @@ TEST(ChatTemplate, LimitsHold) {
     const absl::Status status = RenderSnippet(source, ordered_json::object()).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << source.substr(0, 100);
   }
-}
-
-TEST(NormalizeMessages, MakesOpenAiMessagesPlain) {
-  const ordered_json normal = NormalizeMessages(ordered_json::parse(R"([
-    {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-    {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function",
-      "function": {"name": "f", "arguments": "{\"z\": 1, \"a\": [2]}"}}]},
-    {"role": "assistant", "content": "x", "tool_calls": []}, {"role": "assistant", "tool_calls": null},
-    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": ""}}]}])"))
-                                  .value();
-  EXPECT_EQ(normal, ordered_json::parse(R"([
-    {"role": "system", "content": "ab"},
-    {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function",
-      "function": {"name": "f", "arguments": {"z": 1, "a": [2]}}}]},
-    {"role": "assistant", "content": "x"}, {"role": "assistant", "content": ""},
-    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}], "content": ""}])"));
-}
-
-TEST(NormalizeMessages, NamesTheField) {
-  const auto error = [](const char* messages) {
-    return MessageOf(NormalizeMessages(ordered_json::parse(messages)).status());
-  };
-  EXPECT_THAT(error(R"({})"), HasSubstr("messages:"));
-  EXPECT_THAT(error(R"([1])"), HasSubstr("messages.0:"));
-  EXPECT_THAT(error(R"([{"role": 1}])"), HasSubstr("messages.0.role"));
-  EXPECT_THAT(error(R"([{"role": "user", "content": 1}])"), HasSubstr("messages.0.content:"));
-  EXPECT_THAT(error(R"([{"role": "user", "content": [{"type": "image_url"}]}])"),
-              HasSubstr("content.0.type"));
-  EXPECT_THAT(error(R"([{"role": "user", "content": [{"type": "text"}]}])"), HasSubstr("content.0.text"));
-  EXPECT_THAT(error(R"([{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}])"),
-              HasSubstr("messages.0.tool_calls.0.function.arguments"));
-  const std::string deep = "{\"a\":" + std::string(5000, '[') + std::string(5000, ']') + "}";
-  ordered_json messages = ordered_json::parse(R"([{"role": "assistant", "tool_calls": [{"function": {}}]}])");
-  messages[0]["tool_calls"][0]["function"]["arguments"] = deep;
-  EXPECT_THAT(MessageOf(NormalizeMessages(messages).status()), HasSubstr("nested too deeply"));
 }
 
 }  // namespace

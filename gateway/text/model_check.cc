@@ -1,7 +1,6 @@
 #include "gateway/text/model_check.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
@@ -30,8 +29,9 @@ absl::StatusOr<v1::TextBundle> ReadBundle(const std::filesystem::path& folder) {
 // A conversation that every template takes.
 absl::Status Probe(const TextModel& model) {
   if (model.chat_template() == nullptr) return absl::OkStatus();
-  const auto messages = nlohmann::ordered_json::parse(R"([{"role": "user", "content": "Hello!"}])");
-  return model.EncodeChat(messages, nullptr, true, nlohmann::ordered_json::object()).status();
+  const ChatTurn hello{"user", "Hello!"};
+  QUIRE_ASSIGN_OR_RETURN(const OriginText prompt, model.RenderChat({&hello, 1}));
+  return model.tokenizer().Encode(prompt).status();
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "gateway/text/config_files.h"
-#include "gateway/text/messages.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
@@ -61,17 +60,15 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   return model;
 }
 
-absl::StatusOr<std::vector<TokenId>> TextModel::EncodeChat(const nlohmann::ordered_json& messages,
-                                                           const nlohmann::ordered_json& tools,
-                                                           bool add_generation_prompt,
-                                                           const nlohmann::ordered_json& extra) const {
-  if (chat_template_ == nullptr) {
-    return absl::InvalidArgumentError("this model has no chat template; use the completions endpoint");
+absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns) const {
+  const bool continues = !turns.empty() && turns.back().role == "assistant";
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  for (const ChatTurn& turn : turns.first(turns.size() - (continues ? 1 : 0))) {
+    messages.push_back({{"role", turn.role}, {"content", turn.content}});
   }
-  QUIRE_ASSIGN_OR_RETURN(const nlohmann::ordered_json normal, NormalizeMessages(messages));
-  QUIRE_ASSIGN_OR_RETURN(const OriginText prompt,
-                         chat_template_->Render(normal, tools, add_generation_prompt, extra));
-  return tokenizer_->Encode(prompt);
+  QUIRE_ASSIGN_OR_RETURN(OriginText prompt, chat_template_->Render(messages, nullptr, true, nullptr));
+  if (continues) prompt.Append(turns.back().content, Origin::kUser);
+  return prompt;
 }
 
 }  // namespace quire::gateway

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/core/ids.h"
 #include "gateway/text/chat_template.h"
+#include "gateway/text/chat_turn.h"
 #include "gateway/text/config_files.h"
 #include "gateway/text/tokenizer.h"
 
@@ -36,12 +36,10 @@ class TextModel {
   std::optional<TokenId> think_start_id() const { return think_start_id_; }
   std::optional<TokenId> think_end_id() const { return think_end_id_; }
 
-  // The whole way of a chat prompt: normalize, render, encode. Arguments as ChatTemplate::Render, `messages`
-  // as the client sent them. INVALID_ARGUMENT says what is wrong with them.
-  absl::StatusOr<std::vector<TokenId>> EncodeChat(const nlohmann::ordered_json& messages,
-                                                  const nlohmann::ordered_json& tools,
-                                                  bool add_generation_prompt,
-                                                  const nlohmann::ordered_json& extra) const;
+  // A chat's prompt, for tokenizer().Encode; only where there is a chat_template(). An assistant's turn at
+  // the end is to be continued, but the template would close it: so it renders the turns before, and the text
+  // to continue follows its generation prompt. INVALID_ARGUMENT: the template doesn't take the turns.
+  absl::StatusOr<OriginText> RenderChat(std::span<const ChatTurn> turns) const;
 
  private:
   TextModel() = default;

@@ -44,8 +44,15 @@ v1::TextBundle TinyBundle() {
   return bundle;
 }
 
-// Normalizing, rendering and encoding together, against the ids that Hugging Face gives the same
-// conversations.
+// What a request does, for one user's turn.
+absl::StatusOr<std::vector<TokenId>> EncodeChat(const TextModel& model, const std::string& content) {
+  const ChatTurn turn{"user", content};
+  const auto prompt = model.RenderChat({&turn, 1});
+  if (!prompt.ok()) return prompt.status();
+  return model.tokenizer().Encode(*prompt);
+}
+
+// Rendering and encoding together, against the ids that Hugging Face gives the same conversations.
 TEST(TextModel, ChatIdsEqualHuggingFaces) {
   const ordered_json conversations = Recording("conversations.json");
   const ordered_json recorded = Recording("chat_ids.json");
@@ -63,8 +70,11 @@ TEST(TextModel, ChatIdsEqualHuggingFaces) {
       const ordered_json& request = conversations[i];
       ordered_json extra = request.value("extra", ordered_json::object());
       extra["date_string"] = "26 Jul 2024";
-      const auto ids = model->EncodeChat(request["messages"], request.value("tools", ordered_json()),
+      const auto prompt =
+          model->chat_template()->Render(request["messages"], request.value("tools", ordered_json()),
                                          request.value("add_generation_prompt", true), extra);
+      ASSERT_TRUE(prompt.ok()) << prompt.status();
+      const auto ids = model->tokenizer().Encode(*prompt);
       ASSERT_TRUE(ids.ok()) << ids.status();
       EXPECT_EQ(*ids, recorded[vocabulary][i].get<std::vector<TokenId>>()) << vocabulary << " " << i;
     }
@@ -76,9 +86,8 @@ TEST(TextModel, ChatIdsEqualHuggingFaces) {
 TEST(TextModel, LiteralsInMessagesGiveNoControlTokens) {
   const auto model = TextModel::Create(VocabularyBundle("smollm2")).value();
   const auto controls = [&](const std::string& content) {
-    const ordered_json messages = {{{"role", "user"}, {"content", content}}};
     std::vector<TokenId> found;
-    const auto ids = model->EncodeChat(messages, nullptr, true, nullptr).value();
+    const auto ids = EncodeChat(*model, content).value();
     std::copy_if(ids.begin(), ids.end(), std::back_inserter(found),
                  [&](TokenId id) { return model->tokenizer().IsControl(id); });
     return found;
@@ -94,13 +103,13 @@ TEST(TextModel, LiteralsInMessagesGiveNoControlTokens) {
 // One model serves all requests: its const calls may run at once (ThreadSanitizer watches).
 TEST(TextModel, ManyThreadsShareAModel) {
   const auto model = TextModel::Create(VocabularyBundle("smollm2")).value();
-  const ordered_json messages = {{{"role", "user"}, {"content", "Hé, 12 apples?\n\n  ok"}}};
-  const auto expected = model->EncodeChat(messages, nullptr, true, nullptr).value();
+  const std::string content = "Hé, 12 apples?\n\n  ok";
+  const auto expected = EncodeChat(*model, content).value();
   std::vector<std::thread> threads;
   std::vector<int> equal(4);
   for (int& count : equal) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 50; ++i) count += *model->EncodeChat(messages, nullptr, true, nullptr) == expected;
+      for (int i = 0; i < 50; ++i) count += *EncodeChat(*model, content) == expected;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -131,11 +140,21 @@ TEST(TextModel, ReadsTheCheckpointsValues) {
   EXPECT_EQ(TextModel::Create(bundle).value()->defaults().temperature, 1);
 }
 
-TEST(TextModel, ACheckpointWithoutTemplateServesNoChat) {
-  const auto model = TextModel::Create(TinyBundle()).value();
-  EXPECT_EQ(model->chat_template(), nullptr);
-  EXPECT_THAT(MessageOf(model->EncodeChat(ordered_json::array(), nullptr, true, nullptr).status()),
-              HasSubstr("no chat template"));
+TEST(TextModel, ACheckpointNeedsNoTemplate) {
+  EXPECT_EQ(TextModel::Create(TinyBundle()).value()->chat_template(), nullptr);
+}
+
+TEST(TextModel, AnAssistantsLastTurnIsContinuedAfterTheGenerationPrompt) {
+  v1::TextBundle bundle = TinyBundle();
+  AddFile(bundle, "chat_template.jinja",
+          "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+          "{% if add_generation_prompt %}[assistant]{% endif %}");
+  const auto model = TextModel::Create(bundle).value();
+  const ChatTurn turns[] = {{"user", "a"}, {"assistant", "<end>"}};
+  const OriginText prompt = model->RenderChat(turns).value();
+  EXPECT_EQ(prompt.text(), "[user]a[assistant]<end>");
+  EXPECT_EQ(prompt.OriginAt(prompt.size() - 1), Origin::kUser);
+  EXPECT_EQ(model->RenderChat(std::span(turns).first(1)).value().text(), "[user]a[assistant]");
 }
 
 TEST(TextModel, ErrorsNameTheField) {
