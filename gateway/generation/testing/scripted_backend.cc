@@ -1,5 +1,7 @@
 #include "gateway/generation/testing/scripted_backend.h"
 
+#include <grpc/grpc.h>
+
 #include "base/core/hash.h"
 
 namespace quire::gateway::testing {
@@ -14,6 +16,16 @@ v1::Price ThePrice() {
   price.set_cached_prompt_nano_usd(kCachedPrice);
   price.set_completion_nano_usd(kCompletionPrice);
   return price;
+}
+
+// gRPC closes itself down when its last user goes, and begins anew with the next: a test that starts while
+// the connections of the last one are still being closed would have it do both at once. So it stays.
+void KeepGrpc() {
+  static const bool kept = [] {
+    grpc_init();
+    return true;
+  }();
+  (void)kept;
 }
 
 }  // namespace
@@ -118,6 +130,7 @@ ScriptedBackend::ScriptedBackend(const v1::TextBundle& bundle)
     : bundle_(bundle.SerializeAsString()),
       coordinator_(std::make_unique<CoordinatorService>(*this)),
       inference_(std::make_unique<InferenceService>(*this)) {
+  KeepGrpc();
   admit = [this](const v1::AdmitRequest& request, const AdmitWriter& write) {
     write(Placement());
     write(Grant(request.max_tokens()));
