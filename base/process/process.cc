@@ -9,11 +9,11 @@
 #include <climits>
 #include <csignal>
 #include <fstream>
-#include <sstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/core/files.h"
 
 extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 forgets to say that it is C
@@ -21,13 +21,6 @@ extern "C" {
 
 namespace quire {
 namespace {
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
 
 ProcessEnd ReapWith(const Process& process, int options) {
   siginfo_t info{};
@@ -49,7 +42,7 @@ std::string ProcessEnd::Text() const {
 }
 
 uint64_t StartTimeOf(pid_t pid) {
-  const std::string stat = ReadAll(absl::StrCat("/proc/", pid, "/stat"));
+  const std::string stat = ReadWholeFile(absl::StrCat("/proc/", pid, "/stat")).value_or("");
   const size_t after_name = stat.rfind(") ");  // the name may itself hold blanks and brackets
   if (after_name == std::string::npos) return 0;
   const std::vector<std::string> fields = absl::StrSplit(stat.substr(after_name + 2), ' ');
@@ -69,7 +62,7 @@ std::optional<Process> FindLiving(pid_t pid, uint64_t start_time) {
 }
 
 std::vector<std::string> ArgumentsOf(const Process& process) {
-  std::string command_line = ReadAll(absl::StrCat("/proc/", process.pid, "/cmdline"));
+  std::string command_line = ReadWholeFile(absl::StrCat("/proc/", process.pid, "/cmdline")).value_or("");
   if (command_line.empty()) return {};
   command_line.pop_back();  // every argument ends with a NUL: none follows the last one
   return absl::StrSplit(command_line, '\0');
@@ -102,7 +95,7 @@ int ReapAdopted(const std::vector<pid_t>& own) {
 }
 
 std::string BootId() {
-  std::string id = ReadAll("/proc/sys/kernel/random/boot_id");
+  std::string id = ReadWholeFile("/proc/sys/kernel/random/boot_id").value_or("");
   while (!id.empty() && id.back() == '\n') id.pop_back();
   return id;
 }
