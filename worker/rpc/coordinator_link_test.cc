@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/process/fd.h"
+#include "base/process/kept_port.h"
 #include "worker/rpc/testing/test_group.h"
 
 namespace quire::worker {
@@ -121,12 +122,12 @@ TEST(CoordinatorLink, SendsTheBundleInChunksWhenAsked) {
 
 TEST(CoordinatorLink, RegistersAgainWithASuccessor) {
   FakeCoordinator first, second;
-  auto serving = std::make_unique<Serving>(&first);
-  const int port = serving->server.port;
+  const KeptPort port = *KeptPort::Keep("127.0.0.1", 0);  // so that nobody else takes it between the two
+  auto serving = std::make_unique<Serving>(&first, port.port());
   TestGroup group(Knobs(serving->address()));
   first.Await(1, 1);
   serving.reset();
-  Serving successor(&second, port);
+  Serving successor(&second, port.port());
   second.Await(1, 1);
   EXPECT_TRUE(group.Generate(TestRequest(5, 3)).status.ok());
 }
@@ -194,15 +195,11 @@ class HastyClock final : public Clock {
 };
 
 TEST(CoordinatorLink, AGroupWhoseOwnerIsGoneEndsItself) {
-  int port = 0;
-  {
-    FakeCoordinator nobody;
-    port = Serving(&nobody).server.port;
-  }
+  const KeptPort nobodys = *KeptPort::Keep("127.0.0.1", 0);
   HastyClock clock;
   Notification drained;
   CoordinatorLinkOptions options;
-  options.address = absl::StrCat("127.0.0.1:", port);
+  options.address = absl::StrCat("127.0.0.1:", nobodys.port());
   options.owner_lock = absl::StrCat(testing::TempDir(), "/no-such-folder/lock");
   options.clock = &clock;
   options.on_drain = [&] {
