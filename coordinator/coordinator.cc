@@ -47,6 +47,7 @@ class AssembledCoordinator final : public Coordinator {
   AssembledCoordinator(const CoordinatorConfig& config, DataFolder folder)
       : config_(config),
         folder_(std::move(folder)),
+        clock_(config.clock != nullptr ? *config.clock : system_clock_),
         facts_(folder_.File("models.json"), folder_.pepper(), config.write_file),
         epochs_(folder_.File("epochs.json"), config.write_file),
         router_(RouterConfig(config), clock_) {}
@@ -266,7 +267,8 @@ class AssembledCoordinator final : public Coordinator {
   // In the order of their making; each uses only what stands above it.
   const CoordinatorConfig config_;
   const DataFolder folder_;
-  const SystemClock clock_;
+  const SystemClock system_clock_;
+  const Clock& clock_;
   Mutex ready_mutex_;  // the ready file
   bool began_ ABSL_GUARDED_BY(ready_mutex_) = false;
   Metrics metrics_;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/core/clock.h"
 #include "base/core/files.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
@@ -28,6 +29,7 @@ struct CoordinatorConfig {
   TlsFiles tls;
   bool insecure = false;
   bool end_groups = false;  // nothing else
+  const Clock* clock = nullptr;                 // null: the system's; a test's outlives the coordinator
   FileWriter write_file = WriteFileAtomically;  // models.json, epochs.json
 
   void Declare(Options& options);

@@ -102,8 +102,12 @@ TEST_F(CoordinatorTest, WaitsForRoomAndGivesUpInTime) {
   request.set_max_tokens(300);  // 23 of 30 blocks at once
   ASSERT_TRUE(gateway_->Admit(request).grant.has_value());
   request.set_request_id(RequestId::Random().ToBytes());
-  request.set_max_wait_ms(1);
-  const Admitted refused = gateway_->Admit(request);
+  request.set_max_wait_ms(10);
+  Admitted refused;
+  std::thread caller([&] { refused = gateway_->Admit(request); });
+  while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
+  clock_.AdvanceMs(11);
+  caller.join();
   ASSERT_TRUE(refused.refusal.has_value());
   EXPECT_EQ(refused.refusal->reason(), v1::REFUSAL_NO_CAPACITY);
   EXPECT_GE(refused.refusal->retry_after_s(), 1u);

@@ -1,5 +1,6 @@
 // For tests only: a coordinator in this process on a data folder of its own, with a gateway and an operator
-// who talk to it. One thread.
+// who talk to it. Its clock stands still until the test moves it: no group falls silent, nobody's wait ends
+// by itself. One thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/api_key.h"
+#include "base/core/clock.h"
 #include "base/core/files.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/coordinator_test_support.h"
@@ -29,6 +31,7 @@ class CoordinatorTest : public testing::Test {
     config_.admin_port = 0;
     config_.ready_file = folder_ + "/ready";
     config_.worker.groups = 0;
+    config_.clock = &clock_;
     Begin();
   }
   void TearDown() override {
@@ -65,6 +68,7 @@ class CoordinatorTest : public testing::Test {
   }
   nlohmann::json Get(const std::string& path) { return operator_->Call("GET", path).body; }
 
+  ManualClock clock_;
   std::string folder_, admin_key_, key_, key_id_;
   CoordinatorConfig config_;
   std::unique_ptr<Coordinator> coordinator_;

@@ -14,7 +14,6 @@
 namespace quire::coordinator {
 namespace {
 
-constexpr absl::Duration kBeat = absl::Milliseconds(100);
 constexpr size_t kChunkBytes = 1000;  // so that the bundle takes several
 
 std::unique_ptr<v1::Coordinator::Stub> StubTo(const std::string& address) {
@@ -69,32 +68,21 @@ grpc::Status TestGroup::Register(const std::string& bundle) {
     stream_->Read(&reply);
   }
   if (!reply.has_accepted()) return stream_->Finish();
-  beats_ = std::thread([this] {
-    while (!leaving_.WaitForNotificationWithTimeout(kBeat)) SendBeat();
-  });
+  registered_ = true;
   return grpc::Status::OK;
 }
 
 TestGroup::~TestGroup() {
-  if (beats_.joinable()) Leave();
+  if (registered_) Leave();
 }
 
 bool TestGroup::Beat(bool healthy) {
-  {
-    MutexLock lock(&mutex_);
-    healthy_ = healthy;
-  }
-  return SendBeat();
-}
-
-bool TestGroup::SendBeat() {
-  MutexLock lock(&mutex_);  // an older beat must not overtake
   grpc::ClientContext context;
   if (!secret.empty()) context.AddMetadata("quire-worker-secret", secret);
   v1::HeartbeatRequest beat;
   beat.set_group_id(info.group_id());
   beat.set_epoch(info.epoch());
-  beat.set_healthy(healthy_);
+  beat.set_healthy(healthy);
   beat.set_kv_blocks_total(info.kv_blocks());
   beat.set_kv_blocks_free(info.kv_blocks());
   v1::HeartbeatReply reply;
@@ -102,8 +90,7 @@ bool TestGroup::SendBeat() {
 }
 
 void TestGroup::Leave() {
-  leaving_.Notify();
-  beats_.join();
+  registered_ = false;
   stream_->WritesDone();
   stream_->Finish();
 }

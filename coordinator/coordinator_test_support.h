@@ -8,11 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/core/ids.h"
-#include "base/core/mutex.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace quire::coordinator {
@@ -26,10 +24,10 @@ class TestGroup {
 
   ~TestGroup();
 
-  // Goes through Register until it is accepted or refused; then the stream stays open and a thread beats.
+  // Goes through Register until it is accepted or refused; then the stream stays open.
   grpc::Status Register(const std::string& bundle = TestBundle());
   bool was_asked_for_bundle() const { return asked_for_bundle_; }
-  // Beats at once, and so from now on. True if the coordinator knows the group.
+  // True if the coordinator knows the group. Without a beat it serves until the coordinator's clock moves.
   bool Beat(bool healthy = true);
   void Leave();  // ends the stream, as a dead worker does
 
@@ -37,16 +35,10 @@ class TestGroup {
   std::string secret;  // shown with every call
 
  private:
-  bool SendBeat() ABSL_LOCKS_EXCLUDED(mutex_);
-
   std::unique_ptr<v1::Coordinator::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::RegisterRequest, v1::RegisterReply>> stream_;
-  bool asked_for_bundle_ = false;
-  Mutex mutex_;
-  bool healthy_ ABSL_GUARDED_BY(mutex_) = true;
-  Notification leaving_;
-  std::thread beats_;
+  bool asked_for_bundle_ = false, registered_ = false;
 };
 
 struct Admitted {

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "base/core/mutex.h"
 #include "coordinator/coordinator_test_fixture.h"
 
 namespace quire::coordinator {
