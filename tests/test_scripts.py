@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -49,3 +50,16 @@ def test_no_preset_fixes_a_number_of_jobs():
 def test_ci_runs_what_the_readme_names():
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "exec scripts/test"
     assert "`scripts/test` installs, builds and runs what CI runs" in (ROOT / "README.md").read_text()
+
+
+def test_what_tsan_leaves_out_as_single_starts_no_thread():
+    names = subprocess.run(["git", "ls-files", "*CMakeLists.txt"], cwd=ROOT, capture_output=True, text=True, check=True)
+    sources = []
+    for path in map(pathlib.Path, names.stdout.split()):
+        for target in re.findall(r"^quire_test\((.*?)\)", (ROOT / path).read_text(), re.M | re.S):
+            words = target.split()
+            if "single" in words[words.index("LABELS") if "LABELS" in words else len(words):]:
+                sources += [ROOT / path.parent / word for word in words if word.endswith(".cc")]
+    assert len(sources) > 20  # the labels were found
+    threads = re.compile(r"std::(jthread|thread|async)\b|#include <(thread|future)>|Threads?\b.*\.Start\(")
+    assert not [str(source) for source in sources if threads.search(source.read_text())]

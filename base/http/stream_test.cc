@@ -50,7 +50,7 @@ class StreamTest : public ::testing::Test {
     auto lines = std::make_shared<Lines>();
     exchange.OnGone([lines] { lines->Push(kGone); });
     exchange.StartStream();
-    co_await exchange.SendFrames();
+    (co_await exchange.SendFrames()).IgnoreError();
     started_.set_value(lines);
     std::string last;
     while (last != kEnd && last != kGone && last != kAbandon) {
@@ -58,9 +58,9 @@ class StreamTest : public ::testing::Test {
       last = ready.back();
       if (last == kEnd || last == kGone || last == kAbandon) ready.pop_back();
       for (const std::string& line : ready) exchange.Append(line, 1);
-      co_await exchange.SendFrames();
+      (co_await exchange.SendFrames()).IgnoreError();
     }
-    if (last == kEnd) co_await exchange.Finish();
+    if (last == kEnd) (co_await exchange.Finish()).IgnoreError();
     ended_.set_value({exchange.status(), exchange.delivered_units(), 0});
   }
 

@@ -41,10 +41,10 @@ class Streamer {
       if (pacer_ != nullptr) ready = (co_await ticks->Wait()).size();
       for (size_t i = 0; i < ready; ++i) exchange.Append(kFrame, 1);
       sent += static_cast<int64_t>(ready);
-      co_await exchange.SendFrames();
+      (co_await exchange.SendFrames()).IgnoreError();
     }
     exchange.Append("data: [DONE]\n\n");
-    co_await exchange.Finish();
+    (co_await exchange.Finish()).IgnoreError();
   }
 
  private:

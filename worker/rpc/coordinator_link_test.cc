@@ -56,7 +56,9 @@ class FakeCoordinator final : public v1::Coordinator::Service {
   }
 
   void Await(size_t registered, size_t beaten) {
-    const auto reached = [&] { return registrations.size() >= registered && beats.size() >= beaten; };
+    const auto reached = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      return registrations.size() >= registered && beats.size() >= beaten;
+    };
     MutexLock lock(&mutex);
     EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&reached), absl::Seconds(30)));
   }
@@ -150,7 +152,9 @@ TEST(CoordinatorLink, UnhealthyGroupSaysSo) {
   TestGroup group(Knobs(serving.address()));
   coordinator.Await(1, 1);
   group.set_healthy(false);
-  const auto unhealthy = [&] { return !coordinator.beats.back().healthy(); };
+  const auto unhealthy = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(coordinator.mutex) {
+    return !coordinator.beats.back().healthy();
+  };
   MutexLock lock(&coordinator.mutex);
   EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&unhealthy), absl::Seconds(30)));
 }
@@ -161,7 +165,9 @@ TEST(CoordinatorLink, ADrainingGroupSaysSoAndLivesOn) {
   TestGroup group(Knobs(serving.address()));
   coordinator.Await(1, 1);
   EXPECT_TRUE(group.server().Drain(absl::Seconds(60)));
-  const auto draining = [&] { return coordinator.beats.back().draining(); };
+  const auto draining = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(coordinator.mutex) {
+    return coordinator.beats.back().draining();
+  };
   MutexLock lock(&coordinator.mutex);
   EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&draining), absl::Seconds(60)));
   EXPECT_TRUE(coordinator.beats.back().healthy());  // not lost: what runs may end
