@@ -115,7 +115,7 @@ class AdminServiceTest : public testing::Test {
     return std::stod(text.substr(text.find(name) + name.size()));
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   const NewApiKey admin_key_ = GenerateApiKey(KeyKind::kAdmin);
   Metrics metrics_;
   SlowStore store_;

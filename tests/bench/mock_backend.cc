@@ -36,6 +36,7 @@ class MockStream final : public grpc::ServerWriteReactor<v1::GenerateReply>,
   void Begin(Pacer* pacer) {
     self_ = shared_from_this();
     if (pacer == nullptr) {
+      MutexLock lock(&mutex_);
       due_ = tokens_;
     } else {
       pacer->Add([stream = shared_from_this()] { return stream->OnTick(); });

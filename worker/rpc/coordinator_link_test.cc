@@ -184,7 +184,10 @@ TEST(CoordinatorLink, FencedEpochLosesTheGroup) {
 
 TEST(CoordinatorLink, DrainIsHandedOn) {
   FakeCoordinator coordinator;
-  coordinator.drain = true;
+  {
+    MutexLock lock(&coordinator.mutex);
+    coordinator.drain = true;
+  }
   Serving serving(&coordinator);
   TestGroup group(Knobs(serving.address()));
   group.drained().WaitForNotification();
