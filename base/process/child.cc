@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,7 +164,11 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
 }
 
 absl::StatusOr<Fd> OpenOutput(const std::string& path) {
-  std::rename(path.c_str(), (path + ".1").c_str());
+  // An empty one tells nothing, and what stands in PATH.1 may.
+  struct stat last {};
+  if (stat(path.c_str(), &last) == 0 && last.st_size > 0) {
+    std::rename(path.c_str(), (path + ".1").c_str());
+  }
   Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
   if (!file.valid()) {
     return Unavailable(absl::StrCat("can't write ", path, " (is the disk full, or read-only?)"));
@@ -180,6 +185,7 @@ std::string LastLines(const std::string& path, int lines) {
   file.seekg(from);
   file.read(tail.data(), static_cast<std::streamsize>(tail.size()));
   std::vector<std::string> all = absl::StrSplit(tail, '\n', absl::SkipEmpty());
+  if (from > 0 && all.size() > 1) all.erase(all.begin());  // it lacks its beginning
   if (all.size() > static_cast<size_t>(lines)) all.erase(all.begin(), all.end() - lines);
   return absl::StrJoin(all, "\n");
 }

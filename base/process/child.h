@@ -46,10 +46,11 @@ absl::StatusOr<HeldChild> ForkHeld(const ChildSpec& spec);
 // Where a program is: the name itself if it has a slash, else the first in PATH. NotFound says what to do.
 absl::StatusOr<std::string> FindProgram(const std::string& name);
 
-// Opens a file for a child's output, for append and emptied; what it held is kept as PATH.1.
+// Opens a file for a child's output, for append and emptied; what it held, if anything, is kept as PATH.1.
 absl::StatusOr<Fd> OpenOutput(const std::string& path);
 
-// The last `lines` lines of a file, at most 2 KiB; empty if it can't be read.
+// The last `lines` lines of a file, at most 2 KiB: whole ones, unless one alone is
+// longer; empty if it can't be read.
 std::string LastLines(const std::string& path, int lines);
 
 }  // namespace quire

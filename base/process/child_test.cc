@@ -136,6 +136,19 @@ TEST_F(ChildTest, OutputOfTheLastStartIsKept) {
   EXPECT_THAT(std::string(error.message()), HasSubstr("is the disk full, or read-only?"));
 }
 
+TEST_F(ChildTest, AStartThatSaidNothingLeavesTheCrashBeforeIt) {
+  std::ofstream(Output()) << "crash text\n";
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(OpenOutput(Output()).ok());
+  EXPECT_EQ(LastLines(Output() + ".1", 1), "crash text");
+}
+
+TEST_F(ChildTest, LastLinesAreWhole) {
+  std::ofstream(Output()) << std::string(1500, 'x') << "\n" << std::string(1500, 'y') << "\n";
+  EXPECT_EQ(LastLines(Output(), 5), std::string(1500, 'y'));
+  std::ofstream(Output()) << std::string(5000, 'z') << "\n";
+  EXPECT_EQ(LastLines(Output(), 5), std::string(2047, 'z')) << "rather a part than nothing";
+}
+
 TEST_F(ChildTest, LastLinesAreTheLast) {
   std::ofstream(Output()) << "one\ntwo\n\nthree\n";
   EXPECT_EQ(LastLines(Output(), 2), "two\nthree");
