@@ -26,8 +26,9 @@ int main(int argc, char** argv) {
   quire::BlockShutdownSignals();
   auto coordinator = quire::coordinator::Coordinator::Start(config);
   if (!coordinator.ok()) return ExitWith(coordinator.status());
-  quire::WaitForShutdownSignal();
-  quire::ImpatientShutdown second([&] { (*coordinator)->HurryStop(); });
+  const int first = quire::WaitForShutdownSignal();
+  const quire::SystemClock clock;
+  quire::ImpatientShutdown second(first, clock, [&] { (*coordinator)->HurryStop(); });
   (*coordinator)->Stop();
   return 0;
 }

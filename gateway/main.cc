@@ -55,7 +55,7 @@ void Declare(Options& options, Config& config) {
   options.Add("drain-delay-ms", &config.drain_delay_ms, "ms",
               "after SIGTERM: how long new connections are still served while /readyz says no",
               {0, 3'600'000});
-  options.Add("drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
+  options.Add("stream-drain-seconds", &config.drain_seconds, "S", "how long streams may go on after SIGTERM",
               {0, 86400});
   options.Add("tls-cert", &config.gateway.tls.cert, "FILE", "certificate for internal gRPC");
   options.Add("tls-key", &config.gateway.tls.key, "FILE", "its private key");
@@ -105,9 +105,10 @@ absl::Status Serve(Config& config) {
   QUIRE_ASSIGN_OR_RETURN(auto gateway, Gateway::Start(config.gateway));
   Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port());
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });
-  WaitForShutdownSignal();
+  const int first = WaitForShutdownSignal();
   Log(LogLevel::kInfo, "draining");
-  ImpatientShutdown second([&] {
+  const SystemClock clock;
+  ImpatientShutdown second(first, clock, [&] {
     Log(LogLevel::kInfo, "drain_cut_short");
     gateway->CutShort();
   });

@@ -9,6 +9,8 @@
 namespace quire {
 namespace {
 
+constexpr int64_t kOnceMoreMs = 1000;
+
 sigset_t ShutdownSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -34,15 +36,28 @@ int WaitForShutdownSignal() {
 
 void RequestShutdown() { kill(getpid(), SIGTERM); }
 
-ImpatientShutdown::ImpatientShutdown(std::function<void()> hurry)
-    : hurry_(std::move(hurry)), thread_([this] {
-        WaitForShutdownSignal();
-        {
-          MutexLock lock(&mutex_);
-          if (over_) return;
-        }
-        hurry_();
-      }) {}
+bool Hurries(const FirstSignal& first, int number, int64_t now_ms, SigtermAgain sigterm_again) {
+  if (number != first.number) return true;
+  if (number == SIGTERM && sigterm_again == SigtermAgain::kSameThing) return false;
+  return now_ms - first.at_ms > kOnceMoreMs;
+}
+
+ImpatientShutdown::ImpatientShutdown(int first_signal, const Clock& clock, std::function<void()> hurry)
+    : first_{first_signal, clock.NowMs()},
+      clock_(clock),
+      hurry_(std::move(hurry)),
+      thread_([this] { Wait(); }) {}
+
+void ImpatientShutdown::Wait() {
+  while (true) {
+    const int number = WaitForShutdownSignal();
+    {
+      MutexLock lock(&mutex_);
+      if (over_) return;
+    }
+    if (Hurries(first_, number, clock_.NowMs(), SigtermAgain::kSameThing)) return hurry_();
+  }
+}
 
 ImpatientShutdown::~ImpatientShutdown() {
   {
