@@ -13,6 +13,7 @@
 #include "base/core/exit_code.h"
 #include "base/core/files.h"
 #include "base/core/log.h"
+#include "base/core/model_name.h"
 #include "base/core/status.h"
 #include "base/http/server.h"
 #include "coordinator/api/admin_service.h"
@@ -216,6 +217,8 @@ class AssembledCoordinator final : public Coordinator {
     driver.data_dir = folder_.path();
     driver.groups = static_cast<int>(flags.groups);
     driver.ranks = static_cast<int>(flags.ranks);
+    driver.past_epochs = epochs_.Epochs();
+    driver.stop_grace_ms = flags.StopGraceMs();
     driver.command = [flags](const RankIdentity& identity) {
       return flags.Command(identity, GroupByNode(UsableCpus()).nodes);
     };
@@ -332,6 +335,9 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Coordinato
   if (config.worker.groups > 0 && (config.worker.model.empty() || config.worker.model_name.empty())) {
     return absl::InvalidArgumentError(
         "--model and --model-name are required, or --groups 0 for external workers");
+  }
+  if (!config.worker.model_name.empty()) {
+    QUIRE_RETURN_IF_ERROR(CheckModelName(config.worker.model_name));
   }
   if (!config.insecure && !IsLoopbackHost(config.admin_host)) {
     return absl::FailedPreconditionError(absl::StrCat(

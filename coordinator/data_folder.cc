@@ -62,7 +62,7 @@ absl::StatusOr<std::string> DataFolder::LoadOrMakeSecret(const char* name, const
     QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File(name), *secret, 0600));
   }
   if (secret.ok() && secret->size() < kSecretBytes) {
-    return absl::DataLossError(absl::StrCat(File(name), " is damaged: ", loss));
+    return absl::FailedPreconditionError(absl::StrCat(File(name), " is damaged: ", loss));
   }
   return secret;
 }

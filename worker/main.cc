@@ -1,7 +1,12 @@
 // quire-worker: one rank of a worker group.
 
+#include <cstdio>
+
+#include "base/core/exit_code.h"
 #include "base/core/log_options.h"
+#include "base/core/model_name.h"
 #include "base/core/shutdown.h"
+#include "base/core/status.h"
 #include "worker/worker.h"
 
 int main(int argc, char** argv) {
@@ -9,6 +14,10 @@ int main(int argc, char** argv) {
   quire::Options options("quire-worker", "One rank of a worker group: computes a model's tokens.");
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  if (const absl::Status name = quire::CheckModelName(config.ModelName()); !config.check && !name.ok()) {
+    std::fprintf(stderr, "quire-worker: %s\n", quire::MessageOf(name).c_str());
+    return quire::kExitUsage;
+  }
   quire::InitLogging("worker", config.log);
   quire::BlockShutdownSignals();
   return quire::worker::RunWorker(config);

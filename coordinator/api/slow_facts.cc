@@ -93,7 +93,7 @@ absl::Status SlowFacts::Load() {
   if (!content.ok()) return content.status();
   const json root = json::parse(*content, nullptr, false);
   if (!root.is_array()) {
-    return absl::DataLossError(
+    return absl::FailedPreconditionError(
         absl::StrCat(path_, " is damaged: delete it; workers bring it back when they register"));
   }
   MutexLock lock(&mutex_);

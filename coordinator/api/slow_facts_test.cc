@@ -201,7 +201,7 @@ TEST(SlowFacts, ModelsOutliveTheProcess) {
   EXPECT_EQ(model.bundle_digest(), std::string(32, 'd'));
   EXPECT_EQ(model.max_context(), 160u);
   ASSERT_TRUE(WriteFileAtomically(path, "{", 0600).ok());
-  EXPECT_EQ(facts.Load().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(facts.Load().code(), absl::StatusCode::kFailedPrecondition);
   unlink(path.c_str());
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
+#include "coordinator/fleet/worker_registry.h"
 
 namespace quire::coordinator {
 namespace {
@@ -21,8 +22,8 @@ absl::Status EpochFile::Load(int64_t unix_ms) {
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
   const json root = json::parse(*content, nullptr, false);
-  const absl::Status damaged =
-      absl::DataLossError(absl::StrCat(path_, " is damaged: stop all worker groups, then delete it"));
+  const absl::Status damaged = absl::FailedPreconditionError(
+      absl::StrCat(path_, " is damaged: stop all worker groups, then delete it"));
   if (!root.is_object()) return damaged;
   MutexLock lock(&mutex_);
   for (const auto& [id, known] : root.items()) {
@@ -30,6 +31,7 @@ absl::Status EpochFile::Load(int64_t unix_ms) {
         !known.value("heard_ms", json()).is_number_integer()) {
       return damaged;
     }
+    if (known["epoch"].get<uint64_t>() > WorkerRegistry::kMaxEpoch) return damaged;
     const int64_t heard_ms = known["heard_ms"];
     if (unix_ms - heard_ms <= kForgetAfterMs) groups_[id] = {known["epoch"], heard_ms};
   }

@@ -22,7 +22,7 @@ class EpochFile {
   explicit EpochFile(std::string path, FileWriter write = WriteFileAtomically)
       : path_(std::move(path)), write_(std::move(write)) {}
 
-  // An absent file is an empty one. DataLoss: it is there and can't be read as one.
+  // An absent file is an empty one. FailedPrecondition: it is there and can't be read as one.
   absl::Status Load(int64_t unix_ms) ABSL_LOCKS_EXCLUDED(mutex_);
   // The group is there with this epoch. FailedPrecondition: there was a higher one. Durable when it returns;
   // writes only if the epoch is new or the last word of the group is a day old.

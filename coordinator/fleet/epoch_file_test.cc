@@ -66,9 +66,10 @@ TEST_F(EpochFileTest, WhatCantBeWrittenIsNotRaised) {
 }
 
 TEST_F(EpochFileTest, ADamagedFileIsRefused) {
-  for (const char* content : {"", "[]", R"({"g": 3})", R"({"g": {"epoch": -1, "heard_ms": 1}})"}) {
+  for (const char* content : {"", "[]", R"({"g": 3})", R"({"g": {"epoch": -1, "heard_ms": 1}})",
+                              R"({"g": {"epoch": 9223372036854775807, "heard_ms": 1}})"}) {
     ASSERT_TRUE(WriteFileAtomically(Path(), content, 0600).ok());
-    EXPECT_TRUE(absl::IsDataLoss(EpochFile(Path()).Load(1))) << content;
+    EXPECT_TRUE(absl::IsFailedPrecondition(EpochFile(Path()).Load(1))) << content;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
+#include "coordinator/fleet/worker_registry.h"
 
 namespace quire::coordinator {
 namespace {
@@ -68,7 +69,8 @@ std::optional<RecordedGroup> GroupFromJson(const json& object) {
   if (!object.is_object()) return std::nullopt;
   RecordedGroup group{Text(object, "id"),          Number(object, "epoch"),    Text(object, "shm"),
                       Text(object, "fingerprint"), Number(object, "restarts"), {}};
-  if (!IsGroupId(group.id) || group.epoch == 0) return std::nullopt;
+  if (!IsGroupId(group.id) || group.epoch == 0 || group.epoch > WorkerRegistry::kMaxEpoch)
+    return std::nullopt;
   for (const json& rank : List(object, "ranks")) {
     const std::optional<RecordedProcess> process = RankFromJson(rank);
     if (!process || group.shm_name.empty()) {
@@ -88,7 +90,7 @@ absl::StatusOr<FleetState> LoadFleetState(const std::string& path) {
   if (!content.ok()) return content.status();
   const json root = json::parse(*content, nullptr, false);
   if (!root.is_object()) {
-    return absl::DataLossError(
+    return absl::FailedPreconditionError(
         absl::StrCat(path, " is not JSON: stop its quire-worker processes by hand, then delete it"));
   }
   FleetState state;

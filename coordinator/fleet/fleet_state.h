@@ -34,8 +34,9 @@ struct FleetState {
   std::vector<RecordedGroup> groups;
 };
 
-// An absent file is an empty state. DataLoss: it is there and can't be read as one. Groups without an id or
-// an epoch are left out; one with any doubtful rank or no shm_name has no ranks.
+// An absent file is an empty state. FailedPrecondition: it is there and can't be read as one. Groups without
+// an id or an epoch (or with one beyond all bounds) are left out; one with any doubtful rank or no shm_name
+// has no ranks.
 absl::StatusOr<FleetState> LoadFleetState(const std::string& path);
 // Leaves out groups that never started.
 absl::Status SaveFleetState(const std::string& path, const FleetState& state);

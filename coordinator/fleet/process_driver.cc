@@ -87,7 +87,9 @@ absl::Status ProcessDriver::OpenEvents() {
 
 void ProcessDriver::RestoreGroups(const FleetState& state) {
   for (int i = 0; i < config_.groups; ++i) {
-    groups_.emplace_back(absl::StrCat("g", i), config_.backoff, /*is_wanted=*/true);
+    GroupRun& group = groups_.emplace_back(absl::StrCat("g", i), config_.backoff, /*is_wanted=*/true);
+    const auto past = config_.past_epochs.find(group.id);
+    if (past != config_.past_epochs.end()) group.epoch = past->second;
   }
   for (const RecordedGroup& record : state.groups) {
     auto group =
@@ -96,12 +98,12 @@ void ProcessDriver::RestoreGroups(const FleetState& state) {
       groups_.emplace_back(record.id, config_.backoff, /*is_wanted=*/false);
       group = std::prev(groups_.end());
     }
-    if (group->epoch == 0) TakeOver(state, record, *group);  // a group is recorded once
+    if (group->shm_name.empty()) TakeOver(state, record, *group);  // a group is recorded once
   }
 }
 
 void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& record, GroupRun& group) {
-  group.epoch = record.epoch;  // the next start takes a higher one
+  group.epoch = std::max(group.epoch, record.epoch);  // the next start takes a higher one
   group.restarts = record.restarts;
   group.shm_name = files_.ShmName(record.id, record.epoch);
   Leftovers left = FindLeftovers(state, record, files_);
@@ -112,8 +114,8 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
     group.ranks.pop_back();
     left.whole = false;
   }
-  const bool as_wanted =
-      group.wanted && left.whole && record.ranks.size() == static_cast<size_t>(config_.ranks);
+  const bool as_wanted = group.wanted && left.whole && group.epoch == record.epoch &&
+                         record.ranks.size() == static_cast<size_t>(config_.ranks);
   const absl::StatusOr<std::string> fingerprint = as_wanted ? Fingerprint(record.id) : "";
   if (as_wanted && fingerprint.ok() && record.fingerprint == *fingerprint) {
     group.fingerprint = record.fingerprint;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -45,6 +46,9 @@ class ProcessDriver final : public FleetDriver {
     int64_t max_error_bytes = 1 << 20;  // of a rank's stderr that is kept
     // How the epoch did. Called under the driver's lock, must not call the driver.
     std::function<ServedRun(const std::string& group_id, uint64_t epoch)> served;
+    // The highest epoch that each group is known to have had (epochs.json): a group starts above it, also
+    // where fleet.json is lost or older.
+    std::map<std::string, uint64_t> past_epochs;
   };
 
   // `fence` is called under the driver's lock and must not call the driver.

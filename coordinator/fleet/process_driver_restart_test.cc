@@ -105,6 +105,35 @@ TEST_F(RestartTest, WhatIsRecordedCanBeEndedWithoutACommand) {
   second->Stop();
 }
 
+// What docs/OPERATIONS.md says of a fleet.json that is no more: the epochs are known from epochs.json, too.
+TEST_F(RestartTest, AGroupStartsAboveEveryEpochThatItIsKnownToHaveHad) {
+  ProcessDriver::Config config = Config({"wait"}, /*groups=*/2, /*ranks=*/1);
+  config.past_epochs = {{"g0", 40}, {"other", 7}};
+  auto first = MakeWith(config);
+  ASSERT_TRUE(first->Start().ok());
+  EXPECT_EQ(first->List()[0].epoch, 41u);
+  EXPECT_EQ(first->List()[1].epoch, 1u);
+  first->Stop();
+  config.past_epochs = {{"g0", 20}};
+  auto second = MakeWith(config);
+  ASSERT_TRUE(second->Start().ok());
+  EXPECT_EQ(second->List()[0].epoch, 42u) << "fleet.json knows better";
+  second->Stop();
+}
+
+TEST_F(RestartTest, WhatRunsBelowAKnownEpochIsEndedAndNotAdopted) {
+  LeaveGroups();
+  ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/2);
+  config.past_epochs = {{"g0", 40}};
+  auto second = MakeWith(config);
+  ASSERT_TRUE(second->Start().ok());
+  fences_.WaitFor("g0", 41);
+  fences_.WaitUntil("g0", [&] { return second->List()[0].phase == GroupPhase::kRunning; });
+  EXPECT_EQ(second->List()[0].epoch, 41u);
+  for (int64_t pid : left_[0].pids) EXPECT_FALSE(Lives(pid));
+  second->Stop();
+}
+
 // C11, second half: the new epoch starts when the old one's processes are gone, not before.
 TEST_F(RestartTest, AnotherCommandStartsAnewOnceTheOldOnesAreGone) {
   LeaveGroups();
@@ -282,7 +311,7 @@ TEST_F(RestartTest, NeverStartedGroupsAreNotRecorded) {
 TEST_F(RestartTest, RefusesADamagedStateFile) {
   ASSERT_TRUE(WriteFileAtomically(data_ + "/fleet.json", "{", 0600).ok());
   const absl::Status status = Make({"wait"})->Start();
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("fleet.json"));
 }
 

@@ -36,6 +36,8 @@ struct WorkerFlags {
   void Declare(Options& options);
   // The whole command line of a rank on a host with these CPUs.
   std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes) const;
+  // From SIGTERM to SIGKILL: a group that drains as long as it may ends by itself.
+  int64_t StopGraceMs() const { return (drain_seconds + 4) * 1000; }
 
  private:
   struct Cores {

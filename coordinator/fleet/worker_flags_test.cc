@@ -101,5 +101,13 @@ TEST(WorkerFlags, BindsNoRankThatHasNoNodeOfItsOwn) {
   }
 }
 
+// A rank that was told to end waits drain_seconds + 2 for rank 0 (worker/worker.cc, Follow).
+TEST(WorkerFlags, AGroupMayDrainAsLongAsItWasToldBeforeItIsKilled) {
+  WorkerFlags flags;
+  EXPECT_EQ(flags.StopGraceMs(), 12'000);
+  flags.drain_seconds = 60;
+  EXPECT_EQ(flags.StopGraceMs(), 64'000);
+}
+
 }  // namespace
 }  // namespace quire::coordinator

@@ -27,6 +27,9 @@ absl::Status WorkerRegistry::CheckInfo(const v1::GroupInfo& info) {
   if (!IsGroupId(info.group_id())) {
     return absl::InvalidArgumentError("group_id must be 1..128 letters, digits, '-', '_' or '.'");
   }
+  if (info.epoch() > kMaxEpoch) {
+    return absl::InvalidArgumentError(absl::StrCat("an epoch is at most ", kMaxEpoch));
+  }
   if (info.address().empty() || info.model().empty() || info.ranks() == 0) {
     return absl::InvalidArgumentError("a group needs an address, a model and at least one rank");
   }

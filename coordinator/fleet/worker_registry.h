@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -33,6 +34,8 @@ struct Group {
 
 class WorkerRegistry {
  public:
+  // What quire-worker takes: its --group-epoch. No file or group brings a higher one in.
+  static constexpr uint64_t kMaxEpoch = std::numeric_limits<int32_t>::max();
   static constexpr int64_t kBeatMs = 250;
   static constexpr int64_t kMissedBeats = 3;
   static constexpr int64_t kSilenceUs = kMissedBeats * kBeatMs * 1000;

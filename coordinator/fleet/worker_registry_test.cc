@@ -30,6 +30,17 @@ TEST(WorkerRegistry, ServesUntilThreeBeatsAreMissing) {
   EXPECT_EQ(StateAt(registry, 1'700'000), GroupState::kServing);
 }
 
+TEST(WorkerRegistry, AnEpochThatNoWorkerTakesIsRefused) {
+  WorkerRegistry registry;
+  v1::GroupInfo info = Info(1);
+  for (const uint64_t epoch : {WorkerRegistry::kMaxEpoch + 1, std::numeric_limits<uint64_t>::max()}) {
+    info.set_epoch(epoch);
+    EXPECT_TRUE(absl::IsInvalidArgument(registry.Register(info, 0).status())) << epoch;
+  }
+  info.set_epoch(WorkerRegistry::kMaxEpoch);
+  EXPECT_TRUE(registry.Register(info, 0).ok());
+}
+
 TEST(WorkerRegistry, ACoordinatorThatSleptJudgesNobody) {
   for (const int64_t slept_us : {1'000'000, 10'000'000}) {
     WorkerRegistry registry;
