@@ -17,28 +17,34 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
 #include "base/core/exit_code.h"
+#include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "base/process/child.h"
 #include "cli/messages.h"
+#include "cli/places.h"
 
 namespace quire::cli {
 namespace {
 
-// A stage that takes longer is ended by SIGKILL. The gateway's own limits are below its.
-constexpr int64_t kGatewayDrainMs = 340'000, kGatewayHurryMs = 60'000, kCoordinatorStopMs = 30'000,
-                  kEndGroupsMs = 30'000;
+// A stage that takes longer is ended by SIGKILL.
+constexpr int64_t kGatewayHurryMs = 60'000, kEndGroupsMs = 30'000;
 constexpr int kMaxCoordinatorStops = 3;
 constexpr const char* kLoopback = "127.0.0.1";
-constexpr int kMaxGroupFailures = 3;  // before the first group ever served
+constexpr int kMaxGroupFailures = 3;  // of one group, while none ever served
 
 int64_t NowMs() { return SystemClock().NowMs(); }
 
 bool IsFinal(const ProcessEnd& end) { return end.exit_code && !RestartCanHelp(*end.exit_code); }
 
+// What it said itself, or where it may be found.
+std::string WordsOf(const Service& service) {
+  const std::string words = Readable(service.LastWords());
+  return words.empty() ? "see " + service.log_file() : words;
+}
+
 absl::Status GoneForGood(const Service& service, const ProcessEnd& end) {
-  return absl::UnavailableError(
-      absl::StrCat("the ", service.name(), " ended (", end.Text(),
-                   "), which a restart can't help: ", Readable(service.LastWords())));
+  return absl::UnavailableError(absl::StrCat("the ", service.name(), " ended (", end.Text(),
+                                             "), which a restart can't help: ", WordsOf(service)));
 }
 
 }  // namespace
@@ -62,6 +68,8 @@ Launcher::Launcher(ServeOptions options, std::string programs)
 
 absl::Status Launcher::Run() {
   QUIRE_RETURN_IF_ERROR(MakeSignalFd());
+  QUIRE_RETURN_IF_ERROR(CheckDataFolder(options_.data));
+  QUIRE_RETURN_IF_ERROR(CheckReadyFile(options_.ready_file));
   QUIRE_RETURN_IF_ERROR(CheckModel());
   if (stage_ == Stage::kStopped) return absl::OkStatus();
   QUIRE_RETURN_IF_ERROR(Prepare());
@@ -73,6 +81,7 @@ absl::Status Launcher::Run() {
     if (stage_ == Stage::kServing && !failure_.ok()) BeginStop();
     if (stage_ != Stage::kStopped) WaitForEvent();
   }
+  RemoveReadyFile(options_.ready_file);
   return failure_;
 }
 
@@ -132,15 +141,9 @@ absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
 }
 
 absl::Status Launcher::Prepare() {
-  std::error_code error;
-  for (const std::string& folder : {options_.data, logs_, run_}) {
-    std::filesystem::create_directories(folder, error);
-    if (error) {
-      return absl::UnavailableError(absl::StrCat("can't make ", folder, ": ", error.message(),
-                                                 ": free space, or give --data another folder"));
-    }
-    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-  }
+  QUIRE_RETURN_IF_ERROR(CheckNobodyHas(options_.data));  // before its logs are touched
+  for (const std::string& folder : {options_.data, logs_, run_}) QUIRE_RETURN_IF_ERROR(MakeFolder(folder));
+  RemoveReadyFile(options_.ready_file);
   QUIRE_RETURN_IF_ERROR(log_follower_.Start());
   QUIRE_RETURN_IF_ERROR(ready_follower_.Start());
   return KeepPorts();
@@ -177,19 +180,25 @@ int Launcher::TimeoutMs() const {
   return next_ms == INT64_MAX ? -1 : static_cast<int>(std::max<int64_t>(0, next_ms - NowMs()));
 }
 
-// All that are there count as one: `timeout` sends its signal twice.
 void Launcher::TakeSignals() {
-  bool told_to_stop = false, child_ended = false;
+  bool child_ended = false;
   signalfd_siginfo taken;
   while (read(signals_.get(), &taken, sizeof taken) == sizeof taken) {
-    (taken.ssi_signo == SIGCHLD ? child_ended : told_to_stop) = true;
+    if (taken.ssi_signo == SIGCHLD) {
+      child_ended = true;
+    } else {
+      OnStopSignal(static_cast<int>(taken.ssi_signo));
+    }
   }
   // As PID 1 of a container the workers of a coordinator that died become our children.
   if (child_ended && getpid() == 1) ReapAdopted({coordinator_.pid(), gateway_.pid(), group_ender_.pid()});
-  if (!told_to_stop) return;
-  if (stage_ == Stage::kServing) {
-    BeginStop();
-  } else {
+}
+
+void Launcher::OnStopSignal(int number) {
+  if (!first_signal_) {
+    first_signal_ = FirstSignal{number, NowMs()};
+    if (stage_ == Stage::kServing) BeginStop();  // else it stops already, of its own will
+  } else if (Hurries(*first_signal_, number, NowMs(), SigtermAgain::kHurries)) {
     HurryStop();
   }
 }
@@ -218,15 +227,16 @@ void Launcher::OnEnded(Service& service) {
 
 void Launcher::OnEndedWhileServing(Service& service, const ProcessEnd& end, bool served) {
   if (!service.was_ready()) {
-    return failure_.Update(absl::UnavailableError(absl::StrCat(
-        "the ", service.name(), " can't start (", end.Text(), "): ", Readable(service.LastWords()))));
+    return failure_.Update(absl::UnavailableError(
+        absl::StrCat("the ", service.name(), " can't start (", end.Text(), "): ", WordsOf(service))));
   }
   if (IsFinal(end)) return failure_.Update(GoneForGood(service, end));
   if (end.clean() && served) {  // somebody told it to: a restart, or an upgrade
     Say(absl::StrCat("the ", service.name(), " ended as it was told; starting it again"));
     return StartOrRetry(service);
   }
-  Say(absl::StrCat("the ", service.name(), " ended (", end.Text(), ", ", Readable(service.LastWords()),
+  const std::string words = Readable(service.LastWords());
+  Say(absl::StrCat("the ", service.name(), " ended (", end.Text(), words.empty() ? "" : ", ", words,
                    "); restarting it in ", service.StartLater(NowMs()), " ms"));
 }
 
@@ -235,8 +245,8 @@ void Launcher::OnEndedWhileServing(Service& service, const ProcessEnd& end, bool
 void Launcher::OnEndedWhileStopping(Service& service, const ProcessEnd& end) {
   if (&service == &gateway_) {
     if (!end.clean()) {
-      failure_.Update(absl::UnavailableError(absl::StrCat(
-          "the gateway ended (", end.Text(), ") while it drained: ", Readable(gateway_.LastWords()))));
+      failure_.Update(absl::UnavailableError(
+          absl::StrCat("the gateway ended (", end.Text(), ") while it drained: ", WordsOf(gateway_))));
     }
     if (stage_ == Stage::kDrainingGateway) BeginStoppingCoordinator();
     return;
@@ -256,7 +266,7 @@ void Launcher::OnEndedWhileStopping(Service& service, const ProcessEnd& end) {
 void Launcher::BeginStop() {
   Say("stopping: open requests are finished first");
   stage_ = Stage::kDrainingGateway;
-  stage_ends_ms_ = NowMs() + kGatewayDrainMs;
+  stage_ends_ms_ = NowMs() + options_.GatewayStopMs();
   gateway_.DontStart();
   if (!gateway_.running()) return BeginStoppingCoordinator();
   gateway_.TellToStop();
@@ -264,8 +274,10 @@ void Launcher::BeginStop() {
 
 void Launcher::BeginStoppingCoordinator() {
   stage_ = Stage::kStoppingCoordinator;
-  stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
-  if (!coordinator_.running() && coordinator_.start_at_ms() == 0) {
+  stage_ends_ms_ = NowMs() + options_.CoordinatorStopMs();
+  if (!coordinator_.ever_started()) {  // what may run is another launcher's
+    stage_ = Stage::kStopped;
+  } else if (!coordinator_.running() && coordinator_.start_at_ms() == 0) {
     EndGroups();
   } else if (coordinator_.ready() || !coordinator_.was_ready()) {
     TellCoordinatorToStop();
@@ -287,13 +299,13 @@ void Launcher::OnGroupsEnded() {
   const ProcessEnd end = group_ender_.Reap(NowMs());
   stage_ = Stage::kStopped;
   if (end.clean()) return;
-  Say(absl::StrCat("can't end the workers (", end.Text(), ", ", Readable(group_ender_.LastWords()),
+  Say(absl::StrCat("can't end the workers (", end.Text(), ", ", WordsOf(group_ender_),
                    "): their pids are in ", options_.data, "/fleet.json; left alone they end in 15 minutes"));
 }
 
 void Launcher::TellCoordinatorToStop() {
   ++coordinator_stops_;
-  stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
+  stage_ends_ms_ = NowMs() + options_.CoordinatorStopMs();
   coordinator_.TellToStop();
   if (hurried_) coordinator_.Signal(SIGINT);  // another number: two of one may become one
 }
@@ -315,7 +327,7 @@ void Launcher::OnStageTooLong() {
                                                     : coordinator_;
   Say(absl::StrCat("the ", late.name(), " does not end: killing it"));
   if (&late == &coordinator_) ++coordinator_stops_;
-  stage_ends_ms_ = NowMs() + kCoordinatorStopMs;
+  stage_ends_ms_ = NowMs() + options_.CoordinatorStopMs();
   late.Signal(SIGKILL);
 }
 
@@ -325,12 +337,14 @@ std::vector<std::string> Launcher::CoordinatorArgs() const {
                                    absl::StrCat("--admin-port=", admin_port_.port()),
                                    "--ready-file=" + run_ + "/coordinator",
                                    "--model=" + options_.model,
-                                   "--model-name=" + ModelNameOf(options_),
+                                   "--model-name=" + options_.ModelName(),
                                    absl::StrCat("--tensor-parallel=", ranks_),
                                    "--groups=" + std::to_string(options_.groups),
                                    "--worker-binary=" + programs_ + "/quire-worker"};
   for (std::string& flag : options_.log.FlagsFor(coordinator_.log_file())) args.push_back(std::move(flag));
-  for (std::string& flag : options_.PassedOn()) args.push_back(std::move(flag));
+  for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kCoordinator)) {
+    args.push_back(std::move(flag));
+  }
   return args;
 }
 
@@ -340,9 +354,11 @@ std::vector<std::string> Launcher::GatewayArgs() const {
                                    "--coordinator=" + coordinator_grpc_,
                                    "--pepper-file=" + options_.data + "/pepper",
                                    "--cors-origin=" + options_.cors_origin,
-                                   absl::StrCat("--drain-delay-ms=", options_.drain_delay_ms),
                                    "--ready-file=" + run_ + "/gateway"};
   for (std::string& flag : options_.log.FlagsFor(gateway_.log_file())) args.push_back(std::move(flag));
+  for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kGateway)) {
+    args.push_back(std::move(flag));
+  }
   return args;
 }
 
@@ -389,10 +405,12 @@ void Launcher::OnGroups(const nlohmann::json& groups) {
 
 // An error, so that it is logged at every level.
 void Launcher::OnGroupLost(const nlohmann::json& fields) {
-  const std::string why = Readable(TextOf(fields, "last_line"));
-  Say(absl::StrCat("group ", TextOf(fields, "group"), " is lost and restarts: ", why));
+  const std::string group = TextOf(fields, "group");
+  const std::string why = WhyLost(fields);
+  Say(absl::StrCat("group ", group, " is lost and restarts: ", why));
   const bool final = fields.contains("final") && fields["final"] == true;
-  if (!announced_ && (++group_failures_ >= kMaxGroupFailures || final)) {
+  // A group that fails while another one serves, or did, is no reason to take that one from its clients.
+  if (last_epochs_.empty() && (++group_failures_[group] >= kMaxGroupFailures || final)) {
     failure_ = absl::UnavailableError(absl::StrCat("the workers can't start: ", why, " (see ", logs_, ")"));
   }
 }

@@ -1,15 +1,16 @@
 // `quire serve`: one process tree for one machine. Checks the model, starts the coordinator (whose fleet
 // driver starts the workers) and the gateway, shows progress until the groups serve, and restarts a dead
 // coordinator or gateway on the same ports and data. On SIGTERM it lets the gateway drain, then the
-// coordinator stop its groups, and supervises meanwhile; a second signal cuts both short. It does the same
-// by itself, and ends with an error, where a restart can't help (base/core/exit_code.h); the groups of a
-// coordinator that is gone for good it has ended by that program (--end-groups). What always holds: it ends
-// after its children, and they after their groups; ready is said by ready files, not by logs. One thread:
-// everything that happens is a file descriptor in one poll.
+// coordinator stop its groups, and supervises meanwhile; a later signal cuts both short
+// (base/core/shutdown.h). It does the same by itself, and ends with an error, where a restart can't help
+// (base/core/exit_code.h); the groups of a coordinator that is gone for good it has ended by that program
+// (--end-groups). What always holds: it ends after its children, and they after their groups; ready is said
+// by ready files, not by logs. One thread: everything that happens is a file descriptor in one poll.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/core/shutdown.h"
 #include "base/process/fd.h"
 #include "base/process/kept_port.h"
 #include "cli/file_follower.h"
@@ -45,6 +47,7 @@ class Launcher {
   void WaitForEvent();
   int TimeoutMs() const;
   void TakeSignals();
+  void OnStopSignal(int number);
 
   void StartOrRetry(Service& service);
   void StartIfDue(Service& service);
@@ -77,6 +80,7 @@ class Launcher {
   Service coordinator_, gateway_, group_ender_;
   FileFollower log_follower_, ready_follower_;
   Fd signals_;
+  std::optional<FirstSignal> first_signal_;
   Stage stage_ = Stage::kServing;
   int64_t stage_ends_ms_ = 0;  // when it takes too long; 0 = never
   int coordinator_stops_ = 0;  // that were tried
@@ -85,7 +89,7 @@ class Launcher {
   std::string coordinator_grpc_, admin_, api_;   // host:port, once known
   int64_t groups_up_ = 0;                        // that are registered
   std::map<std::string, uint64_t> last_epochs_;  // of the groups that ever were
-  int group_failures_ = 0;
+  std::map<std::string, int> group_failures_;    // while no group ever served
   std::string last_progress_;
 };
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "base/core/exit_code.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "base/core/version.h"
@@ -23,9 +24,9 @@ int Serve(int argc, const char* const* argv) {
       "Serves a model on this machine: a gateway, a coordinator and the workers of each group.");
   serve.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
-  if (const auto ranks = serve.Ranks(); !ranks.ok()) {
-    std::fprintf(stderr, "quire serve: %s\n", quire::MessageOf(ranks.status()).c_str());
-    return 2;
+  if (const absl::Status wrong = serve.Check(); !wrong.ok()) {
+    std::fprintf(stderr, "quire serve: %s\n", quire::MessageOf(wrong).c_str());
+    return quire::kExitUsage;
   }
   quire::BlockShutdownSignals();
   const std::string programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();

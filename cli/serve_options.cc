@@ -1,16 +1,24 @@
 #include "cli/serve_options.h"
 
+#include <filesystem>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/model_name.h"
+#include "base/core/status.h"
 
 namespace quire::cli {
 namespace {
+
+using Program = ServeOptions::Program;
 
 struct PassedOnOption {
   const char* name;
   std::string ServeOptions::*value;
   const char* unit;
   const char* help;
+  Program program = Program::kCoordinator;
+  const char* its_name = nullptr;  // if the program knows it by another
 };
 
 constexpr PassedOnOption kPassedOn[] = {
@@ -21,8 +29,6 @@ constexpr PassedOnOption kPassedOn[] = {
     {"max-sequences", &ServeOptions::max_sequences, "N", "sequences that run at once in a group"},
     {"admit-headroom", &ServeOptions::admit_headroom, "TOKENS",
      "KV room left to each running request when another is admitted (64)"},
-    {"drain-seconds", &ServeOptions::drain_seconds, "SECONDS",
-     "how long a group that is told to end lets its streams run (8)"},
     {"threads-per-rank", &ServeOptions::threads_per_rank, "THREADS",
      "compute threads of a rank; default: the cores, shared out among the ranks of all groups"},
     {"rope-scaling", &ServeOptions::rope_scaling, "SPEC", "yarn:FACTOR:ORIGINAL, in place of config.json's"},
@@ -32,7 +38,25 @@ constexpr PassedOnOption kPassedOn[] = {
     {"completion-nano-usd", &ServeOptions::completion_nano_usd, "NANO-USD",
      "price of a completion token (150)"},
     {"max-queue", &ServeOptions::max_queue, "REQUESTS", "bound of the waiting queue"},
+    {"reap-after", &ServeOptions::reap_after, "SECONDS",
+     "silence of a gateway after which its requests are closed for it (900)"},
+    {"coordinator-metrics-port", &ServeOptions::coordinator_metrics_port, "PORT",
+     "of the coordinator's metrics and probes; default: any", Program::kCoordinator, "metrics-port"},
+    {"gateway-metrics-port", &ServeOptions::gateway_metrics_port, "PORT",
+     "of the gateway's metrics and probes; default: any", Program::kGateway, "metrics-port"},
+    {"max-connections", &ServeOptions::max_connections, "N", "connections to the API (8192)",
+     Program::kGateway},
+    {"max-connections-per-ip", &ServeOptions::max_connections_per_ip, "N",
+     "the same for one client address (4096); 0 = no bound, for behind a proxy", Program::kGateway},
+    {"max-unadmitted-per-key", &ServeOptions::max_unadmitted_per_key, "N",
+     "requests of one key that are being read at once (256)", Program::kGateway},
+    {"body-budget-mib", &ServeOptions::body_budget_mib, "MiB",
+     "bodies of requests that are being read, all together (512)", Program::kGateway},
 };
+
+// Beside its drain: the settlements (25 s, gateway/main.cc), and what a busy machine needs; of the
+// coordinator, the groups' grace and the ledger's last commit.
+constexpr int64_t kGatewayEndsMs = 40'000, kCoordinatorEndsMs = 30'000;
 
 }  // namespace
 
@@ -53,10 +77,15 @@ void ServeOptions::Declare(Options& options) {
       "drain-delay-ms", &drain_delay_ms, "ms",
       "after SIGTERM: how long new connections are still served, for a load balancer before this machine",
       {0, 3'600'000});
+  options.Add("stream-drain-seconds", &stream_drain_seconds, "SECONDS",
+              "after that: how long streams may go on before they are cut", {0, 86'400});
+  options.Add("drain-seconds", &drain_seconds, "SECONDS",
+              "how long a group that is told to end lets its streams run", {0, 86'400});
   options.Add("admin-port", &admin_port, "PORT", "port of the admin API, 0 = any", {0, 65535});
   options.Add("data", &data, "DIR", "ledger, keys and logs; made if missing");
   options.Add("ready-file", &ready_file, "FILE",
-              "written when ready: JSON with url, api_key, admin_url, admin_key");
+              "written when ready: JSON with url, model, admin_url, and api_key and admin_key where "
+              "DATA/keys.json is");
   for (const PassedOnOption& option : kPassedOn) {
     options.Add(option.name, &(this->*option.value), option.unit, option.help);
   }
@@ -72,13 +101,37 @@ absl::StatusOr<int64_t> ServeOptions::Ranks() const {
                                                  "' is neither auto nor a number in 1..", kMostRanks));
 }
 
-std::vector<std::string> ServeOptions::PassedOn() const {
+absl::Status ServeOptions::Check() const {
+  QUIRE_RETURN_IF_ERROR(Ranks().status());
+  return std::filesystem::is_directory(model) ? CheckModelName(ModelName()) : absl::OkStatus();
+}
+
+std::string ServeOptions::ModelName() const {
+  if (!model_name.empty()) return model_name;
+  return std::filesystem::weakly_canonical(model).filename().string();
+}
+
+std::vector<std::string> ServeOptions::PassedOnTo(Program program) const {
   std::vector<std::string> flags;
   for (const PassedOnOption& option : kPassedOn) {
     const std::string& value = this->*option.value;
-    if (!value.empty()) flags.push_back(std::string("--") + option.name + "=" + value);
+    if (option.program != program || value.empty()) continue;
+    flags.push_back(
+        absl::StrCat("--", option.its_name != nullptr ? option.its_name : option.name, "=", value));
+  }
+  if (program == Program::kCoordinator) {
+    flags.push_back(absl::StrCat("--drain-seconds=", drain_seconds));
+  } else {
+    flags.push_back(absl::StrCat("--stream-drain-seconds=", stream_drain_seconds));
+    flags.push_back(absl::StrCat("--drain-delay-ms=", drain_delay_ms));
   }
   return flags;
 }
+
+int64_t ServeOptions::GatewayStopMs() const {
+  return drain_delay_ms + stream_drain_seconds * 1000 + kGatewayEndsMs;
+}
+
+int64_t ServeOptions::CoordinatorStopMs() const { return drain_seconds * 1000 + kCoordinatorEndsMs; }
 
 }  // namespace quire::cli

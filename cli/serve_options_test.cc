@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace quire::cli {
 namespace {
 
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
 
 TEST(ServeOptions, RanksAreANumberOrLeftToTheMachine) {
   ServeOptions options;
@@ -20,6 +24,58 @@ TEST(ServeOptions, RanksAreANumberOrLeftToTheMachine) {
     options.tensor_parallel = text;
     EXPECT_THAT(std::string(options.Ranks().status().message()), HasSubstr("--tensor-parallel: '")) << text;
   }
+}
+
+ServeOptions Parsed(std::vector<const char*> argv) {
+  ServeOptions serve;
+  Options options("quire serve", "x");
+  serve.Declare(options);
+  argv.insert(argv.begin(), {"quire serve", "--model", "/m"});
+  const absl::Status parsed = options.Parse(static_cast<int>(argv.size()), argv.data());
+  EXPECT_TRUE(parsed.ok()) << parsed;
+  return serve;
+}
+
+TEST(ServeOptions, EachProgramGetsItsOwn) {
+  const ServeOptions options = Parsed(
+      {"--kv-blocks=7", "--reap-after=200", "--drain-seconds=20", "--stream-drain-seconds=900",
+       "--drain-delay-ms=15000", "--max-connections=5", "--max-connections-per-ip=0", "--body-budget-mib=64",
+       "--max-unadmitted-per-key=3", "--gateway-metrics-port=9101", "--coordinator-metrics-port=9102"});
+  EXPECT_THAT(
+      options.PassedOnTo(ServeOptions::Program::kCoordinator),
+      UnorderedElementsAre("--kv-blocks=7", "--reap-after=200", "--drain-seconds=20", "--metrics-port=9102"));
+  EXPECT_THAT(
+      options.PassedOnTo(ServeOptions::Program::kGateway),
+      UnorderedElementsAre("--stream-drain-seconds=900", "--drain-delay-ms=15000", "--max-connections=5",
+                           "--max-connections-per-ip=0", "--body-budget-mib=64", "--max-unadmitted-per-key=3",
+                           "--metrics-port=9101"));
+}
+
+TEST(ServeOptions, WhatIsNotGivenIsTheProgramsOwnDefault) {
+  EXPECT_THAT(Parsed({}).PassedOnTo(ServeOptions::Program::kCoordinator),
+              UnorderedElementsAre("--drain-seconds=8"));
+  EXPECT_THAT(Parsed({}).PassedOnTo(ServeOptions::Program::kGateway),
+              UnorderedElementsAre("--stream-drain-seconds=300", "--drain-delay-ms=0"));
+}
+
+// A gateway that is killed before its streams are settled leaves debts.
+TEST(ServeOptions, NobodyIsKilledWithinTheTimeThatItWasGiven) {
+  constexpr int64_t kSettleMs = 25'000;  // gateway/main.cc
+  EXPECT_GT(Parsed({}).GatewayStopMs(), 300'000 + kSettleMs);
+  EXPECT_GT(Parsed({"--drain-delay-ms=3600000"}).GatewayStopMs(), 3'600'000 + 300'000 + kSettleMs);
+  EXPECT_GT(Parsed({"--stream-drain-seconds=86400"}).GatewayStopMs(), 86'400'000 + kSettleMs);
+  EXPECT_GT(Parsed({}).CoordinatorStopMs(), 12'000);
+  EXPECT_GT(Parsed({"--drain-seconds=600"}).CoordinatorStopMs(), 604'000);  // and WorkerFlags::StopGraceMs
+}
+
+TEST(ServeOptions, AModelNameThatNoRequestCouldNameIsRefused) {
+  ServeOptions options = Parsed({"--model-name", "n\xff"});
+  options.model = testing::TempDir();
+  EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--model-name"));
+  options.model_name = "named";
+  EXPECT_TRUE(options.Check().ok());
+  options.tensor_parallel = "two";
+  EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--tensor-parallel"));
 }
 
 }  // namespace

@@ -2,16 +2,28 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "base/process/child.h"
+#include "cli/messages.h"
 
 namespace quire::cli {
 namespace {
 
+constexpr int64_t kMostReadBytes = 1 << 20;
 constexpr int64_t kFirstBackoffMs = 100, kMaxBackoffMs = 5000, kStableMs = 10'000;
+
+// 0 if there is none.
+int64_t SizeOf(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<int64_t>(size);
+}
 
 }  // namespace
 
@@ -39,6 +51,7 @@ absl::Status Service::Start(int64_t now_ms) {
   QUIRE_ASSIGN_OR_RETURN(const Fd errors, OpenOutput(error_file_));
   spec.output = errors.get();
   spec.death_signal = SIGTERM;
+  log_start_ = SizeOf(log_file_);
   QUIRE_ASSIGN_OR_RETURN(HeldChild child, ForkHeld(spec));
   if (const absl::Status opened = child.gate.Open(); !opened.ok()) {
     AwaitEnd(child.process);
@@ -65,8 +78,16 @@ ProcessEnd Service::Reap(int64_t now_ms) {
 }
 
 std::string Service::LastWords() const {
-  const std::string words = LastLines(error_file_, 1);
-  return words.empty() ? LastLines(log_file_, 1) : words;
+  std::string words = LastLines(error_file_, 1);
+  if (!words.empty()) return words;
+  const int64_t size = SizeOf(log_file_);
+  std::ifstream log(log_file_, std::ios::binary);
+  log.seekg(std::max(size < log_start_ ? 0 : log_start_, size - kMostReadBytes));  // smaller: begun anew
+  for (std::string line; std::getline(log, line) && !log.eof();) {                 // a part of a line is none
+    const nlohmann::json fields = nlohmann::json::parse(line, nullptr, false);
+    if (TextOf(fields, "level") == "error") words = line;
+  }
+  return words;
 }
 
 }  // namespace quire::cli

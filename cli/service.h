@@ -32,6 +32,7 @@ class Service {
   // When a start is due; 0 = none is.
   int64_t start_at_ms() const { return start_at_ms_; }
 
+  bool ever_started() const { return started_ms_ != 0; }
   bool running() const { return process_.pidfd.valid(); }
   pid_t pid() const { return process_.pid; }
   // Readable once it ended; -1 while none runs.
@@ -53,7 +54,8 @@ class Service {
 
   const std::string& name() const { return name_; }
   const std::string& log_file() const { return log_file_; }
-  // The last line on its stderr, or else of its log: what one that can't go on says.
+  // Why this run, or the last one, can't go on, as it says itself: the last line on its stderr, or else the
+  // last error in its log. Empty: it said nothing, as one that was killed.
   std::string LastWords() const;
 
  private:
@@ -61,6 +63,7 @@ class Service {
   const Arguments arguments_;
   Process process_;
   int64_t started_ms_ = 0, start_at_ms_ = 0, backoff_ms_;
+  int64_t log_start_ = 0;  // of this run, in its log file
   bool ready_ = false, was_ready_ = false, told_to_stop_ = false;
 };
 

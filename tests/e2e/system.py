@@ -54,7 +54,7 @@ class System:
         """`under`: a command that runs it, such as ("taskset", "-c", "0")."""
         self.folder = tempfile.TemporaryDirectory(prefix="quire-e2e-")
         self.data = pathlib.Path(flags.get("data", pathlib.Path(self.folder.name) / "data"))
-        ready_file = pathlib.Path(self.folder.name) / "ready.json"
+        ready_file = pathlib.Path(flags.pop("ready_file", pathlib.Path(self.folder.name) / "ready.json"))
         options = {"model": model, "data": self.data, "port": 0, "admin-port": 0, "ready-file": ready_file, **flags}
         args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.process = subprocess.Popen([*under, programs / "quire", "serve", *args], stdout=subprocess.PIPE,
@@ -66,8 +66,8 @@ class System:
             self.stop()
             raise RuntimeError("quire serve did not get ready:\n" + "".join(self.output) + self.logs())
         ready = json.loads(ready_file.read_text())
-        self.url, self.api_key = ready["url"], ready["api_key"]
-        self.admin_url, self.admin_key = ready["admin_url"], ready["admin_key"]
+        self.url, self.api_key = ready["url"], ready.get("api_key")
+        self.admin_url, self.admin_key = ready["admin_url"], ready.get("admin_key")
         self.model = ready["model"]
 
     def _read_output(self):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from stream import Outcome, Stream
-from system import TINY_MODEL, System
+from system import TINY_MODEL, System, until
 
 pytestmark = pytest.mark.tiny
 STREAMS, TOKENS = 4, 60000
@@ -43,7 +43,7 @@ class Running:
     def __init__(self, system):
         self.system = system
         self.streams = [Stream(system, f"Go on, {i}", max_tokens=TOKENS, ignore_eos=True, seed=i) for i in range(STREAMS)]
-        self.outcomes = [None] * STREAMS
+        self.outcomes, self.payloads = [None] * STREAMS, [0] * STREAMS
         self.first = [threading.Event() for _ in self.streams]
         self.readers = [threading.Thread(target=self._read, args=(i,)) for i in range(STREAMS)]
         for reader in self.readers:
@@ -59,11 +59,15 @@ class Running:
         def payloads():
             for payload in self.streams[i]:
                 self.first[i].set()
+                self.payloads[i] += 1
                 yield payload
         self.outcomes[i] = Outcome(payloads())
 
+    def has_said(self, text):
+        return any(text in line for line in list(self.system.output))
+
     def wait_for_output(self, text):
-        while not any(text in line for line in list(self.system.output)):
+        while not self.has_said(text):
             assert self.system.process.poll() is None, "".join(self.system.output)
             time.sleep(0.05)
 
@@ -118,9 +122,35 @@ def test_a_second_signal_cuts_short(model, tmp_path, second):
         process = running.system.process
         process.send_signal(signal.SIGTERM)
         running.wait_for_output("stopping:")
-        process.send_signal(second)
-        running.wait_for_output("stopping now")
+        while not running.has_said("stopping now"):  # SIGTERM that comes at once is the first one once more
+            process.send_signal(second)
+            time.sleep(0.05)
         process.send_signal(second)  # a third does no harm
+    assert all(outcome.error for outcome in running.outcomes)
+
+
+def waits_for(pid, number):
+    """Whether a signal was sent to the process that it has not taken yet."""
+    [pending] = [line.split()[1] for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd")]
+    return int(pending, 16) >> (number - 1) & 1
+
+
+def test_sigterm_that_comes_twice_is_one(model, tmp_path):
+    """As service managers do: it comes to the gateway from them, and from the launcher, which they tell too."""
+    with ended(model, tmp_path) as running:
+        gateway = running.system.pid_of("gateway")
+        os.kill(gateway, signal.SIGTERM)
+        until("the gateway drains", lambda: '"draining"' in (running.system.data / "logs/gateway.log").read_text())
+        for _ in range(2):
+            running.system.process.send_signal(signal.SIGTERM)
+        running.wait_for_output("stopping:")
+        os.kill(gateway, signal.SIGTERM)
+        until("the gateway has taken it", lambda: not waits_for(gateway, signal.SIGTERM))
+        before = list(running.payloads)
+        until("all streams go on", lambda: all(now > then + 50 for now, then in zip(running.payloads, before)) or
+              any(running.outcomes))
+        assert not any(running.outcomes)
+        running.system.process.send_signal(signal.SIGINT)
     assert all(outcome.error for outcome in running.outcomes)
 
 
@@ -144,4 +174,4 @@ def test_a_coordinator_that_dies_during_the_drain_is_replaced(model, tmp_path):
         running.wait_for_output("stopping:")
         os.kill(running.system.pid_of("coordinator"), signal.SIGKILL)
         running.wait_for_output("the coordinator ended")
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)

@@ -93,7 +93,7 @@ def test_a_worker_that_refuses_its_command_line_is_told_at_once(tmp_path):
                f'[ "$1" = --check ] && exec "{BIN}/quire-worker" "$@"\necho unknown flag --shm >&2\nexit 2')
     done = serve_once("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0",
                       programs=programs)
-    assert done.returncode == 1 and "the workers can't start: unknown flag --shm" in done.stderr, done.stderr
+    assert done.returncode == 1 and "the workers can't start: rank 0: exit code 2: unknown flag --shm" in done.stderr, done.stderr
     [group] = json.loads((tmp_path / "data/fleet.json").read_text())["groups"]
     assert group["restarts"] == 0
 

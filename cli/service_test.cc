@@ -1,0 +1,58 @@
+#include "cli/service.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace quire::cli {
+namespace {
+
+class LastWordsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = testing::TempDir() + "/quire_service_XXXXXX";
+    ASSERT_NE(mkdtemp(path.data()), nullptr);
+    logs_ = path;
+  }
+  void TearDown() override { std::filesystem::remove_all(logs_); }
+  std::string Log() const { return logs_ + "/x.log"; }
+  std::string WordsOf(const std::string& script) {
+    Service service("x", "/bin/sh", logs_, [&] {
+      return std::vector<std::string>{"-c", script, "x", Log()};
+    });
+    EXPECT_TRUE(service.Start(1).ok());
+    service.Reap(2);  // waits for its end
+    return service.LastWords();
+  }
+
+  std::string logs_;
+};
+
+TEST_F(LastWordsTest, OfOneThatWasKilledThereAreNone) {
+  std::ofstream(Log()) << R"({"level":"error","why":"a former run's"})"
+                       << "\n";
+  EXPECT_EQ(WordsOf(R"(echo '{"level":"info","event":"request"}' >> "$1"; kill -9 $$)"), "");
+}
+
+TEST_F(LastWordsTest, AreTheLastErrorOfItsRun) {
+  std::ofstream(Log()) << std::string(100, 'x') << "\n";
+  const std::string error = R"({"level":"error","why":"the disk"})";
+  EXPECT_EQ(WordsOf("echo '" + error +
+                    R"(' >> "$1"; echo '{"level":"info"}' >> "$1"; printf '{"level":"err' >> "$1")"),
+            error);
+}
+
+TEST_F(LastWordsTest, AreReadFromALogThatWasBegunAnew) {
+  std::ofstream(Log()) << std::string(100, 'x') << "\n";
+  const std::string error = R"({"level":"error","why":"y"})";
+  EXPECT_EQ(WordsOf("echo '" + error + R"(' > "$1")"), error);
+}
+
+TEST_F(LastWordsTest, WhatStandsOnStderrComesFirst) {
+  EXPECT_EQ(WordsOf(R"(echo '{"level":"error"}' >> "$1"; echo no luck >&2)"), "no luck");
+}
+
+}  // namespace
+}  // namespace quire::cli
