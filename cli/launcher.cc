@@ -162,8 +162,8 @@ void Launcher::WaitForEvent() {
                   {gateway_.pidfd(), POLLIN, 0},     {group_ender_.pidfd(), POLLIN, 0}};
   if (poll(fds, std::size(fds), TimeoutMs()) < 0) return;  // EINTR
   if (fds[0].revents != 0) TakeSignals();
+  if (fds[2].revents != 0) ready_follower_.ReadNew();  // first: who serves counts when another one fails
   if (fds[1].revents != 0) log_follower_.ReadNew();
-  if (fds[2].revents != 0) ready_follower_.ReadNew();
   if (fds[3].revents != 0) OnEnded(coordinator_);
   if (fds[4].revents != 0) OnEnded(gateway_);
   if (fds[5].revents != 0) OnGroupsEnded();

@@ -98,6 +98,22 @@ def test_a_worker_that_refuses_its_command_line_is_told_at_once(tmp_path):
     assert group["restarts"] == 0
 
 
+def test_a_group_that_fails_takes_none_that_serves_with_it(tmp_path):
+    """The second group dies, again and again, while the first one serves; then it is well."""
+    programs, data = installed(tmp_path), tmp_path / "data"
+    (programs / "quire-worker").rename(programs / "quire-worker-real")
+    put_script(programs / "quire-worker", f'''case "$*" in *"--group-id g1"*)
+  until grep -q '"g0"' "{data}/run/coordinator"; do sleep 0.05; done
+  echo failed >> "{tmp_path}/failures"
+  [ "$(wc -l < "{tmp_path}/failures")" -gt 3 ] || {{ echo no luck >&2; exit 1; }}
+esac
+exec "$0-real" "$@"''')
+    with System(TINY_MODEL, programs=programs, data=data, groups=2, tensor_parallel=1) as system:
+        said = "".join(system.output)
+        assert said.count("group g1 is lost and restarts: rank 0: exit code 1: no luck") == 3, said
+        assert {group["state"] for group in system.groups()} == {"serving"}
+
+
 @pytest.mark.parametrize("program", ["gateway", "coordinator"])
 def test_a_program_that_was_told_to_end_is_started_again(program):
     with System(TINY_MODEL) as system:
