@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
   auto coordinator = quire::coordinator::Coordinator::Start(config);
   if (!coordinator.ok()) return ExitWith(coordinator.status());
   const int first = quire::WaitForShutdownSignal();
-  const quire::SystemClock clock;
+  const quire::SystemClock clock{};
   quire::ImpatientShutdown second(first, clock, [&] { (*coordinator)->HurryStop(); });
   (*coordinator)->Stop();
   return 0;

@@ -107,7 +107,7 @@ absl::Status Serve(Config& config) {
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });
   const int first = WaitForShutdownSignal();
   Log(LogLevel::kInfo, "draining");
-  const SystemClock clock;
+  const SystemClock clock{};
   ImpatientShutdown second(first, clock, [&] {
     Log(LogLevel::kInfo, "drain_cut_short");
     gateway->CutShort();
