@@ -17,7 +17,7 @@ BlobStore::~BlobStore() = default;
 
 absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::string& path) {
   QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite));
-  QUIRE_RETURN_IF_ERROR(database->EnsureSchema(kSchema));
+  QUIRE_RETURN_IF_ERROR(database->EnsureSchema({kSchema}));
   return std::unique_ptr<BlobStore>(new BlobStore(std::move(database)));
 }
 

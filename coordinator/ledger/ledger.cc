@@ -232,7 +232,7 @@ v1::StopCause Ledger::Extend(RequestRow& row, uint64_t want) {
 
 void Ledger::MergeDelivered(RequestRow& row, const DeliveredList& delivered, uint64_t cached_tokens) {
   for (const v1::ChoiceTokens& said : delivered) {
-    if (said.choice() >= row.choices) continue;  // no such choice was asked for
+    if (said.choice() >= row.choices || said.tokens() == 0) continue;  // no such choice was asked for
     uint64_t& tokens = row.delivered[said.choice()];
     tokens = std::max(tokens, std::min<uint64_t>(said.tokens(), row.max_tokens));
   }
@@ -266,12 +266,13 @@ absl::StatusOr<v1::SettleResult> Ledger::ApplyOne(const v1::RequestSettle& settl
     row.id = id;
     row.state = RequestState::kClosed;
     row.reason = settle.reason();
+    row.forgettable = true;
     live = &Track(std::move(row));
     closed_.push_back(id);
   } else if (live->row.state == RequestState::kOpen) {
     Heard(id);  // if the commit fails, it was heard of all the same
     MergeDelivered(live->row, settle.delivered(), settle.cached_tokens());
-    Close(*live, settle.reason(), settle.void_() && settle.reason() == v1::SETTLE_SERVER_ERROR);
+    Close(*live, settle.reason());
   } else {
     uint64_t said = 0;
     for (const v1::ChoiceTokens& choice : settle.delivered()) said += choice.tokens();
@@ -284,32 +285,36 @@ absl::StatusOr<v1::SettleResult> Ledger::ApplyOne(const v1::RequestSettle& settl
   return result;
 }
 
-void Ledger::Close(Live& live, v1::SettleReason reason, bool void_charge) {
+void Ledger::Close(Live& live, v1::SettleReason reason) {
   RequestRow& row = live.row;
+  const uint64_t billable = std::min(TotalDelivered(row), row.granted);  // above the grant nothing is held
+  if (billable > 0) Post(live, billable);
+  // Whoever settles has said its last word; who fell silent may still say more (R10).
+  row.forgettable = billable == 0 && reason != v1::SETTLE_REAPED;
+
+  accounts_.at(row.account).held_nano_usd -= row.held_nano_usd;
+  row.held_nano_usd = 0;
+  row.state = RequestState::kClosed;
+  row.reason = reason;
+  changed_accounts_.insert(row.account);
+  changed_requests_.insert(row.id);
+  closed_.push_back(row.id);
+}
+
+void Ledger::Post(Live& live, uint64_t positions) {
+  const RequestRow& row = live.row;
   EntryRow entry{.id = row.id,
                  .account = row.account,
                  .key_id = row.key_id,
                  .model = row.model,
                  .price_version = row.price_version,
-                 .billed = {},
+                 .billed = {.prompt = row.prompt_tokens,
+                            .cached = row.cached_tokens.value_or(0),
+                            .completion = positions},
                  .amount_nano_usd = 0};
-  const uint64_t billable = std::min(TotalDelivered(row), row.granted);  // above the grant nothing is held
-  if (billable > 0 && !void_charge) {
-    entry.billed = {
-        .prompt = row.prompt_tokens, .cached = row.cached_tokens.value_or(0), .completion = billable};
-  }
   entry.amount_nano_usd = CostNanoUsd(PriceOf(row), entry.billed);
-
-  AccountRow& account = accounts_.at(row.account);
-  account.held_nano_usd -= row.held_nano_usd;
-  account.balance_nano_usd += entry.amount_nano_usd;
-  row.held_nano_usd = 0;
-  row.state = RequestState::kClosed;
-  row.reason = reason;
+  accounts_.at(row.account).balance_nano_usd += entry.amount_nano_usd;
   live.posted_nano_usd = entry.amount_nano_usd;
-  changed_accounts_.insert(row.account);
-  changed_requests_.insert(row.id);
-  closed_.push_back(row.id);
   new_entries_.push_back(std::move(entry));
 }
 

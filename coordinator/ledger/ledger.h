@@ -4,7 +4,7 @@
 // makes one transaction of all changes since the last one, tells the news and then releases the replies (R1),
 // each exactly once. If it fails, memory is loaded anew and each reply gets an error; what a bug made the
 // store refuse is found by committing one request at a time for a while, and fails alone. Always: posted +
-// held <= cap for every hold taken, one entry per request, nobody hears of a change before it stands.
+// held <= cap for every hold taken, at most one entry per request, nobody hears of a change before it stands.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,11 @@ using DeliveredList = google::protobuf::RepeatedPtrField<v1::ChoiceTokens>;
 
 struct LedgerOptions {
   static constexpr uint64_t kFirstGrant = 256;
-  uint64_t first_grant = kFirstGrant;                    // positions, over all choices
-  int64_t reap_after_us = int64_t{15} * 60 * 1'000'000;  // at least 4 x the gateways' stop_after
-  int64_t reap_period_us = 5'000'000;                    // how often AdvanceReaper is called
+  uint64_t first_grant = kFirstGrant;                     // positions, over all choices
+  int64_t reap_after_us = int64_t{15} * 60 * 1'000'000;   // at least 4 x the gateways' stop_after
+  int64_t reap_period_us = 5'000'000;                     // how often AdvanceReaper is called
+  int64_t forget_after_us = int64_t{5} * 60 * 1'000'000;  // R10: longer than an Admit may be on its way
+  uint64_t forget_most = 10'000;                          // for each call of AdvanceReaper
   // Rows that now stand: those of each commit, before its replies go out; after each load all accounts, keys,
   // prices and open requests, and as closed those that were open before it. Whoever keeps a copy of such
   // facts gets them here and nowhere else. Runs on the ledger's thread; must not block.
@@ -148,7 +150,8 @@ class Ledger {
   v1::StopCause Extend(RequestRow& row, uint64_t want);
   absl::StatusOr<v1::SettleReply> ApplySettle(const v1::SettleRequest& request);
   void MergeDelivered(RequestRow& row, const DeliveredList& delivered, uint64_t cached_tokens);
-  void Close(Live& live, v1::SettleReason reason, bool void_charge);
+  void Close(Live& live, v1::SettleReason reason);
+  void Post(Live& live, uint64_t positions);
   v1::AdmitReply GrantOf(const RequestRow& row) const;
 
   // Money.
@@ -186,6 +189,7 @@ class Ledger {
 
   int64_t running_us_ = 0;  // this leader's own, as counted by reaper passes
   std::optional<int64_t> last_pass_us_;
+  bool forget_ = false;  // with the next commit
 };
 
 }  // namespace quire::coordinator

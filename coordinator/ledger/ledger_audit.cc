@@ -1,12 +1,10 @@
 #include "coordinator/ledger/ledger_audit.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "coordinator/ledger/sqlite.h"
-#include "proto/coordinator.pb.h"
 
 namespace quire::coordinator {
 namespace {
@@ -15,9 +13,8 @@ constexpr size_t kMaxFindings = 100;
 
 // Each finds disagreements among entries closed in [?1, ?2); the columns are the words of a finding.
 constexpr const char* kEntryAudits[] = {
-    // What was delivered, within the grant, at the price of its version; nothing for a server error that was
-    // void.
-    "WITH due AS (SELECT e.id, e.amount, e.completion_tokens, r.reason, r.prompt_tokens AS prompt,"
+    // What was delivered, within the grant, at the price of its version.
+    "WITH due AS (SELECT e.id, e.amount, r.prompt_tokens AS prompt,"
     " min(coalesce((SELECT sum(tokens) FROM delivered d WHERE d.request_id = e.id), 0), r.granted) AS "
     "completion,"
     " coalesce(r.cached_tokens, 0) AS cached, p.prompt AS prompt_price, p.cached_prompt AS cached_price,"
@@ -26,8 +23,7 @@ constexpr const char* kEntryAudits[] = {
     " WHERE e.closed_ms >= ?1 AND e.closed_ms < ?2)"
     " SELECT 'request ' || hex(id) || ': posted ' || amount || ' for ' || completion || ' delivered "
     "positions'"
-    " FROM due WHERE amount <> CASE WHEN completion = 0 OR (reason = ?3 AND completion_tokens = 0) THEN 0 "
-    "ELSE"
+    " FROM due WHERE amount <> CASE WHEN completion = 0 THEN 0 ELSE"
     " (prompt - cached) * prompt_price + cached * cached_price + completion * completion_price END",
 
     "SELECT 'entry ' || hex(e.id) || ': its request is not closed' FROM entry e LEFT JOIN request r ON r.id "
@@ -45,7 +41,8 @@ constexpr const char* kRequestAudits[] = {
     " WHERE id > ?1 AND id <= ?2 AND state = 1 AND held <> 0",
 
     "SELECT 'request ' || hex(r.id) || ': posted nothing' FROM request r LEFT JOIN entry e ON e.id = r.id"
-    " WHERE r.id > ?1 AND r.id <= ?2 AND r.state = 1 AND r.account <> '' AND e.id IS NULL",
+    " WHERE r.id > ?1 AND r.id <= ?2 AND r.state = 1 AND e.id IS NULL"
+    " AND EXISTS (SELECT 1 FROM delivered d WHERE d.request_id = r.id AND d.tokens > 0)",
 };
 
 constexpr char kAccounts[] =
@@ -116,9 +113,6 @@ absl::Status LedgerAudit::CheckEntries(int64_t from_ms, int64_t to_ms, Sums& sum
   for (const char* sql : kEntryAudits) {
     SqliteQuery query = database_->Query(sql);
     query.Bind(from_ms, to_ms);
-    if (std::string_view(sql).find("?3") != std::string_view::npos) {
-      query.Bind(from_ms, to_ms, static_cast<int64_t>(v1::SETTLE_SERVER_ERROR));
-    }
     QUIRE_RETURN_IF_ERROR(Collect(query, findings));
   }
   return absl::OkStatus();

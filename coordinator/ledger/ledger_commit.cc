@@ -63,6 +63,10 @@ LedgerBatch Ledger::TakeBatch() {
     batch.requests.push_back(requests_.at(id).row);
   batch.prices = std::exchange(new_prices_, {});
   batch.entries = std::exchange(new_entries_, {});
+  if (std::exchange(forget_, false)) {
+    batch.forget_before_ms = last_ms_ - options_.forget_after_us / 1000;
+    batch.forget_most = options_.forget_most;
+  }
   return batch;
 }
 

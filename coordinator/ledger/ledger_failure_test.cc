@@ -159,6 +159,7 @@ TEST_F(LedgerFailureTest, WhatTheStoreRefusesAsABugFailsAlone) {
 }
 
 TEST_F(LedgerFailureTest, TheReaperTooGoesRoundWhatTheStoreRefuses) {
+  ASSERT_TRUE(test_.Progress(TestLedger::ProgressOf(id_, 1)).ok());  // or there were nothing to post
   Tamper(id_);
   Pass(16 * 60);
   EXPECT_TRUE(absl::IsInternal(test_.ledger.Commit(9)));

@@ -1,4 +1,4 @@
-// Who is heard of, and what becomes of those who are not.
+// Who is heard of, and what becomes of those who are not; when what cost nothing is forgotten.
 #include <algorithm>
 #include <vector>
 
@@ -16,6 +16,7 @@ void Ledger::AdvanceReaper(int64_t now_us) {
   if (last_pass_us_) running_us_ += std::min(now_us - *last_pass_us_, 2 * options_.reap_period_us);
   last_pass_us_ = now_us;
   if (!loaded_) return;
+  forget_ = true;
   std::vector<RequestId> silent;
   for (const auto& [id, live] : requests_) {
     const bool open = live.row.state == RequestState::kOpen && !set_aside_.contains(id);
@@ -24,7 +25,7 @@ void Ledger::AdvanceReaper(int64_t now_us) {
   for (const RequestId& id : silent) {
     const auto found = requests_.find(id);
     if (found == requests_.end() || found->second.row.state != RequestState::kOpen) continue;
-    Close(found->second, v1::SETTLE_REAPED, /*void_charge=*/false);
+    Close(found->second, v1::SETTLE_REAPED);
     ++new_counts_.reaped;
     if (!careful()) continue;
     const absl::Status status = Commit(last_ms_);

@@ -66,6 +66,41 @@ class LedgerStoreTest : public ::testing::TestWithParam<const char*> {
   uint64_t term_ = 0;
 };
 
+TEST_P(LedgerStoreTest, ForgetsOnlyWhatMayBeAndTheOldestFirst) {
+  std::vector<RequestRow> rows;
+  for (int i = 0; i < 4; ++i) {
+    LedgerBatch batch = Batch();
+    batch.unix_ms = 1000 + i;
+    rows.push_back(OpenRow(RequestId::Random()));
+    if (i > 0) rows.back().state = RequestState::kClosed;
+    if (i > 1) rows.back().delivered.clear();
+    rows.back().forgettable = i > 1;
+    batch.requests = {rows.back()};
+    ASSERT_TRUE(store_->Commit(batch).ok());
+  }
+  EXPECT_EQ((*store_->Find(rows[2].id))->row, rows[2]);
+  const auto forget = [&](int64_t before_ms, uint64_t most) {
+    LedgerBatch batch = Batch();
+    batch.forget_before_ms = before_ms;
+    batch.forget_most = most;
+    ASSERT_TRUE(store_->Commit(batch).ok());
+  };
+  const auto left = [&] {
+    std::string digits;
+    for (size_t i = 0; i < rows.size(); ++i)
+      digits += (*store_->Find(rows[i].id)).has_value() ? std::to_string(i) : "";
+    return digits;
+  };
+  forget(1002, 10);
+  EXPECT_EQ(left(), "0123");
+  forget(2000, 0);
+  EXPECT_EQ(left(), "0123");
+  forget(2000, 1);
+  EXPECT_EQ(left(), "013");
+  forget(2000, 10);
+  EXPECT_EQ(left(), "01");
+}
+
 TEST_P(LedgerStoreTest, LoadsWhatWasCommitted) {
   LedgerBatch batch = Batch();
   const AccountRow capped{.id = "acme", .cap_nano_usd = 5, .balance_nano_usd = 6, .held_nano_usd = 7};

@@ -65,7 +65,15 @@ void MemoryStore::Apply(const LedgerBatch& batch) {
   for (const AccountRow& row : batch.accounts) accounts_[row.id] = row;
   for (const KeyRow& row : batch.keys) keys_[row.id] = row;
   for (const PriceRow& row : batch.prices) prices_[row.model][row.price.version] = row.price;
-  for (const RequestRow& row : batch.requests) requests_[row.id] = row;
+  for (const RequestRow& row : batch.requests) {
+    requests_[row.id] = row;
+    if (row.forgettable) forgettable_.insert({batch.unix_ms, row.id});
+  }
+  for (uint64_t i = 0; i < batch.forget_most && !forgettable_.empty(); ++i) {
+    if (forgettable_.begin()->first >= batch.forget_before_ms) break;
+    requests_.erase(forgettable_.begin()->second);
+    forgettable_.erase(forgettable_.begin());
+  }
   for (const EntryRow& row : batch.entries) entries_[row.id] = row;
   if (!batch.entries.empty()) last_closed_ms_ = batch.unix_ms;
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -60,6 +61,7 @@ class MemoryStore final : public LedgerStore {
   std::map<std::string, std::map<uint64_t, TokenPrice>> prices_;
   std::map<RequestId, RequestRow> requests_;
   std::map<RequestId, EntryRow> entries_;
+  std::set<std::pair<int64_t, RequestId>> forgettable_;  // with when they were settled
   std::map<RequestId, absl::Status> find_faults_;
 };
 

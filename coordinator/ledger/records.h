@@ -61,11 +61,12 @@ struct RequestRow {
   std::map<uint32_t, uint64_t> delivered;  // by choice, only ever growing
   int64_t held_nano_usd = 0;
   v1::SettleReason reason = v1::SETTLE_UNSPECIFIED;
+  bool forgettable = false;  // settled, and nothing was billed: kept for a while only (R10)
 
   bool operator==(const RequestRow&) const = default;
 };
 
-// One posting; immutable, one per request for ever.
+// One posting; immutable, one per request that delivered something, for ever.
 struct EntryRow {
   RequestId id;
   std::string account;
@@ -97,6 +98,10 @@ struct LedgerBatch {
   std::vector<PriceRow> prices;
   std::vector<RequestRow> requests;
   std::vector<EntryRow> entries;
+  // Forgettable requests that were settled before this are deleted, the oldest first, so many at most. Alone
+  // this is no reason to commit.
+  int64_t forget_before_ms = 0;
+  uint64_t forget_most = 0;
 
   bool IsEmpty() const {
     return accounts.empty() && keys.empty() && prices.empty() && requests.empty() && entries.empty();

@@ -120,7 +120,7 @@ SqliteDatabase::~SqliteDatabase() {
   sqlite3_close_v2(connection_);
 }
 
-absl::Status SqliteDatabase::EnsureSchema(const char* script) {
+absl::Status SqliteDatabase::EnsureSchema(absl::Span<const char* const> scripts) {
   return Transaction([&]() -> absl::Status {
     int64_t version = 0;
     {
@@ -128,14 +128,18 @@ absl::Status SqliteDatabase::EnsureSchema(const char* script) {
       QUIRE_RETURN_IF_ERROR(query.Run());
       version = query.Int(0);
     }
-    if (version == 1) return absl::OkStatus();
-    if (version != 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the file has schema version ", version, ", made by a newer Quire; this one knows 1"));
+    const auto known = static_cast<int64_t>(scripts.size());
+    if (version == known) return absl::OkStatus();
+    if (version < 0 || version > known) {
+      return absl::FailedPreconditionError(absl::StrCat("the file has schema version ", version,
+                                                        ", made by a newer Quire; this one knows ", known));
     }
-    const int code = sqlite3_exec(connection_, script, nullptr, nullptr, nullptr);
+    std::string script;
+    for (; version < known; ++version) script += scripts[version];
+    absl::StrAppend(&script, "PRAGMA user_version = ", known);
+    const int code = sqlite3_exec(connection_, script.c_str(), nullptr, nullptr, nullptr);
     if (code != SQLITE_OK) return SqliteError(connection_, sqlite3_extended_errcode(connection_));
-    return Query("PRAGMA user_version = 1").Run();
+    return absl::OkStatus();
   });
 }
 

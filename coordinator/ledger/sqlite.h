@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 namespace quire::coordinator {
 
@@ -70,8 +71,9 @@ class SqliteDatabase {
   static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, SqliteMode mode);
   ~SqliteDatabase();
 
-  // Brings a fresh file to schema version 1 by `script`; refuses any other version than 0 and 1.
-  absl::Status EnsureSchema(const char* script);
+  // Brings a file up to the schema version of the last script: script n leads from version n - 1 to n.
+  // Refuses newer files.
+  absl::Status EnsureSchema(absl::Span<const char* const> scripts);
   // DataLoss: pages, b-trees or rows are damaged. Reads the whole file.
   absl::Status QuickCheck();
   // `sql` is a literal: the statement is cached under its address.

@@ -1,10 +1,10 @@
 // The ledger's tables (docs/LEDGER.md): integers only; the keys refuse in the same transaction what must not
-// happen twice. A change here raises the schema version and needs a migration.
+// happen twice. What stands is never changed: a change is one more script, which raises the schema version.
 #pragma once
 
 namespace quire::coordinator {
 
-inline constexpr char kLedgerSchema[] = R"sql(
+inline constexpr char kLedgerSchema1[] = R"sql(
 CREATE TABLE leader(one INTEGER PRIMARY KEY CHECK (one = 1), term INTEGER NOT NULL) STRICT;
 INSERT INTO leader VALUES (1, 0);
 
@@ -57,5 +57,14 @@ CREATE TABLE outbox(
   seq INTEGER PRIMARY KEY AUTOINCREMENT, entry_id BLOB NOT NULL UNIQUE, sent_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 )sql";
+
+// A settled request that nothing was billed for is forgotten after a while (R10).
+inline constexpr char kLedgerSchema2[] = R"sql(
+ALTER TABLE request ADD COLUMN unbilled_ms INTEGER;  -- when it was settled; NULL: open, billed or reaped
+CREATE INDEX request_unbilled ON request(unbilled_ms) WHERE unbilled_ms IS NOT NULL;
+UPDATE request SET unbilled_ms = 0 WHERE state = 1 AND account = '';
+)sql";
+
+inline constexpr const char* kLedgerSchema[] = {kLedgerSchema1, kLedgerSchema2};
 
 }  // namespace quire::coordinator

@@ -16,12 +16,17 @@ namespace {
 constexpr char kOpenRequests[] =
     "SELECT r.id, account, key_id, model, price_version, state, choices, max_tokens, prompt_tokens, "
     "cached_tokens,"
-    " granted, held, reason, d.choice, d.tokens FROM request r LEFT JOIN delivered d ON d.request_id = r.id"
+    " granted, held, reason, unbilled_ms, d.choice, d.tokens FROM request r LEFT JOIN delivered d ON "
+    "d.request_id = r.id"
     " WHERE r.state = 0 ORDER BY r.id";
 constexpr char kRequestById[] =
     "SELECT id, account, key_id, model, price_version, state, choices, max_tokens, prompt_tokens, "
     "cached_tokens,"
-    " granted, held, reason FROM request WHERE id = ?1";
+    " granted, held, reason, unbilled_ms FROM request WHERE id = ?1";
+// Nobody else has rows of such a request: no entry, and nothing delivered.
+constexpr char kForget[] =
+    "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE unbilled_ms < ?1"
+    " ORDER BY unbilled_ms, id LIMIT ?2)";
 
 absl::StatusOr<RequestRow> ReadRequest(const SqliteQuery& query) {
   RequestRow row;
@@ -38,6 +43,7 @@ absl::StatusOr<RequestRow> ReadRequest(const SqliteQuery& query) {
   row.granted = query.Unsigned(10);
   row.held_nano_usd = query.Int(11);
   row.reason = static_cast<v1::SettleReason>(query.Int(12));
+  row.forgettable = !query.IsNull(13);
   return row;
 }
 
@@ -113,7 +119,7 @@ absl::Status LoadOpenRequests(SqliteDatabase& database, LedgerState& state) {
     QUIRE_ASSIGN_OR_RETURN(RequestRow row, ReadRequest(query));
     std::vector<RequestRow>& rows = state.open_requests;
     if (rows.empty() || rows.back().id != row.id) rows.push_back(std::move(row));
-    if (!query.IsNull(13)) rows.back().delivered[static_cast<uint32_t>(query.Int(13))] = query.Unsigned(14);
+    if (!query.IsNull(14)) rows.back().delivered[static_cast<uint32_t>(query.Int(14))] = query.Unsigned(15);
   }
 }
 
@@ -179,20 +185,22 @@ absl::Status WriteDelivered(SqliteDatabase& database, const RequestRow& row, con
   return absl::OkStatus();
 }
 
-absl::Status WriteRequest(SqliteDatabase& database, const RequestRow& row) {
+absl::Status WriteRequest(SqliteDatabase& database, const RequestRow& row, int64_t unix_ms) {
   const std::string id = row.id.ToBytes();
   const std::optional<int64_t> cached = row.cached_tokens;
+  const std::optional<int64_t> unbilled_ms = row.forgettable ? std::optional(unix_ms) : std::nullopt;
   QUIRE_RETURN_IF_ERROR(
       database
           .Query(
               "INSERT INTO request(id, account, key_id, model, price_version, state, choices, max_tokens,"
-              " prompt_tokens, cached_tokens, granted, held, reason)"
-              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+              " prompt_tokens, cached_tokens, granted, held, reason, unbilled_ms)"
+              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
               " ON CONFLICT(id) DO UPDATE SET state = excluded.state, cached_tokens = excluded.cached_tokens,"
-              " granted = excluded.granted, held = excluded.held, reason = excluded.reason WHERE state = 0")
+              " granted = excluded.granted, held = excluded.held, reason = excluded.reason,"
+              " unbilled_ms = excluded.unbilled_ms WHERE state = 0")
           .Bind(SqliteBlob{id}, row.account, row.key_id, row.model, row.price_version,
                 static_cast<int64_t>(row.state), row.choices, row.max_tokens, row.prompt_tokens, cached,
-                row.granted, row.held_nano_usd, static_cast<int64_t>(row.reason))
+                row.granted, row.held_nano_usd, static_cast<int64_t>(row.reason), unbilled_ms)
           .Run());
   if (database.changes() != 1) return absl::InternalError("a closed request was written again");
   return WriteDelivered(database, row, id);
@@ -215,9 +223,11 @@ absl::Status Write(SqliteDatabase& database, const LedgerBatch& batch) {
   for (const AccountRow& row : batch.accounts) QUIRE_RETURN_IF_ERROR(WriteAccount(database, row));
   for (const KeyRow& row : batch.keys) QUIRE_RETURN_IF_ERROR(WriteKey(database, row));
   for (const PriceRow& row : batch.prices) QUIRE_RETURN_IF_ERROR(WritePrice(database, row, batch.unix_ms));
-  for (const RequestRow& row : batch.requests) QUIRE_RETURN_IF_ERROR(WriteRequest(database, row));
+  for (const RequestRow& row : batch.requests)
+    QUIRE_RETURN_IF_ERROR(WriteRequest(database, row, batch.unix_ms));
   for (const EntryRow& row : batch.entries) QUIRE_RETURN_IF_ERROR(WriteEntry(database, row, batch.unix_ms));
-  return absl::OkStatus();
+  if (batch.forget_most == 0) return absl::OkStatus();
+  return database.Query(kForget).Bind(batch.forget_before_ms, batch.forget_most).Run();
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "coordinator/ledger/blob_store.h"
 #include "coordinator/ledger/ledger_reports.h"
 #include "coordinator/ledger/ledger_test_support.h"
+#include "coordinator/ledger/sqlite_schema.h"
 
 namespace quire::coordinator {
 namespace {
@@ -39,7 +40,7 @@ TEST_F(SqliteStoreTest, BrokenAndForeignFilesAreRefused) {
   { std::unique_ptr<SqliteStore> store = *SqliteStore::Open(Path()); }
   sqlite3* connection = nullptr;
   ASSERT_EQ(sqlite3_open(Path().c_str(), &connection), SQLITE_OK);
-  sqlite3_exec(connection, "PRAGMA user_version = 2", nullptr, nullptr, nullptr);
+  sqlite3_exec(connection, "PRAGMA user_version = 99", nullptr, nullptr, nullptr);
   sqlite3_close(connection);
   EXPECT_THAT(std::string(SqliteStore::Open(Path()).status().message()), HasSubstr("newer Quire"));
   EXPECT_FALSE(SqliteStore::Open(folder_ + "/missing/ledger.db").ok());
@@ -48,6 +49,34 @@ TEST_F(SqliteStoreTest, BrokenAndForeignFilesAreRefused) {
   for (int i = 0; i < 1000; ++i) fputs("not a database", file);
   fclose(file);
   EXPECT_TRUE(absl::IsDataLoss(SqliteStore::Open(garbage).status()));
+}
+
+// A file of the first release: what stood stands, and shut doors of no account are forgotten.
+TEST_F(SqliteStoreTest, AnOlderFileIsBroughtUpToDate) {
+  sqlite3* connection = nullptr;
+  ASSERT_EQ(sqlite3_open(Path().c_str(), &connection), SQLITE_OK);
+  const std::string old =
+      std::string(kLedgerSchema1) +
+      "INSERT INTO request VALUES (x'000102030405060708090a0b0c0d0e0f', '', '', '', 0, 1, 0, 0, 0,"
+      " NULL, 0, 0, 7), (x'100102030405060708090a0b0c0d0e0f', 'acme', 'key', 'm', 1, 1, 1, 9, 9,"
+      " NULL, 9, 0, 1); PRAGMA user_version = 1";
+  ASSERT_EQ(sqlite3_exec(connection, old.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(connection);
+  auto store = *SqliteStore::Open(Path());
+  const RequestId shut = *RequestId::FromBytes(
+      std::string("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f", 16));
+  RequestId billed = shut;
+  billed.bytes[0] = 0x10;
+  EXPECT_TRUE((*store->Find(shut))->row.forgettable);
+  LedgerBatch batch;
+  batch.term = *store->TakeOver();
+  batch.forget_before_ms = 1;
+  batch.forget_most = 10;
+  ASSERT_TRUE(store->Commit(batch).ok());
+  EXPECT_FALSE(store->Find(shut)->has_value());
+  EXPECT_TRUE(store->Find(billed)->has_value());
+  store.reset();
+  EXPECT_TRUE(SqliteStore::Open(Path()).ok());
 }
 
 TEST_F(SqliteStoreTest, TheFileIsPrivate) {
@@ -159,7 +188,7 @@ TEST_F(SqliteStoreTest, UsageIsTheSumOfEntries) {
   const auto all = *reports->Usage({});
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].key_id, "key");
-  EXPECT_EQ(all[0].requests, 3u);
+  EXPECT_EQ(all[0].requests, 2u);  // those that delivered something
   EXPECT_EQ(all[0].prompt_tokens, 20u);
   EXPECT_EQ(all[0].cached_tokens, 8u);
   EXPECT_EQ(all[0].completion_tokens, 8u);

@@ -27,7 +27,7 @@ void AddDelivered(const std::map<uint32_t, uint64_t>& delivered, Message* messag
 }  // namespace
 
 Accountant::Accountant(AccountantOptions options, std::function<void()> on_work)
-    : options_(std::move(options)), on_work_(std::move(on_work)) {}
+    : options_(std::move(options)), on_work_(std::move(on_work)), settles_(options_.settles) {}
 
 // ---- admission ----
 
@@ -62,11 +62,7 @@ void Accountant::OnPlacement(const RequestId& id, const v1::Placement& placement
 bool Accountant::Grant(const AdmitCall& call, const v1::Grant& grant, int64_t now_us) {
   const auto found = open_.find(call.id);
   if (found == open_.end()) {  // R7: it was ended meanwhile, and the ledger holds money for it
-    if (settling_.contains(call.id)) return false;
-    v1::RequestSettle settle;
-    settle.set_request_id(call.id.ToBytes());
-    settle.set_reason(v1::SETTLE_ABANDONED);
-    StartSettling(std::move(settle), 0, now_us);
+    Abandon(call.id, now_us);
     return false;
   }
   Open& open = found->second;
@@ -87,11 +83,16 @@ void Accountant::Refused(const AdmitCall& call, const v1::Refusal& refusal, int6
   // Another copy of the Admit may yet be granted, or was and the commit's outcome is unknown: close it.
   const bool unsure = found->second.admits_sent > 1 || refusal.reason() == v1::REFUSAL_LEDGER;
   open_.erase(found);
-  if (!unsure) return;
+  if (unsure) Abandon(call.id, now_us);
+}
+
+// Nothing of it was delivered, and nothing will be.
+void Accountant::Abandon(const RequestId& id, int64_t now_us) {
   v1::RequestSettle settle;
-  settle.set_request_id(call.id.ToBytes());
+  settle.set_request_id(id.ToBytes());
   settle.set_reason(v1::SETTLE_ABANDONED);
-  StartSettling(std::move(settle), 0, now_us);
+  settles_.Add(id, std::move(settle), 0, now_us);
+  SettlesChanged();
 }
 
 // ---- tokens ----
@@ -176,7 +177,7 @@ Usage Accountant::UsageOf(const Open& open, uint64_t positions) const {
 
 // ---- the end ----
 
-void Accountant::Finish(const RequestId& id, v1::SettleReason reason, int64_t now_us, bool void_charge) {
+void Accountant::Finish(const RequestId& id, v1::SettleReason reason, int64_t now_us) {
   {
     MutexLock lock(&mutex_);
     const auto found = open_.find(id);
@@ -188,10 +189,9 @@ void Accountant::Finish(const RequestId& id, v1::SettleReason reason, int64_t no
     AddMadeBy(open, &settle);
     settle.set_cached_tokens(open.cached_tokens);
     settle.set_reason(reason);
-    settle.set_void_(void_charge && reason == v1::SETTLE_SERVER_ERROR);
-    const int64_t expected = settle.void_() ? 0 : UsageOf(open, 0).cost_nano_usd;
+    settles_.Add(id, std::move(settle), UsageOf(open, 0).cost_nano_usd, now_us);
+    SettlesChanged();
     open_.erase(found);
-    StartSettling(std::move(settle), expected, now_us);
   }
   WakeDriver();
 }
@@ -210,18 +210,18 @@ void Accountant::AddMadeBy(const Open& open, v1::RequestSettle* settle) {
   }
 }
 
-void Accountant::StartSettling(v1::RequestSettle message, int64_t expected_nano_usd, int64_t now_us) {
-  const RequestId id = *RequestId::FromBytes(message.request_id());
-  settling_.insert_or_assign(id, Settling{std::move(message), expected_nano_usd, now_us});
-  DueBy(settle_due_us_, now_us);
-}
-
 // ---- what is due ----
 
 void Accountant::DueBy(int64_t& due_us, int64_t at_us) {
   if (at_us >= due_us) return;
   due_us = at_us;
   wake_driver_ = true;
+}
+
+void Accountant::SettlesChanged() {
+  const int64_t due_us = settles_.NextDueUs();
+  if (due_us < settle_due_us_) wake_driver_ = true;
+  settle_due_us_ = due_us;
 }
 
 void Accountant::WakeDriver() {
@@ -250,7 +250,9 @@ Due Accountant::TakeDue(int64_t now_us) {
     }
     due.progress = TakeProgress(now_us);
   }
-  if (now_us >= settle_due_us_) due.settle = TakeSettle(now_us);
+  if (now_us >= settle_due_us_) due.settle = settles_.Take(now_us);
+  if (due.settle) due.settle->request.set_gateway_id(options_.gateway_id);
+  settle_due_us_ = settles_.NextDueUs();
   return due;
 }
 
@@ -277,21 +279,6 @@ std::optional<ProgressCall> Accountant::TakeProgress(int64_t now_us) {
   }
   if (call.request.requests().empty()) return std::nullopt;
   last_progress_us_ = now_us;
-  return call;
-}
-
-std::optional<SettleCall> Accountant::TakeSettle(int64_t now_us) {
-  SettleCall call;
-  call.request.set_gateway_id(options_.gateway_id);
-  settle_due_us_ = kNever;
-  for (auto& [id, settling] : settling_) {
-    if (settling.next_us <= now_us) {
-      settling.next_us = now_us + options_.settle_resend_us;
-      *call.request.add_requests() = settling.message;
-    }
-    settle_due_us_ = std::min(settle_due_us_, settling.next_us);
-  }
-  if (call.request.requests().empty()) return std::nullopt;
   return call;
 }
 
@@ -337,16 +324,29 @@ bool Accountant::Acknowledge(Open& open, const v1::ProgressResult& result) {
   return changed || open.end != EndCause::kNone;
 }
 
-void Accountant::OnSettleReply(const v1::SettleReply& reply) {
-  MutexLock lock(&mutex_);
-  for (const v1::SettleResult& result : reply.results()) {
-    const auto id = RequestId::FromBytes(result.request_id());
-    const auto found = id.ok() ? settling_.find(*id) : settling_.end();
-    if (found == settling_.end()) continue;
-    ++counters_.settled;
-    if (result.amount_nano_usd() != found->second.expected_nano_usd) ++counters_.settle_mismatches;
-    settling_.erase(found);
+void Accountant::OnSettleReply(const SettleCall& call, const v1::SettleReply& reply, int64_t now_us) {
+  {
+    MutexLock lock(&mutex_);
+    const SettleQueue::Acknowledged acknowledged = settles_.OnReply(call, reply, now_us);
+    counters_.settled += acknowledged.settled;
+    counters_.settle_mismatches += acknowledged.mismatches;
+    SettlesChanged();
   }
+  WakeDriver();
+}
+
+void Accountant::OnSettleFailed(const SettleCall& call, int64_t now_us) {
+  {
+    MutexLock lock(&mutex_);
+    settles_.OnFailed(call, now_us);
+    SettlesChanged();
+  }
+  WakeDriver();
+}
+
+bool Accountant::backlogged() const {
+  MutexLock lock(&mutex_);
+  return settles_.size() >= options_.max_pending_settles;
 }
 
 size_t Accountant::open_requests() const {
@@ -356,7 +356,7 @@ size_t Accountant::open_requests() const {
 
 size_t Accountant::pending_settles() const {
   MutexLock lock(&mutex_);
-  return settling_.size();
+  return settles_.size();
 }
 
 AccountantCounters Accountant::counters() const {

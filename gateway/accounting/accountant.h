@@ -15,8 +15,9 @@
 //     One write at a time per request. The usage frame: UsageAfter(id, positions that the same write
 //     carries).
 //   - At the end, on every path: Finish(id, reason, now). Then the id is the Accountant's to settle.
-// The RPC driver (rpc/): at NextDueUs(), and whenever OnWork was called: TakeDue(now), send what it returns,
-// hand replies back with the call that they answer. A failed RPC needs nothing: TakeDue says it again when
+// The driver (generation/ledger_driver.h): at NextDueUs(), and whenever on_work was called: TakeDue(now),
+// send what it returns, hand replies back with the call that they answer. A Settle that failed is told too
+// (OnSettleFailed): the next one waits for it. A failed Progress needs nothing: TakeDue says it again when
 // due.
 #pragma once
 
@@ -31,17 +32,19 @@
 #include "base/core/ids.h"
 #include "base/core/mutex.h"
 #include "base/core/token_price.h"
+#include "gateway/accounting/settle_queue.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
 
 struct AccountantOptions {
   std::string gateway_id;
-  int64_t progress_every_us = 500'000;   // the steady beat of Progress
-  int64_t progress_min_us = 20'000;      // the least time between two, when a stream is short of grant
-  int64_t settle_resend_us = 1'000'000;  // until acknowledged
-  int64_t stop_after_us = 30'000'000;    // R5
-  uint64_t grant_ahead = 256;            // positions asked for beyond what is accepted
+  int64_t progress_every_us = 500'000;  // the steady beat of Progress
+  int64_t progress_min_us = 20'000;     // the least time between two, when a stream is short of grant
+  int64_t stop_after_us = 30'000'000;   // R5
+  uint64_t grant_ahead = 256;           // positions asked for beyond what is accepted
+  SettleOptions settles;
+  size_t max_pending_settles = 10'000;  // beyond: no new requests
 };
 
 struct AccountedRequest {
@@ -61,10 +64,6 @@ struct ProgressCall {
   v1::ProgressRequest request;
   int64_t sent_us = 0;
 };
-struct SettleCall {
-  v1::SettleRequest request;
-};
-
 enum class EndCause {
   kNone,
   kBudget,   // no more can be afforded: write `positions`, then finish with a usage frame, reason
@@ -131,16 +130,19 @@ class Accountant {
   Usage UsageAfter(const RequestId& id, uint64_t positions) const;
 
   // Once per request, on every path, after the terminal frame was written or given up. Not for a request
-  // refused by the coordinator (OnAdmitReply ended it; calling it then is harmless). `void_charge` only with
-  // SETTLE_SERVER_ERROR: the client owes nothing.
-  void Finish(const RequestId& id, v1::SettleReason reason, int64_t now_us, bool void_charge = false);
+  // refused by the coordinator (OnAdmitReply ended it; calling it then is harmless).
+  void Finish(const RequestId& id, v1::SettleReason reason, int64_t now_us);
 
   // When TakeDue has something to say; int64 max if never.
   int64_t NextDueUs() const;
   Due TakeDue(int64_t now_us);
   // Returns the requests whose allowance changed: wake their streams.
   std::vector<RequestId> OnProgressReply(const ProgressCall& call, const v1::ProgressReply& reply);
-  void OnSettleReply(const v1::SettleReply& reply);
+  void OnSettleReply(const SettleCall& call, const v1::SettleReply& reply, int64_t now_us);
+  void OnSettleFailed(const SettleCall& call, int64_t now_us);
+
+  // So many settles wait for the ledger that nothing new may be begun.
+  bool backlogged() const;
 
   // Drain: exit only when both are 0.
   size_t open_requests() const;
@@ -174,11 +176,6 @@ class Accountant {
     bool budget_refused = false;
     EndCause end = EndCause::kNone;
   };
-  struct Settling {
-    v1::RequestSettle message;
-    int64_t expected_nano_usd = 0;
-    int64_t next_us = 0;
-  };
 
   uint64_t MaxPositions(const Open& open) const { return open.request.choices * open.request.max_tokens; }
   uint64_t Want(const Open& open) const;
@@ -188,12 +185,11 @@ class Accountant {
   void Refused(const AdmitCall& call, const v1::Refusal& refusal, int64_t now_us)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void AddMadeBy(const Open& open, v1::RequestSettle* settle);
-  void StartSettling(v1::RequestSettle message, int64_t expected_nano_usd, int64_t now_us)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Abandon(const RequestId& id, int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<ProgressCall> TakeProgress(int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::optional<SettleCall> TakeSettle(int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Acknowledge(Open& open, const v1::ProgressResult& result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DueBy(int64_t& due_us, int64_t at_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SettlesChanged() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeDriver() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const AccountantOptions options_;
@@ -201,7 +197,7 @@ class Accountant {
   mutable Mutex mutex_;
   // Ordered, so that a simulation's seed replays exactly.
   std::map<RequestId, Open> open_ ABSL_GUARDED_BY(mutex_);
-  std::map<RequestId, Settling> settling_ ABSL_GUARDED_BY(mutex_);
+  SettleQueue settles_ ABSL_GUARDED_BY(mutex_);
   int64_t progress_due_us_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
   int64_t settle_due_us_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
   int64_t last_progress_us_ ABSL_GUARDED_BY(mutex_) = INT64_MIN / 2;

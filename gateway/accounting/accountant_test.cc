@@ -62,6 +62,11 @@ class AccountantTest : public ::testing::Test {
     EXPECT_TRUE(call.has_value());
     return call.value_or(ProgressCall{});
   }
+  SettleCall TakeSettle() {
+    auto call = accountant_.TakeDue(now_).settle;
+    EXPECT_TRUE(call.has_value());
+    return call.value_or(SettleCall{});
+  }
 
   RequestId id_ = RequestId::Random();
   int64_t now_ = kSecond;
@@ -285,25 +290,51 @@ TEST_F(AccountantTest, SettleIsResentUntilAcknowledged) {
   const Usage usage = accountant_.UsageAfter(id_, 0);
   accountant_.Finish(id_, v1::SETTLE_COMPLETED, now_);
   EXPECT_EQ(accountant_.open_requests(), 0u);
+  SettleCall call;
   for (int i = 0; i < 3; ++i) {
-    const auto call = accountant_.TakeDue(now_).settle;
-    ASSERT_TRUE(call.has_value());
-    EXPECT_EQ(call->request.requests(0).delivered(0).tokens(), 3u);
-    EXPECT_FALSE(accountant_.TakeDue(now_ + kSecond - 1).settle.has_value());
-    now_ += kSecond;
+    call = TakeSettle();
+    EXPECT_EQ(call.request.requests(0).delivered(0).tokens(), 3u);
+    accountant_.OnSettleFailed(call, now_);
+    EXPECT_FALSE(accountant_.TakeDue(now_).settle.has_value());
+    now_ += SettleOptions().max_resend_us;
   }
-  accountant_.OnSettleReply(SettleReplyOf(id_, usage.cost_nano_usd));
-  accountant_.OnSettleReply(SettleReplyOf(id_, usage.cost_nano_usd));
+  accountant_.OnSettleReply(call, SettleReplyOf(id_, usage.cost_nano_usd), now_);
+  accountant_.OnSettleReply(call, SettleReplyOf(id_, usage.cost_nano_usd), now_);
   EXPECT_EQ(accountant_.pending_settles(), 0u);
   EXPECT_EQ(accountant_.counters().settled, 1u);
   EXPECT_EQ(accountant_.counters().settle_mismatches, 0u);
 }
 
-TEST_F(AccountantTest, OnlyAServerErrorIsVoid) {
-  Start();
-  accountant_.Delivered(id_, 0, 1);
-  accountant_.Finish(id_, v1::SETTLE_CLIENT_GONE, now_, /*void_charge=*/true);
-  EXPECT_FALSE(accountant_.TakeDue(now_).settle->request.requests(0).void_());
+TEST_F(AccountantTest, AnAnswerWakesTheDriverForTheSettlesThatWaited) {
+  int wakes = 0;
+  Accountant accountant({}, [&wakes] { ++wakes; });
+  const auto abandon = [&] {
+    const RequestId id = RequestId::Random();
+    accountant.BeginAdmit({.id = id, .choices = 1, .prompt_tokens = 1, .max_tokens = 1}, now_);
+    accountant.Finish(id, v1::SETTLE_ABANDONED, now_);
+  };
+  abandon();
+  EXPECT_EQ(wakes, 1);
+  const auto call = accountant.TakeDue(now_).settle;
+  ASSERT_TRUE(call.has_value());
+  abandon();
+  EXPECT_EQ(wakes, 1);  // one message at a time
+  accountant.OnSettleReply(*call, SettleReplyOf(id_, 0), now_);
+  EXPECT_EQ(wakes, 2);
+  EXPECT_EQ(accountant.NextDueUs(), now_);
+}
+
+TEST_F(AccountantTest, ABacklogOfSettlesIsSaid) {
+  AccountantOptions options;
+  options.max_pending_settles = 2;
+  Accountant accountant(options);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(accountant.backlogged());
+    const RequestId id = RequestId::Random();
+    accountant.BeginAdmit({.id = id, .choices = 1, .prompt_tokens = 1, .max_tokens = 1}, now_);
+    accountant.Finish(id, v1::SETTLE_ABANDONED, now_);
+  }
+  EXPECT_TRUE(accountant.backlogged());
 }
 
 TEST_F(AccountantTest, ADefiniteRefusalNeedsNoSettle) {
@@ -325,7 +356,7 @@ TEST_F(AccountantTest, AnUnsureRefusalIsSettled) {
 TEST_F(AccountantTest, AGrantOfAnEndedRequestIsSettled) {
   const AdmitCall call = accountant_.BeginAdmit(Request(), now_);
   accountant_.Finish(id_, v1::SETTLE_ABANDONED, now_);
-  accountant_.OnSettleReply(SettleReplyOf(id_, 0));
+  accountant_.OnSettleReply(TakeSettle(), SettleReplyOf(id_, 0), now_);
   EXPECT_FALSE(accountant_.OnAdmitReply(call, GrantOf(256), now_));
   EXPECT_EQ(accountant_.pending_settles(), 1u);
   EXPECT_EQ(accountant_.TakeDue(now_).settle->request.requests(0).reason(), v1::SETTLE_ABANDONED);

@@ -83,11 +83,27 @@ void LedgerDriver::SendDue() {
     });
   }
   if (due.settle) {
-    client_.Settle(due.settle->request, [this](const absl::StatusOr<v1::SettleReply>& reply) {
-      if (reply.ok()) accountant_.OnSettleReply(*reply);
-      if (!reply.ok()) Log(LogLevel::kWarn, "settle_unanswered", "reason", MessageOf(reply.status()));
-      MutexLock lock(&mutex_);  // its unlock lets Drain look again
+    auto call = std::make_shared<SettleCall>(*std::move(due.settle));
+    client_.Settle(call->request, [this, call](const absl::StatusOr<v1::SettleReply>& reply) {
+      if (reply.ok()) {
+        accountant_.OnSettleReply(*call, *reply, clock_.NowUs());
+      } else {
+        accountant_.OnSettleFailed(*call, clock_.NowUs());
+      }
+      NoteSettle(reply.status());
     });
+  }
+}
+
+// One line when an outage begins, one when it ends.
+void LedgerDriver::NoteSettle(const absl::Status& status) {
+  const size_t pending = accountant_.pending_settles();
+  MutexLock lock(&mutex_);  // its unlock lets Drain look again
+  if (std::exchange(settles_fail_, !status.ok()) == !status.ok()) return;
+  if (status.ok()) {
+    Log(LogLevel::kInfo, "settles_answered_again", "pending", pending);
+  } else {
+    Log(LogLevel::kWarn, "settle_unanswered", "pending", pending, "reason", MessageOf(status));
   }
 }
 

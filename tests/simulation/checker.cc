@@ -65,8 +65,8 @@ void Checker::SettleSent(const v1::RequestSettle& settle) {
 
 void Checker::Granted(const RequestId& id, const v1::Grant& grant, int64_t sent_us) {
   const auto row = disk_->requests().find(id);
-  Require(row != disk_->requests().end() && row->second.granted >= grant.positions(), id,
-          "a grant was answered that is not durable");
+  const bool stands = row != disk_->requests().end() && row->second.granted >= grant.positions();
+  Require(stands || forgotten_.contains(id), id, "a grant was answered that is not durable");
   seen_[id].acked_us = std::max(seen_[id].acked_us, sent_us);
 }
 
@@ -74,8 +74,9 @@ void Checker::ProgressAnswered(const v1::RequestProgress& sent, const v1::Progre
                                int64_t sent_us) {
   const RequestId id = *RequestId::FromBytes(sent.request_id());
   const auto row = disk_->requests().find(id);
-  if (row == disk_->requests().end())
-    return Require(false, id, "a progress was answered of an unknown request");
+  if (row == disk_->requests().end()) {
+    return Require(forgotten_.contains(id), id, "a progress was answered of an unknown request");
+  }
   Require(row->second.granted >= result.granted_positions(), id,
           "an extension was answered that is not durable");
   if (result.stop() == v1::STOP_CLOSED) {
@@ -95,8 +96,9 @@ void Checker::ProgressAnswered(const v1::RequestProgress& sent, const v1::Progre
 
 void Checker::SettleAnswered(const RequestId& id, int64_t amount) {
   const auto row = disk_->requests().find(id);
-  Require(row != disk_->requests().end() && row->second.state == coordinator::RequestState::kClosed, id,
-          "a settle was acknowledged that is not durable");
+  const bool stands =
+      row != disk_->requests().end() && row->second.state == coordinator::RequestState::kClosed;
+  Require(stands || forgotten_.contains(id), id, "a settle was acknowledged that is not durable");
   const auto entry = disk_->entries().find(id);
   const int64_t posted = entry == disk_->entries().end() ? 0 : entry->second.amount_nano_usd;
   Require(posted == amount, id, absl::StrCat("a settle answered ", amount, ", posted is ", posted));
@@ -124,7 +126,25 @@ void Checker::AfterCommit(const coordinator::LedgerBatch& batch, const absl::Sta
   for (const coordinator::EntryRow& entry : batch.entries) {
     if (disk_->entries().contains(entry.id)) CheckEntry(disk_->entries().at(entry.id));
   }
+  CheckForgotten();
   CheckAccounts();
+}
+
+// R10: only what its own gateway has closed, and no client got anything of.
+void Checker::CheckForgotten() {
+  for (auto old = old_requests_.begin(); old != old_requests_.end();) {
+    const auto& [id, row] = *old;
+    if (disk_->requests().contains(id)) {
+      ++old;
+      continue;
+    }
+    forgotten_.insert(id);
+    Require(row.state == coordinator::RequestState::kClosed, id, "forgotten, but it was open");
+    Require(row.reason != v1::SETTLE_REAPED, id, "forgotten, but its gateway had not closed it");
+    Require(seen_[id].delivered_total == 0, id, "forgotten, but the client had got something");
+    Require(!disk_->entries().contains(id), id, "forgotten, but it was billed");
+    old = old_requests_.erase(old);
+  }
 }
 
 void Checker::CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64_t reap_after_us) {
@@ -136,8 +156,9 @@ void Checker::CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64
   }
   const bool open = row.state == coordinator::RequestState::kOpen;
   Require(open || row.held_nano_usd == 0, row.id, "closed, but it still holds money");
-  Require(open || row.account.empty() || disk_->entries().contains(row.id), row.id,
+  Require(open || row.delivered.empty() || disk_->entries().contains(row.id), row.id,
           "closed without an entry");
+  Require(!row.delivered.empty() || !disk_->entries().contains(row.id), row.id, "an entry for nothing");
   Require(!open || !disk_->entries().contains(row.id), row.id, "posted, but still open");
   if (open) {
     const TokenCounts counts{.prompt = row.prompt_tokens, .cached = 0, .completion = row.granted};
@@ -151,6 +172,7 @@ void Checker::CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64
   const bool revoked = key != old_keys_.end() && key->second.revoked_ms != 0;
   Require(!revoked || row.granted <= old_granted, row.id, "a revoked key was granted more");
   Require(row.granted >= old_granted, row.id, "a grant shrank");
+  if (row.reason == v1::SETTLE_REAPED) seen_[row.id].reaped = true;
   if (row.reason == v1::SETTLE_REAPED && seen.acked_us != INT64_MIN) {
     Require(now_us - seen.acked_us >= reap_after_us, row.id, "reaped although it was heard of");
   }
@@ -217,7 +239,6 @@ void Checker::AtTheEnd() {
 
 // At most what was delivered since the last acknowledged Progress, and at most the grant.
 void Checker::CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed) {
-  if (seen.voided) return;
   Require(
       billed >= seen.acked_delivered, id,
       absl::StrCat("billed ", billed, " though ", seen.acked_delivered, " were acknowledged as delivered"));
@@ -231,14 +252,11 @@ void Checker::CheckPosted(const RequestId& id, const Seen& seen) {
   const TokenCounts billed = entry == disk_->entries().end() ? TokenCounts{} : entry->second.billed;
   const int64_t posted = entry == disk_->entries().end() ? 0 : entry->second.amount_nano_usd;
   if (seen.usage) Require(posted <= seen.usage->cost_nano_usd, id, "posted more than the usage said");
-  const auto row = disk_->requests().find(id);
-  const bool reaped = row != disk_->requests().end() && row->second.reason == v1::SETTLE_REAPED;
   // P3's exceptions, checked above not to bill too much. Reaped may also be what nobody knows of: a grant for
   // a copy of an Admit whose other copy was refused.
-  if (seen.gateway_died || reaped) return CheckLoss(id, seen, billed.completion);
+  if (seen.gateway_died || seen.reaped) return CheckLoss(id, seen, billed.completion);
   Require(seen.settled || entry == disk_->entries().end(), id,
           "its gateway lives, but never got the settlement acknowledged");
-  if (seen.voided) return;
   Require(billed.completion == seen.delivered_total, id,
           absl::StrCat("delivered ", seen.delivered_total, ", billed ", billed.completion));
   if (seen.usage) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "coordinator/ledger/memory_store.h"
@@ -29,7 +30,6 @@ class Checker {
   void Delivered(const RequestId& id, uint32_t choice, uint64_t positions, uint64_t cached_tokens);
   void UsageRead(const RequestId& id, const gateway::Usage& usage);
   void SettleSent(const v1::RequestSettle& settle);
-  void Voided(const RequestId& id) { seen_[id].voided = true; }
   void GatewayDied(const RequestId& id) { seen_[id].gateway_died = true; }
   // Answers that reached the gateway. `sent_us`: when what they answer was sent, in simulated time.
   void Granted(const RequestId& id, const v1::Grant& grant, int64_t sent_us);
@@ -47,6 +47,7 @@ class Checker {
 
   void Violate(const std::string& what);
   const std::optional<std::string>& violation() const { return violation_; }
+  size_t forgotten() const { return forgotten_.size(); }
 
  private:
   struct Seen {
@@ -57,8 +58,8 @@ class Checker {
     uint64_t delivered_total = 0;
     uint64_t cached_tokens = 0;  // of the first delivery
     std::optional<gateway::Usage> usage;
-    bool voided = false;
     bool gateway_died = false;
+    bool reaped = false;
     bool settled = false;          // its gateway has the acknowledgement
     uint64_t acked_delivered = 0;  // what a Progress said that was acknowledged
     int64_t acked_us = INT64_MIN;
@@ -67,6 +68,7 @@ class Checker {
   void CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64_t reap_after_us);
   void CheckEntry(const coordinator::EntryRow& entry);
   void CheckAccounts();
+  void CheckForgotten();
   void CheckPosted(const RequestId& id, const Seen& seen);
   void CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed);
   int64_t Cost(const std::string& model, uint64_t version, const TokenCounts& counts) const;
@@ -79,6 +81,7 @@ class Checker {
   std::map<std::string, coordinator::KeyRow> old_keys_;
   std::map<RequestId, coordinator::RequestRow> old_requests_;
   int64_t last_closed_ms_ = INT64_MIN;
+  std::set<RequestId> forgotten_;  // ever (R10)
 };
 
 }  // namespace quire::simulation

@@ -51,6 +51,7 @@ void Add(const Outcome& outcome, Outcome& sum) {
   sum.entries += outcome.entries;
   sum.reaped += outcome.reaped;
   sum.stopped += outcome.stopped;
+  sum.forgotten += outcome.forgotten;
 }
 
 // False: a violation was found, and said.
@@ -92,11 +93,11 @@ int main(int argc, char** argv) {
   if (!holds) return settings.expect_violation ? 0 : 1;
   std::printf(
       "%lld seeds, %llu events, %llu messages (%llu lost), %llu faults, %llu requests, %llu entries, "
-      "%llu reaped, %llu stopped: no violation\n",
+      "%llu reaped, %llu stopped, %llu forgotten: no violation\n",
       static_cast<long long>(settings.seeds + settings.fresh), static_cast<unsigned long long>(sum.events),
       static_cast<unsigned long long>(sum.messages), static_cast<unsigned long long>(sum.messages_lost),
       static_cast<unsigned long long>(sum.faults), static_cast<unsigned long long>(sum.requests),
       static_cast<unsigned long long>(sum.entries), static_cast<unsigned long long>(sum.reaped),
-      static_cast<unsigned long long>(sum.stopped));
+      static_cast<unsigned long long>(sum.stopped), static_cast<unsigned long long>(sum.forgotten));
   return settings.expect_violation ? 1 : 0;
 }

@@ -165,7 +165,7 @@ class SimGateway {
   void WriteStreamed(const RequestId& id, Stream& stream, uint64_t positions);
   void WriteWhole(const RequestId& id, Stream& stream, uint64_t positions);
   void Deliver(const RequestId& id, Stream& stream, uint32_t choice, uint64_t positions);
-  void End(const RequestId& id, v1::SettleReason reason, bool void_charge = false);
+  void End(const RequestId& id, v1::SettleReason reason);
 
   void Arm();
   void Drive();

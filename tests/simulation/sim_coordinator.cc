@@ -10,6 +10,8 @@ void SimCoordinator::TakeOver() {
   options.first_grant = 16;
   options.reap_after_us = kReapAfterUs;
   options.reap_period_us = kReapPeriodUs;
+  options.forget_after_us = kForgetAfterUs;
+  options.forget_most = 2;
   ledger_ = std::make_unique<coordinator::Ledger>(&store_, options);
   if (!ledger_->TakeOver().ok()) ledger_.reset();
 }

@@ -16,7 +16,8 @@ gateway::AccountantOptions Options() {
   gateway::AccountantOptions options;
   options.gateway_id = "simulated";
   options.progress_every_us = 250 * kMs;
-  options.settle_resend_us = 500 * kMs;
+  options.settles = {
+      .per_message = 3, .resend_us = 100 * kMs, .max_resend_us = 1 * kSecond, .lost_after_us = 500 * kMs};
   options.stop_after_us = kStopAfterUs;
   options.grant_ahead = 16;
   return options;
@@ -168,7 +169,7 @@ void SimGateway::Watch(const RequestId& id) {
   const bool silent =
       expects && stream.accepted != stream.client.length && Now() - stream.heard_us > kStallUs;
   if (silent && stream.attempt >= kMaxAttempts) {
-    return End(id, v1::SETTLE_SERVER_ERROR, world_->cluster.random.Percent(50));
+    return End(id, v1::SETTLE_SERVER_ERROR);
   }
   if (silent) Readmit(id);
   Write(id);
@@ -246,17 +247,16 @@ void SimGateway::Deliver(const RequestId& id, Stream& stream, uint32_t choice, u
   accountant_.Delivered(id, choice, positions);
 }
 
-void SimGateway::End(const RequestId& id, v1::SettleReason reason, bool void_charge) {
+void SimGateway::End(const RequestId& id, v1::SettleReason reason) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  if (void_charge) world_->checker.Voided(id);
   World* const world = world_;
   const int worker = found->second.worker;
   const uint32_t attempt = found->second.attempt;
   world_->cluster.Send(node_, world_->worker_node(worker),
                        [=] { world->worker(worker)->Cancel(id, attempt); });
   streams_.erase(found);
-  accountant_.Finish(id, reason, Now(), void_charge);
+  accountant_.Finish(id, reason, Now());
 }
 
 // ---- progress and settle ----
@@ -290,12 +290,12 @@ void SimGateway::Drive() {
   }
   if (due.settle) {
     for (const v1::RequestSettle& settle : due.settle->request.requests()) world_->checker.SettleSent(settle);
-    auto answer = Answer<v1::SettleReply>(from, [this](v1::SettleReply reply) {
+    auto answer = Answer<v1::SettleReply>(from, [this, call = *due.settle](v1::SettleReply reply) {
       for (const v1::SettleResult& result : reply.results()) {
         world_->checker.SettleAnswered(*RequestId::FromBytes(result.request_id()), result.amount_nano_usd());
       }
       answered_us_ = Now();
-      accountant_.OnSettleReply(reply);
+      accountant_.OnSettleReply(call, reply, Now());
     });
     Call([request = due.settle->request, answer](SimCoordinator& coordinator) {
       coordinator.Settle(request, answer);

@@ -251,6 +251,7 @@ Outcome World::Run() {
   outcome.faults = faults_;
   outcome.requests = requests_;
   outcome.entries = disk.entries().size();
+  outcome.forgotten = checker.forgotten();
   for (const auto& [id, row] : disk.requests()) outcome.reaped += row.reason == v1::SETTLE_REAPED;
   for (const auto& [id, row] : disk.requests()) outcome.stopped += row.reason == v1::SETTLE_STOPPED;
   return outcome;

@@ -18,6 +18,7 @@ namespace quire::simulation {
 inline constexpr int64_t kStopAfterUs = 3 * kSecond;
 inline constexpr int64_t kReapAfterUs = 12 * kSecond;
 inline constexpr int64_t kReapPeriodUs = 500 * kMs;
+inline constexpr int64_t kForgetAfterUs = 1 * kSecond;  // shorter than many a message is on its way
 
 struct Outcome {
   std::optional<std::string> violation;
@@ -29,6 +30,7 @@ struct Outcome {
   uint64_t entries = 0;
   uint64_t reaped = 0;
   uint64_t stopped = 0;
+  uint64_t forgotten = 0;
 };
 
 class World {
