@@ -12,6 +12,7 @@
 #include "base/http/server.h"
 #include "gateway/api/chat_handler.h"
 #include "gateway/api/models_handler.h"
+#include "gateway/api/request_lines.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -22,10 +23,14 @@ constexpr absl::Duration kGoodbye = absl::Seconds(5);
 
 std::string NewGatewayId() { return absl::StrCat("gw-", absl::BytesToHexString(RandomBytes(8))); }
 
-AccountantOptions Accounting(const std::string& gateway_id) {
-  AccountantOptions options;
-  options.gateway_id = gateway_id;
-  return options;
+// Of the log, for each key: lines about admissions and attempts that broke.
+constexpr BudgetLimits kBrokenLines{.burst = 100, .every_us = 1'000'000};
+
+AccountantOptions Accounting(const std::string& gateway_id, const GatewayOptions& options) {
+  AccountantOptions accounting;
+  accounting.gateway_id = gateway_id;
+  accounting.max_pending_settles = options.max_pending_settles;
+  return accounting;
 }
 
 }  // namespace
@@ -42,7 +47,7 @@ struct Gateway::Parts {
         generation_metrics(metrics),
         coordinator(channel),
         workers([tls = options.tls](const std::string& address) { return MakeGrpcChannel(address, tls); }),
-        ledger(channel, clock, Accounting(gateway_id)),
+        ledger(channel, clock, Accounting(gateway_id, options)),
         catalog(channel, facts),
         services{.coordinator = coordinator,
                  .workers = workers,
@@ -50,13 +55,15 @@ struct Gateway::Parts {
                  .clock = clock,
                  .metrics = generation_metrics,
                  .gateway_id = gateway_id,
+                 .broken_lines = broken_lines,
                  .cut_off = cut_off,
                  .max_wait = options.max_wait,
                  .silence_limit = options.silence_limit},
         authenticator(options.pepper, facts),
         intake(options.intake),
+        abandonments(options.abandonments),
         text_threads(options.threads),
-        chat(authenticator, catalog, intake, text_threads, services),
+        chat(authenticator, catalog, intake, abandonments, text_threads, services),
         models(authenticator, catalog),
         drain_delay(absl::FromChrono(options.drain_delay)),
         watcher(channel, gateway_id, facts, [this] { OnModels(); }) {}
@@ -103,6 +110,10 @@ struct Gateway::Parts {
     return routes;
   }
 
+  http::RequestSink RequestSink() {
+    return [this](const http::RequestRecord& record) { request_lines.Write(record); };
+  }
+
   http::Probes Probes() {
     return {.readiness = [this] { return ReadinessNow(); }, .metrics = [this] { return MetricsText(); }};
   }
@@ -136,9 +147,12 @@ struct Gateway::Parts {
   WorkerClient workers;
   LedgerDriver ledger;
   ModelCatalog catalog;
+  Budgets broken_lines{kBrokenLines};
   const GenerationServices services;
+  RequestLines request_lines{clock, http::LogRequest};
   const Authenticator authenticator;
   Intake intake;
+  Budgets abandonments;
   TextThreads text_threads;
   const ChatHandler chat;
   const ModelsHandler models;
@@ -168,7 +182,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                      .port = options.port,
                                      .threads = options.threads,
                                      .limits = options.limits,
-                                     .cors = cors};
+                                     .cors = cors,
+                                     .on_request = parts->RequestSink()};
   QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/core/budgets.h"
 #include "base/http/limits.h"
 #include "base/http/metrics_plane.h"
 #include "base/net/grpc.h"
@@ -28,7 +29,9 @@ struct GatewayOptions {
   bool insecure = false;
   http::HttpLimits limits;
   IntakeLimits intake;
-  std::string cors_origin = "*";               // see http::CorsPolicy::Parse
+  size_t max_pending_settles = 10'000;                          // beyond, new requests get 503
+  BudgetLimits abandonments{.burst = 256, .every_us = 50'000};  // of one key
+  std::string cors_origin = "*";                                // see http::CorsPolicy::Parse
   std::chrono::milliseconds drain_delay{0};    // how long a drain goes on accepting, not ready any more
   std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
   std::chrono::milliseconds silence_limit{8'000};  // of a worker that runs an answer

@@ -22,7 +22,7 @@ TEST_F(GatewayFailuresTest, OutOfBudgetEndsWithinTheGrant) {
   AnswerWith("a longer answer");
   const Stream stream = ChatStream();
   EXPECT_EQ(stream.text, "a lo");
-  EXPECT_EQ(stream.finish_reason, "budget");
+  EXPECT_EQ(stream.finish_reason, "length");  // the API knows no other word for it
   EXPECT_EQ(stream.usage["completion_tokens"], 4);
   const v1::RequestSettle settle = backend_.AwaitSettle();
   EXPECT_EQ(settle.reason(), v1::SETTLE_BUDGET);

@@ -24,9 +24,14 @@ http::ApiError ErrorOf(const Ending& ending) {
 
 bool IsErrorAlone(const Step& step) { return step.pieces.empty() && step.ending && step.ending->is_error(); }
 
+// The two that the API knows: an answer that the spend cap ended is cut like one that max_tokens ended.
+const char* FinishReasonOf(Ending::Kind kind) {
+  return NameOf(kind == Ending::Kind::kBudget ? Ending::Kind::kLength : kind);
+}
+
 std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usage& usage) {
   if (ending.is_error()) return ChatFrames::Error(ErrorOf(ending));
-  return frames.End(NameOf(ending.kind), usage);
+  return frames.End(FinishReasonOf(ending.kind), usage);
 }
 
 }  // namespace
@@ -44,11 +49,19 @@ awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
     co_await AnswerWhole(exchange, generation, request.frames);
   }
   generation.Describe(exchange.record());
+  if (generation.abandoned()) abandonments_.Spend(exchange.record().key_id, services_.clock.NowUs());
+}
+
+std::optional<http::ApiError> ChatHandler::Overrun(const v1::KeyFact& key) const {
+  if (services_.ledger.accountant().backlogged()) return LedgerBehind();
+  if (abandonments_.Spent(key.key_id(), services_.clock.NowUs())) return TooManyAbandoned();
+  return std::nullopt;
 }
 
 awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange& exchange) const {
   Newcomer newcomer{.key = authenticator_.Identify(exchange), .visit = nullptr, .owner = nullptr};
   if (newcomer.key == nullptr) co_return authenticator_.Refusal();
+  if (auto overrun = Overrun(*newcomer.key)) co_return *std::move(overrun);
   auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), exchange.MaxBodyBytes());
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   newcomer.visit = std::get<std::shared_ptr<Intake::Visit>>(std::move(entered));
@@ -70,6 +83,7 @@ awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange&
       co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(encode));
   if (auto* error = std::get_if<http::ApiError>(&plan)) co_return std::move(*error);
   if (exchange.gone()) co_return ClientLeft();
+  std::get<GenerationRequest>(plan).until_admitted = newcomer.visit;
   Prepared prepared{std::move(frames), stream, std::get<GenerationRequest>(std::move(plan))};
   co_return std::move(prepared);
 }
@@ -171,7 +185,7 @@ awaitable<void> ChatHandler::AnswerWhole(http::Exchange& exchange, Generation& g
   }
   if (!ending) co_return;
   if (ending->is_error()) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*ending)));
-  reply.body += frames.WholeEnd(NameOf(ending->kind), generation.UsageAtEnd());
+  reply.body += frames.WholeEnd(FinishReasonOf(ending->kind), generation.UsageAtEnd());
   marks.push_back({reply.body.size(), ending->positions});
   co_await exchange.Send(std::move(reply), std::move(marks));
   generation.Written(exchange.delivered_units());

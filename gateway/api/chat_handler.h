@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include "base/core/budgets.h"
 #include "base/http/exchange.h"
 #include "gateway/api/authenticator.h"
 #include "gateway/api/chat_frames.h"
@@ -19,10 +20,11 @@ class ChatHandler {
  public:
   // All must outlive it.
   ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, Intake& intake,
-              TextThreads& text_threads, const GenerationServices& services)
+              Budgets& abandonments, TextThreads& text_threads, const GenerationServices& services)
       : authenticator_(authenticator),
         catalog_(catalog),
         intake_(intake),
+        abandonments_(abandonments),
         text_threads_(text_threads),
         services_(services) {}
 
@@ -42,6 +44,8 @@ class ChatHandler {
     GenerationRequest plan;
   };
 
+  // By what can be said before the body is read.
+  std::optional<http::ApiError> Overrun(const v1::KeyFact& key) const;
   // From the head to the plan. Where the client left or was answered, the error is nobody's.
   boost::asio::awaitable<ApiResult<Prepared>> Prepare(http::Exchange& exchange) const;
   boost::asio::awaitable<ApiResult<ChatRequest>> ReadRequest(http::Exchange& exchange,
@@ -58,6 +62,7 @@ class ChatHandler {
   const Authenticator& authenticator_;
   ModelCatalog& catalog_;
   Intake& intake_;
+  Budgets& abandonments_;  // by key: requests that were sent and left before they cost anything
   TextThreads& text_threads_;
   const GenerationServices& services_;
 };

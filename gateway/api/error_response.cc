@@ -110,6 +110,19 @@ http::ApiError TooManyBytesHeld() {
           .retry_after_s = kDefaultRetryAfterS};
 }
 
+http::ApiError TooManyAbandoned() {
+  return {.status = 429,
+          .message = "too many requests of this key were left before their answer began: retry in a moment",
+          .code = "rate_limit_exceeded",
+          .retry_after_s = kDefaultRetryAfterS};
+}
+
+http::ApiError LedgerBehind() {
+  const RefusalRow row = RowOf(v1::REFUSAL_LEDGER);
+  return {
+      .status = row.status, .message = row.message, .code = row.code, .retry_after_s = kDefaultRetryAfterS};
+}
+
 http::ApiError InternalError() {
   return {
       .status = 500,

@@ -28,9 +28,13 @@ http::ApiError ModelLoading();  // 503
 http::ApiError ModelBroken();
 http::ApiError TooManyLargeRequests();  // 503
 http::ApiError TooManyUnadmitted();     // 429
-http::ApiError TooManyBytesHeld();      // 503
-http::ApiError InternalError();         // 500
-http::ApiError ClientLeft();            // for whom nobody reads it
+http::ApiError TooManyBytesHeld();
+// A key whose requests are sent and left at once, again and again.
+http::ApiError TooManyAbandoned();
+// The ledger has not yet acknowledged what was served.
+http::ApiError LedgerBehind();   // 503
+http::ApiError InternalError();  // 500
+http::ApiError ClientLeft();     // for whom nobody reads it
 http::ApiError FromRefusal(const v1::Refusal& refusal);
 // A failure of a component or of a call to one; its message goes to the client, so it holds no client text.
 http::ApiError FromStatus(const absl::Status& status);

@@ -1,7 +1,8 @@
 // The requests that are not admitted yet: they cost memory and time that nobody has paid for, so each key may
 // have only so many of them, and all their bodies together may hold only so many bytes (one account a part of
 // that, however many keys it makes). A request enters before its body is read and leaves when its Admit is
-// sent. One for the gateway; any thread. Always: what was entered leaves, on every path.
+// answered: granted or refused. One for the gateway; any thread. Always: what was entered leaves, on every
+// path.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,7 @@
 namespace quire::gateway {
 
 struct IntakeLimits {
-  int requests_per_key = 256;
+  int requests_per_key = 512;  // as many as the coordinator lets one account have in its queue
   size_t bytes = size_t{512} << 20;
 };
 

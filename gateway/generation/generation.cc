@@ -32,6 +32,7 @@ bool WorthAsking(const absl::Status& status) {
 Generation::Generation(const GenerationServices& services, GenerationRequest request)
     : services_(services),
       accountant_(services.ledger.accountant()),
+      until_admitted_(std::move(request.until_admitted)),
       request_(std::move(request)),
       started_us_(services.clock.NowUs()),
       mailbox_(std::make_shared<http::Mailbox<Event>>()),
@@ -94,11 +95,13 @@ void Generation::SendAdmit() {
 void Generation::Handle(const AdmitEvent& event) {
   if (accountant_.OnAdmitReply(event.call, event.reply, services_.clock.NowUs()) && !granted_) {
     granted_ = true;
+    until_admitted_.reset();
     services_.metrics.prompt_tokens.Increment(static_cast<double>(request_.prompt.size()));
   }
   if (event.reply.has_placement() && !HasOrSeeksGroup() && !answer_.ended())
     SubmitTo(event.reply.placement());
   if (event.reply.has_refusal() && !granted_) {
+    until_admitted_.reset();
     StopWorker();
     answer_.Refuse(event.reply.refusal(), v1::SETTLE_ABANDONED);
   }
@@ -116,7 +119,10 @@ void Generation::Handle(const AdmitEnded& event) {
     StopWorker();
     return Fail(absl::UnavailableError("the coordinator does not answer: retry later"), v1::SETTLE_ABANDONED);
   }
-  Log(LogLevel::kWarn, "admit_broken", "request", request_.id.ToHex(), "reason", MessageOf(event.status));
+  if (const auto left_out = services_.broken_lines.Take(request_.key_id, services_.clock.NowUs())) {
+    Log(LogLevel::kWarn, "admit_broken", "request", request_.id.ToHex(), "reason", MessageOf(event.status),
+        "lines_left_out", *left_out);
+  }
   admit_again_us_ = services_.clock.NowUs() + kAdmitAgainAfterUs;
 }
 

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/core/budgets.h"
 #include "base/core/clock.h"
 #include "base/http/mailbox.h"
 #include "base/http/request_record.h"
@@ -39,6 +40,7 @@ struct GenerationServices {
   const Clock& clock;
   GenerationMetrics& metrics;
   std::string gateway_id;
+  Budgets& broken_lines;  // of the log, by key
   // Set, and all streams woken, when a drain has waited long enough: what is still open ends with an error.
   const std::atomic<bool>& cut_off;
   std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
@@ -64,6 +66,8 @@ class Generation {
   Usage UsageAtEnd() const;
   // Model, tokens, cost and outcome, as they stand now, for the request's line in the log.
   void Describe(http::RequestRecord& record) const;
+  // The client left before it got anything: that cost it nothing.
+  bool abandoned() const { return ClientLeft() && written_ == 0; }
   // The client is gone: cancels at once what runs for it. Next then returns.
   void Abort();
 
@@ -119,6 +123,7 @@ class Generation {
 
   const GenerationServices& services_;
   Accountant& accountant_;
+  std::shared_ptr<const void> until_admitted_;
   const GenerationRequest request_;
   const int64_t started_us_;
   const std::shared_ptr<http::Mailbox<Event>> mailbox_;

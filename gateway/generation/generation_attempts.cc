@@ -130,8 +130,11 @@ void Generation::Handle(const GenerateEnded& event) {
 }
 
 void Generation::AttemptFailed(const absl::Status& why) {
-  Log(LogLevel::kWarn, "generate_broken", "request", request_.id.ToHex(), "group", placement_.group_id(),
-      "epoch", placement_.group_epoch(), "tokens", output_.size(), "reason", MessageOf(why));
+  if (const auto left_out = services_.broken_lines.Take(request_.key_id, services_.clock.NowUs())) {
+    Log(LogLevel::kWarn, "generate_broken", "request", request_.id.ToHex(), "group", placement_.group_id(),
+        "epoch", placement_.group_epoch(), "tokens", output_.size(), "reason", MessageOf(why),
+        "lines_left_out", *left_out);
+  }
   if (!IsTheRequestsOwn(why) && attempts_.Failed(services_.clock.NowUs())) {
     return LookElsewhere(/*failed=*/true, 0);
   }

@@ -26,6 +26,8 @@ struct GenerationRequest {
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
   std::vector<std::string> prefix_hashes;  // of the prompt's first blocks
+  // Held until the coordinator has granted or refused the request.
+  std::shared_ptr<const void> until_admitted = nullptr;
 };
 
 }  // namespace quire::gateway
