@@ -37,12 +37,17 @@ ApiResult<OriginText> RenderPrompt(const ChatRequest& request, const TextModel& 
   return *std::move(prompt);
 }
 
-ApiResult<std::vector<TokenId>> EncodePrompt(const ChatRequest& request, const TextModel& text,
+ApiResult<std::vector<TokenId>> EncodePrompt(const ChatRequest& request, const CatalogModel& model,
                                              const std::function<bool()>& gone) {
+  const TextModel& text = *model.text;
   ApiResult<OriginText> prompt = RenderPrompt(request, text);
   if (auto* error = std::get_if<http::ApiError>(&prompt)) return std::move(*error);
   if (gone()) return ClientLeft();
-  absl::StatusOr<std::vector<TokenId>> ids = text.tokenizer().Encode(std::get<OriginText>(prompt));
+  const uint64_t context = model.fact->max_context();
+  absl::StatusOr<std::vector<TokenId>> ids =
+      text.tokenizer().Encode(std::get<OriginText>(prompt), {.max_tokens = context, .gone = gone});
+  if (absl::IsCancelled(ids.status())) return ClientLeft();
+  if (absl::IsResourceExhausted(ids.status())) return PromptTooLong(context);
   if (!ids.ok()) return InvalidField("messages", absl::StrCat("messages: ", ids.status().message()));
   if (ids->empty()) return InvalidField("messages", "messages: the prompt is empty");
   return *std::move(ids);
@@ -134,7 +139,7 @@ ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& m
   if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
     return *std::move(error);
   if (auto error = CheckReasoning(request, *model.text)) return *std::move(error);
-  ApiResult<std::vector<TokenId>> prompt = EncodePrompt(request, *model.text, gone);
+  ApiResult<std::vector<TokenId>> prompt = EncodePrompt(request, model, gone);
   if (auto* error = std::get_if<http::ApiError>(&prompt)) return std::move(*error);
   GenerationRequest plan;
   plan.id = id;

@@ -1,6 +1,7 @@
 // From what the client asked to what the worker is told: the prompt's token ids, the sampling parameters with
 // the checkpoint's defaults filled in, max_tokens, seed and RoPE variant. Pure but for the seed's randomness;
-// any thread. A megabyte of text takes about a second (text_threads.h).
+// any thread. A megabyte of text takes a second or two (text_threads.h); a prompt that can't fit the model's
+// context is given up as soon as that is sure.
 #pragma once
 
 #include <functional>

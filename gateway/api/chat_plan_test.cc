@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <climits>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "gateway/generation/testing/tiny_text.h"
@@ -27,11 +29,11 @@ class ChatPlanTest : public ::testing::Test {
   ApiResult<GenerationRequest> Plan(const std::string& fields) {
     ApiResult<ChatRequest> request =
         ParseChatRequest(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": ")",
-                                      content_, "\"}]", fields.empty() ? "" : ", ", fields, "}"));
+                                      content_, R"("}])", fields.empty() ? "" : ", ", fields, "}"));
     EXPECT_TRUE(std::holds_alternative<ChatRequest>(request)) << fields;
     const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
     return PlanChat(std::get<ChatRequest>(std::move(request)), model, key_, RequestId::Random(),
-                    [this] { return gone_; });
+                    [this] { return ++questions_ >= gone_at_; });
   }
   GenerationRequest MustPlan(const std::string& fields) {
     ApiResult<GenerationRequest> plan = Plan(fields);
@@ -47,8 +49,8 @@ class ChatPlanTest : public ::testing::Test {
     return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
   }
 
-  bool gone_ = false;
   std::string content_ = "x";
+  int questions_ = 0, gone_at_ = INT_MAX;  // the client is found gone at the so manieth question
   v1::ModelFact fact_;
   v1::KeyFact key_;
   std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
@@ -110,6 +112,13 @@ TEST_F(ChatPlanTest, MaxTokensIsWhatFits) {
   EXPECT_EQ(MustRefuse("").code, "context_length_exceeded");
 }
 
+TEST_F(ChatPlanTest, APromptThatCantFitIsGivenUpAtOnce) {
+  content_ = std::string(5'000'000, 'x');
+  const http::ApiError error = MustRefuse("");
+  EXPECT_EQ(error.code, "context_length_exceeded");
+  EXPECT_NE(error.message.find("more than 100000 tokens"), std::string::npos);
+}
+
 TEST_F(ChatPlanTest, ScaledRopeFromTheFirstPositionThatNeedsIt) {
   EXPECT_EQ(MustPlan(absl::StrCat("\"max_tokens\": ", 30'000 - kPrompt)).rope, v1::ROPE_PLAIN);
   EXPECT_EQ(MustPlan(absl::StrCat("\"max_tokens\": ", 30'001 - kPrompt)).rope, v1::ROPE_SCALED);
@@ -140,7 +149,10 @@ TEST_F(ChatPlanTest, ASeedIsAlwaysSet) {
 }
 
 TEST_F(ChatPlanTest, NothingIsEncodedForAClientThatLeft) {
-  gone_ = true;
+  gone_at_ = 1;
+  EXPECT_EQ(MustRefuse("").message, ClientLeft().message);
+  questions_ = 0;
+  gone_at_ = 2;  // while it is encoded
   EXPECT_EQ(MustRefuse("").message, ClientLeft().message);
 }
 

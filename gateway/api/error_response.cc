@@ -61,6 +61,14 @@ http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint
           .code = "context_length_exceeded"};
 }
 
+http::ApiError PromptTooLong(uint64_t context) {
+  return {.status = 400,
+          .message = absl::StrCat("the prompt has more than ", context,
+                                  " tokens, which is this model's whole context: shorten the messages"),
+          .param = "messages",
+          .code = "context_length_exceeded"};
+}
+
 http::ApiError BadKey() {
   return {.status = 401,
           .message = "give a valid API key, as \"Authorization: Bearer sk-quire-...\"",

@@ -20,7 +20,9 @@ http::ApiError BadJson(std::string message);  // 400
 http::ApiError InvalidField(std::string param,
                             std::string message);  // 422; param is a path, "messages.0.role"
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context);  // 400
-http::ApiError BadKey();                                                                        // 401
+// The same where nobody has counted the prompt to its end.
+http::ApiError PromptTooLong(uint64_t context);
+http::ApiError BadKey();  // 401
 // 404; also for a model that the key may not use: nobody learns what others have.
 http::ApiError UnknownModel();
 http::ApiError ModelLoading();  // 503

@@ -16,10 +16,17 @@ void JobOwner::WhenGone(std::function<void()> then) {
   then_ = std::move(then);
 }
 
-TextThreads::TextThreads(int count) {
-  for (int i = 0; i < count; ++i) {
+TextThreads::TextThreads(int count_per_account)
+    : queue_({.waiting = kMaxWaiting,
+              .waiting_per_account = kMaxWaitingPerAccount,
+              .running_per_account = static_cast<size_t>(count_per_account)}) {
+  for (int i = 0; i < count_per_account + 1; ++i) {
     threads_.emplace_back([this] {
-      while (std::optional<TurnQueue::Job> job = queue_.Pop()) (*job)();
+      while (std::optional<TurnQueue::Turn> turn = queue_.Pop()) {
+        turn->job();
+        turn->job = nullptr;  // it may hold megabytes
+        queue_.Done(turn->account);
+      }
     });
   }
 }

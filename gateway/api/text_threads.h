@@ -1,7 +1,8 @@
 // Threads for the long computations of requests (inflate, parse, template, encode): a megabyte of text takes
-// about a second, and the streams that share the request's I/O thread must not wait for it. One for the
-// gateway; any I/O thread calls Run. Accounts take turns (turn_queue.h). Always: whoever waits in Run is
-// answered, also where the work throws or the client leaves; so it is stopped before the server is destroyed.
+// a second or more, and the streams that share the request's I/O thread must not wait for it. One for the
+// gateway; any I/O thread calls Run. Accounts take turns, and none has all threads at once (turn_queue.h).
+// Always: whoever waits in Run is answered, also where the work throws or the client leaves; so it is stopped
+// before the server is destroyed.
 #pragma once
 
 #include <atomic>
@@ -43,7 +44,8 @@ class JobOwner {
 
 class TextThreads {
  public:
-  explicit TextThreads(int count);
+  // As many threads as one account may keep busy, and one more.
+  explicit TextThreads(int count_per_account);
   ~TextThreads() { Stop(); }
 
   // Finishes what is queued; from then on Run refuses large requests. Main's thread.
@@ -88,7 +90,7 @@ class TextThreads {
   }
   static http::ApiError WorkThrew();
 
-  TurnQueue queue_{kMaxWaiting, kMaxWaitingPerAccount};
+  TurnQueue queue_;
   std::vector<std::thread> threads_;
 };
 

@@ -28,10 +28,14 @@ class TextThreadsTest : public testing::Test {
   void Spawn(size_t bytes, Work work) {
     boost::asio::co_spawn(io_, Ask(bytes, std::move(work)), boost::asio::detached);
   }
-  void RunUntilAnswered() {
+  template <typename Condition>
+  void RunUntil(Condition condition) {
     io_.restart();
     auto work = boost::asio::make_work_guard(io_);
-    while (!answer_) io_.run_one();
+    while (!condition()) io_.run_one();
+  }
+  void RunUntilAnswered() {
+    RunUntil([this] { return answer_.has_value(); });
   }
   int StatusOfAnswer() const { return std::get<http::ApiError>(*answer_).status; }
 
@@ -83,9 +87,32 @@ TEST_F(TextThreadsTest, WorkThatThrowsAnswers500AndEndsNothing) {
   }
 }
 
+TEST_F(TextThreadsTest, OneAccountsLongJobsLeaveAThreadToOthers) {
+  Notification may_end;
+  const auto bully = std::make_shared<JobOwner>("bully");
+  int ended = 0;
+  for (int i = 0; i < 4; ++i) {
+    boost::asio::co_spawn(
+        io_,
+        [&]() -> boost::asio::awaitable<void> {
+          const Answer answer = co_await threads_.Run(kLarge, bully, [&]() -> Answer {
+            may_end.WaitForNotification();
+            return 1;
+          });
+          ended += std::get<int>(answer);
+        },
+        boost::asio::detached);
+  }
+  Spawn(kLarge, []() -> Answer { return 7; });
+  RunUntilAnswered();
+  EXPECT_EQ(std::get<int>(*answer_), 7);
+  may_end.Notify();
+  RunUntil([&] { return ended == 4; });
+}
+
 TEST_F(TextThreadsTest, WhatAClientThatLeftWaitedForIsNeverBegun) {
   Notification first_begun, first_may_end;
-  auto other = std::make_shared<JobOwner>("another account");
+  const auto other = std::make_shared<JobOwner>(owner_->account());  // which may run one job at a time
   std::optional<Answer> others_answer;
   boost::asio::co_spawn(
       io_,
@@ -104,7 +131,7 @@ TEST_F(TextThreadsTest, WhatAClientThatLeftWaitedForIsNeverBegun) {
   const std::weak_ptr<int> held = body;
   Spawn(kLarge, [&begun, body = std::move(body)]() -> Answer { return begun = true, 2; });
   boost::asio::post(io_, [&] { owner_->Leave(); });
-  RunUntilAnswered();  // though the only thread is busy
+  RunUntilAnswered();  // though the account's thread is busy
   EXPECT_EQ(StatusOfAnswer(), ClientLeft().status);
   EXPECT_TRUE(held.expired());
   EXPECT_TRUE(owner_->gone());

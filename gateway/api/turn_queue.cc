@@ -5,34 +5,48 @@
 
 namespace quire::gateway {
 
+bool TurnQueue::MayRun(const std::string& account) const {
+  const auto found = running_.find(account);
+  return found == running_.end() || found->second < limits_.running_per_account;
+}
+
 std::optional<TurnQueue::JobId> TurnQueue::TryPush(const std::string& account, Job job) {
   MutexLock lock(&mutex_);
-  if (closed_ || size_ >= capacity_) return std::nullopt;
+  if (closed_ || size_ >= limits_.waiting) return std::nullopt;
   auto [found, is_new] = by_account_.try_emplace(account);
-  if (found->second.size() >= capacity_per_account_) return std::nullopt;
-  if (is_new) turns_.push_back(account);
+  if (found->second.size() >= limits_.waiting_per_account) return std::nullopt;
+  if (is_new && MayRun(account)) turns_.push_back(account);
   found->second.push_back({++last_id_, std::move(job)});
   ++size_;
   return last_id_;
 }
 
-std::optional<TurnQueue::Job> TurnQueue::Pop() {
+std::optional<TurnQueue::Turn> TurnQueue::Pop() {
   MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(this, &TurnQueue::Ready));
-  if (size_ == 0) return std::nullopt;
-  std::string account = std::move(turns_.front());
+  if (turns_.empty()) return std::nullopt;
+  Turn turn{.account = std::move(turns_.front()), .job = nullptr};
   turns_.pop_front();
-  const auto found = by_account_.find(account);
+  const auto found = by_account_.find(turn.account);
   std::deque<Waiting>& line = found->second;
-  std::optional<Job> job(std::move(line.front().job));
+  turn.job = std::move(line.front().job);
   line.pop_front();
   --size_;
+  ++running_[turn.account];
   if (line.empty()) {
     by_account_.erase(found);
-  } else {
-    turns_.push_back(std::move(account));
+  } else if (MayRun(turn.account)) {
+    turns_.push_back(turn.account);
   }
-  return job;
+  return turn;
+}
+
+void TurnQueue::Done(const std::string& account) {
+  MutexLock lock(&mutex_);
+  const bool had_its_share = !MayRun(account);
+  const auto found = running_.find(account);
+  if (--found->second == 0) running_.erase(found);
+  if (had_its_share && by_account_.contains(account)) turns_.push_back(account);
 }
 
 bool TurnQueue::Remove(const std::string& account, JobId id) {
@@ -48,7 +62,7 @@ bool TurnQueue::Remove(const std::string& account, JobId id) {
   --size_;
   if (line.empty()) {
     by_account_.erase(found);
-    turns_.erase(std::find(turns_.begin(), turns_.end(), account));
+    turns_.erase(std::remove(turns_.begin(), turns_.end(), account), turns_.end());
   }
   return true;
 }

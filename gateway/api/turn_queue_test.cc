@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <thread>
 #include <vector>
 
 namespace quire::gateway {
@@ -15,11 +16,19 @@ class TurnQueueTest : public testing::Test {
   }
   std::vector<std::string> RunAll() {
     queue_.Close();
-    while (auto job = queue_.Pop()) (*job)();
+    while (auto turn = queue_.Pop()) {
+      turn->job();
+      queue_.Done(turn->account);
+    }
     return done_;
   }
+  // Begins the next job, which then runs until Done.
+  std::string Begin() {
+    queue_.Pop()->job();
+    return done_.back();
+  }
 
-  TurnQueue queue_{8, 4};
+  TurnQueue queue_{{.waiting = 8, .waiting_per_account = 4, .running_per_account = 2}};
   std::vector<std::string> done_;
 };
 
@@ -38,6 +47,35 @@ TEST_F(TurnQueueTest, IsBoundedInAllAndPerAccount) {
   EXPECT_EQ(queue_.size(), 8u);
   EXPECT_EQ(RunAll().size(), 8u);
   EXPECT_FALSE(Push("d", "d")) << "closed";
+}
+
+TEST_F(TurnQueueTest, AnAccountRunsOnlySoManyAtOnce) {
+  for (const char* name : {"a1", "a2", "a3", "a4"}) Push("a", name);
+  EXPECT_EQ(Begin(), "a1");
+  EXPECT_EQ(Begin(), "a2");
+  Push("b", "b1");
+  EXPECT_EQ(Begin(), "b1") << "a runs as many as it may";
+  queue_.Done("a");
+  Push("b", "b2");
+  EXPECT_EQ(Begin(), "a3");
+  EXPECT_EQ(Begin(), "b2");
+  queue_.Done("a");
+  queue_.Done("a");
+  EXPECT_EQ(Begin(), "a4");
+  Push("a", "a5");
+  EXPECT_EQ(Begin(), "a5");
+}
+
+TEST_F(TurnQueueTest, WhatWaitsForItsAccountsShareMayBeRemovedAndOutlivesClose) {
+  for (const char* name : {"a1", "a2"}) Push("a", name);
+  Begin();
+  Begin();
+  const auto only = Push("a", "a3");
+  EXPECT_TRUE(queue_.Remove("a", *only));
+  Push("a", "a4");
+  std::thread end([&] { queue_.Done("a"); });  // what RunAll waits for
+  EXPECT_EQ(RunAll(), (std::vector<std::string>{"a1", "a2", "a4"}));
+  end.join();
 }
 
 TEST_F(TurnQueueTest, WhatIsRemovedIsNotDoneAndFreed) {

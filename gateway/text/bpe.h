@@ -1,6 +1,7 @@
 // Byte-pair merging of one word. Owned by Tokenizer; immutable, any thread (each call brings its own
 // scratch). Always: the lowest rank merges first, leftmost among equals, as Hugging Face does; O(n log n) in
-// the word's bytes; an added token is never the result.
+// the word's bytes, and nothing is merged of a word that surely gives more tokens than it may; an added token
+// is never the result.
 #pragma once
 
 #include <array>
@@ -10,8 +11,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "base/core/ids.h"
 #include "base/core/tokenizer_file.h"
+#include "gateway/text/encode_limits.h"
 
 namespace quire::gateway {
 
@@ -34,8 +37,10 @@ class Bpe {
     std::vector<Candidate> heap;
   };
 
-  // Appends the ids of `word` to `ids`. Words of 2^31 bytes and more are not for it.
-  void Encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const;
+  // Appends the ids of `word` to `ids`, which has at most limits.max_tokens then; an error: see EncodeLimits.
+  // Words of 2^31 bytes and more are not for it.
+  absl::Status Encode(std::string_view word, const EncodeLimits& limits, Scratch& scratch,
+                      std::vector<TokenId>& ids) const;
 
  private:
   struct Merge {
@@ -43,13 +48,21 @@ class Bpe {
     TokenId result;
   };
 
+  // What `word` becomes at least, whatever is merged.
+  size_t LeastTokens(std::string_view word) const;
+  // Fills scratch with the bytes' tokens and their merges; false where there is no token.
+  bool Begin(std::string_view word, Scratch& scratch) const;
   const Merge* Find(TokenId left, TokenId right) const;
+  // Takes the best candidate off the heap and, if it still holds, applies it.
+  void MergeNext(Scratch& scratch) const;
   // Puts the merge of the symbol at `position` with its right neighbour on the heap, if there is one.
   void Propose(Scratch& scratch, int32_t position) const;
   // Merges the symbol at `position` with its right neighbour.
   void Apply(Scratch& scratch, int32_t position, TokenId result) const;
 
   std::array<TokenId, 256> byte_tokens_;
+  // By byte: one over the size of the largest token that has it. No token holds more than 1 of it in all.
+  std::array<double, 256> least_share_ = {};
   absl::flat_hash_map<uint64_t, Merge> merges_;  // by (left << 32 | right)
   // Words taken whole; empty unless the file says ignore_merges.
   absl::flat_hash_map<std::string, TokenId> whole_words_;

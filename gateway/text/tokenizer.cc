@@ -31,21 +31,30 @@ namespace {
 // One Encode call: the stages of Hugging Face's pipeline, each handing pieces to the next.
 class Encoding {
  public:
-  Encoding(const Bpe& bpe, const std::vector<Splitter>& splitters) : bpe_(bpe), splitters_(splitters) {}
+  Encoding(const Bpe& bpe, const std::vector<Splitter>& splitters, const EncodeLimits& limits)
+      : bpe_(bpe), splitters_(splitters), limits_(limits) {}
 
   absl::Status Words(std::string_view text, size_t stage = 0) {
-    if (stage == splitters_.size()) {
-      bpe_.Encode(text, scratch_, ids_);
-      return absl::OkStatus();
-    }
+    if (stage == splitters_.size()) return Word(text);
     return splitters_[stage].Split(text, [&](std::string_view piece) { return Words(piece, stage + 1); });
   }
 
   std::vector<TokenId>& ids() { return ids_; }
 
  private:
+  absl::Status Word(std::string_view word) {
+    if (words_++ % kWordsPerQuestion == 0 && limits_.gone())
+      return absl::CancelledError("nobody waits for it");
+    return bpe_.Encode(word, limits_, scratch_, ids_);
+  }
+
+  // Between two questions whether the client has left: about a millisecond.
+  static constexpr size_t kWordsPerQuestion = 1024;
+
   const Bpe& bpe_;
   const std::vector<Splitter>& splitters_;
+  const EncodeLimits& limits_;
+  size_t words_ = 0;
   Bpe::Scratch scratch_;
   std::vector<TokenId> ids_;
 };
@@ -79,9 +88,10 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Create(std::string_v
   return std::unique_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
-absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(const OriginText& text) const {
+absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(const OriginText& text,
+                                                       const EncodeLimits& limits) const {
   if (!IsValidUtf8(text.text())) return absl::InvalidArgumentError("the text is not valid UTF-8");
-  Encoding encoding(impl_->bpe, impl_->splitters);
+  Encoding encoding(impl_->bpe, impl_->splitters, limits);
   const auto on_token = [&](TokenId id) { encoding.ids().push_back(id); };
   const auto on_words = [&](const OriginText& words) { return encoding.Words(words.text()); };
   const auto on_section = [&](const OriginText& section) {
@@ -89,11 +99,13 @@ absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(const OriginText& text) c
     return impl_->normalized_added.Split(normal, on_words, on_token);
   };
   QUIRE_RETURN_IF_ERROR(impl_->raw_added.Split(text, on_section, on_token));
+  if (encoding.ids().size() > limits.max_tokens) return absl::ResourceExhaustedError("too many tokens");
   return std::move(encoding.ids());
 }
 
-absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(std::string_view text, Origin origin) const {
-  return Encode(OriginText(std::string(text), origin));
+absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(std::string_view text, Origin origin,
+                                                       const EncodeLimits& limits) const {
+  return Encode(OriginText(std::string(text), origin), limits);
 }
 
 TokenId Tokenizer::vocabulary_size() const { return static_cast<TokenId>(impl_->file.token_bytes.size()); }

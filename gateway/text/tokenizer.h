@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/core/ids.h"
+#include "gateway/text/encode_limits.h"
 #include "gateway/text/origin_text.h"
 
 namespace quire::gateway {
@@ -24,9 +25,11 @@ class Tokenizer {
                                                                  std::string_view tokenizer_config_json);
   ~Tokenizer();
 
-  // INVALID_ARGUMENT for text that is not UTF-8. Adds no BOS: chat templates render their own.
-  absl::StatusOr<std::vector<TokenId>> Encode(const OriginText& text) const;
-  absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, Origin origin) const;
+  // INVALID_ARGUMENT for text that is not UTF-8, and what `limits` say. Adds no BOS: chat templates render
+  // their own.
+  absl::StatusOr<std::vector<TokenId>> Encode(const OriginText& text, const EncodeLimits& limits = {}) const;
+  absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, Origin origin,
+                                              const EncodeLimits& limits = {}) const;
 
   // The largest id + 1; the model's logits may be wider.
   TokenId vocabulary_size() const;

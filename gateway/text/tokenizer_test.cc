@@ -4,6 +4,7 @@
 
 #include "gateway/text/detokenizer.h"
 #include "gateway/text/testdata.h"
+#include "gateway/text/unicode.h"
 
 namespace quire::gateway {
 namespace {
@@ -98,6 +99,55 @@ TEST_P(VocabularyTest, WorstCasesOfAMegabyte) {
     const auto ids = tokenizer_.Encode(text, Origin::kUser);
     ASSERT_TRUE(ids.ok()) << ids.status();
     EXPECT_GT(ids->size(), bytes / 1000);
+  }
+}
+
+TEST_P(VocabularyTest, ABoundNeverRefusesWhatFits) {
+  std::vector<std::string> texts;
+  for (const auto& text : Recording("corpus.json")) texts.push_back(text.get<std::string>());
+  for (TokenId id = 0; id < tokenizer_.vocabulary_size(); id += 7) {  // the densest texts: tokens themselves
+    std::string text(tokenizer_.BytesOf(id));
+    if (IsValidUtf8(text)) texts.push_back(text + text);
+  }
+  for (const std::string& text : texts) {
+    const size_t count = Encode(text, Origin::kUser).size();
+    ASSERT_TRUE(tokenizer_.Encode(text, Origin::kUser, {.max_tokens = count}).ok()) << text;
+    if (count == 0) continue;
+    ASSERT_TRUE(
+        absl::IsResourceExhausted(tokenizer_.Encode(text, Origin::kUser, {.max_tokens = count - 1}).status()))
+        << text;
+  }
+}
+
+std::string Letters(size_t count) {
+  std::string text;
+  for (uint32_t state = 1; text.size() < count; state = state * 1664525 + 1013904223) {
+    text += static_cast<char>('a' + (state >> 24) % 26);
+  }
+  return text;
+}
+
+// A word that can't fit is not merged: that is what takes long, and where the client is asked after.
+TEST_P(VocabularyTest, WhatCantFitIsRefusedBeforeTheWork) {
+  int questions = 0;
+  const EncodeLimits limits{.max_tokens = 1000, .gone = [&] { return ++questions, false; }};
+  EXPECT_TRUE(absl::IsResourceExhausted(tokenizer_.Encode(Letters(100'000), Origin::kUser, limits).status()));
+  EXPECT_LE(questions, 1) << "not 20";
+  questions = 0;
+  std::string words;
+  while (words.size() < 1'000'000) words += " word";
+  EXPECT_TRUE(absl::IsResourceExhausted(tokenizer_.Encode(words, Origin::kUser, limits).status()));
+  EXPECT_LE(questions, 1) << "not 200";
+}
+
+TEST_P(VocabularyTest, NothingMoreIsDoneForAClientThatLeft) {
+  std::string words;
+  while (words.size() < 100'000) words += " a";
+  for (const std::string& text : {Letters(100'000), words}) {
+    int questions = 0;
+    const EncodeLimits limits{.gone = [&] { return ++questions == 3; }};
+    EXPECT_TRUE(absl::IsCancelled(tokenizer_.Encode(text, Origin::kUser, limits).status()));
+    EXPECT_EQ(questions, 3);
   }
 }
 
