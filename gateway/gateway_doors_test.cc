@@ -111,12 +111,36 @@ TEST_F(GatewayDoorsTest, AllBodiesTogetherHoldSoManyBytes) {
   options.intake.bytes = 300;
   StartGateway(options);
   AnswerWith("ok");
-  EXPECT_EQ(Chat("").status, 200);
   http::TestClient first(gateway_->api_port());
   EnterWithoutBody(first, 290);
-  const HttpAnswer refused = Chat("");
+  EXPECT_EQ(Chat("").status, 200) << "nothing of the first one has come";
+  first.Send(std::string(289, ' '));
+  HttpAnswer refused = Chat("");
+  while (refused.status == 200) refused = Chat("");  // until the server has seen it come
   EXPECT_EQ(refused.status, 503);
   EXPECT_NE(refused.head.find("retry-after: "), std::string::npos);
+  EXPECT_NE(refused.head.find("connection: close"), std::string::npos);
+  first.Reset();
+  while (refused.status == 503) refused = Chat("");
+  EXPECT_EQ(refused.status, 200);
+}
+
+// A chunked body doesn't say how large it will be.
+TEST_F(GatewayDoorsTest, AnUploadThatDoesNotComeKeepsNobodyOut) {
+  GatewayOptions options;
+  options.intake.bytes = 1 << 20;
+  StartGateway(options);
+  AnswerWith("ok");
+  std::vector<std::unique_ptr<http::TestClient>> idle;
+  for (int i = 0; i < 20; ++i) {
+    idle.push_back(std::make_unique<http::TestClient>(gateway_->api_port()));
+    idle.back()->Send(absl::StrCat("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ",
+                                   backend_.key(), "\r\nexpect: 100-continue\r\n",
+                                   i % 2 == 0 ? "transfer-encoding: chunked" : "content-length: 8388608",
+                                   "\r\n\r\n"));
+    EXPECT_NE(idle.back()->ReadUntil("100 Continue").find("100 Continue"), std::string::npos);
+  }
+  EXPECT_EQ(Chat("").status, 200);
 }
 
 TEST_F(GatewayDoorsTest, GzipBodiesCountByWhatTheyBecome) {

@@ -29,6 +29,7 @@ asio::awaitable<void> Connection::Run() {
     exchange_->EndConnection();
     co_await exchange_->Refuse(Rule::kNoReply);
   }
+  waiting_since_ = Transport::Clock::now();
   if (unread_) co_await transport_->Linger();
   transport_->Close(absl::CancelledError("the connection was closed"));
 }
@@ -61,6 +62,7 @@ asio::awaitable<bool> Connection::ServeOne() {
 }
 
 asio::awaitable<bool> Connection::ReadHead() {
+  waiting_since_ = Transport::Clock::now();
   idle_ = transport_->in().empty();
   const auto timeout = requests_ == 0 ? server_.limits.head_timeout : server_.limits.idle_timeout;
   transport_->SetReadDeadline(Transport::Clock::now() + timeout);
@@ -79,6 +81,7 @@ asio::awaitable<bool> Connection::ReadHead() {
     if (transport_->read_expired() && !idle_) parser_->Refuse(Rule::kHeadTimeout);
     break;
   }
+  waiting_since_.reset();
   transport_->ClearReadDeadline();
   co_return parser_->head_done();
 }
@@ -107,10 +110,11 @@ asio::awaitable<void> Connection::AnswerAlone(Exchange& exchange) {
   const bool options = head.method == "OPTIONS";
   const std::string allow = head.path == "*" ? server_.routes.AllMethods() : match.allow;
   if (allow.empty()) co_return co_await exchange.Refuse(Rule::kNoRoute);
-  Reply reply = options ? Reply{.status = 204} : RefusalReply(Rule::kMethod);
+  const Rule rule = IsKnownMethod(head.method) ? Rule::kMethod : Rule::kUnknownMethod;
+  Reply reply = options ? Reply{.status = 204} : RefusalReply(rule);
   if (options && server_.cors.IsPreflight(head)) reply.headers = server_.cors.PreflightHeaders(head, allow);
   reply.headers.emplace_back("allow", allow);
-  if (!options) server_.metrics.CountRefusal(Rule::kMethod);
+  if (!options) server_.metrics.CountRefusal(rule);
   co_await exchange.Send(std::move(reply));
 }
 
@@ -125,7 +129,7 @@ asio::awaitable<void> Connection::Conclude(Exchange& exchange) {
     // The client must be able to tell a cut stream from a finished one.
     transport_->Close(absl::AbortedError("the stream was abandoned"));
   }
-  unread_ |= transport_->lost_bytes() || exchange.body_left();
+  unread_ |= exchange.body_left();
   if (unread_) exchange.EndConnection();
 }
 

@@ -22,6 +22,8 @@ class Connection {
   boost::asio::awaitable<void> Run();
   // Serves no further request: closes if idle, else after the running one.
   void Drain();
+  // Since when it waits for a whole head, or for its client to close; nullopt: a request runs.
+  const std::optional<Transport::Clock::time_point>& waiting_since() const { return waiting_since_; }
   // Ends the running request too.
   void Abort(absl::Status why) { transport_->Close(std::move(why)); }
 
@@ -40,6 +42,7 @@ class Connection {
   std::shared_ptr<Transport> transport_;
   std::optional<RequestParser> parser_;  // of the running request
   std::optional<Exchange> exchange_;     // the same
+  std::optional<Transport::Clock::time_point> waiting_since_;
   int requests_ = 0;
   bool idle_ = true, draining_ = false;
   bool unread_ = false;  // the client may be sending what nobody will read

@@ -17,15 +17,16 @@ class ConnectionLimiter {
   ConnectionLimiter(int max_total, int max_per_address)
       : max_total_(max_total), max_per_address_(max_per_address) {}
 
-  // False where either cap is reached; nothing is then counted.
-  bool TryAdd(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_) {
+  enum class Room { kAdded, kFull, kAddressFull };
+  // Counts nothing where a cap is reached.
+  Room TryAdd(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
-    if (total_ >= max_total_) return false;
+    if (total_ >= max_total_) return Room::kFull;
     int& of_address = by_address_[address];
-    if (max_per_address_ > 0 && of_address >= max_per_address_) return false;
+    if (max_per_address_ > 0 && of_address >= max_per_address_) return Room::kAddressFull;
     ++of_address;
     ++total_;
-    return true;
+    return Room::kAdded;
   }
 
   void Remove(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex_) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "base/http/inflate.h"
 #include "base/http/reply_head.h"
 
@@ -15,17 +14,11 @@ namespace asio = boost::asio;
 enum class Encoding { kNone, kGzip, kOther };
 
 Encoding EncodingOf(const RequestHead& head) {
-  const std::string* encoding = head.Find("content-encoding");
-  if (encoding == nullptr || absl::EqualsIgnoreCase(*encoding, "identity")) return Encoding::kNone;
-  return absl::EqualsIgnoreCase(*encoding, "gzip") ? Encoding::kGzip : Encoding::kOther;
-}
-
-// A client's method is its own bytes: only the usual ones are written down.
-std::string KnownMethod(const std::string& method) {
-  for (const char* known : {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}) {
-    if (method == known) return method;
-  }
-  return "other";
+  std::vector<std::string> codings = head.List("content-encoding");
+  std::erase(codings, "identity");
+  if (codings.empty()) return Encoding::kNone;
+  const bool gzip = codings.size() == 1 && (codings[0] == "gzip" || codings[0] == "x-gzip");
+  return gzip ? Encoding::kGzip : Encoding::kOther;
 }
 
 double MillisecondsSince(Transport::Clock::time_point begin) {
@@ -51,7 +44,8 @@ void Exchange::Begin(RouteTable::Match match, bool may_go_on) {
 // ---- the body ----
 
 asio::awaitable<std::optional<std::string>> Exchange::ReadBody() {
-  std::optional<RawBody> body = co_await ReadRawBody();
+  MayHold any;
+  std::optional<RawBody> body = co_await ReadRawBody(std::move(any));
   if (!body) co_return std::nullopt;
   if (!body->gzip) co_return std::move(body->bytes);
   absl::StatusOr<std::string> inflated = Gunzip(body->bytes, limits().inflated_body_bytes);
@@ -60,20 +54,21 @@ asio::awaitable<std::optional<std::string>> Exchange::ReadBody() {
   co_return std::nullopt;
 }
 
-asio::awaitable<std::optional<Exchange::RawBody>> Exchange::ReadRawBody() {
+asio::awaitable<std::optional<Exchange::RawBody>> Exchange::ReadRawBody(MayHold may_hold) {
   body_read_ = true;
   if (!head().has_body()) co_return RawBody();
   std::optional<Rule> refusal;
   const Encoding encoding = EncodingOf(head());
   if (encoding == Encoding::kOther) refusal = Rule::kContentEncoding;
   std::optional<std::string> body;
-  if (!refusal) body = co_await ReceiveBody(refusal);
+  if (!refusal) body = co_await ReceiveBody(may_hold, refusal);
   if (refusal) {
     body_read_ = false;  // what is left of it on the wire ends the connection
     co_await Refuse(*refusal);
     co_return std::nullopt;
   }
   if (!body) {
+    if (!body_read_) co_return std::nullopt;  // the handler refuses it
     transport_.Close(absl::CancelledError("the client left within the body"));
     co_return std::nullopt;
   }
@@ -87,7 +82,8 @@ size_t Exchange::MaxBodyBytes() const {
 }
 
 // The body's bytes as sent; nullopt where refusal is set or the client is gone.
-asio::awaitable<std::optional<std::string>> Exchange::ReceiveBody(std::optional<Rule>& refusal) {
+asio::awaitable<std::optional<std::string>> Exchange::ReceiveBody(const MayHold& may_hold,
+                                                                  std::optional<Rule>& refusal) {
   using std::chrono::milliseconds;
   const auto start = Transport::Clock::now();
   AskForBody();
@@ -95,6 +91,10 @@ asio::awaitable<std::optional<std::string>> Exchange::ReceiveBody(std::optional<
     transport_.ConsumeIn(parser_.ReadBody(transport_.in()));
     if (parser_.refusal()) {
       refusal = parser_.refusal();
+      co_return std::nullopt;
+    }
+    if (may_hold && !may_hold(parser_.body_size())) {
+      body_read_ = false;  // what is left of it on the wire ends the connection
       co_return std::nullopt;
     }
     if (parser_.body_done()) break;
@@ -226,7 +226,8 @@ const char* Exchange::WhyCut() const {
 void Exchange::Record() {
   if (match_.kind == RouteTable::Kind::kProbe) return;
   record_.request_id = id_.ToHex();
-  record_.method = KnownMethod(head().method);
+  // A client's method is its own bytes: only the usual ones are written down.
+  record_.method = IsKnownMethod(head().method) ? head().method : "other";
   record_.route = match_.path.empty() ? "other" : std::string(match_.path);
   record_.total_ms = MillisecondsSince(begun_);
   if (!answered_) record_.status = kStatusClientGone;

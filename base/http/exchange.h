@@ -4,7 +4,10 @@
 // thread only; other threads reach the handler through a Mailbox (mailbox.h).
 //
 //   asio::awaitable<void> Chat(Exchange& exchange) {
-//     if (!Authorized(exchange.head())) co_return co_await exchange.Send(ErrorReply({.status = 401, ...}));
+//     if (!Authorized(exchange.head())) {
+//       Reply refusal = ErrorReply(...);
+//       co_return co_await exchange.Send(std::move(refusal));
+//     }
 //     std::optional<std::string> body = co_await exchange.ReadBody();
 //     if (!body) co_return;                       // answered already, or the client is gone
 //     auto mailbox = std::make_shared<Mailbox<Event>>();
@@ -25,7 +28,6 @@
 // values.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <functional>
@@ -59,7 +61,6 @@ class Exchange {
   // Minted here; its hex form is the reply's x-request-id.
   const RequestId& id() const { return id_; }
   const HttpLimits& limits() const { return server_.limits; }
-  boost::asio::any_io_executor executor() const { return transport_.executor(); }
   // What the request's line in the log will say: the handler adds what it knows.
   RequestRecord& record() { return record_; }
   // For a whole answer; of a stream, the first frame with units is noted by itself.
@@ -74,7 +75,10 @@ class Exchange {
     std::string bytes;
     bool gzip = false;
   };
-  boost::asio::awaitable<std::optional<RawBody>> ReadRawBody();
+  // Asked whenever some of the body has come, with how many bytes of it there are now. False: no more is
+  // read, and the handler, which gets nullopt, refuses by itself.
+  using MayHold = std::function<bool(size_t bytes)>;
+  boost::asio::awaitable<std::optional<RawBody>> ReadRawBody(MayHold may_hold);
   // The most bytes that the body may have as sent, known before it is read.
   size_t MaxBodyBytes() const;
   // Answers with the server's own refusal, counted by rule.
@@ -128,7 +132,8 @@ class Exchange {
   void Record();
 
  private:
-  boost::asio::awaitable<std::optional<std::string>> ReceiveBody(std::optional<Rule>& refusal);
+  boost::asio::awaitable<std::optional<std::string>> ReceiveBody(const MayHold& may_hold,
+                                                                 std::optional<Rule>& refusal);
   void AskForBody();
   // Queues the reply's head (and counts the reply); the connection is closed after it unless `may_go_on`.
   void QueueHead(int status, Headers headers, bool may_go_on);

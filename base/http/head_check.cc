@@ -104,6 +104,18 @@ bool HeadScanner::Scan(std::string_view bytes) {
   return false;
 }
 
+std::string_view PathOfTarget(std::string_view target) {
+  std::string_view rest = target;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (EqualsIgnoringCase(target.substr(0, scheme.size()), scheme)) rest.remove_prefix(scheme.size());
+  }
+  if (rest.size() == target.size()) return target;
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  if (authority.empty() || !std::all_of(authority.begin(), authority.end(), IsHostByte)) return target;
+  rest.remove_prefix(authority.size());
+  return rest.empty() ? "/" : rest;
+}
+
 bool IsPlainTarget(std::string_view target) {
   if (target.empty() || target[0] != '/') return false;
   const bool visible = std::all_of(target.begin(), target.end(), [](char c) { return c > 0x20 && c < 0x7f; });
@@ -121,9 +133,9 @@ std::optional<Rule> CheckHead(RequestHead& head) {
   const std::string target = head.query.empty() ? head.path : head.path + "?" + head.query;
   const bool whole_server = head.method == "OPTIONS" && target == "*";
   if (!whole_server && !IsPlainTarget(target)) return Rule::kTarget;
-  const auto expectations = ValuesOf(head, "expect");
-  if (!expectations.empty() && !EqualsIgnoringCase(expectations[0], "100-continue"))
-    return Rule::kExpectation;
+  for (const std::string& expectation : head.List("expect")) {
+    if (expectation != "100-continue") return Rule::kExpectation;
+  }
   return std::nullopt;
 }
 

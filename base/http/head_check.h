@@ -38,6 +38,10 @@ class HeadScanner {
 // The first rule that the parsed head breaks. On success also fills in head.chunked and head.content_length.
 std::optional<Rule> CheckHead(RequestHead& head);
 
+// A request's target as the origin form: of the absolute form (http://host/path, which proxies send) the part
+// behind the host, which says no more than Host; all else as it is.
+std::string_view PathOfTarget(std::string_view target);
+
 // Origin form without "//", dot segments, fragments, encoded dots or NULs, or anything but visible ASCII.
 bool IsPlainTarget(std::string_view target);
 

@@ -32,8 +32,8 @@ std::vector<Case> Cases() {
       {"expect", Post("Expect: 100-Continue\r\nContent-Length: 1\r\n"), std::nullopt},
       {"gzip then length", Post("Transfer-Encoding: gzip\r\nContent-Length: 5\r\n"), transfer},
       {"length then gzip", Post("Content-Length: 5\r\nTransfer-Encoding: gzip\r\n"), transfer},
-      {"chunked then length", Post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
-       length},  // by Beast
+      {"chunked then length", Post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), transfer},
+      {"a length, and chunked in a value", Post("X: transfer-encoding:\r\nContent-Length: 5a\r\n"), length},
       {"length then chunked", Post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), transfer},
       {"chunked on 1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", transfer},
       {"chunked, identity", Post("Transfer-Encoding: chunked, identity\r\n"), transfer},
@@ -54,10 +54,17 @@ std::vector<Case> Cases() {
       {"bare LF", "GET / HTTP/1.1\nHost: a\n\n", Rule::kControlByte},
       {"bare CR", Get("X: a\rb\r\n"), Rule::kControlByte},
       {"space before colon", Get("X : a\r\n"), Rule::kSyntax},
-      {"leading line", "\r\n" + Get(""), Rule::kSyntax},
+      {"an empty line before", std::string("\r\n") + Get(""), std::nullopt},
+      {"two empty lines before", std::string("\r\n\r\n") + Get(""), Rule::kSyntax},
+      {"a bare LF before", std::string("\n") + Get(""), Rule::kSyntax},
       {"TLS", std::string("\x16\x03\x01\x02\x00\x01\x00\x01", 8), Rule::kSyntax},
       {"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\n", Rule::kVersion},
-      {"absolute target", Get("", "http://a/v1/models"), Rule::kTarget},
+      {"absolute target", Get("", "http://b:80/v1/models"), std::nullopt},
+      {"absolute target of no path", Get("", "HTTPS://b?x=1"), Rule::kTarget},
+      {"absolute target of no host", Get("", "http:///v1/models"), Rule::kTarget},
+      {"absolute target with a user", Get("", "http://me@b/v1/models"), Rule::kTarget},
+      {"absolute target of dots", Get("", "http://b/v1/../admin"), Rule::kTarget},
+      {"target of another scheme", Get("", "ftp://b/v1/models"), Rule::kTarget},
       {"authority target", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", Rule::kTarget},
       {"asterisk target", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", Rule::kTarget},
       {"OPTIONS of all", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", std::nullopt},
@@ -68,6 +75,8 @@ std::vector<Case> Cases() {
       {"encoded NUL", Get("", "/v1/models%00"), Rule::kTarget},
       {"fragment", Get("", "/v1/models#a"), Rule::kTarget},
       {"8-bit target", Get("", "/v1/\xc3\xa9"), Rule::kTarget},
+      {"expect that and else", Post("Expect: 100-continue\r\nExpect: a\r\nContent-Length: 1\r\n"),
+       Rule::kExpectation},
       {"expect else", Post("Expect: 200-ok\r\nContent-Length: 1\r\n"), Rule::kExpectation},
       {"head too large", Get("X: " + std::string(64 << 10, 'a') + "\r\n"), Rule::kHeadTooLarge},
   };
@@ -93,6 +102,24 @@ TEST(HeadCheckTest, TheVerdictDoesNotDependOnHowTheBytesArrive) {
     }
     EXPECT_EQ(parser.refusal(), c.refusal) << c.name;
   }
+}
+
+TEST(HeadCheckTest, AnAbsoluteTargetIsItsPath) {
+  const HttpLimits limits;
+  for (const auto& [target, path] : {std::pair{"http://b:80/v1/models?a=1", "/v1/models"},
+                                     {"Http://[::1]:8000/a", "/a"},
+                                     {"https://b", "/"}}) {
+    RequestParser parser(limits);
+    parser.ReadHead(Get("", target));
+    EXPECT_EQ(parser.head().path, path);
+  }
+}
+
+TEST(HeadCheckTest, ListsAreOneHoweverManyHeadersTheyFill) {
+  const HttpLimits limits;
+  RequestParser parser(limits);
+  parser.ReadHead(Get("Content-Encoding: GZip, , br\r\nContent-Encoding:\r\nContent-Encoding: x\r\n"));
+  EXPECT_EQ(parser.head().List("content-encoding"), (std::vector<std::string>{"gzip", "br", "x"}));
 }
 
 TEST(HeadCheckTest, CountsHeaders) {

@@ -32,7 +32,10 @@ absl::StatusOr<std::string> Gunzip(std::string_view compressed, size_t max_bytes
   stream.avail_in = static_cast<uInt>(compressed.size());
   std::string text;
   int result = Z_OK;
-  while (result == Z_OK && text.size() <= max_bytes) result = InflateStep(stream, text, max_bytes);
+  while (result == Z_OK && text.size() <= max_bytes) {
+    result = InflateStep(stream, text, max_bytes);
+    if (result == Z_STREAM_END && stream.avail_in != 0) result = inflateReset(&stream);  // another member
+  }
   if (text.size() > max_bytes) return absl::ResourceExhaustedError("the inflated body is too large");
   if (result != Z_STREAM_END || stream.avail_in != 0) return absl::InvalidArgumentError("not a gzip body");
   return text;

@@ -8,7 +8,7 @@
 
 namespace quire::http {
 
-// InvalidArgument: not one whole gzip member. ResourceExhausted: more than max_bytes would come out.
+// InvalidArgument: not one or several whole gzip members. ResourceExhausted: more than max_bytes would come out.
 absl::StatusOr<std::string> Gunzip(std::string_view compressed, size_t max_bytes);
 
 }  // namespace quire::http

@@ -20,7 +20,13 @@ TEST(InflateTest, StopsABomb) {
   EXPECT_EQ(inflated.status().code(), absl::StatusCode::kResourceExhausted);
 }
 
-TEST(InflateTest, RefusesWhatIsNotOneWholeMember) {
+TEST(InflateTest, JoinsMembersAsGzipDoes) {
+  const std::string twice = Gzip("hello ") + Gzip("") + Gzip("world");
+  EXPECT_EQ(Gunzip(twice, 11).value(), "hello world");
+  EXPECT_EQ(Gunzip(twice, 10).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(InflateTest, RefusesWhatIsNotOfWholeMembers) {
   const std::string whole = Gzip("hello hello hello");
   for (const std::string& bytes : {std::string(), std::string("hello"), whole.substr(0, whole.size() - 1),
                                    whole + "x", whole.substr(1)}) {

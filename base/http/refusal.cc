@@ -42,6 +42,8 @@ constexpr std::array<Entry, static_cast<size_t>(Rule::kCount)> kRules = {{
     {Rule::kNoRoute, "no_route", 404, "There is nothing at this path; check its spelling."},
     {Rule::kMethod, "method", 405,
      "This path does not take that method; the Allow header names the ones it does."},
+    {Rule::kUnknownMethod, "unknown_method", 501,
+     "There is no such method; methods are spelt in capitals, as GET and POST."},
     {Rule::kNoReply, "no_reply", 500, "The server failed to answer this request; send it again."},
     {Rule::kOverCapacity, "over_capacity", 503, "Too many connections; try again in a moment."},
 }};

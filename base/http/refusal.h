@@ -28,6 +28,7 @@ enum class Rule {
   kGzip,
   kNoRoute,
   kMethod,
+  kUnknownMethod,
   kNoReply,
   kOverCapacity,
   kCount,  // not a rule

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/http/reply.h"
 
@@ -27,7 +28,13 @@ struct RequestHead {
     }
     return nullptr;
   }
+  // The elements of all headers of that (lower-case) name, which is one that takes a list: in lower case,
+  // empty ones left out.
+  std::vector<std::string> List(std::string_view name) const;
   bool has_body() const { return chunked || content_length.value_or(0) > 0; }
 };
+
+// One of those that RFC 9110 and 5789 define; methods are case-sensitive.
+bool IsKnownMethod(std::string_view method);
 
 }  // namespace quire::http

@@ -4,6 +4,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 
 namespace quire::http {
 namespace {
@@ -14,12 +15,14 @@ using boost::system::error_code;
 // Framing that a chunked body may cost per byte of its own: one-byte chunks need six.
 constexpr size_t kFramingPerBodyByte = 8;
 
-Rule RuleOfBeast(const error_code& error) {
+Rule RuleOfBeast(const error_code& error, std::string_view head) {
   if (error == http::error::header_limit) return Rule::kHeadTooLarge;
   if (error == http::error::bad_version) return Rule::kVersion;
   if (error == http::error::bad_transfer_encoding) return Rule::kTransferEncoding;
   if (error == http::error::bad_content_length || error == http::error::multiple_content_length) {
-    return Rule::kContentLength;
+    // Beast takes a length behind Transfer-Encoding for the wrong one of the two.
+    const bool both = absl::StrContains(absl::AsciiStrToLower(std::string(head)), "\ntransfer-encoding:");
+    return both ? Rule::kTransferEncoding : Rule::kContentLength;
   }
   return Rule::kSyntax;
 }
@@ -39,6 +42,11 @@ RequestParser::RequestParser(const HttpLimits& limits)
 RequestParser::~RequestParser() = default;
 
 size_t RequestParser::ReadHead(std::string_view bytes) {
+  // One empty line before a request is ignored (RFC 9112, 2.2): old clients end a body with one.
+  constexpr std::string_view kEmptyLine = "\r\n";
+  if (bytes == kEmptyLine.substr(0, 1)) return 0;
+  const size_t skipped = bytes.starts_with(kEmptyLine) ? kEmptyLine.size() : 0;
+  bytes.remove_prefix(skipped);
   // Also for a head that is refused before it is parsed: the refusal must have no body then.
   if (bytes.starts_with("HEAD ")) head_.method = "HEAD";
   if (!scanner_.Scan(bytes)) {
@@ -48,19 +56,19 @@ size_t RequestParser::ReadHead(std::string_view bytes) {
   error_code error;
   const size_t consumed = beast_->parser.put(boost::asio::buffer(bytes.data(), scanner_.size()), error);
   if (error || consumed != scanner_.size() || !beast_->parser.is_header_done()) {
-    refusal_ = RuleOfBeast(error);
+    refusal_ = RuleOfBeast(error, bytes.substr(0, scanner_.size()));
     return 0;
   }
   TakeHead();
   refusal_ = CheckHead(head_);
   head_done_ = !refusal_;
-  return consumed;
+  return skipped + consumed;
 }
 
 void RequestParser::TakeHead() {
   const auto& message = beast_->parser.get();
   head_.method = std::string(message.method_string());
-  const std::string target(message.target());
+  const std::string target(PathOfTarget(std::string_view(message.target().data(), message.target().size())));
   const size_t question = std::min(target.find('?'), target.size());
   head_.path = target.substr(0, question);
   if (question < target.size()) head_.query = target.substr(question + 1);

@@ -11,8 +11,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
+#include <list>
 #include <thread>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -37,9 +37,38 @@ constexpr int kBacklog = 1024;
 // How long handlers get to return once their clients are told gone.
 constexpr absl::Duration kAbortGrace = absl::Seconds(5);
 
+// An open connection, as it counts against the caps and in the metrics.
+class Slot {
+ public:
+  Slot(ConnectionLimiter& limiter, HttpMetrics& metrics, std::string address)
+      : limiter_(&limiter), metrics_(&metrics), address_(std::move(address)) {
+    metrics_->AddConnections(1);
+  }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+  ~Slot() { GiveBack(); }
+  void GiveBack() {
+    if (limiter_ == nullptr) return;
+    metrics_->AddConnections(-1);
+    std::exchange(limiter_, nullptr)->Remove(address_);
+  }
+  bool given_back() const { return limiter_ == nullptr; }
+  const std::string& address() const { return address_; }
+
+ private:
+  ConnectionLimiter* limiter_;
+  HttpMetrics* metrics_;
+  std::string address_;
+};
+
+struct OpenConnection {
+  Connection* connection;
+  Slot* slot;
+};
+
 // A thread and the connections that live on it. (They outlive `io`, which owns the coroutines.)
 struct IoThread {
-  std::unordered_set<Connection*> connections;  // this thread only
+  std::list<OpenConnection> connections;  // this thread only
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
   std::thread thread;
@@ -55,44 +84,18 @@ struct IoThread {
   }
 };
 
-// An open connection, as it counts against the caps and in the metrics.
-class Slot {
- public:
-  Slot(ConnectionLimiter& limiter, HttpMetrics& metrics, std::string address)
-      : limiter_(&limiter), metrics_(&metrics), address_(std::move(address)) {
-    metrics_->AddConnections(1);
-  }
-  Slot(Slot&& other) noexcept
-      : limiter_(std::exchange(other.limiter_, nullptr)),
-        metrics_(other.metrics_),
-        address_(std::move(other.address_)) {}
-  Slot& operator=(Slot&&) = delete;
-  ~Slot() {
-    if (limiter_ == nullptr) return;
-    metrics_->AddConnections(-1);
-    limiter_->Remove(address_);
-  }
-
- private:
-  ConnectionLimiter* limiter_;
-  HttpMetrics* metrics_;
-  std::string address_;
-};
-
 // A connection's place in its thread's list.
 class Listed {
  public:
-  Listed(std::unordered_set<Connection*>& list, Connection* connection)
-      : list_(list), connection_(connection) {
-    list_.insert(connection_);
-  }
+  Listed(std::list<OpenConnection>& list, Connection& connection, Slot& slot)
+      : list_(list), place_(list.insert(list.end(), {&connection, &slot})) {}
   Listed(const Listed&) = delete;
   Listed& operator=(const Listed&) = delete;
-  ~Listed() { list_.erase(connection_); }
+  ~Listed() { list_.erase(place_); }
 
  private:
-  std::unordered_set<Connection*>& list_;
-  Connection* const connection_;
+  std::list<OpenConnection>& list_;
+  const std::list<OpenConnection>::iterator place_;
 };
 
 // Refuses at the door: best effort, without waiting for anything.
@@ -203,21 +206,42 @@ class Server::Impl {
 
   void Admit(tcp::socket socket, IoThread& thread) {
     error_code error;
-    const std::string address = socket.remote_endpoint(error).address().to_string();
+    std::string address = socket.remote_endpoint(error).address().to_string();
     if (error) return;  // gone already
-    if (!limiter_.TryAdd(address)) {
-      context_.metrics.CountRefusal(Rule::kOverCapacity);
-      return AnswerOverCapacity(std::move(socket), context_);
-    }
-    Slot slot(limiter_, context_.metrics, address);
-    asio::co_spawn(thread.io, Serve(std::move(socket), thread, std::move(slot)), ReportThrown);
+    asio::co_spawn(thread.io, Serve(std::move(socket), thread, std::move(address)), ReportThrown);
   }
 
-  asio::awaitable<void> Serve(tcp::socket socket, IoThread& thread, [[maybe_unused]] Slot slot) {
+  asio::awaitable<void> Serve(tcp::socket socket, IoThread& thread, std::string address) {
+    if (!TakePlace(thread, address)) {
+      context_.metrics.CountRefusal(Rule::kOverCapacity);
+      AnswerOverCapacity(std::move(socket), context_);
+      co_return;
+    }
+    Slot slot(limiter_, context_.metrics, std::move(address));
     Connection connection(std::move(socket), context_);
-    const Listed listed(thread.connections, &connection);
+    const Listed listed(thread.connections, connection, slot);
     if (closed_) connection.Drain();
     co_await connection.Run();
+  }
+
+  // Where all places are taken, who has sent no request for the longest time makes room.
+  bool TakePlace(IoThread& thread, const std::string& address) {
+    while (true) {
+      const ConnectionLimiter::Room room = limiter_.TryAdd(address);
+      if (room == ConnectionLimiter::Room::kAdded) return true;
+      const bool any_address = room == ConnectionLimiter::Room::kFull;
+      OpenConnection* oldest = nullptr;
+      for (OpenConnection& open : thread.connections) {
+        if (!open.connection->waiting_since() || open.slot->given_back()) continue;
+        if (!any_address && open.slot->address() != address) continue;
+        if (oldest == nullptr || open.connection->waiting_since() < oldest->connection->waiting_since()) {
+          oldest = &open;
+        }
+      }
+      if (oldest == nullptr) return false;
+      oldest->slot->GiveBack();
+      oldest->connection->Abort(absl::UnavailableError("others need the place"));
+    }
   }
 
   static void ReportThrown(std::exception_ptr thrown) {
@@ -238,7 +262,7 @@ class Server::Impl {
   void ForEachConnection(Visit visit) {
     for (const auto& thread : threads_) {
       asio::post(thread->io, [&thread = *thread, visit] {
-        for (Connection* connection : thread.connections) visit(*connection);
+        for (const OpenConnection& open : thread.connections) visit(*open.connection);
       });
     }
   }

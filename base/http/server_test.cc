@@ -137,7 +137,7 @@ TEST_F(ServerTest, RefusesBadHeadsAndClosesAndGoesOn) {
       {"12 bearer of 64 KiB", Get("Authorization: Bearer " + std::string(64 << 10, 'a') + "\r\n"), "431"},
       {"12 NUL", Get(std::string("Authorization: a\0b\r\n", 20)), "400"},
       {"13 fold", Get("X: a\r\n b\r\n"), "400"},
-      {"17 absolute form", Get("Connection: close\r\n", "http://a/v1/models"), "400"},
+      {"17 absolute form", Get("Connection: close\r\n", "http://a/v1/models"), "200"},
       {"17 double slash", Get("", "//v1/models"), "400"},
       {"17 dot segments", Get("", "/v1/../admin"), "400"},
       {"17 encoded dots", Get("", "/%2e%2e/v1/models"), "400"},
@@ -145,7 +145,8 @@ TEST_F(ServerTest, RefusesBadHeadsAndClosesAndGoesOn) {
       {"17 parameters", Get("Connection: close\r\n", "/v1/models;a=b"), "404"},
       {"18 CONNECT", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "400"},
       {"18 TRACE", "TRACE /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405"},
-      {"18 garbage method", "HELLO /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405"},
+      {"18 garbage method", "HELLO /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "501"},
+      {"18 small method", "get /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "501"},
       {"18 garbage", "\x80\x81\x82\r\n\r\n", "400"},
       {"19 TLS", std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11), "400"},
   };
@@ -187,6 +188,8 @@ TEST_F(ServerTest, RefusesBadBodiesAndClosesAndGoesOn) {
       {"24 gzip bomb", Post("Content-Encoding: gzip\r\n" + encoded, bomb), "413"},
       {"24 deflate", Post("Content-Encoding: deflate\r\n" + encoded, bomb), "415"},
       {"24 gzip twice", Post("Content-Encoding: gzip, gzip\r\n" + encoded, bomb), "415"},
+      {"24 gzip, then another header",
+       Post("Content-Encoding: gzip\r\nContent-Encoding: br\r\n" + encoded, bomb), "415"},
       {"24 not gzip", Post("Content-Encoding: gzip\r\nContent-Length: 2\r\nConnection: close\r\n", "{}"),
        "400"},
       {"unknown expectation", Post("Expect: miracles\r\nContent-Length: 2\r\n"), "417"},
@@ -203,10 +206,20 @@ TEST_F(ServerTest, ReadsChunkedAndGzipBodies) {
       Exchange(Post("Connection: close\r\nTransfer-Encoding: chunked\r\n", "2;x\r\nhi\r\n0\r\nA: b\r\n\r\n")),
       HasSubstr("echo:hi"));
   const std::string body = Gzip("hello");
-  EXPECT_THAT(Exchange(Post("Connection: close\r\nContent-Encoding: GZIP\r\nContent-Length: " +
-                                std::to_string(body.size()) + "\r\n",
-                            body)),
-              HasSubstr("echo:hello"));
+  const std::string length = "Connection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  for (const char* coding : {"GZIP", "x-gzip", "identity, gzip", ", gzip"}) {
+    EXPECT_THAT(Exchange(Post(absl::StrCat(length, "Content-Encoding: ", coding, "\r\n"), body)),
+                HasSubstr("echo:hello"))
+        << coding;
+  }
+  for (const char* coding : {"", "identity", " , "}) {
+    EXPECT_THAT(
+        Exchange(
+            Post(absl::StrCat("Connection: close\r\nContent-Length: 2\r\nContent-Encoding: ", coding, "\r\n"),
+                 "hi")),
+        HasSubstr("echo:hi"))
+        << coding;
+  }
 }
 
 // 3: the head's time is for the whole head: silence, and bytes that keep dripping in, end alike.
@@ -307,27 +320,6 @@ TEST_F(ServerTest, ClosesIdleConnections) {
   client.Send(Get());
   EXPECT_THAT(client.ReadToEnd(), HasSubstr("models"));
   EXPECT_TRUE(client.closed_by_server());
-}
-
-TEST_F(ServerTest, RefusesConnectionsOverTheCapAtTheDoor) {
-  options_.limits.connections_per_ip = 2;
-  Start();
-  TestClient first(server_->port()), second(server_->port());
-  first.Send(Get());
-  second.Send(Get());
-  first.ReadUntil("models");
-  second.ReadUntil("models");
-  TestClient third(server_->port());
-  EXPECT_THAT(third.ReadToEnd(), StartsWith("HTTP/1.1 503"));
-  first.Close();
-  second.Close();
-  // The server learns of the closes in its own time; a later connection is served again.
-  std::string reply;
-  while (reply.find("models") == std::string::npos) {
-    TestClient next(server_->port());
-    next.Send(Get("Connection: close\r\n"));
-    reply = next.ReadToEnd();
-  }
 }
 
 TEST_F(ServerTest, SaysThatAPortIsTaken) {

@@ -248,16 +248,56 @@ TEST_F(StreamTest, ARequestBehindAStreamIsServedAfterIt) {
   EXPECT_THAT(replies, EndsWith("whole"));
 }
 
-TEST_F(StreamTest, AFloodBehindAStreamIsDroppedAndEndsTheConnection) {
+TEST_F(StreamTest, NoRequestBehindAStreamIsLost) {
   Start();
   TestClient client(server_->port());
   client.Send(Get("/lines"));
   const auto lines = AwaitStarted();
-  client.Send(std::string(8 << 20, 'x'));  // returns when the server has read nearly all of it
+  constexpr int kRequests = 200;
+  std::string requests;
+  for (int i = 0; i < kRequests; ++i) {
+    requests += "GET /whole HTTP/1.1\r\nHost: a\r\nX: " + std::string(8000, 'x') + "\r\n\r\n";
+  }
+  std::thread sender([&] { client.Send(requests + Get("/whole", "1.0")); });
   lines->Push("data: a\n\n");
   lines->Push(kEnd);
-  EXPECT_THAT(client.ReadToEnd(), EndsWith("9\r\ndata: a\n\n\r\n0\r\n\r\n"));
+  const std::string replies = client.ReadToEnd();
+  sender.join();
+  int answered = 0;
+  for (size_t at = 0; (at = replies.find("whole", at)) != std::string::npos; ++at) ++answered;
+  EXPECT_EQ(answered, kRequests + 1);
+}
+
+TEST_F(StreamTest, AFloodBehindAStreamStaysWithItsSenderAndEndsTheConnection) {
+  Start();
+  TestClient client(server_->port());
+  client.Send(Get("/lines"));
+  const auto lines = AwaitStarted();
+  std::thread sender([&] { client.Send(std::string(64 << 20, 'x')); });
+  lines->Push("data: a\n\n");
+  lines->Push(kEnd);
+  EXPECT_THAT(client.ReadUntil("HTTP/1.1 431"), HasSubstr("9\r\ndata: a\n\n\r\n0\r\n\r\nHTTP/1.1 431"));
   EXPECT_TRUE(AwaitEnded().status.ok());
+  sender.join();
+}
+
+// What it sent waits in the kernel, in front of the end.
+TEST_F(StreamTest, AClientThatLeavesBehindItsNextRequestsIsNoticed) {
+  for (const bool reset : {false, true}) {
+    started_ = {};
+    ended_ = {};
+    server_.reset();
+    Start();
+    TestClient client(server_->port());
+    client.Send(Get("/lines") + std::string(40 << 10, 'x'));
+    AwaitStarted();
+    if (reset) {
+      client.Reset();
+    } else {
+      client.Close();
+    }
+    EXPECT_EQ(AwaitEnded().status.code(), absl::StatusCode::kCancelled);
+  }
 }
 
 TEST_F(StreamTest, AnAbandonedStreamIsCutNotEnded) {

@@ -1,5 +1,7 @@
 #include "base/http/transport.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
@@ -48,10 +50,10 @@ void Transport::ConsumeIn(size_t count) {
   }
 }
 
-bool Transport::TryRead() {
+bool Transport::TryRead(size_t most) {
   char bytes[kReadBytes];
   error_code error;
-  const size_t count = socket_.read_some(asio::buffer(bytes), error);
+  const size_t count = socket_.read_some(asio::buffer(bytes, std::min(most, sizeof bytes)), error);
   if (error == asio::error::would_block) return false;
   if (error == asio::error::eof) {
     at_eof_ = true;
@@ -62,15 +64,13 @@ bool Transport::TryRead() {
     return false;
   }
   metrics_.AddBytesIn(count);
-  const size_t room = watching_ ? limits_.head_bytes - std::min(limits_.head_bytes, in_.size()) : count;
-  lost_bytes_ |= room < count;
-  in_.append(bytes, std::min(room, count));
+  in_.append(bytes, count);
   return true;
 }
 
 asio::awaitable<bool> Transport::Read() {
   while (status_.ok() && !at_eof_ && !read_expired_) {
-    if (TryRead()) co_return true;
+    if (TryRead(kReadBytes)) co_return true;
     if (!status_.ok() || at_eof_) break;
     WaitReadable();
     co_await Suspend([this](Resumer self) { reader_ = std::move(self); });
@@ -89,16 +89,45 @@ void Transport::WaitReadable() {
 void Transport::OnReadable() {
   if (reader_) return reader_.Resume();
   if (!watching_) return;
-  TryRead();
+  if (RoomForNext() > 0) TryRead(RoomForNext());
   if (at_eof_) Close(absl::CancelledError("the client closed the connection"));
-  if (status_.ok()) WaitReadable();
+  if (status_.ok()) KeepWatching();
+}
+
+void Transport::KeepWatching() {
+  if (RoomForNext() > 0) {
+    WaitReadable();
+  } else {
+    WaitHangup();
+  }
+}
+
+// With bytes left in the kernel the socket is always readable, and Asio knows no wait for the end alone.
+void Transport::WaitHangup() {
+  if (hangup_) return;
+  const int waiter = epoll_create1(EPOLL_CLOEXEC);
+  if (waiter < 0) return Close(absl::ResourceExhaustedError("no descriptor is left"));
+  hangup_.emplace(socket_.get_executor(), waiter);
+  epoll_event event{};
+  event.events = EPOLLRDHUP;
+  epoll_ctl(waiter, EPOLL_CTL_ADD, socket_.native_handle(), &event);
+  hangup_->async_wait(
+      asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](const error_code& error) {
+        if (error || !self->watching_) return;
+        self->Guard([&] { self->Close(absl::CancelledError("the client closed the connection")); });
+      });
+}
+
+void Transport::Unwatch() {
+  watching_ = false;
+  hangup_.reset();
 }
 
 void Transport::Watch() {
   watching_ = true;
   if (!status_.ok()) return;
   if (at_eof_) return Close(absl::CancelledError("the client closed the connection"));
-  WaitReadable();
+  KeepWatching();
 }
 
 void Transport::SetReadDeadline(Clock::time_point deadline) {
@@ -208,6 +237,7 @@ void Transport::Close(absl::Status why) {
   // Whatever the kernel still holds for a client that doesn't read is dropped too.
   if (!out_.empty()) socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   socket_.close(ignored);
+  hangup_.reset();
   timer_.cancel();
   reader_.Resume();
   writer_.Resume();
@@ -220,7 +250,7 @@ void Transport::Close(absl::Status why) {
 
 asio::awaitable<void> Transport::Linger() {
   if (!status_.ok()) co_return;
-  watching_ = false;
+  Unwatch();
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
   SetReadDeadline(Clock::now() + kLingerTime);

@@ -4,8 +4,10 @@
 // held by shared_ptr because pending waits keep it alive.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
@@ -41,11 +43,10 @@ class Transport : public std::enable_shared_from_this<Transport> {
   void SetReadDeadline(Clock::time_point deadline);
   void ClearReadDeadline() { read_deadline_ = kNever; }
   bool read_expired() const { return read_expired_; }
-  // Keeps an eye on the socket while nobody reads: the client's leaving ends the connection. Bytes that come
-  // are kept up to the head's limit and dropped beyond (lost_bytes(): the connection can't serve another).
+  // Keeps an eye on the socket while nobody reads: the client's leaving ends the connection. Of the requests
+  // that come meanwhile a head's bytes are kept here, the rest is left to the kernel and so to the client.
   void Watch();
-  void Unwatch() { watching_ = false; }
-  bool lost_bytes() const { return lost_bytes_; }
+  void Unwatch();
 
   // Writing. Append to out(), then Pump: writes what the socket takes now, and the rest as it takes it.
   Outbox& out() { return out_; }
@@ -69,10 +70,14 @@ class Transport : public std::enable_shared_from_this<Transport> {
  private:
   static constexpr Clock::time_point kNever = Clock::time_point::max();
 
-  // Takes what the socket has. True: in() grew.
-  bool TryRead();
+  // Takes what the socket has, at most so many bytes. True: in() grew.
+  bool TryRead(size_t most);
   void WaitReadable();
   void OnReadable();
+  // Waits for whatever Watch is to notice: bytes while there is room for them, then the end alone.
+  void KeepWatching();
+  void WaitHangup();
+  size_t RoomForNext() const { return limits_.head_bytes - std::min(limits_.head_bytes, in_.size()); }
   void WaitWritable();
   // Makes the timer fire no later than `when`.
   void ArmTimer(Clock::time_point when);
@@ -91,7 +96,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
 
   std::string in_;
   bool wait_readable_pending_ = false, watching_ = false;
-  bool at_eof_ = false, read_expired_ = false, lost_bytes_ = false;
+  bool at_eof_ = false, read_expired_ = false;
+  std::optional<boost::asio::posix::stream_descriptor> hangup_;  // readable when the client has left
   Resumer reader_;
 
   Outbox out_;

@@ -1,5 +1,6 @@
 #include "gateway/api/chat_handler.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/core/json_text.h"
@@ -20,6 +21,15 @@ constexpr std::chrono::seconds kLoadPatience{10};
 
 http::ApiError ErrorOf(const Ending& ending) {
   return ending.kind == Ending::Kind::kRefused ? FromRefusal(ending.refusal) : FromStatus(ending.error);
+}
+
+// A body counts as it comes, in steps of this: who only says that one will come holds nothing.
+constexpr size_t kIntakeStepBytes = 64 << 10;
+
+std::optional<http::ApiError> HoldBody(Intake::Visit& visit, size_t bytes, size_t most) {
+  if (bytes <= visit.bytes()) return std::nullopt;
+  const size_t steps = (bytes + kIntakeStepBytes - 1) / kIntakeStepBytes;
+  return visit.Resize(std::min(steps * kIntakeStepBytes, most));
 }
 
 bool IsErrorAlone(const Step& step) { return step.pieces.empty() && step.ending && step.ending->is_error(); }
@@ -62,7 +72,7 @@ awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange&
   Newcomer newcomer{.key = authenticator_.Identify(exchange), .visit = nullptr, .owner = nullptr};
   if (newcomer.key == nullptr) co_return authenticator_.Refusal();
   if (auto overrun = Overrun(*newcomer.key)) co_return *std::move(overrun);
-  auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), exchange.MaxBodyBytes());
+  auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), /*bytes=*/0);
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   newcomer.visit = std::get<std::shared_ptr<Intake::Visit>>(std::move(entered));
   newcomer.owner = std::make_shared<JobOwner>(newcomer.key->account_id());
@@ -90,8 +100,13 @@ awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange&
 
 awaitable<ApiResult<ChatRequest>> ChatHandler::ReadRequest(http::Exchange& exchange,
                                                            const Newcomer& newcomer) const {
-  std::optional<http::Exchange::RawBody> raw = co_await exchange.ReadRawBody();
-  if (!raw) co_return ClientLeft();
+  std::optional<http::ApiError> no_room;
+  http::Exchange::MayHold may_hold = [&](size_t bytes) {
+    no_room = HoldBody(*newcomer.visit, bytes, exchange.MaxBodyBytes());
+    return !no_room;
+  };
+  std::optional<http::Exchange::RawBody> raw = co_await exchange.ReadRawBody(std::move(may_hold));
+  if (!raw) co_return no_room.value_or(ClientLeft());
   exchange.OnGone([owner = newcomer.owner] { owner->Leave(); });
   std::string body = std::move(raw->bytes);
   if (raw->gzip) {

@@ -1,8 +1,8 @@
 // The requests that are not admitted yet: they cost memory and time that nobody has paid for, so each key may
 // have only so many of them, and all their bodies together may hold only so many bytes (one account a part of
-// that, however many keys it makes). A request enters before its body is read and leaves when its Admit is
-// answered: granted or refused. One for the gateway; any thread. Always: what was entered leaves, on every
-// path.
+// that, however many keys it makes). A request enters before its body is read, holds what has come of it, and
+// leaves when its Admit is answered: granted or refused. One for the gateway; any thread. Always: what was
+// entered leaves, on every path.
 #pragma once
 
 #include <memory>
@@ -47,7 +47,7 @@ class Intake {
     size_t bytes_ = 0;
   };
 
-  // `bytes`: the most that the body may be. The error says whose bound is reached: 429 the caller's own, 503
+  // `bytes`: what it holds from the start. The error says whose bound is reached: 429 the caller's own, 503
   // all's.
   ApiResult<std::shared_ptr<Visit>> Enter(const std::string& key_id, const std::string& account_id,
                                           size_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);

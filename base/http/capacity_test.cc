@@ -1,0 +1,102 @@
+// A server whose places are all taken: those who ask for nothing make room, those who are served don't.
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "base/http/mailbox.h"
+#include "base/http/metrics_plane.h"
+#include "base/http/test_server.h"
+
+namespace quire::http {
+namespace {
+
+namespace asio = boost::asio;
+
+class CapacityTest : public HttpTest {
+ protected:
+  void SetUp() override {
+    HttpTest::SetUp();
+    options_.limits.connections = 2;
+    routes_.Add("GET", "/whole", [](Exchange& e) { return e.Send({.body = "whole"}); });
+    routes_.Add("GET", "/wait", [this](Exchange& e) { return WaitUntilGone(e); });
+  }
+
+  asio::awaitable<void> WaitUntilGone(Exchange& exchange) {
+    auto gone = std::make_shared<Mailbox<bool>>();
+    exchange.OnGone([gone] { gone->Push(true); });
+    waiting_.TryPush(true);
+    co_await gone->Wait();
+  }
+  // Takes a place that is not given up.
+  void BeServed(TestClient& client) {
+    client.Send(Request("GET", "/wait"));
+    waiting_.Pop();
+  }
+
+  BoundedQueue<bool> waiting_{100};
+};
+
+TEST_F(CapacityTest, WhoIsServedKeepsItsPlace) {
+  Start();
+  auto first = std::make_unique<TestClient>(server_->port());
+  TestClient second(server_->port());
+  BeServed(*first);
+  BeServed(second);
+  for (int i = 0; i < 3; ++i) {
+    const TestReply refused = Call("");
+    EXPECT_EQ(refused.status, 503);
+    EXPECT_EQ(refused.Header("connection"), "close");
+  }
+  first->Reset();
+  ExpectServedAgain("/whole");
+}
+
+TEST_F(CapacityTest, WhoAsksForNothingMakesRoomTheOldestFirst) {
+  Start();
+  TestClient busy(server_->port()), silent(server_->port());
+  BeServed(busy);
+  TestClient half(server_->port());  // and silent goes
+  half.Send("GET /wh");
+  EXPECT_EQ(silent.ReadToEnd(), "");
+  TestClient kept(server_->port());  // and half goes
+  EXPECT_EQ(half.ReadToEnd(), "");
+  kept.Send(Request("GET", "/whole"));
+  EXPECT_EQ(TestReplies(kept).Next().body, "whole");
+  EXPECT_EQ(Call(Request("GET", "/whole")).body, "whole");  // and kept, which is idle again
+  EXPECT_EQ(kept.ReadToEnd(), "");
+  EXPECT_FALSE(busy.HasReply());
+}
+
+TEST_F(CapacityTest, AnAddressMakesItsOwnRoom) {
+  options_.limits.connections = 100;
+  options_.limits.connections_per_ip = 1;
+  Start();
+  TestClient silent(server_->port());
+  EXPECT_EQ(Call(Request("GET", "/whole")).body, "whole");
+  EXPECT_EQ(silent.ReadToEnd(), "");
+}
+
+TEST_F(CapacityTest, ADrainEndsThoughPlacesWereGivenUp) {
+  Start();
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<TestClient>(server_->port()));
+  EXPECT_EQ(Call(Request("GET", "/whole")).body, "whole");
+  server_->Drain(std::chrono::minutes(1));
+  for (const auto& client : clients) EXPECT_EQ(client->ReadToEnd(), "");
+}
+
+// Whoever can connect could otherwise take the probes away, for nothing.
+TEST(MetricsPlaneCapacity, IdleConnectionsDontKeepProbesAway) {
+  Metrics metrics;
+  const auto plane = MetricsPlane::Start(
+      {}, metrics, {.readiness = [] { return Readiness(); }, .metrics = [] { return std::string(); }});
+  ASSERT_TRUE(plane.ok());
+  std::vector<std::unique_ptr<TestClient>> idle;
+  for (int i = 0; i < 300; ++i) idle.push_back(std::make_unique<TestClient>((*plane)->port()));
+  TestClient probe((*plane)->port());
+  probe.Send("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(TestReplies(probe).Next().status, 200);
+}
+
+}  // namespace
+}  // namespace quire::http
