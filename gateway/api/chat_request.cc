@@ -73,7 +73,10 @@ void ReadSeed(FieldReader& fields, ChatRequest& request) {
 std::optional<int32_t> TokenIdFromKey(const std::string& key) {
   int32_t id = -1;
   auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-  if (error != std::errc() || end != key.data() + key.size() || id < 0) return std::nullopt;
+  // One id has one spelling, so that none is given twice.
+  if (error != std::errc() || end != key.data() + key.size() || id < 0 || key != std::to_string(id)) {
+    return std::nullopt;
+  }
   return id;
 }
 

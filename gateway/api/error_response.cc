@@ -155,6 +155,7 @@ http::ApiError FromStatus(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       error.status = 400;
+      error.code = "invalid_request";
       break;
     case absl::StatusCode::kResourceExhausted:
       error.status = 429;
