@@ -122,6 +122,9 @@ struct Gateway::Parts {
     if (draining) return {.ready = false, .state = "draining"};
     if (!ready())
       return {.ready = false, .state = "waiting for the coordinator, a first model, or models to load"};
+    // gRPC's keepalive ends the Watch of a coordinator that is silent, in seconds; without it nobody is
+    // admitted.
+    if (!facts.current()) return {.ready = false, .state = "the coordinator does not answer"};
     return {.ready = true, .state = "serving"};
   }
 

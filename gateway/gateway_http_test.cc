@@ -129,6 +129,16 @@ TEST_F(GatewayHttpTest, PagesOfAnyOriginMayCallUnlessToldOtherwise) {
   EXPECT_TRUE(absl::IsInvalidArgument(Gateway::Start(options).status()));
 }
 
+TEST_F(GatewayHttpTest, IsNotReadyWhileTheCoordinatorIsSilent) {
+  EXPECT_EQ(Ready(), 200);
+  backend_.silent = true;
+  while (Ready() == 200) continue;
+  EXPECT_EQ(Ready(), 503);
+  backend_.silent = false;
+  while (Ready() == 503) continue;
+  EXPECT_EQ(Ready(), 200);
+}
+
 TEST_F(GatewayHttpTest, WhoLeavesIsNotReadyFirstAndStopsAcceptingLater) {
   GatewayOptions options;
   options.drain_delay = std::chrono::hours(1);

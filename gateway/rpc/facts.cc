@@ -33,6 +33,11 @@ bool Facts::synced() const {
   return ever_synced_;
 }
 
+bool Facts::current() const {
+  MutexLock lock(&mutex_);
+  return stream_synced_;
+}
+
 void Facts::BeginStream() {
   MutexLock lock(&mutex_);
   arriving_ = State();

@@ -27,6 +27,8 @@ class Facts {
   std::vector<Model> Models() const ABSL_LOCKS_EXCLUDED(mutex_);
   // A full state has been seen, ever.
   bool synced() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The stream that stands now has brought a full state: what readers see is what the coordinator says.
+  bool current() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A new stream begins: what follows up to `synced` is a full state.
   void BeginStream() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -39,6 +39,19 @@ TEST(FactsTest, NothingIsSeenBeforeTheFirstFullState) {
   EXPECT_EQ(facts.Models().size(), 1u);
 }
 
+TEST(FactsTest, TheyAreCurrentWhileTheirStreamStands) {
+  Facts facts;
+  EXPECT_FALSE(facts.current());
+  facts.BeginStream();
+  facts.Apply(Synced());
+  EXPECT_TRUE(facts.current());
+  facts.BeginStream();
+  EXPECT_FALSE(facts.current());
+  EXPECT_TRUE(facts.synced());
+  facts.Apply(Synced());
+  EXPECT_TRUE(facts.current());
+}
+
 TEST(FactsTest, ChangesAfterSyncedCountAtOnce) {
   Facts facts;
   facts.BeginStream();

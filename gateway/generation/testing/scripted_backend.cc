@@ -213,6 +213,9 @@ void ScriptedBackend::SendModels(grpc::ServerWriter<v1::WatchEvent>& writer) con
 }
 
 void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer) {
+  while (silent) {
+    if (context.IsCancelled() || Closing()) return;
+  }
   v1::WatchEvent event;
   v1::KeyFact& key = *event.mutable_key();
   key.set_key_id(key_.id);
@@ -226,14 +229,17 @@ void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter
   if (!hidden) SendModels(writer);
   event.set_synced(true);
   writer.Write(event);
-  for (bool sent = !hidden; !context.IsCancelled();) {
+  for (bool sent = !hidden; !context.IsCancelled() && !silent && !Closing();) {
     if (!sent && !models_hidden) {
       SendModels(writer);
       sent = true;
     }
-    MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&closing_), absl::Milliseconds(10))) return;
   }
+}
+
+bool ScriptedBackend::Closing() {
+  MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&closing_), absl::Milliseconds(10));
 }
 
 void ScriptedBackend::RecordSettles(const v1::SettleRequest& request, v1::SettleReply& reply) {

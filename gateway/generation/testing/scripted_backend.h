@@ -57,6 +57,8 @@ class ScriptedBackend {
   std::function<v1::ReadmitReply(const v1::ReadmitRequest&)> readmit;
   std::function<v1::ProgressResult(const v1::RequestProgress&)> progress;
   std::atomic<int> settles_to_refuse{0};
+  // The coordinator ends its Watch and says nothing on the next.
+  std::atomic<bool> silent{false};
   // The text bundle of the model "other", where it is not that of "tiny".
   std::string other_bundle;
   // No group has registered yet: while it holds, Watch names no model.
@@ -83,6 +85,8 @@ class ScriptedBackend {
 
   void SendModels(grpc::ServerWriter<v1::WatchEvent>& writer) const;
   void SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer);
+  // Whether the test ends; takes a moment.
+  bool Closing();
   void RecordSettles(const v1::SettleRequest& request, v1::SettleReply& reply);
 
   const std::string pepper_ = "pepper";
