@@ -250,6 +250,9 @@ void AdminService::RefreshFleetMetrics() {
 
 http::Readiness AdminService::ReadinessNow() const {
   if (draining_) return {.ready = false, .state = "draining"};
+  if (parts_.ledger->commits_fail()) {
+    return {.ready = false, .state = "the ledger can't be written: see ledger_commit_failed in the log"};
+  }
   const RouterReport report = parts_.router->Report();
   const auto serving =
       std::count_if(report.groups.begin(), report.groups.end(),

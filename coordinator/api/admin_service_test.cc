@@ -34,6 +34,10 @@ class SlowStore final : public LedgerStore {
     held_ = held;
     committing_ = false;
   }
+  void FailCommits(bool fail) {
+    MutexLock lock(&mutex_);
+    disk_.FailNextCommits(fail ? CommitFault::kDiskFull : CommitFault::kNone);
+  }
   void AwaitCommit() {
     MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(&committing_));
@@ -142,6 +146,20 @@ TEST_F(AdminServiceTest, NothingElseWaitsForAStuckLedger) {
   store_.Hold(false);
   EXPECT_EQ(http::TestReplies(stuck).Next().status, 201);
   while (Commits() == while_stuck) continue;  // counted just after the reply was released
+}
+
+// With a full disk every chat is refused.
+TEST_F(AdminServiceTest, IsNotReadyWhileNothingCanBeCommitted) {
+  Start(std::chrono::hours(1));
+  EXPECT_EQ(Call("GET", "/readyz").status, 200);
+  store_.FailCommits(true);
+  EXPECT_EQ(Call("POST", "/admin/v1/keys", R"({"name":"n"})").status, 503);
+  while (Call("GET", "/readyz").status == 200) continue;  // known just after the reply was released
+  EXPECT_THAT(Call("GET", "/readyz").body, HasSubstr("ledger"));
+  EXPECT_EQ(Call("GET", "/livez").status, 200);
+  store_.FailCommits(false);
+  while (Call("POST", "/admin/v1/keys", R"({"name":"n"})").status == 503) continue;
+  while (Call("GET", "/readyz").status == 503) continue;
 }
 
 TEST_F(AdminServiceTest, WhoAsksAStuckLedgerIsToldInTheEnd) {

@@ -63,6 +63,11 @@ LedgerCounters LedgerThread::counters() const {
   return counters_;
 }
 
+bool LedgerThread::commits_fail() const {
+  MutexLock lock(&mutex_);
+  return commits_fail_;
+}
+
 void LedgerThread::Stop() {
   {
     MutexLock lock(&mutex_);
@@ -110,6 +115,7 @@ void LedgerThread::CommitOrWait() {
   {
     MutexLock lock(&mutex_);
     counters_ = ledger_->counters();
+    commits_fail_ = ledger_->failures_in_a_row() > 0;
   }
   if (status.ok()) return;
   const int failures = ledger_->failures_in_a_row();

@@ -53,6 +53,8 @@ class LedgerThread {
 
   // As of the last commit that was tried; never waits for one.
   LedgerCounters counters() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The last commit that was tried failed: nobody is admitted until one succeeds.
+  bool commits_fail() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Takes no more, runs and commits what is queued, joins. Idempotent; one caller.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -69,6 +71,7 @@ class LedgerThread {
   const LedgerThreadOptions options_;
   mutable Mutex mutex_;
   LedgerCounters counters_ ABSL_GUARDED_BY(mutex_);
+  bool commits_fail_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<Operation> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t reap_us_ = 0;   // the thread's own: when the reaper is due,
