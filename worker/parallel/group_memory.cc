@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -29,14 +30,46 @@ absl::StatusOr<std::unique_ptr<GroupMemory>> GroupMemory::Open(const std::string
   const int fd = shm_open(absl::StrCat("/", name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoError(absl::StrCat("can't open shared memory /dev/shm/", name), errno);
   std::unique_ptr<GroupMemory> memory(new GroupMemory(name, fd));
-  absl::Status reserved = memory->Reserve(0, kControlBytes);
-  if (!reserved.ok()) {
+  QUIRE_RETURN_IF_ERROR(memory->CheckOwner());
+  const absl::Status reserved = memory->Reserve(0, kControlBytes);
+  const absl::StatusOr<uint8_t*> control = reserved.ok() ? memory->Map(0, kControlBytes) : reserved;
+  if (!control.ok()) {
     memory->Unlink();  // without its control part it is of use to nobody
-    return reserved;
+    return control.status();
   }
-  QUIRE_ASSIGN_OR_RETURN(uint8_t* const control, memory->Map(0, kControlBytes));
-  memory->control_ = reinterpret_cast<GroupControl*>(control);
+  memory->control_ = reinterpret_cast<GroupControl*>(*control);
   return memory;
+}
+
+// Anybody may make a file in /dev/shm, and who can write this one can end the group or change its tokens.
+absl::Status GroupMemory::CheckOwner() const {
+  struct stat file {};
+  if (fstat(fd_, &file) != 0) return ErrnoError("can't look at shared memory", errno);
+  if (file.st_uid == geteuid() && (file.st_mode & 077) == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("/dev/shm/", name_,
+                   " was made by another user or is open to others: remove it, or give all "
+                   "ranks of the group another --shm name"));
+}
+
+absl::Status GroupMemory::HoldPlace(int rank) const {
+  struct flock place {};
+  place.l_type = F_WRLCK;
+  place.l_whence = SEEK_SET;
+  place.l_start = rank;
+  place.l_len = 1;
+  if (fcntl(fd_, F_OFD_SETLK, &place) == 0) return absl::OkStatus();
+  if (errno == EAGAIN || errno == EACCES) return absl::AlreadyExistsError("another process has the place");
+  return ErrnoError("can't lock a place in shared memory", errno);
+}
+
+bool GroupMemory::PlaceHeld(int rank) const {
+  struct flock place {};
+  place.l_type = F_WRLCK;
+  place.l_whence = SEEK_SET;
+  place.l_start = rank;
+  place.l_len = 1;
+  return fcntl(fd_, F_OFD_GETLK, &place) != 0 || place.l_type != F_UNLCK;
 }
 
 GroupMemory::~GroupMemory() {
@@ -77,6 +110,6 @@ absl::StatusOr<uint8_t*> GroupMemory::Map(int64_t offset, int64_t bytes) const {
   return static_cast<uint8_t*>(memory);
 }
 
-void GroupMemory::Unlink() const { shm_unlink(absl::StrCat("/", name_).c_str()); }
+void GroupMemory::Unlink(const std::string& name) { shm_unlink(absl::StrCat("/", name).c_str()); }
 
 }  // namespace quire::worker

@@ -1,8 +1,9 @@
 // The memory that the ranks of a group share: a control part of fixed size (who is there, words to wait on,
 // records), which every rank maps first, and the buffers, once the ranks know that they agree on their sizes.
-// Every byte is reserved before it is touched: a full /dev/shm is an error at the start that says what to do,
-// never a SIGBUS in a step. Each rank's RankGroup owns one. Fresh memory is zero, which is every field's
-// valid beginning, so no rank has to be first.
+// A lock on the file for each rank says that its process lives. Every byte is reserved before it is touched:
+// a full /dev/shm is an error at the start that says what to do, never a SIGBUS in a step. Each rank's
+// RankGroup owns one. Fresh memory is zero, which is every field's valid beginning, so no rank has to be
+// first.
 #pragma once
 
 #include <atomic>
@@ -49,6 +50,7 @@ struct BufferSizes {
 class GroupMemory {
  public:
   // Maps the control part of `name` below /dev/shm; the first to come makes it. ResourceExhausted: no room.
+  // PermissionDenied: it is another user's, or open to others.
   static absl::StatusOr<std::unique_ptr<GroupMemory>> Open(const std::string& name);
   ~GroupMemory();
   GroupMemory(const GroupMemory&) = delete;
@@ -65,11 +67,18 @@ class GroupMemory {
   std::span<uint8_t> plan() const {
     return {buffers_ + buffer_bytes_ - plan_bytes_, static_cast<size_t>(sizes_.plan_bytes)};
   }
+  // Takes rank's place for as long as this process lives: the kernel gives it up with the process, however
+  // that ends. AlreadyExists: another has it.
+  absl::Status HoldPlace(int rank) const;
+  // Whether somebody other than this object has it.
+  bool PlaceHeld(int rank) const;
   // Once every rank has opened it, nothing is left behind however the processes end.
-  void Unlink() const;
+  void Unlink() const { Unlink(name_); }
+  static void Unlink(const std::string& name);
 
  private:
   GroupMemory(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+  absl::Status CheckOwner() const;
   absl::Status Reserve(int64_t offset, int64_t bytes) const;
   absl::StatusOr<uint8_t*> Map(int64_t offset, int64_t bytes) const;
 

@@ -38,7 +38,7 @@ absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const RankGroupOption
   QUIRE_RETURN_IF_ERROR(group->TakePlace());
   absl::Status joined = group->Gather();
   if (joined.ok()) return group;
-  if (options.rank == 0) group->memory_->Unlink();
+  group->memory_->Unlink();  // whichever rank it is: the others may have ended before it came
   group->MarkLost(absl::StrCat("rank ", options.rank, " could not join: ", MessageOf(joined)));
   return joined;
 }
@@ -46,15 +46,19 @@ absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const RankGroupOption
 absl::Status RankGroup::TakePlace() {
   GroupControl& control = memory_->control();
   if (FirstOf<uint64_t>(control.layout, sizeof(GroupControl)) != sizeof(GroupControl)) {
+    memory_->Unlink();
     return absl::InvalidArgumentError("the ranks of this group are of different builds of this program");
   }
   if (const int32_t first = FirstOf<int32_t>(control.size, size()); first != size()) {
     const std::string why = absl::StrCat("rank ", rank(), " was started with --ranks ", size(),
                                          ", another with ", first, ": start all ranks of a group alike");
     MarkLost(why);
+    memory_->Unlink();
     return absl::InvalidArgumentError(why);
   }
-  if (slot(rank()).taken.exchange(1) != 0) {
+  const absl::Status held = memory_->HoldPlace(rank());
+  if (!held.ok() && !absl::IsAlreadyExists(held)) return held;
+  if (!held.ok() || slot(rank()).taken.exchange(1) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("there is a rank ", rank(), " in shared memory ",
                                                    options_.shm_name,
                                                    " already: give each rank of a group its own --rank, and "
@@ -74,6 +78,7 @@ absl::Status RankGroup::Gather() {
   EndTimed();
   // Every rank has the memory open: without its name nothing is left behind, however the processes end.
   if (rank() == 0) memory_->Unlink();
+  gathered_ = true;
   return Agree();
 }
 
@@ -165,6 +170,7 @@ bool RankGroup::MarkLost(const std::string& why) {
 void RankGroup::Lose(const std::string& why) {
   if (!MarkLost(why)) return;
   Log(LogLevel::kError, "group_lost", "rank", rank(), "reason", MessageOf(LostError()));
+  if (!gathered_) memory_->Unlink();  // on_lost may end the process
   if (on_lost_) on_lost_();
 }
 
@@ -200,14 +206,20 @@ std::optional<std::string> RankGroup::Fault(RankWatch& watch) const {
   std::vector<RankView> views(size());
   for (int r = 0; r < size(); ++r) {
     const RankSlot& seen = slot(r);
-    views[r] = {seen.beats.load(), seen.left.load() != 0, seen.timed.load(), seen.limit_us.load()};
+    const bool dead = r != rank() && !memory_->PlaceHeld(r);
+    // Who leaves says so before it ends: in this order none that left looks dead.
+    views[r] = {seen.beats.load(), seen.left.load() != 0, dead, seen.timed.load(), seen.limit_us.load()};
   }
   const std::optional<RankVerdict> verdict = watch.Look(MonotonicUs(), views);
   if (memory_->control().plan.lost()) return "another rank ended it";
   if (!verdict) return std::nullopt;
   if (verdict->fault == RankVerdict::Fault::kOverdue) return DescribeOverdue(*verdict);
-  return absl::StrCat("rank ", verdict->rank, " is dead or stopped: no beat for ", verdict->us / 1000,
-                      " ms; it was ", slot(verdict->rank).phases.Describe());
+  if (verdict->fault == RankVerdict::Fault::kDead) {
+    return absl::StrCat("rank ", verdict->rank, " is dead: its process ended; it was ",
+                        slot(verdict->rank).phases.Describe());
+  }
+  return absl::StrCat("rank ", verdict->rank, " is stopped: no beat for ", verdict->us / 1000, " ms; it was ",
+                      slot(verdict->rank).phases.Describe());
 }
 
 // The waiting wait for those who don't; those are who did not arrive.

@@ -1,9 +1,10 @@
 // The ranks of one group on one host: who is alive, what they tell each other at the start, and whether the
 // group still is. Each rank's process owns one RankGroup. A thread of its own beats every 250 ms in shared
-// memory and watches all ranks (rank_watch.h): a peer whose beats stop, a rank that stays in a step or a wait
-// beyond its limit, or a rank that calls Lose, loses the group for everyone: every wait on a SharedWord ends,
-// and on_lost runs once in each rank. A group of one rank works the same way. What always holds: a lost group
-// never comes back; its processes exit and a new epoch starts with new memory; no wait is without a limit.
+// memory and watches all ranks (rank_watch.h): a peer that died or whose beats stop, a rank that stays in a
+// step or a wait beyond its limit, or a rank that calls Lose, loses the group for everyone: every wait on a
+// SharedWord ends, and on_lost runs once in each rank. A group of one rank works the same way. What always
+// holds: a lost group never comes back; its processes exit and a new epoch starts with new memory; no wait is
+// without a limit.
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,7 @@ struct RankGroupOptions {
   BufferSizes buffers{1 << 20, 1 << 16};
   RankRecord agreement;               // what must be the same for all ranks, beside the buffers
   int64_t join_timeout_ms = 120'000;  // for all ranks to come, and to agree
-  int64_t stale_ms = 1000;            // a rank silent for longer is dead
+  int64_t stale_ms = 10'000;  // a rank silent for longer hangs; a busy machine may stop any for seconds
 };
 
 class RankGroup {
@@ -103,7 +104,7 @@ class RankGroup {
   const RankGroupOptions options_;
   const std::function<void()> on_lost_;
   const std::unique_ptr<GroupMemory> memory_;
-  std::atomic<bool> lost_{false};
+  std::atomic<bool> lost_{false}, gathered_{false};
   // Of the engine thread.
   uint64_t step_ = 0, timed_ = 0;
   uint32_t exchanges_in_step_ = 0, gathers_ = 0;

@@ -1,8 +1,8 @@
-// Judges the ranks of a group by what one of them sees at each of its own beats: whose beats stopped, and who
-// is in a step (or a wait) for longer than it may take. It counts only time in which this rank itself ran:
-// after a round that comes late (the host slept, a debugger held all, the machine is overloaded) the others
-// get a fresh full silence limit, and the gap is no step's time. So a pause of everybody kills nobody, and a
-// clock that jumps does nothing. Pure: the caller gives the time. Owned and called by the beat thread.
+// Judges the ranks of a group by what one of them sees at each of its own beats: who is dead, whose beats
+// stopped, and who is in a step (or a wait) for longer than it may take. A round counts for two beats of time
+// at most, however late it comes (the host slept, a debugger held all, the machine is overloaded). So a pause
+// of everybody kills nobody, a clock that jumps does nothing, and on a machine that is always late a fault is
+// found all the same, later. Pure: the caller gives the time. Owned and called by the beat thread.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,13 @@ namespace quire::worker {
 struct RankView {
   uint64_t beats = 0;  // 0 until its first
   bool left = false;   // its silence is no death
+  bool dead = false;   // its process is no more
   uint64_t step = 0;   // 0: in none; a new number for each
   int64_t step_limit_us = 0;
 };
 
 struct RankVerdict {
-  enum class Fault { kSilent, kOverdue } fault = Fault::kSilent;
+  enum class Fault { kDead, kSilent, kOverdue } fault = Fault::kSilent;
   int rank = 0;
   int64_t us = 0;  // of silence, or in the step
 };

@@ -34,14 +34,18 @@ StepDeadline::Kind StepDeadline::KindOf(const StepShape& shape) {
 }
 
 int64_t StepDeadline::LimitUs(const StepShape& shape) const {
-  if (us_per_token_.empty()) return options_.floor_us + static_cast<int64_t>(FirstGuessUs(shape));
-  return std::max(options_.floor_us,
-                  static_cast<int64_t>(static_cast<double>(options_.factor) * EstimateUs(shape)));
+  if (us_per_token_.empty()) return FloorUs() + static_cast<int64_t>(FirstGuessUs(shape));
+  return std::max(FloorUs(), static_cast<int64_t>(static_cast<double>(options_.factor) * EstimateUs(shape)));
+}
+
+int64_t StepDeadline::FloorUs() const {
+  return options_.floor_us +
+         static_cast<int64_t>(static_cast<double>(options_.weight_bytes) / kReadBytesPerUs);
 }
 
 double StepDeadline::FirstGuessUs(const StepShape& shape) const {
-  const auto bytes = static_cast<double>(options_.weight_bytes);
-  return bytes / kReadBytesPerUs + bytes * static_cast<double>(shape.tokens) / kWeightBytesTokensPerUs;
+  return static_cast<double>(options_.weight_bytes) * static_cast<double>(shape.tokens) /
+         kWeightBytesTokensPerUs;
 }
 
 double StepDeadline::EstimateUs(const StepShape& shape) const {

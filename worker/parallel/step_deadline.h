@@ -1,8 +1,9 @@
 // How long a step may take before the group is taken for hung: what steps of its kind took so far, times a
 // generous factor, and never less than a floor. Kinds are decode or prefill by class (powers of two) of rows
 // and of the longest context. A step of a kind not seen yet is judged by the nearest one that was, scaled up
-// to its size; the very first ones by the bytes of weights they read. So a slow machine is never flagged for
-// being slow, and a hung rank is found. Pure; each rank's engine thread has its own.
+// to its size; the very first ones by the bytes of weights they read. The floor has the time
+// to read all weights from a disk, to which they may have been swapped out meanwhile. So a slow machine is
+// never flagged for being slow, and a hung rank is found. Pure; each rank's engine thread has its own.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ StepShape ShapeOf(const BatchPlan& plan);
 struct StepDeadlineOptions {
   int64_t floor_us = 10'000'000;  // a busy machine may let any process wait for seconds
   int64_t factor = 20;
-  int64_t weight_bytes = 0;  // of this rank: what the first steps are judged by
+  int64_t weight_bytes = 0;  // of this rank
 };
 
 class StepDeadline {
@@ -37,6 +38,7 @@ class StepDeadline {
   using Kind = std::tuple<bool, int, int>;  // prefill, class of tokens, class of context
   static Kind KindOf(const StepShape& shape);
   double EstimateUs(const StepShape& shape) const;
+  int64_t FloorUs() const;
   double FirstGuessUs(const StepShape& shape) const;
 
   const StepDeadlineOptions options_;

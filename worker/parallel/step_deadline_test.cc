@@ -60,7 +60,7 @@ TEST(StepDeadline, NeverFlagsAHealthyGroupHoweverSlow) {
 }
 
 TEST(StepDeadline, AKnownKindHasALimitNearWhatItTakes) {
-  StepDeadline deadline({.floor_us = 1000, .factor = 20, .weight_bytes = 1 << 30});
+  StepDeadline deadline({.floor_us = 1000, .factor = 20, .weight_bytes = 1 << 20});
   const StepShape shape{.prefill = false, .tokens = 8, .context = 1000};
   for (int i = 0; i < 100; ++i) deadline.Observe(shape, 30'000);
   EXPECT_EQ(deadline.LimitUs(shape), 600'000);
@@ -83,6 +83,14 @@ TEST(StepDeadline, TheFirstStepIsJudgedByItsSize) {
   EXPECT_LE(small.LimitUs(prefill), 60 * kSecondUs);
   EXPECT_GE(large.LimitUs(decode), 300 * kSecondUs);
   EXPECT_GE(large.LimitUs(prefill), 3600 * kSecondUs);
+}
+
+// An idle group's weights may go to disk; the next step reads all of them again, however fast steps were.
+TEST(StepDeadline, SwappedOutWeightsHaveTimeToComeBack) {
+  StepDeadline deadline({.weight_bytes = int64_t{32'000'000'000}});
+  const StepShape decode{.prefill = false, .tokens = 1, .context = 10};
+  for (int i = 0; i < 100; ++i) deadline.Observe(decode, 100'000);
+  EXPECT_GE(deadline.LimitUs(decode), 320 * kSecondUs);
 }
 
 TEST(StepDeadline, OneOutlierIsForgotten) {
