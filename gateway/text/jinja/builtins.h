@@ -29,6 +29,8 @@ struct Arguments {
   absl::StatusOr<int64_t> Integer(size_t place, std::string_view name, int64_t otherwise) const;
   // INVALID_ARGUMENT if there are more than `most` positional ones, or a named one that is none of `names`.
   absl::Status Check(size_t most, const std::vector<std::string_view>& names) const;
+  // Of the positional ones: what a function may look through.
+  size_t weight() const;
 };
 
 // INVALID_ARGUMENT: what is wrong with the arguments, of the function `name` where its caller doesn't say.
@@ -57,35 +59,38 @@ bool HasMethod(const Value& object, const std::string& name);
 absl::StatusOr<Value> CallMethod(const Value& object, const std::string& name, const Arguments& arguments,
                                  Meter& meter);
 bool HasTextMethod(const std::string& name);
-absl::StatusOr<Value> CallTextMethod(const Value& object, const std::string& name,
-                                     const Arguments& arguments);
+absl::StatusOr<Value> CallTextMethod(const Value& object, const std::string& name, const Arguments& arguments,
+                                     Meter& meter);
 
 bool IsFunction(const std::string& name);
 // All but raise_exception, which is the interpreter's. `unix_seconds` is what strftime_now tells, in UTC.
-absl::StatusOr<Value> CallFunction(const std::string& name, const Arguments& arguments, int64_t unix_seconds);
+absl::StatusOr<Value> CallFunction(const std::string& name, const Arguments& arguments, int64_t unix_seconds,
+                                   Meter& meter);
 
 // The items of a list, keys of a mapping, characters of a string, what is left of an iterator (which is then
-// used up), nothing of an undefined value.
-absl::StatusOr<std::vector<Value>> Iterate(const Value& value);
+// used up), nothing of an undefined value. Each item is a step, and a character is an item.
+absl::StatusOr<std::vector<Value>> Iterate(const Value& value, Meter& meter);
+// An error for what Iterate refuses by its type.
+absl::Status CheckIterable(const Value& value);
 // len(); an error for what has none.
 absl::StatusOr<int64_t> Length(const Value& value);
 // `item in container`.
-absl::StatusOr<bool> Contains(const Value& container, const Value& item);
+absl::StatusOr<bool> Contains(const Value& container, const Value& item, Meter& meter);
 // -1, 0 or 1; an error for values that have no order.
 absl::StatusOr<int> Order(const Value& a, const Value& b);
 // a OP b for == != < <= > >=, `in` and `not in`.
-absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b);
+absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b, Meter& meter);
 // a OP b for + - * / // % ** ~.
-absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b);
+absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b, Meter& meter);
 
 // object.name (a method comes before an entry) and object[key] (an entry before a method); undefined where
 // there is none.
 absl::StatusOr<Value> GetAttribute(const Value& object, const std::string& name);
-absl::StatusOr<Value> GetItem(const Value& object, const Value& key);
+absl::StatusOr<Value> GetItem(const Value& object, const Value& key, Meter& meter);
 // getattr(): methods and attributes, but no entries.
 Value OwnAttribute(const Value& object, const std::string& name);
 // What the attribute argument of map, sort and their like names: "a.b", "0.name" or an index. `otherwise`
 // (may be null) takes the place of what is undefined on the way.
-absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Value* otherwise);
+absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Value* otherwise, Meter& meter);
 
 }  // namespace quire::gateway::jinja

@@ -10,6 +10,8 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
+constexpr size_t kScopesPerStep = 8;
+
 }  // namespace
 
 Result Interpreter::Evaluate(const Expr& expr) {
@@ -21,7 +23,7 @@ Result Interpreter::Evaluate(const Expr& expr) {
                           expr.kind == ExprKind::kFilter || expr.kind == ExprKind::kSlice ||
                           expr.kind == ExprKind::kCompare;
   if (value.ok() && makes_text) {
-    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(value->weight() / kBytesPerStep), expr.line));
+    QUIRE_RETURN_IF_ERROR(SpendBytes(value->weight(), expr.line));
   }
   return value;
 }
@@ -58,7 +60,7 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
     case ExprKind::kNegate: {
       QUIRE_ASSIGN_OR_RETURN(const Value value, Evaluate(*expr.operands[0]));
       if (const double* number = value.As<double>()) return Value(-*number);  // 0 - 0.0 has another sign
-      return AtLine(Arithmetic("-", Value(int64_t{0}), value), expr.line);
+      return AtLine(Arithmetic("-", Value(int64_t{0}), value, meter_), expr.line);
     }
     case ExprKind::kBinary:
       return Binary(expr);
@@ -78,6 +80,7 @@ Result Interpreter::EvaluateOptional(const ExprPtr& expr) {
 
 Result Interpreter::Name(const Expr& expr) {
   for (size_t i = scopes_.size(); i-- > 0;) {
+    if (i % kScopesPerStep == 0) QUIRE_RETURN_IF_ERROR(Spend(1, expr.line));
     const auto found = scopes_[i].find(expr.name);
     if (found != scopes_[i].end()) return found->second;
   }
@@ -89,7 +92,7 @@ Result Interpreter::Member(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value object, Evaluate(*expr.operands[0]));
   if (expr.kind == ExprKind::kAttribute) return AtLine(GetAttribute(object, expr.name), expr.line);
   QUIRE_ASSIGN_OR_RETURN(const Value key, Evaluate(*expr.operands[1]));
-  return AtLine(GetItem(object, key), expr.line);
+  return AtLine(GetItem(object, key, meter_), expr.line);
 }
 
 Result Interpreter::ListOf(const Expr& expr, ListKind kind) {
@@ -106,6 +109,7 @@ Result Interpreter::Dict(const Expr& expr) {
   for (size_t i = 0; i + 1 < expr.operands.size(); i += 2) {
     QUIRE_ASSIGN_OR_RETURN(Value key, Evaluate(*expr.operands[i]));
     QUIRE_ASSIGN_OR_RETURN(Value value, Evaluate(*expr.operands[i + 1]));
+    QUIRE_RETURN_IF_ERROR(SpendBytes(key.weight(), expr.line));
     entries.emplace_back(std::move(key), std::move(value));
   }
   return AtLine(Value::MakeMap(std::move(entries)), expr.line);
@@ -127,6 +131,7 @@ Result Interpreter::Slice(const Expr& expr) {
     return TemplateError(expr.line, absl::StrCat(object.KindName(), " can't be sliced"));
   }
   if (const OriginText* text = object.AsText()) {
+    QUIRE_RETURN_IF_ERROR(SpendBytes(text->size(), expr.line));  // characters are counted from the start
     OriginText part = SliceText(*text, bounds[0], bounds[1], step);
     return object.Is<Markup>() ? Value::MarkupText(std::move(part)) : Value(std::move(part));
   }
@@ -147,8 +152,7 @@ absl::StatusOr<Arguments> Interpreter::EvaluateArguments(const Expr& expr) {
       arguments.positional.push_back(std::move(value));
       continue;
     }
-    QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, AtLine(Iterate(value), expr.line));
-    QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(items.size()), expr.line));
+    QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, AtLine(Iterate(value, meter_), expr.line));
     arguments.positional.insert(arguments.positional.end(), items.begin(), items.end());
   }
   for (const Keyword& keyword : expr.keywords) {
@@ -158,6 +162,7 @@ absl::StatusOr<Arguments> Interpreter::EvaluateArguments(const Expr& expr) {
       continue;
     }
     if (value.AsMap() == nullptr) return TemplateError(expr.line, "** needs a mapping");
+    QUIRE_RETURN_IF_ERROR(SpendBytes(value.weight(), expr.line));
     for (const auto& [name, item] : value.AsMap()->entries) {
       if (name.AsText() == nullptr) return TemplateError(expr.line, "** needs a mapping of names");
       arguments.named.emplace_back(name.AsText()->text(), item);
@@ -194,10 +199,9 @@ Result Interpreter::Compare(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(Value left, Evaluate(*expr.operands[0]));
   for (size_t i = 0; i < expr.comparisons.size(); ++i) {
     QUIRE_ASSIGN_OR_RETURN(Value right, Evaluate(*expr.operands[i + 1]));
-    QUIRE_RETURN_IF_ERROR(
-        Spend(static_cast<int64_t>((left.weight() + right.weight()) / kBytesPerStep), expr.line));
+    QUIRE_RETURN_IF_ERROR(SpendBytes(left.weight() + right.weight(), expr.line));
     QUIRE_ASSIGN_OR_RETURN(const bool holds,
-                           AtLine(CompareValues(expr.comparisons[i], left, right), expr.line));
+                           AtLine(CompareValues(expr.comparisons[i], left, right, meter_), expr.line));
     if (!holds) return Value(false);
     left = std::move(right);
   }
@@ -214,7 +218,8 @@ Result Interpreter::Conditional(const Expr& expr) {
 Result Interpreter::Binary(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value left, Evaluate(*expr.operands[0]));
   QUIRE_ASSIGN_OR_RETURN(const Value right, Evaluate(*expr.operands[1]));
-  return AtLine(Arithmetic(expr.name, left, right), expr.line);
+  QUIRE_RETURN_IF_ERROR(SpendBytes(left.weight() + right.weight(), expr.line));
+  return AtLine(Arithmetic(expr.name, left, right, meter_), expr.line);
 }
 
 Result Interpreter::Filter(const Expr& expr, const Value& input) {

@@ -128,11 +128,12 @@ Result FloatFilter(const Value& input, const Arguments& arguments, Meter&) {
   return otherwise == nullptr ? Value(0.0) : *otherwise;
 }
 
-Result AbsFilter(const Value& input, const Arguments& arguments, Meter&) {
+Result AbsFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   if (!input.IsNumber()) return Wrong("needs a number");
   if (const double* number = input.As<double>()) return Value(std::abs(*number));
-  return input.Integer() < 0 ? Arithmetic("-", Value(int64_t{0}), input) : Result(Value(input.Integer()));
+  return input.Integer() < 0 ? Arithmetic("-", Value(int64_t{0}), input, meter)
+                             : Result(Value(input.Integer()));
 }
 
 // To the nearest, ties to even, by the exact decimal value, as Python's round().
@@ -159,8 +160,10 @@ Result RoundFilter(const Value& input, const Arguments& arguments, Meter&) {
   if (digits < -300 || digits > 300) return Wrong("the precision is out of range");
   if (method == "common") {
     if (!input.IsInteger()) return Value(RoundTo(input.Number(), digits));
-    return digits >= 0 ? Value(input.Integer())
-                       : Value(static_cast<int64_t>(RoundTo(input.Number(), digits)));
+    if (digits >= 0) return Value(input.Integer());
+    const double rounded = RoundTo(input.Number(), digits);
+    if (!(std::abs(rounded) < 9.2e18)) return Wrong("the number is out of range");
+    return Value(static_cast<int64_t>(rounded));
   }
   const double scale = std::pow(10.0, static_cast<double>(digits)), scaled = input.Number() * scale;
   return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
@@ -234,7 +237,7 @@ bool IsFilter(const std::string& name) { return Find(name) != nullptr; }
 Result ApplyFilter(const std::string& name, const Value& input, const Arguments& arguments, Meter& meter) {
   const FilterFunction filter = Find(name);
   if (filter == nullptr) return Wrong(absl::StrCat("the filter '", name, "' is not supported"));
-  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(input.weight()));
+  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(input.weight() + arguments.weight()));
   Result result = filter(input, arguments, meter);
   if (!result.ok()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", MessageOf(result.status())));
   QUIRE_RETURN_IF_ERROR(meter.SpendBytes(result->weight()));

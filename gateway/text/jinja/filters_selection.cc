@@ -18,12 +18,12 @@ Result SelectFilter(const Value& input, const Arguments& arguments, Meter& meter
   if (kByAttribute && given.empty()) return Wrong("needs an attribute");
   Arguments of_test{.positional = {}, .named = arguments.named};
   if (given.size() > test_place) of_test.positional.assign(given.begin() + test_place + 1, given.end());
-  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, Iterate(input));
+  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, Iterate(input, meter));
   std::vector<Value> selected;
   for (Value& item : items) {
     Value subject = item;
     if (kByAttribute) {
-      QUIRE_ASSIGN_OR_RETURN(subject, GetPath(item, given[0], nullptr));
+      QUIRE_ASSIGN_OR_RETURN(subject, GetPath(item, given[0], nullptr, meter));
     }
     bool passes = subject.Truthy();
     if (given.size() > test_place) {
@@ -37,13 +37,13 @@ Result SelectFilter(const Value& input, const Arguments& arguments, Meter& meter
 // map(attribute="name", default=value) or map("filter", its arguments).
 Result MapFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   if (!input.Truthy()) return Value::MakeIterator({});
-  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, Iterate(input));
+  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, Iterate(input, meter));
   if (arguments.positional.empty()) {
     QUIRE_RETURN_IF_ERROR(arguments.Check(0, {"attribute", "default"}));
     const Value* attribute = arguments.Get(0, "attribute");
     if (attribute == nullptr) return Wrong("needs an attribute or a filter");
     for (Value& item : items) {
-      QUIRE_ASSIGN_OR_RETURN(item, GetPath(item, *attribute, arguments.GetUnlessNone(1, "default")));
+      QUIRE_ASSIGN_OR_RETURN(item, GetPath(item, *attribute, arguments.GetUnlessNone(1, "default"), meter));
     }
     return Value::MakeIterator(std::move(items));
   }

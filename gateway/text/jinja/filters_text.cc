@@ -112,7 +112,7 @@ Result CenterFilter(const Value& input, const Arguments& arguments, Meter&) {
   return Like(input, std::move(text));
 }
 
-Result FormatFilter(const Value& input, const Arguments& arguments, Meter&) {
+Result FormatFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   if (!arguments.positional.empty() && !arguments.named.empty())
     return Wrong("takes places or names, not both");
   Value::Entries entries;
@@ -121,7 +121,7 @@ Result FormatFilter(const Value& input, const Arguments& arguments, Meter&) {
   QUIRE_ASSIGN_OR_RETURN(const Value values, arguments.named.empty()
                                                  ? Value::MakeList(arguments.positional, ListKind::kTuple)
                                                  : Value::MakeMap(std::move(entries)));
-  QUIRE_ASSIGN_OR_RETURN(OriginText text, FormatPercent(Print(input), values, input.Is<Markup>()));
+  QUIRE_ASSIGN_OR_RETURN(OriginText text, FormatPercent(Print(input), values, input.Is<Markup>(), meter));
   return Like(input, std::move(text));
 }
 
@@ -178,17 +178,17 @@ OriginText UrlQuote(const OriginText& text, bool in_query) {
   return out;
 }
 
-Result UrlEncodeFilter(const Value& input, const Arguments& arguments, Meter&) {
+Result UrlEncodeFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   const bool is_list = input.AsList() != nullptr || input.Is<IteratorRef>();
   if (input.AsMap() == nullptr && !is_list) return Value(UrlQuote(Print(input), false));
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> pairs, Iterate(input));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> pairs, Iterate(input, meter));
   OriginText out;
   for (const Value& pair : pairs) {
     const Value* value = input.AsMap() == nullptr ? nullptr : input.AsMap()->Find(pair);
     std::vector<Value> parts = {pair, value == nullptr ? Value() : *value};
     if (value == nullptr) {
-      QUIRE_ASSIGN_OR_RETURN(parts, Iterate(pair));
+      QUIRE_ASSIGN_OR_RETURN(parts, Iterate(pair, meter));
       if (parts.size() != 2) return Wrong("needs pairs");
     }
     if (!out.empty()) out.Append("&", Origin::kUser);

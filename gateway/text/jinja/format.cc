@@ -1,6 +1,7 @@
 // format(value, spec): Python's format mini-language.
 #include "gateway/text/jinja/format.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -71,9 +72,10 @@ std::string Digits(uint64_t value, unsigned base, bool upper) {
   const char* const digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string out;
   do {
-    out.insert(out.begin(), digits[value % base]);
+    out += digits[value % base];
     value /= base;
   } while (value > 0);
+  std::reverse(out.begin(), out.end());
   return out;
 }
 
@@ -84,17 +86,17 @@ std::string Sign(bool negative, char style) {
 
 // Puts separators between each `group` digits of the integer part, after making it `width` characters wide
 // with zeros.
-std::string Group(std::string integer, char separator, size_t group, int64_t width) {
-  std::string out;
+std::string Group(std::string_view integer, char separator, size_t group, int64_t width) {
+  std::string out;  // from its end
   size_t placed = 0;
-  for (size_t i = integer.size(); i-- > 0; ++placed) {
-    if (separator != '\0' && placed > 0 && placed % group == 0) out.insert(out.begin(), separator);
-    out.insert(out.begin(), integer[i]);
-  }
-  for (; static_cast<int64_t>(out.size()) < width; ++placed) {
-    if (separator != '\0' && placed > 0 && placed % group == 0) out.insert(out.begin(), separator);
-    out.insert(out.begin(), '0');
-  }
+  const auto place = [&](char digit) {
+    if (separator != '\0' && placed > 0 && placed % group == 0) out += separator;
+    out += digit;
+    ++placed;
+  };
+  for (size_t i = integer.size(); i-- > 0;) place(integer[i]);
+  while (static_cast<int64_t>(out.size()) < width) place('0');
+  std::reverse(out.begin(), out.end());
   return out;
 }
 

@@ -32,8 +32,10 @@ absl::StatusOr<std::string> FormatInteger(int64_t value, const FormatSpec& spec)
 absl::StatusOr<std::string> FormatFloat(double value, const FormatSpec& spec);
 
 // pattern % values. With `escapes` (of a markup) what is put in is escaped as HTML.
-absl::StatusOr<OriginText> FormatPercent(const OriginText& pattern, const Value& values, bool escapes);
+absl::StatusOr<OriginText> FormatPercent(const OriginText& pattern, const Value& values, bool escapes,
+                                         Meter& meter);
 // pattern.format(arguments)
-absl::StatusOr<OriginText> FormatBraces(const OriginText& pattern, const Arguments& arguments, bool escapes);
+absl::StatusOr<OriginText> FormatBraces(const OriginText& pattern, const Arguments& arguments, bool escapes,
+                                        Meter& meter);
 
 }  // namespace quire::gateway::jinja

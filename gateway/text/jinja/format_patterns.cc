@@ -39,8 +39,8 @@ OriginText AsciiRepr(const Value& value) {
 // One % conversion: %(key)flags width .precision type.
 class PercentFormatter {
  public:
-  PercentFormatter(const OriginText& pattern, const Value& values, bool escapes)
-      : pattern_(pattern), values_(values), escapes_(escapes) {}
+  PercentFormatter(const OriginText& pattern, const Value& values, bool escapes, Meter& meter)
+      : pattern_(pattern), values_(values), escapes_(escapes), meter_(meter) {}
 
   absl::StatusOr<OriginText> Run() {
     while (at_ < pattern_.size()) {
@@ -125,6 +125,8 @@ class PercentFormatter {
     if (!value) {
       QUIRE_ASSIGN_OR_RETURN(value, NextValue());
     }
+    QUIRE_RETURN_IF_ERROR(meter_.Spend(1));
+    QUIRE_RETURN_IF_ERROR(meter_.SpendBytes(value->weight()));
     QUIRE_ASSIGN_OR_RETURN(OriginText text, Convert(*value, spec));
     QUIRE_ASSIGN_OR_RETURN(text, Pad(text, spec.width, spec.align == '<' ? -1 : 1, " "));
     return AppendWithin(text, out_);
@@ -170,6 +172,7 @@ class PercentFormatter {
   const OriginText& pattern_;
   const Value& values_;
   const bool escapes_;
+  Meter& meter_;
   size_t at_ = 0;
   size_t used_ = 0;
   OriginText out_;
@@ -179,7 +182,8 @@ class PercentFormatter {
 // again.
 class BraceFormatter {
  public:
-  BraceFormatter(const Arguments& arguments, bool escapes) : arguments_(arguments), escapes_(escapes) {}
+  BraceFormatter(const Arguments& arguments, bool escapes, Meter& meter)
+      : arguments_(arguments), escapes_(escapes), meter_(meter) {}
 
   absl::StatusOr<OriginText> Run(const OriginText& pattern, int depth) {
     if (depth > 2) return Wrong("format: fields are nested too deeply");
@@ -226,6 +230,8 @@ class BraceFormatter {
       at += 2;
       if (at < text.size() && text[at] != ':') return Wrong("format: ':' is missing after a conversion");
     }
+    QUIRE_RETURN_IF_ERROR(meter_.Spend(1));
+    QUIRE_RETURN_IF_ERROR(meter_.SpendBytes(value.weight()));
     OriginText spec;
     if (at < text.size()) {
       QUIRE_ASSIGN_OR_RETURN(spec, Run(field.Substr(at + 1), depth + 1));
@@ -250,7 +256,8 @@ class BraceFormatter {
       const std::string key = path.substr(at + 1, end - at - 1);
       int64_t index = 0;
       const bool is_index = absl::SimpleAtoi(key, &index) && index >= 0;
-      QUIRE_ASSIGN_OR_RETURN(value, GetItem(value, is_index ? Value(index) : Value::TemplateText(key)));
+      QUIRE_ASSIGN_OR_RETURN(value,
+                             GetItem(value, is_index ? Value(index) : Value::TemplateText(key), meter_));
       at = end + 1;
     }
     return value;
@@ -276,17 +283,20 @@ class BraceFormatter {
 
   const Arguments& arguments_;
   const bool escapes_;
+  Meter& meter_;
   int64_t next_ = 0;  // the next {}'s argument; -1 once a {0} was seen
 };
 
 }  // namespace
 
-absl::StatusOr<OriginText> FormatPercent(const OriginText& pattern, const Value& values, bool escapes) {
-  return PercentFormatter(pattern, values, escapes).Run();
+absl::StatusOr<OriginText> FormatPercent(const OriginText& pattern, const Value& values, bool escapes,
+                                         Meter& meter) {
+  return PercentFormatter(pattern, values, escapes, meter).Run();
 }
 
-absl::StatusOr<OriginText> FormatBraces(const OriginText& pattern, const Arguments& arguments, bool escapes) {
-  return BraceFormatter(arguments, escapes).Run(pattern, 0);
+absl::StatusOr<OriginText> FormatBraces(const OriginText& pattern, const Arguments& arguments, bool escapes,
+                                        Meter& meter) {
+  return BraceFormatter(arguments, escapes, meter).Run(pattern, 0);
 }
 
 }  // namespace quire::gateway::jinja

@@ -49,15 +49,15 @@ Result FormatTime(const Arguments& arguments, int64_t unix_seconds) {
 }
 
 // dict(mapping or pairs, name=value, ...)
-Result Dict(const Arguments& arguments) {
+Result Dict(const Arguments& arguments, Meter& meter) {
   if (arguments.positional.size() > 1) return Wrong("dict", "takes one mapping at most");
   Value::Entries entries;
   if (!arguments.positional.empty() && arguments.positional[0].AsMap() != nullptr) {
     entries = arguments.positional[0].AsMap()->entries;
   } else if (!arguments.positional.empty()) {
-    QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> pairs, Iterate(arguments.positional[0]));
+    QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> pairs, Iterate(arguments.positional[0], meter));
     for (const Value& pair : pairs) {
-      QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> parts, Iterate(pair));
+      QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> parts, Iterate(pair, meter));
       if (parts.size() != 2) return Wrong("dict", "needs pairs");
       entries.emplace_back(parts[0], parts[1]);
     }
@@ -68,8 +68,8 @@ Result Dict(const Arguments& arguments) {
   return Value::MakeMap(std::move(entries));
 }
 
-Result MakeNamespace(const Arguments& arguments) {
-  QUIRE_ASSIGN_OR_RETURN(const Value values, Dict(arguments));
+Result MakeNamespace(const Arguments& arguments, Meter& meter) {
+  QUIRE_ASSIGN_OR_RETURN(const Value values, Dict(arguments, meter));
   auto space = std::make_shared<Namespace>();
   for (const auto& [name, value] : values.AsMap()->entries) {
     if (name.AsText() == nullptr || name.AsText()->text().starts_with('_')) {
@@ -119,16 +119,23 @@ absl::Status Arguments::Check(size_t most, const std::vector<std::string_view>& 
   return absl::OkStatus();
 }
 
+size_t Arguments::weight() const {
+  size_t weight = 0;
+  for (const Value& value : positional) weight += value.weight();
+  return weight;
+}
+
 bool IsFunction(const std::string& name) {
   return name == "raise_exception" || name == "strftime_now" || name == "range" || name == "namespace" ||
          name == "dict";
 }
 
-Result CallFunction(const std::string& name, const Arguments& arguments, int64_t unix_seconds) {
+Result CallFunction(const std::string& name, const Arguments& arguments, int64_t unix_seconds, Meter& meter) {
+  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(arguments.weight()));
   if (name == "range") return Range(arguments);
   if (name == "strftime_now") return FormatTime(arguments, unix_seconds);
-  if (name == "dict") return Dict(arguments);
-  if (name == "namespace") return MakeNamespace(arguments);
+  if (name == "dict") return Dict(arguments, meter);
+  if (name == "namespace") return MakeNamespace(arguments, meter);
   return Wrong(name, "no such function");
 }
 

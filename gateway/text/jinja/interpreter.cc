@@ -23,8 +23,12 @@ absl::Status Interpreter::Spend(int64_t steps, int line) {
   return status.ok() ? status : TemplateError(line, MessageOf(status));
 }
 
+absl::Status Interpreter::SpendBytes(size_t bytes, int line) {
+  return Spend(static_cast<int64_t>(bytes / kBytesPerStep), line);
+}
+
 absl::Status Interpreter::Print(const OriginText& text, int line) {
-  QUIRE_RETURN_IF_ERROR(Spend(static_cast<int64_t>(text.size() / kBytesPerStep), line));
+  QUIRE_RETURN_IF_ERROR(SpendBytes(text.size(), line));
   if (output_.size() + text.size() > kMaxOutputBytes) {
     return TemplateError(line, absl::StrCat("the prompt has more than ", kMaxOutputBytes, " bytes"));
   }
@@ -105,10 +109,11 @@ absl::StatusOr<Interpreter::Flow> Interpreter::If(const Statement& statement) {
 }
 
 absl::StatusOr<std::vector<Value>> Interpreter::LoopItems(const Statement& statement, const Value& iterable) {
-  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, AtLine(Iterate(iterable), statement.line));
+  QUIRE_ASSIGN_OR_RETURN(std::vector<Value> items, AtLine(Iterate(iterable, meter_), statement.line));
   if (statement.condition == nullptr) return items;
   std::vector<Value> kept;
   for (Value& item : items) {
+    QUIRE_RETURN_IF_ERROR(Spend(kStepsPerIteration, statement.line));
     scopes_.emplace_back();
     QUIRE_RETURN_IF_ERROR(Bind(statement.target, item, statement.line));
     QUIRE_ASSIGN_OR_RETURN(const Value keep, Evaluate(*statement.condition));
@@ -167,7 +172,7 @@ absl::Status Interpreter::Bind(const Target& target, const Value& value, int lin
     scopes_.back()[target.name] = value;
     return absl::OkStatus();
   }
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, AtLine(Iterate(value), line));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, AtLine(Iterate(value, meter_), line));
   if (items.size() != target.parts.size()) {
     return TemplateError(
         line, absl::StrCat("expected ", target.parts.size(), " values to unpack, not ", items.size()));

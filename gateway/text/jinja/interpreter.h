@@ -78,6 +78,7 @@ class Interpreter {
   absl::StatusOr<Arguments> EvaluateArguments(const Expr& expr);
 
   absl::Status Spend(int64_t steps, int line);
+  absl::Status SpendBytes(size_t bytes, int line);
   absl::Status Print(const OriginText& text, int line);
 
   std::vector<Scope> scopes_;  // innermost last

@@ -84,14 +84,18 @@ absl::StatusOr<Value> GetAttribute(const Value& object, const std::string& name)
   return Entry(object, Value::TemplateText(name)).value_or(std::move(own));
 }
 
-absl::StatusOr<Value> GetItem(const Value& object, const Value& key) {
+absl::StatusOr<Value> GetItem(const Value& object, const Value& key, Meter& meter) {
   if (const auto* undefined = object.As<Undefined>()) return UndefinedError(*undefined);
+  // Characters are counted from the start, a key is hashed.
+  const bool counts = object.AsText() != nullptr && key.IsInteger();
+  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(counts ? object.weight() : key.weight()));
   if (std::optional<Value> entry = Entry(object, key)) return *std::move(entry);
   if (key.AsText() != nullptr) return OwnAttribute(object, key.AsText()->text());
   return Value::UndefinedNamed("item");
 }
 
-absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Value* otherwise) {
+absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Value* otherwise, Meter& meter) {
+  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(path.weight()));
   std::vector<Value> parts = {path};
   if (path.AsText() != nullptr) {
     parts.clear();
@@ -104,26 +108,37 @@ absl::StatusOr<Value> GetPath(const Value& object, const Value& path, const Valu
   }
   Value value = object;
   for (const Value& part : parts) {
-    QUIRE_ASSIGN_OR_RETURN(value, GetItem(value, part));
+    QUIRE_ASSIGN_OR_RETURN(value, GetItem(value, part, meter));
     if (otherwise != nullptr && value.Is<Undefined>()) value = *otherwise;
   }
   return value;
 }
 
-absl::StatusOr<std::vector<Value>> Iterate(const Value& value) {
+absl::StatusOr<std::vector<Value>> Iterate(const Value& value, Meter& meter) {
   std::vector<Value> items;
-  if (const List* list = value.AsList()) return list->items;
+  if (const List* list = value.AsList()) {
+    QUIRE_RETURN_IF_ERROR(meter.Spend(std::ssize(list->items)));
+    return list->items;
+  }
   if (const auto* iterator = value.As<IteratorRef>()) return std::exchange((*iterator)->items, {});
   if (const Map* map = value.AsMap()) {
+    QUIRE_RETURN_IF_ERROR(meter.Spend(std::ssize(map->entries)));
     for (const auto& [key, item] : map->entries) items.push_back(key);
   } else if (const OriginText* text = value.AsText()) {
     if (text->size() > kMaxIteratedBytes)
       return absl::InvalidArgumentError("the text is too long to iterate over");
+    QUIRE_RETURN_IF_ERROR(meter.Spend(static_cast<int64_t>(text->size())));
     for (OriginText& character : Characters(*text)) items.emplace_back(std::move(character));
-  } else if (!value.Is<Undefined>()) {
-    return absl::InvalidArgumentError(absl::StrCat(value.KindName(), " can't be iterated over"));
+  } else {
+    QUIRE_RETURN_IF_ERROR(CheckIterable(value));
   }
   return items;
+}
+
+absl::Status CheckIterable(const Value& value) {
+  const bool has_items = value.AsList() != nullptr || value.AsMap() != nullptr || value.AsText() != nullptr;
+  if (has_items || value.Is<IteratorRef>() || value.Is<Undefined>()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(value.KindName(), " can't be iterated over"));
 }
 
 absl::StatusOr<int64_t> Length(const Value& value) {
@@ -135,7 +150,7 @@ absl::StatusOr<int64_t> Length(const Value& value) {
   return absl::InvalidArgumentError(absl::StrCat(value.KindName(), " has no length"));
 }
 
-absl::StatusOr<bool> Contains(const Value& container, const Value& item) {
+absl::StatusOr<bool> Contains(const Value& container, const Value& item, Meter& meter) {
   if (const OriginText* text = container.AsText()) {
     if (item.AsText() == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("'in' needs a string, not ", item.KindName()));
@@ -150,7 +165,7 @@ absl::StatusOr<bool> Contains(const Value& container, const Value& item) {
   if (const List* list = container.AsList()) {
     return std::any_of(list->items.begin(), list->items.end(), is_item);
   }
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(container));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(container, meter));
   return std::any_of(items.begin(), items.end(), is_item);
 }
 

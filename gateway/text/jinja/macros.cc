@@ -139,7 +139,7 @@ Result Interpreter::CallValue(const Value& function, const std::string& name, co
     const Value* message = arguments.Get(0, "message");
     return absl::InvalidArgumentError(message == nullptr ? "" : jinja::Print(*message).text());
   }
-  return AtLine(CallFunction(builtin->name, arguments, unix_seconds_), line);
+  return AtLine(CallFunction(builtin->name, arguments, unix_seconds_, meter_), line);
 }
 
 }  // namespace quire::gateway::jinja

@@ -12,7 +12,7 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
-Result MapGet(const Map& map, const Arguments& arguments) {
+Result MapGet(const Map& map, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(2, {}));
   if (arguments.positional.empty()) return absl::InvalidArgumentError("needs a key");
   const Value& key = arguments.positional[0];
@@ -21,7 +21,7 @@ Result MapGet(const Map& map, const Arguments& arguments) {
   return arguments.positional.size() == 2 ? arguments.positional[1] : Value(None{});
 }
 
-Result MapItems(const Map& map, const Arguments& arguments) {
+Result MapItems(const Map& map, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   std::vector<Value> items;
   for (const auto& [key, value] : map.entries) {
@@ -31,29 +31,29 @@ Result MapItems(const Map& map, const Arguments& arguments) {
   return Value::MakeList(std::move(items), ListKind::kItems);
 }
 
-Result MapKeys(const Map& map, const Arguments& arguments) {
+Result MapKeys(const Map& map, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   std::vector<Value> items;
   for (const auto& entry : map.entries) items.push_back(entry.first);
   return Value::MakeList(std::move(items), ListKind::kKeys);
 }
 
-Result MapValues(const Map& map, const Arguments& arguments) {
+Result MapValues(const Map& map, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   std::vector<Value> items;
   for (const auto& entry : map.entries) items.push_back(entry.second);
   return Value::MakeList(std::move(items), ListKind::kValues);
 }
 
-Result MapCopy(const Map& map, const Arguments& arguments) {
+Result MapCopy(const Map& map, const Arguments& arguments, Meter&) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   return Value::MakeMap(map.entries);
 }
 
-Result MapFromKeys(const Map&, const Arguments& arguments) {
+Result MapFromKeys(const Map&, const Arguments& arguments, Meter& meter) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(2, {}));
   if (arguments.positional.empty()) return absl::InvalidArgumentError("needs keys");
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> keys, Iterate(arguments.positional[0]));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> keys, Iterate(arguments.positional[0], meter));
   Value::Entries entries;
   for (const Value& key : keys) {
     entries.emplace_back(key, arguments.positional.size() == 2 ? arguments.positional[1] : Value(None{}));
@@ -61,8 +61,8 @@ Result MapFromKeys(const Map&, const Arguments& arguments) {
   return Value::MakeMap(std::move(entries));
 }
 
-const absl::flat_hash_map<std::string, Result (*)(const Map&, const Arguments&)>& MapMethods() {
-  static const absl::flat_hash_map<std::string, Result (*)(const Map&, const Arguments&)> methods = {
+const absl::flat_hash_map<std::string, Result (*)(const Map&, const Arguments&, Meter&)>& MapMethods() {
+  static const absl::flat_hash_map<std::string, Result (*)(const Map&, const Arguments&, Meter&)> methods = {
       {"get", MapGet},       {"items", MapItems}, {"keys", MapKeys},
       {"values", MapValues}, {"copy", MapCopy},   {"fromkeys", MapFromKeys}};
   return methods;
@@ -111,9 +111,9 @@ Result CallLoopMethod(Loop& loop, const std::string& name, const Arguments& argu
 }
 
 Result Call(const Value& object, const std::string& name, const Arguments& arguments, Meter& meter) {
-  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(object.weight()));
-  if (object.AsText() != nullptr) return CallTextMethod(object, name, arguments);
-  if (const Map* map = object.AsMap()) return MapMethods().at(name)(*map, arguments);
+  QUIRE_RETURN_IF_ERROR(meter.SpendBytes(object.weight() + arguments.weight()));
+  if (object.AsText() != nullptr) return CallTextMethod(object, name, arguments, meter);
+  if (const Map* map = object.AsMap()) return MapMethods().at(name)(*map, arguments, meter);
   if (const List* list = object.AsList()) return CallListMethod(*list, name, arguments);
   if (const auto* loop = object.As<LoopRef>()) return CallLoopMethod(**loop, name, arguments);
   return Value(object.IsInteger() || object.Number() == std::floor(object.Number()));  // is_integer

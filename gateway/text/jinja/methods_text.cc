@@ -18,6 +18,7 @@ struct Call {
   const std::string& name;
   const Arguments& arguments;
   bool is_markup;
+  Meter& meter;
 
   Value Made(OriginText made) const {
     return is_markup ? Value::MarkupText(std::move(made)) : Value(std::move(made));
@@ -171,7 +172,7 @@ Result ReplaceMethod(const Call& call) {
 Result Join(const Call& call) {
   QUIRE_RETURN_IF_ERROR(call.arguments.Check(1, {}));
   if (call.arguments.positional.empty()) return Wrong("needs what to join");
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(call.arguments.positional[0]));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(call.arguments.positional[0], call.meter));
   if (items.size() * (call.text.size() + 1) > kMaxValueBytes) return Wrong("a text becomes too long");
   OriginText out;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -244,7 +245,8 @@ Result Property(const Call& call) {
 }
 
 Result Format(const Call& call) {
-  QUIRE_ASSIGN_OR_RETURN(OriginText text, FormatBraces(call.text, call.arguments, call.is_markup));
+  QUIRE_ASSIGN_OR_RETURN(OriginText text,
+                         FormatBraces(call.text, call.arguments, call.is_markup, call.meter));
   return call.Made(std::move(text));
 }
 
@@ -257,7 +259,7 @@ Result FormatMap(const Call& call) {
   for (const auto& [key, value] : call.arguments.positional[0].AsMap()->entries) {
     if (key.AsText() != nullptr) fields.named.emplace_back(key.AsText()->text(), value);
   }
-  QUIRE_ASSIGN_OR_RETURN(OriginText text, FormatBraces(call.text, fields, call.is_markup));
+  QUIRE_ASSIGN_OR_RETURN(OriginText text, FormatBraces(call.text, fields, call.is_markup, call.meter));
   return call.Made(std::move(text));
 }
 
@@ -314,8 +316,9 @@ const absl::flat_hash_map<std::string, Result (*)(const Call&)>& Methods() {
 
 bool HasTextMethod(const std::string& name) { return Methods().contains(name); }
 
-Result CallTextMethod(const Value& object, const std::string& name, const Arguments& arguments) {
-  return Methods().at(name)({*object.AsText(), name, arguments, object.Is<Markup>()});
+Result CallTextMethod(const Value& object, const std::string& name, const Arguments& arguments,
+                      Meter& meter) {
+  return Methods().at(name)({*object.AsText(), name, arguments, object.Is<Markup>(), meter});
 }
 
 }  // namespace quire::gateway::jinja

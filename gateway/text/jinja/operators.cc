@@ -105,7 +105,7 @@ absl::StatusOr<Value> AddMarkup(const Value& a, const Value& b) {
   return Value::MarkupText(*joined.AsText());
 }
 
-absl::StatusOr<Value> TextArithmetic(const std::string& op, const Value& a, const Value& b) {
+absl::StatusOr<Value> TextArithmetic(const std::string& op, const Value& a, const Value& b, Meter& meter) {
   const auto result = [&](absl::StatusOr<OriginText> text, const Value& of) -> absl::StatusOr<Value> {
     QUIRE_RETURN_IF_ERROR(text.status());
     return of.Is<Markup>() ? Value::MarkupText(*std::move(text)) : Value(*std::move(text));
@@ -114,7 +114,8 @@ absl::StatusOr<Value> TextArithmetic(const std::string& op, const Value& a, cons
     if (a.Is<Markup>() || b.Is<Markup>()) return AddMarkup(a, b);
     return Join(*a.AsText(), *b.AsText());
   }
-  if (op == "%" && a.AsText() != nullptr) return result(FormatPercent(*a.AsText(), b, a.Is<Markup>()), a);
+  if (op == "%" && a.AsText() != nullptr)
+    return result(FormatPercent(*a.AsText(), b, a.Is<Markup>(), meter), a);
   if (op == "*" && a.AsText() != nullptr && b.IsInteger()) return result(Repeat(*a.AsText(), b.Integer()), a);
   if (op == "*" && b.AsText() != nullptr && a.IsInteger()) return result(Repeat(*b.AsText(), a.Integer()), b);
   return TypeError(op, a, b);
@@ -130,7 +131,7 @@ bool AreAlike(const List& a, const List& b) {
 
 }  // namespace
 
-absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b) {
+absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b, Meter& meter) {
   if (op == "~") return Join(Print(a), Print(b));
   if (a.IsNumber() && b.IsNumber()) {
     const bool divides = op == "/" || op == "//" || op == "%";
@@ -143,7 +144,7 @@ absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Va
     return Append(*list, *other);
   if (op == "*" && Repeats(a, b)) return RepeatList(*list, b.Integer());
   if (op == "*" && Repeats(b, a)) return RepeatList(*other, a.Integer());
-  return TextArithmetic(op, a, b);
+  return TextArithmetic(op, a, b, meter);
 }
 
 namespace {
@@ -172,12 +173,12 @@ absl::StatusOr<int> Order(const Value& a, const Value& b) {
   return TypeError("<", a, b);
 }
 
-absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b) {
+absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b, Meter& meter) {
   if (op == "==") return a.Equals(b);
   if (op == "!=") return !a.Equals(b);
-  if (op == "in") return Contains(b, a);
+  if (op == "in") return Contains(b, a, meter);
   if (op == "not in") {
-    QUIRE_ASSIGN_OR_RETURN(const bool contains, Contains(b, a));
+    QUIRE_ASSIGN_OR_RETURN(const bool contains, Contains(b, a, meter));
     return !contains;
   }
   QUIRE_ASSIGN_OR_RETURN(const int order, Order(a, b));

@@ -70,20 +70,20 @@ bool IsSame(const Value& a, const Value& b) {
   return a.KindName() == b.KindName() && a.Equals(b);
 }
 
-absl::StatusOr<bool> Parity(const Value& value, double wanted) {
+absl::StatusOr<bool> Parity(const Value& value, double wanted, Meter& meter) {
   if (!value.IsNumber())
     return absl::InvalidArgumentError(absl::StrCat("needs a number, not ", value.KindName()));
-  QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, Value(int64_t{2})));
+  QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, Value(int64_t{2}), meter));
   return remainder.Number() == wanted;
 }
 
-absl::StatusOr<bool> Compare(const std::string& op, const Value& value, const Value& other) {
+absl::StatusOr<bool> Compare(const std::string& op, const Value& value, const Value& other, Meter& meter) {
   if (op == "is") return IsSame(value, other);
   if (op == "%") {
-    QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, other));
+    QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, other, meter));
     return remainder.IsNumber() && remainder.Number() == 0;
   }
-  return CompareValues(op, value, other);
+  return CompareValues(op, value, other, meter);
 }
 
 }  // namespace
@@ -101,11 +101,13 @@ absl::StatusOr<bool> ApplyTest(const std::string& name, const Value& value, cons
   if (arguments.positional.size() + arguments.named.size() != wanted) {
     return absl::InvalidArgumentError(absl::StrCat("the test '", name, "' needs ", wanted, " arguments"));
   }
-  if (name == "odd" || name == "even") return Parity(value, name == "odd" ? 1 : 0);
+  if (name == "odd" || name == "even") return Parity(value, name == "odd" ? 1 : 0, meter);
+  const bool reads_text = name == "lower" || name == "upper" || name == "filter" || name == "test";
+  if (reads_text) QUIRE_RETURN_IF_ERROR(meter.SpendBytes(value.weight()));
   if (wanted == 0) return SimpleTests().at(name)(value);
   const Value& other = arguments.positional.empty() ? arguments.named[0].second : arguments.positional[0];
   QUIRE_RETURN_IF_ERROR(meter.SpendBytes(value.weight() + other.weight()));
-  return Compare(ComparisonTests().at(name), value, other);
+  return Compare(ComparisonTests().at(name), value, other, meter);
 }
 
 }  // namespace quire::gateway::jinja
