@@ -102,6 +102,29 @@ TEST(TokenizerFile, ErrorsNameTheField) {
   }
 }
 
+// Every step is a stage that each piece of text goes through, one inside the other.
+TEST(TokenizerFile, StepsAreBoundedHoweverTheyAreNested) {
+  const char* parts[][2] = {{"normalizer", "normalizers"},
+                            {"pre_tokenizer", "pretokenizers"},
+                            {"decoder", "decoders"},
+                            {"post_processor", "processors"}};
+  for (const auto& [part, list] : parts) {
+    json changed = Valid();
+    json inner = json::array();
+    for (int i = 0; i < 20; ++i) {
+      inner.push_back(part == std::string("normalizer")      ? json{{"type", "NFC"}}
+                      : part == std::string("pre_tokenizer") ? json{{"type", "Digits"}}
+                                                             : json{{"type", "ByteLevel"}});
+    }
+    json outer = json::array();
+    for (int i = 0; i < 4; ++i) outer.push_back({{"type", "Sequence"}, {list, inner}});
+    if (part == std::string("pre_tokenizer")) outer.push_back({{"type", "ByteLevel"}});
+    changed[part] = {{"type", "Sequence"}, {list, outer}};
+    EXPECT_THAT(MessageOf(ParseTokenizerFile(changed.dump()).status()), HasSubstr("more than 64 steps"))
+        << part;
+  }
+}
+
 TEST(TokenizerFile, HostileBytesAreRefused) {
   for (const std::string& text :
        {std::string(), std::string("{"), std::string("[]"), std::string("\"\xff\""),

@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxSteps = 32;
+constexpr size_t kMaxSteps = 64;  // of one part, those of Sequences in Sequences together
 constexpr size_t kMaxPrefixIds = 16;
 // What ByteLevel splits by when its use_regex is on (GPT-2's words).
 constexpr char kByteLevelPattern[] =
@@ -21,21 +21,27 @@ std::string TypeOf(const json& step) { return JsonString(JsonMember(step, "type"
 
 using Step = std::function<absl::Status(const json& step, const std::string& field)>;
 
-// Calls `visit` for the step itself, or for each one of a Sequence (whose list is named `list_name`).
 absl::Status ForEachStep(const json& step, const std::string& field, const std::string& list_name,
-                         const Step& visit) {
+                         const Step& visit, size_t& seen) {
+  if (++seen > kMaxSteps) return FieldError(field, absl::StrCat("is one of more than ", kMaxSteps, " steps"));
   if (step.is_null()) return absl::OkStatus();
   if (!step.is_object()) return FieldError(field, "must be an object or null");
   if (TypeOf(step) != "Sequence") return visit(step, field);
   const json& list = JsonMember(step, list_name);
   const std::string list_field = absl::StrCat(field, ".", list_name);
-  if (!list.is_array() || list.size() > kMaxSteps) {
-    return FieldError(list_field, absl::StrCat("must be an array of at most ", kMaxSteps));
-  }
+  if (!list.is_array()) return FieldError(list_field, "must be an array");
   for (size_t i = 0; i < list.size(); ++i) {
-    QUIRE_RETURN_IF_ERROR(ForEachStep(list[i], absl::StrCat(list_field, "[", i, "]"), list_name, visit));
+    QUIRE_RETURN_IF_ERROR(
+        ForEachStep(list[i], absl::StrCat(list_field, "[", i, "]"), list_name, visit, seen));
   }
   return absl::OkStatus();
+}
+
+// Calls `visit` for the step itself, or for each one of a Sequence (whose list is named `list_name`).
+absl::Status ForEachStep(const json& step, const std::string& field, const std::string& list_name,
+                         const Step& visit) {
+  size_t seen = 0;
+  return ForEachStep(step, field, list_name, visit, seen);
 }
 
 absl::Status Refused(const std::string& field, const json& step, std::string_view known) {

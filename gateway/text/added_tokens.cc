@@ -42,20 +42,19 @@ size_t SkipSpace(const std::string& text, size_t end) {
 }  // namespace
 
 void AddedTokenFinder::Add(AddedToken token) {
-  std::vector<size_t>& candidates = by_first_byte_[static_cast<unsigned char>(token.content[0])];
-  candidates.push_back(tokens_.size());
-  tokens_.push_back(std::move(token));
-  std::stable_sort(candidates.begin(), candidates.end(),
-                   [&](size_t a, size_t b) { return tokens_[a].content.size() > tokens_[b].content.size(); });
+  std::vector<size_t>& lengths = lengths_[static_cast<unsigned char>(token.content[0])];
+  const auto place =
+      std::lower_bound(lengths.begin(), lengths.end(), token.content.size(), std::greater<size_t>());
+  if (place == lengths.end() || *place != token.content.size()) lengths.insert(place, token.content.size());
+  std::string content = token.content;
+  by_content_.try_emplace(std::move(content), std::move(token));
 }
 
 const AddedToken* AddedTokenFinder::Match(const OriginText& text, size_t at) const {
-  for (const size_t index : by_first_byte_[static_cast<unsigned char>(text.text()[at])]) {
-    const std::string& content = tokens_[index].content;
-    if (text.text().compare(at, content.size(), content) == 0 &&
-        AllFromTemplate(text, at, at + content.size())) {
-      return &tokens_[index];
-    }
+  for (const size_t length : lengths_[static_cast<unsigned char>(text.text()[at])]) {
+    if (length > text.size() - at || !AllFromTemplate(text, at, at + length)) continue;
+    const auto found = by_content_.find(absl::string_view(text.text().data() + at, length));
+    if (found != by_content_.end()) return &found->second;
   }
   return nullptr;
 }

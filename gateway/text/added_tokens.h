@@ -5,7 +5,10 @@
 
 #include <array>
 #include <functional>
+#include <string>
 #include <vector>
+
+#include "absl/container/flat_hash_map.h"
 
 #include "absl/status/status.h"
 #include "base/core/tokenizer_file.h"
@@ -15,8 +18,9 @@ namespace quire::gateway {
 
 class AddedTokenFinder {
  public:
+  // Of two with the same content the first counts.
   void Add(AddedToken token);
-  bool empty() const { return tokens_.empty(); }
+  bool empty() const { return by_content_.empty(); }
 
   // Calls on_text for each stretch between added tokens (never empty) and on_token for each of them, in
   // order.
@@ -27,9 +31,9 @@ class AddedTokenFinder {
  private:
   const AddedToken* Match(const OriginText& text, size_t at) const;
 
-  std::vector<AddedToken> tokens_;
-  // Indexes into tokens_ by the content's first byte, longest content first.
-  std::array<std::vector<size_t>, 256> by_first_byte_;
+  absl::flat_hash_map<std::string, AddedToken> by_content_;
+  // The lengths of those contents that start with a byte, longest first: a look-up each.
+  std::array<std::vector<size_t>, 256> lengths_;
 };
 
 }  // namespace quire::gateway

@@ -87,6 +87,9 @@ absl::StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view json_tex
   QUIRE_ASSIGN_OR_RETURN(const json config, ParseJsonFile(json_text, file_name));
   QUIRE_RETURN_IF_ERROR(ReadEosIds(config, file_name, out.eos_ids));
   QUIRE_RETURN_IF_ERROR(ReadDefaults(config, file_name, out.defaults));
+  TokenId vocab_size = 0;
+  QUIRE_RETURN_IF_ERROR(ReadNumber(config, file_name, "vocab_size", 1, 1 << 22, vocab_size));
+  if (vocab_size > 0) out.vocab_size = vocab_size;
   return out;
 }
 

@@ -35,6 +35,7 @@ struct GenerationDefaults {
 struct GenerationConfig {
   std::vector<TokenId> eos_ids;
   GenerationDefaults defaults;
+  std::optional<TokenId> vocab_size;  // config.json's: the model's ids
 };
 
 // Reads generation_config.json, or of config.json the same fields. Empty text gives an empty config.

@@ -52,6 +52,11 @@ TEST_F(ModelCheck, NamesTheFileAndThePlace) {
   EXPECT_THAT(Problem(), AllOf(HasSubstr("generation_config.json"), HasSubstr("temperature")));
   Write("generation_config.json", R"({"eos_token_id": 99})");
   EXPECT_THAT(Problem(), HasSubstr("eos_token_id 99"));
+  Write("generation_config.json", "{}");
+  Write("config.json", R"({"vocab_size": 5})");
+  EXPECT_THAT(Problem(), AllOf(HasSubstr("ids up to 5"), HasSubstr("vocab_size is 5")));
+  Write("config.json", R"({"vocab_size": 6})");
+  EXPECT_EQ(Problem(), "");
   Write("tokenizer.json", "{");
   EXPECT_THAT(Problem(), HasSubstr("tokenizer.json"));
   std::filesystem::remove(folder_ / "tokenizer.json");

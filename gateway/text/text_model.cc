@@ -34,6 +34,15 @@ absl::StatusOr<std::vector<TokenId>> EosIds(const GenerationConfig& generation,
   return ids;
 }
 
+// The worker would refuse a prompt or a stop list with an id that the model lacks, as the client's fault.
+absl::Status CheckVocabulary(const Tokenizer& tokenizer, const GenerationConfig& config) {
+  if (!config.vocab_size || tokenizer.vocabulary_size() <= *config.vocab_size) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("tokenizer.json has ids up to ", tokenizer.vocabulary_size() - 1,
+                   " and config.json's vocab_size is ", *config.vocab_size,
+                   ": a prompt could hold tokens that the model lacks; the files don't belong together"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::TextBundle& bundle) {
@@ -53,6 +62,7 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
       ParseGenerationConfig(File(bundle, "generation_config.json").value_or(""), "generation_config.json"));
   QUIRE_ASSIGN_OR_RETURN(const GenerationConfig config,
                          ParseGenerationConfig(File(bundle, "config.json").value_or(""), "config.json"));
+  QUIRE_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, config));
   QUIRE_ASSIGN_OR_RETURN(model->eos_ids_, EosIds(generation, config, *model->tokenizer_));
   model->defaults_ = generation.defaults;
   model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
