@@ -19,12 +19,15 @@ std::vector<BlockRef> PrefixCache::Find(std::span<const Digest> hashes) {
 
 BlockRef PrefixCache::Allocate() {
   BlockRef block = pool_.Allocate();
-  if (block && names_[block.id()]) {
-    blocks_.erase(*names_[block.id()]);
-    names_[block.id()].reset();
-    --named_;
-  }
+  if (block) Forget(block);
   return block;
+}
+
+void PrefixCache::Forget(const BlockRef& block) {
+  if (!names_[block.id()]) return;
+  blocks_.erase(*names_[block.id()]);
+  names_[block.id()].reset();
+  --named_;
 }
 
 void PrefixCache::Insert(const Digest& hash, const BlockRef& block) {

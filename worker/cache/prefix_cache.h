@@ -26,6 +26,8 @@ class PrefixCache {
   BlockRef Allocate();
   // Names a block whose 16 positions are all computed. A prefix already known keeps its first block.
   void Insert(const Digest& hash, const BlockRef& block);
+  // What the block holds can't be trusted: nobody finds it from now on.
+  void Forget(const BlockRef& block);
 
   int32_t total() const { return pool_.total(); }
   // Blocks that Allocate can give, named or not.

@@ -71,6 +71,21 @@ TEST(PrefixCache, ReusedBlockLosesItsName) {
   EXPECT_TRUE(cache.CheckIntegrity().ok());
 }
 
+TEST(PrefixCache, AForgottenBlockIsFoundByNobody) {
+  PrefixCache cache(3);
+  const std::vector<Digest> hashes = HashesOf(Tokens(1, 1));
+  BlockRef bad = cache.Allocate();
+  cache.Forget(bad);  // nameless so far
+  cache.Insert(hashes[0], bad);
+  cache.Forget(bad);
+  EXPECT_TRUE(cache.Find(hashes).empty());
+  EXPECT_TRUE(cache.CheckIntegrity().ok());
+  BlockRef good = cache.Allocate();
+  cache.Insert(hashes[0], good);
+  EXPECT_EQ(cache.Find(hashes)[0].id(), good.id());
+  EXPECT_TRUE(cache.CheckIntegrity().ok());
+}
+
 TEST(PrefixCache, SecondBlockOfOnePrefixStaysNameless) {
   PrefixCache cache(2);
   const std::vector<Digest> hashes = HashesOf(Tokens(1, 1));

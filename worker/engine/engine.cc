@@ -140,11 +140,14 @@ void Engine::Apply(const Step& step, const StepResult& result) {
     Sequence& sequence = *step.sequences[i];
     const SequencePlan& plan = step.plan.sequences[i];
     if (plan.wants_logits &&
-        result.tokens[next_token].failed) {  // what it computed gets no name in the cache
+        result.tokens[next_token].failed) {  // what it computed keeps no name in the cache
       ++next_token;
       metrics_.failed_rows.Increment();
       Update update;
-      update.failed = absl::InternalError("the model's output for this request was not finite");
+      update.failed = absl::InternalError(
+          "no token can be sampled for this request: the model's output was not finite, or logit_bias and "
+          "min_tokens left nothing to choose");
+      sequence.ForgetBlocks(cache_);
       End(sequence.id(), std::move(update));
       continue;
     }

@@ -304,6 +304,27 @@ TEST(Engine, FailedRowFailsItsRequestOnly) {
   group.StopAndAudit();
 }
 
+// Its blocks hold what made the row fail, and were named in the steps before.
+TEST(Engine, AFailedRowsBlocksAreFoundByNobody) {
+  Knobs knobs;
+  knobs.script.on_collect = [](const BatchPlan& plan, StepResult& result) {
+    for (const SequencePlan& sequence : plan.sequences) {
+      if (sequence.wants_logits) result.tokens[0].failed = sequence.sample->seed == 666;
+    }
+  };
+  TestEngine group(knobs);
+  GenerationRequest bad = Request(100, 3);
+  bad.seed = 666;
+  const auto bad_answer = group.Start(bad);
+  bad_answer->done.WaitForNotification();
+  EXPECT_EQ(bad_answer->failed.code(), absl::StatusCode::kInternal);
+  const auto again = group.Start(Request(100, 3));
+  again->done.WaitForNotification();
+  EXPECT_EQ(again->ids, group.Expected(Request(100, 3)));
+  EXPECT_EQ(again->cached_tokens, 0);
+  group.StopAndAudit();
+}
+
 TEST(Engine, LostGroupFailsEverybodyAndAdmitsNobody) {
   Knobs knobs;
   knobs.script.on_launch = [](const BatchPlan& plan) {

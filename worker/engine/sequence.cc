@@ -88,6 +88,10 @@ void Sequence::Advance(int64_t rows, PrefixCache& cache) {
   for (int64_t i = full_before; i < computed_ / kBlockTokens; ++i) cache.Insert(hashes[i], blocks_[i]);
 }
 
+void Sequence::ForgetBlocks(PrefixCache& cache) {
+  for (const BlockRef& block : blocks_) cache.Forget(block);
+}
+
 void Sequence::Append(TokenId id) {
   output_.push_back(id);
   CheckFinished();

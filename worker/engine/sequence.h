@@ -47,6 +47,8 @@ class Sequence {
   SequencePlan Plan(int64_t rows);
   // The planned rows ran: names the blocks that they filled.
   void Advance(int64_t rows, PrefixCache& cache);
+  // Its rows came out wrong: none of its blocks has a name from now on, whoever computed it.
+  void ForgetBlocks(PrefixCache& cache);
   // The token sampled from the last row.
   void Append(TokenId id);
 
