@@ -18,6 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxContext = 1 << 24;
+constexpr double kMaxRopeFactor = 1024.0;
 
 absl::Status Refuse(const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("config.json: ", what));
@@ -40,19 +41,28 @@ absl::Status ReadInt(const Json& object, const char* key, int64_t min, int64_t m
   return absl::OkStatus();
 }
 
-absl::Status ReadPositive(const Json& object, const char* key, double& out) {
+// Numbers beyond these are no model's, and reach infinity or 0 in the floats that are computed with.
+struct Bounds {
+  double least = 1e-12, most = 1e6;
+};
+
+absl::Status ReadPositive(const Json& object, const char* key, double& out, Bounds range = {}) {
   const Json* value = Find(object, key);
   if (value == nullptr) return Refuse(absl::StrCat(key, " is missing"));
   if (!value->is_number()) return Refuse(absl::StrCat(key, " is not a number"));
   out = value->get<double>();
   if (!std::isfinite(out) || out <= 0.0)
     return Refuse(absl::StrCat(key, " is ", out, "; it must be above 0"));
+  if (out < range.least || out > range.most) {
+    return Refuse(absl::StrCat(key, " is ", out, "; it must be in ", range.least, "..", range.most));
+  }
   return absl::OkStatus();
 }
 
-absl::Status ReadPositiveOr(const Json& object, const char* key, double fallback, double& out) {
+absl::Status ReadPositiveOr(const Json& object, const char* key, double fallback, double& out,
+                            Bounds range = {}) {
   out = fallback;
-  return Find(object, key) == nullptr ? absl::OkStatus() : ReadPositive(object, key, out);
+  return Find(object, key) == nullptr ? absl::OkStatus() : ReadPositive(object, key, out, range);
 }
 
 absl::Status ReadBoolOr(const Json& object, const char* key, bool fallback, bool& out) {
@@ -116,6 +126,13 @@ absl::Status ReadShape(const Json& root, ModelConfig& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRotaryPart(const Json& object) {
+  double partial = 1.0;
+  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(object, "partial_rotary_factor", 1.0, partial));
+  if (partial != 1.0) return Refuse("partial_rotary_factor other than 1 is not supported");
+  return absl::OkStatus();
+}
+
 // What would make a model compute something else than this program does.
 absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
   if (Find(root, "quantization_config") != nullptr) {
@@ -132,6 +149,7 @@ absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
       ReadBoolOr(root, "use_sliding_window", !qwen && Find(root, "sliding_window") != nullptr, sliding));
   if (sliding) return Refuse("a sliding window is in use; only full attention is supported");
   if (const Json* types = Find(root, "layer_types"); types != nullptr) {
+    if (!types->is_array()) return Refuse("layer_types is not a list");
     for (const Json& type : *types) {
       if (type != "full_attention") return Refuse("layer_types names something else than full_attention");
     }
@@ -141,10 +159,7 @@ absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
   if (!qwen && (attention_bias || mlp_bias)) {
     return Refuse("attention_bias and mlp_bias are not supported for Llama");
   }
-  double partial = 1.0;
-  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(root, "partial_rotary_factor", 1.0, partial));
-  if (partial != 1.0) return Refuse("partial_rotary_factor other than 1 is not supported");
-  return absl::OkStatus();
+  return CheckRotaryPart(root);
 }
 
 double DefaultAttentionFactor(double factor, double mscale) {
@@ -163,7 +178,8 @@ absl::Status ReadYarn(const Json& rope, RopeScaling& scaling) {
     fallback = DefaultAttentionFactor(scaling.factor, mscale) /
                DefaultAttentionFactor(scaling.factor, mscale_all_dim);
   }
-  return ReadPositiveOr(rope, "attention_factor", fallback, scaling.attention_factor);
+  return ReadPositiveOr(rope, "attention_factor", fallback, scaling.attention_factor,
+                        {.least = 1e-3, .most = 100.0});
 }
 
 absl::Status ReadLlama3(const Json& rope, RopeScaling& scaling) {
@@ -175,9 +191,34 @@ absl::Status ReadLlama3(const Json& rope, RopeScaling& scaling) {
   return absl::OkStatus();
 }
 
+// A member that nobody reads would mean something to transformers, such as a RoPE for each type of layer.
+absl::Status CheckRopeMembers(const Json& rope) {
+  static constexpr std::string_view kKnown[] = {"rope_type",
+                                                "type",
+                                                "rope_theta",
+                                                "factor",
+                                                "beta_fast",
+                                                "beta_slow",
+                                                "truncate",
+                                                "mscale",
+                                                "mscale_all_dim",
+                                                "attention_factor",
+                                                "low_freq_factor",
+                                                "high_freq_factor",
+                                                "original_max_position_embeddings",
+                                                "partial_rotary_factor"};
+  for (const auto& [key, value] : rope.items()) {
+    if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown)) {
+      return Refuse(absl::StrCat("rope scaling: ", key, " is not supported"));
+    }
+  }
+  return CheckRotaryPart(rope);
+}
+
 // `rope` is rope_scaling, or rope_parameters as newer transformers write it.
 absl::StatusOr<RopeScaling> ReadRopeScaling(const Json& rope, int64_t max_positions) {
   RopeScaling scaling;
+  QUIRE_RETURN_IF_ERROR(CheckRopeMembers(rope));
   QUIRE_ASSIGN_OR_RETURN(std::string type, ReadString(rope, "rope_type"));
   if (type.empty()) {
     QUIRE_ASSIGN_OR_RETURN(type, ReadString(rope, "type"));
@@ -187,7 +228,8 @@ absl::StatusOr<RopeScaling> ReadRopeScaling(const Json& rope, int64_t max_positi
     return Refuse(absl::StrCat("rope scaling of type ", type, " is not supported; yarn and llama3 are"));
   }
   scaling.kind = type == "yarn" ? RopeScaling::Kind::kYarn : RopeScaling::Kind::kLlama3;
-  QUIRE_RETURN_IF_ERROR(ReadPositive(rope, "factor", scaling.factor));
+  QUIRE_RETURN_IF_ERROR(
+      ReadPositive(rope, "factor", scaling.factor, {.least = 1e-3, .most = kMaxRopeFactor}));
   if (scaling.factor < 1.0) return Refuse("rope scaling: factor is below 1");
   scaling.original_max_positions = max_positions;
   if (Find(rope, "original_max_position_embeddings") != nullptr) {
@@ -205,7 +247,7 @@ absl::StatusOr<RopeScaling> ParseRopeFlag(std::string_view flag) {
   scaling.kind = RopeScaling::Kind::kYarn;
   if (parts.size() != 3 || parts[0] != "yarn" || !absl::SimpleAtod(parts[1], &scaling.factor) ||
       !absl::SimpleAtoi(parts[2], &scaling.original_max_positions) || !(scaling.factor >= 1.0) ||
-      !(scaling.factor <= 1024.0) || scaling.original_max_positions < 1 ||
+      !(scaling.factor <= kMaxRopeFactor) || scaling.original_max_positions < 1 ||
       scaling.original_max_positions > kMaxContext) {
     return absl::InvalidArgumentError(absl::StrCat("--rope-scaling ", std::string(flag),
                                                    " is not of the form yarn:FACTOR:ORIGINAL, for example "
@@ -223,7 +265,8 @@ absl::Status ReadRope(const Json& root, std::string_view flag, ModelConfig& conf
   if (!newer) rope = Find(root, "rope_scaling");
   if (rope != nullptr && !rope->is_object()) return Refuse("the rope scaling is not an object");
   QUIRE_RETURN_IF_ERROR(ReadPositiveOr(newer && Find(*rope, "rope_theta") != nullptr ? *rope : root,
-                                       "rope_theta", 10000.0, config.rope_theta));
+                                       "rope_theta", 10000.0, config.rope_theta,
+                                       {.least = 1e-3, .most = 1e12}));
   if (config.rope_theta <= 1.0) return Refuse("rope_theta must be above 1");
   RopeScaling scaling;
   if (rope != nullptr) {
@@ -280,7 +323,8 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_
   config.qkv_bias = config.family == ModelConfig::Family::kQwen2;
   QUIRE_RETURN_IF_ERROR(ReadShape(root, config));
   QUIRE_RETURN_IF_ERROR(CheckUnsupported(root, config));
-  QUIRE_RETURN_IF_ERROR(ReadPositiveOr(root, "rms_norm_eps", 1e-6, config.rms_eps));
+  QUIRE_RETURN_IF_ERROR(
+      ReadPositiveOr(root, "rms_norm_eps", 1e-6, config.rms_eps, {.least = 1e-12, .most = 0.1}));
   QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "tie_word_embeddings", false, config.tied_embeddings));
   QUIRE_RETURN_IF_ERROR(ReadRope(root, rope_scaling, config));
   QUIRE_RETURN_IF_ERROR(LimitToFirstChunk(root, config));

@@ -117,23 +117,29 @@ struct Refusal {
   const char* message;  // part of what the user reads
 };
 
+void ExpectRefused(const std::vector<Refusal>& refusals) {
+  for (const Refusal& refusal : refusals) {
+    Json json = Qwen();
+    json.merge_patch(refusal.patch);
+    const auto config = ParseModelConfig(json.dump(), "");
+    ASSERT_FALSE(config.ok()) << refusal.name;
+    EXPECT_NE(config.status().message().find(refusal.message), absl::string_view::npos)
+        << refusal.name << ": " << config.status();
+  }
+}
+
 TEST(ModelConfigTest, RefusesAndSaysWhat) {
-  const Refusal refusals[] = {
+  ExpectRefused({
       {"architecture", {{"architectures", {"MistralForCausalLM"}}}, "MistralForCausalLM is not supported"},
       {"no architecture", {{"architectures", nullptr}}, "architectures"},
       {"negative layers", {{"num_hidden_layers", -1}}, "num_hidden_layers is -1"},
       {"zero vocabulary", {{"vocab_size", 0}}, "vocab_size is 0"},
-      {"zero theta", {{"rope_theta", 0}}, "rope_theta is 0"},
-      {"theta of 1", {{"rope_theta", 1}}, "rope_theta"},
       {"more kv heads", {{"num_key_value_heads", 80}}, "not a multiple"},
       {"uneven kv heads", {{"num_key_value_heads", 7}}, "not a multiple"},
       {"zero kv heads", {{"num_key_value_heads", 0}}, "num_key_value_heads is 0"},
       {"odd head", {{"head_dim", 127}}, "head_dim is odd"},
       {"large head", {{"head_dim", 258}}, "head_dim is 258; at most 256"},
       {"long context", {{"max_position_embeddings", 1600001}}, "1600001 tokens is too long; 1600000"},
-      {"long yarn",
-       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 64.0}}}},
-       "2621440 tokens is too long"},
       {"dual chunk without size",
        {{"dual_chunk_attention_config", {{"local_size", 1}}}},
        "chunk_size is missing"},
@@ -146,21 +152,39 @@ TEST(ModelConfigTest, RefusesAndSaysWhat) {
       {"activation", {{"hidden_act", "gelu"}}, "gelu"},
       {"sliding window", {{"use_sliding_window", true}}, "sliding window"},
       {"layer types", {{"layer_types", {"full_attention", "sliding_attention"}}}, "layer_types"},
+      {"layer types as text", {{"layer_types", "full_attention"}}, "layer_types is not a list"},
+      {"large eps", {{"rms_norm_eps", 1e300}}, "rms_norm_eps is 1e+300"},
+      {"eps of no float", {{"rms_norm_eps", 1e-300}}, "rms_norm_eps is 1e-300"},
+      {"eps", {{"rms_norm_eps", -1.0}}, "rms_norm_eps"},
+      {"context", {{"max_position_embeddings", 0}}, "max_position_embeddings is 0"},
+  });
+}
+
+TEST(ModelConfigTest, RefusesRopesAndSaysWhat) {
+  ExpectRefused({
+      {"zero theta", {{"rope_theta", 0}}, "rope_theta is 0"},
+      {"theta of 1", {{"rope_theta", 1}}, "rope_theta"},
+      {"long yarn",
+       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 64.0}}}},
+       "2621440 tokens is too long"},
       {"partial rotary", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
+      {"partial rotary in the RoPE",
+       {{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}},
+       "partial_rotary_factor"},
+      {"a RoPE for each layer type",
+       {{"rope_parameters", {{"full_attention", {{"rope_type", "yarn"}, {"factor", 4.0}}}}}},
+       "full_attention is not supported"},
+      {"yarn without end",
+       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 1e300}}}},
+       "factor is 1e+300"},
+      {"infinite attention",
+       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}, {"attention_factor", 1e300}}}},
+       "attention_factor is 1e+300"},
+      {"large theta", {{"rope_theta", 1e300}}, "rope_theta is 1e+300"},
       {"linear rope", {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}, "linear is not supported"},
       {"yarn without factor", {{"rope_scaling", {{"rope_type", "yarn"}}}}, "factor is missing"},
       {"rope as text", {{"rope_scaling", "yarn"}}, "not an object"},
-      {"eps", {{"rms_norm_eps", -1.0}}, "rms_norm_eps"},
-      {"context", {{"max_position_embeddings", 0}}, "max_position_embeddings is 0"},
-  };
-  for (const Refusal& refusal : refusals) {
-    Json json = Qwen();
-    json.merge_patch(refusal.patch);
-    const auto config = ParseModelConfig(json.dump(), "");
-    ASSERT_FALSE(config.ok()) << refusal.name;
-    EXPECT_NE(config.status().message().find(refusal.message), absl::string_view::npos)
-        << refusal.name << ": " << config.status();
-  }
+  });
 }
 
 TEST(ModelConfigTest, RefusesLlamaBiases) {

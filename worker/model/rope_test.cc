@@ -23,6 +23,17 @@ TEST(RopeTest, Plain) {
   EXPECT_EQ(table.scale, 1.0);
 }
 
+// Bits, since ranks on different machines must agree: here std::pow of common C libraries gives others.
+TEST(RopeTest, FrequenciesAreTheSameBitsEverywhere) {
+  const RotaryFrequencies table = MakeRotaryFrequencies({}, 30000.0, 128);
+  EXPECT_EQ(table.inv_freq[6], 0x1.858e528f4995ep-2);
+  EXPECT_EQ(table.inv_freq[19], 0x1.7fec6340f27fcp-5);
+  EXPECT_EQ(table.inv_freq[20], 0x1.46ce3ed8787bap-5);
+  EXPECT_EQ(table.inv_freq[22], 0x1.d998fd646b714p-6);
+  EXPECT_EQ(table.inv_freq[25], 0x1.241bd1e0acdap-6);
+  EXPECT_EQ(table.inv_freq[44], 0x1.b61359e57b8bep-11);
+}
+
 TEST(RopeTest, YarnOfQwq) {
   RopeScaling scaling;
   scaling.kind = RopeScaling::Kind::kYarn;

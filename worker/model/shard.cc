@@ -54,8 +54,10 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
 }
 
 int64_t KvBlockBytes(const ModelConfig& config, const Shard& shard) {
-  constexpr int64_t kBytesPerElement = 2;
-  return config.layers * shard.kv_heads.size() * config.head_dim * 2 * kBytesPerElement * kBlockTokens;
+  // The CPU backend pads a value's row to whole vectors (kernels/cpu/kv_cache.cc).
+  constexpr int64_t kBytesPerElement = 2, kLanes = 16;
+  const int64_t padded = (config.head_dim + kLanes - 1) / kLanes * kLanes;
+  return config.layers * shard.kv_heads.size() * (config.head_dim + padded) * kBytesPerElement * kBlockTokens;
 }
 
 }  // namespace quire::worker

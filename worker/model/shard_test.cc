@@ -29,6 +29,9 @@ TEST(ShardTest, NineQueryAndThreeKvHeadsOnTwoRanks) {
   EXPECT_EQ(second->vocab, (Range{24576, 49152}));
   // 30 layers x 2 heads x 64 x (K and V) x 2 bytes x 16 tokens.
   EXPECT_EQ(KvBlockBytes(Smol(), *first), 30 * 2 * 64 * 2 * 2 * 16);
+  ModelConfig odd = Smol();
+  odd.head_dim = 72;  // a value's row is padded to 80
+  EXPECT_EQ(KvBlockBytes(odd, *first), 30 * 2 * (72 + 80) * 2 * 16);
 }
 
 void ExpectPartition(const ModelConfig& config, int ranks, Range Shard::*part, int64_t size) {

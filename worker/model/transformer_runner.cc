@@ -10,13 +10,17 @@
 namespace quire::worker {
 namespace {
 
+int64_t SampledIds(const ModelConfig& config, const TransformerOptions& options) {
+  return options.tokenizer_size > 0 ? std::min(options.tokenizer_size, config.vocab) : config.vocab;
+}
+
 absl::StatusOr<std::string> NumericsId(const std::string& model_dir, const Safetensors& files,
-                                       const ModelConfig& config, const Shard& shard,
+                                       const ModelConfig& config, int64_t sampled_ids, const Shard& shard,
                                        const kernels::Backend& backend) {
   QUIRE_ASSIGN_OR_RETURN(const std::string config_json, ReadWholeFile(model_dir + "/config.json"));
   const Digest digest = Sha256(config_json + ToBytes(files.SampleDigest()));
   std::string id = absl::StrCat(ToHex(digest).substr(0, 16), "/bf16/tp", shard.ranks, "/", backend.family(),
-                                "/rope=", RopeName(config.rope));
+                                "/ids=", sampled_ids, "/rope=", RopeName(config.rope));
   if (config.scaled_rope) absl::StrAppend(&id, "+", RopeName(*config.scaled_rope));
   return id;
 }
@@ -29,7 +33,7 @@ TransformerRunner::TransformerRunner(const ModelConfig& config, const Transforme
       options_(options),
       shard_(shard),
       backend_(backend),
-      sampler_(options.tokenizer_size > 0 ? std::min(options.tokenizer_size, config.vocab) : config.vocab) {}
+      sampler_(SampledIds(config, options)) {}
 
 absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
     const ModelConfig& config, const TransformerOptions& options, kernels::Backend& backend,
@@ -37,7 +41,8 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
   QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, communicator.rank(), communicator.size()));
   QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(options.model_dir));
   auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
-  QUIRE_ASSIGN_OR_RETURN(runner->numerics_id_, NumericsId(options.model_dir, *files, config, shard, backend));
+  QUIRE_ASSIGN_OR_RETURN(runner->numerics_id_, NumericsId(options.model_dir, *files, config,
+                                                          SampledIds(config, options), shard, backend));
   const int64_t kv_tokens = int64_t{options.kv_blocks} * kBlockTokens;
   QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, LoadWeights(*files, config, PlanWeights(config, shard),
                                                            kv_tokens, backend, progress));
