@@ -129,7 +129,7 @@ int main(int argc, char** argv) {
   gateway::Declare(options, config);
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
   InitLogging("gateway", config.log);
-  BlockShutdownSignals();
+  if (config.check.empty()) BlockShutdownSignals();  // a check just ends
   const absl::Status status =
       config.check.empty() ? gateway::Serve(config) : gateway::CheckModelFolder(config.check);
   if (status.ok()) return 0;

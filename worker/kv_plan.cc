@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
@@ -47,9 +48,23 @@ absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
       sequences < demand.max_sequences ? absl::StrCat(" and --max-sequences ", tokens) : "", " or fewer"));
 }
 
+// The path in "0::/a/b", the line of the unified hierarchy; "" for its root, or where there is none.
+std::string OwnCgroup(const std::string& proc_cgroup) {
+  const auto text = ReadWholeFile(proc_cgroup);
+  if (!text.ok()) return "";
+  for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
+    absl::string_view path = line;
+    if (absl::ConsumePrefix(&path, "0::")) return path == "/" ? "" : std::string(path);
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
+  if (demand.max_context < 1 || demand.max_sequences < 1) {
+    return absl::InvalidArgumentError("a group needs a context and --max-sequences of at least 1");
+  }
   const int64_t one_context = (demand.max_context + kBlockTokens - 1) / kBlockTokens;
   QUIRE_ASSIGN_OR_RETURN(const int64_t usable, RoomForBlocks(demand));
   // A quarter is the KV cache's share unless one context needs more.
@@ -72,12 +87,16 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
                              Gib(demand.weight_bytes), " of weights in ", Gib(demand.memory_bytes))};
 }
 
-int64_t ReadHostMemory() {
+int64_t ReadHostMemory(const std::string& proc_cgroup, const std::string& cgroup_root) {
   int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-  int64_t limit = 0;
-  const auto cgroup = ReadWholeFile("/sys/fs/cgroup/memory.max");
-  if (cgroup.ok() && absl::SimpleAtoi(*cgroup, &limit) && limit > 0) bytes = std::min(bytes, limit);
-  return bytes;
+  std::string path = OwnCgroup(proc_cgroup);
+  while (true) {
+    int64_t limit = 0;
+    const auto text = ReadWholeFile(absl::StrCat(cgroup_root, path, "/memory.max"));
+    if (text.ok() && absl::SimpleAtoi(*text, &limit) && limit > 0) bytes = std::min(bytes, limit);
+    if (path.empty()) return bytes;
+    path.erase(std::min(path.rfind('/'), path.size()));
+  }
 }
 
 }  // namespace quire::worker

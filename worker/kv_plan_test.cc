@@ -2,6 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
 
 namespace quire::worker {
 namespace {
@@ -98,6 +105,35 @@ TEST(KvPlan, SaysSoWhereTheWeightsAloneDoNotFit) {
   const std::string refusal = Refusal(demand);
   EXPECT_THAT(refusal, testing::HasSubstr("the weights need 65.00 GiB"));
   EXPECT_THAT(refusal, testing::HasSubstr("at least 72.22 GiB"));
+}
+
+TEST(KvPlan, MemoryIsTheLeastThatAnyCgroupAroundAllows) {
+  const std::filesystem::path root =
+      std::filesystem::path(testing::TempDir()) / absl::StrCat("quire-cgroups-", getpid());
+  std::filesystem::create_directories(root / "a/b");
+  const auto write = [&](const std::string& name, const std::string& text) {
+    std::ofstream(root / name) << text;
+  };
+  const auto memory = [&] { return ReadHostMemory((root / "self").string(), root.string()); };
+  write("self", "1:name=systemd:/x\n0::/a/b\n");
+  const int64_t machine = memory();
+  write("memory.max", "1048576\n");
+  EXPECT_EQ(memory(), 1048576);
+  write("a/memory.max", "524288\n");
+  write("a/b/memory.max", "max\n");
+  EXPECT_EQ(memory(), 524288);
+  write("a/b/memory.max", "4096\n");
+  EXPECT_EQ(memory(), 4096);
+  write("self", "0::/\n");
+  EXPECT_EQ(memory(), 1048576);
+  EXPECT_GT(machine, 1048576);
+  std::filesystem::remove_all(root);
+}
+
+TEST(KvPlan, RefusesAContextOfNothing) {
+  KvDemand demand = Small();
+  demand.max_context = std::numeric_limits<int64_t>::min();
+  EXPECT_EQ(PlanKvBlocks(demand).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

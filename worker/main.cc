@@ -19,6 +19,6 @@ int main(int argc, char** argv) {
     return quire::kExitUsage;
   }
   quire::InitLogging("worker", config.log);
-  quire::BlockShutdownSignals();
+  if (!config.check) quire::BlockShutdownSignals();  // a check just ends
   return quire::worker::RunWorker(config);
 }

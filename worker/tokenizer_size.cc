@@ -1,26 +1,29 @@
 #include "worker/tokenizer_size.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
+
+#include "base/core/ids.h"
+#include "base/core/json_file.h"
+#include "base/core/status.h"
 
 namespace quire::worker {
 
 absl::StatusOr<int64_t> TokenizerSize(std::string_view tokenizer_json) {
-  const auto json = nlohmann::json::parse(tokenizer_json, nullptr, /*allow_exceptions=*/false);
-  int64_t size = 0;
-  const auto take = [&size](const nlohmann::json& id) {
-    if (id.is_number_integer()) size = std::max(size, id.get<int64_t>() + 1);
+  QUIRE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonFile(tokenizer_json, "tokenizer.json"));
+  constexpr uint64_t kMaxId = std::numeric_limits<TokenId>::max() - 1;
+  uint64_t size = 0;
+  bool too_large = false;
+  const auto take = [&](const nlohmann::json& id) {
+    if (!id.is_number_unsigned()) return;
+    too_large = too_large || id.get<uint64_t>() > kMaxId;
+    size = std::max(size, std::min(id.get<uint64_t>(), kMaxId) + 1);
   };
-  if (json.is_object() && json.contains("model") && json["model"].is_object() &&
-      json["model"].contains("vocab")) {
-    for (const auto& id : json["model"]["vocab"]) take(id);
-  }
-  if (json.is_object() && json.contains("added_tokens")) {
-    for (const auto& token : json["added_tokens"]) {
-      if (token.is_object() && token.contains("id")) take(token["id"]);
-    }
-  }
-  if (size > 0) return size;
+  for (const auto& id : JsonMember(JsonMember(json, "model"), "vocab")) take(id);
+  for (const auto& token : JsonMember(json, "added_tokens")) take(JsonMember(token, "id"));
+  if (too_large) return absl::InvalidArgumentError("tokenizer.json has a token id that is too large");
+  if (size > 0) return static_cast<int64_t>(size);
   return absl::InvalidArgumentError("tokenizer.json has no model.vocab with token ids");
 }
 

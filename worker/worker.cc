@@ -23,13 +23,14 @@
 #include "kernels/backend_factory.h"
 #include "worker/advertised_address.h"
 #include "worker/kv_plan.h"
+#include "worker/load_signals.h"
 #include "worker/model/safetensors.h"
 #include "worker/model/transformer_runner.h"
+#include "worker/model_checks.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
 #include "worker/rpc/group_server.h"
-#include "worker/tokenizer_size.h"
 
 namespace quire::worker {
 namespace {
@@ -53,6 +54,8 @@ class Rank {
 
  private:
   void ChooseRanks();
+  // The group's, below /dev/shm.
+  std::string ShmName() const;
   absl::Status PlanMemory();
   absl::StatusOr<BufferSizes> Buffers() const;
   absl::Status JoinGroup();
@@ -80,6 +83,7 @@ class Rank {
   AdvertisedAddress advertised_;
   TextBundle bundle_;
   ModelConfig model_;
+  int64_t tokenizer_size_ = 0;
   RankRecord agreement_;                   // what this rank loads and with which limits
   std::vector<std::string> rank_metrics_;  // host:port of each
   int32_t kv_blocks_ = 0;
@@ -114,6 +118,7 @@ std::string Rank::Ranks() const {
 }
 
 absl::Status Rank::CheckModel() {
+  QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
   if (config_.check && config_.ranks == 0) ChooseRanks();
   if (config_.rank >= config_.ranks) {
@@ -123,6 +128,8 @@ absl::Status Rank::CheckModel() {
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
   QUIRE_ASSIGN_OR_RETURN(advertised_, ChooseAdvertised(config_.advertise, config_.host, config_.coordinator));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
+  QUIRE_ASSIGN_OR_RETURN(tokenizer_size_, CheckTokenizer(config_.model_dir, model_));
+  QUIRE_RETURN_IF_ERROR(CheckRopes(model_));
   QUIRE_ASSIGN_OR_RETURN(const Shard shard,
                          MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)));
   QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(config_.model_dir));
@@ -138,12 +145,17 @@ absl::Status Rank::CheckModel() {
                 {"--kv-blocks", absl::StrCat(config_.kv_blocks)},
                 {"--rope-scaling", config_.rope_scaling},
                 {"block tokens", absl::StrCat(kBlockTokens)},
+                {"token ids", absl::StrCat(tokenizer_size_)},
                 {"config.json", ToHex(Sha256(config_json))},
                 {"weights", ToHex(files->SampleDigest())}};
   return PlanMemory();
 }
 
 absl::Status Rank::Load() {
+  const LoadSignals signals([this] {  // nobody waits for an answer of this rank yet
+    GroupMemory::Unlink(ShmName());
+    std::_Exit(0);
+  });
   QUIRE_ASSIGN_OR_RETURN(ops_, OpsEndpoint::Start(config_.metrics, &metrics_));
   QUIRE_RETURN_IF_ERROR(CheckModel());
   QUIRE_RETURN_IF_ERROR(JoinGroup());
@@ -215,14 +227,17 @@ absl::StatusOr<BufferSizes> Rank::Buffers() const {
                      PlanBytesFor(plan)};
 }
 
+std::string Rank::ShmName() const {
+  if (!config_.shm.empty()) return config_.shm;
+  return absl::StrCat("quire-", config_.group_id, "-", config_.group_epoch, "-", getpid());
+}
+
 absl::Status Rank::JoinGroup() {
   if (config_.ranks > 1 && config_.shm.empty()) {
     return absl::InvalidArgumentError("give all ranks of the group one --shm name, new for every epoch");
   }
   RankGroupOptions options;
-  options.shm_name = config_.shm.empty()
-                         ? absl::StrCat("quire-", config_.group_id, "-", config_.group_epoch, "-", getpid())
-                         : config_.shm;
+  options.shm_name = ShmName();
   options.rank = static_cast<int>(config_.rank);
   options.size = static_cast<int>(config_.ranks);
   options.spin_us = config_.spin_us;
@@ -244,9 +259,7 @@ absl::Status Rank::LoadModel() {
   options.kv_blocks = kv_blocks_;
   options.max_batch_tokens = config_.limits.max_batch_tokens;
   options.max_sequences = config_.limits.max_sequences;
-  QUIRE_ASSIGN_OR_RETURN(const std::string tokenizer,
-                         ReadWholeFile(absl::StrCat(config_.model_dir, "/tokenizer.json")));
-  QUIRE_ASSIGN_OR_RETURN(options.tokenizer_size, TokenizerSize(tokenizer));
+  options.tokenizer_size = tokenizer_size_;
   int64_t last_percent = -1;
   const auto progress = [&last_percent](int64_t loaded, int64_t total) {
     const int64_t percent = 100 * loaded / std::max<int64_t>(total, 1) / 10 * 10;

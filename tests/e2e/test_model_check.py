@@ -1,6 +1,8 @@
 """`quire-worker --check` refuses, before a byte of weights is read, what loading would refuse, and says which tensor."""
 import json
+import os
 import shutil
+import signal
 import struct
 import subprocess
 
@@ -66,6 +68,36 @@ def test_says_which_number_is_too_large(model, field, value, said):
     (model / "config.json").write_text(json.dumps({**config, field: value}))
     ended = check(model)
     assert ended.returncode == 1 and said in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("file, changes, said", [
+    ("tokenizer.json", {"model": 3, "added_tokens": []}, "no model.vocab"),
+    ("config.json", {"vocab_size": 8}, "vocab_size is 8"),
+    ("config.json", {"rope_scaling": {"rope_type": "yarn", "factor": 1e300}}, "factor is 1e+300"),
+    ("config.json", {"layer_types": "full_attention"}, "layer_types is not a list")])
+def test_says_which_file_is_wrong(model, file, changes, said):
+    content = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps({**content, **changes}))
+    ended = check(model)
+    assert ended.returncode == 1 and said in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("flag, said", [("--group-id=a/b", "without '/'"), ("--shm=a/b", "without '/'"),
+                                        ("--threads=1000", "--threads")])
+def test_says_which_flag_is_wrong(model, flag, said):
+    ended = check(model, flag)
+    assert ended.returncode != 0 and said in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("program", ["quire-worker --check --model", "quire-gateway --check"])
+def test_a_check_ends_when_it_is_told_to(model, program):
+    name, *flags = program.split()
+    (model / "config.json").unlink()
+    os.mkfifo(model / "config.json")
+    running = subprocess.Popen([BIN / name, *flags, model], stderr=subprocess.PIPE)
+    with open(model / "config.json", "wb"):  # it is in the middle of it
+        running.terminate()
+        assert running.wait(60) == -signal.SIGTERM
 
 
 def test_a_good_model_and_its_ranks(model):

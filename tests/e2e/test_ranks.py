@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import uuid
 
@@ -98,6 +99,38 @@ def test_cpus_that_can_not_be_had(cpus, why):
     ended = subprocess.run([BIN / "quire-worker", "--check", "--model", TINY_MODEL, f"--cpus={cpus}"], capture_output=True,
                            text=True)
     assert ended.returncode == 1 and f"--cpus: {why}" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_waits_for_the_others_can_be_told_to_end(start, rank, number):
+    waiting = start("quire-worker", rank)
+    waiting.until("loading")
+    waiting.process.send_signal(number)
+    code, log = waiting.end()
+    assert code == 0, log  # and the fixture finds nothing in /dev/shm
+
+
+def test_a_rank_whose_group_does_not_come_leaves_nothing(start):
+    ranks = [start("quire-worker", rank, ranks=3) for rank in (0, 1)]
+    for rank in ranks:
+        rank.until("loading")
+    for rank in ranks:
+        rank.process.send_signal(signal.SIGTERM)
+        assert rank.end()[0] in (0, LOST)
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_the_rank_with_the_least_memory_decides_the_kv_blocks(start, least):
+    ranks = [start("quire-worker", rank, max_sequences=1000, max_batch_tokens=1000,
+                   **{"kv-blocks": 0, "host-groups": 256 if rank == least else 1}) for rank in (0, 1)]
+    ranks[1 - least].until("kv_blocks")  # it takes fewer than its own memory allows
+    if least == 1:
+        ranks[0].until("group_ready")
+    for rank in ranks:
+        rank.process.send_signal(signal.SIGTERM)
+    for rank in ranks:
+        assert rank.end()[0] in (0, LOST)
 
 
 def test_only_a_check_chooses_the_number_of_ranks(start):
