@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <random>
 
+#include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "kernels/backend_factory.h"
 #include "kernels/bf16.h"
@@ -186,6 +187,7 @@ int Main(int argc, char** argv) {
   bool ceilings_only = false;
   options.Add("ceilings", &ceilings_only, "print this machine's lines as JSON and stop");
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  InitLogging("kernel-bench", LogOptions());  // to stderr: stdout is for the numbers
   setup.backend.threads = static_cast<int>(threads);
   setup.backend.spin_us = static_cast<int>(spin_us);
   if (const auto backend = kernels::MakeBackend(setup.backend); !backend.ok()) {
