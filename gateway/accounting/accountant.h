@@ -10,10 +10,9 @@
 //     OnAdmitReply(call, reply, now) for each reply. Nothing reaches the client before a grant.
 //   - OnPlacement (after a Readmit) and attempt = NewAttempt(id) for each Generate.
 //   - For each message of tokens: Accept(id, attempt, n, cached, now); drop them where it says false (R6).
-//   - Before each write MayDeliver(id, now), and at most that much; after it Delivered(id, choice,
-//   positions).
-//     One write at a time per request. The usage frame: UsageAfter(id, positions that the same write
-//     carries).
+//   - Before each write MayDeliver(id, now), and at most that much; after it
+//     Delivered(id, choice, positions). One write at a time per request. The usage frame:
+//     UsageAfter(id, positions that the same write carries).
 //   - At the end, on every path: Finish(id, reason, now). Then the id is the Accountant's to settle.
 // The driver (generation/ledger_driver.h): at NextDueUs(), and whenever on_work was called: TakeDue(now),
 // send what it returns, hand replies back with the call that they answer. A Settle that failed is told too
