@@ -96,6 +96,7 @@ absl::StatusOr<v1::AdmitReply> Ledger::DecideAdmit(const v1::AdmitRequest& reque
 v1::AdmitReply Ledger::Open(const v1::AdmitRequest& request, const RequestId& id) {
   if (!IsLive(request.key_id())) return Refuse(v1::REFUSAL_KEY, "the key is unknown or revoked");
   const KeyRow& key = keys_.at(request.key_id());
+  if (!accounts_.contains(key.account)) return Refuse(v1::REFUSAL_KEY, "the key has no account");
   const bool in_scope = key.models.empty() ||
                         std::find(key.models.begin(), key.models.end(), request.model()) != key.models.end();
   if (!in_scope) return Refuse(v1::REFUSAL_SCOPE, "the key may not use this model");
@@ -107,7 +108,7 @@ v1::AdmitReply Ledger::Open(const v1::AdmitRequest& request, const RequestId& id
   row.account = key.account;
   row.key_id = key.id;
   row.model = request.model();
-  row.price_version = prices->second.back().version;
+  row.price_version = prices->second.rbegin()->first;
   row.choices = request.choices();
   row.max_tokens = request.max_tokens();
   row.prompt_tokens = request.prompt_tokens();
@@ -322,7 +323,7 @@ void Ledger::Post(Live& live, uint64_t positions) {
 
 absl::StatusOr<Ledger::Live*> Ledger::Find(const RequestId& id) {
   if (set_aside_.contains(id)) {
-    return absl::InternalError("the store refuses to change this request: see the audit");
+    return absl::InternalError("this request can't be changed: its rows are damaged (see the audit)");
   }
   if (const auto it = requests_.find(id); it != requests_.end()) return &it->second;
   absl::StatusOr<std::optional<StoredRequest>> stored = store_->Find(id);
@@ -346,7 +347,7 @@ Ledger::Live& Ledger::Track(RequestRow row) {
 }
 
 const TokenPrice& Ledger::PriceOf(const RequestRow& row) const {
-  return prices_.at(row.model).at(row.price_version - 1);
+  return prices_.at(row.model).at(row.price_version);
 }
 
 // Raises the grant to `positions` and the hold to what they can cost.

@@ -83,10 +83,14 @@ class Ledger {
   // ---- admin ----
   // Creates the account or changes its cap. A cap below what is posted and held stops new holds only.
   void PutAccount(const std::string& account, std::optional<int64_t> cap_nano_usd, Reply<AccountRow> reply);
-  // `key` comes with id, hmac (base/core/api_key.h), account (must exist), name, models, created_ms.
-  // AlreadyExists for a known id.
-  void CreateKey(KeyRow key, Reply<KeyRow> reply);
-  // Idempotent. NotFound for an unknown id.
+  // `key` comes with id, hmac (base/core/api_key.h), account, name, models, created_ms. In the same
+  // transaction its account is made if there is none, without a cap, and `cap` is set if given: an account
+  // keeps the cap that it has. AlreadyExists for a known id.
+  struct NewCap {
+    std::optional<int64_t> nano_usd;  // none: unlimited
+  };
+  void CreateKey(KeyRow key, Reply<KeyRow> reply, std::optional<NewCap> cap = std::nullopt);
+  // Idempotent. NotFound for an unknown id, PermissionDenied for the last admin key that lives.
   void RevokeKey(const std::string& key_id, int64_t unix_ms, Reply<KeyRow> reply);
   // A new price version if it differs from the current one (price.version is ignored); applies to later
   // Admits.
@@ -120,6 +124,7 @@ class Ledger {
   void ClearMemory();
   absl::Status Fail(const absl::Status& status);
   void SetAside(const RequestId& id);
+  bool MakesSense(const RequestRow& row) const;
   LedgerBatch TakeBatch();
   void AfterSuccess(const LedgerBatch& batch);
   template <typename T>
@@ -158,6 +163,8 @@ class Ledger {
   const TokenPrice& PriceOf(const RequestRow& row) const;
   void Hold(RequestRow& row, uint64_t positions);
   bool IsLive(const std::string& key_id) const;
+  bool IsLastAdminKey(const KeyRow& key) const;
+  absl::Status NotLoaded() const;
 
   LedgerStore* const store_;
   const LedgerOptions options_;
@@ -165,6 +172,7 @@ class Ledger {
   uint64_t term_ = 0;
   bool loaded_ = false;
   absl::Status fatal_;  // of a look-up; the next Commit returns it
+  absl::Status last_failure_;
   int failures_in_a_row_ = 0;
   int careful_commits_ = 0;  // still to come
   int64_t last_ms_ = 0;      // of the latest batch: the wall clock may step back, postings don't
@@ -172,11 +180,11 @@ class Ledger {
   // As of the last commit plus what changed since. Ordered, so that a simulation's seed replays exactly.
   std::map<std::string, AccountRow> accounts_;
   std::map<std::string, KeyRow> keys_;
-  std::map<std::string, std::vector<TokenPrice>> prices_;  // by model; version v stands at v - 1
-  std::map<RequestId, Live> requests_;                     // the open ones, and those of closed_
-  std::vector<RequestId> closed_;                          // stay in requests_ until the next commit
-  std::map<RequestId, int64_t> heard_us_;                  // of the open ones, in running time, rounded up
-  std::set<RequestId> set_aside_;                          // the store refuses to change them
+  std::map<std::string, std::map<uint64_t, TokenPrice>> prices_;  // by model and version; none is empty
+  std::map<RequestId, Live> requests_;                            // the open ones, and those of closed_
+  std::vector<RequestId> closed_;                                 // stay in requests_ until the next commit
+  std::map<RequestId, int64_t> heard_us_;  // of the open ones, in running time, rounded up
+  std::set<RequestId> set_aside_;          // the store refuses to change them
 
   // What changed since the last commit, and who waits for it.
   std::set<std::string> changed_accounts_;

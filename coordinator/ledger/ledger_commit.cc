@@ -37,6 +37,7 @@ absl::Status Ledger::Commit(int64_t unix_ms) {
 absl::Status Ledger::Fail(const absl::Status& status) {
   ++counters_.failed_commits;
   ++failures_in_a_row_;
+  last_failure_ = status;
   loaded_ = false;
   if (IsFatal(status)) {
     term_ = 0;  // for good
@@ -102,33 +103,51 @@ void Ledger::ClearMemory() {
   new_counts_ = {};
 }
 
+// What every open row of this program's has: whom to bill, at which price, and sizes that no sum overflows.
+bool Ledger::MakesSense(const RequestRow& row) const {
+  const auto prices = prices_.find(row.model);
+  const bool sizes =
+      row.choices >= 1 && row.choices <= kMaxTokensPerRequest &&
+      row.max_tokens <= kMaxTokensPerRequest / row.choices && row.prompt_tokens <= kMaxTokensPerRequest &&
+      row.granted <= row.choices * row.max_tokens && row.cached_tokens.value_or(0) <= row.prompt_tokens &&
+      row.delivered.size() <= row.choices;
+  return sizes && accounts_.contains(row.account) && prices != prices_.end() &&
+         prices->second.contains(row.price_version) &&
+         std::all_of(row.delivered.begin(), row.delivered.end(),
+                     [&](const auto& delivered) { return delivered.second <= row.max_tokens; });
+}
+
 absl::Status Ledger::Reload() {
   if (term_ == 0) return absl::FailedPreconditionError("this ledger leads no longer, or never did");
   absl::StatusOr<LedgerState> state = store_->Load();
   if (!state.ok()) {
     ++failures_in_a_row_;
+    last_failure_ = state.status();
     if (IsFatal(state.status())) term_ = 0;
     return state.status();
   }
-  LedgerBatch vanished;  // open before, unless the load has them
-  std::set<RequestId> open;
-  for (const RequestRow& row : state->open_requests) open.insert(row.id);
-  for (auto& [id, live] : requests_) {
-    if (open.contains(id)) continue;
-    live.row.state = RequestState::kClosed;
-    vanished.requests.push_back(std::move(live.row));
-  }
+  std::map<RequestId, Live> before = std::exchange(requests_, {});
   ClearMemory();
   last_ms_ = std::max(last_ms_, state->last_closed_ms);
   for (AccountRow& row : state->accounts) accounts_.emplace(row.id, std::move(row));
   for (KeyRow& row : state->keys) keys_.emplace(row.id, std::move(row));
-  for (PriceRow& row : state->prices) prices_[row.model].push_back(row.price);
+  for (PriceRow& row : state->prices) prices_[row.model].emplace(row.price.version, row.price);
   for (RequestRow& row : state->open_requests) {
     const RequestId id = row.id;
+    if (!MakesSense(row)) {
+      SetAside(id);
+      continue;
+    }
     requests_.emplace(id, Live{std::move(row), 0});
     if (!heard_us_.contains(id)) Heard(id);  // the reaper counts this leader's own time only
   }
-  std::erase_if(heard_us_, [&](const auto& heard) { return !open.contains(heard.first); });
+  std::erase_if(heard_us_, [&](const auto& heard) { return !requests_.contains(heard.first); });
+  LedgerBatch vanished;  // open before, and not now
+  for (auto& [id, live] : before) {
+    if (requests_.contains(id)) continue;
+    live.row.state = RequestState::kClosed;
+    vanished.requests.push_back(std::move(live.row));
+  }
   loaded_ = true;
   TellAll(std::move(vanished));
   return absl::OkStatus();
@@ -139,7 +158,7 @@ void Ledger::TellAll(LedgerBatch vanished) {
   LedgerBatch& all = vanished;
   for (const auto& [id, row] : accounts_) all.accounts.push_back(row);
   for (const auto& [id, row] : keys_) all.keys.push_back(row);
-  for (const auto& [model, versions] : prices_) all.prices.push_back({model, versions.back()});
+  for (const auto& [model, versions] : prices_) all.prices.push_back({model, versions.rbegin()->second});
   for (const auto& [id, live] : requests_) all.requests.push_back(live.row);
   options_.on_news(all);
 }

@@ -145,6 +145,68 @@ TEST_F(LedgerFailureTest, ALookUpThatFindsABrokenDiskIsTheEnd) {
   EXPECT_EQ(store_.requests().at(id_).state, RequestState::kOpen);
 }
 
+// As somebody's hand may leave them. The ledger goes on with all others.
+TEST_F(LedgerFailureTest, OpenRowsThatMakeNoSenseAreSetAside) {
+  const RequestRow good = store_.requests().at(id_);
+  const std::vector<std::function<void(RequestRow&)>> tampers = {
+      [](RequestRow& row) { row.price_version = 7; },
+      [](RequestRow& row) { row.price_version = 0; },
+      [](RequestRow& row) { row.model = "unpriced"; },
+      [](RequestRow& row) { row.account = "nobody"; },
+      [](RequestRow& row) { row.account = ""; },
+      [](RequestRow& row) { row.choices = 0; },
+      [](RequestRow& row) { row.max_tokens = UINT64_MAX; },
+      [](RequestRow& row) { row.prompt_tokens = UINT64_MAX; },
+      [](RequestRow& row) { row.granted = UINT64_MAX; },
+      [](RequestRow& row) { row.cached_tokens = 11; },
+      [](RequestRow& row) { row.delivered[0] = UINT64_MAX; }};
+  for (const auto& tamper : tampers) {
+    LedgerBatch batch;
+    batch.term = store_.term();
+    batch.requests = {good};
+    tamper(batch.requests[0]);
+    ASSERT_TRUE(store_.Commit(batch).ok());
+    TestLedger successor(&store_);
+    ASSERT_TRUE(successor.ledger.TakeOver().ok());
+    EXPECT_EQ(successor.ledger.counters().set_aside, 1u);
+    EXPECT_EQ(successor.Progress(TestLedger::ProgressOf(other_, 1))->granted_positions(), 256u);
+    EXPECT_TRUE(absl::IsInternal(successor.Progress(TestLedger::ProgressOf(id_, 1)).status()));
+    EXPECT_TRUE(absl::IsInternal(successor.Settle(TestLedger::SettleOf(id_, 1)).status()));
+    EXPECT_EQ(successor.Admit(TestLedger::AdmitOf(id_))->refusal().reason(), v1::REFUSAL_LEDGER);
+    EXPECT_TRUE(successor.ledger.Commit(9).ok());
+    batch.term = store_.term();
+    batch.requests = {good};
+    ASSERT_TRUE(store_.Commit(batch).ok());
+  }
+}
+
+TEST_F(LedgerFailureTest, AKeyWithoutAnAccountOpensNothing) {
+  LedgerBatch batch;
+  batch.term = store_.term();
+  batch.keys = {TestLedger::TestKey("stray")};
+  batch.keys[0].account = "nobody";
+  ASSERT_TRUE(store_.Commit(batch).ok());
+  TestLedger successor(&store_);
+  ASSERT_TRUE(successor.ledger.TakeOver().ok());
+  v1::AdmitRequest request = TestLedger::AdmitOf(RequestId::Random());
+  request.set_key_id("stray");
+  EXPECT_EQ(successor.Admit(request)->refusal().reason(), v1::REFUSAL_KEY);
+}
+
+// A hole among a model's versions moves no other version's price.
+TEST_F(LedgerFailureTest, EachPriceIsFoundByItsVersion) {
+  LedgerBatch batch;
+  batch.term = store_.term();
+  batch.prices = {{"m", {.version = 5, .prompt = 1, .cached_prompt = 1, .completion = 1}}};
+  ASSERT_TRUE(store_.Commit(batch).ok());
+  TestLedger successor(&store_);
+  ASSERT_TRUE(successor.ledger.TakeOver().ok());
+  const RequestId next = RequestId::Random();
+  EXPECT_EQ(successor.Admit(TestLedger::AdmitOf(next))->grant().price().version(), 5u);
+  EXPECT_EQ(*successor.Settle(TestLedger::SettleOf(next, 3)), 13);
+  EXPECT_EQ(*successor.Settle(TestLedger::SettleOf(id_, 3)), 1200);
+}
+
 TEST_F(LedgerFailureTest, WhatTheStoreRefusesAsABugFailsAlone) {
   Tamper(id_);
   EXPECT_THAT(Settle(SettleBoth()), IsEmpty());
