@@ -289,7 +289,11 @@ void Router::Release(const RequestId& id, std::optional<Served> served) {
     const std::optional<Reservation> released = book_.Remove(id);
     if (released && served) {
       prefixes_.Correct(released->group, released->expected_cached_blocks, served->cached_tokens);
-      ChargeMakers(*served);
+      if (released->in_ledger) uncharged_[id] = std::move(served->made_by);
+    }
+    if (const auto made = uncharged_.find(id); !served && made != uncharged_.end()) {
+      ChargeMakers(made->second);
+      uncharged_.erase(made);
     }
     const auto waiting = pending_.find(id);
     // The ledger's word after the gateway's: nobody has more room than before.
@@ -307,8 +311,8 @@ void Router::Release(const RequestId& id, std::optional<Served> served) {
 }
 
 // Epochs that are over have no count any more that it could be held against.
-void Router::ChargeMakers(const Served& served) {
-  for (const auto& [maker, positions] : served.made_by) {
+void Router::ChargeMakers(const Makers& made_by) {
+  for (const auto& [maker, positions] : made_by) {
     const Group* group = registry_.Find(maker.id);
     if (group != nullptr && EpochOf(*group) == maker) tokens_.Delivered(maker, positions);
   }

@@ -98,8 +98,9 @@ class Router {
   void Refused(const RequestId& id) ABSL_LOCKS_EXCLUDED(mutex_);
   // It lives; on that group, if said.
   void Heard(const RequestId& id, const GroupEpoch& group) ABSL_LOCKS_EXCLUDED(mutex_);
-  // It has ended: its stream did, or the ledger closed it (which is the last word). What waits for a group in
-  // its name is refused. Null: without a word of what it had.
+  // It has ended: its stream did (`served` says what it had), or the ledger closed it (null; the last word).
+  // What waits for a group in its name is refused. Its tokens are charged to those who made them when the
+  // ledger has closed it, and so once, however often a Settle has to be sent.
   void Release(const RequestId& id, std::optional<Served> served) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsOpen(const RequestId& id) const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -140,7 +141,8 @@ class Router {
   Answers ServeQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchDrift(const Group& group, LogLines& lines) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchTokens(const Group& group, LogLines& lines) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ChargeMakers(const Served& served) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  using Makers = std::vector<std::pair<GroupEpoch, uint64_t>>;
+  void ChargeMakers(const Makers& made_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEpoch(const GroupEpoch& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TimerDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Deliver(const Answers& answers);
@@ -153,6 +155,7 @@ class Router {
   ReservationBook book_ ABSL_GUARDED_BY(mutex_);
   PrefixMemory prefixes_ ABSL_GUARDED_BY(mutex_);
   TokenConservation tokens_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<RequestId, Makers> uncharged_ ABSL_GUARDED_BY(mutex_);  // settled, not closed yet
   WaitQueue queue_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<RequestId, Pending> pending_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, int> drifting_beats_ ABSL_GUARDED_BY(mutex_);

@@ -67,6 +67,12 @@ class RouterTest : public testing::Test {
     beat.set_healthy(healthy);
     return router_.Beat(beat);
   }
+  // As its gateway says, and as the ledger then does.
+  void Settle(uint8_t n, std::vector<std::pair<GroupEpoch, uint64_t>> made_by) {
+    router_.Confirm(Id(n), 16, 16);
+    router_.Release(Id(n), Served{0, std::move(made_by)});
+    router_.Release(Id(n), std::nullopt);
+  }
   size_t Waiting() { return router_.Report().waiting; }
 
   ManualClock clock_;
@@ -100,7 +106,7 @@ TEST_F(RouterTest, AReleaseServesTheFirstWaiting) {
 TEST_F(RouterTest, AlarmsWhenMoreWasSettledThanTheGroupEmitted) {
   ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
   ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
-  router_.Release(Id(1), Served{0, {{{"a", 1}, 5}}});
+  Settle(1, {{{"a", 1}, 5}});
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Beat("a", 1, true));  // it says that it emitted none
   EXPECT_EQ(router_.Report().conservation_alarms, 1u);
 }
@@ -118,13 +124,34 @@ TEST_F(RouterTest, EachGroupAnswersForTheTokensThatItMade) {
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(router_.Beat(beat));
   };
   // It began on a's first epoch and b's second, which are over: nobody can be held to what those made.
-  router_.Release(Id(1), Served{0, {{{"a", 1}, 4}, {{"b", 2}, 100}, {{"b", 3}, 6}}});
+  Settle(1, {{{"a", 1}, 4}, {{"b", 2}, 100}, {{"b", 3}, 6}});
   beat("a", 1, 4);
   beat("b", 3, 6);
   EXPECT_EQ(router_.Report().conservation_alarms, 0u);
   ASSERT_TRUE(PlaceNow(Request(2)).placement.has_value());
-  router_.Release(Id(2), Served{0, {{{"a", 1}, 1}}});
+  Settle(2, {{{"a", 1}, 1}});
   beat("a", 1, 4);
+  EXPECT_EQ(router_.Report().conservation_alarms, 1u);
+}
+
+// A commit that failed leaves the request open, and its gateway sends the Settle again.
+TEST_F(RouterTest, ASettleThatComesAgainIsChargedOnce) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  v1::HeartbeatRequest beat;
+  beat.set_group_id("a");
+  beat.set_epoch(1);
+  beat.set_healthy(true);
+  beat.set_emitted_tokens(5);
+  for (int i = 0; i < 3; ++i) {
+    router_.Confirm(Id(1), 16, 16);
+    router_.Release(Id(1), Served{0, {{{"a", 1}, 5}}});
+  }
+  for (int i = 0; i < 2; ++i) router_.Release(Id(1), std::nullopt);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(router_.Beat(beat));
+  EXPECT_EQ(router_.Report().conservation_alarms, 0u);
+  beat.set_emitted_tokens(4);  // it was charged, though
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(router_.Beat(beat));
   EXPECT_EQ(router_.Report().conservation_alarms, 1u);
 }
 
