@@ -110,16 +110,25 @@ class AssembledCoordinator final : public Coordinator {
     QUIRE_RETURN_IF_ERROR(ledger_->TakeOver());
     QUIRE_ASSIGN_OR_RETURN(reports_, LedgerReports::Open(folder_.File("ledger.db")));
     auditor_ = std::make_unique<Auditor>(reports_.get(), metrics_);
-    QUIRE_ASSIGN_OR_RETURN(bundles_, BlobStore::Open(folder_.File("bundles.db")));
+    QUIRE_ASSIGN_OR_RETURN(bundles_, OpenBundles());
     LedgerThreadOptions options;
     options.on_fatal = Die;
     ledger_thread_ = std::make_unique<LedgerThread>(ledger_.get(), &clock_, options);
     return absl::OkStatus();
   }
 
+  // Its damage is no damage of the books.
+  absl::StatusOr<std::unique_ptr<BlobStore>> OpenBundles() const {
+    auto bundles = BlobStore::Open(folder_.File("bundles.db"));
+    if (!absl::IsDataLoss(bundles.status())) return bundles;
+    return absl::FailedPreconditionError(absl::StrCat(folder_.File("bundles.db"), " is damaged (",
+                                                      MessageOf(bundles.status()),
+                                                      "): delete it; workers bring the text bundles back"));
+  }
+
   absl::Status LoadFacts() {
     QUIRE_RETURN_IF_ERROR(facts_.Load());
-    if (config_.worker.groups > 0) facts_.KeepOnly(config_.worker.model_name);
+    if (config_.worker.groups > 0) facts_.ServeLocally(config_.worker.model_name);
     QUIRE_RETURN_IF_ERROR(MakeFirstKeys());
     std::vector<std::string> priced = facts_.Models();
     if (!config_.worker.model_name.empty()) priced = {config_.worker.model_name};
@@ -141,7 +150,10 @@ class AssembledCoordinator final : public Coordinator {
   absl::Status MakeFirstKeys() {
     QUIRE_ASSIGN_OR_RETURN(const LedgerFacts stored, GetFacts());
     QUIRE_ASSIGN_OR_RETURN(std::optional<FirstKeys> keys, folder_.LoadFirstKeys());
-    if (!keys && !stored.keys.empty()) return absl::OkStatus();  // the operator took the file away
+    const bool has_admin = std::any_of(stored.keys.begin(), stored.keys.end(), [](const KeyRow& key) {
+      return key.kind == KeyKind::kAdmin && key.revoked_ms == 0;
+    });
+    if (!keys && has_admin) return absl::OkStatus();  // the operator took the file away
     if (!keys) {
       QUIRE_ASSIGN_OR_RETURN(keys, folder_.MakeFirstKeys());
     }
@@ -155,10 +167,6 @@ class AssembledCoordinator final : public Coordinator {
   }
 
   absl::Status StoreFirstKey(const ParsedApiKey& parsed, const std::string& text) {
-    QUIRE_RETURN_IF_ERROR(
-        CallLedger<AccountRow>(*ledger_thread_, [](Ledger& ledger, Reply<AccountRow> reply) {
-          ledger.PutAccount(kDefaultAccount, std::nullopt, std::move(reply));
-        }).status());
     KeyRow row;
     row.id = parsed.id;
     row.kind = parsed.kind;

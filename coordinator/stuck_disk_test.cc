@@ -51,7 +51,7 @@ class StuckDiskTest : public CoordinatorTest {
 
   void RegisterWhileHeld(const std::string& file, const std::string& id, const std::string& model) {
     disk_.Hold(config_.data + file);
-    auto newcomer = NewGroup(id, 1, 50);
+    auto newcomer = NewGroup(id, 1, 150);
     newcomer->info.set_model(model);
     grpc::Status registered;
     std::thread thread([&] { registered = newcomer->Register(); });

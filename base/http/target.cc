@@ -38,14 +38,14 @@ std::optional<std::string> PercentDecode(std::string_view text) {
   return decoded;
 }
 
-std::map<std::string, std::string> ParseQuery(std::string_view text) {
-  std::map<std::string, std::string> query;
+std::vector<std::pair<std::string, std::string>> ParseQuery(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> query;
   while (!text.empty()) {
     const std::string_view pair = text.substr(0, text.find('&'));
     text.remove_prefix(std::min(text.size(), pair.size() + 1));
     const size_t equals = std::min(pair.find('='), pair.size());
     const std::string_view value = pair.substr(std::min(pair.size(), equals + 1));
-    if (!pair.empty()) query[QueryDecode(pair.substr(0, equals))] = QueryDecode(value);
+    if (!pair.empty()) query.emplace_back(QueryDecode(pair.substr(0, equals)), QueryDecode(value));
   }
   return query;
 }

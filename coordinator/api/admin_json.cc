@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "base/core/strict_json.h"
 #include "base/http/error_body.h"
 
 namespace quire::coordinator {
@@ -82,6 +85,16 @@ absl::Status ReadCap(const json& value, const std::string& field, NewKeySpec* sp
   return absl::OkStatus();
 }
 
+absl::StatusOr<json> ParseObject(const std::string& body) {
+  absl::StatusOr<json> root = ParseStrictJson(body);
+  if (!root.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the body must be a JSON object: ", MessageOf(root.status())));
+  }
+  if (!root->is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
+  return root;
+}
+
 absl::Status ReadTime(const std::string& text, const std::string& field, int64_t* out) {
   if (!absl::SimpleAtoi(text, out) || *out < 0) return Wrong(field, "must be Unix milliseconds");
   return absl::OkStatus();
@@ -134,9 +147,22 @@ json DrivenJson(const DrivenGroup& group) {
 
 }  // namespace
 
+absl::StatusOr<CapSpec> ParseCap(const std::string& account, const std::string& body) {
+  NewKeySpec spec;
+  QUIRE_RETURN_IF_ERROR(ReadAccount(account, &spec.account));
+  QUIRE_ASSIGN_OR_RETURN(const json root, ParseObject(body));
+  for (const auto& [field, value] : root.items()) {
+    if (field != "cap_usd" && field != "cap_nano_usd") {
+      return Wrong(field.substr(0, kMaxNameBytes), "is not a field of an account");
+    }
+    QUIRE_RETURN_IF_ERROR(ReadCap(value, field, &spec));
+  }
+  if (!spec.has_cap) return Wrong("cap_usd", "is required: an amount like \"12.50\", or null for no cap");
+  return CapSpec{spec.account, spec.cap_nano_usd};
+}
+
 absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body) {
-  const json root = json::parse(body, nullptr, false);
-  if (!root.is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
+  QUIRE_ASSIGN_OR_RETURN(const json root, ParseObject(body));
   NewKeySpec spec;
   for (const auto& [field, value] : root.items()) {
     absl::Status read;
@@ -159,9 +185,11 @@ absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body) {
   return spec;
 }
 
-absl::StatusOr<UsageQuery> ParseUsageQuery(const std::map<std::string, std::string>& query) {
+absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::string, std::string>>& query) {
   UsageQuery parsed;
+  std::set<std::string> given;
   for (const auto& [field, value] : query) {
+    if (!given.insert(field).second) return Wrong(field.substr(0, kMaxNameBytes), "is given twice");
     if (field == "from_ms") {
       QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.from_ms));
     } else if (field == "to_ms") {

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -28,9 +28,16 @@ struct NewKeySpec {
   bool has_cap = false;                 // given, perhaps as null: no cap
 };
 
+// What PUT /admin/v1/accounts/ID asks for.
+struct CapSpec {
+  std::string account;
+  std::optional<int64_t> cap_nano_usd;  // none: unlimited
+};
+
 // InvalidArgument names the field.
+absl::StatusOr<CapSpec> ParseCap(const std::string& account, const std::string& body);
 absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body);
-absl::StatusOr<UsageQuery> ParseUsageQuery(const std::map<std::string, std::string>& query);
+absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::string, std::string>>& query);
 
 // "12.5" <-> 12'500'000'000; at most 9 decimals, up to a billion dollars.
 absl::StatusOr<int64_t> NanoUsdFromText(const std::string& text);

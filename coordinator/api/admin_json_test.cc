@@ -59,6 +59,28 @@ TEST(AdminJson, WhatIsWrongIsNamed) {
   EXPECT_THAT(WhyNot(R"({"name":"x","budget":1})"), HasSubstr("'budget'"));
 }
 
+// A cap is money: which of two would count?
+TEST(AdminJson, NothingMayBeGivenTwice) {
+  EXPECT_EQ(WhyNot(R"({"name":"n","cap_usd":"1","cap_usd":"1000"})"),
+            "the body must be a JSON object: the key \"cap_usd\" is given twice");
+  EXPECT_FALSE(ParseUsageQuery({{"to_ms", "1"}, {"to_ms", "2"}}).ok());
+  EXPECT_FALSE(ParseUsageQuery({{"by", "hour"}, {"by", "hour"}}).ok());
+}
+
+TEST(AdminJson, ACapIsAnAmountOrNull) {
+  EXPECT_EQ(ParseCap("acme", R"({"cap_usd":"12.5"})")->cap_nano_usd, 12'500'000'000);
+  EXPECT_EQ(ParseCap("acme", R"({"cap_nano_usd":7})")->cap_nano_usd, 7);
+  EXPECT_EQ(ParseCap("acme", R"({"cap_usd":null})")->cap_nano_usd, std::nullopt);
+  EXPECT_EQ(ParseCap("acme", R"({"cap_usd":null})")->account, "acme");
+  for (const char* body : {"", "[]", "{}", R"({"cap_usd":5})", R"({"cap_nano_usd":-1})", R"({"cap":"1"})",
+                           R"({"cap_usd":"1","cap_nano_usd":5})", R"({"cap_usd":"1","cap_usd":"1"})"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseCap("acme", body).status())) << body;
+  }
+  for (const char* account : {"", "a/b", "a b"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseCap(account, R"({"cap_usd":null})").status())) << account;
+  }
+}
+
 TEST(AdminJson, UsageTakesItsOwnParametersOnly) {
   const UsageQuery query =
       *ParseUsageQuery({{"from_ms", "5"}, {"to_ms", "9"}, {"account", "acme"}, {"by", "hour"}});

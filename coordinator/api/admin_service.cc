@@ -39,7 +39,8 @@ json ListOf(json data) {
   return body;
 }
 
-json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query, const LedgerFacts& facts) {
+json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query,
+               const std::vector<AccountRow>& accounts) {
   json data = json::array();
   UsageRow total;
   for (const UsageRow& row : rows) {
@@ -54,7 +55,7 @@ json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query, const
   body["total"] = UsageJson(total);
   for (const char* of_one_row : {"account", "key_id", "model"}) body["total"].erase(of_one_row);
   body["accounts"] = json::array();
-  for (const AccountRow& account : facts.accounts) {
+  for (const AccountRow& account : accounts) {
     if (!query.account || *query.account == account.id) body["accounts"].push_back(AccountJson(account));
   }
   return body;
@@ -77,10 +78,11 @@ http::RouteTable AdminService::Routes() {
   add("POST", kKeysPath, &AdminService::CreateKey);
   add("GET", kKeysPath, &AdminService::ListKeys);
   add("DELETE", absl::StrCat(kKeysPath, "/*"), &AdminService::RevokeKey);
+  add("PUT", "/admin/v1/accounts/*", &AdminService::SetCap);
   add("GET", "/admin/v1/groups", &AdminService::ListGroups);
   add("GET", "/admin/v1/usage", &AdminService::ShowUsage);
   add("GET", "/admin/v1/audit", &AdminService::ShowAudit);
-  add("GET", "/admin/*", &AdminService::NoSuchPath);  // strangers don't learn what there is
+  add("GET", "/admin/*", &AdminService::NoSuchPath);  // needs a key too
   return routes;
 }
 
@@ -108,11 +110,6 @@ AdminService::Answer AdminService::NoSuchPath(http::Exchange&) {
   co_return ErrorReply(absl::NotFoundError("no such path"));
 }
 
-awaitable<absl::StatusOr<LedgerFacts>> AdminService::GetFacts(http::Exchange& exchange) {
-  const auto ask = [](Ledger& ledger, Reply<LedgerFacts> reply) { ledger.GetFacts(std::move(reply)); };
-  return AskLedger<LedgerFacts>(exchange, *parts_.ledger, parts_.patience, ask);
-}
-
 // ---- keys ----
 
 AdminService::Answer AdminService::CreateKey(http::Exchange& exchange) {
@@ -120,8 +117,6 @@ AdminService::Answer AdminService::CreateKey(http::Exchange& exchange) {
   if (!body) co_return http::Reply();  // answered already
   const absl::StatusOr<NewKeySpec> spec = ParseNewKey(*body);
   if (!spec.ok()) co_return ErrorReply(spec.status());
-  const absl::Status account = co_await MakeAccount(exchange, *spec);
-  if (!account.ok()) co_return ErrorReply(account);
   const NewApiKey made = GenerateApiKey(spec->kind);
   KeyRow row;
   row.id = made.id;
@@ -131,50 +126,72 @@ AdminService::Answer AdminService::CreateKey(http::Exchange& exchange) {
   row.name = spec->name;
   row.models = spec->models;
   row.created_ms = parts_.clock->UnixMs();
-  auto create = [row](Ledger& ledger, Reply<KeyRow> reply) { ledger.CreateKey(row, std::move(reply)); };
+  std::optional<Ledger::NewCap> cap;
+  if (spec->has_cap) cap = {spec->cap_nano_usd};
+  // Set by whoever comes first: the reply, or this handler that waits for it no longer. Then the other one
+  // sees to it that no key lives whose secret nobody has seen.
+  const auto one_came = std::make_shared<std::atomic<bool>>(false);
+  auto create = [this, row, cap, one_came](Ledger& ledger, Reply<KeyRow> reply) {
+    if (*one_came) return;
+    auto handed = [this, id = row.id, one_came,
+                   reply = std::move(reply)](absl::StatusOr<KeyRow> made) mutable {
+      if (one_came->exchange(true)) RevokeUnseen(id);
+      reply(std::move(made));
+    };
+    ledger.CreateKey(row, std::move(handed), cap);
+  };
   const absl::StatusOr<KeyRow> stored =
       co_await AskLedger<KeyRow>(exchange, *parts_.ledger, parts_.patience, std::move(create));
-  if (!stored.ok()) co_return ErrorReply(stored.status());
+  if (!stored.ok()) {
+    if (one_came->exchange(true)) RevokeUnseen(row.id);
+    co_return ErrorReply(stored.status());
+  }
   Log(LogLevel::kInfo, "key_created", "key_id", stored->id, "account", stored->account);
   json shown = KeyJson(*stored);
   shown["key"] = made.text;  // this once
   co_return JsonReply(201, shown);
 }
 
-// Where the account is new, or a cap was given for it.
-awaitable<absl::Status> AdminService::MakeAccount(http::Exchange& exchange, const NewKeySpec& spec) {
-  const absl::StatusOr<LedgerFacts> facts = co_await GetFacts(exchange);
-  if (!facts.ok()) co_return facts.status();
-  const bool exists = std::any_of(facts->accounts.begin(), facts->accounts.end(),
-                                  [&](const AccountRow& account) { return account.id == spec.account; });
-  if (exists && !spec.has_cap) co_return absl::OkStatus();
-  auto put = [spec](Ledger& ledger, Reply<AccountRow> reply) {
+// Any thread. NotFound is fine: it was refused.
+void AdminService::RevokeUnseen(const std::string& key_id) {
+  auto revoke = [key_id, now_ms = parts_.clock->UnixMs()](Ledger& ledger) {
+    ledger.RevokeKey(key_id, now_ms, [key_id](const absl::StatusOr<KeyRow>& revoked) {
+      if (revoked.ok()) Log(LogLevel::kWarn, "unseen_key_revoked", "key_id", key_id);
+    });
+  };
+  if (parts_.ledger->Post(std::move(revoke))) return;
+  Log(LogLevel::kWarn, "unseen_key_not_revoked", "key_id", key_id, "why", "the ledger is busy: revoke it");
+}
+
+AdminService::Answer AdminService::SetCap(http::Exchange& exchange) {
+  const std::optional<std::string> body = co_await exchange.ReadBody();
+  if (!body) co_return http::Reply();  // answered already
+  const absl::StatusOr<CapSpec> spec = ParseCap(exchange.tail(), *body);
+  if (!spec.ok()) co_return ErrorReply(spec.status());
+  auto put = [spec = *spec](Ledger& ledger, Reply<AccountRow> reply) {
     ledger.PutAccount(spec.account, spec.cap_nano_usd, std::move(reply));
   };
   const absl::StatusOr<AccountRow> account =
       co_await AskLedger<AccountRow>(exchange, *parts_.ledger, parts_.patience, std::move(put));
-  co_return account.status();
+  if (!account.ok()) co_return ErrorReply(account.status());
+  Log(LogLevel::kInfo, "cap_set", "account", account->id);
+  co_return JsonReply(200, AccountJson(*account));
 }
 
-AdminService::Answer AdminService::ListKeys(http::Exchange& exchange) {
-  const absl::StatusOr<LedgerFacts> facts = co_await GetFacts(exchange);
-  if (!facts.ok()) co_return ErrorReply(facts.status());
+AdminService::Answer AdminService::ListKeys(http::Exchange&) {
   json data = json::array();
-  for (const KeyRow& key : facts->keys) data.push_back(KeyJson(key));
+  for (const KeyRow& key : parts_.facts->AllKeys()) data.push_back(KeyJson(key));
   co_return JsonReply(200, ListOf(std::move(data)));
 }
 
 AdminService::Answer AdminService::RevokeKey(http::Exchange& exchange) {
   const std::string key_id = exchange.tail();
-  const std::optional<KeyRow> live = parts_.facts->FindKey(key_id);
-  if (live && live->kind == KeyKind::kAdmin && parts_.facts->CountKeys(KeyKind::kAdmin) == 1) {
-    co_return http::ErrorReply(LastAdminKey());
-  }
   auto revoke = [key_id, now_ms = parts_.clock->UnixMs()](Ledger& ledger, Reply<KeyRow> reply) {
     ledger.RevokeKey(key_id, now_ms, std::move(reply));
   };
   const absl::StatusOr<KeyRow> revoked =
       co_await AskLedger<KeyRow>(exchange, *parts_.ledger, parts_.patience, std::move(revoke));
+  if (absl::IsPermissionDenied(revoked.status())) co_return http::ErrorReply(LastAdminKey());
   if (!revoked.ok()) co_return ErrorReply(revoked.status());
   Log(LogLevel::kInfo, "key_revoked", "key_id", revoked->id, "account", revoked->account);
   co_return JsonReply(200, KeyJson(*revoked));
@@ -205,9 +222,7 @@ AdminService::Answer AdminService::ShowUsage(http::Exchange& exchange) {
   const absl::StatusOr<Rows> rows =
       co_await AskThread<Rows>(exchange, reports_thread_, parts_.report_patience, std::move(sum));
   if (!rows.ok()) co_return ErrorReply(rows.status());
-  const absl::StatusOr<LedgerFacts> facts = co_await GetFacts(exchange);
-  if (!facts.ok()) co_return ErrorReply(facts.status());
-  co_return JsonReply(200, UsageBody(*rows, *query, *facts));
+  co_return JsonReply(200, UsageBody(*rows, *query, parts_.facts->Accounts()));
 }
 
 AdminService::Answer AdminService::ShowAudit(http::Exchange& exchange) {

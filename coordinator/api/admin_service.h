@@ -1,8 +1,9 @@
 // The operator's API over HTTP: keys, groups, usage, audit, and what probes and Prometheus ask. Its port and
-// its kind of key (ak-quire-...) are its own: API keys open nothing here. Default deny: everything but the
-// probes needs an admin key, before it is looked at. Owned by coordinator.cc; its handlers are coroutines on
-// the HTTP server's I/O thread. Always: none of them blocks it (asking.h), each has a deadline, and probes
-// and metrics answer from what is known already, whatever the ledger or the disk does.
+// its kind of key (ak-quire-...) are its own: API keys open nothing here. Every handler but the probes' needs
+// an admin key, before it looks at anything; which methods a path takes (405, OPTIONS) is no secret. Owned by
+// coordinator.cc; its handlers are coroutines on the HTTP server's I/O thread. Always: none of them blocks it
+// (asking.h), each has a deadline, and probes, metrics, keys and accounts are shown from what is known
+// already, whatever the ledger or the disk does.
 #pragma once
 
 #include <atomic>
@@ -58,14 +59,14 @@ class AdminService {
   boost::asio::awaitable<void> AnswerAdmin(http::Exchange& exchange, Method method);
   bool IsAdmin(http::Exchange& exchange) const;
   Answer CreateKey(http::Exchange& exchange);
+  void RevokeUnseen(const std::string& key_id);
+  Answer SetCap(http::Exchange& exchange);
   Answer ListKeys(http::Exchange& exchange);
   Answer RevokeKey(http::Exchange& exchange);
   Answer ListGroups(http::Exchange& exchange);
   Answer ShowUsage(http::Exchange& exchange);
   Answer ShowAudit(http::Exchange& exchange);
   Answer NoSuchPath(http::Exchange& exchange);
-  boost::asio::awaitable<absl::StatusOr<LedgerFacts>> GetFacts(http::Exchange& exchange);
-  boost::asio::awaitable<absl::Status> MakeAccount(http::Exchange& exchange, const NewKeySpec& spec);
   std::string MetricsText() ABSL_LOCKS_EXCLUDED(metrics_mutex_);
   void RefreshFleetMetrics();
   http::Readiness ReadinessNow() const;

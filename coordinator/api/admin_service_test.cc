@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/core/api_key.h"
 #include "base/http/server.h"
 #include "base/http/test_replies.h"
@@ -200,6 +201,42 @@ TEST_F(AdminServiceTest, NothingElseWaitsForAStuckFleet) {
   while (Call("GET", "/metrics").body.find("quire_coordinator_group_restarts{group=\"g0\"} 5") ==
          std::string::npos)
     continue;
+}
+
+// Its secret was shown to nobody.
+TEST_F(AdminServiceTest, AKeyThatNobodySawIsRevoked) {
+  Start(std::chrono::hours(1));
+  store_.Hold(true);
+  {
+    http::TestClient stuck(server_->port());
+    stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"n"})"));
+    store_.AwaitCommit();
+  }
+  server_->Drain(std::chrono::minutes(5));  // returns when its handler has
+  store_.Hold(false);
+  const absl::Time deadline = absl::Now() + absl::Minutes(5);
+  std::vector<KeyRow> keys;
+  const auto revoked = [&] {
+    keys = facts_.AllKeys();
+    std::erase_if(keys, [&](const KeyRow& key) { return key.id == admin_key_.id; });
+    return keys.size() == 1 && keys[0].revoked_ms > 0;
+  };
+  while (!revoked() && absl::Now() < deadline) continue;
+  EXPECT_TRUE(revoked());
+}
+
+TEST_F(AdminServiceTest, KeysAreShownWhileTheLedgerIsStuck) {
+  Start(std::chrono::hours(1));
+  ASSERT_EQ(Call("POST", "/admin/v1/keys", R"({"name":"n"})").status, 201);
+  store_.Hold(true);
+  http::TestClient stuck(server_->port());
+  stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"second"})"));
+  store_.AwaitCommit();
+  const http::TestReply keys = Call("GET", "/admin/v1/keys");
+  EXPECT_EQ(keys.status, 200);
+  EXPECT_THAT(keys.body, HasSubstr("\"name\":\"n\""));
+  EXPECT_THAT(keys.body, testing::Not(HasSubstr("second")));  // nothing that may not stand
+  store_.Hold(false);
 }
 
 TEST_F(AdminServiceTest, AClientThatLeavesIsNotWaitedFor) {

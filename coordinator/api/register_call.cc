@@ -131,15 +131,17 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   absl::Status WriteDown() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return OnDisk([this, info = *info_] {
       const int64_t now_ms = parts_.clock->UnixMs();
-      absl::Status written = parts_.facts->PutModel(info, now_ms / 1000);
+      const absl::StatusOr<uint64_t> live = parts_.facts->PutModel(info, now_ms / 1000);
+      absl::Status written = live.status();
       if (written.ok()) written = parts_.epochs->Raise(info.group_id(), info.epoch(), now_ms);
-      OnWrittenDown(written);
+      OnWrittenDown(live.value_or(0), written);
     });
   }
 
-  void OnWrittenDown(const absl::Status& written) ABSL_LOCKS_EXCLUDED(mutex_) {
+  void OnWrittenDown(uint64_t live, const absl::Status& written) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
-    if (ending_) return;
+    live_ = live;
+    if (ending_) return LeaveFacts();
     EndUnlessOk(written.ok() ? Accept() : written);
   }
 
@@ -177,11 +179,16 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
     if (ending_) return;
     ending_ = status;
     if (registration_ != 0) parts_.router->StreamEnded(info_->group_id(), registration_);
+    LeaveFacts();
     if (!status.ok()) {
       Log(LogLevel::kWarn, "register_ended", "group", info_ ? info_->group_id() : "", "why",
           MessageOf(status));
     }
     FinishIfEnding();
+  }
+
+  void LeaveFacts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (live_ != 0) parts_.facts->GroupLeft(info_->group_id(), live_);
   }
 
   void FinishIfEnding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -199,6 +206,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
   std::optional<v1::GroupInfo> info_ ABSL_GUARDED_BY(mutex_);
   std::string bundle_ ABSL_GUARDED_BY(mutex_);
   bool awaits_bundle_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t live_ ABSL_GUARDED_BY(mutex_) = 0;  // in SlowFacts
   uint64_t registration_ ABSL_GUARDED_BY(mutex_) = 0;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -48,20 +48,6 @@ std::optional<v1::ModelFact> FromJson(const json& object) {
   return model;
 }
 
-// A request may not need more than the group's whole KV, so that is a limit of the context too.
-v1::ModelFact FactOf(const v1::GroupInfo& group, int64_t created_unix_s) {
-  const uint64_t max_context = std::min(group.max_context(), group.kv_blocks() * group.block_tokens());
-  v1::ModelFact model;
-  model.set_model(group.model());
-  model.set_bundle_digest(group.bundle_digest());
-  model.set_max_context(max_context);
-  model.set_plain_context(std::min(group.plain_context(), max_context));
-  model.set_max_output_tokens(max_context);
-  model.set_created_unix_s(created_unix_s);
-  model.set_owned_by("quire");
-  return model;
-}
-
 }  // namespace
 
 class SlowFacts::Change {
@@ -88,7 +74,7 @@ SlowFacts::SlowFacts(std::string path, std::string pepper, FileWriter write)
     : path_(std::move(path)), pepper_(std::move(pepper)), write_(std::move(write)) {}
 
 absl::Status SlowFacts::Load() {
-  const absl::StatusOr<std::string> content = ReadWholeFile(path_);
+  absl::StatusOr<std::string> content = ReadWholeFile(path_);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
   const json root = json::parse(*content, nullptr, false);
@@ -96,18 +82,30 @@ absl::Status SlowFacts::Load() {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, " is damaged: delete it; workers bring it back when they register"));
   }
+  MutexLock saving(&save_mutex_);
+  saved_ = *std::move(content);
   MutexLock lock(&mutex_);
   for (const json& object : root) {
-    if (std::optional<v1::ModelFact> model = FromJson(object)) models_[model->model()] = *model;
+    const std::optional<v1::ModelFact> model = FromJson(object);
+    if (!model) continue;
+    models_[model->model()] = *model;
+    if (object.value("local", json()) == true) local_models_.insert(model->model());
   }
   return absl::OkStatus();
 }
 
-absl::Status SlowFacts::Save(const std::map<std::string, v1::ModelFact>& models) const {
+absl::Status SlowFacts::Save(const std::map<std::string, v1::ModelFact>& models) {
   if (path_.empty()) return absl::OkStatus();
   json root = json::array();
-  for (const auto& [name, model] : models) root.push_back(ToJson(model));
-  return write_(path_, root.dump(2), 0600);
+  for (const auto& [name, model] : models) {
+    root.push_back(ToJson(model));
+    if (local_models_.contains(name)) root.back()["local"] = true;
+  }
+  std::string content = root.dump(2);
+  if (content == saved_) return absl::OkStatus();
+  QUIRE_RETURN_IF_ERROR(write_(path_, content, 0600));
+  saved_ = std::move(content);
+  return absl::OkStatus();
 }
 
 // ---- keys ----
@@ -117,6 +115,7 @@ void SlowFacts::PutKey(const KeyRow& key) {
   MutexLock lock(&mutex_);
   const auto known = keys_.find(key.id);
   if (key.revoked_ms != 0) {
+    revoked_keys_[key.id] = key;
     if (known == keys_.end()) return;
     keys_.erase(known);
   } else {
@@ -132,10 +131,13 @@ std::optional<KeyRow> SlowFacts::FindKey(const std::string& id) const {
   return it == keys_.end() ? std::nullopt : std::optional<KeyRow>(it->second);
 }
 
-size_t SlowFacts::CountKeys(KeyKind kind) const {
+std::vector<KeyRow> SlowFacts::AllKeys() const {
   MutexLock lock(&mutex_);
-  return static_cast<size_t>(std::count_if(keys_.begin(), keys_.end(),
-                                           [&](const auto& entry) { return entry.second.kind == kind; }));
+  std::vector<KeyRow> keys;
+  for (const auto& [id, key] : keys_) keys.push_back(key);
+  for (const auto& [id, key] : revoked_keys_) keys.push_back(key);
+  std::sort(keys.begin(), keys.end(), [](const KeyRow& a, const KeyRow& b) { return a.id < b.id; });
+  return keys;
 }
 
 v1::WatchEvent SlowFacts::KeyEvent(const KeyRow& key) const {
@@ -154,6 +156,13 @@ v1::WatchEvent SlowFacts::KeyEvent(const KeyRow& key) const {
 void SlowFacts::PutAccount(const AccountRow& account) {
   MutexLock lock(&mutex_);
   accounts_[account.id] = account;
+}
+
+std::vector<AccountRow> SlowFacts::Accounts() const {
+  MutexLock lock(&mutex_);
+  std::vector<AccountRow> accounts;
+  for (const auto& [id, account] : accounts_) accounts.push_back(account);
+  return accounts;
 }
 
 bool SlowFacts::CanAfford(const std::string& account, const v1::AdmitRequest& request) const {
@@ -182,37 +191,108 @@ bool SlowFacts::HasPrice(const std::string& model) const {
   return prices_.contains(model);
 }
 
-absl::Status SlowFacts::PutModel(const v1::GroupInfo& group, int64_t unix_s) {
+absl::StatusOr<uint64_t> SlowFacts::PutModel(const v1::GroupInfo& group, int64_t unix_s) {
   Change change;
   MutexLock saving(&save_mutex_);
   std::map<std::string, v1::ModelFact> models;
+  LiveGroup live{group.model(), group.bundle_digest()};
   {
     MutexLock lock(&mutex_);
+    QUIRE_RETURN_IF_ERROR(CheckBundle(group));
+    v1::ModelFact fact = FactOf(group, unix_s);
+    live.max_context = fact.max_context();
+    live.plain_context = fact.plain_context();
+    Widen(fact, group.group_id());
     models = models_;
+    models[group.model()] = std::move(fact);
   }
-  const auto known = models.find(group.model());
-  const v1::ModelFact fact = FactOf(group, known == models.end() ? unix_s : known->second.created_unix_s());
-  if (known != models.end() && known->second.SerializeAsString() == fact.SerializeAsString())
-    return absl::OkStatus();
-  models[group.model()] = fact;
   QUIRE_RETURN_IF_ERROR(Save(models));
   MutexLock lock(&mutex_);
-  models_[group.model()] = fact;
-  if (Published(fact)) change.Of({true, group.model()}, readers_);
+  live.number = ++last_number_;
+  const auto before = live_groups_.find(group.group_id());
+  const std::string model_before = before == live_groups_.end() ? group.model() : before->second.model;
+  const uint64_t number = live.number;
+  live_groups_[group.group_id()] = std::move(live);
+  v1::ModelFact& known = models_[group.model()];
+  if (known.bundle_digest() != group.bundle_digest()) {
+    known = models[group.model()];
+    if (Published(known)) change.Of({true, group.model()}, readers_);
+  }
+  Refresh(group.model(), change);
+  if (model_before != group.model()) Refresh(model_before, change);
+  return number;
+}
+
+void SlowFacts::GroupLeft(const std::string& group_id, uint64_t number) {
+  Change change;
+  MutexLock lock(&mutex_);
+  const auto live = live_groups_.find(group_id);
+  if (live == live_groups_.end() || live->second.number != number) return;
+  const std::string model = live->second.model;
+  live_groups_.erase(live);
+  Refresh(model, change);
+}
+
+// The router picks by the model's name: ids of one tokenizer must not reach a group of another.
+absl::Status SlowFacts::CheckBundle(const v1::GroupInfo& group) const {
+  for (const auto& [id, live] : live_groups_) {
+    if (id == group.group_id() || live.model != group.model() || live.bundle_digest == group.bundle_digest())
+      continue;
+    return absl::AlreadyExistsError(
+        absl::StrCat("group ", id, " serves ", live.model,
+                     " with other text files (tokenizer or template): stop it first, or give this group "
+                     "another --model-name"));
+  }
   return absl::OkStatus();
 }
 
-void SlowFacts::KeepOnly(const std::string& model) {
-  Change change;
-  MutexLock lock(&mutex_);
-  for (auto it = models_.begin(); it != models_.end();) {
-    if (it->first == model) {
-      ++it;
-      continue;
-    }
-    change.Of({true, it->first}, readers_);
-    it = models_.erase(it);
+// A request may not need more than the group's whole KV, so that is a limit of the context too.
+v1::ModelFact SlowFacts::FactOf(const v1::GroupInfo& group, int64_t unix_s) const {
+  const uint64_t max_context = std::min(group.max_context(), group.kv_blocks() * group.block_tokens());
+  const auto known = models_.find(group.model());
+  v1::ModelFact model;
+  model.set_model(group.model());
+  model.set_bundle_digest(group.bundle_digest());
+  model.set_max_context(max_context);
+  model.set_plain_context(std::min(group.plain_context(), max_context));
+  model.set_max_output_tokens(max_context);
+  model.set_created_unix_s(known == models_.end() ? unix_s : known->second.created_unix_s());
+  model.set_owned_by("quire");
+  return model;
+}
+
+// To the largest of the model's live groups. False: there is none.
+bool SlowFacts::Widen(v1::ModelFact& fact, const std::string& except_group) const {
+  bool any = false;
+  for (const auto& [id, live] : live_groups_) {
+    if (live.model != fact.model() || id == except_group) continue;
+    any = true;
+    fact.set_max_context(std::max(fact.max_context(), live.max_context));
+    fact.set_plain_context(std::max(fact.plain_context(), live.plain_context));
   }
+  fact.set_max_output_tokens(fact.max_context());
+  return any;
+}
+
+void SlowFacts::Refresh(const std::string& model, Change& change) {
+  const auto known = models_.find(model);
+  if (known == models_.end()) return;
+  v1::ModelFact fact = known->second;
+  fact.set_max_context(0);
+  fact.set_plain_context(0);
+  if (!Widen(fact, "") || fact.SerializeAsString() == known->second.SerializeAsString()) return;
+  known->second = std::move(fact);
+  if (Published(known->second)) change.Of({true, model}, readers_);
+}
+
+void SlowFacts::ServeLocally(const std::string& model) {
+  Change change;
+  MutexLock saving(&save_mutex_);
+  MutexLock lock(&mutex_);
+  for (const std::string& before : local_models_) {
+    if (before != model && models_.erase(before) > 0) change.Of({true, before}, readers_);
+  }
+  local_models_ = {model};
 }
 
 bool SlowFacts::HasModel(const std::string& model) const {

@@ -20,8 +20,9 @@ KeyRow Key(const std::string& id, KeyKind kind = KeyKind::kApi) {
   return key;
 }
 
-v1::GroupInfo GroupOf(const std::string& model, uint64_t kv_blocks = 10) {
+v1::GroupInfo GroupOf(const std::string& model, uint64_t kv_blocks = 10, const std::string& id = "g0") {
   v1::GroupInfo group;
+  group.set_group_id(id);
   group.set_model(model);
   group.set_kv_blocks(kv_blocks);
   group.set_block_tokens(16);
@@ -81,8 +82,8 @@ TEST(SlowFacts, AStateThenSyncedThenEveryChange) {
   facts.PutKey(revoked);
   facts.PutKey(revoked);
   facts.PutPrice(Price("m", 2));
-  facts.KeepOnly("other");
-  EXPECT_THAT(listener.heard, ElementsAre("+key k2", "-key k1", "+model m v2", "-model m"));
+  ASSERT_TRUE(facts.PutModel(GroupOf("m", 11), 1).ok());
+  EXPECT_THAT(listener.heard, ElementsAre("+key k2", "-key k1", "+model m v2", "+model m v2"));
   facts.Unsubscribe(listener.subscription);
   facts.PutKey(Key("k3"));
   EXPECT_EQ(listener.heard.size(), 4u);
@@ -119,6 +120,18 @@ TEST(SlowFacts, AReaderThatIsSlowMissesNoChangeAndHearsEachFactOnce) {
   facts.PutKey(Key("h"));
   EXPECT_EQ(wakes, 1);
   EXPECT_EQ(next()->key().key_id(), "g");
+}
+
+TEST(SlowFacts, AllKeysAndAccountsCanBeListed) {
+  SlowFacts facts("", "pepper");
+  KeyRow revoked = Key("a");
+  facts.PutKey(revoked);
+  revoked.revoked_ms = 5;
+  facts.PutKey(revoked);
+  facts.PutKey(Key("b"));
+  EXPECT_THAT(facts.AllKeys(), ElementsAre(revoked, Key("b")));
+  facts.PutAccount({.id = "acme", .cap_nano_usd = 7});
+  EXPECT_THAT(facts.Accounts(), ElementsAre(AccountRow{.id = "acme", .cap_nano_usd = 7}));
 }
 
 TEST(SlowFacts, SeventyThousandKeysAreTakenOneByOne) {
@@ -202,6 +215,101 @@ TEST(SlowFacts, ModelsOutliveTheProcess) {
   EXPECT_EQ(model.max_context(), 160u);
   ASSERT_TRUE(WriteFileAtomically(path, "{", 0600).ok());
   EXPECT_EQ(facts.Load().code(), absl::StatusCode::kFailedPrecondition);
+  unlink(path.c_str());
+}
+
+TEST(SlowFacts, AModelThatCouldNotBeWrittenIsPublishedByTheNextTry) {
+  bool full = true;
+  std::string written;
+  const auto write = [&](const std::string&, std::string_view content, mode_t) -> absl::Status {
+    if (full) return absl::ResourceExhaustedError("the disk is full");
+    written = std::string(content);
+    return absl::OkStatus();
+  };
+  SlowFacts facts("no file", "pepper", write);
+  facts.PutPrice(Price("m", 1));
+  const Listener listener(&facts);
+  EXPECT_TRUE(absl::IsResourceExhausted(facts.PutModel(GroupOf("m"), 1).status()));
+  EXPECT_FALSE(facts.HasModel("m"));
+  full = false;
+  ASSERT_TRUE(facts.PutModel(GroupOf("m"), 1).ok());
+  EXPECT_TRUE(facts.HasModel("m"));
+  EXPECT_THAT(written, testing::HasSubstr("\"model\": \"m\""));
+  EXPECT_THAT(listener.heard, ElementsAre("synced", "+model m v1"));
+}
+
+// ---- the groups of one model ----
+
+TEST(SlowFacts, TheLargestLiveGroupSaysTheContext) {
+  SlowFacts facts("", "pepper");
+  facts.PutPrice(Price("m", 1));
+  const Listener listener(&facts);
+  const v1::ModelFact& model = listener.model;
+  const uint64_t large = *facts.PutModel(GroupOf("m", 200, "large"), 1);
+  EXPECT_EQ(model.max_context(), 3200u);
+  const uint64_t small = *facts.PutModel(GroupOf("m", 20, "small"), 1);
+  EXPECT_EQ(model.max_context(), 3200u);
+  EXPECT_EQ(model.max_output_tokens(), 3200u);
+  EXPECT_EQ(model.plain_context(), 2048u);
+  const uint64_t again = *facts.PutModel(GroupOf("m", 100, "large"), 1);  // restarted with less
+  EXPECT_EQ(model.max_context(), 1600u);
+  facts.GroupLeft("large", large);  // its older stream ends late
+  EXPECT_EQ(model.max_context(), 1600u);
+  facts.GroupLeft("large", again);
+  EXPECT_EQ(model.max_context(), 320u);
+  facts.GroupLeft("small", small);
+  EXPECT_EQ(model.max_context(), 320u);  // the last one's word stays
+  EXPECT_TRUE(facts.HasModel("m"));
+}
+
+TEST(SlowFacts, AGroupThatChangesItsModelLeavesTheOldOne) {
+  SlowFacts facts("", "pepper");
+  for (const char* name : {"m", "n"}) facts.PutPrice(Price(name, 1));
+  const Listener listener(&facts);
+  ASSERT_TRUE(facts.PutModel(GroupOf("m", 20, "small"), 1).ok());
+  ASSERT_TRUE(facts.PutModel(GroupOf("m", 200, "large"), 1).ok());
+  ASSERT_TRUE(facts.PutModel(GroupOf("n", 200, "large"), 1).ok());
+  EXPECT_EQ(listener.model.model(), "m");
+  EXPECT_EQ(listener.model.max_context(), 320u);
+}
+
+TEST(SlowFacts, LiveGroupsOfAModelHaveOneTextBundle) {
+  SlowFacts facts("", "pepper");
+  facts.PutPrice(Price("m", 1));
+  const Listener listener(&facts);
+  const uint64_t first = *facts.PutModel(GroupOf("m", 10, "a"), 1);
+  v1::GroupInfo other = GroupOf("m", 20, "b");
+  other.set_bundle_digest(std::string(32, 'e'));
+  const absl::Status refused = facts.PutModel(other, 1).status();
+  EXPECT_TRUE(absl::IsAlreadyExists(refused));  // not FailedPrecondition, which ends a worker
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("group a serves m with other text files"));
+  EXPECT_EQ(listener.model.bundle_digest(), std::string(32, 'd'));
+  EXPECT_EQ(listener.model.max_context(), 160u);
+  facts.GroupLeft("a", first);
+  ASSERT_TRUE(facts.PutModel(other, 1).ok());
+  EXPECT_EQ(listener.model.bundle_digest(), std::string(32, 'e'));
+  EXPECT_EQ(listener.model.max_context(), 320u);
+  other.set_bundle_digest(std::string(32, 'f'));  // the same group, with new files
+  EXPECT_TRUE(facts.PutModel(other, 1).ok());
+  EXPECT_EQ(listener.model.bundle_digest(), std::string(32, 'f'));
+}
+
+TEST(SlowFacts, ARestartForgetsOnlyTheModelThatWasServedLocally) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/quire_local_models_", getpid());
+  const auto start = [&](const std::string& local) {
+    auto facts = std::make_unique<SlowFacts>(path, "pepper");
+    EXPECT_TRUE(facts->Load().ok());
+    facts->ServeLocally(local);
+    return facts;
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto facts = start("mine");
+    ASSERT_TRUE(facts->PutModel(GroupOf("mine"), 1).ok());
+    if (i > 0) continue;
+    ASSERT_TRUE(facts->PutModel(GroupOf("external", 10, "x"), 1).ok());
+  }
+  EXPECT_THAT(start("mine")->Models(), ElementsAre("external", "mine"));
+  EXPECT_THAT(start("another")->Models(), ElementsAre("external"));
   unlink(path.c_str());
 }
 

@@ -5,9 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "base/core/strict_json.h"
 #include "gateway/api/chat_turns.h"
 #include "gateway/api/field_reader.h"
-#include "gateway/api/strict_json.h"
 #include "gateway/api/unsupported_fields.h"
 #include "gateway/text/stop_matcher.h"
 

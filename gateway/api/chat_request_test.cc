@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/api/strict_json.h"
+#include "base/core/strict_json.h"
 
 namespace quire::gateway {
 namespace {

@@ -1,4 +1,4 @@
-#include "gateway/api/strict_json.h"
+#include "base/core/strict_json.h"
 
 #include <string>
 #include <utility>
@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace quire::gateway {
+namespace quire {
 namespace {
 
 using nlohmann::json;
@@ -106,4 +106,4 @@ absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text) {
   return builder.TakeRoot();
 }
 
-}  // namespace quire::gateway
+}  // namespace quire

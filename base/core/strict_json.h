@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace quire::gateway {
+namespace quire {
 
 inline constexpr int kMaxJsonDepth = 32;
 inline constexpr int kMaxJsonValues = 1'000'000;
@@ -17,4 +17,4 @@ inline constexpr int kMaxJsonValues = 1'000'000;
 // InvalidArgument says what is wrong and at which byte.
 absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
 
-}  // namespace quire::gateway
+}  // namespace quire
