@@ -1,7 +1,10 @@
 // The admin and the metrics plane of a whole coordinator.
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "coordinator/coordinator_test_fixture.h"
+#include "coordinator/ledger/sqlite.h"
 
 namespace quire::coordinator {
 namespace {
@@ -77,6 +80,37 @@ TEST_F(CoordinatorAdminTest, KeysAreShownOnceAndRevoked) {
   EXPECT_EQ(operator_->Call("DELETE", KeyPath(admin_id)).status, 409);  // the last one
 }
 
+TEST_F(CoordinatorAdminTest, TwoAdminsCantLockEverybodyOut) {
+  const auto second = operator_->Call("POST", "/admin/v1/keys", R"({"name":"second","kind":"admin"})");
+  const TestOperator other(coordinator_->admin_address(), second.body["key"]);
+  AdminAnswer by_first, by_second;
+  std::thread thread([&] { by_first = operator_->Call("DELETE", KeyPath(second.body["id"])); });
+  by_second = other.Call("DELETE", KeyPath(ParseApiKey(admin_key_)->id));
+  thread.join();
+  EXPECT_NE(by_first.status == 200, by_second.status == 200) << by_first.text << by_second.text;
+  const int works = operator_->Call("GET", "/admin/v1/keys").status == 200;
+  EXPECT_EQ(works + (other.Call("GET", "/admin/v1/keys").status == 200), 1);
+}
+
+TEST_F(CoordinatorAdminTest, ACapIsSetByItself) {
+  const auto put = [&](const std::string& account, const std::string& body) {
+    return operator_->Call("PUT", "/admin/v1/accounts/" + account, body);
+  };
+  const auto set = put("default", R"({"cap_usd":"2.5"})");
+  EXPECT_EQ(set.status, 200) << set.text;
+  EXPECT_EQ(set.body["cap"]["nano_usd"], 2'500'000'000);
+  EXPECT_EQ(Get("/admin/v1/usage?account=default")["accounts"][0]["cap"]["usd"], "2.500000000");
+  operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");  // has no word of it
+  EXPECT_EQ(Get("/admin/v1/usage?account=default")["accounts"][0]["cap"]["usd"], "2.500000000");
+  EXPECT_TRUE(put("default", R"({"cap_usd":null})").body["cap"].is_null());
+  EXPECT_EQ(put("default", "{}").status, 400);
+  EXPECT_EQ(put("a%20b", R"({"cap_usd":null})").status, 400);
+  EXPECT_EQ(TestOperator(coordinator_->admin_address(), key_)
+                .Call("PUT", "/admin/v1/accounts/default", R"({"cap_usd":null})")
+                .status,
+            401);
+}
+
 TEST_F(CoordinatorAdminTest, ARevokedKeyStopsItsRequests) {
   auto group = Group("g0", 1);
   const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");
@@ -107,6 +141,66 @@ TEST_F(CoordinatorAdminTest, BrokenFirstKeysAreMendedFromTheFile) {
   Begin();
   EXPECT_EQ(admin_key_, before);
   EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 2u);
+}
+
+TEST_F(CoordinatorAdminTest, NewFirstKeysLeaveTheCap) {
+  ASSERT_EQ(operator_->Call("PUT", "/admin/v1/accounts/default", R"({"cap_usd":"1"})").status, 200);
+  coordinator_.reset();
+  nlohmann::json fresh;  // of a restored backup, say: the ledger doesn't know them
+  fresh["admin_key"] = GenerateApiKey(KeyKind::kAdmin).text;
+  fresh["api_key"] = GenerateApiKey(KeyKind::kApi).text;
+  ASSERT_TRUE(WriteFileAtomically(config_.data + "/keys.json", fresh.dump(), 0600).ok());
+  Begin();
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 4u);
+  EXPECT_EQ(Get("/admin/v1/usage?account=default")["accounts"][0]["cap"]["usd"], "1.000000000");
+}
+
+TEST_F(CoordinatorAdminTest, KeysAreMadeAnewOnlyWhereNoAdminKeyLives) {
+  coordinator_.reset();
+  std::filesystem::remove(config_.data + "/keys.json");
+  ASSERT_TRUE(Coordinator::Start(config_).ok());  // the operator took the file away
+  EXPECT_FALSE(std::filesystem::exists(config_.data + "/keys.json"));
+  {
+    auto store = SqliteDatabase::Open(config_.data + "/ledger.db", SqliteMode::kReadWrite);
+    ASSERT_TRUE(store.ok());
+    ASSERT_TRUE((*store)->Query("UPDATE key SET revoked_ms = 7 WHERE kind = 1").Run().ok());
+  }
+  const std::string before = admin_key_;
+  Begin();
+  EXPECT_NE(admin_key_, before);
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 4u);
+}
+
+TEST_F(CoordinatorAdminTest, DamagedKeysAreNamed) {
+  const auto good = nlohmann::json::parse(*ReadWholeFile(config_.data + "/keys.json"));
+  nlohmann::json swapped = good, half = good;
+  swapped["admin_key"] = good["api_key"];
+  half.erase("api_key");
+  for (const std::string& content : {std::string("{"), std::string("[]"), swapped.dump(), half.dump()}) {
+    coordinator_.reset();
+    ASSERT_TRUE(WriteFileAtomically(config_.data + "/keys.json", content, 0600).ok());
+    const absl::Status refused = Coordinator::Start(config_).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << content;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("keys.json is damaged"));
+  }
+}
+
+// Exit code 74 is the ledger's: whoever watches for it restores a backup.
+TEST_F(CoordinatorAdminTest, OnlyTheLedgersDamageIsDataLoss) {
+  coordinator_.reset();
+  for (const char* name : {"epochs.json", "models.json", "pepper", "worker_secret", "bundles.db"}) {
+    const std::string path = config_.data + "/" + name;
+    const auto intact = ReadWholeFile(path);
+    ASSERT_TRUE(WriteFileAtomically(path, "garbage, garbage", 0600).ok());
+    const absl::Status refused = Coordinator::Start(config_).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << name << ": " << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(name));
+    std::filesystem::remove(path);
+    if (!intact.ok()) continue;
+    ASSERT_TRUE(WriteFileAtomically(path, *intact, 0600).ok());
+  }
+  ASSERT_TRUE(WriteFileAtomically(config_.data + "/ledger.db", std::string(8192, 'x'), 0600).ok());
+  EXPECT_TRUE(absl::IsDataLoss(Coordinator::Start(config_).status()));
 }
 
 }  // namespace

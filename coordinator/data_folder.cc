@@ -72,11 +72,20 @@ absl::StatusOr<std::optional<FirstKeys>> DataFolder::LoadFirstKeys() const {
   if (absl::IsNotFound(content.status())) return std::optional<FirstKeys>();
   if (!content.ok()) return content.status();
   const nlohmann::json root = nlohmann::json::parse(*content, nullptr, false);
-  auto text = [&](const char* name) {
-    return root.is_object() && root.contains(name) && root[name].is_string() ? root[name].get<std::string>()
-                                                                             : "";
+  const auto key = [&](const char* name, KeyKind kind) -> std::string {
+    const auto found = root.is_object() ? root.find(name) : root.end();
+    if (!root.is_object() || found == root.end() || !found->is_string()) return "";
+    const auto parsed = ParseApiKey(found->get<std::string>());
+    return parsed && parsed->kind == kind ? found->get<std::string>() : "";
   };
-  return std::optional<FirstKeys>(FirstKeys{text("admin_key"), text("api_key")});
+  FirstKeys keys{key("admin_key", KeyKind::kAdmin), key("api_key", KeyKind::kApi)};
+  if (keys.admin_key.empty() || keys.api_key.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(File("keys.json"),
+                     " is damaged (it has to have an admin_key and an api_key): restore it, or "
+                     "delete it; where no admin key is live any more, new ones are made"));
+  }
+  return std::optional<FirstKeys>(std::move(keys));
 }
 
 absl::StatusOr<FirstKeys> DataFolder::MakeFirstKeys() const {

@@ -23,7 +23,7 @@ absl::StatusOr<Fd> LockDataFolder(const std::string& path);
 
 class DataFolder {
  public:
-  // FailedPrecondition: another coordinator uses it.
+  // FailedPrecondition: another coordinator uses it, or a file of it is damaged.
   static absl::StatusOr<DataFolder> Open(const std::string& path);
 
   std::string File(const std::string& name) const { return path_ + "/" + name; }
@@ -34,7 +34,7 @@ class DataFolder {
   // What local workers show when there is no TLS: the content of File("worker_secret").
   const std::string& worker_secret() const { return worker_secret_; }
 
-  // The keys of keys.json, if there is one.
+  // The keys of keys.json, if there is one. FailedPrecondition: it is damaged.
   absl::StatusOr<std::optional<FirstKeys>> LoadFirstKeys() const;
   // Makes them and writes keys.json.
   absl::StatusOr<FirstKeys> MakeFirstKeys() const;
