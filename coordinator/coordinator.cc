@@ -191,6 +191,7 @@ class AssembledCoordinator final : public Coordinator {
                                        .clock = &clock_,
                                        .first_price = config_.price,
                                        .worker_secret = folder_.worker_secret(),
+                                       .pepper = folder_.pepper(),
                                        .on_group = [this] { OnGroup(); }});
     QUIRE_ASSIGN_OR_RETURN(
         grpc_, StartGrpcServer({config_.host, static_cast<int>(config_.port), config_.tls, config_.insecure},

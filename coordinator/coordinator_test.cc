@@ -286,6 +286,23 @@ TEST_F(CoordinatorTest, WithoutTheSecretNobodyIsAWorker) {
   EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["state"], "serving");
 }
 
+// What a gateway can is to watch keys, admit and settle.
+TEST_F(CoordinatorTest, WithoutThePepperNobodyIsAGateway) {
+  for (const char* pepper : {"", "guessed"}) {
+    TestGateway intruder(coordinator_->grpc_address(), pepper);
+    const Admitted refused = intruder.Admit(RequestId::Random(), key_id_);
+    EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_THAT(refused.status.error_message(), HasSubstr("--pepper-file"));
+    grpc::ClientContext context;
+    const auto watch = intruder.stub().Watch(&context, {});
+    v1::WatchEvent event;
+    EXPECT_FALSE(watch->Read(&event));
+    EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  }
+  TestWatch watch(*gateway_);
+  EXPECT_EQ(watch.UntilSynced().size(), 1u);  // the first API key
+}
+
 TEST_F(CoordinatorTest, ASecondCoordinatorIsKeptOut) {
   const auto second = Coordinator::Start(config_);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);

@@ -47,7 +47,8 @@ class CoordinatorTest : public testing::Test {
     admin_key_ = keys["admin_key"];
     key_ = keys["api_key"];
     key_id_ = ParseApiKey(key_)->id;
-    gateway_ = std::make_unique<TestGateway>(coordinator_->grpc_address());
+    gateway_ =
+        std::make_unique<TestGateway>(coordinator_->grpc_address(), *ReadWholeFile(config_.data + "/pepper"));
     operator_ = std::make_unique<TestOperator>(coordinator_->admin_address(), admin_key_);
   }
   // As if killed, then started on the same data.

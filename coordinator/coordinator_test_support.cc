@@ -97,7 +97,8 @@ void TestGroup::Leave() {
 
 // ---- gateway ----
 
-TestGateway::TestGateway(const std::string& coordinator) : stub_(StubTo(coordinator)) {}
+TestGateway::TestGateway(const std::string& coordinator, const std::string& pepper)
+    : stub_(v1::Coordinator::NewStub(*MakeGrpcChannel(coordinator, {}, GatewaySecret(pepper)))) {}
 
 v1::AdmitRequest TestGateway::Request(const RequestId& id, const std::string& key_id) const {
   v1::AdmitRequest request;

@@ -51,7 +51,7 @@ struct Admitted {
 
 class TestGateway {
  public:
-  explicit TestGateway(const std::string& coordinator);
+  TestGateway(const std::string& coordinator, const std::string& pepper);
 
   v1::AdmitRequest Request(const RequestId& id, const std::string& key_id) const;
   Admitted Admit(const v1::AdmitRequest& request);

@@ -177,7 +177,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                      " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
   }
   QUIRE_ASSIGN_OR_RETURN(const http::CorsPolicy cors, http::CorsPolicy::Parse(options.cors_origin));
-  QUIRE_ASSIGN_OR_RETURN(auto channel, MakeGrpcChannel(options.coordinator, options.tls));
+  QUIRE_ASSIGN_OR_RETURN(auto channel,
+                         MakeGrpcChannel(options.coordinator, options.tls, GatewaySecret(options.pepper)));
   auto parts = std::make_unique<Parts>(options, std::move(channel));
   QUIRE_ASSIGN_OR_RETURN(parts->metrics_plane,
                          http::MetricsPlane::Start(options.metrics, parts->metrics, parts->Probes()));

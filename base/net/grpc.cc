@@ -1,9 +1,11 @@
 #include "base/net/grpc.h"
 
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
+#include "base/core/hash.h"
 #include "base/core/status.h"
 
 namespace quire {
@@ -16,6 +18,32 @@ constexpr int kConnectLimitMs = 5000;
 
 struct TlsContents {
   std::string cert, key, ca;
+};
+
+class SecretShower final : public grpc::experimental::Interceptor {
+ public:
+  explicit SecretShower(ShownSecret secret) : secret_(std::move(secret)) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
+    if (batch->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      batch->GetSendInitialMetadata()->emplace(secret_.key, secret_.value);
+    }
+    batch->Proceed();
+  }
+
+ private:
+  const ShownSecret secret_;
+};
+
+class SecretShowers final : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit SecretShowers(ShownSecret secret) : secret_(std::move(secret)) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(grpc::experimental::ClientRpcInfo*) override {
+    return new SecretShower(secret_);  // gRPC deletes it
+  }
+
+ private:
+  const ShownSecret secret_;
 };
 
 absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
@@ -75,8 +103,13 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
   return result;
 }
 
+ShownSecret GatewaySecret(const std::string& pepper) {
+  return {"quire-gateway-secret", ToHex(HmacSha256(pepper, "a gateway to its coordinator"))};
+}
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
-                                                               const TlsFiles& tls) {
+                                                               const TlsFiles& tls,
+                                                               const ShownSecret& secret) {
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   if (!tls.empty()) {
     QUIRE_ASSIGN_OR_RETURN(TlsContents contents, ReadAll(tls));
@@ -96,7 +129,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectLimitMs);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, credentials, args);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  if (tls.empty() && !secret.key.empty()) interceptors.push_back(std::make_unique<SecretShowers>(secret));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(address, credentials, args,
+                                                                 std::move(interceptors));
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

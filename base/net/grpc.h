@@ -36,10 +36,19 @@ struct GrpcServer {
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services);
 
+// Metadata that proves who calls where there is no TLS to do it.
+struct ShownSecret {
+  std::string key, value;
+};
+
+// What a gateway shows the coordinator: made from the pepper, which both have, and says nothing of it.
+ShownSecret GatewaySecret(const std::string& pepper);
+
 // Keepalive 2 s / 1 s, 16 MiB messages, 5 s to connect, reconnect backoff 100 ms..1 s, one connection of its
-// own per call of this function.
+// own per call of this function. Without TLS every call shows the secret, if its key is not empty.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
-                                                               const TlsFiles& tls);
+                                                               const TlsFiles& tls,
+                                                               const ShownSecret& secret = {});
 
 // Whether only this machine can reach it: plaintext is allowed there.
 bool IsLoopbackHost(const std::string& host);

@@ -34,11 +34,18 @@ absl::Status CheckCertificate(const grpc::AuthContext& peer, CallerRole wanted) 
                                                   " (docs/OPERATIONS.md, Certificates)"));
 }
 
-absl::Status CheckSecret(const grpc::ServerContextBase& context, const std::string& secret) {
-  const auto shown = context.client_metadata().find(kWorkerSecretKey);
+absl::Status CheckSecret(const grpc::ServerContextBase& context, CallerRole wanted,
+                         const ShownSecret& secret) {
+  const auto shown = context.client_metadata().find(secret.key);
   if (shown != context.client_metadata().end() &&
-      ConstantTimeEqual(std::string_view(shown->second.data(), shown->second.size()), secret)) {
+      ConstantTimeEqual(std::string_view(shown->second.data(), shown->second.size()), secret.value)) {
     return absl::OkStatus();
+  }
+  if (wanted == CallerRole::kGateway) {
+    return absl::PermissionDeniedError(
+        "this gateway does not have the coordinator's pepper: give it --pepper-file with the path of pepper "
+        "in "
+        "the coordinator's data folder");
   }
   return absl::PermissionDeniedError(
       "this worker does not know the coordinator's secret: give it --worker-secret-file with the path of "
@@ -48,11 +55,10 @@ absl::Status CheckSecret(const grpc::ServerContextBase& context, const std::stri
 }  // namespace
 
 absl::Status CheckCaller(const grpc::ServerContextBase& context, CallerRole wanted,
-                         const std::string& worker_secret) {
+                         const ShownSecret& secret) {
   const auto peer = context.auth_context();
   if (peer != nullptr && peer->IsPeerAuthenticated()) return CheckCertificate(*peer, wanted);
-  if (wanted == CallerRole::kGateway || worker_secret.empty()) return absl::OkStatus();
-  return CheckSecret(context, worker_secret);
+  return CheckSecret(context, wanted, secret);
 }
 
 }  // namespace quire::coordinator

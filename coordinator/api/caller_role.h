@@ -2,7 +2,8 @@
 // its DNS names (or its common name) is `quire-gateway` or `quire-worker`, or begins with that and a dot;
 // several names are several roles, none is none. Without TLS, workers show the shared secret of the
 // coordinator's data folder (worker_secret), so that no other local user can register a group and be sent
-// prompts. Plain data and pure functions; any thread. Included by .cc files of api/ only.
+// prompts, and gateways one that they make from its pepper, so that none can watch keys or settle. Plain data
+// and pure functions; any thread. Included by .cc files of api/ only.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -10,16 +11,17 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/net/grpc.h"
 
 namespace quire::coordinator {
 
 enum class CallerRole { kGateway, kWorker };
 
-// The metadata key under which a worker sends the secret.
+// The metadata key under which a worker sends the secret. (A gateway's: GatewaySecret in base/net/grpc.h.)
 inline constexpr const char* kWorkerSecretKey = "quire-worker-secret";
 
-// OK or PermissionDenied. `worker_secret` empty: none is asked for (tests).
+// OK or PermissionDenied. `secret` is what that role has to show where there is no TLS.
 absl::Status CheckCaller(const grpc::ServerContextBase& context, CallerRole wanted,
-                         const std::string& worker_secret);
+                         const ShownSecret& secret);
 
 }  // namespace quire::coordinator

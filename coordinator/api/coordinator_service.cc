@@ -187,10 +187,10 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     });
   }
   absl::Status MayGateway(grpc::CallbackServerContext* context) const {
-    return CheckCaller(*context, CallerRole::kGateway, parts_.worker_secret);
+    return CheckCaller(*context, CallerRole::kGateway, gateway_secret_);
   }
   absl::Status MayWorker(grpc::CallbackServerContext* context) const {
-    return CheckCaller(*context, CallerRole::kWorker, parts_.worker_secret);
+    return CheckCaller(*context, CallerRole::kWorker, {kWorkerSecretKey, parts_.worker_secret});
   }
 
   grpc::Status SendBundle(const std::string& raw_digest, StreamWriter<v1::BundleChunk>& writer) {
@@ -213,6 +213,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   }
 
   const ServiceParts parts_;
+  const ShownSecret gateway_secret_ = GatewaySecret(parts_.pepper);
   WorkThread disk_;  // last: its jobs use the rest
 };
 

@@ -30,7 +30,8 @@ struct ServiceParts {
   EpochFile* epochs = nullptr;
   const Clock* clock = nullptr;
   TokenPrice first_price;          // of a model that has none yet
-  std::string worker_secret;       // what workers show where there is no TLS (caller_role.h)
+  std::string worker_secret;       // what workers show where there is no TLS (caller_role.h);
+  std::string pepper;              // what gateways show is made from it
   std::function<void()> on_group;  // one has registered; any thread
 };
 
