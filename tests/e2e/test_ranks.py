@@ -149,11 +149,15 @@ def test_ranks_that_differ_do_not_start(start, flag, first, second):
         assert f"rank 1 has --{flag} {second}, rank 0 has --{flag} {first}" in log
 
 
-def test_ranks_with_different_weights_do_not_start(start, tmp_path):
-    other = tmp_path / "model"
-    other.mkdir()
+def copy_of_the_model(folder):
+    folder.mkdir()
     for file in TINY_MODEL.iterdir():
-        (other / file.name).write_bytes(file.read_bytes())
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_ranks_with_different_weights_do_not_start(start, tmp_path):
+    other = copy_of_the_model(tmp_path / "model")
     weights = bytearray((other / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (other / "model.safetensors").write_bytes(weights)
@@ -161,3 +165,14 @@ def test_ranks_with_different_weights_do_not_start(start, tmp_path):
         code, log = rank.end()
         assert code != 0
         assert "rank 1 has weights " in log
+
+
+def test_ranks_that_would_sample_from_different_ids_do_not_start(start, tmp_path):
+    other = copy_of_the_model(tmp_path / "model")
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": 303, "content": "<one more>"})
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
+    for rank in [start("quire-worker", 0), start("quire-worker", 1, model=other)]:
+        code, log = rank.end()
+        assert code != 0
+        assert "rank 1 has token ids 304" in log
