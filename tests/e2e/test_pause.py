@@ -8,7 +8,7 @@ import pytest
 from stream import Outcome, Stream
 from system import DEMO_MODEL, System
 
-SILENCE_LIMIT_S = 1.0  # after which a rank that alone is silent is dead
+SILENCE_LIMIT_S = 10.0  # after which a rank that alone is silent is taken for dead
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,8 @@ def test_a_pause_of_all_kills_nobody(running, what):
     payloads = iter(stream)
     first = [next(payloads) for _ in range(5)]
     with stopped(pids):
-        time.sleep((2.2 if what == "ranks" else 6) * SILENCE_LIMIT_S)  # what is tested, not waited for
+        # What is tested, not waited for. Of the ranks alone, less than the gateway's and the coordinator's patience.
+        time.sleep(2.2 if what == "ranks" else 1.2 * SILENCE_LIMIT_S)
     outcome = Outcome(first + list(payloads))
     assert outcome.error is None and outcome.finish_reason == "length" and outcome.done == 1
     assert outcome.text
