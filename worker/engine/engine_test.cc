@@ -327,11 +327,15 @@ TEST(Engine, AFailedRowsBlocksAreFoundByNobody) {
 
 TEST(Engine, LostGroupFailsEverybodyAndAdmitsNobody) {
   Knobs knobs;
-  knobs.script.on_launch = [](const BatchPlan& plan) {
-    return plan.step < 5 ? absl::OkStatus() : absl::UnavailableError("rank 1 is silent");
+  Notification both_are_there;
+  knobs.script.on_launch = [&](const BatchPlan& plan) -> absl::Status {
+    if (plan.step < 5) return absl::OkStatus();
+    both_are_there.WaitForNotification();
+    return absl::UnavailableError("rank 1 is silent");
   };
   TestEngine group(knobs);
   const auto first = group.Start(Request(5, 100)), second = group.Start(Request(5, 100));
+  both_are_there.Notify();
   first->done.WaitForNotification();
   second->done.WaitForNotification();
   EXPECT_EQ(first->failed.code(), absl::StatusCode::kUnavailable);
