@@ -49,7 +49,7 @@ constexpr PassedOnOption kPassedOn[] = {
     {"max-connections-per-ip", &ServeOptions::max_connections_per_ip, "N",
      "the same for one client address (4096); 0 = no bound, for behind a proxy", Program::kGateway},
     {"max-unadmitted-per-key", &ServeOptions::max_unadmitted_per_key, "N",
-     "requests of one key that are being read at once (256)", Program::kGateway},
+     "requests of one key that are being read at once (512)", Program::kGateway},
     {"body-budget-mib", &ServeOptions::body_budget_mib, "MiB",
      "bodies of requests that are being read, all together (512)", Program::kGateway},
 };

@@ -33,8 +33,7 @@ class Budgets {
   // Also what is beyond the budget: it is paid back later.
   void Spend(const std::string& name, int64_t now_us) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(&mutex_);
-    Budget& budget = budgets_[name];
-    budget.repaid_us = std::max(budget.repaid_us, now_us) + limits_.every_us;
+    Pay(budgets_[name], now_us);
   }
 
   // Spends if something is left, and says how often nothing was since the last time. nullopt: nothing is.
@@ -45,7 +44,7 @@ class Budgets {
       ++budget.refused;
       return std::nullopt;
     }
-    budget.repaid_us = std::max(budget.repaid_us, now_us) + limits_.every_us;
+    Pay(budget, now_us);
     return std::exchange(budget.refused, 0);
   }
 
@@ -54,6 +53,9 @@ class Budgets {
     int64_t repaid_us = INT64_MIN;  // when all that was spent will have come back
     uint64_t refused = 0;
   };
+  void Pay(Budget& budget, int64_t now_us) const {
+    budget.repaid_us = std::max(budget.repaid_us, now_us) + limits_.every_us;
+  }
   bool IsSpent(const Budget& budget, int64_t now_us) const {
     return budget.repaid_us > now_us + (limits_.burst - 1) * limits_.every_us;
   }

@@ -104,6 +104,17 @@ class AdminServiceTest : public testing::Test {
     client.Send(Request(method, path, body));
     return http::TestReplies(client).Next();
   }
+  // Returns when the handler has, though the commit waits; then the commit goes on.
+  void LeaveWhileAKeyIsStored() {
+    store_.Hold(true);
+    {
+      http::TestClient stuck(server_->port());
+      stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"n"})"));
+      store_.AwaitCommit();
+    }
+    server_->Drain(std::chrono::minutes(5));
+    store_.Hold(false);
+  }
   void ExpectProbesAnswer() {
     for (const char* path : {"/livez", "/healthz", "/readyz", "/metrics"})
       EXPECT_EQ(Call("GET", path).status, 200);
@@ -206,14 +217,7 @@ TEST_F(AdminServiceTest, NothingElseWaitsForAStuckFleet) {
 // Its secret was shown to nobody.
 TEST_F(AdminServiceTest, AKeyThatNobodySawIsRevoked) {
   Start(std::chrono::hours(1));
-  store_.Hold(true);
-  {
-    http::TestClient stuck(server_->port());
-    stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"n"})"));
-    store_.AwaitCommit();
-  }
-  server_->Drain(std::chrono::minutes(5));  // returns when its handler has
-  store_.Hold(false);
+  LeaveWhileAKeyIsStored();
   const absl::Time deadline = absl::Now() + absl::Minutes(5);
   std::vector<KeyRow> keys;
   const auto revoked = [&] {
@@ -241,14 +245,7 @@ TEST_F(AdminServiceTest, KeysAreShownWhileTheLedgerIsStuck) {
 
 TEST_F(AdminServiceTest, AClientThatLeavesIsNotWaitedFor) {
   Start(std::chrono::hours(1));
-  store_.Hold(true);
-  {
-    http::TestClient stuck(server_->port());
-    stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"n"})"));
-    store_.AwaitCommit();
-  }
-  server_->Drain(std::chrono::minutes(5));  // returns when its handler has
-  store_.Hold(false);
+  LeaveWhileAKeyIsStored();
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ awaitable<ApiResult<ChatHandler::Prepared>> ChatHandler::Prepare(http::Exchange&
   Newcomer newcomer{.key = authenticator_.Identify(exchange), .visit = nullptr, .owner = nullptr};
   if (newcomer.key == nullptr) co_return authenticator_.Refusal();
   if (auto overrun = Overrun(*newcomer.key)) co_return *std::move(overrun);
-  auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id(), /*bytes=*/0);
+  auto entered = intake_.Enter(newcomer.key->key_id(), newcomer.key->account_id());
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   newcomer.visit = std::get<std::shared_ptr<Intake::Visit>>(std::move(entered));
   newcomer.owner = std::make_shared<JobOwner>(newcomer.key->account_id());

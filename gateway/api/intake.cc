@@ -28,7 +28,7 @@ std::optional<http::ApiError> Intake::Hold(const std::string& account_id, size_t
 }
 
 ApiResult<std::shared_ptr<Intake::Visit>> Intake::Enter(const std::string& key_id,
-                                                        const std::string& account_id, size_t bytes) {
+                                                        const std::string& account_id) {
   {
     MutexLock lock(&mutex_);
     const auto found = requests_by_key_.find(key_id);
@@ -36,9 +36,7 @@ ApiResult<std::shared_ptr<Intake::Visit>> Intake::Enter(const std::string& key_i
     if (inside >= limits_.requests_per_key) return TooManyUnadmitted();
     requests_by_key_[key_id] = inside + 1;
   }
-  auto visit = std::make_shared<Visit>(*this, key_id, account_id);
-  if (auto error = visit->Resize(bytes)) return *std::move(error);
-  return visit;
+  return std::make_shared<Visit>(*this, key_id, account_id);
 }
 
 std::optional<http::ApiError> Intake::Visit::Resize(size_t bytes) {

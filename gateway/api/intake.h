@@ -34,8 +34,8 @@ class Intake {
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;
 
-    // The body may hold so much, whatever was said before. The error (then nothing has changed): there is no
-    // room.
+    // The body may hold so much, whatever was said before. The error (then nothing has changed) says whose
+    // bound is reached: 429 the account's own, 503 all's.
     std::optional<http::ApiError> Resize(size_t bytes);
     size_t bytes() const { return bytes_; }
 
@@ -47,10 +47,9 @@ class Intake {
     size_t bytes_ = 0;
   };
 
-  // `bytes`: what it holds from the start. The error says whose bound is reached: 429 the caller's own, 503
-  // all's.
-  ApiResult<std::shared_ptr<Visit>> Enter(const std::string& key_id, const std::string& account_id,
-                                          size_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It holds nothing yet. The error: the key has too many inside.
+  ApiResult<std::shared_ptr<Visit>> Enter(const std::string& key_id, const std::string& account_id)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   size_t bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 

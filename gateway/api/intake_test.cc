@@ -14,8 +14,15 @@ constexpr IntakeLimits kLimits{.requests_per_key = 2, .bytes = 1000};
 class IntakeTest : public testing::Test {
  protected:
   // A key as "a1" is the account a's.
+  ApiResult<Visit> EnterWith(const std::string& key, size_t bytes) {
+    ApiResult<Visit> entered = intake_.Enter(key, key.substr(0, 1));
+    if (const Visit* visit = std::get_if<Visit>(&entered)) {
+      if (auto error = (*visit)->Resize(bytes)) return *std::move(error);
+    }
+    return entered;
+  }
   Visit MustEnter(const std::string& key, size_t bytes) {
-    auto entered = intake_.Enter(key, key.substr(0, 1), bytes);
+    auto entered = EnterWith(key, bytes);
     if (auto* error = std::get_if<http::ApiError>(&entered)) {
       ADD_FAILURE() << error->message;
       return nullptr;
@@ -23,7 +30,7 @@ class IntakeTest : public testing::Test {
     return std::get<Visit>(std::move(entered));
   }
   int Refused(const std::string& key, size_t bytes) {
-    auto entered = intake_.Enter(key, key.substr(0, 1), bytes);
+    auto entered = EnterWith(key, bytes);
     const auto* error = std::get_if<http::ApiError>(&entered);
     if (error == nullptr) return 200;
     EXPECT_GT(error->retry_after_s, 0);

@@ -80,6 +80,21 @@ def test_ranks_that_are_no_number(ranks):
     assert ended.returncode == 2 and f"--tensor-parallel: '{ranks}' is neither auto nor a number" in ended.stderr, ended.stderr
 
 
+def options_of(*command):
+    """{flag: its help}, as --help prints them."""
+    said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    return {flag: text for flag, text in re.findall(r"^  --(\S+) .*?  (\S.*)$", said, re.MULTILINE)}
+
+
+def test_serve_says_the_programs_own_defaults():
+    own = options_of(BIN / "quire-coordinator") | options_of(BIN / "quire-gateway")
+    passed_on = {flag: found[1] for flag, text in options_of(BIN / "quire", "serve").items()
+                 if (found := re.search(r"\((\d+)\)", text))}
+    assert {"max-unadmitted-per-key", "reap-after", "completion-nano-usd"} <= passed_on.keys()
+    for flag, default in passed_on.items():
+        assert f"(default {default})" in own[flag], flag
+
+
 @pytest.mark.parametrize("cpus", ["all", "one"])
 def test_without_the_flag_the_machine_says_how_many_ranks(cpus):
     under = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if cpus == "one" else ()
