@@ -61,6 +61,17 @@ json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query,
   return body;
 }
 
+// Any thread; the ledger may reply when the AdminService is gone. NotFound is fine: the key was refused.
+void RevokeUnseen(LedgerThread& ledger_thread, const std::string& key_id, int64_t now_ms) {
+  auto revoke = [key_id, now_ms](Ledger& ledger) {
+    ledger.RevokeKey(key_id, now_ms, [key_id](const absl::StatusOr<KeyRow>& revoked) {
+      if (revoked.ok()) Log(LogLevel::kWarn, "unseen_key_revoked", "key_id", key_id);
+    });
+  };
+  if (ledger_thread.Post(std::move(revoke))) return;
+  Log(LogLevel::kWarn, "unseen_key_not_revoked", "key_id", key_id, "why", "the ledger is busy: revoke it");
+}
+
 }  // namespace
 
 AdminService::AdminService(const Parts& parts, std::string pepper)
@@ -131,11 +142,11 @@ AdminService::Answer AdminService::CreateKey(http::Exchange& exchange) {
   // Set by whoever comes first: the reply, or this handler that waits for it no longer. Then the other one
   // sees to it that no key lives whose secret nobody has seen.
   const auto one_came = std::make_shared<std::atomic<bool>>(false);
-  auto create = [this, row, cap, one_came](Ledger& ledger, Reply<KeyRow> reply) {
+  auto create = [ledger_thread = parts_.ledger, row, cap, one_came](Ledger& ledger, Reply<KeyRow> reply) {
     if (*one_came) return;
-    auto handed = [this, id = row.id, one_came,
+    auto handed = [ledger_thread, now_ms = row.created_ms, id = row.id, one_came,
                    reply = std::move(reply)](absl::StatusOr<KeyRow> made) mutable {
-      if (one_came->exchange(true)) RevokeUnseen(id);
+      if (one_came->exchange(true)) RevokeUnseen(*ledger_thread, id, now_ms);
       reply(std::move(made));
     };
     ledger.CreateKey(row, std::move(handed), cap);
@@ -143,24 +154,13 @@ AdminService::Answer AdminService::CreateKey(http::Exchange& exchange) {
   const absl::StatusOr<KeyRow> stored =
       co_await AskLedger<KeyRow>(exchange, *parts_.ledger, parts_.patience, std::move(create));
   if (!stored.ok()) {
-    if (one_came->exchange(true)) RevokeUnseen(row.id);
+    if (one_came->exchange(true)) RevokeUnseen(*parts_.ledger, row.id, parts_.clock->UnixMs());
     co_return ErrorReply(stored.status());
   }
   Log(LogLevel::kInfo, "key_created", "key_id", stored->id, "account", stored->account);
   json shown = KeyJson(*stored);
   shown["key"] = made.text;  // this once
   co_return JsonReply(201, shown);
-}
-
-// Any thread. NotFound is fine: it was refused.
-void AdminService::RevokeUnseen(const std::string& key_id) {
-  auto revoke = [key_id, now_ms = parts_.clock->UnixMs()](Ledger& ledger) {
-    ledger.RevokeKey(key_id, now_ms, [key_id](const absl::StatusOr<KeyRow>& revoked) {
-      if (revoked.ok()) Log(LogLevel::kWarn, "unseen_key_revoked", "key_id", key_id);
-    });
-  };
-  if (parts_.ledger->Post(std::move(revoke))) return;
-  Log(LogLevel::kWarn, "unseen_key_not_revoked", "key_id", key_id, "why", "the ledger is busy: revoke it");
 }
 
 AdminService::Answer AdminService::SetCap(http::Exchange& exchange) {

@@ -59,7 +59,6 @@ class AdminService {
   boost::asio::awaitable<void> AnswerAdmin(http::Exchange& exchange, Method method);
   bool IsAdmin(http::Exchange& exchange) const;
   Answer CreateKey(http::Exchange& exchange);
-  void RevokeUnseen(const std::string& key_id);
   Answer SetCap(http::Exchange& exchange);
   Answer ListKeys(http::Exchange& exchange);
   Answer RevokeKey(http::Exchange& exchange);

@@ -229,6 +229,18 @@ TEST_F(AdminServiceTest, AKeyThatNobodySawIsRevoked) {
   EXPECT_TRUE(revoked());
 }
 
+TEST_F(AdminServiceTest, TheLedgerMayReplyWhenTheServiceIsGone) {
+  Start(std::chrono::hours(1));
+  store_.Hold(true);
+  http::TestClient stuck(server_->port());
+  stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"n"})"));
+  store_.AwaitCommit();
+  server_.reset();
+  service_.reset();
+  store_.Hold(false);
+  thread_->Stop();
+}
+
 TEST_F(AdminServiceTest, KeysAreShownWhileTheLedgerIsStuck) {
   Start(std::chrono::hours(1));
   ASSERT_EQ(Call("POST", "/admin/v1/keys", R"({"name":"n"})").status, 201);
