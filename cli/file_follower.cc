@@ -1,16 +1,13 @@
 #include "cli/file_follower.h"
 
 #include <sys/inotify.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
 
 namespace quire::cli {
 namespace {
@@ -30,11 +27,7 @@ std::string NameOfLog(const std::string& file) {
 }  // namespace
 
 absl::Status FileFollower::Start() {
-  inotify_ = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!inotify_.valid() || inotify_add_watch(inotify_.get(), folder_.c_str(),
-                                             IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) < 0) {
-    return absl::UnavailableError(absl::StrCat("can't watch ", folder_, ": ", std::strerror(errno)));
-  }
+  QUIRE_RETURN_IF_ERROR(watch_.Start(folder_, IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO));
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
     if (entry.is_regular_file()) offsets_[entry.path().filename()] = static_cast<int64_t>(entry.file_size());
   }
@@ -42,23 +35,16 @@ absl::Status FileFollower::Start() {
 }
 
 void FileFollower::ReadNew() {
-  alignas(inotify_event) char buffer[16384];
   std::set<std::string> changed;
   std::string moved_from;
-  for (ssize_t size; (size = read(inotify_.get(), buffer, sizeof(buffer))) > 0;) {
-    for (ssize_t at = 0; at < size;) {
-      const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
-      at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
-      if (event->len == 0) continue;
-      const std::string name = event->name;
-      if ((event->mask & IN_MOVED_FROM) != 0) {
-        moved_from = name;  // where it went comes next
-        continue;
-      }
-      if ((event->mask & IN_MOVED_TO) != 0) OnMoved(moved_from, name);
-      changed.insert(name);
+  watch_.Take([&](uint32_t event, const std::string& name) {
+    if ((event & IN_MOVED_FROM) != 0) {
+      moved_from = name;  // where it went comes next
+      return;
     }
-  }
+    if ((event & IN_MOVED_TO) != 0) OnMoved(moved_from, name);
+    changed.insert(name);
+  });
   // Names that sort first are older parts of a log: x.1.log stands before x.log.
   for (const std::string& file : changed) ReadFile(file);
 }

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "base/process/fd.h"
+#include "base/process/folder_watch.h"
 
 namespace quire::cli {
 
@@ -24,7 +24,7 @@ class FileFollower {
   // From the files' present ends on.
   absl::Status Start();
   // Readable when there is something to read.
-  int fd() const { return inotify_.get(); }
+  int fd() const { return watch_.fd(); }
   void ReadNew();
 
  private:
@@ -33,7 +33,7 @@ class FileFollower {
 
   const std::string folder_;
   const OnLine on_line_;
-  Fd inotify_;
+  FolderWatch watch_;
   std::map<std::string, int64_t> offsets_;  // of the first byte not handed over
 };
 

@@ -18,8 +18,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/core/fd.h"
 #include "base/core/shutdown.h"
-#include "base/process/fd.h"
 #include "base/process/kept_port.h"
 #include "cli/file_follower.h"
 #include "cli/serve_options.h"

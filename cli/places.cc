@@ -8,7 +8,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "base/process/fd.h"
+#include "base/core/fd.h"
 #include "base/process/lock_probe.h"
 
 namespace quire::cli {

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/core/api_key.h"
-#include "base/process/fd.h"
+#include "base/core/fd.h"
 
 namespace quire::coordinator {
 

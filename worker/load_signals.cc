@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -32,14 +31,12 @@ bool WaitForSignal(int signals, int over) {
 
 LoadSignals::LoadSignals(std::function<void()> end)
     : signals_(OpenSignals()), over_(eventfd(0, EFD_CLOEXEC)), end_(std::move(end)), thread_([this] {
-        if (WaitForSignal(signals_, over_)) end_();
+        if (WaitForSignal(signals_.get(), over_.get())) end_();
       }) {}
 
 LoadSignals::~LoadSignals() {
-  eventfd_write(over_, 1);
+  eventfd_write(over_.get(), 1);
   thread_.join();
-  close(signals_);
-  close(over_);
 }
 
 }  // namespace quire::worker

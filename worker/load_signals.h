@@ -1,10 +1,12 @@
 // What SIGTERM and SIGINT, which main has blocked, mean while a rank joins its group and loads: `end` is
-// called on a thread of its own, once, which ends the process. Owned by RunWorker for that time. A signal
-// that comes when this object is going away stays pending, for whoever waits for it next.
+// called on a thread of its own, once, which ends the process. Owned by whoever loads, for that time. A
+// signal that comes when this object is going away stays pending, for whoever waits for it next.
 #pragma once
 
 #include <functional>
 #include <thread>
+
+#include "base/core/fd.h"
 
 namespace quire::worker {
 
@@ -16,7 +18,8 @@ class LoadSignals {
   LoadSignals& operator=(const LoadSignals&) = delete;
 
  private:
-  const int signals_, over_;  // descriptors: a signalfd, which only looks at what is pending, and an eventfd
+  const Fd signals_;  // a signalfd, which only looks at what is pending
+  const Fd over_;     // an eventfd
   const std::function<void()> end_;
   std::thread thread_;
 };

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/fd.h"
 
 namespace quire {
 namespace {
@@ -32,11 +33,9 @@ bool WriteAll(int fd, std::string_view content) {
 absl::Status SyncDirectoryOf(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   const std::string directory = parent.empty() ? "." : parent.string();
-  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoError("open", directory);
-  const bool synced = fsync(fd) == 0;
-  close(fd);
-  return synced ? absl::OkStatus() : ErrnoError("sync", directory);
+  const Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoError("open", directory);
+  return fsync(fd.get()) == 0 ? absl::OkStatus() : ErrnoError("sync", directory);
 }
 
 }  // namespace
@@ -54,12 +53,10 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
   const std::string temporary = path + ".tmp";
   unlink(temporary.c_str());  // a leftover may have another mode
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (fd < 0) return ErrnoError("create", temporary);
-  const bool written = WriteAll(fd, content) && fsync(fd) == 0;
-  const absl::Status error = written ? absl::OkStatus() : ErrnoError("write", temporary);
-  close(fd);
-  if (!written) return error;
+  Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd.valid()) return ErrnoError("create", temporary);
+  if (!WriteAll(fd.get(), content) || fsync(fd.get()) != 0) return ErrnoError("write", temporary);
+  fd.Close();
   if (rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError("rename to", path);
   return SyncDirectoryOf(path);
 }

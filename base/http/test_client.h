@@ -6,11 +6,12 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "base/core/fd.h"
 
 namespace quire::http {
 
@@ -18,16 +19,16 @@ class TestClient {
  public:
   // `receive_buffer` bounds what the kernel takes on behalf of a client that never reads (0 = its default).
   explicit TestClient(int port, int receive_buffer = 0) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    if (receive_buffer > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    if (receive_buffer > 0)
+      setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     const timeval patience{60, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    connected_ = connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
-  ~TestClient() { Close(); }
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
 
@@ -35,13 +36,13 @@ class TestClient {
   // Something, or the end, has arrived and not been read.
   bool HasReply() const {
     char byte;
-    return recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+    return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
   }
 
   // Sends what the server takes: it may close in the middle.
   void Send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent <= 0) return;
       bytes.remove_prefix(sent);
     }
@@ -66,26 +67,24 @@ class TestClient {
   // After ReadToEnd: whether the server closed (rather than the safety timeout passing).
   bool closed_by_server() const { return closed_by_server_; }
 
-  void HalfClose() { shutdown(fd_, SHUT_WR); }
+  void HalfClose() { shutdown(fd_.get(), SHUT_WR); }
   void Reset() {
     const linger now{1, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
     Close();
   }
-  void Close() {
-    if (fd_ >= 0) close(std::exchange(fd_, -1));
-  }
+  void Close() { fd_.Close(); }
 
  private:
   bool Receive() {
     char bytes[16384];
-    const ssize_t count = recv(fd_, bytes, sizeof bytes, 0);
+    const ssize_t count = recv(fd_.get(), bytes, sizeof bytes, 0);
     if (count > 0) received_.append(bytes, count);
     closed_by_server_ = count == 0 || (count < 0 && errno == ECONNRESET);
     return count > 0;
   }
 
-  int fd_;
+  Fd fd_;
   bool connected_ = false, closed_by_server_ = false;
   std::string received_;
 };

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "base/process/fd.h"
+#include "base/core/fd.h"
 
 namespace quire {
 

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "base/process/fd.h"
+#include "base/core/fd.h"
 
 namespace quire {
 

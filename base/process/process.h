@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/process/fd.h"
+#include "base/core/fd.h"
 
 namespace quire {
 

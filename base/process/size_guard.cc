@@ -3,22 +3,20 @@
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/fd.h"
+#include "base/core/status.h"
 
 namespace quire {
 
 absl::Status SizeGuard::Start() {
-  inotify_ = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!inotify_.valid() || inotify_add_watch(inotify_.get(), folder_.c_str(), IN_MODIFY) < 0) {
-    return absl::UnavailableError(absl::StrCat("can't watch ", folder_, ": ", std::strerror(errno)));
-  }
+  QUIRE_RETURN_IF_ERROR(watch_.Start(folder_, IN_MODIFY));
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
     Limit(entry.path().filename());
@@ -27,15 +25,8 @@ absl::Status SizeGuard::Start() {
 }
 
 void SizeGuard::Check() {
-  alignas(inotify_event) char buffer[16384];
   std::set<std::string> changed;
-  for (ssize_t size; (size = read(inotify_.get(), buffer, sizeof buffer)) > 0;) {
-    for (ssize_t at = 0; at < size;) {
-      const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
-      if (event->len > 0) changed.insert(event->name);
-      at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
-    }
-  }
+  watch_.Take([&](uint32_t, const std::string& file) { changed.insert(file); });
   for (const std::string& name : changed) Limit(name);
 }
 

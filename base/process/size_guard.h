@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "base/process/fd.h"
+#include "base/process/folder_watch.h"
 
 namespace quire {
 
@@ -20,7 +20,7 @@ class SizeGuard {
   // Looks at what is there, and watches from now on.
   absl::Status Start();
   // Readable when something was written.
-  int fd() const { return inotify_.get(); }
+  int fd() const { return watch_.fd(); }
   void Check();
 
  private:
@@ -28,7 +28,7 @@ class SizeGuard {
 
   const std::string folder_, ending_;
   const int64_t limit_bytes_;
-  Fd inotify_;
+  FolderWatch watch_;
 };
 
 }  // namespace quire

@@ -31,23 +31,19 @@ int64_t NumberBehind(std::string_view text, std::string_view name) {
 
 }  // namespace
 
-SseClient::~SseClient() {
-  if (fd_ >= 0) close(fd_);
-}
-
 bool SseClient::TakeReconnected() { return std::exchange(reconnected_, false); }
 
 bool SseClient::Connect() {
-  fd_ = socket(AF_INET, SOCK_STREAM, 0);
+  fd_ = Fd(socket(AF_INET, SOCK_STREAM, 0));
   const int on = 1;
-  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port_));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   reconnected_ = true;
-  if (connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
-  return fcntl(fd_, F_SETFL, O_NONBLOCK) == 0;
+  if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
+  return fcntl(fd_.get(), F_SETFL, O_NONBLOCK) == 0;
 }
 
 bool SseClient::Begin() {
@@ -57,13 +53,13 @@ bool SseClient::Begin() {
   tail_.clear();
   times_ = {};
   begun_ = Clock::now();
-  if (fd_ < 0 && !Connect()) return false;
+  if (!fd_.valid() && !Connect()) return false;
   Write();
   return true;
 }
 
 void SseClient::Write() {
-  const ssize_t count = send(fd_, request_.data() + sent_, request_.size() - sent_, MSG_NOSIGNAL);
+  const ssize_t count = send(fd_.get(), request_.data() + sent_, request_.size() - sent_, MSG_NOSIGNAL);
   if (count > 0) sent_ += count;
 }
 
@@ -71,7 +67,7 @@ SseClient::Progress SseClient::OnReady() {
   if (sent_ < request_.size()) Write();
   char bytes[65536];
   while (true) {
-    const ssize_t count = recv(fd_, bytes, sizeof bytes, 0);
+    const ssize_t count = recv(fd_.get(), bytes, sizeof bytes, 0);
     if (count > 0) {
       Take(bytes, count);
       if (ReplyComplete()) return Finish(head_.find(" 200 ") < 16);
@@ -120,8 +116,7 @@ SseClient::Progress SseClient::Finish(bool ok) {
   times_.tokens = std::max<int64_t>(NumberBehind(tail_, "\"completion_tokens\":"), 0);
   if (times_.tokens == 0) times_.tokens = chunks_;
   if (!ok || head_.find("onnection: close\r\n") != std::string::npos) {
-    close(fd_);
-    fd_ = -1;
+    fd_.Close();
   }
   return Progress::kDone;
 }

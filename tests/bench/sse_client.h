@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/core/fd.h"
+
 namespace quire::bench {
 
 using Clock = std::chrono::steady_clock;
@@ -26,7 +28,6 @@ class SseClient {
   // `request` is the whole request's bytes; `streamed` says whether to expect server-sent events.
   SseClient(int port, const std::string& request, bool streamed)
       : port_(port), request_(request), streamed_(streamed) {}
-  ~SseClient();
   SseClient(const SseClient&) = delete;
   SseClient& operator=(const SseClient&) = delete;
 
@@ -35,7 +36,7 @@ class SseClient {
   // The socket can be read or written.
   Progress OnReady();
   const RequestTimes& times() const { return times_; }
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
   // The socket is another one since the last call: it has to be watched anew.
   bool TakeReconnected();
 
@@ -50,7 +51,7 @@ class SseClient {
   const int port_;
   const std::string& request_;
   const bool streamed_;
-  int fd_ = -1;
+  Fd fd_;
   bool reconnected_ = false;
   size_t sent_ = 0, received_ = 0;
   int64_t chunks_ = 0;

@@ -15,6 +15,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/core/fd.h"
 #include "base/core/options.h"
 #include "tests/bench/sse_client.h"
 
@@ -72,7 +73,6 @@ class Load {
  public:
   explicit Load(const Config& config)
       : config_(config), request_(MakeRequest(config)), epoll_(epoll_create1(0)) {}
-  ~Load() { close(epoll_); }
 
   void Run() {
     const double cpu_before = CpuSeconds(config_.server_pid);
@@ -122,7 +122,7 @@ class Load {
         epoll_event event{};
         event.events = EPOLLIN | EPOLLOUT | EPOLLET;
         event.data.ptr = &client;
-        epoll_ctl(epoll_, EPOLL_CTL_ADD, client.fd(), &event);
+        epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, client.fd(), &event);
       }
       if (connected) {
         ++running_;
@@ -134,7 +134,7 @@ class Load {
 
   void WaitOnce() {
     epoll_event events[256];
-    const int count = epoll_wait(epoll_, events, 256, -1);
+    const int count = epoll_wait(epoll_.get(), events, 256, -1);
     for (int i = 0; i < count; ++i) {
       SseClient& client = *static_cast<SseClient*>(events[i].data.ptr);
       if (client.OnReady() == SseClient::Progress::kPending) continue;
@@ -158,7 +158,7 @@ class Load {
 
   const Config& config_;
   const std::string request_;
-  const int epoll_;
+  const Fd epoll_;
   std::vector<std::unique_ptr<SseClient>> clients_;
   int64_t begun_ = 0, running_ = 0, ok_ = 0, failed_ = 0, tokens_ = 0;
   std::vector<double> first_chunk_ms_, gaps_ms_, added_ms_;

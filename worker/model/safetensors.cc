@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/fd.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
 
@@ -150,13 +150,12 @@ absl::StatusOr<StoredTensors> ParseSafetensors(std::span<const uint8_t> file) {
 class Safetensors::MappedFile {
  public:
   static absl::StatusOr<std::unique_ptr<MappedFile>> Map(const std::string& path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return absl::NotFoundError(absl::StrCat(path, ": ", std::strerror(errno)));
+    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) return absl::NotFoundError(absl::StrCat(path, ": ", std::strerror(errno)));
     struct stat info {};
-    const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+    const bool regular = fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
     const auto size = static_cast<size_t>(info.st_size);
-    void* address = regular ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    close(fd);
+    void* address = regular ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0) : MAP_FAILED;
     if (!regular) return Broken(absl::StrCat(path, " is empty or not a file"));
     if (address == MAP_FAILED) {
       return absl::ResourceExhaustedError(absl::StrCat(path, " can't be mapped: ", std::strerror(errno)));

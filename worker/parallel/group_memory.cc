@@ -27,9 +27,9 @@ absl::Status ErrnoError(const std::string& what, int error) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GroupMemory>> GroupMemory::Open(const std::string& name) {
-  const int fd = shm_open(absl::StrCat("/", name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0) return ErrnoError(absl::StrCat("can't open shared memory /dev/shm/", name), errno);
-  std::unique_ptr<GroupMemory> memory(new GroupMemory(name, fd));
+  Fd fd(shm_open(absl::StrCat("/", name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd.valid()) return ErrnoError(absl::StrCat("can't open shared memory /dev/shm/", name), errno);
+  std::unique_ptr<GroupMemory> memory(new GroupMemory(name, std::move(fd)));
   QUIRE_RETURN_IF_ERROR(memory->CheckOwner());
   const absl::Status reserved = memory->Reserve(0, kControlBytes);
   const absl::StatusOr<uint8_t*> control = reserved.ok() ? memory->Map(0, kControlBytes) : reserved;
@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<GroupMemory>> GroupMemory::Open(const std::string
 // Anybody may make a file in /dev/shm, and who can write this one can end the group or change its tokens.
 absl::Status GroupMemory::CheckOwner() const {
   struct stat file {};
-  if (fstat(fd_, &file) != 0) return ErrnoError("can't look at shared memory", errno);
+  if (fstat(fd_.get(), &file) != 0) return ErrnoError("can't look at shared memory", errno);
   if (file.st_uid == geteuid() && (file.st_mode & 077) == 0) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat("/dev/shm/", name_,
@@ -58,7 +58,7 @@ absl::Status GroupMemory::HoldPlace(int rank) const {
   place.l_whence = SEEK_SET;
   place.l_start = rank;
   place.l_len = 1;
-  if (fcntl(fd_, F_OFD_SETLK, &place) == 0) return absl::OkStatus();
+  if (fcntl(fd_.get(), F_OFD_SETLK, &place) == 0) return absl::OkStatus();
   if (errno == EAGAIN || errno == EACCES) return absl::AlreadyExistsError("another process has the place");
   return ErrnoError("can't lock a place in shared memory", errno);
 }
@@ -69,13 +69,12 @@ bool GroupMemory::PlaceHeld(int rank) const {
   place.l_whence = SEEK_SET;
   place.l_start = rank;
   place.l_len = 1;
-  return fcntl(fd_, F_OFD_GETLK, &place) != 0 || place.l_type != F_UNLCK;
+  return fcntl(fd_.get(), F_OFD_GETLK, &place) != 0 || place.l_type != F_UNLCK;
 }
 
 GroupMemory::~GroupMemory() {
   if (control_ != nullptr) munmap(control_, kControlBytes);
   if (buffers_ != nullptr) munmap(buffers_, buffer_bytes_);
-  close(fd_);
 }
 
 absl::Status GroupMemory::MapBuffers(const BufferSizes& sizes, int ranks) {
@@ -90,13 +89,14 @@ absl::Status GroupMemory::MapBuffers(const BufferSizes& sizes, int ranks) {
 
 absl::Status GroupMemory::Reserve(int64_t offset, int64_t bytes) const {
   int error = EINTR;
-  while (error == EINTR) error = posix_fallocate(fd_, offset, bytes);
+  while (error == EINTR) error = posix_fallocate(fd_.get(), offset, bytes);
   if (error == 0) return absl::OkStatus();
   if (error != ENOSPC && error != ENOMEM && error != EFBIG) {
     return ErrnoError(absl::StrCat("can't reserve ", bytes, " bytes of shared memory"), error);
   }
   struct statvfs space {};
-  const int64_t free = fstatvfs(fd_, &space) == 0 ? static_cast<int64_t>(space.f_bavail * space.f_bsize) : 0;
+  const int64_t free =
+      fstatvfs(fd_.get(), &space) == 0 ? static_cast<int64_t>(space.f_bavail * space.f_bsize) : 0;
   return absl::ResourceExhaustedError(absl::StrCat(
       "the ranks of a group need ", bytes, " bytes of shared memory here and ", free,
       " are free in /dev/shm: make it at least ", (offset + bytes + kMiB - 1) / kMiB,
@@ -105,7 +105,7 @@ absl::Status GroupMemory::Reserve(int64_t offset, int64_t bytes) const {
 }
 
 absl::StatusOr<uint8_t*> GroupMemory::Map(int64_t offset, int64_t bytes) const {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, offset);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), offset);
   if (memory == MAP_FAILED) return ErrnoError("can't map shared memory", errno);
   return static_cast<uint8_t*>(memory);
 }

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/core/fd.h"
 #include "worker/parallel/phase_log.h"
 #include "worker/parallel/shared_word.h"
 
@@ -77,13 +78,13 @@ class GroupMemory {
   static void Unlink(const std::string& name);
 
  private:
-  GroupMemory(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+  GroupMemory(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
   absl::Status CheckOwner() const;
   absl::Status Reserve(int64_t offset, int64_t bytes) const;
   absl::StatusOr<uint8_t*> Map(int64_t offset, int64_t bytes) const;
 
   const std::string name_;
-  const int fd_;
+  const Fd fd_;
   GroupControl* control_ = nullptr;
   uint8_t* buffers_ = nullptr;
   BufferSizes sizes_;

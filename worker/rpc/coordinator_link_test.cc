@@ -9,7 +9,7 @@
 #include <atomic>
 
 #include "absl/strings/str_cat.h"
-#include "base/process/fd.h"
+#include "base/core/fd.h"
 #include "base/process/kept_port.h"
 #include "worker/rpc/testing/test_group.h"
 

@@ -1,0 +1,27 @@
+// What happens to the files of one folder, as the kernel tells it (inotify). A value; whoever owns it calls
+// it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/core/fd.h"
+
+namespace quire {
+
+class FolderWatch {
+ public:
+  // From now on; `events` as inotify's (IN_MODIFY | IN_CREATE ...).
+  absl::Status Start(const std::string& folder, uint32_t events);
+  // Readable when something happened.
+  int fd() const { return inotify_.get(); }
+  // Hands over what happened since the last call, in order: the event's bits and the file's name.
+  void Take(const std::function<void(uint32_t event, const std::string& file)>& take);
+
+ private:
+  Fd inotify_;
+};
+
+}  // namespace quire
