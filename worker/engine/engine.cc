@@ -98,7 +98,8 @@ void Engine::EndCancelled(const Cancellation& cancellation) {
   Publish();
   mailbox_.Ended(cancellation.ticket);
   metrics_.cancels.Increment();
-  RaiseTo(metrics_.steps_after_cancel_max, static_cast<double>(steps_.load() - cancellation.step));
+  most_steps_after_cancel_ = std::max(most_steps_after_cancel_, steps_.load() - cancellation.step);
+  metrics_.steps_after_cancel_max.Set(static_cast<double>(most_steps_after_cancel_));
 }
 
 // Tells the newly admitted how much of their prompt is cached, before their first step.
@@ -116,11 +117,11 @@ void Engine::Announce(const Step& step) {
 
 absl::StatusOr<StepResult> Engine::RunStep(const BatchPlan& plan) {
   const int64_t start_us = clock_->NowUs();
-  const double sequences = static_cast<double>(plan.sequences.size());
   steps_.fetch_add(1);
   metrics_.steps.Increment();
-  metrics_.batch_sequences.Set(sequences);
-  RaiseTo(metrics_.batch_sequences_max, sequences);
+  largest_batch_ = std::max(largest_batch_, plan.sequences.size());
+  metrics_.batch_sequences.Set(static_cast<double>(plan.sequences.size()));
+  metrics_.batch_sequences_max.Set(static_cast<double>(largest_batch_));
   QUIRE_RETURN_IF_ERROR(runner_->Launch(plan));
   QUIRE_ASSIGN_OR_RETURN(StepResult result, runner_->Collect());
   const auto wanted = std::count_if(plan.sequences.begin(), plan.sequences.end(),

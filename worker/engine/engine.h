@@ -86,7 +86,8 @@ class Engine {
   PrefixCache cache_;
   Scheduler scheduler_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
-  uint64_t emitted_tokens_ = 0;
+  uint64_t emitted_tokens_ = 0, most_steps_after_cancel_ = 0;
+  size_t largest_batch_ = 0;
   int64_t published_preemptions_ = 0;
   std::thread thread_;  // last: it uses everything above
 };

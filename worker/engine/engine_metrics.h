@@ -1,5 +1,6 @@
 // The engine's counters: what operators see and what the tests of cancellation, batching and leaks assert on.
-// Made once by the engine; the engine thread writes them.
+// Made once by the engine; the engine thread writes them, and reads none: what it needs to know it keeps
+// itself.
 #pragma once
 
 #include "base/core/metrics.h"
@@ -26,10 +27,5 @@ struct EngineMetrics {
   prometheus::Counter& integrity_errors;
   prometheus::Histogram& step_seconds;
 };
-
-// Raises a gauge to `value` if it stands lower.
-inline void RaiseTo(prometheus::Gauge& gauge, double value) {
-  if (value > gauge.Value()) gauge.Set(value);
-}
 
 }  // namespace quire::worker
