@@ -148,6 +148,30 @@ def test_no_forbidden_calls():
     assert not wrong, wrong
 
 
+def test_metrics_are_written_and_not_read():
+    """State lives in its owner; a metric that is read back would be a second home of it."""
+    wrong = {name for name in sources() if not is_test(name) and re.search(r"\.Value\(\)", (ROOT / name).read_text())}
+    assert wrong <= {"coordinator/api/coordinator_metrics.cc"}, wrong
+
+
+def test_descriptors_are_closed_by_their_owners():
+    """base/core/fd.h: an early return leaks none."""
+    call = re.compile(r"(?<![\w.>:])(?:::)?close\(")
+    wrong = [name for name in tracked(".h", ".cc") if name != "base/core/fd.h" and not name.endswith("_test.cc")
+             and call.search(re.sub(r"//.*", "", (ROOT / name).read_text()))]
+    assert set(wrong) <= {"coordinator/coordinator_test_support.cc", "coordinator/ledger/sqlite.cc"}, wrong
+
+
+def test_what_tests_share_has_names_of_its_own():
+    """No two classes of one name among the headers of tests: each says what it is."""
+    places = {}
+    for name in filter(is_test, tracked(".h")):
+        for found in re.findall(r"^(?:class|struct)(?: alignas\(\d+\))? (\w+)[^;{(]*\{", (ROOT / name).read_text(), re.M):
+            places.setdefault(found, []).append(name)
+    twice = {found: names for found, names in places.items() if len(names) > 1}
+    assert not twice, twice
+
+
 # Who may end the process where it stands, and how often: each place says why beside the call. main.cc returns.
 EXITS = {
     "base/core/ids.cc": 1,          # no randomness

@@ -8,7 +8,7 @@
 #include "base/core/status.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
-#include "worker/parallel/test_group.h"
+#include "worker/parallel/test_ranks.h"
 #include "worker/parallel/thread_communicator.h"
 
 namespace quire::worker {

@@ -13,7 +13,7 @@
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "worker/parallel/agreement.h"
-#include "worker/parallel/test_group.h"
+#include "worker/parallel/test_ranks.h"
 
 namespace quire::worker {
 namespace {

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/fd.h"
 #include "base/process/kept_port.h"
-#include "worker/rpc/testing/test_group.h"
+#include "worker/rpc/testing/scripted_group.h"
 
 namespace quire::worker {
 namespace {
@@ -96,7 +96,7 @@ TestKnobs Knobs(const std::string& coordinator, TextBundle bundle = {}) {
 TEST(CoordinatorLink, RegistersWithItsFactsAndBeats) {
   FakeCoordinator coordinator;
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address(), {"bundle", "digest"}));
+  ScriptedGroup group(Knobs(serving.address(), {"bundle", "digest"}));
   coordinator.Await(1, 2);
   MutexLock lock(&coordinator.mutex);
   const v1::GroupInfo& info = coordinator.registrations[0];
@@ -116,7 +116,7 @@ TEST(CoordinatorLink, SendsTheBundleInChunksWhenAsked) {
   FakeCoordinator coordinator;
   coordinator.want_bundle = true;
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address(), {bundle, "digest"}));
+  ScriptedGroup group(Knobs(serving.address(), {bundle, "digest"}));
   coordinator.Await(1, 1);
   MutexLock lock(&coordinator.mutex);
   EXPECT_EQ(coordinator.bundle, bundle);
@@ -126,7 +126,7 @@ TEST(CoordinatorLink, RegistersAgainWithASuccessor) {
   FakeCoordinator first, second;
   const KeptPort port = *KeptPort::Keep("127.0.0.1", 0);  // so that nobody else takes it between the two
   auto serving = std::make_unique<Serving>(&first, port.port());
-  TestGroup group(Knobs(serving->address()));
+  ScriptedGroup group(Knobs(serving->address()));
   first.Await(1, 1);
   serving.reset();
   Serving successor(&second, port.port());
@@ -137,7 +137,7 @@ TEST(CoordinatorLink, RegistersAgainWithASuccessor) {
 TEST(CoordinatorLink, RegistersAgainWhenItIsForgotten) {
   FakeCoordinator coordinator;
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address()));
+  ScriptedGroup group(Knobs(serving.address()));
   coordinator.Await(1, 1);
   {
     MutexLock lock(&coordinator.mutex);
@@ -149,7 +149,7 @@ TEST(CoordinatorLink, RegistersAgainWhenItIsForgotten) {
 TEST(CoordinatorLink, UnhealthyGroupSaysSo) {
   FakeCoordinator coordinator;
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address()));
+  ScriptedGroup group(Knobs(serving.address()));
   coordinator.Await(1, 1);
   group.set_healthy(false);
   const auto unhealthy = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(coordinator.mutex) {
@@ -162,7 +162,7 @@ TEST(CoordinatorLink, UnhealthyGroupSaysSo) {
 TEST(CoordinatorLink, ADrainingGroupSaysSoAndLivesOn) {
   FakeCoordinator coordinator;
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address()));
+  ScriptedGroup group(Knobs(serving.address()));
   coordinator.Await(1, 1);
   EXPECT_TRUE(group.server().Drain(absl::Seconds(60)));
   const auto draining = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(coordinator.mutex) {
@@ -177,7 +177,7 @@ TEST(CoordinatorLink, FencedEpochLosesTheGroup) {
   FakeCoordinator coordinator;
   coordinator.fence = true;
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address()));
+  ScriptedGroup group(Knobs(serving.address()));
   group.lost().WaitForNotification();
   EXPECT_EQ(group.Generate(TestRequest(5, 3)).status.error_code(), grpc::UNAVAILABLE);
 }
@@ -189,7 +189,7 @@ TEST(CoordinatorLink, DrainIsHandedOn) {
     coordinator.drain = true;
   }
   Serving serving(&coordinator);
-  TestGroup group(Knobs(serving.address()));
+  ScriptedGroup group(Knobs(serving.address()));
   group.drained().WaitForNotification();
 }
 

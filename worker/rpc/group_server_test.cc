@@ -5,13 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "worker/engine/testing/scripted_runner.h"
-#include "worker/rpc/testing/test_group.h"
+#include "worker/rpc/testing/scripted_group.h"
 
 namespace quire::worker {
 namespace {
 
 TEST(Generate, StreamsAcceptedThenTokensThenFinished) {
-  TestGroup group;
+  ScriptedGroup group;
   const Reply reply = group.Generate(TestRequest(20, 12));
   EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
   EXPECT_TRUE(reply.in_order);
@@ -21,13 +21,13 @@ TEST(Generate, StreamsAcceptedThenTokensThenFinished) {
 }
 
 TEST(Generate, ReportsCachedTokens) {
-  TestGroup group;
+  ScriptedGroup group;
   EXPECT_EQ(group.Generate(TestRequest(40, 3)).accepted.cached_tokens(), 0u);
   EXPECT_EQ(group.Generate(TestRequest(40, 3)).accepted.cached_tokens(), 32u);
 }
 
 TEST(Generate, StopIdEndsTheAnswer) {
-  TestGroup group;
+  ScriptedGroup group;
   v1::GenerateRequest request = TestRequest(20, 12);
   request.mutable_sampling()->add_stop_ids(group.Expected(request)[4]);
   const Reply reply = group.Generate(request);
@@ -37,7 +37,7 @@ TEST(Generate, StopIdEndsTheAnswer) {
 }
 
 TEST(Generate, ResumedRequestCountsOn) {
-  TestGroup group;
+  ScriptedGroup group;
   v1::GenerateRequest request = TestRequest(20, 12);
   const std::vector<TokenId> whole = group.Generate(request).ids;
   for (int i = 0; i < 5; ++i) request.mutable_choices(0)->add_resumed_ids(whole[i]);
@@ -47,7 +47,7 @@ TEST(Generate, ResumedRequestCountsOn) {
 }
 
 TEST(Generate, LogprobsComeWithTheirTokens) {
-  TestGroup group;
+  ScriptedGroup group;
   v1::GenerateRequest request = TestRequest(20, 12);
   EXPECT_TRUE(group.Generate(request).logprobs.empty());
   request.mutable_sampling()->set_logprobs(true);
@@ -55,7 +55,7 @@ TEST(Generate, LogprobsComeWithTheirTokens) {
 }
 
 TEST(Generate, InvalidRequestsFailAloneWithTheirStatus) {
-  TestGroup group;
+  ScriptedGroup group;
   v1::GenerateRequest request = TestRequest(20, 12);
   request.add_prompt_ids(1 << 30);
   EXPECT_EQ(group.Generate(request).status.error_code(), grpc::INVALID_ARGUMENT);
@@ -66,13 +66,13 @@ TEST(Generate, InvalidRequestsFailAloneWithTheirStatus) {
 }
 
 TEST(Generate, MessageBeyondTheLimitFailsAlone) {
-  TestGroup group;
+  ScriptedGroup group;
   EXPECT_EQ(group.Generate(TestRequest(17 << 20, 1)).status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
 }
 
 TEST(Generate, ManyAtOnceGetWhatEachGetsAlone) {
-  TestGroup group;
+  ScriptedGroup group;
   std::vector<std::thread> clients;
   for (uint64_t seed = 0; seed < 16; ++seed) {
     clients.emplace_back([&group, seed] {
@@ -88,7 +88,7 @@ TEST(Generate, ManyAtOnceGetWhatEachGetsAlone) {
 }
 
 TEST(Generate, FullGroupAnswersResourceExhausted) {
-  TestGroup group({.max_sequences = 1, .waiting_room = 0, .held_from_step = 3});
+  ScriptedGroup group({.max_sequences = 1, .waiting_room = 0, .held_from_step = 3});
   auto open = group.Open(TestRequest(20, 12));
   ASSERT_TRUE(open->ReadUntilToken());
   EXPECT_EQ(group.Generate(TestRequest(20, 12)).status.error_code(), grpc::RESOURCE_EXHAUSTED);
@@ -97,7 +97,7 @@ TEST(Generate, FullGroupAnswersResourceExhausted) {
 }
 
 TEST(Generate, ClientThatLeavesFreesItsBlocksWithinTwoSteps) {
-  TestGroup group({.kv_blocks = 6000});
+  ScriptedGroup group({.kv_blocks = 6000});
   auto open = group.Open(TestRequest(20, 90'000));
   ASSERT_TRUE(open->ReadUntilToken());
   open->Cancel();
@@ -106,7 +106,7 @@ TEST(Generate, ClientThatLeavesFreesItsBlocksWithinTwoSteps) {
 }
 
 TEST(Generate, ReaderThatDoesNotReadIsAborted) {
-  TestGroup group({.kv_blocks = 6000});
+  ScriptedGroup group({.kv_blocks = 6000});
   auto open = group.OpenWithFixedWindow(TestRequest(1, 90'000));  // outgrows the window, then the bound
   ASSERT_TRUE(open->ReadUntilToken());
   group.AuditIdle();
@@ -114,7 +114,7 @@ TEST(Generate, ReaderThatDoesNotReadIsAborted) {
 }
 
 TEST(Generate, LostGroupEndsEveryCallWithUnavailable) {
-  TestGroup group({.held_from_step = 3});
+  ScriptedGroup group({.held_from_step = 3});
   auto open = group.Open(TestRequest(20, 50));
   ASSERT_TRUE(open->ReadUntilToken());
   group.server().Lose(absl::UnavailableError("rank 1 is silent"));  // while the engine hangs in a step
@@ -126,7 +126,7 @@ TEST(Generate, LostGroupEndsEveryCallWithUnavailable) {
 }
 
 TEST(Generate, DrainLetsOpenCallsEnd) {
-  TestGroup group({.held_from_step = 3});
+  ScriptedGroup group({.held_from_step = 3});
   auto open = group.Open(TestRequest(20, 50));
   ASSERT_TRUE(open->ReadUntilToken());
   group.ReleaseSteps();
@@ -136,7 +136,7 @@ TEST(Generate, DrainLetsOpenCallsEnd) {
 }
 
 TEST(Generate, DrainEndsWithAbortedWhatTakesTooLong) {
-  TestGroup group({.held_from_step = 3});
+  ScriptedGroup group({.held_from_step = 3});
   auto open = group.Open(TestRequest(20, 50));
   ASSERT_TRUE(open->ReadUntilToken());
   bool all_ended = false;
@@ -153,7 +153,7 @@ TEST(Generate, DrainEndsWithAbortedWhatTakesTooLong) {
 
 // Who waits long hears that the group is well, for as long as it is.
 TEST(Generate, BeatsWhileNothingElseIsToBeSaid) {
-  TestGroup group({.held_from_step = 2});
+  ScriptedGroup group({.held_from_step = 2});
   auto open = group.Open(TestRequest(20, 50));
   ASSERT_TRUE(open->ReadUntilToken());
   ASSERT_TRUE(open->ReadUntilBeat());
@@ -163,7 +163,7 @@ TEST(Generate, BeatsWhileNothingElseIsToBeSaid) {
 }
 
 TEST(Health, FollowsTheRanks) {
-  TestGroup group;
+  ScriptedGroup group;
   for (const char* service : {"", "quire.v1.Inference"}) {
     auto watch = group.WatchHealth(service);
     EXPECT_TRUE(watch->AwaitServing(true));
@@ -175,7 +175,7 @@ TEST(Health, FollowsTheRanks) {
 }
 
 TEST(Health, NotServingOnceLost) {
-  TestGroup group;
+  ScriptedGroup group;
   auto watch = group.WatchHealth("");
   EXPECT_TRUE(watch->AwaitServing(true));
   group.server().Lose(absl::UnavailableError("rank 1 is silent"));

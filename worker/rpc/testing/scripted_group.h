@@ -1,5 +1,5 @@
 // A group over the scripted runner in the test's own process, and clients for it over a real connection. One
-// test owns a TestGroup; each call object is used by one thread.
+// test owns a ScriptedGroup; each call object is used by one thread.
 #pragma once
 
 #include <grpcpp/generic/generic_stub.h>
@@ -73,10 +73,10 @@ struct TestKnobs {
   TextBundle bundle = {};
 };
 
-class TestGroup {
+class ScriptedGroup {
  public:
-  explicit TestGroup(TestKnobs knobs = {});
-  ~TestGroup();
+  explicit ScriptedGroup(TestKnobs knobs = {});
+  ~ScriptedGroup();
 
   Reply Generate(const v1::GenerateRequest& request) { return Open(request)->ReadToEnd(); }
   std::unique_ptr<OpenCall> Open(const v1::GenerateRequest& request);

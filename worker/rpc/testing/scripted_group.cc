@@ -1,4 +1,4 @@
-#include "worker/rpc/testing/test_group.h"
+#include "worker/rpc/testing/scripted_group.h"
 
 #include <gtest/gtest.h>
 
@@ -104,7 +104,7 @@ bool HealthWatch::AwaitServing(bool serving) {
   }
 }
 
-TestGroup::TestGroup(TestKnobs knobs) {
+ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   script_.kv_blocks = knobs.kv_blocks;
   script_.end_id = kVocab;
   script_.on_launch = [this, from = knobs.held_from_step](const BatchPlan& plan) {
@@ -132,13 +132,13 @@ TestGroup::TestGroup(TestKnobs knobs) {
   stub_ = v1::Inference::NewStub(channel_);
 }
 
-TestGroup::~TestGroup() { ReleaseSteps(); }
+ScriptedGroup::~ScriptedGroup() { ReleaseSteps(); }
 
-std::unique_ptr<OpenCall> TestGroup::Open(const v1::GenerateRequest& request) {
+std::unique_ptr<OpenCall> ScriptedGroup::Open(const v1::GenerateRequest& request) {
   return std::make_unique<OpenCall>(stub_.get(), request);
 }
 
-std::unique_ptr<OpenCall> TestGroup::OpenWithFixedWindow(const v1::GenerateRequest& request) {
+std::unique_ptr<OpenCall> ScriptedGroup::OpenWithFixedWindow(const v1::GenerateRequest& request) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   fixed_window_stub_ = v1::Inference::NewStub(grpc::CreateCustomChannel(
@@ -146,11 +146,11 @@ std::unique_ptr<OpenCall> TestGroup::OpenWithFixedWindow(const v1::GenerateReque
   return std::make_unique<OpenCall>(fixed_window_stub_.get(), request);
 }
 
-std::unique_ptr<HealthWatch> TestGroup::WatchHealth(const std::string& service) {
+std::unique_ptr<HealthWatch> ScriptedGroup::WatchHealth(const std::string& service) {
   return std::make_unique<HealthWatch>(channel_, service);
 }
 
-std::vector<TokenId> TestGroup::Expected(const v1::GenerateRequest& request) const {
+std::vector<TokenId> ScriptedGroup::Expected(const v1::GenerateRequest& request) const {
   std::vector<TokenId> tokens(request.prompt_ids().begin(), request.prompt_ids().end());
   SampleSpec sample;
   sample.seed = request.seed();
@@ -160,7 +160,7 @@ std::vector<TokenId> TestGroup::Expected(const v1::GenerateRequest& request) con
   return {tokens.begin() + request.prompt_ids_size(), tokens.end()};
 }
 
-void TestGroup::AuditIdle() {
+void ScriptedGroup::AuditIdle() {
   EXPECT_TRUE(server_->AwaitIdle(absl::Seconds(30)));
   const EngineLoad load = server_->load();
   EXPECT_EQ(load.kv_blocks_free, load.kv_blocks_total);
@@ -168,11 +168,11 @@ void TestGroup::AuditIdle() {
   EXPECT_EQ(Metric("quire_worker_integrity_errors_total"), 0);
 }
 
-void TestGroup::ReleaseSteps() {
+void ScriptedGroup::ReleaseSteps() {
   if (!release_.HasBeenNotified()) release_.Notify();
 }
 
-double TestGroup::Metric(const std::string& name) const {
+double ScriptedGroup::Metric(const std::string& name) const {
   const std::string text = metrics_.Text();
   const size_t at = text.find("\n" + name + " ");
   return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
