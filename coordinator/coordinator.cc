@@ -229,7 +229,7 @@ class AssembledCoordinator final : public Coordinator {
     driver.past_epochs = epochs_.Epochs();
     driver.stop_grace_ms = flags.StopGraceMs();
     driver.command = [flags](const RankIdentity& identity) {
-      return flags.Command(identity, GroupByNode(UsableCpus()).nodes);
+      return flags.Command(identity, GroupByNode(UsableCpus()).nodes, CpuQuota());
     };
     driver.served = [this](const std::string& group, uint64_t epoch) { return Served(group, epoch); };
     fleet_ = std::make_unique<ProcessDriver>(

@@ -8,8 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "base/core/cgroup.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
@@ -48,24 +47,13 @@ absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
       sequences < demand.max_sequences ? absl::StrCat(" and --max-sequences ", tokens) : "", " or fewer"));
 }
 
-// The path in "0::/a/b", the line of the unified hierarchy; "" for its root, or where there is none.
-std::string OwnCgroup(const std::string& proc_cgroup) {
-  const auto text = ReadWholeFile(proc_cgroup);
-  if (!text.ok()) return "";
-  for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
-    absl::string_view path = line;
-    if (absl::ConsumePrefix(&path, "0::")) return path == "/" ? "" : std::string(path);
-  }
-  return "";
-}
-
 }  // namespace
 
 absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
   if (demand.max_context < 1 || demand.max_sequences < 1) {
     return absl::InvalidArgumentError("a group needs a context and --max-sequences of at least 1");
   }
-  const int64_t one_context = (demand.max_context + kBlockTokens - 1) / kBlockTokens;
+  const int64_t one_context = BlocksFor(demand.max_context);
   QUIRE_ASSIGN_OR_RETURN(const int64_t usable, RoomForBlocks(demand));
   // A quarter is the KV cache's share unless one context needs more.
   const int64_t quarter = demand.memory_bytes / 4 / demand.block_bytes;
@@ -87,16 +75,16 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
                              Gib(demand.weight_bytes), " of weights in ", Gib(demand.memory_bytes))};
 }
 
-int64_t ReadHostMemory(const std::string& proc_cgroup, const std::string& cgroup_root) {
+int64_t ReadHostMemory(const std::string& root) {
   int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-  std::string path = OwnCgroup(proc_cgroup);
-  while (true) {
-    int64_t limit = 0;
-    const auto text = ReadWholeFile(absl::StrCat(cgroup_root, path, "/memory.max"));
-    if (text.ok() && absl::SimpleAtoi(*text, &limit) && limit > 0) bytes = std::min(bytes, limit);
-    if (path.empty()) return bytes;
-    path.erase(std::min(path.rfind('/'), path.size()));
+  for (const std::string& folder : CgroupFolders("memory", root)) {
+    for (const char* file : {"/memory.max", "/memory.limit_in_bytes"}) {  // of v2, of v1
+      const auto text = ReadWholeFile(folder + file);
+      int64_t limit = 0;
+      if (text.ok() && absl::SimpleAtoi(*text, &limit) && limit > 0) bytes = std::min(bytes, limit);
+    }
   }
+  return bytes;
 }
 
 }  // namespace quire::worker

@@ -30,8 +30,8 @@ struct KvPlan {
 // weights, scratch memory and blocks.
 absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand);
 
-// Of the machine, or what the process's cgroup, or one around it, allows where that is less.
-int64_t ReadHostMemory(const std::string& proc_cgroup = "/proc/self/cgroup",
-                       const std::string& cgroup_root = "/sys/fs/cgroup");
+// Of the machine, or what the process's cgroup, or one around it, allows where that is less. `root` holds
+// proc and sys.
+int64_t ReadHostMemory(const std::string& root = "");
 
 }  // namespace quire::worker

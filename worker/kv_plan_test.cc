@@ -110,23 +110,28 @@ TEST(KvPlan, SaysSoWhereTheWeightsAloneDoNotFit) {
 TEST(KvPlan, MemoryIsTheLeastThatAnyCgroupAroundAllows) {
   const std::filesystem::path root =
       std::filesystem::path(testing::TempDir()) / absl::StrCat("quire-cgroups-", getpid());
-  std::filesystem::create_directories(root / "a/b");
   const auto write = [&](const std::string& name, const std::string& text) {
+    std::filesystem::create_directories((root / name).parent_path());
     std::ofstream(root / name) << text;
   };
-  const auto memory = [&] { return ReadHostMemory((root / "self").string(), root.string()); };
-  write("self", "1:name=systemd:/x\n0::/a/b\n");
+  const auto memory = [&] { return ReadHostMemory(root.string()); };
+  write("proc/self/cgroup", "1:name=systemd:/x\n0::/a/b\n");
   const int64_t machine = memory();
-  write("memory.max", "1048576\n");
+  write("sys/fs/cgroup/memory.max", "1048576\n");
   EXPECT_EQ(memory(), 1048576);
-  write("a/memory.max", "524288\n");
-  write("a/b/memory.max", "max\n");
+  write("sys/fs/cgroup/a/memory.max", "524288\n");
+  write("sys/fs/cgroup/a/b/memory.max", "max\n");
   EXPECT_EQ(memory(), 524288);
-  write("a/b/memory.max", "4096\n");
+  write("sys/fs/cgroup/a/b/memory.max", "4096\n");
   EXPECT_EQ(memory(), 4096);
-  write("self", "0::/\n");
+  write("proc/self/cgroup", "0::/\n");
   EXPECT_EQ(memory(), 1048576);
   EXPECT_GT(machine, 1048576);
+  write("proc/self/cgroup", "5:cpu:/x\n4:memory:/c/d\n0::/\n");
+  write("sys/fs/cgroup/memory/c/d/memory.limit_in_bytes", "9223372036854771712\n");  // v1's "max"
+  EXPECT_EQ(memory(), 1048576);
+  write("sys/fs/cgroup/memory/c/memory.limit_in_bytes", "8192\n");
+  EXPECT_EQ(memory(), 8192);
   std::filesystem::remove_all(root);
 }
 

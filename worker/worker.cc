@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -100,8 +101,13 @@ absl::Status Rank::ChooseCpus() {
     if (!chosen.ok()) return absl::InvalidArgumentError(absl::StrCat("--cpus: ", MessageOf(chosen)));
   }
   const CpuList usable = UsableCpus();
-  if (config_.threads == 0) config_.threads = std::min<int64_t>(std::ssize(usable), kMaxThreads);
-  Log(LogLevel::kInfo, "cpus", "usable", FormatCpuList(usable), "threads", config_.threads);
+  const std::optional<int64_t> quota = CpuQuota();
+  const int64_t sharers = std::max<int64_t>(1, config_.ranks) * config_.host_groups;
+  if (config_.threads == 0) {
+    config_.threads = std::min(ThreadsWithin(std::ssize(usable), quota, sharers), kMaxThreads);
+  }
+  Log(LogLevel::kInfo, "cpus", "usable", FormatCpuList(usable), "quota",
+      quota ? absl::StrCat(*quota) : "none", "threads", config_.threads);
   return absl::OkStatus();
 }
 
@@ -111,6 +117,10 @@ void Rank::ChooseRanks() {
   config_.ranks = std::min(nodes, most);
   ranks_reason_ = found.description;
   if (most < nodes) absl::StrAppend(&ranks_reason_, ", but the model can be split over at most ", most);
+  const std::optional<int64_t> quota = CpuQuota();
+  if (!quota || *quota >= config_.ranks) return;
+  config_.ranks = *quota;
+  absl::StrAppend(&ranks_reason_, ", but a cgroup's quota leaves the time of ", *quota);
 }
 
 std::string Rank::Ranks() const {

@@ -26,8 +26,10 @@ void WorkerConfig::Declare(Options& options) {
   options.Add(
       "cpus", &cpus, "LIST",
       "the CPUs that this rank runs on, as in 0-3,8; all = those that its affinity (taskset, cpuset) leaves");
-  options.Add("threads", &threads, "N", "compute threads of this rank; 0 = one for each of its CPUs",
-              IntLimits{0, kMaxThreads});
+  options.Add(
+      "threads", &threads, "N",
+      "compute threads of this rank; 0 = one for each of its CPUs, within its part of a cgroup's CPU quota",
+      IntLimits{0, kMaxThreads});
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});

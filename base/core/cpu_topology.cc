@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/core/cgroup.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
 
@@ -32,6 +33,27 @@ int ParseNumber(absl::string_view text) {
   int number = 0;
   const bool digits = !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
   return digits && absl::SimpleAtoi(text, &number) ? number : -1;
+}
+
+// ceil(quota / period) of a limit's two numbers; none: "max", -1, or no limit's file.
+std::optional<int64_t> CpusOf(absl::string_view quota, absl::string_view period) {
+  int64_t quota_us = 0, period_us = 0;
+  if (!absl::SimpleAtoi(quota, &quota_us) || !absl::SimpleAtoi(period, &period_us)) return std::nullopt;
+  if (quota_us <= 0 || period_us <= 0) return std::nullopt;
+  return (quota_us - 1) / period_us + 1;
+}
+
+// What one cgroup's folder says.
+std::optional<int64_t> QuotaIn(const std::string& folder) {
+  const auto v2 = ReadWholeFile(folder + "/cpu.max");
+  if (v2.ok()) {
+    const std::vector<absl::string_view> numbers =
+        absl::StrSplit(*v2, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+    return numbers.size() == 2 ? CpusOf(numbers[0], numbers[1]) : std::nullopt;
+  }
+  const auto quota = ReadWholeFile(folder + "/cpu.cfs_quota_us");
+  const auto period = ReadWholeFile(folder + "/cpu.cfs_period_us");
+  return quota.ok() && period.ok() ? CpusOf(*quota, *period) : std::nullopt;
 }
 
 // The CPUs of each node that the folder shows; a node whose list can't be read has none.
@@ -99,6 +121,20 @@ CpuList UsableCpus() {
     if (CPU_ISSET_S(cpu, sizeof mask.sets, mask.sets)) cpus.push_back(cpu);
   }
   return cpus;
+}
+
+std::optional<int64_t> CpuQuota(const std::string& root) {
+  std::optional<int64_t> least;
+  for (const std::string& folder : CgroupFolders("cpu", root)) {
+    const std::optional<int64_t> cpus = QuotaIn(folder);
+    if (cpus && (!least || *cpus < *least)) least = cpus;
+  }
+  return least;
+}
+
+int64_t ThreadsWithin(int64_t cpus, std::optional<int64_t> quota, int64_t sharers) {
+  const int64_t part = quota ? *quota / std::max<int64_t>(1, sharers) : cpus;
+  return std::max<int64_t>(1, std::min(cpus, part));
 }
 
 absl::Status RunOnCpus(const CpuList& cpus) {

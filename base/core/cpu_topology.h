@@ -1,8 +1,11 @@
-// Which CPUs this process may use and how they lie on NUMA nodes. A worker takes its threads from it, the
-// fleet driver the CPUs of each rank, `--tensor-parallel auto` the number of ranks. Functions without state,
-// any thread; but RunOnCpus holds for the calling thread and the threads that it starts afterwards.
+// Which CPUs this process may use, for how much of the time, and how they lie on NUMA nodes. A worker takes
+// its threads from it, the fleet driver the CPUs of each rank, `--tensor-parallel auto` the number of ranks.
+// Functions without state, any thread; but RunOnCpus holds for the calling thread and the threads that it
+// starts afterwards.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +25,14 @@ std::string FormatCpuList(const CpuList& cpus);
 // What affinity (taskset, a cgroup's cpuset) leaves to the calling thread, offline CPUs left out; never
 // empty.
 CpuList UsableCpus();
+
+// How many CPUs' time the cgroups around this process leave it (v2: cpu.max; v1: cpu.cfs_quota_us): rounded
+// up, so at least 1. None: as much as there is. `root` holds proc and sys.
+std::optional<int64_t> CpuQuota(const std::string& root = "");
+
+// Compute threads of a process that has `cpus` and shares `quota` with as many as itself as `sharers` says:
+// at least 1. More threads than the quota would all be stopped together for most of each period.
+int64_t ThreadsWithin(int64_t cpus, std::optional<int64_t> quota, int64_t sharers);
 
 // From then on this process runs on these only. InvalidArgument names the first that it may not use.
 absl::Status RunOnCpus(const CpuList& cpus);

@@ -148,6 +148,86 @@ TEST_F(CpuNodesTest, WhereSysDoesNotTellAllAreOneNode) {
   EXPECT_THAT(Group(usable).nodes, ElementsAre(CpuList{0, 1}, CpuList{2}));
 }
 
+// A made-up machine's /proc/self/cgroup and /sys/fs/cgroup.
+class CpuQuotaTest : public testing::Test {
+ protected:
+  CpuQuotaTest() { std::filesystem::remove_all(root_); }
+  ~CpuQuotaTest() override { std::filesystem::remove_all(root_); }
+
+  void Write(const std::string& name, const std::string& content) const {
+    const std::filesystem::path path = root_ + "/" + name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << content;
+  }
+  std::optional<int64_t> Quota() const { return CpuQuota(root_); }
+
+  const std::string root_ = testing::TempDir() + "/quire_quota_" + std::to_string(getpid());
+};
+
+TEST_F(CpuQuotaTest, IsRoundedUp) {
+  Write("proc/self/cgroup", "0::/a\n");
+  EXPECT_EQ(Quota(), std::nullopt);  // no file says anything
+  const std::pair<const char*, std::optional<int64_t>> limits[] = {
+      {"200000 100000\n", 2},
+      {"200001 100000\n", 3},
+      {"150000 100000\n", 2},
+      {"1000 100000\n", 1},
+      {"50000 25000\n", 2},
+      {"max 100000\n", std::nullopt},
+      {"6400000 100000\n", 64},
+      {"\n", std::nullopt},
+      {"0 100000\n", std::nullopt},
+      {"1 0\n", std::nullopt},
+      {"9223372036854775807 1000\n", 9223372036854776}};
+  for (const auto& [text, cpus] : limits) {
+    Write("sys/fs/cgroup/a/cpu.max", text);
+    EXPECT_EQ(Quota(), cpus) << text;
+  }
+}
+
+TEST_F(CpuQuotaTest, IsTheLeastOfAllCgroupsAround) {
+  Write("proc/self/cgroup", "1:name=systemd:/x\n0::/a/b\n");
+  Write("sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+  Write("sys/fs/cgroup/a/cpu.max", "300000 100000\n");
+  EXPECT_EQ(Quota(), 3);
+  Write("sys/fs/cgroup/a/b/cpu.max", "400000 100000\n");
+  EXPECT_EQ(Quota(), 3);
+  Write("sys/fs/cgroup/cpu.max", "200000 100000\n");
+  EXPECT_EQ(Quota(), 2);
+}
+
+TEST_F(CpuQuotaTest, OfTheFirstVersionStandsInTwoFiles) {
+  Write("proc/self/cgroup", "4:memory:/m\n3:cpu,cpuacct:/docker/c\n2:cpuset:/s\n0::/\n");
+  const std::string mount = "sys/fs/cgroup/cpu,cpuacct/";
+  Write(mount + "docker/c/cpu.cfs_period_us", "100000\n");
+  Write(mount + "docker/c/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(Quota(), std::nullopt);
+  Write(mount + "docker/c/cpu.cfs_quota_us", "250000\n");
+  EXPECT_EQ(Quota(), 3);
+}
+
+// A container's path in /proc is the host's, which it doesn't see; its own cgroup is the outermost there.
+TEST_F(CpuQuotaTest, OfAContainerIsThatOfTheOutermostFolder) {
+  Write("proc/self/cgroup", "3:cpu:/docker/c\n");
+  Write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  Write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
+  EXPECT_EQ(Quota(), 2);
+  Write("proc/self/cgroup", "0::/docker/c\n");
+  Write("sys/fs/cgroup/cpu.max", "100000 100000\n");
+  EXPECT_EQ(Quota(), 1);
+  std::filesystem::remove(root_ + "/proc/self/cgroup");  // no /proc
+  EXPECT_EQ(Quota(), 1);
+}
+
+TEST(ThreadsWithin, AreAtMostThePartOfTheQuotaAndAtLeastOne) {
+  EXPECT_EQ(ThreadsWithin(64, std::nullopt, 1), 64);
+  EXPECT_EQ(ThreadsWithin(64, 2, 1), 2);
+  EXPECT_EQ(ThreadsWithin(1, 2, 1), 1);
+  EXPECT_EQ(ThreadsWithin(32, 5, 2), 2);
+  EXPECT_EQ(ThreadsWithin(32, 1, 4), 1);
+  EXPECT_EQ(ThreadsWithin(32, 8, 0), 8);
+}
+
 TEST(UsableCpus, AreAllOnTheMachinesNodes) {
   const CpuList usable = UsableCpus();
   ASSERT_FALSE(usable.empty());

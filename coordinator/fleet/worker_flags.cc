@@ -45,13 +45,14 @@ void WorkerFlags::Declare(Options& options) {
   options.Add(
       "threads-per-rank", &threads_per_rank, "N",
       "compute threads; 0 = the rank's part of its cores: of its NUMA node's where there is a node for each "
-      "rank of a group (groups share them), else of all",
+      "rank of a group (groups share them), else of all; and of a cgroup's CPU quota",
       IntLimits{0, 1024});
 }
 
 // Where there is a node for each rank of a group, rank r of every group has the r-th part of the nodes; else
 // the kernel places the ranks.
-WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& nodes) const {
+WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& nodes,
+                                        std::optional<int64_t> quota) const {
   const int64_t count = std::ssize(nodes);
   const bool own_nodes = ranks > 1 && ranks <= count;
   const int64_t first = own_nodes ? rank * count / ranks : 0;
@@ -62,15 +63,18 @@ WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& no
   const int64_t sharers = std::max<int64_t>(1, own_nodes ? groups : groups * ranks);
   Cores cores;
   if (own_nodes) cores.cpus = FormatCpuList(cpus);
-  cores.threads = threads_per_rank > 0 ? threads_per_rank : std::max<int64_t>(1, std::ssize(cpus) / sharers);
+  cores.threads = threads_per_rank > 0 ? threads_per_rank
+                                       : ThreadsWithin(std::ssize(cpus) / sharers, quota,
+                                                       std::max<int64_t>(1, groups * ranks));
   return cores;
 }
 
-std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity,
-                                              const std::vector<CpuList>& nodes) const {
-  size_t host_cpus = 0;
-  for (const CpuList& node : nodes) host_cpus += node.size();
-  const Cores cores = CoresOf(identity.rank, nodes);
+std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, const std::vector<CpuList>& nodes,
+                                              std::optional<int64_t> quota) const {
+  int64_t host_cpus = 0;
+  for (const CpuList& node : nodes) host_cpus += std::ssize(node);
+  if (quota) host_cpus = std::min(host_cpus, *quota);
+  const Cores cores = CoresOf(identity.rank, nodes, quota);
   std::vector<std::string> argv{binary};
   auto add = [&](absl::string_view name, const auto& value) {
     argv.push_back(absl::StrCat("--", name));
@@ -85,7 +89,7 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity,
   if (!cores.cpus.empty()) add("cpus", cores.cpus);
   add("threads", cores.threads);
   add("host-groups", std::max<int64_t>(1, groups));
-  add("spin-us", groups * ranks > static_cast<int64_t>(host_cpus) ? 0 : kSpinUs);
+  add("spin-us", groups * ranks > host_cpus ? 0 : kSpinUs);
   add("coordinator", coordinator_address);
   if (!owner_lock.empty()) add("owner-lock", owner_lock);
   for (std::string& flag : log.FlagsFor(identity.log_file)) argv.push_back(std::move(flag));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,10 @@ struct WorkerFlags {
   bool insecure = false;
 
   void Declare(Options& options);
-  // The whole command line of a rank on a host with these CPUs.
-  std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes) const;
+  // The whole command line of a rank on a host with these CPUs, of which a cgroup may leave as much time as
+  // `quota` of them have (CpuQuota).
+  std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes,
+                                   std::optional<int64_t> quota = std::nullopt) const;
   // From SIGTERM to SIGKILL: a group that drains as long as it may ends by itself.
   int64_t StopGraceMs() const { return (drain_seconds + 4) * 1000; }
 
@@ -44,7 +47,7 @@ struct WorkerFlags {
     std::string cpus;  // empty: it runs where the kernel puts it
     int64_t threads = 0;
   };
-  Cores CoresOf(int rank, const std::vector<CpuList>& nodes) const;
+  Cores CoresOf(int rank, const std::vector<CpuList>& nodes, std::optional<int64_t> quota) const;
   template <typename Self, typename Visitor>
   static void ForEach(Self& self, Visitor&& visit);
 };

@@ -101,6 +101,20 @@ TEST(WorkerFlags, BindsNoRankThatHasNoNodeOfItsOwn) {
   }
 }
 
+TEST(WorkerFlags, StartsNoMoreThreadsThanACgroupsQuotaAllows) {
+  const std::vector<CpuList> nodes{CpuList(32), CpuList(32)};
+  WorkerFlags flags;
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 2), "threads"), "2");
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 100), "threads"), "64");
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 2), "spin-us"), "50");
+  flags.ranks = 2;
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 6), "threads"), "3");
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 1), "threads"), "1");
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 1), "spin-us"), "0");
+  flags.threads_per_rank = 5;
+  EXPECT_EQ(ValueOf(flags.Command({}, nodes, 1), "threads"), "5");
+}
+
 // A rank that was told to end waits drain_seconds + 2 for rank 0 (worker/worker.cc, Follow).
 TEST(WorkerFlags, AGroupMayDrainAsLongAsItWasToldBeforeItIsKilled) {
   WorkerFlags flags;

@@ -3,11 +3,6 @@
 #include <algorithm>
 
 namespace quire::worker {
-namespace {
-
-int64_t BlocksFor(int64_t positions) { return (positions + kBlockTokens - 1) / kBlockTokens; }
-
-}  // namespace
 
 Sequence::Sequence(uint64_t id, GenerationRequest request, int64_t context)
     : id_(id), request_(std::move(request)), context_(context), output_(request_.resumed_ids) {

@@ -69,7 +69,7 @@ absl::StatusOr<StepResult> ScriptedRunner::Collect() {
 
 absl::Status ScriptedRunner::CheckBlocks(const SequencePlan& plan) const {
   const int64_t positions = plan.position + static_cast<int64_t>(plan.ids.size());
-  const int64_t needed = (positions + kBlockTokens - 1) / kBlockTokens;
+  const int64_t needed = BlocksFor(positions);
   if (static_cast<int64_t>(plan.blocks.size()) != needed || plan.ids.empty()) {
     return absl::InternalError(absl::StrCat(plan.blocks.size(), " blocks are planned for ", positions,
                                             " positions, ", plan.ids.size(), " of them new"));
