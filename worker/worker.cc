@@ -254,7 +254,11 @@ absl::Status Rank::JoinGroup() {
   options.agreement = agreement_;
   QUIRE_ASSIGN_OR_RETURN(options.buffers, Buffers());
   Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", config_.ranks, " ranks"));
-  QUIRE_ASSIGN_OR_RETURN(group_, RankGroup::Join(options, [this] { OnLost(); }));
+  const auto on_drain_asked = [this] {
+    if (serving_) RequestShutdown();  // as often as it is asked; the first one counts
+  };
+  QUIRE_ASSIGN_OR_RETURN(group_, RankGroup::Join(
+                                     options, [this] { OnLost(); }, on_drain_asked));
   return absl::OkStatus();
 }
 
@@ -304,10 +308,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;
   options.engine.waiting_room = config_.limits.max_sequences;
-  options.healthy = [this] {
-    if (group_->drain_asked()) RequestShutdown();  // as often as it is asked; the first one counts
-    return group_->Healthy();
-  };
+  options.healthy = [this] { return group_->Healthy(); };
   options.on_lost = [this](const absl::Status& why) {
     Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));
     group_->Lose(MessageOf(why));

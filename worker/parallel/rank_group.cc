@@ -23,18 +23,23 @@ T FirstOf(std::atomic<T>& place, T mine) {
 }  // namespace
 
 RankGroup::RankGroup(const RankGroupOptions& options, std::function<void()> on_lost,
-                     std::unique_ptr<GroupMemory> memory)
-    : options_(options), on_lost_(std::move(on_lost)), memory_(std::move(memory)) {}
+                     std::function<void()> on_drain_asked, std::unique_ptr<GroupMemory> memory)
+    : options_(options),
+      on_lost_(std::move(on_lost)),
+      on_drain_asked_(std::move(on_drain_asked)),
+      memory_(std::move(memory)) {}
 
 absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const RankGroupOptions& options,
-                                                           std::function<void()> on_lost) {
+                                                           std::function<void()> on_lost,
+                                                           std::function<void()> on_drain_asked) {
   if (options.size < 1 || options.size > kMaxRanks || options.rank < 0 || options.rank >= options.size) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " of ", options.size,
                                                    " ranks: ranks count from 0 and there are 1..",
                                                    kMaxRanks));
   }
   QUIRE_ASSIGN_OR_RETURN(auto memory, GroupMemory::Open(options.shm_name));
-  std::unique_ptr<RankGroup> group(new RankGroup(options, std::move(on_lost), std::move(memory)));
+  std::unique_ptr<RankGroup> group(
+      new RankGroup(options, std::move(on_lost), std::move(on_drain_asked), std::move(memory)));
   QUIRE_RETURN_IF_ERROR(group->TakePlace());
   absl::Status joined = group->Gather();
   if (joined.ok()) return group;
@@ -193,13 +198,15 @@ void RankGroup::BeatLoop() {
   MutexLock lock(&mutex_);
   while (!mutex_.AwaitWithTimeout(absl::Condition(&stop_), absl::Milliseconds(kBeatMs))) {
     BeatOnce();
-    if (lost()) continue;
-    if (const std::optional<std::string> fault = Fault(watch)) {
-      mutex_.Unlock();  // on_lost may take its time, or end this object's process
-      Lose(*fault);
-      mutex_.Lock();
-    }
+    mutex_.Unlock();  // a callback may take its time, or end this object's process
+    if (!lost()) Look(watch);
+    mutex_.Lock();
   }
+}
+
+void RankGroup::Look(RankWatch& watch) {
+  if (on_drain_asked_ && drain_asked()) on_drain_asked_();
+  if (const std::optional<std::string> fault = Fault(watch)) Lose(*fault);
 }
 
 std::optional<std::string> RankGroup::Fault(RankWatch& watch) const {

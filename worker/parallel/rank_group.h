@@ -38,10 +38,13 @@ struct RankGroupOptions {
 
 class RankGroup {
  public:
-  // Starts beating, and returns once every rank joined and has its buffers. InvalidArgument: the ranks were
-  // started with different options; Unavailable: not all came; ResourceExhausted: no room in /dev/shm.
+  // Starts beating, and returns once every rank joined and has its buffers. `on_drain_asked` is called at
+  // every beat from when a rank asked to drain. Both callbacks come on the beat thread, on_lost also from
+  // Lose's. InvalidArgument: the ranks were started with different options; Unavailable: not all came;
+  // ResourceExhausted: no room in /dev/shm.
   static absl::StatusOr<std::unique_ptr<RankGroup>> Join(const RankGroupOptions& options,
-                                                         std::function<void()> on_lost);
+                                                         std::function<void()> on_lost,
+                                                         std::function<void()> on_drain_asked = nullptr);
   ~RankGroup();
   RankGroup(const RankGroup&) = delete;
   RankGroup& operator=(const RankGroup&) = delete;
@@ -71,9 +74,8 @@ class RankGroup {
   bool lost() const { return lost_.load(); }
   // Ends the group for every rank; the first reason is the one that all ranks tell. Any thread.
   void Lose(const std::string& why);
-  // This rank was told to end, and the group with it: rank 0 looks for such words and drains. Any thread.
+  // This rank was told to end, and the group with it: on_drain_asked of every rank hears it. Any thread.
   void AskToDrain();
-  bool drain_asked() const;
   // A deliberate end: from here on this rank's silence is no death.
   void Leave() { slot(rank()).left.store(1); }
   // Unavailable, with the reason.
@@ -89,7 +91,7 @@ class RankGroup {
 
  private:
   RankGroup(const RankGroupOptions& options, std::function<void()> on_lost,
-            std::unique_ptr<GroupMemory> memory);
+            std::function<void()> on_drain_asked, std::unique_ptr<GroupMemory> memory);
   RankSlot& slot(int rank) const { return memory_->control().slots[rank]; }
   absl::Status TakePlace();
   absl::Status Gather();  // until all ranks are here, with their buffers
@@ -98,11 +100,13 @@ class RankGroup {
   bool MarkLost(const std::string& why);
   void BeatOnce() { slot(rank()).beats.fetch_add(1); }
   void BeatLoop();
+  void Look(RankWatch& watch);  // what a beat is for, beside the beat
+  bool drain_asked() const;
   std::optional<std::string> Fault(RankWatch& watch) const;
   std::string DescribeOverdue(const RankVerdict& verdict) const;
 
   const RankGroupOptions options_;
-  const std::function<void()> on_lost_;
+  const std::function<void()> on_lost_, on_drain_asked_;
   const std::unique_ptr<GroupMemory> memory_;
   std::atomic<bool> lost_{false}, gathered_{false};
   // Of the engine thread.

@@ -42,6 +42,25 @@ TEST(RankGroup, ADeadRankLosesTheGroup) {
   EXPECT_THAT(MessageOf(gathered.status()), HasSubstr("rank 1 is dead"));
 }
 
+TEST(RankGroup, EveryRankHearsThatOneAskedToDrain) {
+  const std::string name = UniqueName();
+  Notification asked[2];
+  std::latch both_joined(2), both_asked(2);
+  RunRanks(2, [&](int rank) {
+    const auto on_drain_asked = [&asked, rank] {
+      if (!asked[rank].HasBeenNotified()) asked[rank].Notify();
+    };
+    auto group = RankGroup::Join(GroupOf(name, rank, 2), nullptr, on_drain_asked);
+    ASSERT_TRUE(group.ok()) << group.status();
+    both_joined.arrive_and_wait();
+    if (rank == 1) (*group)->AskToDrain();
+    asked[rank].WaitForNotification();
+    EXPECT_TRUE((*group)->Healthy());  // asking ends nothing by itself
+    both_asked.arrive_and_wait();
+    (*group)->Leave();
+  });
+}
+
 bool InDevShm(const std::string& name) { return access(absl::StrCat("/dev/shm/", name).c_str(), F_OK) == 0; }
 
 // A rank whose group is lost before it is complete ends in on_lost, on the beat thread.
