@@ -1,7 +1,7 @@
 // quire-bench-generate: closed-loop load on one worker group's Generate, as a gateway would make it. Each
-// stream sends one request after another; random prompt ids, end-of-sequence ignored. Prints one JSON line:
-// output tokens/s between the first and the last token of the streams (decode), prompt tokens/s up to the
-// first token (prefill), both medians over the rounds. One thread per stream.
+// stream sends one request after another; random prompt ids, sampling as asked, end-of-sequence ignored.
+// Prints one JSON line: output tokens/s between the first and the last token of the streams (decode), prompt
+// tokens/s up to the first token (prefill), both medians over the rounds. One thread per stream.
 
 #include <algorithm>
 #include <chrono>
@@ -22,7 +22,27 @@ using Clock = std::chrono::steady_clock;
 struct Config {
   std::string address;
   int64_t group_epoch = 0, streams = 1, rounds = 3, prompt_tokens = 128, max_tokens = 128, vocabulary = 1000;
+  int64_t top_k = 0;
+  double temperature = 1, top_p = 1, min_p = 0, repetition_penalty = 1;
+
+  void Declare(quire::Options& options);
 };
+
+void Config::Declare(quire::Options& options) {
+  options.Add("address", &address, "HOST:PORT", "of rank 0");
+  options.Require("address");
+  options.Add("group-epoch", &group_epoch, "EPOCH", "of the group");
+  options.Add("streams", &streams, "N", "at once", {1, 1024});
+  options.Add("rounds", &rounds, "N", "each stream sends one request a round", {1, 1000});
+  options.Add("prompt-tokens", &prompt_tokens, "TOKENS", "of each request", {1, 1 << 20});
+  options.Add("max-tokens", &max_tokens, "TOKENS", "of each answer", {1, 1 << 20});
+  options.Add("vocabulary", &vocabulary, "IDS", "prompt ids are below it", {1, 1 << 24});
+  options.Add("temperature", &temperature, "T", "0 = greedy");
+  options.Add("top-k", &top_k, "K", "0 = all", {0, 1 << 24});
+  options.Add("top-p", &top_p, "P", "1 = all");
+  options.Add("min-p", &min_p, "P", "0 = all");
+  options.Add("repetition-penalty", &repetition_penalty, "R", "1 = none");
+}
 
 struct StreamTimes {
   Clock::time_point sent;
@@ -42,10 +62,13 @@ quire::v1::GenerateRequest MakeRequest(const Config& config, uint64_t seed) {
     request.add_prompt_ids(static_cast<int32_t>(random() % static_cast<uint64_t>(config.vocabulary)));
   }
   request.add_choices();
-  request.mutable_sampling()->set_temperature(1.0f);
-  request.mutable_sampling()->set_top_p(1.0f);
-  request.mutable_sampling()->set_repetition_penalty(1.0f);
-  request.mutable_sampling()->set_ignore_eos(true);
+  quire::v1::Sampling& sampling = *request.mutable_sampling();
+  sampling.set_temperature(static_cast<float>(config.temperature));
+  sampling.set_top_k(static_cast<int32_t>(config.top_k));
+  sampling.set_top_p(static_cast<float>(config.top_p));
+  sampling.set_min_p(static_cast<float>(config.min_p));
+  sampling.set_repetition_penalty(static_cast<float>(config.repetition_penalty));
+  sampling.set_ignore_eos(true);
   request.set_seed(seed);
   request.set_max_tokens(static_cast<uint32_t>(config.max_tokens));
   request.set_group_epoch(static_cast<uint64_t>(config.group_epoch));
@@ -108,14 +131,7 @@ double Median(std::vector<double> values) {
 int main(int argc, char** argv) {
   Config config;
   quire::Options options("quire-bench-generate", "Closed-loop load on one worker group's Generate.");
-  options.Add("address", &config.address, "HOST:PORT", "of rank 0");
-  options.Require("address");
-  options.Add("group-epoch", &config.group_epoch, "EPOCH", "of the group");
-  options.Add("streams", &config.streams, "N", "at once", {1, 1024});
-  options.Add("rounds", &config.rounds, "N", "each stream sends one request a round", {1, 1000});
-  options.Add("prompt-tokens", &config.prompt_tokens, "TOKENS", "of each request", {1, 1 << 20});
-  options.Add("max-tokens", &config.max_tokens, "TOKENS", "of each answer", {1, 1 << 20});
-  options.Add("vocabulary", &config.vocabulary, "IDS", "prompt ids are below it", {1, 1 << 24});
+  config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
   auto channel = quire::MakeGrpcChannel(config.address, {});
   if (!channel.ok()) return 1;
