@@ -103,8 +103,9 @@ def test_cpus_that_can_not_be_had(cpus, why):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_that_waits_for_the_others_can_be_told_to_end(start, rank, number):
-    waiting = start("quire-worker", rank)
+@pytest.mark.parametrize("program", ["quire-worker", "quire-mock-group"])
+def test_a_rank_that_waits_for_the_others_can_be_told_to_end(start, program, rank, number):
+    waiting = start(program, rank)
     waiting.until("loading")
     waiting.process.send_signal(number)
     code, log = waiting.end()

@@ -18,6 +18,7 @@
 #include "base/core/status.h"
 #include "worker/advertised_address.h"
 #include "worker/engine/testing/scripted_runner.h"
+#include "worker/load_signals.h"
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
@@ -74,14 +75,23 @@ class FollowerRunner final : public ModelRunner {
   const ScriptedOptions script_;
 };
 
+std::string ShmName(const WorkerConfig& worker) {
+  return worker.shm.empty() ? absl::StrCat("quire-mock-", getpid()) : worker.shm;
+}
+
 absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker) {
+  const LoadSignals signals([&worker] {  // as in quire-worker: nobody waits for an answer yet
+    GroupMemory::Unlink(ShmName(worker));
+    std::_Exit(0);
+  });
   QUIRE_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(worker.model_dir, worker.rope_scaling));
   RankGroupOptions options;
-  options.shm_name = worker.shm.empty() ? absl::StrCat("quire-mock-", getpid()) : worker.shm;
+  options.shm_name = ShmName(worker);
   options.rank = static_cast<int>(worker.rank);
   options.size = static_cast<int>(worker.ranks);
   options.buffers.plan_bytes = PlanBytesFor({worker.limits.max_sequences, worker.limits.max_batch_tokens,
                                              (model.max_context + kBlockTokens - 1) / kBlockTokens});
+  Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", worker.ranks, " ranks"));
   return RankGroup::Join(options, [] { std::_Exit(70); });
 }
 
