@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/core/files.h"
 #include "base/core/status.h"
 #include "kernels/shape_check.h"
 #include "worker/model/rope.h"
@@ -22,10 +21,8 @@ absl::Status CheckNames(const WorkerConfig& config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> CheckTokenizer(const std::string& model_dir, const ModelConfig& model) {
-  QUIRE_ASSIGN_OR_RETURN(const std::string tokenizer,
-                         ReadWholeFile(absl::StrCat(model_dir, "/tokenizer.json")));
-  QUIRE_ASSIGN_OR_RETURN(const int64_t size, TokenizerSize(tokenizer));
+absl::StatusOr<int64_t> CheckTokenizer(std::string_view tokenizer_json, const ModelConfig& model) {
+  QUIRE_ASSIGN_OR_RETURN(const int64_t size, TokenizerSize(tokenizer_json));
   if (size <= model.vocab) return size;
   return absl::InvalidArgumentError(absl::StrCat(
       "tokenizer.json has ids up to ", size - 1, " and config.json's vocab_size is ", model.vocab,

@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/cpu_topology.h"
 #include "base/core/exit_code.h"
-#include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/log.h"
 #include "base/core/mutex.h"
@@ -25,7 +24,8 @@
 #include "worker/advertised_address.h"
 #include "worker/kv_plan.h"
 #include "worker/load_signals.h"
-#include "worker/model/safetensors.h"
+#include "worker/model/checkpoint.h"
+#include "worker/model/model_bytes.h"
 #include "worker/model/transformer_runner.h"
 #include "worker/model_checks.h"
 #include "worker/ops_endpoint.h"
@@ -83,7 +83,7 @@ class Rank {
   std::unique_ptr<OpsEndpoint> ops_;
   AdvertisedAddress advertised_;
   TextBundle bundle_;
-  ModelConfig model_;
+  Checkpoint checkpoint_;  // its weights are mapped until they are loaded
   int64_t tokenizer_size_ = 0;
   RankRecord agreement_;                   // what this rank loads and with which limits
   std::vector<std::string> rank_metrics_;  // host:port of each
@@ -113,7 +113,8 @@ absl::Status Rank::ChooseCpus() {
 
 void Rank::ChooseRanks() {
   const CpuNodes found = GroupByNode(UsableCpus());
-  const int64_t nodes = std::ssize(found.nodes), most = std::min<int64_t>(MostRanks(model_), kMaxRanks);
+  const int64_t nodes = std::ssize(found.nodes),
+                most = std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks);
   config_.ranks = std::min(nodes, most);
   ranks_reason_ = found.description;
   if (most < nodes) absl::StrAppend(&ranks_reason_, ", but the model can be split over at most ", most);
@@ -129,7 +130,9 @@ std::string Rank::Ranks() const {
 
 absl::Status Rank::CheckModel() {
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
-  QUIRE_ASSIGN_OR_RETURN(model_, LoadModelConfig(config_.model_dir, config_.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
+  QUIRE_ASSIGN_OR_RETURN(
+      checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"), config_.rope_scaling));
   if (config_.check && config_.ranks == 0) ChooseRanks();
   if (config_.rank >= config_.ranks) {
     return absl::InvalidArgumentError(
@@ -137,15 +140,12 @@ absl::Status Rank::CheckModel() {
   }
   QUIRE_RETURN_IF_ERROR(config_.limits.Check());
   QUIRE_ASSIGN_OR_RETURN(advertised_, ChooseAdvertised(config_.advertise, config_.host, config_.coordinator));
-  QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
-  QUIRE_ASSIGN_OR_RETURN(tokenizer_size_, CheckTokenizer(config_.model_dir, model_));
-  QUIRE_RETURN_IF_ERROR(CheckRopes(model_));
-  QUIRE_ASSIGN_OR_RETURN(const Shard shard,
-                         MakeShard(model_, static_cast<int>(config_.rank), static_cast<int>(config_.ranks)));
-  QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(config_.model_dir));
-  QUIRE_RETURN_IF_ERROR(CheckWeights(*files, PlanWeights(model_, shard)));
-  QUIRE_ASSIGN_OR_RETURN(const std::string config_json,
-                         ReadWholeFile(absl::StrCat(config_.model_dir, "/config.json")));
+  QUIRE_ASSIGN_OR_RETURN(tokenizer_size_,
+                         CheckTokenizer(FileIn(bundle_, "tokenizer.json"), checkpoint_.config));
+  QUIRE_RETURN_IF_ERROR(CheckRopes(checkpoint_.config));
+  QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(checkpoint_.config, static_cast<int>(config_.rank),
+                                                      static_cast<int>(config_.ranks)));
+  QUIRE_RETURN_IF_ERROR(CheckWeights(*checkpoint_.files, PlanWeights(checkpoint_.config, shard)));
   const SchedulerLimits& limits = config_.limits;
   agreement_ = {{"--group-id", config_.group_id},
                 {"--group-epoch", absl::StrCat(config_.group_epoch)},
@@ -156,8 +156,8 @@ absl::Status Rank::CheckModel() {
                 {"--rope-scaling", config_.rope_scaling},
                 {"block tokens", absl::StrCat(kBlockTokens)},
                 {"token ids", absl::StrCat(tokenizer_size_)},
-                {"config.json", ToHex(Sha256(config_json))},
-                {"weights", ToHex(files->SampleDigest())}};
+                {"config.json", ToHex(Sha256(checkpoint_.config_json))},
+                {"weights", ToHex(checkpoint_.sample)}};
   return PlanMemory();
 }
 
@@ -207,19 +207,16 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
 StepDeadlineOptions Rank::StepLimits() const { return {.weight_bytes = runner_->weight_bytes()}; }
 
 absl::Status Rank::PlanMemory() {
-  QUIRE_ASSIGN_OR_RETURN(const Shard whole, MakeShard(model_, 0, 1));
+  QUIRE_ASSIGN_OR_RETURN(const ModelBytes bytes,
+                         CountModelBytes(checkpoint_.config, static_cast<int>(config_.ranks)));
   KvDemand demand;
   demand.asked_blocks = config_.kv_blocks;
-  demand.block_bytes = KvBlockBytes(model_, whole);
-  // Each rank has the rotary tables whole.
-  demand.weight_bytes =
-      PlanWeights(model_, whole).bytes() + config_.ranks * RopeTableBytes(model_, model_.max_context);
-  demand.max_context = model_.max_context;
+  demand.block_bytes = bytes.kv_block;
+  demand.weight_bytes = bytes.weights;
+  demand.max_context = checkpoint_.config.max_context;
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
-  // Scratch memory of the decoder: what each rank has whole, and what they have parts of.
-  const int64_t q = model_.query_heads * model_.head_dim, kv = model_.kv_heads * model_.head_dim;
-  demand.token_bytes = config_.ranks * model_.hidden * 10 + 4 * (q + 2 * kv) + 4 * q + 2 * model_.ffn;
-  demand.sequence_bytes = config_.ranks * model_.hidden * 4 + 2 * q + 8 * model_.vocab;
+  demand.token_bytes = bytes.token;
+  demand.sequence_bytes = bytes.wanted_row;
   demand.max_sequences = config_.limits.max_sequences;
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
@@ -230,11 +227,11 @@ absl::Status Rank::PlanMemory() {
 
 absl::StatusOr<BufferSizes> Rank::Buffers() const {
   // Rank 0's slice of the vocabulary is the largest.
-  QUIRE_ASSIGN_OR_RETURN(const Shard first, MakeShard(model_, 0, static_cast<int>(config_.ranks)));
-  const PlanLimits plan{config_.limits.max_sequences, config_.limits.max_batch_tokens,
-                        (model_.max_context + kBlockTokens - 1) / kBlockTokens};
-  return BufferSizes{ExchangeBytesFor(config_.limits.max_batch_tokens, model_.hidden, first.vocab.size()),
-                     PlanBytesFor(plan)};
+  QUIRE_ASSIGN_OR_RETURN(const Shard first,
+                         MakeShard(checkpoint_.config, 0, static_cast<int>(config_.ranks)));
+  return BufferSizes{
+      ExchangeBytesFor(config_.limits.max_batch_tokens, checkpoint_.config.hidden, first.vocab.size()),
+      PlanBytesFor(PlanLimitsFor(config_.limits, checkpoint_.config.max_context))};
 }
 
 std::string Rank::ShmName() const {
@@ -269,7 +266,6 @@ absl::Status Rank::LoadModel() {
   QUIRE_ASSIGN_OR_RETURN(backend_, kernels::MakeBackend(device));
   communicator_ = std::make_unique<ShmCommunicator>(*group_);
   TransformerOptions options;
-  options.model_dir = config_.model_dir;
   options.kv_blocks = kv_blocks_;
   options.max_batch_tokens = config_.limits.max_batch_tokens;
   options.max_sequences = config_.limits.max_sequences;
@@ -282,7 +278,8 @@ absl::Status Rank::LoadModel() {
         absl::StrCat("weights ", percent, " % (", loaded >> 20, " of ", total >> 20, " MiB)"));
   };
   QUIRE_ASSIGN_OR_RETURN(runner_,
-                         TransformerRunner::Load(model_, options, *backend_, *communicator_, progress));
+                         TransformerRunner::Load(checkpoint_, options, *backend_, *communicator_, progress));
+  checkpoint_.files.reset();  // the backend has its own copy
   return absl::OkStatus();
 }
 
@@ -297,10 +294,10 @@ GroupServerOptions Rank::ServerOptions() {
   options.worker_secret_file = config_.worker_secret_file;
   options.model.name = config_.ModelName();
   options.model.numerics_id = runner_->numerics_id();
-  options.model.vocab = model_.vocab;
-  options.model.plain_context = std::min(model_.plain_context, kv_tokens);
-  options.model.max_context = std::min(model_.max_context, kv_tokens);
-  options.model.has_scaled_rope = model_.scaled_rope.has_value();
+  options.model.vocab = checkpoint_.config.vocab;
+  options.model.plain_context = std::min(checkpoint_.config.plain_context, kv_tokens);
+  options.model.max_context = std::min(checkpoint_.config.max_context, kv_tokens);
+  options.model.has_scaled_rope = checkpoint_.config.scaled_rope.has_value();
   options.identity = {
       config_.group_id, static_cast<uint64_t>(config_.group_epoch), static_cast<uint32_t>(config_.ranks), {}};
   options.identity.rank_metrics = rank_metrics_;

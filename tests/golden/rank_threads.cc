@@ -4,9 +4,10 @@
 #include <latch>
 #include <thread>
 
+#include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
-#include "worker/model/safetensors.h"
+#include "worker/model/checkpoint.h"
 #include "worker/model/weights.h"
 #include "worker/parallel/thread_communicator.h"
 
@@ -19,14 +20,16 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
   model->communicator_ = std::move(communicator);
   model->plain_rope_ = setup.plain_rope;
   kernels::Backend& backend = *model->backend_;
-  QUIRE_ASSIGN_OR_RETURN(model->config_, worker::LoadModelConfig(setup.model_dir, setup.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(std::string config_json, ReadWholeFile(setup.model_dir + "/config.json"));
+  QUIRE_ASSIGN_OR_RETURN(const worker::Checkpoint checkpoint,
+                         worker::OpenCheckpoint(setup.model_dir, std::move(config_json), setup.rope_scaling));
+  model->config_ = checkpoint.config;
   QUIRE_ASSIGN_OR_RETURN(model->shard_,
                          worker::MakeShard(model->config_, model->rank(), model->communicator_->size()));
-  QUIRE_ASSIGN_OR_RETURN(const auto files, worker::Safetensors::Open(setup.model_dir));
-  QUIRE_ASSIGN_OR_RETURN(
-      worker::ModelWeights weights,
-      worker::LoadWeights(*files, model->config_, worker::PlanWeights(model->config_, model->shard_),
-                          setup.max_tokens + kBlockTokens, backend));
+  QUIRE_ASSIGN_OR_RETURN(worker::ModelWeights weights,
+                         worker::LoadWeights(*checkpoint.files, model->config_,
+                                             worker::PlanWeights(model->config_, model->shard_),
+                                             setup.max_tokens + kBlockTokens, backend));
   // The table is not in order, as in real life.
   for (int32_t block = static_cast<int32_t>(setup.max_tokens / kBlockTokens); block >= 0; --block) {
     model->blocks_.push_back(block);

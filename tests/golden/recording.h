@@ -11,7 +11,7 @@ namespace quire::golden {
 
 struct Recording {
   std::string model_dir;
-  std::string rope_scaling;  // for LoadModelConfig; "" = plain
+  std::string rope_scaling;  // for OpenCheckpoint; "" = plain
   int64_t tokenizer_size = 0;
   int64_t vocab_stride = 1;  // of each row every vocab_stride-th logit is recorded
   std::vector<int32_t> prompt_ids, greedy_ids;

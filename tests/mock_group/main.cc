@@ -79,25 +79,23 @@ std::string ShmName(const WorkerConfig& worker) {
   return worker.shm.empty() ? absl::StrCat("quire-mock-", getpid()) : worker.shm;
 }
 
-absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker) {
+absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker, const ModelConfig& model) {
   const LoadSignals signals([&worker] {  // as in quire-worker: nobody waits for an answer yet
     GroupMemory::Unlink(ShmName(worker));
     std::_Exit(0);
   });
-  QUIRE_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(worker.model_dir, worker.rope_scaling));
   RankGroupOptions options;
   options.shm_name = ShmName(worker);
   options.rank = static_cast<int>(worker.rank);
   options.size = static_cast<int>(worker.ranks);
-  options.buffers.plan_bytes = PlanBytesFor({worker.limits.max_sequences, worker.limits.max_batch_tokens,
-                                             (model.max_context + kBlockTokens - 1) / kBlockTokens});
+  options.buffers.plan_bytes = PlanBytesFor(PlanLimitsFor(worker.limits, model.max_context));
   Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", worker.ranks, " ranks"));
   return RankGroup::Join(options, [] { std::_Exit(70); });
 }
 
-absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, RankGroup& group, int metrics_port) {
+absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const ModelConfig& model,
+                                            TextBundle bundle, RankGroup& group, int metrics_port) {
   const WorkerConfig& worker = config.worker;
-  QUIRE_ASSIGN_OR_RETURN(const ModelConfig model, LoadModelConfig(worker.model_dir, worker.rope_scaling));
   const int64_t kv_tokens = worker.kv_blocks * kBlockTokens;
   if (config.first_id < 0 || config.first_id >= config.end_id || config.end_id > model.vocab) {
     return absl::InvalidArgumentError(
@@ -121,7 +119,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, RankGroup&
                       static_cast<uint64_t>(worker.group_epoch),
                       static_cast<uint32_t>(worker.ranks),
                       {absl::StrCat(HostBeside(worker.metrics.host, advertised), ":", metrics_port)}};
-  QUIRE_ASSIGN_OR_RETURN(options.bundle, ReadTextBundle(worker.model_dir));
+  options.bundle = std::move(bundle);
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
   options.engine.waiting_room = worker.limits.max_sequences;
@@ -141,8 +139,12 @@ absl::Status WriteReadyFile(const MockConfig& config, int port, const std::strin
 }
 
 absl::Status Run(const MockConfig& config) {
-  QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(config.worker));
-  if (config.worker.rank != 0) {
+  const WorkerConfig& worker = config.worker;
+  QUIRE_ASSIGN_OR_RETURN(TextBundle bundle, ReadTextBundle(worker.model_dir));
+  QUIRE_ASSIGN_OR_RETURN(const ModelConfig model,
+                         ParseModelConfig(FileIn(bundle, "config.json"), worker.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(worker, model));
+  if (worker.rank != 0) {
     FollowerRunner follower(config);
     const absl::Status status = RunFollower(*group, follower);
     if (status.ok()) return status;
@@ -151,16 +153,17 @@ absl::Status Run(const MockConfig& config) {
   }
   SystemClock clock;
   Metrics metrics;
-  QUIRE_ASSIGN_OR_RETURN(auto ops, OpsEndpoint::Start(config.worker.metrics, &metrics));
-  QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options, Describe(config, *group, ops->port()));
+  QUIRE_ASSIGN_OR_RETURN(auto ops, OpsEndpoint::Start(worker.metrics, &metrics));
+  QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options,
+                         Describe(config, model, std::move(bundle), *group, ops->port()));
   ScriptedRunner scripted(Script(config));
   DistributedRunner runner(*group, scripted);
   QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(std::move(options), &runner, &metrics, &clock));
   ops->set_ready(true);
   QUIRE_RETURN_IF_ERROR(WriteReadyFile(config, server->port(), ops->address()));
-  Log(LogLevel::kInfo, "group_ready", "group", config.worker.group_id, "port", server->port());
+  Log(LogLevel::kInfo, "group_ready", "group", worker.group_id, "port", server->port());
   WaitForShutdownSignal();
-  server->Drain(absl::Seconds(config.worker.drain_seconds));
+  server->Drain(absl::Seconds(worker.drain_seconds));
   QUIRE_RETURN_IF_ERROR(runner.StopFollowers());
   group->Leave();
   return absl::OkStatus();

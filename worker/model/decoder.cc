@@ -7,6 +7,48 @@ namespace quire::worker {
 using kernels::DType;
 using kernels::Tensor;
 
+namespace {
+
+enum class Rows : uint8_t { kTokens, kWanted };
+
+struct ScratchTensor {
+  Tensor DecoderScratch::*tensor;
+  DType dtype;
+  Rows rows;
+  int64_t cols;
+};
+
+std::vector<ScratchTensor> ScratchTable(const ModelConfig& config, const Shard& shard) {
+  using Scratch = DecoderScratch;
+  const int64_t hidden = config.hidden;
+  const int64_t q = shard.query_heads.size() * config.head_dim, kv = shard.kv_heads.size() * config.head_dim;
+  std::vector<ScratchTensor> table = {{&Scratch::x, DType::kF32, Rows::kTokens, hidden},
+                                      {&Scratch::delta, DType::kF32, Rows::kTokens, hidden},
+                                      {&Scratch::normed, DType::kBf16, Rows::kTokens, hidden},
+                                      {&Scratch::qkv, DType::kF32, Rows::kTokens, q + 2 * kv},
+                                      {&Scratch::q, DType::kBf16, Rows::kTokens, q},
+                                      {&Scratch::attention, DType::kBf16, Rows::kTokens, q},
+                                      {&Scratch::activation, DType::kBf16, Rows::kTokens, shard.ffn.size()},
+                                      {&Scratch::wanted_x, DType::kF32, Rows::kWanted, hidden},
+                                      {&Scratch::wanted_attention, DType::kBf16, Rows::kWanted, q},
+                                      {&Scratch::logits, DType::kF32, Rows::kWanted, shard.vocab.size()}};
+  if (shard.rank == 0 && shard.ranks > 1) {
+    table.push_back({&Scratch::all_logits, DType::kF32, Rows::kWanted, config.vocab});
+  }
+  return table;
+}
+
+}  // namespace
+
+ScratchBytes CountScratch(const ModelConfig& config, const Shard& shard) {
+  ScratchBytes bytes;
+  for (const ScratchTensor& entry : ScratchTable(config, shard)) {
+    (entry.rows == Rows::kTokens ? bytes.token : bytes.wanted_row) +=
+        kernels::BytesOf(entry.dtype) * entry.cols;
+  }
+  return bytes;
+}
+
 Decoder::Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights,
                  kernels::Backend& backend, kernels::Communicator& communicator)
     : config_(config),
@@ -26,22 +68,9 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& conf
 }
 
 absl::Status Decoder::AllocateScratch(const DecoderLimits& limits) {
-  const int64_t tokens = limits.batch_tokens, wanted = limits.wanted_rows, hidden = config_.hidden;
-  const int64_t q = shard_.query_heads.size() * config_.head_dim;
-  const int64_t kv = shard_.kv_heads.size() * config_.head_dim;
-  Scratch& s = scratch_;
-  QUIRE_ASSIGN_OR_RETURN(s.x, backend_.Allocate(DType::kF32, tokens, hidden));
-  QUIRE_ASSIGN_OR_RETURN(s.delta, backend_.Allocate(DType::kF32, tokens, hidden));
-  QUIRE_ASSIGN_OR_RETURN(s.normed, backend_.Allocate(DType::kBf16, tokens, hidden));
-  QUIRE_ASSIGN_OR_RETURN(s.qkv, backend_.Allocate(DType::kF32, tokens, q + 2 * kv));
-  QUIRE_ASSIGN_OR_RETURN(s.q, backend_.Allocate(DType::kBf16, tokens, q));
-  QUIRE_ASSIGN_OR_RETURN(s.attention, backend_.Allocate(DType::kBf16, tokens, q));
-  QUIRE_ASSIGN_OR_RETURN(s.activation, backend_.Allocate(DType::kBf16, tokens, shard_.ffn.size()));
-  QUIRE_ASSIGN_OR_RETURN(s.wanted_x, backend_.Allocate(DType::kF32, wanted, hidden));
-  QUIRE_ASSIGN_OR_RETURN(s.wanted_attention, backend_.Allocate(DType::kBf16, wanted, q));
-  QUIRE_ASSIGN_OR_RETURN(s.logits, backend_.Allocate(DType::kF32, wanted, shard_.vocab.size()));
-  if (shard_.rank == 0 && shard_.ranks > 1) {
-    QUIRE_ASSIGN_OR_RETURN(s.all_logits, backend_.Allocate(DType::kF32, wanted, config_.vocab));
+  for (const ScratchTensor& entry : ScratchTable(config_, shard_)) {
+    const int64_t rows = entry.rows == Rows::kTokens ? limits.batch_tokens : limits.wanted_rows;
+    QUIRE_ASSIGN_OR_RETURN(scratch_.*entry.tensor, backend_.Allocate(entry.dtype, rows, entry.cols));
   }
   return absl::OkStatus();
 }

@@ -25,6 +25,27 @@ struct DecoderBatch {
   std::vector<int64_t> wanted_rows;  // ascending; those whose logits are computed
 };
 
+// Sized by the limits; a step uses their first rows. hidden, q and ffn are this rank's widths where they are
+// split.
+struct DecoderScratch {
+  kernels::Tensor x, delta;      // fp32 [tokens, hidden]: the residual stream and what is to be added to it
+  kernels::Tensor normed;        // bf16 [tokens, hidden]
+  kernels::Tensor qkv;           // fp32 [tokens, q + 2 kv]
+  kernels::Tensor q, attention;  // bf16 [tokens, q]
+  kernels::Tensor activation;    // bf16 [tokens, ffn]
+  kernels::Tensor wanted_x;      // fp32 [wanted, hidden]
+  kernels::Tensor wanted_attention;  // bf16 [wanted, q]
+  kernels::Tensor logits;            // fp32 [wanted, this rank's vocabulary]
+  kernels::Tensor all_logits;        // fp32 [wanted, vocabulary], on rank 0 of several
+};
+
+// What a rank's scratch takes for each token of the largest batch and for each wanted row: of the table from
+// which Create allocates.
+struct ScratchBytes {
+  int64_t token = 0, wanted_row = 0;
+};
+ScratchBytes CountScratch(const ModelConfig& config, const Shard& shard);
+
 class Decoder {
  public:
   // `backend` (already holding `weights` and the KV cache) and `communicator` outlive the decoder.
@@ -39,20 +60,6 @@ class Decoder {
   const ModelWeights& weights() const { return weights_; }
 
  private:
-  // Sized by the limits; a step uses their first rows. hidden, q and ffn are this rank's widths where they
-  // are split.
-  struct Scratch {
-    kernels::Tensor x, delta;      // fp32 [tokens, hidden]: the residual stream and what is to be added to it
-    kernels::Tensor normed;        // bf16 [tokens, hidden]
-    kernels::Tensor qkv;           // fp32 [tokens, q + 2 kv]
-    kernels::Tensor q, attention;  // bf16 [tokens, q]
-    kernels::Tensor activation;    // bf16 [tokens, ffn]
-    kernels::Tensor wanted_x;      // fp32 [wanted, hidden]
-    kernels::Tensor wanted_attention;  // bf16 [wanted, q]
-    kernels::Tensor logits;            // fp32 [wanted, this rank's vocabulary]
-    kernels::Tensor all_logits;        // fp32 [wanted, vocabulary], on rank 0 of several
-  };
-
   Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights, kernels::Backend& backend,
           kernels::Communicator& communicator);
   absl::Status AllocateScratch(const DecoderLimits& limits);
@@ -70,7 +77,7 @@ class Decoder {
   const ModelWeights weights_;
   kernels::Backend& backend_;
   kernels::Communicator& communicator_;
-  Scratch scratch_;
+  DecoderScratch scratch_;
 };
 
 }  // namespace quire::worker

@@ -7,7 +7,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "base/core/files.h"
 #include "base/core/status.h"
 #include "kernels/shape_check.h"
 #include "worker/model/fixed_math.h"
@@ -328,20 +327,6 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_
   QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "tie_word_embeddings", false, config.tied_embeddings));
   QUIRE_RETURN_IF_ERROR(ReadRope(root, rope_scaling, config));
   QUIRE_RETURN_IF_ERROR(LimitToFirstChunk(root, config));
-  return config;
-}
-
-absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& model_dir, std::string_view rope_scaling) {
-  const std::string path = absl::StrCat(model_dir, "/config.json");
-  absl::StatusOr<std::string> text = ReadWholeFile(path);
-  if (!text.ok()) {
-    return absl::NotFoundError(
-        absl::StrCat(path, " can't be read; --model must name a Hugging Face checkpoint folder"));
-  }
-  absl::StatusOr<ModelConfig> config = ParseModelConfig(*text, rope_scaling);
-  if (!config.ok()) {
-    return absl::Status(config.status().code(), absl::StrCat(model_dir, ": ", config.status().message()));
-  }
   return config;
 }
 

@@ -46,6 +46,5 @@ struct ModelConfig {
 // `rope_scaling` is the flag's value: "" (as config.json says) or "yarn:FACTOR:ORIGINAL", for example
 // "yarn:4:32768".
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_view rope_scaling);
-absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& model_dir, std::string_view rope_scaling);
 
 }  // namespace quire::worker

@@ -73,6 +73,10 @@ void TestCheckpoint::AddTensor(const std::string& name, const std::vector<int64_
   header_[name] = {{"dtype", dtype_}, {"shape", shape}, {"data_offsets", {begin, data_.size()}}};
 }
 
+absl::StatusOr<Checkpoint> TestCheckpoint::Open(const std::string& rope_scaling) const {
+  return OpenCheckpoint(dir_, kConfig, rope_scaling);
+}
+
 void TestCheckpoint::EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit) {
   edit(header_);
   Write();

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "worker/model/checkpoint.h"
+
 namespace quire::worker {
 
 class TestCheckpoint {
@@ -19,6 +21,7 @@ class TestCheckpoint {
   TestCheckpoint& operator=(const TestCheckpoint&) = delete;
 
   const std::string& dir() const { return dir_; }
+  absl::StatusOr<Checkpoint> Open(const std::string& rope_scaling = "") const;
   // Changes the safetensors header: the file is written again with the header that `edit` leaves.
   void EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit);
   // One more tensor, after the others.

@@ -1,11 +1,9 @@
 #include "worker/model/transformer_runner.h"
 
 #include "absl/strings/str_cat.h"
-#include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
 #include "worker/model/rope.h"
-#include "worker/model/safetensors.h"
 
 namespace quire::worker {
 namespace {
@@ -14,11 +12,10 @@ int64_t SampledIds(const ModelConfig& config, const TransformerOptions& options)
   return options.tokenizer_size > 0 ? std::min(options.tokenizer_size, config.vocab) : config.vocab;
 }
 
-absl::StatusOr<std::string> NumericsId(const std::string& model_dir, const Safetensors& files,
-                                       const ModelConfig& config, int64_t sampled_ids, const Shard& shard,
-                                       const kernels::Backend& backend) {
-  QUIRE_ASSIGN_OR_RETURN(const std::string config_json, ReadWholeFile(model_dir + "/config.json"));
-  const Digest digest = Sha256(config_json + ToBytes(files.SampleDigest()));
+std::string NumericsId(const Checkpoint& checkpoint, int64_t sampled_ids, const Shard& shard,
+                       const kernels::Backend& backend) {
+  const ModelConfig& config = checkpoint.config;
+  const Digest digest = Sha256(checkpoint.config_json + ToBytes(checkpoint.sample));
   std::string id = absl::StrCat(ToHex(digest).substr(0, 16), "/bf16/tp", shard.ranks, "/", backend.family(),
                                 "/ids=", sampled_ids, "/rope=", RopeName(config.rope));
   if (config.scaled_rope) absl::StrAppend(&id, "+", RopeName(*config.scaled_rope));
@@ -36,16 +33,16 @@ TransformerRunner::TransformerRunner(const ModelConfig& config, const Transforme
       sampler_(SampledIds(config, options)) {}
 
 absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
-    const ModelConfig& config, const TransformerOptions& options, kernels::Backend& backend,
+    const Checkpoint& checkpoint, const TransformerOptions& options, kernels::Backend& backend,
     kernels::Communicator& communicator, const LoadProgress& progress) {
+  const ModelConfig& config = checkpoint.config;
   QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, communicator.rank(), communicator.size()));
-  QUIRE_ASSIGN_OR_RETURN(const auto files, Safetensors::Open(options.model_dir));
   auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
-  QUIRE_ASSIGN_OR_RETURN(runner->numerics_id_, NumericsId(options.model_dir, *files, config,
-                                                          SampledIds(config, options), shard, backend));
+  runner->numerics_id_ = NumericsId(checkpoint, SampledIds(config, options), shard, backend);
   const int64_t kv_tokens = int64_t{options.kv_blocks} * kBlockTokens;
-  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, LoadWeights(*files, config, PlanWeights(config, shard),
-                                                           kv_tokens, backend, progress));
+  QUIRE_ASSIGN_OR_RETURN(
+      ModelWeights weights,
+      LoadWeights(*checkpoint.files, config, PlanWeights(config, shard), kv_tokens, backend, progress));
   QUIRE_RETURN_IF_ERROR(backend.CreateKvCache({.layers = config.layers,
                                                .blocks = options.kv_blocks,
                                                .kv_heads = shard.kv_heads.size(),

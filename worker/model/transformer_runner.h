@@ -9,6 +9,7 @@
 #include "kernels/backend.h"
 #include "kernels/communicator.h"
 #include "worker/engine/model_runner.h"
+#include "worker/model/checkpoint.h"
 #include "worker/model/decoder.h"
 #include "worker/model/model_config.h"
 #include "worker/model/sampler.h"
@@ -18,7 +19,6 @@
 namespace quire::worker {
 
 struct TransformerOptions {
-  std::string model_dir;
   int64_t kv_blocks = 0;  // equal on all ranks; KvBlockBytes says what one costs
   int64_t max_batch_tokens = 512;
   int64_t max_sequences = 64;
@@ -28,7 +28,8 @@ struct TransformerOptions {
 class TransformerRunner final : public ModelRunner {
  public:
   // `backend` and `communicator` (whose rank and size place the shard) outlive the runner.
-  static absl::StatusOr<std::unique_ptr<TransformerRunner>> Load(const ModelConfig& config,
+  // Nothing of `checkpoint` is needed afterwards.
+  static absl::StatusOr<std::unique_ptr<TransformerRunner>> Load(const Checkpoint& checkpoint,
                                                                  const TransformerOptions& options,
                                                                  kernels::Backend& backend,
                                                                  kernels::Communicator& communicator,

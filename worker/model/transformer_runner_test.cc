@@ -25,14 +25,11 @@ class TransformerRunnerTest : public testing::Test {
 
   std::unique_ptr<TransformerRunner> Load(const std::string& rope_scaling) {
     backends_.push_back(kernels::MakeReferenceBackend());
-    const auto config = LoadModelConfig(checkpoint_.dir(), rope_scaling);
-    auto runner = TransformerRunner::Load(*config,
-                                          {.model_dir = checkpoint_.dir(),
-                                           .kv_blocks = 16,
-                                           .max_batch_tokens = 40,
-                                           .max_sequences = 3,
-                                           .tokenizer_size = 48},
-                                          *backends_.back(), alone_);
+    const auto checkpoint = checkpoint_.Open(rope_scaling);
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    auto runner = TransformerRunner::Load(
+        *checkpoint, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
+        *backends_.back(), alone_);
     EXPECT_TRUE(runner.ok()) << runner.status();
     return *std::move(runner);
   }
@@ -126,6 +123,26 @@ TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFit) {
   }));
   runner_ = Load("");
   EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).scaled_rope = true; }));
+}
+
+// The folder is read once, when the checkpoint is opened: what is checked is what is loaded.
+TEST_F(TransformerRunnerTest, LoadsFromTheOpenCheckpointAlone) {
+  absl::StatusOr<Checkpoint> open;
+  {
+    const TestCheckpoint folder("BF16");
+    open = folder.Open("yarn:4:32");
+  }  // the folder is gone
+  ASSERT_TRUE(open.ok()) << open.status();
+  const Sampled before = Run({Prompt({1, 2, 3}, {0})}).front();
+  backends_.push_back(kernels::MakeReferenceBackend());
+  auto loaded = TransformerRunner::Load(
+      *open, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
+      *backends_.back(), alone_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ((*loaded)->numerics_id(), runner_->numerics_id());
+  *open = {};  // and loading leaves nothing in it that a step needs
+  runner_ = *std::move(loaded);
+  EXPECT_EQ(Run({Prompt({1, 2, 3}, {0})}).front(), before);
 }
 
 TEST_F(TransformerRunnerTest, NumericsIdNamesWhatTokensDependOn) {

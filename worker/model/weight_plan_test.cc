@@ -12,10 +12,9 @@ namespace {
 using Header = nlohmann::ordered_json;
 
 absl::Status Check(const TestCheckpoint& checkpoint, int rank = 0, int ranks = 1) {
-  const auto config = LoadModelConfig(checkpoint.dir(), "");
-  const auto files = Safetensors::Open(checkpoint.dir());
-  EXPECT_TRUE(config.ok() && files.ok());
-  return CheckWeights(**files, PlanWeights(*config, *MakeShard(*config, rank, ranks)));
+  const auto open = checkpoint.Open();
+  EXPECT_TRUE(open.ok()) << open.status();
+  return CheckWeights(*open->files, PlanWeights(open->config, *MakeShard(open->config, rank, ranks)));
 }
 
 // What a checkpoint whose header was changed is told.
@@ -36,11 +35,13 @@ std::set<std::string> TensorNames() {
 TEST(WeightPlanTest, EveryRankTakesEveryTensor) {
   const std::set<std::string> stored = TensorNames();
   const TestCheckpoint checkpoint("BF16");
-  const auto config = LoadModelConfig(checkpoint.dir(), "");
+  const auto open = checkpoint.Open();
+  ASSERT_TRUE(open.ok()) << open.status();
+  const ModelConfig& config = open->config;
   int64_t elements = 0;
   for (int rank = 0; rank < 3; ++rank) {
     std::set<std::string> planned;
-    PlanWeights(*config, *MakeShard(*config, rank, 3)).ForEach([&](const auto& entry) {
+    PlanWeights(config, *MakeShard(config, rank, 3)).ForEach([&](const auto& entry) {
       for (const TensorSlice& slice : entry.parts) {
         planned.insert(slice.name);
         elements += slice.shape.size() == 2 ? slice.elements() : 0;

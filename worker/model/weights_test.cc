@@ -17,15 +17,14 @@ struct Loaded {
 
 Loaded Load(const TestCheckpoint& checkpoint, int rank, int ranks) {
   Loaded loaded;
-  const auto config = LoadModelConfig(checkpoint.dir(), "");
-  const auto files = Safetensors::Open(checkpoint.dir());
-  if (!config.ok() || !files.ok()) {
-    loaded.weights = config.ok() ? files.status() : config.status();
+  const auto open = checkpoint.Open();
+  if (!open.ok()) {
+    loaded.weights = open.status();
     return loaded;
   }
-  const auto shard = MakeShard(*config, rank, ranks);
-  loaded.weights = LoadWeights(**files, *config, PlanWeights(*config, *shard), /*max_positions=*/64,
-                               *loaded.backend, [&](int64_t bytes, int64_t total) {
+  const auto shard = MakeShard(open->config, rank, ranks);
+  loaded.weights = LoadWeights(*open->files, open->config, PlanWeights(open->config, *shard),
+                               /*max_positions=*/64, *loaded.backend, [&](int64_t bytes, int64_t total) {
                                  loaded.progress.push_back(bytes);
                                  loaded.total = total;
                                });
@@ -61,13 +60,15 @@ TEST(WeightsTest, StoredTypesGiveTheSameWeights) {
 
 TEST(WeightsTest, ProgressEndsAtTheShardsBytes) {
   const TestCheckpoint checkpoint("BF16");
-  const auto config = LoadModelConfig(checkpoint.dir(), "");
+  const auto open = checkpoint.Open();
+  ASSERT_TRUE(open.ok()) << open.status();
+  const ModelConfig& config = open->config;
   for (int rank = 0; rank < 2; ++rank) {
     const Loaded loaded = Load(checkpoint, rank, 2);
     ASSERT_TRUE(loaded.weights.ok()) << loaded.weights.status();
     EXPECT_TRUE(std::ranges::is_sorted(loaded.progress));
     EXPECT_EQ(loaded.progress.back(), loaded.total);
-    EXPECT_EQ(loaded.total, PlanWeights(*config, *MakeShard(*config, rank, 2)).bytes());
+    EXPECT_EQ(loaded.total, PlanWeights(config, *MakeShard(config, rank, 2)).bytes());
     EXPECT_EQ(loaded.backend->weight_stats().bytes, loaded.total);
   }
 }

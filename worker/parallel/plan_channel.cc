@@ -95,6 +95,10 @@ SequencePlan DecodeSequence(Reader& reader) {
 
 }  // namespace
 
+PlanLimits PlanLimitsFor(const SchedulerLimits& limits, int64_t max_context) {
+  return {limits.max_sequences, limits.max_batch_tokens, BlocksFor(max_context)};
+}
+
 int64_t PlanBytesFor(const PlanLimits& limits) {
   constexpr int64_t kWord = 8;
   const int64_t blocks =

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/engine/batch_plan.h"
+#include "worker/engine/scheduler.h"
 #include "worker/parallel/rank_group.h"
 
 namespace quire::worker {
@@ -16,6 +17,7 @@ struct PlanLimits {
   int64_t max_sequences = 0, max_batch_tokens = 0;
   int64_t max_blocks = 0;  // of one sequence
 };
+PlanLimits PlanLimitsFor(const SchedulerLimits& limits, int64_t max_context);
 int64_t PlanBytesFor(const PlanLimits& limits);
 
 class PlanChannel {

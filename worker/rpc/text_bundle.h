@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -15,5 +16,7 @@ struct TextBundle {
 
 // NotFound names a required file that is missing: tokenizer.json and config.json.
 absl::StatusOr<TextBundle> ReadTextBundle(const std::string& model_dir);
+// What it holds under that name; empty: nothing.
+std::string FileIn(const TextBundle& bundle, std::string_view name);
 
 }  // namespace quire::worker

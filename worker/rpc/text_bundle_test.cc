@@ -40,11 +40,16 @@ TEST_F(TextBundleTest, TakesTheTextFilesSortedAndNothingElse) {
   EXPECT_EQ(message.files(2).name(), "tokenizer.json");
   EXPECT_EQ(bundle->digest, ToBytes(Sha256(bundle->serialized)));
   EXPECT_EQ(ReadTextBundle(dir_)->digest, bundle->digest);
+  EXPECT_EQ(FileIn(*bundle, "config.json"), "C");
+  EXPECT_EQ(FileIn(*bundle, "tokenizer.json"), "T");
+  EXPECT_EQ(FileIn(*bundle, "generation_config.json"), "");
 }
 
 TEST_F(TextBundleTest, NamesTheMissingFile) {
   Write("config.json", "C");
-  EXPECT_THAT(std::string(ReadTextBundle(dir_).status().message()), testing::HasSubstr("tokenizer.json"));
+  const absl::Status missing = ReadTextBundle(dir_).status();
+  EXPECT_TRUE(absl::IsNotFound(missing));
+  EXPECT_THAT(std::string(missing.message()), testing::HasSubstr("has no tokenizer.json"));
 }
 
 }  // namespace

@@ -1,0 +1,20 @@
+// What a model takes of memory, all ranks of a group together: the sum of what each of them allocates. Pure.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "worker/model/model_config.h"
+
+namespace quire::worker {
+
+struct ModelBytes {
+  int64_t weights = 0;                // and the rotary tables, of the whole context
+  int64_t kv_block = 0;               // of 16 tokens
+  int64_t token = 0, wanted_row = 0;  // of the decoder's scratch memory (ScratchBytes)
+};
+
+// Fails as MakeShard does.
+absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks);
+
+}  // namespace quire::worker

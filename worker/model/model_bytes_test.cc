@@ -1,0 +1,106 @@
+#include "worker/model/model_bytes.h"
+
+#include <gtest/gtest.h>
+
+#include "worker/model/decoder.h"
+
+namespace quire::worker {
+namespace {
+
+// Counts what is allocated, and does nothing else.
+class CountingBackend final : public kernels::Backend {
+ public:
+  using Tensor = kernels::Tensor;
+  using VectorId = kernels::VectorId;
+  using MatrixId = kernels::MatrixId;
+  using Sequences = std::span<const kernels::SequenceRows>;
+
+  int64_t allocated() const { return allocated_; }
+
+  absl::StatusOr<Tensor> Allocate(kernels::DType dtype, int64_t rows, int64_t cols) override {
+    allocated_ += kernels::BytesOf(dtype) * rows * cols;
+    return Tensor{nullptr, dtype, rows, cols, cols};
+  }
+  std::string family() const override { return "counting"; }
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t,
+                                     kernels::MatrixKind) override {
+    return MatrixId{};
+  }
+  absl::StatusOr<VectorId> AddVector(std::span<const float>) override { return VectorId{}; }
+  absl::StatusOr<kernels::RopeId> AddRope(std::span<const double>, double, int64_t) override {
+    return kernels::RopeId{};
+  }
+  absl::Status CreateKvCache(const kernels::KvShape&) override { return absl::OkStatus(); }
+  kernels::WeightStats weight_stats() const override { return {}; }
+  void Embed(MatrixId, std::span<const int32_t>, int64_t, Tensor) override {}
+  void RmsNorm(Tensor, VectorId, float, Tensor) override {}
+  void AddRmsNorm(Tensor, Tensor, VectorId, float, Tensor) override {}
+  void Matmul(Tensor, MatrixId, VectorId, Tensor) override {}
+  void MatmulSiluMul(Tensor, MatrixId, Tensor) override {}
+  void RopeAndStore(Tensor, int64_t, Sequences, Tensor) override {}
+  void Attention(Tensor, int64_t, Sequences, Tensor) override {}
+  void GatherRows(Tensor, std::span<const int64_t>, Tensor) override {}
+  absl::StatusOr<const float*> ReadRows(Tensor) override { return nullptr; }
+
+ private:
+  int64_t allocated_ = 0;
+};
+
+class Place final : public kernels::Communicator {
+ public:
+  Place(int rank, int size) : rank_(rank), size_(size) {}
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  absl::Status AllReduceSum(kernels::Tensor) override { return absl::OkStatus(); }
+  absl::Status GatherColumns(kernels::Tensor, kernels::Tensor) override { return absl::OkStatus(); }
+
+ private:
+  const int rank_, size_;
+};
+
+// Uneven in every direction that is split.
+ModelConfig Uneven() {
+  ModelConfig config;
+  config.vocab = 50;
+  config.hidden = 24;
+  config.layers = 2;
+  config.ffn = 42;
+  config.query_heads = 6;
+  config.kv_heads = 3;
+  config.head_dim = 8;
+  config.plain_context = config.max_context = 128;
+  return config;
+}
+
+TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
+  for (const int ranks : {1, 2, 3}) {
+    const auto bytes = CountModelBytes(Uneven(), ranks);
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    for (const DecoderLimits& limits : {DecoderLimits{1, 0}, {0, 1}, {7, 3}}) {
+      int64_t allocated = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        CountingBackend backend;
+        Place place(rank, ranks);
+        const auto decoder = Decoder::Create(Uneven(), *MakeShard(Uneven(), rank, ranks), ModelWeights{},
+                                             limits, backend, place);
+        ASSERT_TRUE(decoder.ok()) << decoder.status();
+        allocated += backend.allocated();
+      }
+      EXPECT_EQ(bytes->token * limits.batch_tokens + bytes->wanted_row * limits.wanted_rows, allocated)
+          << ranks << " ranks, " << limits.batch_tokens << " tokens, " << limits.wanted_rows << " rows";
+    }
+  }
+}
+
+TEST(ModelBytesTest, EveryRankHasNormsAndRotaryTablesWhole) {
+  const ModelConfig config = Uneven();
+  const auto one = CountModelBytes(config, 1), three = CountModelBytes(config, 3);
+  ASSERT_TRUE(one.ok() && three.ok());
+  EXPECT_EQ(three->kv_block, one->kv_block);
+  const int64_t norms = (2 * config.layers + 1) * config.hidden * 4, table = 128 * config.head_dim * 4;
+  EXPECT_EQ(three->weights, one->weights + 2 * (norms + table));
+  EXPECT_FALSE(CountModelBytes(config, 4).ok());
+}
+
+}  // namespace
+}  // namespace quire::worker
