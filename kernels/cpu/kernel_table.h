@@ -9,9 +9,9 @@
 
 namespace quire::kernels::cpu {
 
-inline constexpr int64_t kLanes = 16;       // outputs of one SIMD row, keys of a KV block
-inline constexpr int64_t kPanelBlocks = 3;  // SIMD rows of a full panel
-inline constexpr int64_t kPanelRows = kLanes * kPanelBlocks;
+inline constexpr int64_t kLanes = 16;        // outputs of one SIMD vector, keys of a KV block
+inline constexpr int64_t kPanelVectors = 3;  // SIMD vectors of a full panel
+inline constexpr int64_t kPanelRows = kLanes * kPanelVectors;
 inline constexpr int64_t kMaxColumns = 512;  // tokens of one matmul call
 inline constexpr int64_t kMaxQueryRows = 8;  // query rows of one attention call
 inline constexpr int64_t kMaxHeadDim = 256;

@@ -10,7 +10,7 @@
 namespace quire::worker {
 namespace {
 
-constexpr size_t kBlock = 64;
+constexpr size_t kRun = 64;
 constexpr size_t kLanes = 16;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 // Below it 1 / temperature would overflow on the way; the distribution is a point long before.
@@ -34,28 +34,28 @@ float FoldLanes(float (&lanes)[kLanes], Combine combine) {
   return lanes[0];
 }
 
-float BlockMax(const float* block) {
+float RunMax(const float* run) {
   const auto max = [](float a, float b) { return a > b ? a : b; };
   float lanes[kLanes];
-  std::copy_n(block, kLanes, lanes);
-  for (size_t at = kLanes; at < kBlock; at += kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] = max(lanes[i], block[at + i]);
+  std::copy_n(run, kLanes, lanes);
+  for (size_t at = kLanes; at < kRun; at += kLanes) {
+    for (size_t i = 0; i < kLanes; ++i) lanes[i] = max(lanes[i], run[at + i]);
   }
   return FoldLanes(lanes, max);
 }
 
 // Of the weights that are at least `bound`.
-float BlockSum(const float* block, float bound) {
+float RunSum(const float* run, float bound) {
   float lanes[kLanes] = {};
-  for (size_t at = 0; at < kBlock; at += kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] += block[at + i] >= bound ? block[at + i] : 0.0f;
+  for (size_t at = 0; at < kRun; at += kLanes) {
+    for (size_t i = 0; i < kLanes; ++i) lanes[i] += run[at + i] >= bound ? run[at + i] : 0.0f;
   }
   return FoldLanes(lanes, [](float a, float b) { return a + b; });
 }
 
-float Max(const std::vector<float>& blocks) {
+float Max(const std::vector<float>& runs) {
   float max = kMinusInfinity;
-  for (size_t at = 0; at < blocks.size(); at += kBlock) max = std::max(max, BlockMax(&blocks[at]));
+  for (size_t at = 0; at < runs.size(); at += kRun) max = std::max(max, RunMax(&runs[at]));
   return max;
 }
 
@@ -67,9 +67,9 @@ constexpr auto kBetter = [](const auto& a, const auto& b) {
 
 Sampler::Sampler(int64_t tokenizer_size)
     : tokenizer_size_(tokenizer_size), counts_(static_cast<size_t>(tokenizer_size)) {
-  const size_t blocks = (static_cast<size_t>(tokenizer_size) + kBlock - 1) / kBlock;
-  logits_.assign(blocks * kBlock, kMinusInfinity);
-  weights_.resize(blocks * kBlock);
+  const size_t runs = (static_cast<size_t>(tokenizer_size) + kRun - 1) / kRun;
+  logits_.assign(runs * kRun, kMinusInfinity);
+  weights_.resize(runs * kRun);
 }
 
 SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec) {
@@ -150,7 +150,7 @@ void Sampler::ComputeWeights(float top, float scale) {
 
 double Sampler::SumFrom(float bound) const {
   double total = 0.0;
-  for (size_t at = 0; at < weights_.size(); at += kBlock) total += BlockSum(&weights_[at], bound);
+  for (size_t at = 0; at < weights_.size(); at += kRun) total += RunSum(&weights_[at], bound);
   return total;
 }
 
@@ -202,19 +202,19 @@ Sampler::Candidate Sampler::FindLargeNucleus(double mass) const {
 }
 
 void Sampler::SelectBest(size_t count) {
-  block_max_.clear();
-  for (size_t at = 0; at < weights_.size(); at += kBlock) block_max_.push_back(BlockMax(&weights_[at]));
-  // The count-th best block maximum bounds the count-th best weight from below: few blocks remain to be read.
+  run_max_.clear();
+  for (size_t at = 0; at < weights_.size(); at += kRun) run_max_.push_back(RunMax(&weights_[at]));
+  // The count-th best run maximum bounds the count-th best weight from below: few runs remain to be read.
   float bound = std::numeric_limits<float>::min();
-  if (count <= block_max_.size()) {
-    order_ = block_max_;
+  if (count <= run_max_.size()) {
+    order_ = run_max_;
     std::ranges::nth_element(order_, order_.begin() + static_cast<ptrdiff_t>(count) - 1, std::greater<>());
     bound = std::max(bound, order_[count - 1]);
   }
   best_.clear();
   for (size_t id = 0; id < weights_.size(); ++id) {
-    if (id % kBlock == 0 && block_max_[id / kBlock] < bound) {
-      id += kBlock - 1;
+    if (id % kRun == 0 && run_max_[id / kRun] < bound) {
+      id += kRun - 1;
     } else if (weights_[id] >= bound) {
       best_.push_back({weights_[id], static_cast<TokenId>(id)});
     }
@@ -235,17 +235,17 @@ void Sampler::KeepDownTo(Candidate last) {
 TokenId Sampler::Pick(double noise) const {
   const double target = noise * SumWeights();
   double before = 0.0, sum = 0.0;
-  size_t block = 0, picked = 0;
-  for (size_t at = 0; at < weights_.size() && sum <= target; at += kBlock) {
-    const double weight = BlockSum(&weights_[at], 0.0f);
+  size_t run = 0, picked = 0;
+  for (size_t at = 0; at < weights_.size() && sum <= target; at += kRun) {
+    const double weight = RunSum(&weights_[at], 0.0f);
     if (weight == 0.0) continue;
-    block = at;
+    run = at;
     before = sum;
     sum += weight;
   }
-  // A block's sum and its parts may round apart: then its last token stands for the difference.
+  // A run's sum and its parts may round apart: then its last token stands for the difference.
   sum = before;
-  for (size_t id = block; id < block + kBlock && sum <= target; ++id) {
+  for (size_t id = run; id < run + kRun && sum <= target; ++id) {
     if (weights_[id] == 0.0f) continue;
     picked = id;
     sum += weights_[id];

@@ -51,9 +51,9 @@ class Sampler {
   TokenId Pick(double noise) const;
 
   const int64_t tokenizer_size_;
-  std::vector<float> logits_;   // the adjusted row, padded with -inf to whole blocks
+  std::vector<float> logits_;   // the adjusted row, padded with -inf to whole runs
   std::vector<float> weights_;  // 1 for the best token, 0 for what is out
-  std::vector<float> block_max_, order_;
+  std::vector<float> run_max_, order_;
   std::vector<Candidate> best_;
   std::vector<int32_t> counts_;  // per id; zero between calls
 };
