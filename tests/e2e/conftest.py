@@ -9,3 +9,23 @@ def system(request):
     model = DEMO_MODEL if request.param == "demo" else TINY_MODEL
     with System(model, tensor_parallel=2) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def bereaved():
+    """An installation whose gateway died amid requests, and has been started again."""
+    from test_ledger_faults import Installation
+    with Installation(reap_after=120) as quire:  # the least that is allowed
+        quire.stop_gateway_amid_requests(lambda: quire.chat("Go on", max_tokens=200, ignore_eos=True))
+        quire.gateway.kill()
+        quire.gateway.wait()
+        assert quire.open_requests() > 0 and quire.held() > 0
+        quire.start_gateway()
+        yield quire
+
+
+@pytest.fixture(scope="session", autouse=True)
+def first_what_takes_long(request):
+    """Reaping takes two minutes of doing nothing: other tests run meanwhile."""
+    if any("bereaved" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("bereaved")

@@ -112,18 +112,12 @@ class Installation:
         self.folder.cleanup()
 
 
-def test_a_dead_gateway_is_reaped_and_its_holds_are_gone():
-    with Installation(reap_after=120) as quire:  # the least that is allowed
-        quire.stop_gateway_amid_requests(lambda: quire.chat("Go on", max_tokens=200, ignore_eos=True))
-        quire.gateway.kill()
-        quire.gateway.wait()
-        assert quire.open_requests() > 0 and quire.held() > 0
-        quire.start_gateway()  # the others go on meanwhile
-        assert quire.chat("Hello", max_tokens=3)[0] == 200
-        until("its reservations are released", lambda: quire.open_requests() == 0)
-        assert quire.held() == 0
-        assert metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_reaped_requests_total") > 0
-        assert quire.admin("audit")["balanced"]
+def test_a_dead_gateway_is_reaped_and_its_holds_are_gone(bereaved):
+    assert bereaved.chat("Hello", max_tokens=3)[0] == 200  # the others go on meanwhile
+    until("its reservations are released", lambda: bereaved.open_requests() == 0)
+    assert bereaved.held() == 0
+    assert metric(bereaved.admin_url.removeprefix("http://"), "quire_coordinator_reaped_requests_total") > 0
+    assert bereaved.admin("audit")["balanced"]
 
 
 def fill(folder):
