@@ -13,7 +13,7 @@ struct Case {
   std::optional<Rule> refusal;
 };
 
-std::string Get(const std::string& headers, const std::string& target = "/v1/models") {
+std::string GetWith(const std::string& headers, const std::string& target = "/v1/models") {
   return "GET " + target + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n";
 }
 
@@ -24,8 +24,8 @@ std::string Post(const std::string& headers) {
 std::vector<Case> Cases() {
   const Rule transfer = Rule::kTransferEncoding, length = Rule::kContentLength;
   return {
-      {"plain", Get(""), std::nullopt},
-      {"query", Get("", "/v1/models?a=%20b"), std::nullopt},
+      {"plain", GetWith(""), std::nullopt},
+      {"query", GetWith("", "/v1/models?a=%20b"), std::nullopt},
       {"post", Post("Content-Length: 5\r\n"), std::nullopt},
       {"chunked", Post("Transfer-Encoding: Chunked\r\n"), std::nullopt},
       {"no host on 1.0", "GET / HTTP/1.0\r\n\r\n", std::nullopt},
@@ -44,41 +44,41 @@ std::vector<Case> Cases() {
       {"signed length", Post("Content-Length: +5\r\n"), length},
       {"length 2^64", Post("Content-Length: 18446744073709551616\r\n"), length},
       {"length of 40 digits", Post("Content-Length: " + std::string(40, '0') + "\r\n"), length},
-      {"two hosts", Get("Host: b\r\n"), Rule::kHost},
+      {"two hosts", GetWith("Host: b\r\n"), Rule::kHost},
       {"no host", "GET / HTTP/1.1\r\n\r\n", Rule::kHost},
       {"host with a path", "GET / HTTP/1.1\r\nHost: a/?x=#\r\n\r\n", Rule::kHost},
-      {"two authorizations", Get("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"),
+      {"two authorizations", GetWith("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"),
        Rule::kAuthorization},
-      {"NUL in a value", Get(std::string("Authorization: a\0b\r\n", 20)), Rule::kControlByte},
-      {"fold", Get("X: a\r\n b\r\n"), Rule::kObsFold},
+      {"NUL in a value", GetWith(std::string("Authorization: a\0b\r\n", 20)), Rule::kControlByte},
+      {"fold", GetWith("X: a\r\n b\r\n"), Rule::kObsFold},
       {"bare LF", "GET / HTTP/1.1\nHost: a\n\n", Rule::kControlByte},
-      {"bare CR", Get("X: a\rb\r\n"), Rule::kControlByte},
-      {"space before colon", Get("X : a\r\n"), Rule::kSyntax},
-      {"an empty line before", std::string("\r\n") + Get(""), std::nullopt},
-      {"two empty lines before", std::string("\r\n\r\n") + Get(""), Rule::kSyntax},
-      {"a bare LF before", std::string("\n") + Get(""), Rule::kSyntax},
+      {"bare CR", GetWith("X: a\rb\r\n"), Rule::kControlByte},
+      {"space before colon", GetWith("X : a\r\n"), Rule::kSyntax},
+      {"an empty line before", std::string("\r\n") + GetWith(""), std::nullopt},
+      {"two empty lines before", std::string("\r\n\r\n") + GetWith(""), Rule::kSyntax},
+      {"a bare LF before", std::string("\n") + GetWith(""), Rule::kSyntax},
       {"TLS", std::string("\x16\x03\x01\x02\x00\x01\x00\x01", 8), Rule::kSyntax},
       {"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\n", Rule::kVersion},
-      {"absolute target", Get("", "http://b:80/v1/models"), std::nullopt},
-      {"absolute target of no path", Get("", "HTTPS://b?x=1"), Rule::kTarget},
-      {"absolute target of no host", Get("", "http:///v1/models"), Rule::kTarget},
-      {"absolute target with a user", Get("", "http://me@b/v1/models"), Rule::kTarget},
-      {"absolute target of dots", Get("", "http://b/v1/../admin"), Rule::kTarget},
-      {"target of another scheme", Get("", "ftp://b/v1/models"), Rule::kTarget},
+      {"absolute target", GetWith("", "http://b:80/v1/models"), std::nullopt},
+      {"absolute target of no path", GetWith("", "HTTPS://b?x=1"), Rule::kTarget},
+      {"absolute target of no host", GetWith("", "http:///v1/models"), Rule::kTarget},
+      {"absolute target with a user", GetWith("", "http://me@b/v1/models"), Rule::kTarget},
+      {"absolute target of dots", GetWith("", "http://b/v1/../admin"), Rule::kTarget},
+      {"target of another scheme", GetWith("", "ftp://b/v1/models"), Rule::kTarget},
       {"authority target", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", Rule::kTarget},
       {"asterisk target", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", Rule::kTarget},
       {"OPTIONS of all", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", std::nullopt},
-      {"double slash", Get("", "//v1/models"), Rule::kTarget},
-      {"dot segment", Get("", "/v1/../admin"), Rule::kTarget},
-      {"last dot segment", Get("", "/v1/."), Rule::kTarget},
-      {"encoded dots", Get("", "/v1/%2E%2e/admin"), Rule::kTarget},
-      {"encoded NUL", Get("", "/v1/models%00"), Rule::kTarget},
-      {"fragment", Get("", "/v1/models#a"), Rule::kTarget},
-      {"8-bit target", Get("", "/v1/\xc3\xa9"), Rule::kTarget},
+      {"double slash", GetWith("", "//v1/models"), Rule::kTarget},
+      {"dot segment", GetWith("", "/v1/../admin"), Rule::kTarget},
+      {"last dot segment", GetWith("", "/v1/."), Rule::kTarget},
+      {"encoded dots", GetWith("", "/v1/%2E%2e/admin"), Rule::kTarget},
+      {"encoded NUL", GetWith("", "/v1/models%00"), Rule::kTarget},
+      {"fragment", GetWith("", "/v1/models#a"), Rule::kTarget},
+      {"8-bit target", GetWith("", "/v1/\xc3\xa9"), Rule::kTarget},
       {"expect that and else", Post("Expect: 100-continue\r\nExpect: a\r\nContent-Length: 1\r\n"),
        Rule::kExpectation},
       {"expect else", Post("Expect: 200-ok\r\nContent-Length: 1\r\n"), Rule::kExpectation},
-      {"head too large", Get("X: " + std::string(64 << 10, 'a') + "\r\n"), Rule::kHeadTooLarge},
+      {"head too large", GetWith("X: " + std::string(64 << 10, 'a') + "\r\n"), Rule::kHeadTooLarge},
   };
 }
 
@@ -110,7 +110,7 @@ TEST(HeadCheckTest, AnAbsoluteTargetIsItsPath) {
                                      {"Http://[::1]:8000/a", "/a"},
                                      {"https://b", "/"}}) {
     RequestParser parser(limits);
-    parser.ReadHead(Get("", target));
+    parser.ReadHead(GetWith("", target));
     EXPECT_EQ(parser.head().path, path);
   }
 }
@@ -118,7 +118,7 @@ TEST(HeadCheckTest, AnAbsoluteTargetIsItsPath) {
 TEST(HeadCheckTest, ListsAreOneHoweverManyHeadersTheyFill) {
   const HttpLimits limits;
   RequestParser parser(limits);
-  parser.ReadHead(Get("Content-Encoding: GZip, , br\r\nContent-Encoding:\r\nContent-Encoding: x\r\n"));
+  parser.ReadHead(GetWith("Content-Encoding: GZip, , br\r\nContent-Encoding:\r\nContent-Encoding: x\r\n"));
   EXPECT_EQ(parser.head().List("content-encoding"), (std::vector<std::string>{"gzip", "br", "x"}));
 }
 
@@ -126,9 +126,9 @@ TEST(HeadCheckTest, CountsHeaders) {
   HttpLimits limits;
   limits.headers = 3;
   RequestParser three(limits), four(limits);
-  three.ReadHead(Get("A: 1\r\nB: 2\r\n"));
+  three.ReadHead(GetWith("A: 1\r\nB: 2\r\n"));
   EXPECT_TRUE(three.head_done());
-  four.ReadHead(Get("A: 1\r\nB: 2\r\nC: 3\r\n"));
+  four.ReadHead(GetWith("A: 1\r\nB: 2\r\nC: 3\r\n"));
   EXPECT_EQ(four.refusal(), Rule::kTooManyHeaders);
 }
 

@@ -29,7 +29,7 @@ struct Outcome {
   uint64_t delivered = 0, appended = 0;
 };
 
-std::string Get(const std::string& path, const std::string& version = "1.1") {
+std::string GetPath(const std::string& path, const std::string& version = "1.1") {
   return "GET " + path + " HTTP/" + version + "\r\nHost: a\r\n\r\n";
 }
 
@@ -91,7 +91,7 @@ class StreamTest : public ::testing::Test {
 TEST_F(StreamTest, StreamsChunksAndKeepsTheConnection) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   const std::string head = client.ReadUntil("\r\n\r\n");
   EXPECT_THAT(head, StartsWith("HTTP/1.1 200 OK\r\n"));
@@ -105,14 +105,14 @@ TEST_F(StreamTest, StreamsChunksAndKeepsTheConnection) {
   const Outcome outcome = AwaitEnded();
   EXPECT_TRUE(outcome.status.ok()) << outcome.status;
   EXPECT_EQ(outcome.delivered, 2u);
-  client.Send(Get("/whole"));
+  client.Send(GetPath("/whole"));
   EXPECT_THAT(client.ReadUntil("whole"), StartsWith("HTTP/1.1 200 OK\r\n"));
 }
 
 TEST_F(StreamTest, AnHttp10StreamIsPlainAndEndsWithTheConnection) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines", "1.0"));
+  client.Send(GetPath("/lines", "1.0"));
   const auto lines = AwaitStarted();
   const std::string head = client.ReadUntil("\r\n\r\n");
   EXPECT_THAT(head, Not(HasSubstr("chunked")));
@@ -125,7 +125,7 @@ TEST_F(StreamTest, AnHttp10StreamIsPlainAndEndsWithTheConnection) {
 TEST_F(StreamTest, ManyThreadsMayPushAndNothingIsLost) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   std::vector<std::thread> producers;
   for (int p = 0; p < 4; ++p) {
@@ -143,7 +143,7 @@ TEST_F(StreamTest, SilenceIsFilledWithComments) {
   options_.limits.first_keep_alive = options_.limits.keep_alive_interval = milliseconds(20);
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   client.ReadUntil("\r\n\r\n");
   // One line, and no empty one behind it: that would end an event without data.
@@ -158,7 +158,7 @@ TEST_F(StreamTest, TheFirstCommentDoesNotWaitForTheUsualInterval) {
   options_.limits.keep_alive_interval = std::chrono::hours(1);
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   client.ReadUntil("keep-alive\n\r\n");
   lines->Push("data: a\n\n");
@@ -172,7 +172,7 @@ TEST_F(StreamTest, AFrameTakesTheFirstCommentsPlace) {
   options_.limits.keep_alive_interval = milliseconds(20);
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   lines->Push("data: a\n\n");
   EXPECT_THAT(client.ReadUntil(": keep-alive\n\r\n"), HasSubstr("data: a\n\n"));
@@ -184,7 +184,7 @@ TEST_F(StreamTest, AFrameTakesTheFirstCommentsPlace) {
 TEST_F(StreamTest, AClientThatLeavesIsNoticed) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   AwaitStarted();
   client.Close();
   EXPECT_EQ(AwaitEnded().status.code(), absl::StatusCode::kCancelled);
@@ -193,7 +193,7 @@ TEST_F(StreamTest, AClientThatLeavesIsNoticed) {
 TEST_F(StreamTest, AResetIsNoticed) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   AwaitStarted();
   client.Reset();
   EXPECT_EQ(AwaitEnded().status.code(), absl::StatusCode::kCancelled);
@@ -205,7 +205,7 @@ TEST_F(StreamTest, AClientThatNeverReadsIsBoundedAndEnded) {
   options_.limits.queued_frames = 50;
   Start();
   TestClient client(server_->port(), /*receive_buffer=*/4096);
-  client.Send(Get("/flood"));
+  client.Send(GetPath("/flood"));
   const Outcome outcome = AwaitEnded();
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_LE(outcome.appended - outcome.delivered, 50u);
@@ -217,7 +217,7 @@ TEST_F(StreamTest, TheBoundOnBytesHoldsToo) {
   options_.limits.queued_bytes = 20 << 10;
   Start();
   TestClient client(server_->port(), /*receive_buffer=*/4096);
-  client.Send(Get("/flood"));
+  client.Send(GetPath("/flood"));
   const Outcome outcome = AwaitEnded();
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_LE(outcome.appended - outcome.delivered, 21u);
@@ -226,9 +226,9 @@ TEST_F(StreamTest, TheBoundOnBytesHoldsToo) {
 TEST_F(StreamTest, ASlowReaderHurtsNobodyElse) {
   Start();
   TestClient slow(server_->port(), /*receive_buffer=*/4096);
-  slow.Send(Get("/flood"));
+  slow.Send(GetPath("/flood"));
   TestClient other(server_->port());
-  other.Send(Get("/whole"));
+  other.Send(GetPath("/whole"));
   EXPECT_THAT(other.ReadUntil("whole"), StartsWith("HTTP/1.1 200"));
   slow.Close();
   EXPECT_EQ(AwaitEnded().status.code(), absl::StatusCode::kCancelled);
@@ -237,9 +237,9 @@ TEST_F(StreamTest, ASlowReaderHurtsNobodyElse) {
 TEST_F(StreamTest, ARequestBehindAStreamIsServedAfterIt) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines") + Get("/whole"));
+  client.Send(GetPath("/lines") + GetPath("/whole"));
   const auto lines = AwaitStarted();
-  client.Send(Get("/whole", "1.0"));
+  client.Send(GetPath("/whole", "1.0"));
   lines->Push("data: a\n\n");
   lines->Push(kEnd);
   const std::string replies = client.ReadToEnd();
@@ -251,14 +251,14 @@ TEST_F(StreamTest, ARequestBehindAStreamIsServedAfterIt) {
 TEST_F(StreamTest, NoRequestBehindAStreamIsLost) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   constexpr int kRequests = 200;
   std::string requests;
   for (int i = 0; i < kRequests; ++i) {
     requests += "GET /whole HTTP/1.1\r\nHost: a\r\nX: " + std::string(8000, 'x') + "\r\n\r\n";
   }
-  std::thread sender([&] { client.Send(requests + Get("/whole", "1.0")); });
+  std::thread sender([&] { client.Send(requests + GetPath("/whole", "1.0")); });
   lines->Push("data: a\n\n");
   lines->Push(kEnd);
   const std::string replies = client.ReadToEnd();
@@ -271,7 +271,7 @@ TEST_F(StreamTest, NoRequestBehindAStreamIsLost) {
 TEST_F(StreamTest, AFloodBehindAStreamStaysWithItsSenderAndEndsTheConnection) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   std::thread sender([&] { client.Send(std::string(64 << 20, 'x')); });
   lines->Push("data: a\n\n");
@@ -289,7 +289,7 @@ TEST_F(StreamTest, AClientThatLeavesBehindItsNextRequestsIsNoticed) {
     server_.reset();
     Start();
     TestClient client(server_->port());
-    client.Send(Get("/lines") + std::string(40 << 10, 'x'));
+    client.Send(GetPath("/lines") + std::string(40 << 10, 'x'));
     AwaitStarted();
     if (reset) {
       client.Reset();
@@ -303,7 +303,7 @@ TEST_F(StreamTest, AClientThatLeavesBehindItsNextRequestsIsNoticed) {
 TEST_F(StreamTest, AnAbandonedStreamIsCutNotEnded) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   lines->Push("data: a\n\n");
   client.ReadUntil("data: a\n\n");
@@ -315,9 +315,9 @@ TEST_F(StreamTest, AnAbandonedStreamIsCutNotEnded) {
 TEST_F(StreamTest, ADrainLetsStreamsFinishAndClosesTheRest) {
   Start();
   TestClient idle(server_->port()), busy(server_->port());
-  idle.Send(Get("/whole"));
+  idle.Send(GetPath("/whole"));
   idle.ReadUntil("whole");
-  busy.Send(Get("/lines"));
+  busy.Send(GetPath("/lines"));
   const auto lines = AwaitStarted();
   std::thread drain([&] { server_->Drain(std::chrono::minutes(1)); });
   EXPECT_EQ(idle.ReadToEnd(), "");
@@ -333,7 +333,7 @@ TEST_F(StreamTest, ADrainLetsStreamsFinishAndClosesTheRest) {
 TEST_F(StreamTest, TheEndOfADrainEndsWhatStillRuns) {
   Start();
   TestClient client(server_->port());
-  client.Send(Get("/lines"));
+  client.Send(GetPath("/lines"));
   AwaitStarted();
   server_->Drain(milliseconds(10));
   EXPECT_EQ(AwaitEnded().status.code(), absl::StatusCode::kUnavailable);

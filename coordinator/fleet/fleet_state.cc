@@ -60,7 +60,7 @@ std::optional<RecordedProcess> RankFromJson(const json& object) {
   return RecordedProcess{static_cast<pid_t>(pid), start_time};
 }
 
-bool IsGroupId(const std::string& id) {
+bool IsOwnGroupId(const std::string& id) {
   return !id.empty() &&
          std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isalnum(c); });
 }
@@ -69,7 +69,7 @@ std::optional<RecordedGroup> GroupFromJson(const json& object) {
   if (!object.is_object()) return std::nullopt;
   RecordedGroup group{Text(object, "id"),          Number(object, "epoch"),    Text(object, "shm"),
                       Text(object, "fingerprint"), Number(object, "restarts"), {}};
-  if (!IsGroupId(group.id) || group.epoch == 0 || group.epoch > WorkerRegistry::kMaxEpoch)
+  if (!IsOwnGroupId(group.id) || group.epoch == 0 || group.epoch > WorkerRegistry::kMaxEpoch)
     return std::nullopt;
   for (const json& rank : List(object, "ranks")) {
     const std::optional<RecordedProcess> process = RankFromJson(rank);

@@ -11,7 +11,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-constexpr int64_t kSecond = 1'000'000;
+constexpr int64_t kSecondUs = 1'000'000;
 
 class LedgerFailureTest : public ::testing::Test {
  protected:
@@ -59,7 +59,7 @@ class LedgerFailureTest : public ::testing::Test {
     ASSERT_TRUE(store_.Commit(batch).ok());
   }
   void Pass(int64_t seconds) {
-    for (int64_t t = 0; t < seconds; t += 5) test_.ledger.AdvanceReaper((now_s_ += 5) * kSecond);
+    for (int64_t t = 0; t < seconds; t += 5) test_.ledger.AdvanceReaper((now_s_ += 5) * kSecondUs);
   }
 
   std::vector<RequestId> closed_;

@@ -5,7 +5,7 @@
 namespace quire::gateway {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000;
+constexpr int64_t kSecondUs = 1'000'000;
 
 class SettleQueueTest : public ::testing::Test {
  protected:
@@ -31,8 +31,8 @@ class SettleQueueTest : public ::testing::Test {
     return call.value_or(SettleCall{});
   }
 
-  int64_t now_ = kSecond;
-  SettleQueue queue_{{.per_message = 3, .lost_after_us = 15 * kSecond}};
+  int64_t now_ = kSecondUs;
+  SettleQueue queue_{{.per_message = 3, .lost_after_us = 15 * kSecondUs}};
 };
 
 TEST_F(SettleQueueTest, OneMessageAtATimeOfBoundedSize) {
@@ -54,7 +54,7 @@ TEST_F(SettleQueueTest, AfterAFailureLaterAndLater) {
   for (int i = 0; i < 5; ++i) {
     queue_.OnFailed(Take(), now_);
     Add();  // a newcomer doesn't make it sooner
-    waits.push_back((queue_.NextDueUs() - now_) / kSecond);
+    waits.push_back((queue_.NextDueUs() - now_) / kSecondUs);
     EXPECT_FALSE(queue_.Take(queue_.NextDueUs() - 1).has_value());
     now_ = queue_.NextDueUs();
   }
@@ -63,13 +63,13 @@ TEST_F(SettleQueueTest, AfterAFailureLaterAndLater) {
   queue_.OnReply(call, ReplyTo(call), now_);
   EXPECT_LE(queue_.NextDueUs(), now_);  // the rest goes out at once
   queue_.OnFailed(Take(), now_);
-  EXPECT_EQ(queue_.NextDueUs(), now_ + kSecond);  // and the next failure is a first one
+  EXPECT_EQ(queue_.NextDueUs(), now_ + kSecondUs);  // and the next failure is a first one
 }
 
 TEST_F(SettleQueueTest, WhatIsNeverAnsweredCountsAsLost) {
   Add();
   const SettleCall lost = Take();
-  EXPECT_EQ(queue_.NextDueUs(), now_ + 15 * kSecond);
+  EXPECT_EQ(queue_.NextDueUs(), now_ + 15 * kSecondUs);
   now_ = queue_.NextDueUs();
   EXPECT_FALSE(queue_.Take(now_).has_value());  // a failure like any other
   now_ = queue_.NextDueUs();
@@ -93,8 +93,8 @@ TEST_F(SettleQueueTest, WhatAReplyLeavesOutIsSaidAgain) {
   half.mutable_results()->RemoveLast();
   queue_.OnReply(call, half, now_);
   EXPECT_EQ(queue_.size(), 1u);
-  EXPECT_EQ(queue_.NextDueUs(), now_ + kSecond);
-  now_ += kSecond;
+  EXPECT_EQ(queue_.NextDueUs(), now_ + kSecondUs);
+  now_ += kSecondUs;
   EXPECT_EQ(Take().request.requests(0).request_id(), call.request.requests(1).request_id());
 }
 

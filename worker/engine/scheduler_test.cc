@@ -9,7 +9,7 @@
 namespace quire::worker {
 namespace {
 
-GenerationRequest Request(int64_t prompt, int64_t max_tokens, TokenId first = 0) {
+GenerationRequest RequestOf(int64_t prompt, int64_t max_tokens, TokenId first = 0) {
   GenerationRequest request;
   for (int64_t i = 0; i < prompt; ++i) request.prompt_ids.push_back(first + static_cast<TokenId>(i));
   request.max_tokens = max_tokens;
@@ -55,7 +55,7 @@ TEST(Scheduler, LimitsAreCheckedAgainstEachOther) {
 
 TEST(Scheduler, PrefillGoesInChunksThenDecodes) {
   Bench bench({.max_batch_tokens = 512, .prefill_chunk = 16}, 8);
-  Sequence* sequence = bench.Add(Request(40, 3));
+  Sequence* sequence = bench.Add(RequestOf(40, 3));
   EXPECT_EQ(bench.RunStep()[sequence], 16);
   EXPECT_EQ(bench.RunStep()[sequence], 16);
   EXPECT_EQ(bench.RunStep()[sequence], 8);
@@ -69,15 +69,15 @@ TEST(Scheduler, PrefillGoesInChunksThenDecodes) {
 TEST(Scheduler, LongPromptStallsNobody) {
   Bench bench({.max_batch_tokens = 64, .prefill_chunk = 64, .max_sequences = 8}, 2000);
   std::vector<Sequence*> decoding;
-  for (int i = 0; i < 4; ++i) decoding.push_back(bench.Add(Request(1, 1000, 1000 * (i + 1))));
+  for (int i = 0; i < 4; ++i) decoding.push_back(bench.Add(RequestOf(1, 1000, 1000 * (i + 1))));
   bench.RunStep();
-  Sequence* giant = bench.Add(Request(10'000, 10, 100'000));
+  Sequence* giant = bench.Add(RequestOf(10'000, 10, 100'000));
   for (int step = 0; step < 20; ++step) {
     auto rows = bench.RunStep();
     for (Sequence* sequence : decoding) EXPECT_EQ(rows[sequence], 1);
     EXPECT_EQ(rows[giant], 60);
   }
-  Sequence* small = bench.Add(Request(25, 10, 50'000));
+  Sequence* small = bench.Add(RequestOf(25, 10, 50'000));
   auto rows = bench.RunStep();
   EXPECT_EQ(rows[small], 25);  // within its even share of 60: done in one step
   EXPECT_EQ(rows[giant], 35);  // and the giant gets all that is left
@@ -85,14 +85,14 @@ TEST(Scheduler, LongPromptStallsNobody) {
 
 TEST(Scheduler, ManyPromptsShareTheBudgetEvenly) {
   Bench bench({.max_batch_tokens = 64, .prefill_chunk = 64, .max_sequences = 8}, 2000);
-  for (int i = 0; i < 8; ++i) bench.Add(Request(1000, 10, 10'000 * i));
+  for (int i = 0; i < 8; ++i) bench.Add(RequestOf(1000, 10, 10'000 * i));
   for (const auto& [sequence, rows] : bench.RunStep()) EXPECT_EQ(rows, 8);
 }
 
 TEST(Scheduler, LastAdmittedIsPreemptedFirstAndComesBackWhole) {
   Bench bench({}, 16);
-  Sequence* first = bench.Add(Request(30, 150, 0));
-  Sequence* second = bench.Add(Request(30, 150, 1000));
+  Sequence* first = bench.Add(RequestOf(30, 150, 0));
+  Sequence* second = bench.Add(RequestOf(30, 150, 1000));
   bench.RunStep();
   EXPECT_EQ(bench.scheduler.running(), 2);
   while (bench.scheduler.preemptions() == 0) bench.RunStep();
@@ -108,9 +108,9 @@ TEST(Scheduler, LastAdmittedIsPreemptedFirstAndComesBackWhole) {
 
 TEST(Scheduler, AdmitsOnlyWithRoomForEverybodyToGrow) {
   Bench bench({}, 16);
-  Sequence* first = bench.Add(Request(60, 120, 0));  // 4 blocks, and 4 for its next 64 tokens
-  Sequence* second = bench.Add(Request(60, 120, 1000));
-  Sequence* third = bench.Add(Request(1, 1, 2000));  // one block and no more
+  Sequence* first = bench.Add(RequestOf(60, 120, 0));  // 4 blocks, and 4 for its next 64 tokens
+  Sequence* second = bench.Add(RequestOf(60, 120, 1000));
+  Sequence* third = bench.Add(RequestOf(1, 1, 2000));  // one block and no more
   bench.RunStep();
   EXPECT_EQ(bench.scheduler.running(), 2);
   EXPECT_EQ(bench.scheduler.waiting(), 1);
@@ -130,7 +130,7 @@ TEST(Scheduler, OversubscriptionRecomputesLittle) {
   for (int i = 0; i < 96; ++i) {
     const auto prompt = static_cast<int64_t>(50 + random() % 250),
                tokens = static_cast<int64_t>(20 + random() % 560);
-    bench.Add(Request(prompt, tokens, 1'000'000 + 1000 * i));
+    bench.Add(RequestOf(prompt, tokens, 1'000'000 + 1000 * i));
     needed += prompt + tokens - 1;
   }
   while (!bench.scheduler.empty()) {
@@ -141,14 +141,14 @@ TEST(Scheduler, OversubscriptionRecomputesLittle) {
 
 TEST(Scheduler, RefusesWhatCanNeverFit) {
   Bench bench({}, 4);
-  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, Request(60, 5), 1000)).ok());
-  EXPECT_FALSE(bench.scheduler.CheckFits(Sequence(1, Request(60, 6), 1000)).ok());
-  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, Request(60, 6), 65)).ok());  // the context ends it
+  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, RequestOf(60, 5), 1000)).ok());
+  EXPECT_FALSE(bench.scheduler.CheckFits(Sequence(1, RequestOf(60, 6), 1000)).ok());
+  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, RequestOf(60, 6), 65)).ok());  // the context ends it
 }
 
 TEST(Scheduler, WholePoolIsEnoughForTheLongestThatFits) {
   Bench bench({}, 4);
-  Sequence* sequence = bench.Add(Request(60, 5));
+  Sequence* sequence = bench.Add(RequestOf(60, 5));
   while (!bench.scheduler.empty()) bench.RunStep();
   EXPECT_EQ(sequence->output().size(), 5u);
   EXPECT_EQ(bench.scheduler.preemptions(), 0);
@@ -183,7 +183,7 @@ void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int st
       const int64_t longest = int64_t{blocks} * kBlockTokens;
       const int64_t prompt = 1 + random() % (longest - 1);
       // Prompts start with one of two ids, so that prefixes are shared.
-      live.push_back(bench.Add(Request(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5)));
+      live.push_back(bench.Add(RequestOf(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5)));
       ASSERT_TRUE(bench.scheduler.CheckFits(*live.back()).ok());
     }
     if (!live.empty() && random() % 10 == 0) {  // cancelled in whatever state

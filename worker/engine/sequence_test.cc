@@ -5,7 +5,7 @@
 namespace quire::worker {
 namespace {
 
-GenerationRequest Request(int64_t prompt, int64_t max_tokens) {
+GenerationRequest NewRequest(int64_t prompt, int64_t max_tokens) {
   GenerationRequest request;
   for (int64_t i = 0; i < prompt; ++i) request.prompt_ids.push_back(static_cast<TokenId>(100 + i));
   request.max_tokens = max_tokens;
@@ -14,7 +14,7 @@ GenerationRequest Request(int64_t prompt, int64_t max_tokens) {
 }
 
 TEST(Sequence, StopIdEndsItAndIsItsLastToken) {
-  Sequence sequence(1, Request(4, 10), 100);
+  Sequence sequence(1, NewRequest(4, 10), 100);
   sequence.Append(7);
   EXPECT_FALSE(sequence.finished());
   sequence.Append(3);
@@ -23,7 +23,7 @@ TEST(Sequence, StopIdEndsItAndIsItsLastToken) {
 }
 
 TEST(Sequence, IgnoreEosGoesOnToMaxTokens) {
-  GenerationRequest request = Request(4, 3);
+  GenerationRequest request = NewRequest(4, 3);
   request.ignore_eos = true;
   Sequence sequence(1, request, 100);
   sequence.Append(3);
@@ -34,7 +34,7 @@ TEST(Sequence, IgnoreEosGoesOnToMaxTokens) {
 }
 
 TEST(Sequence, ContextEndsItBeforeMaxTokens) {
-  Sequence sequence(1, Request(4, 10), 6);
+  Sequence sequence(1, NewRequest(4, 10), 6);
   sequence.Append(7);
   EXPECT_FALSE(sequence.finished());
   sequence.Append(7);
@@ -42,13 +42,13 @@ TEST(Sequence, ContextEndsItBeforeMaxTokens) {
 }
 
 TEST(Sequence, StopOnTheLastTokenIsAStop) {
-  Sequence sequence(1, Request(4, 1), 100);
+  Sequence sequence(1, NewRequest(4, 1), 100);
   sequence.Append(2);
   EXPECT_EQ(sequence.finished(), FinishCause::kStop);
 }
 
 TEST(Sequence, ResumedIdsCount) {
-  GenerationRequest request = Request(4, 3);
+  GenerationRequest request = NewRequest(4, 3);
   request.resumed_ids = {7, 8};
   Sequence resumed(1, request, 100);
   EXPECT_EQ(resumed.size(), 6);
@@ -60,7 +60,7 @@ TEST(Sequence, ResumedIdsCount) {
 }
 
 TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
-  GenerationRequest request = Request(4, 10);
+  GenerationRequest request = NewRequest(4, 10);
   request.min_tokens = 1;
   PrefixCache cache(4);
   Sequence sequence(1, request, 100);
@@ -77,10 +77,10 @@ TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
 
 TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
   PrefixCache cache(8);
-  Sequence first(1, Request(32, 10), 100);
+  Sequence first(1, NewRequest(32, 10), 100);
   ASSERT_TRUE(first.AcquireBlocks(cache, 0));
   first.Advance(32, cache);
-  Sequence second(2, Request(32, 10), 100);
+  Sequence second(2, NewRequest(32, 10), 100);
   ASSERT_TRUE(second.AcquireBlocks(cache, 0));
   EXPECT_EQ(second.computed(), 16);
   EXPECT_EQ(cache.idle(), 8 - 3);  // one block is shared
@@ -88,16 +88,16 @@ TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
 
 TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   PrefixCache cache(3);
-  Sequence first(1, Request(32, 10), 100);
+  Sequence first(1, NewRequest(32, 10), 100);
   ASSERT_TRUE(first.AcquireBlocks(cache, 0));
-  Sequence second(2, Request(40, 10), 100);
+  Sequence second(2, NewRequest(40, 10), 100);
   EXPECT_FALSE(second.AcquireBlocks(cache, 0));
   EXPECT_EQ(cache.idle(), 1);
 }
 
 TEST(Sequence, TenantsAndRopeVariantsShareNoBlocks) {
   PrefixCache cache(16);
-  GenerationRequest request = Request(32, 10);
+  GenerationRequest request = NewRequest(32, 10);
   request.cache_salt = "tenant a";
   Sequence first(1, request, 100);
   ASSERT_TRUE(first.AcquireBlocks(cache, 0));

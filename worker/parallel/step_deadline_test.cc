@@ -9,7 +9,7 @@
 namespace quire::worker {
 namespace {
 
-constexpr int64_t kSecondUs = 1'000'000;
+constexpr int64_t kUsPerSecond = 1'000'000;
 
 // A step reads all weights once, then computes rows and their attention.
 struct Machine {
@@ -70,9 +70,9 @@ TEST(StepDeadline, AKnownKindHasALimitNearWhatItTakes) {
 TEST(StepDeadline, ASlowGroupGetsMoreThanTheFloor) {
   StepDeadline deadline;
   const StepShape shape{.prefill = true, .tokens = 512, .context = 30'000};
-  EXPECT_EQ(deadline.LimitUs(shape), 10 * kSecondUs);  // nothing known, no weights: the floor
-  for (int i = 0; i < 3; ++i) deadline.Observe(shape, 60 * kSecondUs);
-  EXPECT_GE(deadline.LimitUs(shape), 1200 * kSecondUs);
+  EXPECT_EQ(deadline.LimitUs(shape), 10 * kUsPerSecond);  // nothing known, no weights: the floor
+  for (int i = 0; i < 3; ++i) deadline.Observe(shape, 60 * kUsPerSecond);
+  EXPECT_GE(deadline.LimitUs(shape), 1200 * kUsPerSecond);
 }
 
 TEST(StepDeadline, TheFirstStepIsJudgedByItsSize) {
@@ -80,9 +80,9 @@ TEST(StepDeadline, TheFirstStepIsJudgedByItsSize) {
       large({.weight_bytes = int64_t{32'000'000'000}});
   const StepShape decode{.prefill = false, .tokens = 1, .context = 10};
   const StepShape prefill{.prefill = true, .tokens = 512, .context = 512};
-  EXPECT_LE(small.LimitUs(prefill), 60 * kSecondUs);
-  EXPECT_GE(large.LimitUs(decode), 300 * kSecondUs);
-  EXPECT_GE(large.LimitUs(prefill), 3600 * kSecondUs);
+  EXPECT_LE(small.LimitUs(prefill), 60 * kUsPerSecond);
+  EXPECT_GE(large.LimitUs(decode), 300 * kUsPerSecond);
+  EXPECT_GE(large.LimitUs(prefill), 3600 * kUsPerSecond);
 }
 
 // An idle group's weights may go to disk; the next step reads all of them again, however fast steps were.
@@ -90,7 +90,7 @@ TEST(StepDeadline, SwappedOutWeightsHaveTimeToComeBack) {
   StepDeadline deadline({.weight_bytes = int64_t{32'000'000'000}});
   const StepShape decode{.prefill = false, .tokens = 1, .context = 10};
   for (int i = 0; i < 100; ++i) deadline.Observe(decode, 100'000);
-  EXPECT_GE(deadline.LimitUs(decode), 320 * kSecondUs);
+  EXPECT_GE(deadline.LimitUs(decode), 320 * kUsPerSecond);
 }
 
 TEST(StepDeadline, OneOutlierIsForgotten) {
@@ -98,7 +98,7 @@ TEST(StepDeadline, OneOutlierIsForgotten) {
   const StepShape shape{.prefill = false, .tokens = 1, .context = 100};
   for (int i = 0; i < 10; ++i) deadline.Observe(shape, 10'000);
   const int64_t before_us = deadline.LimitUs(shape);
-  deadline.Observe(shape, 100 * kSecondUs);
+  deadline.Observe(shape, 100 * kUsPerSecond);
   EXPECT_LE(deadline.LimitUs(shape), 3 * before_us);
   for (int i = 0; i < 200; ++i) deadline.Observe(shape, 10'000);
   EXPECT_LE(deadline.LimitUs(shape), before_us + before_us / 50);

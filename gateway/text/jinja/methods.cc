@@ -110,7 +110,7 @@ Result CallLoopMethod(Loop& loop, const std::string& name, const Arguments& argu
   return Value(changed);
 }
 
-Result Call(const Value& object, const std::string& name, const Arguments& arguments, Meter& meter) {
+Result CallFound(const Value& object, const std::string& name, const Arguments& arguments, Meter& meter) {
   QUIRE_RETURN_IF_ERROR(meter.SpendBytes(object.weight() + arguments.weight()));
   if (object.AsText() != nullptr) return CallTextMethod(object, name, arguments, meter);
   if (const Map* map = object.AsMap()) return MapMethods().at(name)(*map, arguments, meter);
@@ -139,7 +139,7 @@ Result CallMethod(const Value& object, const std::string& name, const Arguments&
   if (!HasMethod(object, name)) {
     return Wrong(name, absl::StrCat(object.KindName(), " has no such method that templates may call"));
   }
-  Result result = Call(object, name, arguments, meter);
+  Result result = CallFound(object, name, arguments, meter);
   if (result.ok()) return result;
   return Wrong(name, MessageOf(result.status()));
 }
