@@ -3,15 +3,11 @@
 #include <map>
 
 namespace quire::coordinator {
-namespace {
-
-// A total that is counted elsewhere.
-void RaiseTo(prometheus::Counter& counter, uint64_t total) {
-  const double more = static_cast<double>(total) - counter.Value();
-  if (more > 0) counter.Increment(more);
+void CoordinatorMetrics::Total::RaiseTo(uint64_t total) {
+  if (total <= shown_) return;
+  counter_.Increment(static_cast<double>(total - shown_));
+  shown_ = total;
 }
-
-}  // namespace
 
 CoordinatorMetrics::CoordinatorMetrics(Metrics& metrics)
     : metrics_(metrics),
@@ -42,8 +38,8 @@ void CoordinatorMetrics::Update(const RouterReport& report) {
   open_requests_.Set(static_cast<double>(report.open_requests));
   queue_length_.Set(static_cast<double>(report.waiting));
   queue_age_s_.Set(static_cast<double>(report.oldest_wait_us) / 1e6);
-  RaiseTo(drift_alarms_, report.drift_alarms);
-  RaiseTo(conservation_alarms_, report.conservation_alarms);
+  drift_alarms_.RaiseTo(report.drift_alarms);
+  conservation_alarms_.RaiseTo(report.conservation_alarms);
   std::map<GroupState, int> by_state{{GroupState::kServing, 0},
                                      {GroupState::kDraining, 0},
                                      {GroupState::kUnhealthy, 0},
@@ -69,14 +65,14 @@ void CoordinatorMetrics::Update(const RouterReport& report) {
 }
 
 void CoordinatorMetrics::Update(const LedgerCounters& counters) {
-  RaiseTo(commits_, counters.commits);
-  RaiseTo(failed_commits_, counters.failed_commits);
-  RaiseTo(posted_nano_usd_, counters.posted_nano_usd);
-  RaiseTo(posted_tokens_, counters.posted_positions);
-  RaiseTo(reaped_, counters.reaped);
-  RaiseTo(unbilled_, counters.unbilled_positions);
-  RaiseTo(above_grant_, counters.above_grant_alarms);
-  RaiseTo(set_aside_, counters.set_aside);
+  commits_.RaiseTo(counters.commits);
+  failed_commits_.RaiseTo(counters.failed_commits);
+  posted_nano_usd_.RaiseTo(counters.posted_nano_usd);
+  posted_tokens_.RaiseTo(counters.posted_positions);
+  reaped_.RaiseTo(counters.reaped);
+  unbilled_.RaiseTo(counters.unbilled_positions);
+  above_grant_.RaiseTo(counters.above_grant_alarms);
+  set_aside_.RaiseTo(counters.set_aside);
 }
 
 void CoordinatorMetrics::Update(const std::vector<DrivenGroup>& driven) {

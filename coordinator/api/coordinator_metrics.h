@@ -20,10 +20,21 @@ class CoordinatorMetrics {
   void Update(const std::vector<DrivenGroup>& driven);
 
  private:
+  // A total that is counted elsewhere, and how much of it the counter has had from here.
+  class Total {
+   public:
+    explicit Total(prometheus::Counter& counter) : counter_(counter) {}
+    void RaiseTo(uint64_t total);
+
+   private:
+    prometheus::Counter& counter_;
+    uint64_t shown_ = 0;
+  };
+
   Metrics& metrics_;
   prometheus::Gauge &open_requests_, &queue_length_, &queue_age_s_;
-  prometheus::Counter &drift_alarms_, &conservation_alarms_, &commits_, &failed_commits_, &posted_nano_usd_,
-      &posted_tokens_, &reaped_, &unbilled_, &above_grant_, &set_aside_;
+  Total drift_alarms_, conservation_alarms_, commits_, failed_commits_, posted_nano_usd_, posted_tokens_,
+      reaped_, unbilled_, above_grant_, set_aside_;
 };
 
 }  // namespace quire::coordinator

@@ -28,5 +28,15 @@ TEST(CoordinatorMetrics, ShowsEveryCounterOfTheLedger) {
   }
 }
 
+// A metric is an output: what it shows is no memory of ours, and nobody else's count is swallowed.
+TEST(CoordinatorMetrics, KeepsItsTotalsItself) {
+  Metrics metrics;
+  CoordinatorMetrics shown(metrics);
+  shown.Update(LedgerCounters{.commits = 2});
+  metrics.Counter("quire_coordinator_ledger_commits_total", "").Increment(100);
+  for (const uint64_t commits : {3, 3, 5}) shown.Update(LedgerCounters{.commits = commits});
+  EXPECT_THAT(metrics.Text(), HasSubstr("\nquire_coordinator_ledger_commits_total 105\n"));
+}
+
 }  // namespace
 }  // namespace quire::coordinator
