@@ -121,9 +121,7 @@ class AssembledCoordinator final : public Coordinator {
   absl::StatusOr<std::unique_ptr<BlobStore>> OpenBundles() const {
     auto bundles = BlobStore::Open(folder_.File("bundles.db"));
     if (!absl::IsDataLoss(bundles.status())) return bundles;
-    return absl::FailedPreconditionError(absl::StrCat(folder_.File("bundles.db"), " is damaged (",
-                                                      MessageOf(bundles.status()),
-                                                      "): delete it; workers bring the text bundles back"));
+    return absl::FailedPreconditionError(MessageOf(bundles.status()));
   }
 
   absl::Status LoadFacts() {

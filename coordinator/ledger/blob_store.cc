@@ -9,6 +9,7 @@ namespace quire::coordinator {
 namespace {
 
 constexpr char kSchema[] = "CREATE TABLE blob(digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;";
+constexpr char kIfDamaged[] = "delete it; workers bring the text bundles back";
 
 }  // namespace
 
@@ -16,7 +17,7 @@ BlobStore::BlobStore(std::unique_ptr<SqliteDatabase> database) : database_(std::
 BlobStore::~BlobStore() = default;
 
 absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::string& path) {
-  QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite));
+  QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite, kIfDamaged));
   QUIRE_RETURN_IF_ERROR(database->EnsureSchema({kSchema}));
   return std::unique_ptr<BlobStore>(new BlobStore(std::move(database)));
 }
@@ -44,7 +45,7 @@ absl::StatusOr<std::string> BlobStore::Get(const Digest& digest) {
   QUIRE_ASSIGN_OR_RETURN(const bool exists, query.Bind(SqliteBlob{key}).Step());
   if (!exists) return absl::NotFoundError("no blob of digest " + ToHex(digest) + " is stored");
   std::string bytes = query.Bytes(0);
-  if (Sha256(bytes) != digest) return absl::DataLossError("the stored blob " + ToHex(digest) + " is damaged");
+  if (Sha256(bytes) != digest) return database_->Damaged("the blob " + ToHex(digest) + " has another digest");
   return bytes;
 }
 

@@ -54,13 +54,13 @@ void SqliteQuery::BindOne(int index, SqliteBlob blob) {
 }
 
 absl::StatusOr<bool> SqliteQuery::Step() {
-  if (error_ != SQLITE_OK) return SqliteError(connection_, error_);
+  if (error_ != SQLITE_OK) return SqliteError(file_, error_);
   errno = 0;
   const int code = sqlite3_step(statement_);
   const int system_errno = errno;
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
-  return SqliteError(connection_, sqlite3_extended_errcode(connection_), system_errno);
+  return SqliteError(file_, sqlite3_extended_errcode(file_.connection), system_errno);
 }
 
 absl::Status SqliteQuery::Run() { return Step().status(); }
@@ -72,16 +72,17 @@ std::string SqliteQuery::Bytes(int column) const {
                           : std::string(static_cast<const char*>(bytes), static_cast<size_t>(size));
 }
 
-absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path,
-                                                                     SqliteMode mode) {
+absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path, SqliteMode mode,
+                                                                     const char* if_damaged) {
   const bool write = mode == SqliteMode::kReadWrite;
   if (write) QUIRE_RETURN_IF_ERROR(CreatePrivateFile(path));
   sqlite3* connection = nullptr;
   const int flags = (write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &connection, flags, nullptr);
-  std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(connection));
+  std::unique_ptr<SqliteDatabase> database(new SqliteDatabase({connection, path, if_damaged}));
   if (code != SQLITE_OK) {
-    return absl::UnavailableError(absl::StrCat("can't open ", path, ": ", sqlite3_errstr(code)));
+    return absl::UnavailableError(absl::StrCat("can't open ", path, ": ", sqlite3_errstr(code),
+                                               ": check that it is there and belongs to this user"));
   }
   sqlite3_extended_result_codes(connection, 1);
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
@@ -102,8 +103,8 @@ absl::Status SqliteDatabase::MakeDurable() {
   QUIRE_RETURN_IF_ERROR(query.Run());
   constexpr int64_t kFullSync = 2;
   if (mode == "wal" && query.Int(0) == kFullSync) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("SQLite can't keep a write-ahead log here (journal_mode ",
-                                                    mode, ", synchronous ", query.Int(0),
+  return absl::FailedPreconditionError(absl::StrCat(file_.path, ": SQLite can't keep a write-ahead log here ",
+                                                    "(journal_mode ", mode, ", synchronous ", query.Int(0),
                                                     "): the data folder must be on a local file system"));
 }
 
@@ -112,12 +113,16 @@ absl::Status SqliteDatabase::QuickCheck() {
   QUIRE_ASSIGN_OR_RETURN(const bool said, query.Step());
   const std::string first = said ? query.Bytes(0) : "";
   if (first == "ok") return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("the file is damaged: ", first));
+  return Damaged(first);
+}
+
+absl::Status SqliteDatabase::Damaged(const std::string& how) const {
+  return absl::DataLossError(absl::StrCat(file_.path, " is damaged (", how, "): ", file_.if_damaged));
 }
 
 SqliteDatabase::~SqliteDatabase() {
   for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
-  sqlite3_close_v2(connection_);
+  sqlite3_close_v2(file_.connection);
 }
 
 absl::Status SqliteDatabase::EnsureSchema(absl::Span<const char* const> scripts) {
@@ -131,14 +136,15 @@ absl::Status SqliteDatabase::EnsureSchema(absl::Span<const char* const> scripts)
     const auto known = static_cast<int64_t>(scripts.size());
     if (version == known) return absl::OkStatus();
     if (version < 0 || version > known) {
-      return absl::FailedPreconditionError(absl::StrCat("the file has schema version ", version,
-                                                        ", made by a newer Quire; this one knows ", known));
+      return absl::FailedPreconditionError(absl::StrCat(
+          file_.path, " has schema version ", version, ", made by a newer Quire; this one knows ", known,
+          ": start the newer one, or restore a backup from before it"));
     }
     std::string script;
     for (; version < known; ++version) script += scripts[version];
     absl::StrAppend(&script, "PRAGMA user_version = ", known);
-    const int code = sqlite3_exec(connection_, script.c_str(), nullptr, nullptr, nullptr);
-    if (code != SQLITE_OK) return SqliteError(connection_, sqlite3_extended_errcode(connection_));
+    const int code = sqlite3_exec(file_.connection, script.c_str(), nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK) return SqliteError(file_, sqlite3_extended_errcode(file_.connection));
     return absl::OkStatus();
   });
 }
@@ -147,14 +153,14 @@ SqliteQuery SqliteDatabase::Query(const char* sql) {
   sqlite3_stmt*& statement = statements_[sql];
   int code = SQLITE_OK;
   if (statement == nullptr) {
-    code = sqlite3_prepare_v3(connection_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    code = sqlite3_prepare_v3(file_.connection, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   }
-  return SqliteQuery(connection_, statement, code);
+  return SqliteQuery(file_, statement, code);
 }
 
 void SqliteDatabase::Rollback() {
   // After some errors SQLite has rolled back by itself; then there is nothing to do.
-  if (sqlite3_get_autocommit(connection_) == 0) Query("ROLLBACK").Run().IgnoreError();
+  if (sqlite3_get_autocommit(file_.connection) == 0) Query("ROLLBACK").Run().IgnoreError();
 }
 
 }  // namespace quire::coordinator

@@ -1,5 +1,6 @@
 // SQLite as the stores here use it: one connection, statements prepared once and always bound, errors as
-// absl::Status by what to do about them. Owned by one store; not thread-safe. Never builds SQL from values.
+// absl::Status by what to do about them; their messages name the file and say it. Owned by one store; not
+// thread-safe. Never builds SQL from values.
 #pragma once
 
 #include <sqlite3.h>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,12 +24,20 @@ struct SqliteBlob {
   std::string_view bytes;
 };
 
+// A connection and the words that its errors need.
+struct SqliteFile {
+  sqlite3* connection = nullptr;
+  std::string path;
+  std::string if_damaged;  // what to do then
+};
+
 // One use of a prepared statement: bind all parameters, step, read columns. Resets the statement when it
 // goes. Errors of preparing and binding are kept and returned by Step or Run. One at a time per SQL text.
 class SqliteQuery {
  public:
-  SqliteQuery(sqlite3* connection, sqlite3_stmt* statement, int error)
-      : connection_(connection), statement_(statement), error_(error) {}
+  // `file` outlives it.
+  SqliteQuery(const SqliteFile& file, sqlite3_stmt* statement, int error)
+      : file_(file), statement_(statement), error_(error) {}
   ~SqliteQuery();
   SqliteQuery(const SqliteQuery&) = delete;
   SqliteQuery& operator=(const SqliteQuery&) = delete;
@@ -57,7 +67,7 @@ class SqliteQuery {
   void BindOne(int index, const std::optional<std::string>& text);
   void BindOne(int index, SqliteBlob blob);
 
-  sqlite3* const connection_;
+  const SqliteFile& file_;
   sqlite3_stmt* const statement_;
   int error_;
 };
@@ -67,8 +77,11 @@ enum class SqliteMode { kReadOnly, kReadWrite };
 class SqliteDatabase {
  public:
   // Read-write opens the file or creates it with mode 0600; WAL, synchronous=FULL (both read back), waits up
-  // to 5 s for another connection's lock.
-  static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, SqliteMode mode);
+  // to 5 s for another connection's lock. `if_damaged` says what to do then.
+  static constexpr const char* kRestore =
+      "restore it from a backup (docs/OPERATIONS.md), or salvage it with sqlite3's .recover";
+  static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, SqliteMode mode,
+                                                              const char* if_damaged = kRestore);
   ~SqliteDatabase();
 
   // Brings a file up to the schema version of the last script: script n leads from version n - 1 to n.
@@ -89,11 +102,13 @@ class SqliteDatabase {
     return Run("BEGIN DEFERRED", body);
   }
   // Rows that the last statement changed.
-  int64_t changes() const { return sqlite3_changes64(connection_); }
-  sqlite3* connection() const { return connection_; }
+  int64_t changes() const { return sqlite3_changes64(file_.connection); }
+  sqlite3* connection() const { return file_.connection; }
+  // DataLoss that names the file and says what to do.
+  absl::Status Damaged(const std::string& how) const;
 
  private:
-  explicit SqliteDatabase(sqlite3* connection) : connection_(connection) {}
+  explicit SqliteDatabase(SqliteFile file) : file_(std::move(file)) {}
   absl::Status MakeDurable();
   template <typename Body>
   absl::Status Run(const char* begin, Body body) {
@@ -106,7 +121,7 @@ class SqliteDatabase {
   }
   void Rollback();
 
-  sqlite3* const connection_;
+  const SqliteFile file_;
   std::map<const char*, sqlite3_stmt*> statements_;
 };
 
@@ -122,6 +137,6 @@ SqliteFault ClassifySqlite(int code, int system_errno);
 
 // kBusy: Unavailable. kFull: ResourceExhausted. kFatal: DataLoss. kOurs: Internal.
 // SQLite keeps no errno of a failed COMMIT (sqlite3_system_errno): hence the caller's.
-absl::Status SqliteError(sqlite3* connection, int code, int system_errno = 0);
+absl::Status SqliteError(const SqliteFile& file, int code, int system_errno = 0);
 
 }  // namespace quire::coordinator

@@ -82,20 +82,24 @@ SqliteFault ClassifySqlite(int code, int system_errno) {
   return ClassifyErrno(system_errno).value_or(meaning->fault);
 }
 
-absl::Status SqliteError(sqlite3* connection, int code, int system_errno) {
-  const std::string message = absl::StrCat("SQLite: ", sqlite3_errmsg(connection), " (", sqlite3_errstr(code),
-                                           ", code ", code, ", errno ", system_errno, ")");
+absl::Status SqliteError(const SqliteFile& file, int code, int system_errno) {
+  const std::string said =
+      absl::StrCat(file.path, ": SQLite: ", sqlite3_errmsg(file.connection), " (", sqlite3_errstr(code),
+                   ", code ", code, ", errno ", system_errno, "): ");
   switch (ClassifySqlite(code, system_errno)) {
     case SqliteFault::kBusy:
-      return absl::UnavailableError(message);
+      return absl::UnavailableError(absl::StrCat(
+          said, "try again; if it stays, look who else has the file open, and at memory and limits"));
     case SqliteFault::kFull:
-      return absl::ResourceExhaustedError(message);
+      return absl::ResourceExhaustedError(absl::StrCat(
+          said, "make room on its disk, or raise the quota or limit; service resumes by itself"));
     case SqliteFault::kFatal:
-      return absl::DataLossError(message);
+      return absl::DataLossError(
+          absl::StrCat(said, "check its disk and mount; if the file is damaged, ", file.if_damaged));
     case SqliteFault::kOurs:
-      return absl::InternalError(message);
+      break;
   }
-  return absl::InternalError(message);
+  return absl::InternalError(absl::StrCat(said, "a bug of Quire, or something else wrote to the file: report it"));
 }
 
 }  // namespace quire::coordinator

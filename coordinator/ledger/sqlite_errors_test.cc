@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "coordinator/ledger/blob_store.h"
 #include "coordinator/ledger/ledger_reports.h"
 #include "coordinator/ledger/ledger_test_support.h"
 #include "coordinator/ledger/sqlite.h"
@@ -15,6 +16,7 @@
 namespace quire::coordinator {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -111,6 +113,47 @@ TEST_F(SqliteErrorsTest, WhereNoWriteAheadLogCanBeKeptItSaysSo) {
   EXPECT_THAT(std::string(SqliteDatabase::Open(":memory:", SqliteMode::kReadWrite).status().message()),
               HasSubstr("local file system"));
   std::filesystem::remove(":memory:");  // the file that Open makes for its mode
+}
+
+// ---- what an operator reads ----
+
+class SqliteWordsTest : public SqliteErrorsTest {
+ protected:
+  // `status` names the file and says this.
+  void ExpectSays(const absl::Status& status, const std::string& what_to_do) const {
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(Path()), HasSubstr(what_to_do)));
+  }
+  void WriteRubbish() const { std::ofstream(Path()) << std::string(4096, 'x'); }
+};
+
+TEST_F(SqliteWordsTest, OfAFileThatIsNoDatabase) {
+  WriteRubbish();
+  ExpectSays(SqliteStore::Open(Path()).status(), "restore it from a backup");
+  ExpectSays(BlobStore::Open(Path()).status(), "delete it; workers bring the text bundles back");
+  const auto reports = LedgerReports::Open(Path());
+  ExpectSays(reports.ok() ? (*reports)->Usage({}).status() : reports.status(), "restore it from a backup");
+}
+
+TEST_F(SqliteWordsTest, OfEveryClassOfError) {
+  auto database = *SqliteDatabase::Open(Path(), SqliteMode::kReadWrite);
+  const SqliteFile file{database->connection(), Path(), "say a prayer"};
+  ExpectSays(SqliteError(file, SQLITE_BUSY), "look who else has the file open");
+  ExpectSays(SqliteError(file, SQLITE_FULL), "make room");
+  ExpectSays(SqliteError(file, SQLITE_IOERR_WRITE, EDQUOT), "raise the quota");
+  ExpectSays(SqliteError(file, SQLITE_CORRUPT), "say a prayer");
+  ExpectSays(SqliteError(file, SQLITE_MISUSE), "a bug of Quire");
+  ExpectSays(database->Query("SELECT nonsense").Run(), "a bug of Quire");
+}
+
+TEST_F(SqliteWordsTest, OfFilesThatCantBeOpenedOrAreNewer) {
+  ExpectSays(SqliteDatabase::Open(Path(), SqliteMode::kReadOnly).status(), "check that it is there");
+  std::filesystem::create_directory(Path());
+  ExpectSays(SqliteDatabase::Open(Path(), SqliteMode::kReadWrite).status(), "check that");
+  std::filesystem::remove(Path());
+  auto database = *SqliteDatabase::Open(Path(), SqliteMode::kReadWrite);
+  ASSERT_TRUE(database->Query("PRAGMA user_version = 99").Run().ok());
+  ExpectSays(database->EnsureSchema({"SELECT 1;"}), "start the newer one");
 }
 
 // ---- a file that rots ----

@@ -240,14 +240,7 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string
   QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite));
   std::error_code error;
   if (std::filesystem::file_size(path, error) <= check_bytes && !error) {
-    const absl::Status intact = database->QuickCheck();
-    if (absl::IsDataLoss(intact)) {
-      return absl::DataLossError(
-          absl::StrCat(path, ": ", MessageOf(intact),
-                       "; restore it from a backup (docs/OPERATIONS.md), or salvage it "
-                       "with sqlite3's .recover"));
-    }
-    QUIRE_RETURN_IF_ERROR(intact);
+    QUIRE_RETURN_IF_ERROR(database->QuickCheck());
   }
   QUIRE_RETURN_IF_ERROR(database->EnsureSchema(kLedgerSchema));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(database)));
