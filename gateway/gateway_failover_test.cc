@@ -52,6 +52,10 @@ class GatewayFailoverTest : public GatewayTest {
     return std::exchange(readmits_, {});
   }
 
+  std::string AdmittedBundle() {
+    MutexLock lock(&mutex_);
+    return admitted_.bundle_digest();
+  }
   // The hash of the prompt's one whole block, as the last Admit said it.
   std::string AdmittedPrefix() {
     MutexLock lock(&mutex_);
@@ -95,6 +99,8 @@ TEST_F(GatewayFailoverTest, AStreamCutAtAnyTokenIsTheUndisturbedOne) {
     EXPECT_EQ(readmits[0].failed_group_epoch(), 1u);
     ASSERT_EQ(readmits[0].prefix_hashes_size(), 1);
     EXPECT_EQ(readmits[0].prefix_hashes(0), AdmittedPrefix());
+    EXPECT_EQ(readmits[0].bundle_digest().size(), 32u);
+    EXPECT_EQ(readmits[0].bundle_digest(), AdmittedBundle());
   }
 }
 

@@ -45,6 +45,7 @@ RouteRequest RouteOf(const v1::AdmitRequest& request, const RequestId& id, const
   route.most_tokens = request.prompt_tokens() + request.choices() * request.max_tokens();
   route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
   route.max_wait_us = int64_t{request.max_wait_ms()} * 1000;
+  route.bundle_digest = request.bundle_digest();
   return route;
 }
 
@@ -74,6 +75,7 @@ RouteRequest RouteOfRest(const v1::ReadmitRequest& request, const RequestId& id)
   route.running = true;
   route.failed = {request.failed_group_id(), request.failed_group_epoch()};
   route.numerics_id = request.numerics_id();
+  route.bundle_digest = request.bundle_digest();
   return route;
 }
 

@@ -3,15 +3,13 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "base/core/log.h"
 #include "base/core/status.h"
 
 namespace quire::coordinator {
 namespace {
 
 constexpr uint32_t kNoGroupRetryS = 2;
-constexpr int kDriftBeats = 8;          // two seconds
-constexpr uint64_t kDriftFraction = 4;  // alarm above a quarter of the group
+constexpr uint32_t kOutdatedRetryS = 1;
 
 Route Refuse(v1::RefusalReason reason, const std::string& message, uint32_t retry_after_s = 0) {
   Route route;
@@ -21,10 +19,8 @@ Route Refuse(v1::RefusalReason reason, const std::string& message, uint32_t retr
   return route;
 }
 
-GroupEpoch EpochOf(const Group& group) { return {group.info.group_id(), group.info.epoch()}; }
-
-uint64_t CapacityOf(const Group& group) {
-  return group.beat.kv_blocks_total() > 0 ? group.beat.kv_blocks_total() : group.info.kv_blocks();
+bool Understands(const Group& group, const RouteRequest& request) {
+  return request.bundle_digest.empty() || request.bundle_digest == group.info.bundle_digest();
 }
 
 v1::Placement PlacementOn(const Group& group) {
@@ -132,6 +128,12 @@ std::optional<Route> Router::TryRoute(const Pending& pending) {
                                " tokens of memory, more than any group of ", request.model,
                                " has: shorten the prompt or lower max_tokens"));
   }
+  if (Outdated(request)) {
+    return Refuse(
+        v1::REFUSAL_NO_CAPACITY,
+        absl::StrCat("the text files of ", request.model, " have just changed; send the request again"),
+        kOutdatedRetryS);
+  }
   const std::map<GroupEpoch, uint64_t> matches = prefixes_.Match(request.prefix_hashes);
   const std::vector<Candidate> candidates = Candidates(pending, matches);
   const std::optional<size_t> picked =
@@ -150,7 +152,7 @@ std::vector<Candidate> Router::Candidates(const Pending& pending,
   for (const auto& [id, group] : registry_.groups()) {
     const GroupEpoch epoch = EpochOf(group);
     const bool avoided = epoch == request.failed && now_us < pending.avoid_until_us;
-    if (group.info.model() != request.model || avoided ||
+    if (group.info.model() != request.model || avoided || !Understands(group, request) ||
         WorkerRegistry::StateOf(group, now_us) != GroupState::kServing) {
       continue;
     }
@@ -210,6 +212,20 @@ bool Router::TooLarge(const RouteRequest& request) const {
     if (BlocksFor(request.most_tokens) <= CapacityOf(group)) return false;
   }
   return known;
+}
+
+// Live groups of a model have one bundle (SlowFacts sees to that), but a request may have been encoded, or
+// begun, before it changed.
+bool Router::Outdated(const RouteRequest& request) const {
+  const int64_t now_us = clock_.NowUs();
+  bool others = false;
+  for (const auto& [id, group] : registry_.groups()) {
+    if (group.info.model() != request.model) continue;
+    if (WorkerRegistry::StateOf(group, now_us) == GroupState::kGone) continue;
+    if (Understands(group, request)) return false;
+    others = true;
+  }
+  return others;
 }
 
 bool Router::AnyServing(const std::string& model) const {
@@ -316,107 +332,6 @@ void Router::ChargeMakers(const Makers& made_by) {
     const Group* group = registry_.Find(maker.id);
     if (group != nullptr && EpochOf(*group) == maker) tokens_.Delivered(maker, positions);
   }
-}
-
-// ---- groups ----
-
-absl::StatusOr<uint64_t> Router::Register(const v1::GroupInfo& info) {
-  Answers answers;
-  uint64_t registration = 0;
-  {
-    MutexLock lock(&mutex_);
-    const Group* known = registry_.Find(info.group_id());
-    const std::optional<GroupEpoch> before = known ? std::optional(EpochOf(*known)) : std::nullopt;
-    QUIRE_ASSIGN_OR_RETURN(registration, registry_.Register(info, clock_.NowUs()));
-    if (before && before->epoch != info.epoch()) ForgetEpoch(*before);
-    drifting_beats_[info.group_id()] = 0;
-    answers = ServeQueue();
-  }
-  Log(LogLevel::kInfo, "group_serving", "group", info.group_id(), "epoch", info.epoch(), "model",
-      info.model(), "kv_blocks", info.kv_blocks());
-  Deliver(answers);
-  return registration;
-}
-
-void Router::StreamEnded(const std::string& group_id, uint64_t registration) {
-  {
-    MutexLock lock(&mutex_);
-    if (!registry_.StreamEnded(group_id, registration)) return;
-  }
-  Log(LogLevel::kWarn, "group_gone", "group", group_id);
-}
-
-bool Router::Beat(const v1::HeartbeatRequest& beat) {
-  Answers answers;
-  LogLines lines;
-  {
-    MutexLock lock(&mutex_);
-    if (!registry_.Beat(beat, clock_.NowUs())) return false;
-    book_.Sweep(clock_.NowUs());
-    const Group& group = *registry_.Find(beat.group_id());
-    WatchDrift(group, lines);
-    WatchTokens(group, lines);
-    answers = ServeQueue();
-  }
-  Deliver(answers);
-  for (const auto& write : lines) write();
-  return true;
-}
-
-void Router::Fence(const std::string& group_id, uint64_t first_valid_epoch) {
-  MutexLock lock(&mutex_);
-  const Group* known = registry_.Find(group_id);
-  if (known != nullptr && known->info.epoch() < first_valid_epoch) ForgetEpoch(EpochOf(*known));
-  registry_.Fence(group_id, first_valid_epoch);
-}
-
-uint64_t Router::FirstValidEpoch(const std::string& group_id) const {
-  MutexLock lock(&mutex_);
-  return registry_.FirstValidEpoch(group_id);
-}
-
-// A group that uses far more than we reserved for it serves somebody we don't know of, or leaks.
-void Router::WatchDrift(const Group& group, LogLines& lines) {
-  const uint64_t used =
-      group.beat.kv_blocks_total() - std::min(group.beat.kv_blocks_free(), group.beat.kv_blocks_total());
-  const uint64_t reserved = book_.UseOf(EpochOf(group)).blocks;
-  int& beats = drifting_beats_[group.info.group_id()];
-  beats = used > reserved + CapacityOf(group) / kDriftFraction ? beats + 1 : 0;
-  if (beats != kDriftBeats) return;
-  ++drift_alarms_;
-  lines.push_back([id = group.info.group_id(), used, reserved] {
-    Log(LogLevel::kWarn, "kv_drift", "group", id, "used_blocks", used, "reserved_blocks", reserved);
-  });
-}
-
-void Router::WatchTokens(const Group& group, LogLines& lines) {
-  if (tokens_.Beat(EpochOf(group), group.beat.emitted_tokens())) return;
-  ++conservation_alarms_;
-  lines.push_back([epoch = EpochOf(group), emitted = group.beat.emitted_tokens()] {
-    Log(LogLevel::kError, "more_delivered_than_emitted", "group", epoch.id, "epoch", epoch.epoch, "emitted",
-        emitted);
-  });
-}
-
-void Router::ForgetEpoch(const GroupEpoch& group) {
-  prefixes_.Forget(group);
-  tokens_.Forget(group);
-}
-
-RouterReport Router::Report() const {
-  MutexLock lock(&mutex_);
-  const int64_t now_us = clock_.NowUs();
-  RouterReport report;
-  for (const auto& [id, group] : registry_.groups()) {
-    report.groups.push_back({group, WorkerRegistry::StateOf(group, now_us), book_.UseOf(EpochOf(group)),
-                             CapacityOf(group), (now_us - group.last_heard_us) / 1000});
-  }
-  report.open_requests = book_.size();
-  report.waiting = queue_.size();
-  report.oldest_wait_us = queue_.OldestAgeUs(now_us);
-  report.drift_alarms = drift_alarms_;
-  report.conservation_alarms = conservation_alarms_;
-  return report;
 }
 
 // ---- the thread ----

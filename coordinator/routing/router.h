@@ -35,9 +35,10 @@ struct RouteRequest {
   uint64_t most_tokens = 0;    // what it may grow to, over all choices
   std::vector<std::string> prefix_hashes;
   int64_t max_wait_us = 0;
-  bool running = false;     // a Readmit: waits ahead of the new ones
-  GroupEpoch failed;        // avoided while others are there to be found; id empty = none
-  std::string numerics_id;  // preferred; empty = any
+  bool running = false;       // a Readmit: waits ahead of the new ones
+  GroupEpoch failed;          // avoided while others are there to be found; id empty = none
+  std::string numerics_id;    // preferred; empty = any
+  std::string bundle_digest;  // of the text bundle that its token ids are of, a must; empty = any
 };
 
 struct Route {
@@ -50,6 +51,9 @@ struct Served {
   uint64_t cached_tokens = 0;
   std::vector<std::pair<GroupEpoch, uint64_t>> made_by;  // delivered positions, by who made them
 };
+
+GroupEpoch EpochOf(const Group& group);
+uint64_t CapacityOf(const Group& group);  // KV blocks
 
 struct GroupReport {
   Group group;
@@ -136,6 +140,8 @@ class Router {
   Route Reserve(const RouteRequest& request, const Group& group, uint64_t matched_blocks)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TooLarge(const RouteRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Its token ids are of a text bundle that the model's groups had and have no longer.
+  bool Outdated(const RouteRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool AnyServing(const std::string& model) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Route Expired(const WaitQueue::Waiting& waiting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Answers ServeQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -342,6 +342,47 @@ TEST_F(RouterTest, AlarmsWhenAGroupUsesMuchMoreThanIsReserved) {
   EXPECT_EQ(router_.Report().drift_alarms, 1u);
 }
 
+class RouterTextTest : public RouterTest {
+ protected:
+  static v1::GroupInfo WithText(const std::string& id, uint64_t epoch, char text, uint64_t kv_blocks = 10) {
+    v1::GroupInfo info = Info(id, epoch, kv_blocks);
+    info.set_bundle_digest(std::string(32, text));
+    return info;
+  }
+  static RouteRequest Encoded(uint8_t n, char text, bool running = false) {
+    RouteRequest request = Request(n);
+    request.bundle_digest = std::string(32, text);
+    request.running = running;
+    return request;
+  }
+};
+
+TEST_F(RouterTextTest, TokenIdsReachNoGroupWithAnotherTextBundle) {
+  ASSERT_TRUE(router_.Register(WithText("a", 1, 'x')).ok());
+  ASSERT_TRUE(PlaceNow(Encoded(1, 'x')).placement.has_value());
+  router_.Confirm(Id(1), 16, 16);
+  ASSERT_TRUE(router_.Register(WithText("a", 2, 'y')).ok());
+  for (const bool running : {false, true}) {  // who comes late, and who was cut
+    Answer answer;                            // at once: nobody will ever have it
+    router_.Place(Encoded(running ? 1 : 2, 'x', running), answer.Sink());
+    EXPECT_FALSE(answer.Wait().placement.has_value());
+    EXPECT_EQ(answer.Wait().refusal.reason(), v1::REFUSAL_NO_CAPACITY);
+    EXPECT_NE(answer.Wait().refusal.message().find("send the request again"), std::string::npos);
+  }
+  EXPECT_TRUE(PlaceNow(Encoded(3, 'y')).placement.has_value());
+  EXPECT_TRUE(PlaceNow(Request(4)).placement.has_value()) << "one that does not say";
+}
+
+TEST_F(RouterTextTest, WhoWaitsWhenTheTextChangesIsToldToAskAgain) {
+  ASSERT_TRUE(router_.Register(WithText("a", 1, 'x', 2)).ok());
+  ASSERT_TRUE(PlaceNow(Encoded(1, 'x')).placement.has_value());
+  Answer waits;
+  router_.Place(Encoded(2, 'x'), waits.Sink());
+  EXPECT_FALSE(waits.Has());
+  ASSERT_TRUE(router_.Register(WithText("a", 2, 'y', 2)).ok());
+  EXPECT_FALSE(waits.Wait().placement.has_value());
+}
+
 TEST(Router, TheQueueIsBoundedInTime) {
   const SystemClock clock;
   Answer answer;

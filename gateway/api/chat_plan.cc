@@ -146,6 +146,7 @@ ApiResult<GenerationRequest> PlanChat(ChatRequest request, const CatalogModel& m
   plan.key_id = key.key_id();
   plan.model = model.fact->model();
   plan.text = model.text;
+  plan.bundle_digest = model.fact->bundle_digest();
   plan.prompt = std::get<std::vector<TokenId>>(std::move(prompt));
   if (auto error = PlanLength(request, *model.fact, plan)) return *std::move(error);
   plan.sampling = PlanSampling(request, *model.text);

@@ -20,6 +20,7 @@ class ChatPlanTest : public ::testing::Test {
  protected:
   ChatPlanTest() {
     fact_.set_model("tiny");
+    fact_.set_bundle_digest("d");
     fact_.set_max_context(100'000);
     fact_.set_plain_context(30'000);
     key_.set_key_id("k");
@@ -133,6 +134,8 @@ TEST_F(ChatPlanTest, StopIdsAreTheCheckpointsAndTheClients) {
   EXPECT_EQ(ids("\"stop_token_ids\": [5]"), (std::vector<int32_t>{kTinyEos, 5}));
   EXPECT_EQ(ids("\"ignore_eos\": true, \"stop_token_ids\": [5]"), (std::vector<int32_t>{5}));
 }
+
+TEST_F(ChatPlanTest, SaysOfWhichTextBundleItsIdsAre) { EXPECT_EQ(MustPlan("").bundle_digest, "d"); }
 
 TEST_F(ChatPlanTest, HashesTheFirstWholeBlocksOfThePrompt) {
   const GenerationRequest plan = MustPlan("");

@@ -18,6 +18,7 @@ struct GenerationRequest {
   std::string key_id;
   std::string model;
   std::shared_ptr<const TextModel> text;
+  std::string bundle_digest;  // its; the prompt's ids mean nothing to a group with another one
   std::vector<TokenId> prompt;
   v1::Sampling sampling;
   uint64_t seed = 0;

@@ -20,6 +20,7 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::strin
   admit.set_gateway_id(gateway_id);
   admit.set_rope_wanted(request.rope == v1::ROPE_SCALED ? v1::ROPE_WANTED_SCALED : v1::ROPE_WANTED_PLAIN);
   admit.set_max_wait_ms(WaitMs(wait_us));
+  admit.set_bundle_digest(request.bundle_digest);
   admit.mutable_prefix_hashes()->Assign(request.prefix_hashes.begin(), request.prefix_hashes.end());
   return admit;
 }
@@ -35,6 +36,7 @@ v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t acc
   readmit.set_max_tokens(request.max_tokens);
   readmit.set_numerics_id(last.numerics_id());
   readmit.set_max_wait_ms(WaitMs(wait_us));
+  readmit.set_bundle_digest(request.bundle_digest);
   readmit.mutable_prefix_hashes()->Assign(request.prefix_hashes.begin(), request.prefix_hashes.end());
   return readmit;
 }
