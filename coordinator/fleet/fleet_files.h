@@ -17,6 +17,7 @@ struct FleetFiles {
   std::string Log(const std::string& group_id, size_t rank) const;
   std::string Errors(const std::string& group_id, size_t rank) const;
 
+  inline static const std::string kShmFolder = "/dev/shm/";
   // Of every shared memory of this data folder and of no other one's: made from its path and its inode, so
   // that a copy has another one.
   std::string ShmPrefix() const;

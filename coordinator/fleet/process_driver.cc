@@ -11,10 +11,8 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/exit_code.h"
 #include "base/core/log.h"
@@ -26,7 +24,6 @@ namespace {
 constexpr uint64_t kWakeEvent = UINT64_MAX, kErrorFilesEvent = UINT64_MAX - 1;
 constexpr unsigned kRankBits = 16;
 constexpr int kLogTailLines = 5;
-const std::string kShmFolder = "/dev/shm/";
 
 bool AnyLives(const std::vector<Process>& ranks) {
   return std::any_of(ranks.begin(), ranks.end(), [](const Process& rank) { return rank.pidfd.valid(); });
@@ -83,54 +80,6 @@ absl::Status ProcessDriver::OpenEvents() {
     Log(LogLevel::kWarn, "error_files_unbounded", "why", MessageOf(guarded));
   }
   return absl::OkStatus();
-}
-
-void ProcessDriver::RestoreGroups(const FleetState& state) {
-  for (int i = 0; i < config_.groups; ++i) {
-    GroupRun& group = groups_.emplace_back(absl::StrCat("g", i), config_.backoff, /*is_wanted=*/true);
-    const auto past = config_.past_epochs.find(group.id);
-    if (past != config_.past_epochs.end()) group.epoch = past->second;
-  }
-  for (const RecordedGroup& record : state.groups) {
-    auto group =
-        std::find_if(groups_.begin(), groups_.end(), [&](const auto& g) { return g.id == record.id; });
-    if (group == groups_.end()) {
-      groups_.emplace_back(record.id, config_.backoff, /*is_wanted=*/false);
-      group = std::prev(groups_.end());
-    }
-    if (group->shm_name.empty()) TakeOver(state, record, *group);  // a group is recorded once
-  }
-}
-
-void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& record, GroupRun& group) {
-  group.epoch = std::max(group.epoch, record.epoch);  // the next start takes a higher one
-  group.restarts = record.restarts;
-  group.shm_name = files_.ShmName(record.id, record.epoch);
-  Leftovers left = FindLeftovers(state, record, files_);
-  for (Process& rank : left.ranks) {
-    group.ranks.push_back(std::move(rank));
-    if (Watch(group.ranks.back().pidfd.get(), TagOf(group, group.ranks.size() - 1))) continue;
-    Log(LogLevel::kError, "rank_unwatched", "pid", group.ranks.back().pid, "why", std::strerror(errno));
-    group.ranks.pop_back();
-    left.whole = false;
-  }
-  const bool as_wanted = group.wanted && left.whole && group.epoch == record.epoch &&
-                         record.ranks.size() == static_cast<size_t>(config_.ranks);
-  const absl::StatusOr<std::string> fingerprint = as_wanted ? Fingerprint(record.id) : "";
-  if (as_wanted && fingerprint.ok() && record.fingerprint == *fingerprint) {
-    group.fingerprint = record.fingerprint;
-    group.phase = GroupPhase::kRunning;
-    fence_(group.id, group.epoch);
-    Log(LogLevel::kInfo, "group_adopted", "group", group.id, "epoch", group.epoch);
-    return;
-  }
-  fence_(group.id, group.epoch + 1);
-  if (group.ranks.empty()) return;
-  group.phase = GroupPhase::kDying;
-  group.restart_at_once = true;
-  SignalRanks(group, SIGKILL);
-  Log(LogLevel::kInfo, "leftover_killed", "group", group.id, "epoch", group.epoch, "ranks",
-      group.ranks.size());
 }
 
 void ProcessDriver::Stop() {
@@ -343,7 +292,7 @@ void ProcessDriver::StopGroup(GroupRun& group) {
 void ProcessDriver::IfGoneGoOn(GroupRun& group) {
   if (AnyLives(group.ranks) || group.phase == GroupPhase::kBackoff) return;
   std::error_code error;
-  std::filesystem::remove(kShmFolder + group.shm_name, error);
+  std::filesystem::remove(FleetFiles::kShmFolder + group.shm_name, error);
   group.due_us = 0;
   if (stopping_ || !group.wanted) {
     group.phase = GroupPhase::kStopped;
@@ -376,16 +325,6 @@ uint64_t ProcessDriver::TagOf(const GroupRun& group, size_t rank) const {
   return (static_cast<uint64_t>(&group - groups_.data()) << kRankBits) | rank;
 }
 
-absl::Status ProcessDriver::Save() {
-  FleetState state{BootId(), PidNamespaceId(), {}};
-  for (const GroupRun& group : groups_) {
-    RecordedGroup record{group.id, group.epoch, group.shm_name, group.fingerprint, group.restarts, {}};
-    for (const Process& rank : group.ranks) record.ranks.push_back({rank.pid, rank.start_time});
-    state.groups.push_back(std::move(record));
-  }
-  return SaveFleetState(files_.State(), state);
-}
-
 bool ProcessDriver::AllStopped() const {
   return std::all_of(groups_.begin(), groups_.end(),
                      [](const GroupRun& group) { return group.phase == GroupPhase::kStopped; });
@@ -398,33 +337,6 @@ void ProcessDriver::Wake() {
 
 RankIdentity ProcessDriver::Identity(const GroupRun& group, size_t rank) const {
   return {group.id, group.epoch, static_cast<int>(rank), group.shm_name, files_.Log(group.id, rank)};
-}
-
-absl::StatusOr<std::string> ProcessDriver::Fingerprint(const std::string& group_id) const {
-  return FingerprintOf(config_.command({group_id, 0, 0, "", ""}));
-}
-
-void ProcessDriver::RemoveStaleShm() {
-  const std::string prefix = files_.ShmPrefix();
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(kShmFolder, error)) {
-    const std::string name = entry.path().filename().string();
-    const bool adopted = std::any_of(groups_.begin(), groups_.end(), [&](const GroupRun& group) {
-      return group.phase == GroupPhase::kRunning && group.shm_name == name;
-    });
-    if (absl::StartsWith(name, prefix) && !adopted) std::filesystem::remove(entry.path(), error);
-  }
-}
-
-absl::Status EndRecordedGroups(const std::string& data_dir) {
-  const SystemClock clock;
-  ProcessDriver::Config config;
-  config.data_dir = data_dir;
-  config.groups = 0;  // so none of them is wanted
-  ProcessDriver driver(std::move(config), clock, [](const std::string&, uint64_t) {});
-  QUIRE_RETURN_IF_ERROR(driver.Start());
-  driver.Stop();
-  return absl::OkStatus();
 }
 
 }  // namespace quire::coordinator
