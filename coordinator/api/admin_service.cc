@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/api_key.h"
 #include "base/core/log.h"
+#include "base/core/status.h"
 #include "base/http/bearer.h"
 #include "base/http/error_body.h"
 #include "base/http/target.h"
@@ -61,15 +62,21 @@ json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query,
   return body;
 }
 
+// It harms nobody, since nobody has its secret.
+void LogUnseen(const std::string& key_id, const std::string& why) {
+  Log(LogLevel::kWarn, "unseen_key_not_revoked", "key_id", key_id, "why", why, "what_to_do", "revoke it");
+}
+
 // Any thread; the ledger may reply when the AdminService is gone. NotFound is fine: the key was refused.
+// Owed: a full queue is no reason to let it live.
 void RevokeUnseen(LedgerThread& ledger_thread, const std::string& key_id, int64_t now_ms) {
   auto revoke = [key_id, now_ms](Ledger& ledger) {
     ledger.RevokeKey(key_id, now_ms, [key_id](const absl::StatusOr<KeyRow>& revoked) {
-      if (revoked.ok()) Log(LogLevel::kWarn, "unseen_key_revoked", "key_id", key_id);
+      if (revoked.ok()) return Log(LogLevel::kWarn, "unseen_key_revoked", "key_id", key_id);
+      if (!absl::IsNotFound(revoked.status())) LogUnseen(key_id, MessageOf(revoked.status()));
     });
   };
-  if (ledger_thread.Post(std::move(revoke))) return;
-  Log(LogLevel::kWarn, "unseen_key_not_revoked", "key_id", key_id, "why", "the ledger is busy: revoke it");
+  if (!ledger_thread.PostOwed(std::move(revoke))) LogUnseen(key_id, "the ledger has stopped");
 }
 
 }  // namespace

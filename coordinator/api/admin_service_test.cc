@@ -105,7 +105,7 @@ class AdminServiceTest : public testing::Test {
     return http::TestReplies(client).Next();
   }
   // Returns when the handler has, though the commit waits; then the commit goes on.
-  void LeaveWhileAKeyIsStored() {
+  void LeaveWhileAKeyIsStored(bool fill_queue = false) {
     store_.Hold(true);
     {
       http::TestClient stuck(server_->port());
@@ -113,6 +113,7 @@ class AdminServiceTest : public testing::Test {
       store_.AwaitCommit();
     }
     server_->Drain(std::chrono::minutes(5));
+    for (bool queue_has_room = fill_queue; queue_has_room;) queue_has_room = thread_->Post([](Ledger&) {});
     store_.Hold(false);
   }
   void ExpectProbesAnswer() {
@@ -215,9 +216,12 @@ TEST_F(AdminServiceTest, NothingElseWaitsForAStuckFleet) {
 }
 
 // Its secret was shown to nobody.
-TEST_F(AdminServiceTest, AKeyThatNobodySawIsRevoked) {
+class UnseenKeyTest : public AdminServiceTest, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(FullQueue, UnseenKeyTest, testing::Bool());
+
+TEST_P(UnseenKeyTest, IsRevoked) {
   Start(std::chrono::hours(1));
-  LeaveWhileAKeyIsStored();
+  LeaveWhileAKeyIsStored(/*fill_queue=*/GetParam());
   const absl::Time deadline = absl::Now() + absl::Minutes(5);
   std::vector<KeyRow> keys;
   const auto revoked = [&] {

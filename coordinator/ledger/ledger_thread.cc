@@ -58,6 +58,13 @@ bool LedgerThread::Post(Operation operation) {
   return true;
 }
 
+bool LedgerThread::PostOwed(Operation operation) {
+  MutexLock lock(&mutex_);
+  if (stopping_) return false;
+  queue_.push_back(std::move(operation));
+  return true;
+}
+
 LedgerCounters LedgerThread::counters() const {
   MutexLock lock(&mutex_);
   return counters_;

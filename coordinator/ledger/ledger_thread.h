@@ -51,6 +51,10 @@ class LedgerThread {
   using Operation = absl::AnyInvocable<void(Ledger&)>;
   bool Post(Operation operation) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The same whatever the queue's bound is: for what the owner of an operation that was taken owes because of
+  // it, so at most one of each. False: stopped.
+  bool PostOwed(Operation operation) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // As of the last commit that was tried; never waits for one.
   LedgerCounters counters() const ABSL_LOCKS_EXCLUDED(mutex_);
   // The last commit that was tried failed: nobody is admitted until one succeeds.
