@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -70,7 +71,8 @@ absl::Status CheckReadyFile(const std::string& path) {
   if (path.empty()) return absl::OkStatus();
   std::error_code error;
   const std::string beside = path + ".tmp";
-  const Fd file(open(beside.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  unlink(beside.c_str());  // a leftover; whatever lies there is not followed
+  const Fd file(open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   const bool is_folder = fs::is_directory(path, error);
   const char* why = is_folder ? "it is a folder" : std::strerror(errno);
   if (file.valid()) fs::remove(beside, error);

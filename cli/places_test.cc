@@ -92,6 +92,21 @@ TEST_F(PlacesTest, AReadyFileThatCantBeWrittenIsSaidBeforehand) {
   EXPECT_THAT(std::string(CheckReadyFile(root_).message()), HasSubstr("it is a folder"));
 }
 
+// In a folder that others may write to, such as /tmp, a name that can be guessed may be somebody's link.
+TEST_F(PlacesTest, ALinkThatLiesInTheWayIsNotFollowed) {
+  for (const bool dangles : {false, true}) {
+    const std::string elsewhere = root_ + (dangles ? "/none" : "/precious");
+    if (!dangles) std::ofstream(elsewhere) << "kept";
+    std::filesystem::create_symlink(elsewhere, root_ + "/ready.tmp");
+    EXPECT_TRUE(CheckReadyFile(root_ + "/ready").ok());
+    EXPECT_EQ(std::filesystem::exists(elsewhere), !dangles);
+    EXPECT_FALSE(std::filesystem::is_symlink(root_ + "/ready.tmp")) << "a trial that found it is gone";
+  }
+  EXPECT_EQ(std::filesystem::file_size(root_ + "/precious"), 4u);
+  std::filesystem::create_directory(root_ + "/ready.tmp");  // what can't be moved away is not used either
+  EXPECT_FALSE(CheckReadyFile(root_ + "/ready").ok());
+}
+
 TEST_F(PlacesTest, AFormerReadyFileGoes) {
   std::ofstream(root_ + "/ready") << "{}";
   RemoveReadyFile(root_ + "/ready");

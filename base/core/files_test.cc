@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 namespace quire {
 namespace {
 
@@ -16,6 +18,21 @@ TEST(Files, WritesReadsAndReplaces) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_TRUE(WriteFileAtomically(path, "", 0600).ok());
   EXPECT_EQ(*ReadWholeFile(path), "");
+}
+
+TEST(Files, ALinkThatLiesInTheWayIsNotFollowed) {
+  const std::string folder = testing::TempDir() + "/quire_files_test_links";
+  std::filesystem::create_directory(folder);
+  const std::string path = folder + "/file", precious = folder + "/precious";
+  ASSERT_TRUE(WriteFileAtomically(precious, "kept", 0600).ok());
+  for (const char* planted : {"/file.tmp", "/file"}) {
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink(precious, folder + planted);
+    ASSERT_TRUE(WriteFileAtomically(path, "new", 0600).ok());
+    EXPECT_EQ(*ReadWholeFile(precious), "kept") << planted;
+    EXPECT_FALSE(std::filesystem::is_symlink(path)) << planted;
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Files, SaysWhichFileIsMissing) {

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from system import BIN, ROOT, TINY_MODEL, System, http, serve_once, until
+from test_ledger_faults import may_mount
 
 pytestmark = pytest.mark.tiny
 
@@ -71,6 +72,15 @@ def test_broken_model(tmp_path, damage):
 
 def test_more_ranks_than_kv_heads(tmp_path):
     ended = serve_once("--model", str(TINY_MODEL), "--tensor-parallel", "9", "--data", str(tmp_path / "data"))
+    assert ended.returncode == 1 and "KV heads" in ended.stderr, ended.stderr
+
+
+@pytest.mark.skipif(not may_mount() or BIN.is_relative_to("/tmp"), reason="a /tmp of its own needs the right to mount one")
+def test_asking_about_a_model_writes_to_no_file_that_others_may_plant():
+    """Its answer goes to memory without a name: nothing in /tmp is used, so no link that lies there is followed."""
+    ended = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro tmpfs /tmp && exec "$@"', "sh", BIN / "quire",
+                            "serve", "--model", TINY_MODEL, "--tensor-parallel", "9", "--data", "/tmp/none"],
+                           capture_output=True, text=True, timeout=300)
     assert ended.returncode == 1 and "KV heads" in ended.stderr, ended.stderr
 
 
