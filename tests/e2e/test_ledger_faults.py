@@ -1,7 +1,8 @@
-"""The ledger when a gateway dies under load and when its disk is full for a while: real processes, the tiny model."""
+"""The ledger when a gateway dies under load and when its disk or its quota is full for a while: real processes, the tiny model."""
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ def may_mount():
 class Installation:
     """A coordinator with one group of its own, and a gateway; `disk_mb`: the data folder is a tmpfs of that size."""
 
-    def __init__(self, disk_mb=None, **coordinator_flags):
+    def __init__(self, disk_mb=None, preload=None, **coordinator_flags):
         self.folder = tempfile.TemporaryDirectory(prefix="quire-faults-")
         self.root = pathlib.Path(self.folder.name)
         (self.root / "data").mkdir(mode=0o700)
@@ -35,7 +36,8 @@ class Installation:
         if disk_mb:
             mount = f"mount -t tmpfs -o size={disk_mb}m,mode=700 tmpfs {self.root}/data && exec \"$0\" \"$@\""
             command = ["unshare", "--mount", "sh", "-c", mount, *command]
-        self.coordinator = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        env = {**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {}), "QUIRE_TEST_QUOTA": f"{self.root}/quota"}
+        self.coordinator = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=env)
         ready = self._ready("coordinator", self.coordinator)
         # As the coordinator sees it: its mounts are its own.
         self.data = pathlib.Path(f"/proc/{ready['pid']}/root{self.root}/data")
@@ -133,33 +135,79 @@ def fill(folder):
             os.fsync(file.fileno())
 
 
+def goes_through_a_full_disk(quire, fill_it, make_room):
+    """While the disk is full nothing is lost, and nothing new is taken; then service resumes by itself."""
+    answers = []
+
+    def ask():
+        status, answer = quire.chat("Go on", max_tokens=100, ignore_eos=True)
+        if status == 200:
+            answers.append(answer["usage"]["completion_tokens"])
+    for _ in range(3):
+        ask()
+    threads = quire.stop_gateway_amid_requests(ask)
+    fill_it()
+    quire.gateway.send_signal(signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    # What was under way ended within its grant and can't be settled; nothing new is taken.
+    assert quire.chat("Hello", max_tokens=3)[0] == 503
+    assert metric(quire.gateway_metrics, "quire_gateway_settles_pending") > 0
+    failed = metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_ledger_failed_commits_total")
+    assert failed > 0
+    make_room()
+    until("everything is settled", lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") == 0)
+    until("service resumes", lambda: quire.chat("Hello", max_tokens=3, ignore_eos=True)[0] == 200)
+    until("all is closed", lambda: quire.open_requests() == 0)
+    assert quire.coordinator.poll() is None and quire.pid == json.loads((quire.root / "coordinator").read_text())["pid"]
+    billed = sum(row["completion_tokens"] for row in quire.admin("usage")["data"])
+    assert billed >= sum(answers) and len(answers) > 3
+    assert quire.held() == 0
+    assert quire.admin("audit")["balanced"]
+
+
 @pytest.mark.skipif(not may_mount(), reason="a file system of its own for the data folder needs the right to mount one")
 def test_a_full_disk_comes_and_goes_without_a_lost_settlement():
     with Installation(disk_mb=64) as quire:
-        answers = []
+        goes_through_a_full_disk(quire, lambda: fill(quire.data), (quire.data / "fill").unlink)
 
-        def ask():
-            status, answer = quire.chat("Go on", max_tokens=100, ignore_eos=True)
-            if status == 200:
-                answers.append(answer["usage"]["completion_tokens"])
-        for _ in range(3):
-            ask()
-        threads = quire.stop_gateway_amid_requests(ask)
-        fill(quire.data)
-        quire.gateway.send_signal(signal.SIGCONT)
-        for thread in threads:
-            thread.join()
-        # What was under way ended within its grant and can't be settled; nothing new is taken.
-        assert quire.chat("Hello", max_tokens=3)[0] == 503
-        assert metric(quire.gateway_metrics, "quire_gateway_settles_pending") > 0
-        failed = metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_ledger_failed_commits_total")
-        assert failed > 0
-        (quire.data / "fill").unlink()
-        until("everything is settled", lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") == 0)
-        until("service resumes", lambda: quire.chat("Hello", max_tokens=3, ignore_eos=True)[0] == 200)
-        until("all is closed", lambda: quire.open_requests() == 0)
-        assert quire.coordinator.poll() is None and quire.pid == json.loads((quire.root / "coordinator").read_text())["pid"]
-        billed = sum(row["completion_tokens"] for row in quire.admin("usage")["data"])
-        assert billed >= sum(answers) and len(answers) > 3
-        assert quire.held() == 0
-        assert quire.admin("audit")["balanced"]
+
+# A kernel over its quota: while $QUIRE_TEST_QUOTA is there, no write to the ledger's files succeeds.
+QUOTA = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int over(int fd) {
+  char link[64], name[4096] = "";
+  const char* quota = getenv("QUIRE_TEST_QUOTA");
+  if (!quota || access(quota, F_OK) != 0) return 0;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  if (readlink(link, name, sizeof name - 1) < 0 || !strstr(name, "/ledger.db")) return 0;
+  errno = EDQUOT;
+  return 1;
+}
+#define WRITES(name, type)                                                        \
+  ssize_t name(int fd, const void* bytes, size_t size, type at) {                 \
+    ssize_t (*real)(int, const void*, size_t, type) = dlsym(RTLD_NEXT, #name);    \
+    return over(fd) ? -1 : real(fd, bytes, size, at);                             \
+  }
+WRITES(pwrite, off_t)
+WRITES(pwrite64, off64_t)
+ssize_t write(int fd, const void* bytes, size_t size) {
+  ssize_t (*real)(int, const void*, size_t) = dlsym(RTLD_NEXT, "write");
+  return over(fd) ? -1 : real(fd, bytes, size);
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="a quota is made by a library that needs a C compiler")
+def test_a_quota_is_reached_and_raised_without_a_lost_settlement(tmp_path):
+    (tmp_path / "quota.c").write_text(QUOTA)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "quota.so", tmp_path / "quota.c", "-ldl"], check=True)
+    with Installation(preload=tmp_path / "quota.so") as quire:
+        goes_through_a_full_disk(quire, (quire.root / "quota").touch, (quire.root / "quota").unlink)
+        assert "errno 122" in (quire.root / "log").read_text()  # EDQUOT, and it is said

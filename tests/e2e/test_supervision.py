@@ -2,6 +2,8 @@
 failed, and ends itself where no restart can help."""
 import json
 import os
+import pathlib
+import resource
 import shutil
 import signal
 import time
@@ -9,7 +11,8 @@ import time
 import pytest
 
 from stream import retried
-from system import BIN, TINY_MODEL, System, serve_once
+from system import BIN, TINY_MODEL, System, serve_once, until
+from test_first_start import namespace
 from test_shutdown import start_time
 
 pytestmark = pytest.mark.tiny
@@ -54,7 +57,9 @@ def test_a_ledger_that_is_lost_ends_everything():
         os.kill(coordinator, signal.SIGKILL)
         said = ended(system, pids)
         assert "the coordinator ended (exit code 74), which a restart can't help: " in said, said
-        assert "not a database" in said.partition("can't help: ")[2], said
+        words = said.partition("can't help: ")[2]
+        assert f"{system.data}/ledger.db: " in words and "not a database" in words, said
+        assert "restore it from a backup" in words, said
 
 
 def installed(tmp_path):
@@ -112,6 +117,51 @@ exec "$0-real" "$@"''')
         said = "".join(system.output)
         assert said.count("group g1 is lost and restarts: rank 0: exit code 1: no luck") == 3, said
         assert {group["state"] for group in system.groups()} == {"serving"}
+
+
+def test_a_program_that_cant_be_started_now_is_tried_again():
+    """The launcher may open no more files: it can't start the gateway that died, and everything else goes on."""
+    with System(TINY_MODEL) as system:
+        launcher, coordinator = system.process.pid, system.pid_of("coordinator")
+        open_fds = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{launcher}/fd").iterdir()}
+        limit = next(fd for fd in range(1000) if fd not in open_fds)
+        assert limit >= 6, open_fds  # it polls six
+        assert all(fd > limit for fd, name in open_fds.items() if "pidfd" in name), "no room below, when the gateway's goes"
+        before = resource.prlimit(launcher, resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        os.kill(system.pid_of("gateway"), signal.SIGKILL)
+        wait_for_output(system, "Too many open files; trying again in")
+        resource.prlimit(launcher, resource.RLIMIT_NOFILE, before)
+        assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
+        assert system.pid_of("coordinator") == coordinator
+        assert system.stop() == 0
+
+
+def children(pid, program=""):
+    """{pid: state} of those that are this program; a dead one that nobody reaped has state Z."""
+    found = {}
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            name, _, rest = pathlib.Path(f"/proc/{child}/stat").read_text().partition("(")[2].rpartition(") ")
+        except OSError:  # just reaped
+            continue
+        if name.startswith(program[:15]):
+            found[int(child)] = rest.split()[0]
+    return found
+
+
+def test_as_process_1_it_reaps_workers_whose_coordinator_died():
+    with System(TINY_MODEL, tensor_parallel=2, under=namespace()) as system:
+        [quire] = children(system.process.pid)
+        [coordinator] = children(quire, "quire-coordinator")
+        workers = children(coordinator, "quire-worker")
+        assert len(workers) == 2
+        os.kill(coordinator, signal.SIGKILL)
+        until("the workers are adopted", lambda: workers.keys() <= children(quire, "quire-worker").keys())
+        os.kill(min(workers), signal.SIGKILL)  # the next coordinator ends the other one
+        until("both are reaped", lambda: not children(quire, "quire-worker"))
+        assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
+        os.kill(quire, signal.SIGTERM)
+        assert system.process.wait(timeout=400) == 0
 
 
 @pytest.mark.parametrize("program", ["gateway", "coordinator"])
