@@ -1,8 +1,8 @@
 // The real Admission, Router, LedgerThread and Ledger over a store that fails on demand, through random
-// requests, duplicates, readmissions, settlements, reaps and faults, one step at a time, from a seed. After
-// every step, when all is quiet, the router has exactly the reservations that the ledger has open; at the end
-// there are none. Fresh seeds each run: QUIRE_SEED=n in the environment runs one again; QUIRE_PLANTED_BUG
-// says that something must be found (tests/simulation/CMakeLists.txt).
+// requests, duplicates, readmissions, settlements, reaps, faults and restarts of the group, one step at a
+// time, from a seed. After every step, when all is quiet, the router has exactly the reservations that the
+// ledger has open; at the end there are none. Fresh seeds each run: QUIRE_SEED=n in the environment runs one
+// again; QUIRE_PLANTED_BUG says that something must be found (tests/simulation/CMakeLists.txt).
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -75,7 +75,7 @@ class AdmissionWorld {
 
   std::string Step() {
     const RequestId id = Any();
-    switch (Draw(0, 9)) {
+    switch (Draw(0, 10)) {
       case 0:
       case 1:
       case 2:
@@ -94,10 +94,22 @@ class AdmissionWorld {
         return "Settle";
       case 8:
         return Fail();
+      case 9:
+        return RestartGroup();
       default:
         if (Draw(0, 1) == 0) Reap();
         return "Reap";
     }
+  }
+  // It goes, or comes back: those who are placed meanwhile wait.
+  std::string RestartGroup() {
+    group_is_up_ = !group_is_up_;
+    if (group_is_up_) {
+      EXPECT_TRUE(router_.Register(Group(epoch_)).ok());
+      return "a group's start";
+    }
+    router_.Fence("g0", ++epoch_);
+    return "a group's end";
   }
   std::string Fail() {
     const CommitFault fault = Draw(0, 1) == 0 ? CommitFault::kDiskFull : CommitFault::kUnknown;
@@ -143,7 +155,7 @@ class AdmissionWorld {
     request.add_requests()->set_request_id(id.ToBytes());
     request.mutable_requests(0)->set_want_positions(static_cast<uint64_t>(Draw(0, 300)));
     request.mutable_requests(0)->set_group_id("g0");
-    request.mutable_requests(0)->set_group_epoch(1);
+    request.mutable_requests(0)->set_group_epoch(epoch_);
     admission_->Progress(request, [](auto) {});
   }
   void Settle(const RequestId& id) {
@@ -172,9 +184,9 @@ class AdmissionWorld {
       clock_.AdvanceUs(LedgerThread::kLastRetryUs);
       v1::HeartbeatRequest beat;
       beat.set_group_id("g0");
-      beat.set_epoch(1);
+      beat.set_epoch(epoch_);
       beat.set_healthy(true);
-      EXPECT_TRUE(router_.Beat(beat));
+      EXPECT_EQ(router_.Beat(beat), group_is_up_);
       OnLedger([](Ledger&) {});
     }
   }
@@ -199,6 +211,8 @@ class AdmissionWorld {
   std::mt19937_64 random_;
   std::vector<RequestId> ids_;
   int64_t reaper_s_ = 0;
+  uint64_t epoch_ = 1;
+  bool group_is_up_ = true;
   std::atomic<int> holds_to_take_{0};  // placed, and the ledger has not answered
   ManualClock clock_;
   Metrics metrics_;

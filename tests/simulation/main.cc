@@ -3,12 +3,15 @@
 //   ledger_simulation --seeds 2000          every seed from 1
 //   ledger_simulation --fresh 500           so many more that nobody has run yet
 //   ledger_simulation --first 77 --seeds 1  one of them again
+//   ledger_simulation --kept FILE           those that ever failed first; a fresh one that fails is added
 //   ledger_simulation --sqlite ...          with the real SQLite store beside the model
 #include <unistd.h>
 
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -22,6 +25,7 @@ using quire::simulation::Outcome;
 struct Settings {
   int64_t first = 1, seeds = 2000, fresh = 0;
   bool sqlite = false, expect_violation = false;
+  std::string kept;
 };
 
 // Memory if there is some for files: a sync costs nothing there.
@@ -54,19 +58,40 @@ void Add(const Outcome& outcome, Outcome& sum) {
   sum.forgotten += outcome.forgotten;
 }
 
-// False: a violation was found, and said.
-bool RunSeeds(int64_t first, int64_t seeds, bool sqlite, Outcome& sum) {
+// The seed at which a violation was found, and said.
+std::optional<int64_t> RunSeeds(int64_t first, int64_t seeds, bool sqlite, Outcome& sum) {
   const std::string path = sqlite ? SqlitePath() : "";
   for (int64_t seed = first; seed < first + seeds; ++seed) {
     const Outcome outcome = RunSeed(static_cast<uint64_t>(seed), path);
     if (outcome.violation) {
       std::printf("seed %lld: %s (again: --first %lld --seeds 1%s)\n", static_cast<long long>(seed),
                   outcome.violation->c_str(), static_cast<long long>(seed), sqlite ? " --sqlite" : "");
-      return false;
+      return seed;
     }
     Add(outcome, sum);
   }
+  return std::nullopt;
+}
+
+bool KeptSeedsHold(const Settings& settings, Outcome& sum) {
+  std::ifstream file(settings.kept);
+  for (int64_t seed = 0; file >> seed;) {
+    if (RunSeeds(seed, 1, settings.sqlite, sum)) return false;
+  }
   return true;
+}
+
+bool FreshSeedsHold(const Settings& settings, Outcome& sum) {
+  if (settings.fresh == 0) return true;
+  const auto first = static_cast<int64_t>(std::random_device()()) << 20;
+  std::printf("%lld fresh seeds from %lld\n", static_cast<long long>(settings.fresh),
+              static_cast<long long>(first));
+  const std::optional<int64_t> failed = RunSeeds(first, settings.fresh, settings.sqlite, sum);
+  if (failed && !settings.kept.empty()) {
+    std::ofstream(settings.kept, std::ios::app) << *failed << "\n";
+    std::printf("kept in %s: commit it with the mend\n", settings.kept.c_str());
+  }
+  return !failed;
 }
 
 }  // namespace
@@ -77,19 +102,16 @@ int main(int argc, char** argv) {
   options.Add("first", &settings.first, "seed", "the first seed");
   options.Add("seeds", &settings.seeds, "seeds", "how many seeds to run", {1, 100'000'000});
   options.Add("fresh", &settings.fresh, "seeds", "how many more to run from a random one", {0, 100'000'000});
+  options.Add("kept", &settings.kept, "FILE", "seeds to run first; fresh ones that fail are added");
   options.Add("sqlite", &settings.sqlite, "run the SQLite store beside the model and compare them");
   options.Add("expect-violation", &settings.expect_violation,
               "succeed only if a violation is found (for planted bugs)");
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
 
   Outcome sum;
-  bool holds = RunSeeds(settings.first, settings.seeds, settings.sqlite, sum);
-  if (holds && settings.fresh > 0) {
-    const auto first = static_cast<int64_t>(std::random_device()()) << 20;
-    std::printf("%lld fresh seeds from %lld\n", static_cast<long long>(settings.fresh),
-                static_cast<long long>(first));
-    holds = RunSeeds(first, settings.fresh, settings.sqlite, sum);
-  }
+  const bool holds = KeptSeedsHold(settings, sum) &&
+                     !RunSeeds(settings.first, settings.seeds, settings.sqlite, sum) &&
+                     FreshSeedsHold(settings, sum);
   if (!holds) return settings.expect_violation ? 0 : 1;
   std::printf(
       "%lld seeds, %llu events, %llu messages (%llu lost), %llu faults, %llu requests, %llu entries, "
