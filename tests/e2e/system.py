@@ -61,7 +61,8 @@ class System:
                                         stderr=subprocess.STDOUT, text=True)
         self.output = []
         self._announced = threading.Event()
-        threading.Thread(target=self._read_output, daemon=True).start()
+        self._reader = threading.Thread(target=self._read_output, daemon=True)
+        self._reader.start()
         if not self._announced.wait(600) or not ready_file.exists():
             self.stop()
             raise RuntimeError("quire serve did not get ready:\n" + "".join(self.output) + self.logs())
@@ -77,6 +78,12 @@ class System:
                 self._announced.set()
         self._announced.set()
 
+    def ended(self):
+        """Waits for its end: the exit code, and all that it said."""
+        code = self.process.wait(timeout=400)  # longer than the drain that a stream which never ends gets
+        self._reader.join(60)  # the last line may still be in the pipe
+        return code, "".join(self.output)
+
     def logs(self):
         return "".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.data.glob("logs/*")))
 
@@ -84,7 +91,7 @@ class System:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=400)  # longer than the drain that a stream which never ends gets
+        return self.ended()[0]
 
     def __enter__(self):
         return self

@@ -158,11 +158,11 @@ def goes_through_a_full_disk(quire, fill_it, make_room):
     make_room()
     until("everything is settled", lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") == 0)
     until("service resumes", lambda: quire.chat("Hello", max_tokens=3, ignore_eos=True)[0] == 200)
-    until("all is closed", lambda: quire.open_requests() == 0)
+    # The client of the last one has its answer before the ledger has its settlement.
+    until("all is closed", lambda: quire.open_requests() == 0 and quire.held() == 0)
     assert quire.coordinator.poll() is None and quire.pid == json.loads((quire.root / "coordinator").read_text())["pid"]
     billed = sum(row["completion_tokens"] for row in quire.admin("usage")["data"])
     assert billed >= sum(answers) and len(answers) > 3
-    assert quire.held() == 0
     assert quire.admin("audit")["balanced"]
 
 

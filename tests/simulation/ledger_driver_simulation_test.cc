@@ -219,7 +219,7 @@ TEST(LedgerDriverSimulation, APlantedBugIsFound) {
 }
 
 TEST(LedgerDriverSimulation, WhatWasDeliveredIsBilledWhateverIsLost) {
-  constexpr uint64_t kSeeds = 20;
+  constexpr uint64_t kSeeds = 40;
   const char* chosen = std::getenv("QUIRE_SEED");
   const uint64_t first = chosen != nullptr ? std::strtoull(chosen, nullptr, 10) : std::random_device()();
   std::printf("seeds from %llu\n", static_cast<unsigned long long>(first));
