@@ -99,7 +99,8 @@ absl::Status SqliteError(const SqliteFile& file, int code, int system_errno) {
     case SqliteFault::kOurs:
       break;
   }
-  return absl::InternalError(absl::StrCat(said, "a bug of Quire, or something else wrote to the file: report it"));
+  return absl::InternalError(
+      absl::StrCat(said, "a bug of Quire, or something else wrote to the file: report it"));
 }
 
 }  // namespace quire::coordinator
