@@ -232,7 +232,7 @@ constexpr int kSteps = 150;
 
 TEST(AdmissionSimulation, APlantedBugIsFound) {
   if (std::getenv("QUIRE_PLANTED_BUG") == nullptr) GTEST_SKIP() << "none is planted";
-  constexpr uint64_t kSeeds = 200;
+  constexpr uint64_t kSeeds = 3000;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const std::string wrong = AdmissionWorld(seed).Run(kSteps);
     if (wrong.empty()) continue;

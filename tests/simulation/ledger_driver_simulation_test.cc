@@ -23,6 +23,7 @@ namespace quire::simulation {
 namespace {
 
 using coordinator::CommitFault;
+using coordinator::Ledger;
 using coordinator::MemoryStore;
 using coordinator::RequestState;
 using coordinator::TestLedger;
@@ -47,7 +48,7 @@ class FaultyCoordinator final : public v1::Coordinator::Service {
   explicit FaultyCoordinator(uint64_t seed) : draw_(seed) { EXPECT_TRUE(books_.Start().ok()); }
 
   // An Admit whose grant is sure: how one is lost is ledger_simulation's.
-  v1::AdmitReply Admit(const v1::AdmitRequest& request) {
+  v1::AdmitReply Open(const v1::AdmitRequest& request) {
     MutexLock lock(&mutex_);
     absl::StatusOr<v1::AdmitReply> reply = absl::UnavailableError("");
     while (!reply.ok() || !reply->has_grant()) reply = books_.Admit(request);
@@ -74,25 +75,27 @@ class FaultyCoordinator final : public v1::Coordinator::Service {
  private:
   grpc::Status Progress(grpc::ServerContext*, const v1::ProgressRequest* request,
                         v1::ProgressReply* reply) override {
-    return Serve<v1::ProgressReply>(reply,
-                                    [&](auto done) { books_.ledger.Progress(*request, std::move(done)); });
+    return Serve(&Ledger::Progress, *request, reply);
   }
   grpc::Status Settle(grpc::ServerContext*, const v1::SettleRequest* request,
                       v1::SettleReply* reply) override {
-    return Serve<v1::SettleReply>(reply, [&](auto done) { books_.ledger.Settle(*request, std::move(done)); });
+    return Serve(&Ledger::Settle, *request, reply);
   }
-  template <typename Reply, typename Call>
-  grpc::Status Serve(Reply* reply, Call call) ABSL_LOCKS_EXCLUDED(mutex_) {
+  template <typename Message, typename Answer>
+  grpc::Status Serve(void (Ledger::*call)(const Message&, coordinator::Reply<Answer>), const Message& message,
+                     Answer* answer) ABSL_LOCKS_EXCLUDED(mutex_) {
     const grpc::Status lost(grpc::StatusCode::UNAVAILABLE, "lost");
     MutexLock lock(&mutex_);
     if (away_ || draw_.Percent(15)) return lost;
     if (draw_.Percent(10)) {
       store_.FailNextCommit(draw_.Percent(50) ? CommitFault::kDiskFull : CommitFault::kUnknown);
     }
-    const absl::StatusOr<Reply> answer = books_.CommitFor<Reply>(call);
-    if (!answer.ok()) return ToGrpc(answer.status());
+    Ledger& ledger = books_.ledger;
+    const absl::StatusOr<Answer> done =
+        books_.CommitFor<Answer>([&](auto reply) { (ledger.*call)(message, std::move(reply)); });
+    if (!done.ok()) return ToGrpc(done.status());
     if (draw_.Percent(15)) return lost;  // though it was done
-    *reply = *answer;
+    *answer = *done;
     return grpc::Status::OK;
   }
   void SetAway(bool away) {
@@ -155,7 +158,7 @@ class DriverWorld {
     });
     const gateway::AdmitCall call =
         driver_.accountant().BeginAdmit({id, 1, prompt, /*max_tokens=*/2000}, clock_.NowUs());
-    driver_.accountant().OnAdmitReply(call, coordinator_.Admit(TestLedger::AdmitOf(id, prompt, 2000)),
+    driver_.accountant().OnAdmitReply(call, coordinator_.Open(TestLedger::AdmitOf(id, prompt, 2000)),
                                       clock_.NowUs());
     const uint32_t attempt = driver_.accountant().NewAttempt(id);
     EXPECT_TRUE(driver_.accountant().Accept(id, attempt, length, 0, clock_.NowUs()));
