@@ -176,6 +176,15 @@ TEST(ChatTemplate, PicksTheTemplateForTools) {
   EXPECT_EQ(ChatTemplate::Parse("{}", std::nullopt).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST(ChatTemplate, AnOperatorIsNamedAsItsAuthorWroteIt) {
+  for (const std::string op : {"+", "-", "*", "/", "//", "%", "**"}) {
+    const std::string source = "{{ none " + op + " [] }}";
+    EXPECT_THAT(std::string(RenderSnippet(source, ordered_json::object()).status().message()),
+                HasSubstr("'" + op + "' can't be used between"))
+        << source;
+  }
+}
+
 // faults.md C.4 and C.6 #66: a template can't exhaust the stack, the memory or the time.
 TEST(ChatTemplate, LimitsHold) {
   const auto repeat = [](const std::string& text, int times) {

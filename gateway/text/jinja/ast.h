@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/text/jinja/operator.h"
 #include "gateway/text/jinja/value.h"
 
 namespace quire::gateway::jinja {
@@ -33,7 +34,7 @@ enum class ExprKind {
   kNegate,       // operands[0]
   kAnd,          // operands[0], operands[1]
   kOr,           // operands[0], operands[1]
-  kBinary,       // operands[0] name operands[1]
+  kBinary,       // operands[0] binary operands[1]
   kCompare,      // operands[0] comparisons[0] operands[1] comparisons[1] operands[2] ...
   kConditional,  // operands[0] if operands[1] else operands[2] (may be null)
 };
@@ -53,7 +54,8 @@ struct Expr {
   Value literal;
   std::vector<ExprPtr> operands;
   std::vector<Keyword> keywords;
-  std::vector<std::string> comparisons;
+  BinaryOperator binary = {};
+  std::vector<Comparison> comparisons;
 };
 
 struct Statement;

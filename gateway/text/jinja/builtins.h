@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "gateway/text/jinja/meter.h"
+#include "gateway/text/jinja/operator.h"
 #include "gateway/text/jinja/value.h"
 
 namespace quire::gateway::jinja {
@@ -78,10 +79,8 @@ absl::StatusOr<int64_t> Length(const Value& value);
 absl::StatusOr<bool> Contains(const Value& container, const Value& item, Meter& meter);
 // -1, 0 or 1; an error for values that have no order.
 absl::StatusOr<int> Order(const Value& a, const Value& b);
-// a OP b for == != < <= > >=, `in` and `not in`.
-absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b, Meter& meter);
-// a OP b for + - * / // % ** ~.
-absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b, Meter& meter);
+absl::StatusOr<bool> CompareValues(Comparison op, const Value& a, const Value& b, Meter& meter);
+absl::StatusOr<Value> Arithmetic(BinaryOperator op, const Value& a, const Value& b, Meter& meter);
 
 // object.name (a method comes before an entry) and object[key] (an entry before a method); undefined where
 // there is none.

@@ -60,7 +60,7 @@ Result Interpreter::EvaluateKind(const Expr& expr) {
     case ExprKind::kNegate: {
       QUIRE_ASSIGN_OR_RETURN(const Value value, Evaluate(*expr.operands[0]));
       if (const double* number = value.As<double>()) return Value(-*number);  // 0 - 0.0 has another sign
-      return AtLine(Arithmetic("-", Value(int64_t{0}), value, meter_), expr.line);
+      return AtLine(Arithmetic(BinaryOperator::kSubtract, Value(int64_t{0}), value, meter_), expr.line);
     }
     case ExprKind::kBinary:
       return Binary(expr);
@@ -219,7 +219,7 @@ Result Interpreter::Binary(const Expr& expr) {
   QUIRE_ASSIGN_OR_RETURN(const Value left, Evaluate(*expr.operands[0]));
   QUIRE_ASSIGN_OR_RETURN(const Value right, Evaluate(*expr.operands[1]));
   QUIRE_RETURN_IF_ERROR(SpendBytes(left.weight() + right.weight(), expr.line));
-  return AtLine(Arithmetic(expr.name, left, right, meter_), expr.line);
+  return AtLine(Arithmetic(expr.binary, left, right, meter_), expr.line);
 }
 
 Result Interpreter::Filter(const Expr& expr, const Value& input) {

@@ -97,15 +97,22 @@ Result ExpressionParser::Not() {
   return Finish(std::move(node));
 }
 
-std::optional<std::string> ExpressionParser::ComparisonOperator() {
-  for (const std::string_view op : {"==", "!=", "<=", ">=", "<", ">"}) {
-    if (cursor_.SkipOperator(op)) return std::string(op);
+std::optional<Comparison> ExpressionParser::ComparisonOperator() {
+  struct Entry {
+    std::string_view text;
+    Comparison op;
+  };
+  static constexpr Entry kSymbols[] = {{"==", Comparison::kEqual},       {"!=", Comparison::kNotEqual},
+                                       {"<=", Comparison::kLessOrEqual}, {">=", Comparison::kGreaterOrEqual},
+                                       {"<", Comparison::kLess},         {">", Comparison::kGreater}};
+  for (const Entry& symbol : kSymbols) {
+    if (cursor_.SkipOperator(symbol.text)) return symbol.op;
   }
-  if (cursor_.SkipName("in")) return "in";
+  if (cursor_.SkipName("in")) return Comparison::kIn;
   if (cursor_.AtName("not") && cursor_.Next().kind == TokenKind::kName && cursor_.Next().text == "in") {
     cursor_.Take();
     cursor_.Take();
-    return "not in";
+    return Comparison::kNotIn;
   }
   return std::nullopt;
 }
@@ -115,7 +122,7 @@ Result ExpressionParser::Compare() {
   if (!left.ok()) return left;
   Expr node = Start(ExprKind::kCompare);
   node.operands.push_back(*std::move(left));
-  while (const std::optional<std::string> op = ComparisonOperator()) {
+  while (const std::optional<Comparison> op = ComparisonOperator()) {
     QUIRE_ASSIGN_OR_RETURN(ExprPtr right, Sum());
     node.comparisons.push_back(*op);
     node.operands.push_back(std::move(right));
@@ -124,15 +131,16 @@ Result ExpressionParser::Compare() {
   return Finish(std::move(node));
 }
 
-Result ExpressionParser::LeftChain(std::initializer_list<std::string_view> operators,
+Result ExpressionParser::LeftChain(std::initializer_list<Spelling> operators,
                                    Result (ExpressionParser::*next)()) {
   Result left = (this->*next)();
   while (left.ok()) {
-    const auto op = std::find_if(operators.begin(), operators.end(),
-                                 [&](std::string_view candidate) { return cursor_.AtOperator(candidate); });
+    const auto op = std::find_if(operators.begin(), operators.end(), [&](const Spelling& candidate) {
+      return cursor_.AtOperator(candidate.text);
+    });
     if (op == operators.end()) break;
     Expr node = Start(ExprKind::kBinary);
-    node.name = std::string(*op);
+    node.binary = op->op;
     cursor_.Take();
     QUIRE_ASSIGN_OR_RETURN(ExprPtr right, (this->*next)());
     node.operands.push_back(*std::move(left));
@@ -142,15 +150,29 @@ Result ExpressionParser::LeftChain(std::initializer_list<std::string_view> opera
   return left;
 }
 
-Result ExpressionParser::Sum() { return LeftChain({"+", "-"}, &ExpressionParser::Concat); }
-Result ExpressionParser::Concat() { return LeftChain({"~"}, &ExpressionParser::Product); }
-Result ExpressionParser::Product() { return LeftChain({"*", "/", "//", "%"}, &ExpressionParser::Power); }
+Result ExpressionParser::Sum() {
+  return LeftChain({{"+", BinaryOperator::kAdd}, {"-", BinaryOperator::kSubtract}},
+                   &ExpressionParser::Concat);
+}
+
+Result ExpressionParser::Concat() {
+  return LeftChain({{"~", BinaryOperator::kConcat}}, &ExpressionParser::Product);
+}
+
+Result ExpressionParser::Product() {
+  return LeftChain({{"*", BinaryOperator::kMultiply},
+                    {"/", BinaryOperator::kDivide},
+                    {"//", BinaryOperator::kFloorDivide},
+                    {"%", BinaryOperator::kModulo}},
+                   &ExpressionParser::Power);
+}
 
 Result ExpressionParser::Power() {
   Result left = Unary(true);
   while (left.ok() && cursor_.AtOperator("**")) {
     Expr node = Start(ExprKind::kBinary);
-    node.name = cursor_.Take().text;
+    node.binary = BinaryOperator::kPower;
+    cursor_.Take();
     QUIRE_ASSIGN_OR_RETURN(ExprPtr right, Unary(true));
     node.operands.push_back(*std::move(left));
     node.operands.push_back(std::move(right));

@@ -132,7 +132,7 @@ Result AbsFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   QUIRE_RETURN_IF_ERROR(arguments.Check(0, {}));
   if (!input.IsNumber()) return Wrong("needs a number");
   if (const double* number = input.As<double>()) return Value(std::abs(*number));
-  return input.Integer() < 0 ? Arithmetic("-", Value(int64_t{0}), input, meter)
+  return input.Integer() < 0 ? Arithmetic(BinaryOperator::kSubtract, Value(int64_t{0}), input, meter)
                              : Result(Value(input.Integer()));
 }
 

@@ -166,7 +166,7 @@ Result SumFilter(const Value& input, const Arguments& arguments, Meter& meter) {
   for (const Value& item : items) {
     QUIRE_ASSIGN_OR_RETURN(const Value key,
                            KeyOf(item, arguments.GetUnlessNone(0, "attribute"), nullptr, false, meter));
-    QUIRE_ASSIGN_OR_RETURN(sum, Arithmetic("+", sum, key, meter));
+    QUIRE_ASSIGN_OR_RETURN(sum, Arithmetic(BinaryOperator::kAdd, sum, key, meter));
     QUIRE_RETURN_IF_ERROR(meter.SpendBytes(sum.weight()));
   }
   return sum;

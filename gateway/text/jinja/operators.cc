@@ -11,7 +11,30 @@
 namespace quire::gateway::jinja {
 namespace {
 
-absl::Status TypeError(const std::string& op, const Value& a, const Value& b) {
+// As a template's author wrote it.
+const char* SpellingOf(BinaryOperator op) {
+  switch (op) {
+    case BinaryOperator::kAdd:
+      return "+";
+    case BinaryOperator::kSubtract:
+      return "-";
+    case BinaryOperator::kMultiply:
+      return "*";
+    case BinaryOperator::kDivide:
+      return "/";
+    case BinaryOperator::kFloorDivide:
+      return "//";
+    case BinaryOperator::kModulo:
+      return "%";
+    case BinaryOperator::kPower:
+      return "**";
+    case BinaryOperator::kConcat:
+      return "~";
+  }
+  return "";
+}
+
+absl::Status TypeError(const char* op, const Value& a, const Value& b) {
   for (const Value* value : {&a, &b}) {
     if (const auto* undefined = value->As<Undefined>()) {
       return absl::InvalidArgumentError(absl::StrCat("'", undefined->hint, "' is undefined"));
@@ -42,17 +65,18 @@ int64_t FloorDivide(int64_t a, int64_t b) {
   return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
 
-absl::StatusOr<Value> IntegerArithmetic(const std::string& op, int64_t a, int64_t b) {
+absl::StatusOr<Value> IntegerArithmetic(BinaryOperator op, int64_t a, int64_t b) {
   int64_t result = 0;
   bool overflow = false;
-  if (op == "+") overflow = __builtin_add_overflow(a, b, &result);
-  if (op == "-") overflow = __builtin_sub_overflow(a, b, &result);
-  if (op == "*") overflow = __builtin_mul_overflow(a, b, &result);
-  if (op == "//" || op == "%") {
+  if (op == BinaryOperator::kAdd) overflow = __builtin_add_overflow(a, b, &result);
+  if (op == BinaryOperator::kSubtract) overflow = __builtin_sub_overflow(a, b, &result);
+  if (op == BinaryOperator::kMultiply) overflow = __builtin_mul_overflow(a, b, &result);
+  if (op == BinaryOperator::kFloorDivide || op == BinaryOperator::kModulo) {
     overflow = a == INT64_MIN && b == -1;
-    if (!overflow) result = op == "//" ? FloorDivide(a, b) : a - b * FloorDivide(a, b);
+    if (!overflow)
+      result = op == BinaryOperator::kFloorDivide ? FloorDivide(a, b) : a - b * FloorDivide(a, b);
   }
-  if (op == "**") {
+  if (op == BinaryOperator::kPower) {
     if (b < 0) return Value(std::pow(static_cast<double>(a), static_cast<double>(b)));
     result = 1;
     // Beyond 64 factors all but 0, 1 and -1 overflow, and those only depend on the last bit.
@@ -64,19 +88,20 @@ absl::StatusOr<Value> IntegerArithmetic(const std::string& op, int64_t a, int64_
   return Value(result);
 }
 
-absl::StatusOr<Value> FloatArithmetic(const std::string& op, double a, double b) {
-  if (op == "+") return Value(a + b);
-  if (op == "-") return Value(a - b);
-  if (op == "*") return Value(a * b);
-  if (op == "/") return Value(a / b);
-  if (op == "//" || op == "%") {  // as CPython: the remainder has the divisor's sign
+absl::StatusOr<Value> FloatArithmetic(BinaryOperator op, double a, double b) {
+  if (op == BinaryOperator::kAdd) return Value(a + b);
+  if (op == BinaryOperator::kSubtract) return Value(a - b);
+  if (op == BinaryOperator::kMultiply) return Value(a * b);
+  if (op == BinaryOperator::kDivide) return Value(a / b);
+  if (op == BinaryOperator::kFloorDivide || op == BinaryOperator::kModulo) {
+    // As CPython: the remainder has the divisor's sign.
     double remainder = std::fmod(a, b);
     double quotient = (a - remainder) / b;
     if (remainder != 0 && (b < 0) != (remainder < 0)) {
       remainder += b;
       quotient -= 1;
     }
-    return op == "%" ? Value(remainder) : Value(std::round(quotient));
+    return op == BinaryOperator::kModulo ? Value(remainder) : Value(std::round(quotient));
   }
   return Value(std::pow(a, b));
 }
@@ -105,20 +130,22 @@ absl::StatusOr<Value> AddMarkup(const Value& a, const Value& b) {
   return Value::MarkupText(*joined.AsText());
 }
 
-absl::StatusOr<Value> TextArithmetic(const std::string& op, const Value& a, const Value& b, Meter& meter) {
+absl::StatusOr<Value> TextArithmetic(BinaryOperator op, const Value& a, const Value& b, Meter& meter) {
   const auto result = [&](absl::StatusOr<OriginText> text, const Value& of) -> absl::StatusOr<Value> {
     QUIRE_RETURN_IF_ERROR(text.status());
     return of.Is<Markup>() ? Value::MarkupText(*std::move(text)) : Value(*std::move(text));
   };
-  if (op == "+" && a.AsText() != nullptr && b.AsText() != nullptr) {
+  if (op == BinaryOperator::kAdd && a.AsText() != nullptr && b.AsText() != nullptr) {
     if (a.Is<Markup>() || b.Is<Markup>()) return AddMarkup(a, b);
     return Join(*a.AsText(), *b.AsText());
   }
-  if (op == "%" && a.AsText() != nullptr)
+  if (op == BinaryOperator::kModulo && a.AsText() != nullptr)
     return result(FormatPercent(*a.AsText(), b, a.Is<Markup>(), meter), a);
-  if (op == "*" && a.AsText() != nullptr && b.IsInteger()) return result(Repeat(*a.AsText(), b.Integer()), a);
-  if (op == "*" && b.AsText() != nullptr && a.IsInteger()) return result(Repeat(*b.AsText(), a.Integer()), b);
-  return TypeError(op, a, b);
+  if (op == BinaryOperator::kMultiply && a.AsText() != nullptr && b.IsInteger())
+    return result(Repeat(*a.AsText(), b.Integer()), a);
+  if (op == BinaryOperator::kMultiply && b.AsText() != nullptr && a.IsInteger())
+    return result(Repeat(*b.AsText(), a.Integer()), b);
+  return TypeError(SpellingOf(op), a, b);
 }
 
 bool Repeats(const Value& list, const Value& times) {
@@ -131,19 +158,21 @@ bool AreAlike(const List& a, const List& b) {
 
 }  // namespace
 
-absl::StatusOr<Value> Arithmetic(const std::string& op, const Value& a, const Value& b, Meter& meter) {
-  if (op == "~") return Join(Print(a), Print(b));
+absl::StatusOr<Value> Arithmetic(BinaryOperator op, const Value& a, const Value& b, Meter& meter) {
+  if (op == BinaryOperator::kConcat) return Join(Print(a), Print(b));
   if (a.IsNumber() && b.IsNumber()) {
-    const bool divides = op == "/" || op == "//" || op == "%";
+    const bool divides =
+        op == BinaryOperator::kDivide || op == BinaryOperator::kFloorDivide || op == BinaryOperator::kModulo;
     if (divides && b.Number() == 0) return absl::InvalidArgumentError("division by zero");
-    if (op != "/" && a.IsInteger() && b.IsInteger()) return IntegerArithmetic(op, a.Integer(), b.Integer());
+    if (op != BinaryOperator::kDivide && a.IsInteger() && b.IsInteger())
+      return IntegerArithmetic(op, a.Integer(), b.Integer());
     return FloatArithmetic(op, a.Number(), b.Number());
   }
   const List *list = a.AsList(), *other = b.AsList();
-  if (op == "+" && list != nullptr && other != nullptr && AreAlike(*list, *other))
+  if (op == BinaryOperator::kAdd && list != nullptr && other != nullptr && AreAlike(*list, *other))
     return Append(*list, *other);
-  if (op == "*" && Repeats(a, b)) return RepeatList(*list, b.Integer());
-  if (op == "*" && Repeats(b, a)) return RepeatList(*other, a.Integer());
+  if (op == BinaryOperator::kMultiply && Repeats(a, b)) return RepeatList(*list, b.Integer());
+  if (op == BinaryOperator::kMultiply && Repeats(b, a)) return RepeatList(*other, a.Integer());
   return TextArithmetic(op, a, b, meter);
 }
 
@@ -173,18 +202,18 @@ absl::StatusOr<int> Order(const Value& a, const Value& b) {
   return TypeError("<", a, b);
 }
 
-absl::StatusOr<bool> CompareValues(const std::string& op, const Value& a, const Value& b, Meter& meter) {
-  if (op == "==") return a.Equals(b);
-  if (op == "!=") return !a.Equals(b);
-  if (op == "in") return Contains(b, a, meter);
-  if (op == "not in") {
+absl::StatusOr<bool> CompareValues(Comparison op, const Value& a, const Value& b, Meter& meter) {
+  if (op == Comparison::kEqual) return a.Equals(b);
+  if (op == Comparison::kNotEqual) return !a.Equals(b);
+  if (op == Comparison::kIn) return Contains(b, a, meter);
+  if (op == Comparison::kNotIn) {
     QUIRE_ASSIGN_OR_RETURN(const bool contains, Contains(b, a, meter));
     return !contains;
   }
   QUIRE_ASSIGN_OR_RETURN(const int order, Order(a, b));
-  if (op == "<") return order < 0;
-  if (op == "<=") return order <= 0;
-  if (op == ">") return order > 0;
+  if (op == Comparison::kLess) return order < 0;
+  if (op == Comparison::kLessOrEqual) return order <= 0;
+  if (op == Comparison::kGreater) return order > 0;
   return order >= 0;
 }
 

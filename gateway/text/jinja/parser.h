@@ -92,9 +92,13 @@ class ExpressionParser {
   Result DictLiteral();
   absl::Status Arguments(Expr& call);
   absl::Status Argument(Expr& call);
-  std::optional<std::string> ComparisonOperator();
+  std::optional<Comparison> ComparisonOperator();
   // One left-associative level: operators between operands that `next` reads.
-  Result LeftChain(std::initializer_list<std::string_view> operators, Result (ExpressionParser::*next)());
+  struct Spelling {
+    std::string_view text;
+    BinaryOperator op;
+  };
+  Result LeftChain(std::initializer_list<Spelling> operators, Result (ExpressionParser::*next)());
   Result Nested(Result (ExpressionParser::*next)());
 
   TokenCursor& cursor_;

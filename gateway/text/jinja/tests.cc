@@ -53,18 +53,8 @@ const absl::flat_hash_map<std::string, SimpleTest>& SimpleTests() {
   return tests;
 }
 
-// The operator that a test with an argument stands for.
-const absl::flat_hash_map<std::string, std::string>& ComparisonTests() {
-  static const absl::flat_hash_map<std::string, std::string> tests = {
-      {"eq", "=="}, {"equalto", "=="}, {"==", "=="},        {"ne", "!="},         {"!=", "!="},
-      {"in", "in"}, {"lt", "<"},       {"<", "<"},          {"lessthan", "<"},    {"le", "<="},
-      {"<=", "<="}, {"gt", ">"},       {">", ">"},          {"greaterthan", ">"}, {"ge", ">="},
-      {">=", ">="}, {"sameas", "is"},  {"divisibleby", "%"}};
-  return tests;
-}
-
 // Python's `is`, as far as it can be told: one type, equal, and of containers the same one.
-bool IsSame(const Value& a, const Value& b) {
+absl::StatusOr<bool> IsSame(const Value& a, const Value& b, Meter&) {
   if (a.AsList() != nullptr || a.AsMap() != nullptr)
     return a.AsList() == b.AsList() && a.AsMap() == b.AsMap();
   return a.KindName() == b.KindName() && a.Equals(b);
@@ -73,29 +63,62 @@ bool IsSame(const Value& a, const Value& b) {
 absl::StatusOr<bool> Parity(const Value& value, double wanted, Meter& meter) {
   if (!value.IsNumber())
     return absl::InvalidArgumentError(absl::StrCat("needs a number, not ", value.KindName()));
-  QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, Value(int64_t{2}), meter));
+  QUIRE_ASSIGN_OR_RETURN(const Value remainder,
+                         Arithmetic(BinaryOperator::kModulo, value, Value(int64_t{2}), meter));
   return remainder.Number() == wanted;
 }
 
-absl::StatusOr<bool> Compare(const std::string& op, const Value& value, const Value& other, Meter& meter) {
-  if (op == "is") return IsSame(value, other);
-  if (op == "%") {
-    QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic("%", value, other, meter));
-    return remainder.IsNumber() && remainder.Number() == 0;
-  }
+absl::StatusOr<bool> IsDivisible(const Value& value, const Value& by, Meter& meter) {
+  QUIRE_ASSIGN_OR_RETURN(const Value remainder, Arithmetic(BinaryOperator::kModulo, value, by, meter));
+  return remainder.IsNumber() && remainder.Number() == 0;
+}
+
+template <Comparison op>
+absl::StatusOr<bool> Compares(const Value& value, const Value& other, Meter& meter) {
   return CompareValues(op, value, other, meter);
+}
+
+// The tests with an argument.
+using Relation = absl::StatusOr<bool> (*)(const Value&, const Value&, Meter&);
+
+const absl::flat_hash_map<std::string, Relation>& Relations() {
+  constexpr Relation kEqual = Compares<Comparison::kEqual>, kNotEqual = Compares<Comparison::kNotEqual>,
+                     kLess = Compares<Comparison::kLess>, kGreater = Compares<Comparison::kGreater>,
+                     kLessOrEqual = Compares<Comparison::kLessOrEqual>,
+                     kGreaterOrEqual = Compares<Comparison::kGreaterOrEqual>;
+  static const absl::flat_hash_map<std::string, Relation> relations = {
+      {"eq", kEqual},
+      {"equalto", kEqual},
+      {"==", kEqual},
+      {"ne", kNotEqual},
+      {"!=", kNotEqual},
+      {"lt", kLess},
+      {"<", kLess},
+      {"lessthan", kLess},
+      {"le", kLessOrEqual},
+      {"<=", kLessOrEqual},
+      {"gt", kGreater},
+      {">", kGreater},
+      {"greaterthan", kGreater},
+      {"ge", kGreaterOrEqual},
+      {">=", kGreaterOrEqual},
+      {"in", Compares<Comparison::kIn>},
+      {"sameas", IsSame},
+      {"divisibleby", IsDivisible},
+  };
+  return relations;
 }
 
 }  // namespace
 
 bool IsTest(const std::string& name) {
-  return SimpleTests().contains(name) || ComparisonTests().contains(name) || name == "odd" || name == "even";
+  return SimpleTests().contains(name) || Relations().contains(name) || name == "odd" || name == "even";
 }
 
 absl::StatusOr<bool> ApplyTest(const std::string& name, const Value& value, const Arguments& arguments,
                                Meter& meter) {
   QUIRE_RETURN_IF_ERROR(meter.Spend(1));
-  const size_t wanted = ComparisonTests().contains(name) ? 1 : 0;
+  const size_t wanted = Relations().contains(name) ? 1 : 0;
   if (!IsTest(name))
     return absl::InvalidArgumentError(absl::StrCat("the test '", name, "' is not supported"));
   if (arguments.positional.size() + arguments.named.size() != wanted) {
@@ -107,7 +130,7 @@ absl::StatusOr<bool> ApplyTest(const std::string& name, const Value& value, cons
   if (wanted == 0) return SimpleTests().at(name)(value);
   const Value& other = arguments.positional.empty() ? arguments.named[0].second : arguments.positional[0];
   QUIRE_RETURN_IF_ERROR(meter.SpendBytes(value.weight() + other.weight()));
-  return Compare(ComparisonTests().at(name), value, other, meter);
+  return Relations().at(name)(value, other, meter);
 }
 
 }  // namespace quire::gateway::jinja
