@@ -44,6 +44,9 @@ struct Gateway::Parts {
         settle_mismatches(
             metrics.Gauge("quire_gateway_settle_mismatches",
                           "Settles that the ledger posted with another amount than the usage said")),
+        models_unavailable(metrics.Gauge(
+            "quire_gateway_models_unavailable",
+            "Models whose text files can't be loaded: chats for them get 503, the log says why")),
         generation_metrics(metrics),
         coordinator(channel),
         workers([tls = options.tls](const std::string& address) { return MakeGrpcChannel(address, tls); }),
@@ -131,6 +134,7 @@ struct Gateway::Parts {
   std::string MetricsText() {
     settles_pending.Set(static_cast<double>(ledger.accountant().pending_settles()));
     settle_mismatches.Set(static_cast<double>(ledger.accountant().counters().settle_mismatches));
+    models_unavailable.Set(static_cast<double>(catalog.failed()));
     return metrics.Text();
   }
 
@@ -144,6 +148,7 @@ struct Gateway::Parts {
   Metrics metrics;
   prometheus::Gauge& settles_pending;
   prometheus::Gauge& settle_mismatches;
+  prometheus::Gauge& models_unavailable;
   GenerationMetrics generation_metrics;
   Facts facts;
   CoordinatorClient coordinator;

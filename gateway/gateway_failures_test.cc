@@ -302,9 +302,24 @@ class BrokenModelTest : public GatewayTest {
     file.set_name("chat_template.jinja");
     file.set_content("{% if %}");
     backend_.other_bundle = bundle.SerializeAsString();
+    ::testing::internal::CaptureStdout();  // where the log goes that nobody has set up
     StartGateway();
+    log_ = ::testing::internal::GetCapturedStdout();
   }
+
+  std::string log_;  // up to the gateway's readiness
 };
+
+TEST_F(BrokenModelTest, IsToldToTheOperator) {
+  EXPECT_NE(Metrics().find("\nquire_gateway_models_unavailable 1\n"), std::string::npos);
+  const size_t line = log_.find("text_bundle_not_loaded");
+  ASSERT_NE(line, std::string::npos) << log_;
+  EXPECT_EQ(log_.find("text_bundle_not_loaded", line + 1), std::string::npos) << log_;
+  for (const char* said : {R"("model":"other")", "chat_template.jinja: chat template, line 1",
+                           "when the model's files change"}) {
+    EXPECT_NE(log_.find(said, line), std::string::npos) << said << " is not in " << log_;
+  }
+}
 
 TEST_F(BrokenModelTest, TakesOnlyItselfOutOfService) {
   http::TestClient operators(gateway_->metrics_port());

@@ -65,7 +65,7 @@ void Declare(Options& options, Config& config) {
   options.Add(
       "check", &config.check, "DIR",
       "say whether the text files of this model folder can be used (tokenizer, chat template, generation "
-      "config), and end");
+      "config), and end; 78: they can't, and why");
 }
 
 void WriteReadyFile(const Config& config, const Gateway& gateway) {
@@ -119,6 +119,12 @@ absl::Status Serve(Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status Check(const Config& config) {
+  QUIRE_ASSIGN_OR_RETURN(const std::string verdict, CheckModelFolder(config.check));
+  std::printf("%s\n", verdict.c_str());
+  return absl::OkStatus();
+}
+
 }  // namespace
 }  // namespace quire::gateway
 
@@ -130,8 +136,7 @@ int main(int argc, char** argv) {
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
   InitLogging("gateway", config.log);
   if (config.check.empty()) BlockShutdownSignals();  // a check just ends
-  const absl::Status status =
-      config.check.empty() ? gateway::Serve(config) : gateway::CheckModelFolder(config.check);
+  const absl::Status status = config.check.empty() ? gateway::Serve(config) : gateway::Check(config);
   if (status.ok()) return 0;
   std::fprintf(stderr, "quire-gateway: %s\n", MessageOf(status).c_str());
   return ExitCodeOf(status);

@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
+#include "gateway/text/model_check.h"
 
 namespace quire::gateway {
 ModelCatalog::ModelCatalog(std::shared_ptr<grpc::Channel> coordinator, const Facts& facts)
@@ -40,6 +42,12 @@ std::vector<CatalogModel> ModelCatalog::Servable() const {
     if (model.text != nullptr) models.push_back(std::move(model));
   }
   return models;
+}
+
+size_t ModelCatalog::failed() const {
+  size_t count = 0;
+  for (Facts::Model& fact : facts_.Models()) count += WithText(std::move(fact)).failed;
+  return count;
 }
 
 bool ModelCatalog::settled() const {
@@ -93,33 +101,40 @@ bool ModelCatalog::Due(const std::string& digest) const {
   return !texts_.contains(digest) && failures_.Due(digest, clock_.NowMs());
 }
 
-void ModelCatalog::Keep(const v1::ModelFact& fact, absl::StatusOr<Text> text) {
-  MutexLock lock(&mutex_);
+void ModelCatalog::Load(const v1::ModelFact& fact) {
   const std::string& digest = fact.bundle_digest();
+  const absl::StatusOr<v1::TextBundle> bundle = Fetch(digest);
+  absl::StatusOr<Text> text = bundle.ok() ? LoadTextModel(*bundle) : bundle.status();
+  MutexLock lock(&mutex_);
   if (text.ok()) {
     texts_[digest] = *std::move(text);
     failures_.Forget(digest);
     return;
   }
   if (closing_) return;
-  const int64_t pause_ms = failures_.Failed(digest, clock_.NowMs());
+  std::string retry = "when the model's files change";
+  if (bundle.ok()) {
+    failures_.FailedForGood(digest);
+  } else {
+    retry = absl::StrCat("in ", failures_.Failed(digest, clock_.NowMs()), " ms");
+  }
   Log(LogLevel::kError, "text_bundle_not_loaded", "model", fact.model(), "reason", MessageOf(text.status()),
-      "retry_in_ms", pause_ms);
+      "retry", retry);
 }
 
 bool ModelCatalog::LoadMissing() {
   absl::flat_hash_set<std::string> named;
   for (const Facts::Model& fact : facts_.Models()) {
     const std::string& digest = fact->bundle_digest();
-    if (named.insert(digest).second && Due(digest)) Keep(*fact, Load(digest));
+    if (named.insert(digest).second && Due(digest)) Load(*fact);
   }
   MutexLock lock(&mutex_);
   absl::erase_if(texts_, [&](const auto& entry) { return !named.contains(entry.first); });
   failures_.KeepOnly(named);
-  return !failures_.empty();
+  return failures_.NextMs() != RetryPauses::kNever;
 }
 
-absl::StatusOr<ModelCatalog::Text> ModelCatalog::Load(const std::string& digest) {
+absl::StatusOr<v1::TextBundle> ModelCatalog::Fetch(const std::string& digest) {
   absl::StatusOr<std::string> data = absl::UnknownError("");
   Notification fetched;
   {
@@ -134,7 +149,7 @@ absl::StatusOr<ModelCatalog::Text> ModelCatalog::Load(const std::string& digest)
   QUIRE_RETURN_IF_ERROR(data.status());
   v1::TextBundle bundle;
   if (!bundle.ParseFromString(*data)) return absl::DataLossError("the text bundle is no TextBundle message");
-  return TextModel::Create(bundle);
+  return bundle;
 }
 
 }  // namespace quire::gateway

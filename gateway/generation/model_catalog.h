@@ -1,8 +1,9 @@
 // The models this gateway can speak for: what Watch says of each, with its text bundle fetched, checked and
-// parsed. One loader thread fetches what is missing, a digest that it has not seen at once, one that failed
-// after a pause that doubles (RetryPauses). Bundles are kept by digest while a model names them. Owned by
-// gateway.cc; Find, Servable and settled from any thread. Always: a bundle that can't be loaded takes only
-// its own models out of service.
+// parsed. One loader thread fetches what is missing, a digest that it has not seen at once, one that could
+// not be fetched after a pause that doubles (RetryPauses), one whose files can't be used never again, since a
+// digest names its files. Bundles are kept by digest while a model names them. Owned by gateway.cc; the
+// questions (Find, Servable, failed, settled) from any thread. Always: a bundle that can't be loaded takes
+// only its own models out of service.
 #pragma once
 
 #include <functional>
@@ -38,6 +39,8 @@ class ModelCatalog {
   std::optional<CatalogModel> Find(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
   // Those whose text is loaded, by name.
   std::vector<CatalogModel> Servable() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // How many models that Watch names can't be served, for the operator.
+  size_t failed() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Every model that Watch names was loaded or could not be.
   bool settled() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Calls `then` once, on the loader's thread, after the next attempt to load what is missing. It must not
@@ -53,9 +56,9 @@ class ModelCatalog {
   void CallWaiters() ABSL_LOCKS_EXCLUDED(mutex_);
   // Loads what is missing and due; true if something is left to try again.
   bool LoadMissing() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Keep(const v1::ModelFact& fact, absl::StatusOr<Text> text) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Load(const v1::ModelFact& fact) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Due(const std::string& digest) const ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::StatusOr<Text> Load(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<v1::TextBundle> Fetch(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
   CatalogModel WithText(Facts::Model fact) const ABSL_LOCKS_EXCLUDED(mutex_);
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return dirty_ || closing_; }
 

@@ -1,6 +1,6 @@
-// When what failed may be tried again: a pause per name that doubles from failure to failure, up to a limit.
-// Owned by ModelCatalog, under its mutex; time is passed in. Always: a name that has not failed is due at
-// once.
+// When what failed may be tried again: a pause per name that doubles from failure to failure, up to a limit;
+// or never. Owned by ModelCatalog, under its mutex; time is passed in. Always: a name that has not failed is
+// due at once.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +16,7 @@ namespace quire::gateway {
 class RetryPauses {
  public:
   static constexpr int64_t kFirstMs = 1000, kMostMs = 300'000;
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   // Returns the pause until the next attempt.
   int64_t Failed(const std::string& name, int64_t now_ms) {
@@ -24,20 +25,21 @@ class RetryPauses {
     entry.due_ms = now_ms + entry.pause_ms;
     return entry.pause_ms;
   }
+  // It will never be due: the same would fail in the same way.
+  void FailedForGood(const std::string& name) { entries_[name].due_ms = kNever; }
   void Forget(const std::string& name) { entries_.erase(name); }
   void KeepOnly(const absl::flat_hash_set<std::string>& names) {
     absl::erase_if(entries_, [&](const auto& entry) { return !names.contains(entry.first); });
   }
 
   bool Has(const std::string& name) const { return entries_.contains(name); }
-  bool empty() const { return entries_.empty(); }
   bool Due(const std::string& name, int64_t now_ms) const {
     const auto found = entries_.find(name);
     return found == entries_.end() || found->second.due_ms <= now_ms;
   }
-  // When the first of them is due.
+  // When the first of them is due; kNever: none is to be tried again.
   int64_t NextMs() const {
-    int64_t next = std::numeric_limits<int64_t>::max();
+    int64_t next = kNever;
     for (const auto& [name, entry] : entries_) next = std::min(next, entry.due_ms);
     return next;
   }

@@ -24,5 +24,17 @@ TEST(RetryPauses, DoubleUpToALimitAndStartAnewAfterSuccess) {
   EXPECT_TRUE(pauses.Has("b"));
 }
 
+TEST(RetryPauses, WhatFailedForGoodIsNeverDue) {
+  RetryPauses pauses;
+  pauses.FailedForGood("a");
+  EXPECT_TRUE(pauses.Has("a"));
+  EXPECT_FALSE(pauses.Due("a", RetryPauses::kMostMs * 1000));
+  EXPECT_EQ(pauses.NextMs(), RetryPauses::kNever);
+  pauses.Failed("b", 0);
+  EXPECT_EQ(pauses.NextMs(), RetryPauses::kFirstMs);
+  pauses.KeepOnly({});
+  EXPECT_TRUE(pauses.Due("a", 0));
+}
+
 }  // namespace
 }  // namespace quire::gateway

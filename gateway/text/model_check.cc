@@ -1,54 +1,82 @@
 #include "gateway/text/model_check.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
-#include "gateway/text/text_model.h"
+#include "gateway/text/detokenizer.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
 namespace {
 
 constexpr const char* kFiles[] = {"config.json", "generation_config.json", "tokenizer.json",
-                                  "tokenizer_config.json", "chat_template.jinja"};
+                                  "tokenizer_config.json", kTemplateFile};
+constexpr char kHello[] = "Hello!";
 
 absl::StatusOr<v1::TextBundle> ReadBundle(const std::filesystem::path& folder) {
   v1::TextBundle bundle;
   for (const char* name : kFiles) {
-    if (!std::filesystem::exists(folder / name)) continue;
-    QUIRE_ASSIGN_OR_RETURN(std::string content, ReadWholeFile((folder / name).string()));
+    absl::StatusOr<std::string> content = ReadWholeFile((folder / name).string());
+    if (absl::IsNotFound(content.status())) continue;
+    QUIRE_RETURN_IF_ERROR(content.status());
     v1::TextFile& file = *bundle.add_files();
     file.set_name(name);
-    file.set_content(std::move(content));
+    file.set_content(*std::move(content));
   }
   return bundle;
 }
 
+// A text must come back from its ids.
+absl::Status TryTokenizer(const Tokenizer& tokenizer) {
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer.Encode(kHello, Origin::kUser));
+  Detokenizer detokenizer(tokenizer, /*skip_special_tokens=*/false);
+  std::string text;
+  for (const TokenId id : ids) text += detokenizer.Push(id);
+  text += detokenizer.Flush();
+  if (text == kHello) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("tokenizer.json: \"", kHello, "\" comes back as \"", text,
+                                                 "\": its vocabulary lacks the tokens of some bytes"));
+}
+
 // A conversation that every template takes.
-absl::Status Probe(const TextModel& model) {
-  if (model.chat_template() == nullptr) return absl::OkStatus();
-  const ChatTurn hello{"user", "Hello!"};
+absl::Status TryTemplate(const TextModel& model) {
+  const ChatTurn hello{"user", kHello};
   QUIRE_ASSIGN_OR_RETURN(const OriginText prompt, model.RenderChat({&hello, 1}));
-  return model.tokenizer().Encode(prompt).status();
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, model.tokenizer().Encode(prompt));
+  return ids.empty() ? absl::InvalidArgumentError("the prompt is empty") : absl::OkStatus();
+}
+
+const char* TemplatePlace(const v1::TextBundle& bundle) {
+  const bool own_file = std::any_of(bundle.files().begin(), bundle.files().end(),
+                                    [](const v1::TextFile& file) { return file.name() == kTemplateFile; });
+  return own_file ? kTemplateFile : "tokenizer_config.json";
 }
 
 }  // namespace
 
-absl::Status CheckModelFolder(const std::string& folder) {
+absl::StatusOr<std::shared_ptr<const TextModel>> LoadTextModel(const v1::TextBundle& bundle) {
+  QUIRE_ASSIGN_OR_RETURN(std::shared_ptr<const TextModel> model, TextModel::Create(bundle));
+  QUIRE_RETURN_IF_ERROR(TryTokenizer(model->tokenizer()));
+  if (model->chat_template() == nullptr) return model;
+  const absl::Status rendered = TryTemplate(*model);
+  if (rendered.ok()) return model;
+  return absl::InvalidArgumentError(absl::StrCat(TemplatePlace(bundle), ": a chat of \"", kHello,
+                                                 "\" can't be rendered: ", MessageOf(rendered)));
+}
+
+absl::StatusOr<std::string> CheckModelFolder(const std::string& folder) {
   if (!std::filesystem::is_directory(folder)) {
-    return absl::NotFoundError(absl::StrCat(folder, ": there is no such folder"));
+    return absl::InvalidArgumentError(absl::StrCat(folder, ": there is no such folder"));
   }
   QUIRE_ASSIGN_OR_RETURN(const v1::TextBundle bundle, ReadBundle(folder));
-  const absl::StatusOr<std::shared_ptr<const TextModel>> model = TextModel::Create(bundle);
+  const absl::StatusOr<std::shared_ptr<const TextModel>> model = LoadTextModel(bundle);
   if (!model.ok()) return absl::InvalidArgumentError(absl::StrCat(folder, ": ", MessageOf(model.status())));
-  const absl::Status rendered = Probe(**model);
-  if (rendered.ok()) return absl::OkStatus();
-  const bool has_file = std::filesystem::exists(std::filesystem::path(folder) / "chat_template.jinja");
-  return absl::InvalidArgumentError(absl::StrCat(folder, "/",
-                                                 has_file ? "chat_template.jinja" : "tokenizer_config.json",
-                                                 ": \"Hello!\" can't be rendered: ", MessageOf(rendered)));
+  const bool chats = (*model)->chat_template() != nullptr;
+  return absl::StrCat("OK: ", folder, ": a tokenizer of ", (*model)->tokenizer().vocabulary_size(), " ids, ",
+                      chats ? "a chat template" : "no chat template, so it can't chat");
 }
 
 }  // namespace quire::gateway

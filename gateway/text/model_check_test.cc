@@ -29,7 +29,7 @@ class ModelCheck : public ::testing::Test {
   void Write(const std::string& name, const std::string& content) {
     std::ofstream(folder_ / name, std::ios::binary) << content;
   }
-  std::string Problem() const { return MessageOf(CheckModelFolder(folder_.string())); }
+  std::string Problem() const { return MessageOf(CheckModelFolder(folder_.string()).status()); }
 
   const std::filesystem::path folder_ =
       std::filesystem::path(::testing::TempDir()) /
@@ -37,16 +37,26 @@ class ModelCheck : public ::testing::Test {
        ::testing::UnitTest::GetInstance()->current_test_info()->name());
 };
 
-TEST_F(ModelCheck, AWholeFolderPasses) { EXPECT_EQ(Problem(), ""); }
+TEST_F(ModelCheck, AWholeFolderPasses) {
+  EXPECT_EQ(*CheckModelFolder(folder_.string()),
+            "OK: " + folder_.string() + ": a tokenizer of 6 ids, a chat template");
+  Write("tokenizer_config.json", "{}");
+  EXPECT_THAT(*CheckModelFolder(folder_.string()), HasSubstr("it can't chat"));
+}
 
 TEST_F(ModelCheck, NamesTheFileAndThePlace) {
   Write("chat_template.jinja", "a\n{% if %}");
-  EXPECT_THAT(Problem(), AllOf(HasSubstr("chat template"), HasSubstr("line 2")));
+  EXPECT_THAT(Problem(), HasSubstr("chat_template.jinja: chat template, line 2"));
   Write("chat_template.jinja", "a\n{{ messages[0].nothing.x }}");
   EXPECT_THAT(Problem(),
               AllOf(HasSubstr("chat_template.jinja"), HasSubstr("line 2"), HasSubstr("'nothing'")));
   Write("chat_template.jinja", "{{ messages | nosuchfilter }}");
   EXPECT_THAT(Problem(), HasSubstr("nosuchfilter"));
+  Write("chat_template.jinja", "{{ '' }}");
+  EXPECT_THAT(Problem(), AllOf(HasSubstr("chat_template.jinja"), HasSubstr("empty")));
+  std::filesystem::remove(folder_ / "chat_template.jinja");
+  Write("tokenizer_config.json", R"({"chat_template": "{% if %}"})");
+  EXPECT_THAT(Problem(), HasSubstr("tokenizer_config.json: chat template, line 1"));
   Write("chat_template.jinja", "ok");
   Write("generation_config.json", R"({"temperature": "hot"})");
   EXPECT_THAT(Problem(), AllOf(HasSubstr("generation_config.json"), HasSubstr("temperature")));
@@ -61,7 +71,15 @@ TEST_F(ModelCheck, NamesTheFileAndThePlace) {
   EXPECT_THAT(Problem(), HasSubstr("tokenizer.json"));
   std::filesystem::remove(folder_ / "tokenizer.json");
   EXPECT_THAT(Problem(), HasSubstr("tokenizer.json"));
-  EXPECT_THAT(MessageOf(CheckModelFolder("/no/such/folder")), HasSubstr("no such folder"));
+  EXPECT_THAT(MessageOf(CheckModelFolder("/no/such/folder").status()), HasSubstr("no such folder"));
+}
+
+TEST_F(ModelCheck, ATextMustComeBackFromItsIds) {
+  Write("tokenizer.json",
+        R"({"model": {"type": "BPE", "vocab": {"H": 0, "e": 1, "l": 2, "!": 3}, "merges": []},
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+            "decoder": {"type": "ByteLevel"}, "added_tokens": []})");
+  EXPECT_THAT(Problem(), AllOf(HasSubstr("tokenizer.json"), HasSubstr("Hell!")));
 }
 
 }  // namespace

@@ -51,11 +51,13 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   const std::string_view tokenizer_config = File(bundle, "tokenizer_config.json").value_or("");
   std::shared_ptr<TextModel> model(new TextModel);
   QUIRE_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::Create(*tokenizer_json, tokenizer_config));
-  auto chat_template = ChatTemplate::Parse(tokenizer_config, File(bundle, "chat_template.jinja"));
+  const auto template_file = File(bundle, kTemplateFile);
+  auto chat_template = ChatTemplate::Parse(tokenizer_config, template_file);
   if (chat_template.ok()) {
     model->chat_template_ = *std::move(chat_template);
   } else if (!absl::IsNotFound(chat_template.status())) {
-    return chat_template.status();
+    return absl::InvalidArgumentError(absl::StrCat(template_file ? kTemplateFile : "tokenizer_config.json",
+                                                   ": ", MessageOf(chat_template.status())));
   }
   QUIRE_ASSIGN_OR_RETURN(
       const GenerationConfig generation,

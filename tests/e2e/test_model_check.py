@@ -1,4 +1,5 @@
-"""`quire-worker --check` refuses, before a byte of weights is read, what loading would refuse, and says which tensor."""
+"""`quire-worker --check` and `quire-gateway --check` refuse, before a byte of weights is read, what loading would refuse,
+and say which tensor, file and line."""
 import json
 import os
 import shutil
@@ -87,6 +88,34 @@ def test_says_which_file_is_wrong(model, file, changes, said):
 def test_says_which_flag_is_wrong(model, flag, said):
     ended = check(model, flag)
     assert ended.returncode != 0 and said in ended.stderr, ended.stderr
+
+
+def check_text(model):
+    return subprocess.run([BIN / "quire-gateway", "--check", model], capture_output=True, text=True)
+
+
+def test_good_text_files_are_said_to_be(model):
+    ended = check_text(model)
+    assert ended.returncode == 0 and ended.stderr == ""
+    assert ended.stdout.startswith(f"OK: {model}: ") and ended.stdout.count("\n") == 1, ended.stdout
+
+
+@pytest.mark.parametrize("file, content, said", [
+    ("chat_template.jinja", "{{ messages }}\n{% if %}", "chat_template.jinja: chat template, line 2"),
+    ("chat_template.jinja", "a\n\n{{ messages[0].none.x }}", "line 3"),
+    ("tokenizer_config.json", "{", "tokenizer_config.json"),
+    ("generation_config.json", '{"temperature": "hot"}', "generation_config.json: temperature"),
+    ("tokenizer.json", "{}", "tokenizer.json")])
+def test_a_bad_text_file_is_named_with_its_place(model, file, content, said):
+    (model / file).write_text(content)
+    ended = check_text(model)
+    assert ended.returncode == 78 and ended.stdout == ""
+    assert file in ended.stderr and said in ended.stderr and ended.stderr.count("\n") == 1, ended.stderr
+
+
+def test_a_folder_that_is_none(model):
+    ended = check_text(model / "none")
+    assert ended.returncode == 78 and "there is no such folder" in ended.stderr, ended.stderr
 
 
 @pytest.mark.parametrize("program", ["quire-worker --check --model", "quire-gateway --check"])
