@@ -203,6 +203,7 @@ class AssembledCoordinator final : public Coordinator {
     http.host = config_.admin_host;
     http.port = static_cast<int>(config_.admin_port);
     http.limits = http::OperatorLimits();
+    http.guard = admin_->Guard();
     http.plane = "admin";
     QUIRE_ASSIGN_OR_RETURN(http_, http::Server::Start(http, admin_->Routes(), metrics_));
     QUIRE_ASSIGN_OR_RETURN(metrics_plane_,

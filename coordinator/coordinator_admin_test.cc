@@ -24,6 +24,13 @@ TEST_F(CoordinatorAdminTest, TheAdminPlaneOpensToAdminKeysOnly) {
       EXPECT_EQ(answer.status, 401) << path;
       EXPECT_EQ(answer.body["error"]["type"], "authentication_error");
     }
+    for (const char* method : {"OPTIONS", "DELETE", "POST", "get"}) {
+      for (const char* path : {"/admin/v1/usage", "/admin/v1/nothing", "/elsewhere"}) {
+        const AdminAnswer answer = intruder.Call(method, path);
+        EXPECT_EQ(answer.status, 401) << method << path;
+        EXPECT_THAT(answer.head, testing::Not(HasSubstr("allow:"))) << method << path;
+      }
+    }
     EXPECT_EQ(intruder.Call("GET", "/healthz").status, 200);
     EXPECT_EQ(intruder.Call("GET", "/livez").status, 200);
     EXPECT_EQ(intruder.Call("GET", "/readyz").status, 200);

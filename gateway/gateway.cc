@@ -192,6 +192,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                      .threads = options.threads,
                                      .limits = options.limits,
                                      .cors = cors,
+                                     .guard = nullptr,  // the API is no secret
                                      .on_request = parts->RequestSink()};
   QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));

@@ -107,6 +107,10 @@ asio::awaitable<void> Connection::Dispatch(Exchange& exchange) {
 asio::awaitable<void> Connection::AnswerAlone(Exchange& exchange) {
   const RouteTable::Match& match = exchange.match();
   const RequestHead& head = exchange.head();
+  if (server_.guard) {
+    const std::optional<ApiError> stranger = server_.guard(exchange);
+    if (stranger) co_return co_await exchange.Send(ErrorReply(*stranger));
+  }
   const bool options = head.method == "OPTIONS";
   const std::string allow = head.path == "*" ? server_.routes.AllMethods() : match.allow;
   if (allow.empty()) co_return co_await exchange.Refuse(Rule::kNoRoute);

@@ -33,7 +33,7 @@ class Connection {
   // False: closed, idle for too long, or refused.
   boost::asio::awaitable<bool> ReadHead();
   boost::asio::awaitable<void> Dispatch(Exchange& exchange);
-  // What needs no handler: preflights, OPTIONS, unknown paths and methods.
+  // What needs no handler: preflights, OPTIONS, unknown paths and methods; the guard's refusal instead.
   boost::asio::awaitable<void> AnswerAlone(Exchange& exchange);
   // What is left to do when the handler has returned.
   boost::asio::awaitable<void> Conclude(Exchange& exchange);

@@ -6,14 +6,20 @@
 #include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/http/error_body.h"
 
 namespace quire::http {
 
 class Exchange;
 
 using Handler = std::function<boost::asio::awaitable<void>(Exchange&)>;
+// Of a plane that isn't everybody's: asked before a client is told which paths and methods there are (404,
+// 405, 501, OPTIONS); an error is what it gets instead. Handlers see to themselves. On the io threads.
+using Guard = std::function<std::optional<ApiError>(Exchange&)>;
 
 class RouteTable {
  public:

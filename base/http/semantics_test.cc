@@ -106,6 +106,30 @@ TEST_F(SemanticsTest, OptionsNamesTheMethods) {
   EXPECT_EQ(Call(Request("GET", "*")).status, 400) << "only OPTIONS asks about the whole server";
 }
 
+TEST_F(SemanticsTest, AGuardedPlaneTellsStrangersNothing) {
+  options_.guard = [](Exchange& exchange) -> std::optional<ApiError> {
+    if (exchange.head().Find("authorization") != nullptr) return std::nullopt;
+    return ApiError{.status = 401, .message = "give a key", .code = "no_key"};
+  };
+  Start();
+  const std::vector<std::pair<std::string, std::string>> questions = {
+      {"OPTIONS", "/whole"}, {"OPTIONS", "*"},    {"OPTIONS", "/nothing"}, {"DELETE", "/whole"},
+      {"get", "/whole"},     {"GET", "/nothing"}, {"POST", "/probe"}};
+  const std::string key = "Authorization: Bearer k\r\n";
+  for (const auto& [method, path] : questions) {
+    const TestReply refused = Call(Request(method, path));
+    EXPECT_EQ(refused.status, 401) << method << path;
+    EXPECT_EQ(refused.body, Call(Request("DELETE", "/whole")).body) << method << path;
+    EXPECT_EQ(refused.Header("allow"), "") << method << path;
+    EXPECT_EQ(refused.Header("www-authenticate"), "Bearer") << method << path;
+    EXPECT_NE(Call(Request(method, path, key)).status, 401) << method << path;
+  }
+  EXPECT_EQ(Call(Request("HEAD", "/nothing"), /*to_head=*/true).status, 401);
+  EXPECT_EQ(Call(Request("DELETE", "/whole", key)).Header("allow"), "GET, HEAD, OPTIONS");
+  EXPECT_EQ(Call(Request("GET", "/whole")).status, 200) << "a handler sees to itself";
+  EXPECT_EQ(Call(Request("GET", "/probe")).status, 200);
+}
+
 TEST_F(SemanticsTest, EveryReplyHasDateAndId) {
   options_.limits.connections = 1;
   Start();

@@ -119,7 +119,7 @@ void AnswerOverCapacity(tcp::socket socket, const ServerContext& server) {
 class Server::Impl {
  public:
   Impl(const HttpServerOptions& options, RouteTable routes, Metrics& metrics)
-      : context_(options.limits, std::move(routes), options.cors, options.on_request, metrics, options.plane),
+      : context_(options, std::move(routes), metrics),
         limiter_(options.limits.connections, options.limits.connections_per_ip) {
     for (int i = 0; i < std::max(1, options.threads); ++i) threads_.push_back(std::make_unique<IoThread>());
     acceptor_ = std::make_unique<tcp::acceptor>(threads_[0]->io);

@@ -23,6 +23,7 @@ struct HttpServerOptions {
   int threads = 1;
   HttpLimits limits;
   CorsPolicy cors;                      // none by default
+  Guard guard;                          // none by default: all are told what there is
   std::string plane = "api";            // a label of the metrics
   RequestSink on_request = LogRequest;  // runs on the io threads, at each request's end
 };

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <string>
 #include <utility>
 
 #include "base/core/clock.h"
@@ -12,21 +11,23 @@
 #include "base/http/limits.h"
 #include "base/http/request_record.h"
 #include "base/http/routes.h"
+#include "base/http/server.h"
 
 namespace quire::http {
 
 struct ServerContext {
-  ServerContext(const HttpLimits& limits, RouteTable table, CorsPolicy cors, RequestSink on_request,
-                Metrics& registry, const std::string& plane)
-      : limits(limits),
+  ServerContext(const HttpServerOptions& options, RouteTable table, Metrics& registry)
+      : limits(options.limits),
         routes(std::move(table)),
-        cors(std::move(cors)),
-        on_request(std::move(on_request)),
-        metrics(registry, routes, plane) {}
+        cors(options.cors),
+        guard(options.guard),
+        on_request(options.on_request),
+        metrics(registry, routes, options.plane) {}
 
   const HttpLimits limits;
   const RouteTable routes;
   const CorsPolicy cors;
+  const Guard guard;
   const RequestSink on_request;
   const SystemClock clock;  // for Date
   HttpMetrics metrics;

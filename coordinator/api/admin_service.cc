@@ -100,8 +100,14 @@ http::RouteTable AdminService::Routes() {
   add("GET", "/admin/v1/groups", &AdminService::ListGroups);
   add("GET", "/admin/v1/usage", &AdminService::ShowUsage);
   add("GET", "/admin/v1/audit", &AdminService::ShowAudit);
-  add("GET", "/admin/*", &AdminService::NoSuchPath);  // needs a key too
   return routes;
+}
+
+http::Guard AdminService::Guard() {
+  return [this](http::Exchange& exchange) -> std::optional<http::ApiError> {
+    if (IsAdmin(exchange)) return std::nullopt;
+    return NoAdminKey();
+  };
 }
 
 awaitable<void> AdminService::AnswerAdmin(http::Exchange& exchange, Method method) {
@@ -122,10 +128,6 @@ bool AdminService::IsAdmin(http::Exchange& exchange) const {
   exchange.record().key_id = key->id;
   exchange.record().account = key->account;
   return true;
-}
-
-AdminService::Answer AdminService::NoSuchPath(http::Exchange&) {
-  co_return ErrorReply(absl::NotFoundError("no such path"));
 }
 
 // ---- keys ----

@@ -1,9 +1,9 @@
 // The operator's API over HTTP: keys, groups, usage, audit, and what probes and Prometheus ask. Its port and
 // its kind of key (ak-quire-...) are its own: API keys open nothing here. Every handler but the probes' needs
-// an admin key, before it looks at anything; which methods a path takes (405, OPTIONS) is no secret. Owned by
-// coordinator.cc; its handlers are coroutines on the HTTP server's I/O thread. Always: none of them blocks it
-// (asking.h), each has a deadline, and probes, metrics, keys and accounts are shown from what is known
-// already, whatever the ledger or the disk does.
+// an admin key, before it looks at anything, and the plane's guard before it tells which paths and methods
+// there are. Owned by coordinator.cc; its handlers are coroutines on the HTTP server's I/O thread. Always:
+// none of them blocks it (asking.h), each has a deadline, and probes, metrics, keys and accounts are shown
+// from what is known already, whatever the ledger or the disk does.
 #pragma once
 
 #include <atomic>
@@ -48,6 +48,7 @@ class AdminService {
 
   // For a server that this outlives.
   http::RouteTable Routes();
+  http::Guard Guard();
   http::Probes Probes();
   // From now on /readyz says no. Any thread.
   void StartDraining() { draining_ = true; }
@@ -65,7 +66,6 @@ class AdminService {
   Answer ListGroups(http::Exchange& exchange);
   Answer ShowUsage(http::Exchange& exchange);
   Answer ShowAudit(http::Exchange& exchange);
-  Answer NoSuchPath(http::Exchange& exchange);
   std::string MetricsText() ABSL_LOCKS_EXCLUDED(metrics_mutex_);
   void RefreshFleetMetrics();
   http::Readiness ReadinessNow() const;

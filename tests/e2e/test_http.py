@@ -92,7 +92,21 @@ def test_admin_requests_are_logged_and_probes_are_not(system):
           lambda: "/admin/v1/keys/*" in {line["route"] for line in logged_requests(system, "coordinator")})
     routes = {line["route"] for line in logged_requests(system, "coordinator")}
     assert "/admin/v1/keys" in routes
-    assert not [route for route in routes if "/admin" not in route]
+    assert not [route for route in routes if "/admin" not in route and route != "other"]
+
+
+def test_the_admin_plane_tells_strangers_nothing(system):
+    admin = urllib.parse.urlsplit(system.admin_url).netloc
+    asked = [("OPTIONS", "/admin/v1/keys"), ("OPTIONS", "*"), ("DELETE", "/admin/v1/usage"), ("GET", "/admin/v1/nothing"),
+             ("GET", "/nothing"), ("POST", "/metrics"), ("get", "/admin/v1/keys")]
+    for credential in ([], [f"Authorization: Bearer {system.api_key}"]):
+        for method, path in asked:
+            refused = exchange(admin, request(method, path, "Connection: close", *credential)).lower()
+            assert refused.startswith("http/1.1 401") and "allow:" not in refused, (method, path, refused)
+    key = f"Authorization: Bearer {system.admin_key}"
+    told = [exchange(admin, request(method, path, "Connection: close", key)) for method, path in asked]
+    assert [int(reply.split()[1]) for reply in told] == [204, 204, 405, 404, 404, 405, 501]
+    assert "allow: GET, HEAD, OPTIONS, POST" in told[0]
 
 
 def test_every_program_answers_probes_on_its_metrics_plane(system):
