@@ -33,6 +33,12 @@ class CapacityTest : public HttpTest {
     waiting_.Pop();
   }
 
+  // Connections are counted in the threads' own time.
+  void AwaitConnections(int count) {
+    const std::string shown = "quire_http_connections{plane=\"api\"} " + std::to_string(count) + "\n";
+    while (metrics_.Text().find(shown) == std::string::npos) std::this_thread::yield();
+  }
+
   BoundedQueue<bool> waiting_{100};
 };
 
@@ -65,6 +71,25 @@ TEST_F(CapacityTest, WhoAsksForNothingMakesRoomTheOldestFirst) {
   EXPECT_EQ(Call(Request("GET", "/whole")).body, "whole");  // and kept, which is idle again
   EXPECT_EQ(kept.ReadToEnd(), "");
   EXPECT_FALSE(busy.HasReply());
+}
+
+// Connections go to the threads in turns: the newcomer's own one has none that could go.
+TEST_F(CapacityTest, WhoAsksForNothingMakesRoomOnAnyThread) {
+  options_.threads = 3;
+  options_.limits.connections = 3;
+  Start();
+  TestClient busy(server_->port()), other(server_->port()), silent(server_->port());
+  BeServed(busy);
+  BeServed(other);
+  AwaitConnections(3);
+  TestClient newcomer(server_->port());
+  newcomer.Send(Request("GET", "/whole"));
+  EXPECT_EQ(TestReplies(newcomer).Next().body, "whole");
+  EXPECT_EQ(silent.ReadToEnd(), "");
+  BeServed(newcomer);  // its next request
+  EXPECT_EQ(Call("").status, 503) << "now all are served";
+  EXPECT_FALSE(busy.HasReply());
+  EXPECT_FALSE(other.HasReply());
 }
 
 TEST_F(CapacityTest, AnAddressMakesItsOwnRoom) {

@@ -39,8 +39,8 @@ struct HttpLimits {
   // The kernel's share of a slow reader's backlog.
   int send_buffer_bytes = 128 << 10;
 
-  // At a bound, whoever waits longest without a whole head makes room; where none does, the newcomer is
-  // refused.
+  // At a bound, whoever waits longest without a whole head on the newcomer's io thread makes room, else on
+  // another one; where nobody waits, the newcomer is refused.
   int connections = 8192;
   int connections_per_ip = 4096;  // 0 = no bound
 };

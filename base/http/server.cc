@@ -1,5 +1,7 @@
 #include "base/http/server.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
@@ -178,11 +180,11 @@ class Server::Impl {
 
  private:
   asio::awaitable<void> Accept() {
-    for (size_t next = 0; acceptor_->is_open(); next = (next + 1) % threads_.size()) {
+    for (size_t next = 0; acceptor_->is_open(); next = After(next)) {
       error_code error;
-      IoThread& thread = *threads_[next];
+      asio::io_context& io = threads_[next]->io;
       tcp::socket socket =
-          co_await acceptor_->async_accept(thread.io, asio::redirect_error(asio::use_awaitable, error));
+          co_await acceptor_->async_accept(io, asio::redirect_error(asio::use_awaitable, error));
       if (error == asio::error::operation_aborted) co_return;
       if (error) {
         // Out of descriptors, most likely: let a connection end rather than spin.
@@ -190,13 +192,13 @@ class Server::Impl {
         asio::steady_timer pause(threads_[0]->io, std::chrono::milliseconds(100));
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       } else {
-        AdmitOrDrop(std::move(socket), thread);
+        AdmitOrDrop(std::move(socket), next);
       }
     }
   }
 
   // The acceptor goes on, whatever one connection throws.
-  void AdmitOrDrop(tcp::socket socket, IoThread& thread) {
+  void AdmitOrDrop(tcp::socket socket, size_t thread) {
     try {
       Admit(std::move(socket), thread);
     } catch (...) {
@@ -204,15 +206,40 @@ class Server::Impl {
     }
   }
 
-  void Admit(tcp::socket socket, IoThread& thread) {
+  size_t After(size_t thread) const { return (thread + 1) % threads_.size(); }
+
+  void Admit(tcp::socket socket, size_t thread) {
     error_code error;
     std::string address = socket.remote_endpoint(error).address().to_string();
     if (error) return;  // gone already
-    asio::co_spawn(thread.io, Serve(std::move(socket), thread, std::move(address)), ReportThrown);
+    asio::co_spawn(threads_[thread]->io,
+                   Serve(std::move(socket), thread, std::move(address), threads_.size()), ReportThrown);
   }
 
-  asio::awaitable<void> Serve(tcp::socket socket, IoThread& thread, std::string address) {
+  // Of another thread's connections: `threads_left` of them, this one included, have not been asked for room.
+  void TryNextThread(tcp::socket socket, size_t thread, std::string address, size_t threads_left) {
+    error_code error;
+    const tcp protocol = socket.local_endpoint(error).protocol();
+    IoThread& next = *threads_[After(thread)];
+    tcp::socket moved(next.io);
+    const int descriptor = socket.release(error);
+    if (error) return;
+    moved.assign(protocol, descriptor, error);
+    if (error) {
+      close(descriptor);
+      return;
+    }
+    asio::co_spawn(next.io, Serve(std::move(moved), After(thread), std::move(address), threads_left - 1),
+                   ReportThrown);
+  }
+
+  asio::awaitable<void> Serve(tcp::socket socket, size_t index, std::string address, size_t threads_left) {
+    IoThread& thread = *threads_[index];
     if (!TakePlace(thread, address)) {
+      if (threads_left > 1) {
+        TryNextThread(std::move(socket), index, std::move(address), threads_left);
+        co_return;
+      }
       context_.metrics.CountRefusal(Rule::kOverCapacity);
       AnswerOverCapacity(std::move(socket), context_);
       co_return;
@@ -224,7 +251,7 @@ class Server::Impl {
     co_await connection.Run();
   }
 
-  // Where all places are taken, who has sent no request for the longest time makes room.
+  // Where all places are taken, whoever of this thread has sent no request for the longest time makes room.
   bool TakePlace(IoThread& thread, const std::string& address) {
     while (true) {
       const ConnectionLimiter::Room room = limiter_.TryAdd(address);
