@@ -70,6 +70,32 @@ TEST_F(NoModelYetTest, IsNotReady) {
   EXPECT_EQ(Chat("").status, 200);
 }
 
+class JustStartedTest : public NoModelYetTest {
+ protected:
+  void SetUp() override {
+    backend_.silent = true;
+    NoModelYetTest::SetUp();
+  }
+};
+
+// It can't tell a key that is none from one that it hasn't heard of, and says when to come again.
+TEST_F(JustStartedTest, IsNotReadyAndRefusesNoKeyForGood) {
+  const auto ask = [&] { return Call(Request("GET", "/v1/models", "", backend_.key())); };
+  for (const HttpAnswer& answer : {ask(), Chat("")}) {
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_THAT(answer.head, HasSubstr("\r\nretry-after: 1"));
+    EXPECT_THAT(answer.body, HasSubstr("does not know the keys yet"));
+  }
+  EXPECT_EQ(Ready(), 503);
+  Notification told;
+  gateway_->WhenReady([&] { told.Notify(); });
+  backend_.models_hidden = false;
+  backend_.silent = false;
+  told.WaitForNotification();
+  EXPECT_EQ(Ready(), 200);
+  EXPECT_EQ(ask().status, 200);
+}
+
 // "other" is there, and another key's.
 TEST_F(GatewayHttpTest, AnotherTenantsModelIsAsUnknownAsOneThatIsNot) {
   const HttpAnswer unknown = GetModel("no/such-model"), others = GetModel("other");

@@ -16,7 +16,7 @@ Facts::Key Authenticator::Check(const http::RequestHead& head) const {
   const std::string hmac = ToBytes(ApiKeyHmac(pepper_, text));
   Facts::Key key = facts_.FindKey(parsed->id);
   const std::string nobody(hmac.size(), '\0');
-  if (!ConstantTimeEqual(hmac, key == nullptr ? nobody : key->key_hmac())) return nullptr;
+  if (!compare_(hmac, key == nullptr ? nobody : key->key_hmac())) return nullptr;
   return key;
 }
 

@@ -3,8 +3,11 @@
 // the same work as a known one with a wrong secret.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 
+#include "base/core/hash.h"
 #include "base/http/error_body.h"
 #include "base/http/exchange.h"
 #include "gateway/rpc/facts.h"
@@ -13,8 +16,11 @@ namespace quire::gateway {
 
 class Authenticator {
  public:
-  // `facts` must outlive it.
-  Authenticator(std::string pepper, const Facts& facts) : pepper_(std::move(pepper)), facts_(facts) {}
+  using Compare = std::function<bool(std::string_view, std::string_view)>;
+
+  // `facts` must outlive it. `compare` takes a time that depends on the lengths only.
+  Authenticator(std::string pepper, const Facts& facts, Compare compare = ConstantTimeEqual)
+      : pepper_(std::move(pepper)), facts_(facts), compare_(std::move(compare)) {}
 
   // nullptr: no key, a malformed, unknown or revoked one.
   Facts::Key Check(const http::RequestHead& head) const;
@@ -27,6 +33,7 @@ class Authenticator {
  private:
   const std::string pepper_;
   const Facts& facts_;
+  const Compare compare_;
 };
 
 bool MayUseModel(const v1::KeyFact& key, const std::string& model);

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "base/core/api_key.h"
 #include "base/core/hash.h"
 
@@ -37,6 +41,39 @@ TEST(Authenticator, AKeyIsRefusedForGoodOnlyByWhoKnowsTheKeys) {
   facts.Apply(Event(nullptr));
   EXPECT_NE(authenticator.Check(head), nullptr);
   EXPECT_EQ(authenticator.Refusal().status, 401);
+}
+
+// Or how long a refusal takes would tell which keys there are.
+TEST(Authenticator, AnUnknownKeyCostsTheWorkOfAWrongOne) {
+  const NewApiKey right = GenerateApiKey(KeyKind::kApi), wrong = GenerateApiKey(KeyKind::kApi),
+                  unknown = GenerateApiKey(KeyKind::kApi);
+  Facts facts;
+  facts.BeginStream();
+  for (const NewApiKey& known : {right, wrong}) {
+    v1::KeyFact key;
+    key.set_key_id(known.id);
+    key.set_key_hmac(ToBytes(ApiKeyHmac("pepper", right.text)));
+    facts.Apply(Event(&key));
+  }
+  facts.Apply(Event(nullptr));
+  std::vector<std::pair<size_t, size_t>> compared;
+  const Authenticator authenticator("pepper", facts, [&](std::string_view a, std::string_view b) {
+    compared.emplace_back(a.size(), b.size());
+    return ConstantTimeEqual(a, b);
+  });
+  const auto check = [&](const std::string& text) {
+    http::RequestHead head;
+    head.headers = {{"authorization", "Bearer " + text}};
+    compared.clear();
+    return authenticator.Check(head) != nullptr;
+  };
+  EXPECT_TRUE(check(right.text));
+  const auto work = compared;
+  EXPECT_EQ(work, (std::vector<std::pair<size_t, size_t>>{{sizeof(Digest), sizeof(Digest)}}));
+  EXPECT_FALSE(check(wrong.text)) << "its id is known, with another secret";
+  EXPECT_EQ(compared, work);
+  EXPECT_FALSE(check(unknown.text));
+  EXPECT_EQ(compared, work);
 }
 
 }  // namespace

@@ -16,8 +16,6 @@ using boost::asio::awaitable;
 // A stream gets its headers with the grant, or when it has waited this long, and keep-alive comments from
 // then on.
 constexpr std::chrono::seconds kHeadersAfter{10};
-// A model that has just appeared: its text files take a moment to load.
-constexpr std::chrono::seconds kLoadPatience{10};
 
 http::ApiError ErrorOf(const Ending& ending) {
   return ending.kind == Ending::Kind::kRefused ? FromRefusal(ending.refusal) : FromStatus(ending.error);
@@ -147,7 +145,7 @@ awaitable<ApiResult<CatalogModel>> ChatHandler::FindModel(const Newcomer& newcom
     catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
     model = catalog_.Find(name);  // it may have come just before
     if (model && model->text == nullptr && !model->failed) {
-      co_await loaded->WaitFor(kLoadPatience);
+      co_await loaded->WaitFor(load_patience_);
       model = catalog_.Find(name);
     }
     newcomer.owner->WhenGone(nullptr);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 
 #include "base/core/budgets.h"
 #include "base/http/exchange.h"
@@ -18,15 +19,20 @@ namespace quire::gateway {
 
 class ChatHandler {
  public:
+  // A model that has just appeared: its text files take a moment to load.
+  static constexpr std::chrono::milliseconds kLoadPatience{10'000};
+
   // All must outlive it.
   ChatHandler(const Authenticator& authenticator, ModelCatalog& catalog, Intake& intake,
-              Budgets& abandonments, TextThreads& text_threads, const GenerationServices& services)
+              Budgets& abandonments, TextThreads& text_threads, const GenerationServices& services,
+              std::chrono::milliseconds load_patience = kLoadPatience)
       : authenticator_(authenticator),
         catalog_(catalog),
         intake_(intake),
         abandonments_(abandonments),
         text_threads_(text_threads),
-        services_(services) {}
+        services_(services),
+        load_patience_(load_patience) {}
 
   boost::asio::awaitable<void> Handle(http::Exchange& exchange) const;
 
@@ -65,6 +71,7 @@ class ChatHandler {
   Budgets& abandonments_;  // by key: requests that were sent and left before they cost anything
   TextThreads& text_threads_;
   const GenerationServices& services_;
+  const std::chrono::milliseconds load_patience_;
 };
 
 }  // namespace quire::gateway

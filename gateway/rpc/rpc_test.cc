@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <vector>
 
@@ -69,6 +70,7 @@ class TestWorker final : public v1::Inference::Service {
  public:
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         grpc::ServerWriter<v1::GenerateReply>* writer) override {
+    deadline = context->deadline();
     v1::GenerateReply reply;
     for (uint32_t i = 0; i < request->max_tokens() && !context->IsCancelled(); ++i) {
       reply.mutable_tokens()->set_first_position(i);
@@ -80,6 +82,7 @@ class TestWorker final : public v1::Inference::Service {
   }
   static constexpr uint32_t kToldWhenWritten = 77;
   Notification cancelled, written;
+  std::chrono::system_clock::time_point deadline;  // of the last Generate
 };
 
 class RpcTest : public testing::Test {
@@ -171,6 +174,18 @@ TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
   ASSERT_TRUE(twice.WaitForNotificationWithTimeout(kLimit));
   EXPECT_EQ(facts.FindKey("key1"), nullptr);
   EXPECT_NE(facts.FindKey("key2"), nullptr);
+}
+
+// An answer may take hours: it is silence that ends it (Generation).
+TEST_F(RpcTest, AGenerateHasNoDeadline) {
+  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  v1::GenerateRequest request;
+  request.set_max_tokens(1);
+  Notification ended;
+  const auto call = client.Generate(
+      address_, request, [](const v1::GenerateReply&) {}, [&](const absl::Status&) { ended.Notify(); });
+  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
+  EXPECT_EQ(worker_.deadline, std::chrono::system_clock::time_point::max());
 }
 
 TEST_F(RpcTest, GenerateStreamsAndDroppingTheHandleCancels) {

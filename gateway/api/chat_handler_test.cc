@@ -1,0 +1,194 @@
+// The chat door over real sockets and a scripted coordinator and worker, with what a whole gateway keeps to
+// itself in the test's hands: the clock, the text threads, when a model's text is loaded.
+#include "gateway/api/chat_handler.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/api_key.h"
+#include "base/core/bounded_queue.h"
+#include "base/core/hash.h"
+#include "base/core/mutex.h"
+#include "base/http/server.h"
+#include "base/http/test_gzip.h"
+#include "base/http/test_replies.h"
+#include "base/net/grpc.h"
+#include "gateway/generation/testing/scripted_backend.h"
+#include "gateway/generation/testing/tiny_text.h"
+
+namespace quire::gateway {
+namespace {
+
+using testing::ScriptedBackend;
+using testing::TokenWriter;
+
+class ChatHandlerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    facts_.BeginStream();
+    Tell([&](v1::WatchEvent& event) {
+      v1::KeyFact& key = *event.mutable_key();
+      key.set_key_id(ParseApiKey(backend_.key())->id);
+      key.set_key_hmac(ToBytes(ApiKeyHmac(backend_.pepper(), backend_.key())));
+      key.set_account_id("account");
+      key.add_models("tiny");
+    });
+    TellModel("tiny", ToBytes(Sha256(testing::TinyBundle().SerializeAsString())));
+    Tell([](v1::WatchEvent& event) { event.set_synced(true); });
+    LoadModels();
+    http::RouteTable routes;
+    routes.Add("POST", "/chat", [this](http::Exchange& exchange) { return handler_.Handle(exchange); });
+    auto server = http::Server::Start({}, std::move(routes), metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  void TearDown() override {
+    text_threads_.Stop();
+    server_.reset();
+  }
+
+  template <typename Fill>
+  void Tell(Fill fill) {
+    v1::WatchEvent event;
+    fill(event);
+    facts_.Apply(event);
+  }
+  void TellModel(const std::string& name, const std::string& digest) {
+    Tell([&](v1::WatchEvent& event) {
+      v1::ModelFact& model = *event.mutable_model();
+      model.set_model(name);
+      model.set_bundle_digest(digest);
+      model.set_max_context(2000);
+      model.set_plain_context(1000);
+      model.set_max_output_tokens(1500);
+    });
+  }
+  void LoadModels() {
+    Notification loaded;
+    catalog_.AfterNextLoad([&] { loaded.Notify(); });
+    catalog_.Refresh();
+    loaded.WaitForNotification();
+  }
+
+  std::string Request(const std::string& body, const std::string& headers = "") const {
+    return absl::StrCat("POST /chat HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ", backend_.key(), "\r\n",
+                        headers, "content-length: ", body.size(), "\r\n\r\n", body);
+  }
+  static std::string Body(const std::string& model, const std::string& fields = "") {
+    return absl::StrCat(R"({"model": ")", model, R"(", "messages": [{"role": "user", "content": "hi"}])",
+                        fields, "}");
+  }
+  http::TestReply Ask(const std::string& request) const {
+    http::TestClient client(server_->port());
+    client.Send(request);
+    return http::TestReplies(client).Next();
+  }
+  static std::string CodeOf(const http::TestReply& reply) {
+    return nlohmann::json::parse(reply.body)["error"]["code"];
+  }
+  void PassSilently(int64_t ms) {
+    clock_.AdvanceMs(ms);
+    ledger_.WakeAll();  // whoever waits looks at the time
+  }
+
+  ScriptedBackend backend_;
+  ManualClock clock_;
+  Metrics metrics_;
+  const std::shared_ptr<grpc::Channel> channel_ =
+      *MakeGrpcChannel(backend_.address(), {}, GatewaySecret(backend_.pepper()));
+  Facts facts_;
+  GenerationMetrics generation_metrics_{metrics_};
+  CoordinatorClient coordinator_{channel_};
+  WorkerClient workers_{[](const std::string& address) { return MakeGrpcChannel(address, {}); }};
+  LedgerDriver ledger_{channel_, clock_, AccountantOptions()};
+  ModelCatalog catalog_{channel_, facts_};
+  Budgets broken_lines_{{.burst = 100, .every_us = 1}}, abandonments_{{.burst = 100, .every_us = 1}};
+  const std::atomic<bool> cut_off_ = false;
+  const GenerationServices services_{.coordinator = coordinator_,
+                                     .workers = workers_,
+                                     .ledger = ledger_,
+                                     .clock = clock_,
+                                     .metrics = generation_metrics_,
+                                     .gateway_id = "gateway",
+                                     .broken_lines = broken_lines_,
+                                     .cut_off = cut_off_};
+  const Authenticator authenticator_{backend_.pepper(), facts_};
+  Intake intake_{IntakeLimits()};
+  TextThreads text_threads_{1};
+  const ChatHandler handler_{
+      authenticator_, catalog_, intake_, abandonments_, text_threads_, services_, std::chrono::hours(24)};
+  std::unique_ptr<http::Server> server_;
+};
+
+// 8 KB of gzip are 8 MB: no I/O thread inflates. So where the text threads take no work any more, a gzip
+// body can't be read, though the same few bytes as they are can.
+TEST_F(ChatHandlerTest, OnlyTextThreadsInflate) {
+  const std::string plain = Request(Body("unknown"));
+  const std::string gzip = Request(http::Gzip(Body("unknown")), "content-encoding: gzip\r\n");
+  EXPECT_EQ(CodeOf(Ask(plain)), "model_not_found");
+  EXPECT_EQ(CodeOf(Ask(gzip)), "model_not_found");
+  text_threads_.Stop();
+  EXPECT_EQ(CodeOf(Ask(plain)), "model_not_found");
+  const http::TestReply refused = Ask(gzip);
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(CodeOf(refused), "no_capacity");
+}
+
+// A model of others is not looked at, whatever its state: one whose text is being loaded would be waited for
+// (here for a day), one that can't be loaded has an answer of its own.
+TEST_F(ChatHandlerTest, AModelOfOthersIsNotLookedFor) {
+  const http::TestReply unknown = Ask(Request(Body("unknown")));
+  EXPECT_EQ(unknown.status, 404);
+  TellModel("theirs", std::string(32, 'x'));  // nobody loads it yet
+  ASSERT_EQ(catalog_.Find("theirs")->text, nullptr);
+  const http::TestReply loading = Ask(Request(Body("theirs")));
+  EXPECT_EQ(loading.status, 404);
+  EXPECT_EQ(loading.body, unknown.body);
+  LoadModels();
+  ASSERT_TRUE(catalog_.Find("theirs")->failed) << "there are no such files";
+  const http::TestReply broken = Ask(Request(Body("theirs")));
+  EXPECT_EQ(broken.status, 404);
+  EXPECT_EQ(broken.body, unknown.body);
+}
+
+// A worker that beats may take as long as it likes over an answer; one that doesn't is left, and only then.
+TEST_F(ChatHandlerTest, SilenceEndsAnAttemptAndLengthDoesNot) {
+  const int64_t limit_ms = services_.silence_limit.count();
+  BoundedQueue<std::string> words(10);
+  Notification left;
+  backend_.readmit = [this](const v1::ReadmitRequest&) { return backend_.Elsewhere(2); };
+  backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+    out.Accept();
+    if (request.attempt() == 1) {
+      while (const auto word = words.Pop()) out.Text(*word);
+      out.AwaitCancel();
+      left.Notify();
+    } else {
+      out.Text("!");
+      out.Finish(v1::FINISH_LENGTH);
+    }
+    return grpc::Status::OK;
+  };
+  http::TestClient client(server_->port());
+  client.Send(Request(Body("tiny", R"(, "stream": true, "max_tokens": 40)")));
+  for (const char* word : {"a", "b"}) {  // longer than the limit in all
+    PassSilently(limit_ms - 1000);
+    words.TryPush(word);
+    EXPECT_NE(client.ReadUntil(absl::StrCat(R"("content":")", word, "\"")).find(word), std::string::npos);
+  }
+  EXPECT_FALSE(left.HasBeenNotified());
+  words.Close();
+  PassSilently(limit_ms + 1);
+  EXPECT_TRUE(left.WaitForNotificationWithTimeout(absl::Seconds(60)));
+  const std::string end = client.ReadUntil("[DONE]");
+  EXPECT_NE(end.find(R"("content":"!")"), std::string::npos) << end;
+  EXPECT_EQ(end.find("error"), std::string::npos) << end;
+}
+
+}  // namespace
+}  // namespace quire::gateway
