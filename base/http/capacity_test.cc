@@ -84,7 +84,7 @@ TEST_F(CapacityTest, WhoAsksForNothingMakesRoomOnAnyThread) {
   AwaitConnections(3);
   TestClient newcomer(server_->port());
   newcomer.Send(Request("GET", "/whole"));
-  EXPECT_EQ(TestReplies(newcomer).Next().body, "whole");
+  ASSERT_EQ(TestReplies(newcomer).Next().body, "whole");
   EXPECT_EQ(silent.ReadToEnd(), "");
   BeServed(newcomer);  // its next request
   EXPECT_EQ(Call("").status, 503) << "now all are served";
