@@ -1,7 +1,5 @@
 #include "base/http/server.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
@@ -226,7 +224,7 @@ class Server::Impl {
     if (error) return;
     moved.assign(protocol, descriptor, error);
     if (error) {
-      close(descriptor);
+      socket.assign(protocol, descriptor, error);  // which closes it
       return;
     }
     asio::co_spawn(next.io, Serve(std::move(moved), After(thread), std::move(address), threads_left - 1),
