@@ -198,29 +198,6 @@ TEST_F(GatewayFailoverTest, GivesUpWhenNoGroupComesBack) {
   EXPECT_EQ(stream.errors, 1);
 }
 
-TEST_F(GatewayFailoverTest, ASilentGroupIsALostOne) {
-  GatewayOptions options;
-  options.silence_limit = std::chrono::milliseconds(300);
-  StartGateway(options);
-  Notification cancelled;
-  backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
-    out.Accept();
-    if (request.attempt() == 1) {
-      out.Text("ab");
-      out.AwaitCancel();
-      cancelled.Notify();
-      return kOk;
-    }
-    EXPECT_EQ(request.choices(0).resumed_ids_size(), 2);
-    out.Beat();
-    out.Text("c");
-    out.Finish(v1::FINISH_LENGTH);
-    return kOk;
-  };
-  EXPECT_EQ(ChatStream().text, "abc");
-  EXPECT_TRUE(cancelled.WaitForNotificationWithTimeout(absl::Seconds(60)));
-}
-
 TEST_F(GatewayFailoverTest, AGroupThatSendsNonsenseIsLeft) {
   backend_.generate = [](const v1::GenerateRequest& request, TokenWriter& out) {
     out.Accept();

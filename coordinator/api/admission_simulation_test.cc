@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -20,7 +21,7 @@
 namespace quire::coordinator {
 namespace {
 
-constexpr int64_t kReapPasses = 2 * 15 * 60 / 10;
+constexpr int64_t kReapPassS = 10, kReapPasses = 2 * 15 * 60 / kReapPassS;  // the most that a pass counts
 
 class AdmissionWorld {
  public:
@@ -37,7 +38,9 @@ class AdmissionWorld {
     EXPECT_TRUE(ledger_.Commit(0).ok());
     EXPECT_TRUE(facts_.PutModel(Group(1), 0).ok());
     EXPECT_TRUE(router_.Register(Group(1)).ok());
-    thread_ = std::make_unique<LedgerThread>(&ledger_, &clock_, LedgerThreadOptions());
+    LedgerThreadOptions options;
+    options.reap_period_us = std::numeric_limits<int64_t>::max() / 2;  // Reap() does, on a time of its own
+    thread_ = std::make_unique<LedgerThread>(&ledger_, &clock_, options);
     admission_ = std::make_unique<Admission>(thread_.get(), &router_, &facts_, metrics_);
   }
   ~AdmissionWorld() {
@@ -166,7 +169,7 @@ class AdmissionWorld {
   }
   void Reap() {
     for (int64_t pass = 0; pass < kReapPasses; ++pass) {
-      OnLedger([&](Ledger& ledger) { ledger.AdvanceReaper((reaper_s_ += 5) * 1'000'000); });
+      OnLedger([&](Ledger& ledger) { ledger.AdvanceReaper((reaper_s_ += kReapPassS) * 1'000'000); });
     }
   }
   void OnLedger(std::function<void(Ledger&)> act) {
