@@ -18,6 +18,7 @@ ALLOWED = {
     "base/process": ["base/core"],
     "kernels": ["base/core"],
     "kernels/cpu": ["base/core", "kernels"],
+    "kernels/cuda": ["kernels"],
     "gateway/text": ["base/core", "proto"],
     "gateway/accounting": ["base/core", "proto"],
     "gateway/rpc": ["base/core", "base/net", "proto"],
@@ -44,7 +45,7 @@ ALLOWED = {
     "cli": ["base/core", "base/net", "base/process"],
 }
 # Tests reach where they must; a test beside the code keeps to its folder's rules plus its own fakes.
-CONDITIONALS = ["kernels/backend_factory", "kernels/cpu/", "/main.cc", "tests/"]
+CONDITIONALS = ["kernels/backend_factory", "kernels/cpu/", "kernels/cuda/device/device.h", "/main.cc", "tests/"]
 
 
 def tracked(*endings):
@@ -61,7 +62,7 @@ def folder_of(name):
 
 
 def sources():
-    return [name for name in tracked(".h", ".cc") if not name.startswith("tests/")]
+    return [name for name in tracked(".h", ".cc", ".cu", ".cuh") if not name.startswith("tests/")]
 
 
 def is_test(name):

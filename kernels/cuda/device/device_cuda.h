@@ -1,0 +1,183 @@
+// The device layer as CUDA: see device.h, which alone includes this. Inline PTX of sm_80 and later. Host
+// calls remember their first error in the Stream.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "kernels/cuda/device/types.h"
+
+#define QUIRE_DEVICE __device__ __forceinline__
+#define QUIRE_UNROLL _Pragma("unroll")
+
+namespace quire::kernels::cuda {
+
+inline constexpr bool kEmulated = false;
+
+QUIRE_DEVICE int ThreadIndex() { return static_cast<int>(threadIdx.x); }
+QUIRE_DEVICE int WarpIndex() { return static_cast<int>(threadIdx.x) / kWarpLanes; }
+QUIRE_DEVICE int LaneIndex() { return static_cast<int>(threadIdx.x) % kWarpLanes; }
+QUIRE_DEVICE Index3 BlockIndex() {
+  return {static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z)};
+}
+QUIRE_DEVICE Index3 GridSize() {
+  return {static_cast<int>(gridDim.x), static_cast<int>(gridDim.y), static_cast<int>(gridDim.z)};
+}
+
+QUIRE_DEVICE std::byte* SharedMemory() {
+  extern __shared__ __align__(128) unsigned char quire_shared_memory[];
+  return reinterpret_cast<std::byte*>(quire_shared_memory);
+}
+QUIRE_DEVICE void SyncBlock() { __syncthreads(); }
+QUIRE_DEVICE void SyncWarp() { __syncwarp(); }
+
+template <typename T>
+QUIRE_DEVICE T Shuffle(T value, int lane) {
+  return __shfl_sync(kAllLanes, value, lane);
+}
+template <typename T>
+QUIRE_DEVICE T ShuffleXor(T value, int mask) {
+  return __shfl_xor_sync(kAllLanes, value, mask);
+}
+QUIRE_DEVICE uint32_t Ballot(bool value) { return __ballot_sync(kAllLanes, value); }
+
+QUIRE_DEVICE Word128 Load128(const void* from) {
+  const uint4 v = *static_cast<const uint4*>(from);
+  return {{v.x, v.y, v.z, v.w}};
+}
+QUIRE_DEVICE Word128 Load128Once(const void* from) {
+  Word128 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(from));
+  return v;
+}
+QUIRE_DEVICE void Store128(void* to, const Word128& v) {
+  *static_cast<uint4*>(to) = make_uint4(v.word[0], v.word[1], v.word[2], v.word[3]);
+}
+
+QUIRE_DEVICE uint32_t SharedAddress(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+QUIRE_DEVICE void CopyAsync16(void* shared, const void* global, bool valid) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(SharedAddress(shared)),
+               "l"(global), "r"(valid ? 16 : 0)
+               : "memory");
+}
+QUIRE_DEVICE void CopyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kGroupsLeft>
+QUIRE_DEVICE void CopyAsyncWait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroupsLeft) : "memory");
+}
+
+QUIRE_DEVICE void LdMatrix4(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(SharedAddress(row))
+               : "memory");
+}
+QUIRE_DEVICE void LdMatrix4Trans(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(SharedAddress(row))
+               : "memory");
+}
+QUIRE_DEVICE void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+QUIRE_DEVICE int AtomicAdd(int* to, int value) { return atomicAdd(to, value); }
+
+QUIRE_DEVICE float Bf16ToFloat(uint32_t bits) { return __uint_as_float(bits << 16); }
+// The first argument stands in the lower half.
+QUIRE_DEVICE uint32_t PackBf16(float low, float high) {
+  uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+QUIRE_DEVICE uint16_t FloatToBf16(float x) { return static_cast<uint16_t>(PackBf16(x, 0)); }
+QUIRE_DEVICE float Fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+QUIRE_DEVICE float Exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+QUIRE_DEVICE float Exp(float x) { return __expf(x); }
+QUIRE_DEVICE float Log(float x) { return logf(x); }
+QUIRE_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
+QUIRE_DEVICE float Divide(float a, float b) { return __fdiv_rn(a, b); }
+QUIRE_DEVICE float BitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
+QUIRE_DEVICE uint32_t FloatToBits(float x) { return __float_as_uint(x); }
+
+// ---- host ----
+
+// Where work is queued; one thread uses it. Errors stay until Synchronize says them.
+class Stream {
+ public:
+  explicit Stream(cudaStream_t handle = nullptr) : handle_(handle) {}
+  cudaStream_t handle() const { return handle_; }
+  void Record(cudaError_t error, const char* what) {
+    if (error != cudaSuccess && error_.empty()) error_ = std::string(what) + ": " + cudaGetErrorString(error);
+  }
+  void Record(const std::string& error) {
+    if (error_.empty()) error_ = error;
+  }
+  // Waits; the first error since the last call, or "".
+  std::string Synchronize() {
+    Record(cudaStreamSynchronize(handle_), "waiting for the stream");
+    std::string error;
+    std::swap(error, error_);
+    return error;
+  }
+
+ private:
+  cudaStream_t handle_;
+  std::string error_;
+};
+
+template <typename Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
+    RunKernel(const __grid_constant__ typename Kernel::Params params) {
+  Kernel::Run(params);
+}
+
+template <typename Kernel>
+void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params) {
+  constexpr int kWithoutAsking = 48 << 10;
+  if (shared_bytes > kWithoutAsking) {
+    stream.Record(
+        cudaFuncSetAttribute(RunKernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
+        "asking for shared memory");
+  }
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
+                    static_cast<unsigned>(grid.z));
+  RunKernel<Kernel><<<blocks, Kernel::kThreads, static_cast<size_t>(shared_bytes), stream.handle()>>>(params);
+  stream.Record(cudaGetLastError(), "launching a kernel");
+}
+
+inline void* AllocateDevice(Stream& stream, size_t bytes) {
+  void* memory = nullptr;
+  stream.Record(cudaMalloc(&memory, bytes), "allocating device memory");
+  return memory;
+}
+inline void FreeDevice(void* memory) { cudaFree(memory); }
+inline void CopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream.handle()),
+                "copying to the device");
+  stream.Record(cudaStreamSynchronize(stream.handle()), "copying to the device");
+}
+inline void CopyToHost(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.handle()),
+                "copying to the host");
+  stream.Record(cudaStreamSynchronize(stream.handle()), "copying to the host");
+}
+
+}  // namespace quire::kernels::cuda

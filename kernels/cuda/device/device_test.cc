@@ -1,0 +1,185 @@
+// The emulated device itself: what mma and ldmatrix compute, and that faults of a kernel are seen.
+#include "kernels/cuda/device/device.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+namespace quire::kernels::cuda {
+namespace {
+
+// d = a b, a [16, 16] and b [16, 8] bf16 row-major, through ldmatrix and mma.
+struct OneProduct {
+  struct Params {
+    const uint16_t *a, *b;
+    float* d;
+  };
+  static constexpr int kThreads = 32, kMinBlocks = 1;
+  static constexpr int kSharedBytes = (16 * 16 + 16 * 8) * 2;
+  static QUIRE_DEVICE void Run(const Params& p) {
+    std::byte* a_tile = SharedMemory();
+    std::byte* b_tile = a_tile + 16 * 16 * 2;
+    const int lane = LaneIndex();
+    CopyAsync16(a_tile + lane * 16, p.a + lane * 8, true);
+    if (lane < 16) CopyAsync16(b_tile + lane * 16, p.b + lane * 8, true);
+    CopyAsyncCommit();
+    CopyAsyncWait<0>();
+    SyncBlock();
+    uint32_t a[4], b[4];
+    LdMatrix4(a, a_tile + (lane % 16) * 32 + lane / 16 * 16);
+    LdMatrix4Trans(b, b_tile + (lane % 16) * 16);  // the second two matrices repeat the first
+    float d[4] = {};
+    MmaBf16(d, a, {b[0], b[1]});
+    float* out = p.d + lane / 4 * 8 + lane % 4 * 2;
+    out[0] = d[0];
+    out[1] = d[1];
+    out[64] = d[2];
+    out[65] = d[3];
+  }
+};
+
+TEST(DeviceLayer, MmaIsTheProduct) {
+  std::vector<float> a(256), b(128), d(128, -1);
+  std::iota(a.begin(), a.end(), -100.0f);
+  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i * i % 31) - 9;
+  std::vector<uint16_t> a16, b16;
+  for (const float x : a) a16.push_back(FloatToBf16(x));
+  for (const float x : b) b16.push_back(FloatToBf16(x));
+  Stream stream(7);
+  alignas(16) uint16_t a_aligned[256], b_aligned[128];
+  std::copy(a16.begin(), a16.end(), a_aligned);
+  std::copy(b16.begin(), b16.end(), b_aligned);
+  Launch<OneProduct>(stream, {}, OneProduct::kSharedBytes, {a_aligned, b_aligned, d.data()});
+  ASSERT_EQ(stream.Synchronize(), "");
+  for (int row = 0; row < 16; ++row) {
+    for (int column = 0; column < 8; ++column) {
+      float want = 0;
+      for (int k = 0; k < 16; ++k) want += a[row * 16 + k] * b[k * 8 + column];
+      EXPECT_EQ(d[row * 8 + column], want) << row << " " << column;
+    }
+  }
+}
+
+// Each thread of a block reads what its neighbour wrote.
+template <bool kBarrier>
+struct Neighbours {
+  struct Params {
+    int* out;
+  };
+  static constexpr int kThreads = 96, kMinBlocks = 1;
+  static QUIRE_DEVICE void Run(const Params& p) {
+    int* shared = reinterpret_cast<int*>(SharedMemory());
+    shared[ThreadIndex()] = ThreadIndex() + BlockIndex().x * 1000;
+    if (kBarrier) SyncBlock();
+    p.out[BlockIndex().x * kThreads + ThreadIndex()] = shared[(ThreadIndex() + 1) % kThreads];
+  }
+};
+
+template <bool kBarrier>
+std::vector<int> RunNeighbours(uint64_t seed) {
+  std::vector<int> out(96 * 3);
+  Stream stream(seed);
+  Launch<Neighbours<kBarrier>>(stream, {.x = 3}, 96 * 4, {out.data()});
+  EXPECT_EQ(stream.Synchronize(), "");
+  return out;
+}
+
+TEST(DeviceLayer, AMissingBarrierGivesWrongNumbers) {
+  std::vector<int> want;
+  for (int i = 0; i < 96 * 3; ++i) want.push_back(i / 96 * 1000 + (i + 1) % 96);
+  EXPECT_EQ(RunNeighbours<true>(1), want);
+  EXPECT_EQ(RunNeighbours<true>(2), want);
+  EXPECT_NE(RunNeighbours<false>(1), want);
+  EXPECT_NE(RunNeighbours<false>(2), want);
+  EXPECT_EQ(RunNeighbours<false>(3), RunNeighbours<false>(3));
+  EXPECT_NE(RunNeighbours<false>(3), RunNeighbours<false>(4));
+}
+
+struct Warps {
+  struct Params {
+    int* out;
+    int broken;
+  };
+  static constexpr int kThreads = 64, kMinBlocks = 1;
+  static QUIRE_DEVICE void Run(const Params& p) {
+    int sum = ThreadIndex();
+    for (int mask = 16; mask > 0; mask /= 2) sum += ShuffleXor(sum, mask);
+    const uint32_t odd = Ballot(ThreadIndex() % 2 == 1);
+    const int first = Shuffle(ThreadIndex(), 0);
+    if (p.broken == 1 && ThreadIndex() == 3) return;
+    if (p.broken == 2 && ThreadIndex() < 32) {
+      SyncWarp();
+    } else {
+      SyncBlock();
+    }
+    if (p.broken == 3) {
+      if (LaneIndex() == 5) {
+        Ballot(true);
+      } else {
+        SyncWarp();
+      }
+    }
+    if (p.broken == 4) CopyAsync16(SharedMemory() + 8, p.out, true);
+    if (p.broken == 5) CopyAsync16(SharedMemory() + 64, p.out, true);
+    p.out[ThreadIndex()] = sum + first * 1000 + (odd == 0xaaaaaaaau ? 100000 : 0);
+    AtomicAdd(p.out + 64, 1);
+  }
+};
+
+std::string RunWarps(int broken, std::vector<int>& out) {
+  out.assign(65, 0);
+  Stream stream(9);
+  Launch<Warps>(stream, {}, 64, {out.data(), broken});
+  return stream.Synchronize();
+}
+
+TEST(DeviceLayer, WarpFunctions) {
+  std::vector<int> out;
+  EXPECT_EQ(RunWarps(0, out), "");
+  EXPECT_EQ(out[5], 496 + 100000);
+  EXPECT_EQ(out[40], 496 + 32 * 32 + 32000 + 100000);
+  EXPECT_EQ(out[64], 64);
+}
+
+TEST(DeviceLayer, FaultsAreNamed) {
+  std::vector<int> out;
+  EXPECT_NE(RunWarps(1, out).find("threads wait for others that never come"), std::string::npos);
+  EXPECT_NE(RunWarps(2, out).find("threads wait for others that never come"), std::string::npos);
+  EXPECT_NE(RunWarps(3, out).find("different warp functions"), std::string::npos);
+  EXPECT_NE(RunWarps(4, out).find("not 16-byte aligned"), std::string::npos);
+  EXPECT_NE(RunWarps(5, out).find("outside"), std::string::npos);
+  EXPECT_EQ(RunWarps(0, out), "");
+}
+
+// A copy that nobody waits for.
+template <bool kWait>
+struct Copied {
+  struct Params {
+    const float* in;
+    float* out;
+  };
+  static constexpr int kThreads = 32, kMinBlocks = 1;
+  static QUIRE_DEVICE void Run(const Params& p) {
+    float* mine = reinterpret_cast<float*>(SharedMemory()) + LaneIndex() * 4;
+    CopyAsync16(mine, p.in, LaneIndex() % 2 == 0);
+    CopyAsyncCommit();
+    if (kWait) CopyAsyncWait<0>();
+    p.out[LaneIndex()] = mine[1];
+  }
+};
+
+TEST(DeviceLayer, CopiesLandAtTheWait) {
+  alignas(16) const float in[4] = {1, 2, 3, 4};
+  float out[32];
+  Stream stream;
+  Launch<Copied<true>>(stream, {}, 512, {in, out});
+  EXPECT_EQ(out[0], 2);
+  EXPECT_EQ(out[1], 0);
+  Launch<Copied<false>>(stream, {}, 512, {in, out});
+  EXPECT_TRUE(std::isnan(out[0]) && std::isnan(out[1]));
+  EXPECT_EQ(stream.Synchronize(), "");
+}
+
+}  // namespace
+}  // namespace quire::kernels::cuda
