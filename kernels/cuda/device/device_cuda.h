@@ -68,6 +68,15 @@ QUIRE_DEVICE void CopyAsync16(void* shared, const void* global, bool valid) {
                "l"(global), "r"(valid ? 16 : 0)
                : "memory");
 }
+// Of what is read once per launch: the first to leave L2.
+QUIRE_DEVICE void CopyAsync16Once(void* shared, const void* global, bool valid) {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2, %3;" ::"r"(
+                   SharedAddress(shared)),
+               "l"(global), "r"(valid ? 16 : 0), "l"(policy)
+               : "memory");
+}
 QUIRE_DEVICE void CopyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kGroupsLeft>
 QUIRE_DEVICE void CopyAsyncWait() {
@@ -92,6 +101,13 @@ QUIRE_DEVICE void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t 
       "{%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+QUIRE_DEVICE void LetNextKernelStart() {
+  if constexpr (QUIRE_CUDA_ARCH >= 900) asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+QUIRE_DEVICE void WaitForPriorKernel() {
+  if constexpr (QUIRE_CUDA_ARCH >= 900) asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
 QUIRE_DEVICE int AtomicAdd(int* to, int value) { return atomicAdd(to, value); }
@@ -133,6 +149,10 @@ class Stream {
   // Waits; the first error since the last call, or "".
   std::string Synchronize() {
     Record(cudaStreamSynchronize(handle_), "waiting for the stream");
+    return TakeError();
+  }
+  // The same without waiting: while a graph is captured, say.
+  std::string TakeError() {
     std::string error;
     std::swap(error, error_);
     return error;
@@ -149,18 +169,32 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   Kernel::Run(params);
 }
 
+enum class Order : uint8_t {
+  kAfter,        // starts when what is queued before has ended
+  kOverlapping,  // may start with the kernel before, where that lets it; must WaitForPriorKernel
+};
+
 template <typename Kernel>
-void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params) {
+void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params,
+            Order order = Order::kAfter) {
   constexpr int kWithoutAsking = 48 << 10;
   if (shared_bytes > kWithoutAsking) {
     stream.Record(
         cudaFuncSetAttribute(RunKernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
         "asking for shared memory");
   }
-  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
-                    static_cast<unsigned>(grid.z));
-  RunKernel<Kernel><<<blocks, Kernel::kThreads, static_cast<size_t>(shared_bytes), stream.handle()>>>(params);
-  stream.Record(cudaGetLastError(), "launching a kernel");
+  cudaLaunchAttribute overlapping = {};
+  overlapping.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlapping.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim =
+      dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
+  config.blockDim = dim3(Kernel::kThreads);
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream.handle();
+  config.attrs = &overlapping;
+  config.numAttrs = order == Order::kOverlapping ? 1 : 0;
+  stream.Record(cudaLaunchKernelEx(&config, RunKernel<Kernel>, params), "launching a kernel");
 }
 
 inline void* AllocateDevice(Stream& stream, size_t bytes) {

@@ -50,6 +50,9 @@ inline Word128 Load128Once(const void* from) { return Load128(from); }
 inline void Store128(void* to, const Word128& v) { *static_cast<Word128*>(to) = v; }
 
 void CopyAsync16(void* shared, const void* global, bool valid);
+inline void CopyAsync16Once(void* shared, const void* global, bool valid) {
+  CopyAsync16(shared, global, valid);
+}
 void CopyAsyncCommit();
 void FiberCopyWait(size_t groups_left);
 template <int kGroupsLeft>
@@ -60,6 +63,10 @@ void CopyAsyncWait() {
 void LdMatrix4(uint32_t (&r)[4], const void* row);
 void LdMatrix4Trans(uint32_t (&r)[4], const void* row);
 void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+
+// Launches run one after another.
+inline void LetNextKernelStart() {}
+inline void WaitForPriorKernel() {}
 
 // Blocks run one after another, and fibers change only where they wait.
 inline int AtomicAdd(int* to, int value) {
@@ -104,8 +111,11 @@ class Stream {
   std::string error_;
 };
 
+enum class Order : uint8_t { kAfter, kOverlapping };
+
 template <typename Kernel>
-void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params) {
+void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params,
+            Order = Order::kAfter) {
   stream.Record(RunOnFibers({.grid = grid, .threads = Kernel::kThreads, .shared_bytes = shared_bytes},
                             stream.NextSeed(), [&params] { Kernel::Run(params); }));
 }

@@ -1,0 +1,24 @@
+// quire-cuda-gemm: checks and times the GEMMs and the device's lines. Parts: ceilings, cublaslt, skinny; all
+// by default. JSON lines on stdout; exit code 1 where a check failed.
+#include <cstdlib>
+#include <set>
+
+#include "kernels/cuda/bench/ceilings.h"
+#include "kernels/cuda/bench/lt_sweep.h"
+#include "kernels/cuda/bench/skinny_bench.h"
+
+int main(int argc, char** argv) {
+  namespace bench = quire::kernels::cuda::bench;
+  std::set<std::string> parts(argv + 1, argv + argc);
+  if (parts.empty()) parts = {"check", "ceilings", "skinny", "cublaslt"};
+  cudaStream_t stream = nullptr;
+  if (!bench::Ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate")) return 1;
+  bool ok = true;
+  if (parts.contains("check")) ok = bench::CheckSkinny(stream) && ok;
+  bench::Ceilings ceilings;
+  if (parts.contains("ceilings")) ceilings = bench::MeasureMemory(stream);
+  if (parts.contains("cublaslt")) bench::SweepLt(stream, &ceilings, 35);
+  if (parts.contains("skinny")) bench::BenchSkinny(stream, ceilings);
+  bench::JsonLine("done").Number("ok", ok).Print();
+  return ok ? 0 : 1;
+}

@@ -1,0 +1,130 @@
+// Times of the skinny GEMM: weights rotate through 4 GB, launches stand in a graph.
+#include "kernels/cuda/bench/skinny_bench.h"
+#include "kernels/cuda/gemm/skinny_gemm_launch.h"
+
+namespace quire::kernels::cuda::bench {
+namespace {
+
+constexpr size_t kArenaBytes = size_t{4} << 30;
+
+struct Arena {
+  Buffer weights{kArenaBytes}, x{size_t{16} * 27648 * 2}, y{size_t{16} * 152064 * 4};
+  bool ok() const { return weights.ok() && x.ok() && y.ok(); }
+  SkinnyGemmParams<float> Params(const GemmShape& shape, int64_t m, size_t offset) const {
+    const int n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);
+    return {weights.as<uint16_t>() + offset,
+            x.as<uint16_t>(),
+            y.as<float>(),
+            nullptr,
+            static_cast<int>(m),
+            n,
+            k,
+            k,
+            k,
+            n};
+  }
+};
+
+using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, int, Order);
+struct Variant {
+  std::string name;
+  int max_rows, blocks_per_processor;
+  LaunchVariant launch;
+};
+
+template <typename Tiling>
+Variant MakeVariant(int blocks_per_processor = SkinnyGemm<Tiling, float>::kMinBlocks) {
+  const std::string name = std::to_string(Tiling::kSplits) + "x" + std::to_string(Tiling::kLeavesEach) +
+                           " groups" + std::to_string(Tiling::kGroups) + " rows" +
+                           std::to_string(Tiling::kRowTiles) + " stages" + std::to_string(Tiling::kStages) +
+                           " blocks" + std::to_string(blocks_per_processor);
+  return {name, 8 * Tiling::kColumnTiles, blocks_per_processor, &LaunchSkinnyTiling<Tiling, float>};
+}
+
+std::vector<Variant> Variants() {
+  return {MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8>>(1),
+          MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 6>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4>>(),
+          MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4>>(), MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4>>(1),
+          MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 8>>(), MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 8>>(),
+          MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4>>(1),
+          MakeVariant<SkinnyTiling<4, 8, 1, 1, 1, 8>>(),  MakeVariant<SkinnyTiling<4, 8, 2, 1, 1, 8>>(),
+          MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6>>(1),
+          MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 4>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 6>>(),
+          MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 3>>(),  MakeVariant<SkinnyTiling<16, 2, 1, 1, 2, 4>>(),
+          MakeVariant<SkinnyTiling<4, 8, 1, 2, 2, 6>>(),  MakeVariant<SkinnyTiling<4, 8, 1, 1, 2, 8>>()};
+}
+
+bool Launched(Stream& stream, const char* what) {
+  const std::string error = stream.TakeError();
+  if (error.empty()) return true;
+  JsonLine("error").Text("what", what).Text("error", error).Print();
+  return false;
+}
+
+void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, const GemmShape& shape,
+                  int64_t m, const Variant& variant, int processors) {
+  const size_t elements = static_cast<size_t>(shape.n * shape.k), copies = kArenaBytes / 2 / elements;
+  const int launches = std::clamp(static_cast<int>(1.5e9 / (2.0 * elements)), 3, 24);
+  JsonLine line("skinny");
+  line.Text("shape", shape.name).Number("m", m).Text("variant", variant.name);
+  for (const Order order : {Order::kAfter, Order::kOverlapping}) {
+    const Times times = TimeGraph(stream, launches, 3, [&](int i, cudaStream_t capturing) {
+      Stream s(capturing);
+      variant.launch(s, arena.Params(shape, m, elements * (i % copies)),
+                     processors * variant.blocks_per_processor, order);
+      return Launched(s, variant.name.c_str());
+    });
+    const bool overlapping = order == Order::kOverlapping;
+    line.Number(overlapping ? "pdl_us" : "us", times.median_us)
+        .Number(overlapping ? "pdl_of_line" : "of_line", ceilings.LineUs(shape, m) / times.median_us);
+  }
+  line.Print();
+}
+
+// The four GEMMs of a layer, layer after layer: what a decode step's linear part would take.
+void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, int64_t m,
+                 int processors) {
+  constexpr int kLayers = 4;
+  double line_us = 0;
+  for (int i = 0; i < 4; ++i) line_us += ceilings.LineUs(kShapes[i], m);
+  for (const Order order : {Order::kAfter, Order::kOverlapping}) {
+    size_t offset = 0;
+    const Times times = TimeGraph(stream, kLayers, 5, [&](int layer, cudaStream_t capturing) {
+      if (layer == 0) offset = 0;
+      Stream s(capturing);
+      for (int i = 0; i < 4; ++i) {
+        LaunchSkinnyGemm(s, arena.Params(kShapes[i], m, offset), 1, processors, order);
+        offset += static_cast<size_t>(kShapes[i].n * kShapes[i].k);
+      }
+      return Launched(s, "layers");
+    });
+    JsonLine("skinny_layer")
+        .Number("m", m)
+        .Number("pdl", order == Order::kOverlapping)
+        .Number("us", times.median_us)
+        .Number("of_line", line_us / times.median_us)
+        .Print();
+  }
+}
+
+}  // namespace
+
+void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
+  const Arena arena;
+  if (!arena.ok()) return;
+  Randomize(arena.weights.as<__nv_bfloat16>(), kArenaBytes / 2, 11, 0.02f);
+  Randomize(arena.x.as<__nv_bfloat16>(), arena.x.bytes() / 2, 12, 1.0f);
+  int processors = 0;
+  if (!Ok(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "attribute")) return;
+  for (const int64_t m : {1, 16, 8, 4, 2, 12}) {
+    for (const GemmShape& shape : kShapes) {
+      for (const Variant& variant : Variants()) {
+        const bool fits = m <= variant.max_rows && (m > 8 || variant.max_rows == 8);
+        if (fits) BenchVariant(stream, ceilings, arena, shape, m, variant, processors);
+      }
+    }
+  }
+  for (const int64_t m : {1, 4, 8, 16}) BenchLayers(stream, ceilings, arena, m, processors);
+}
+
+}  // namespace quire::kernels::cuda::bench

@@ -1,0 +1,15 @@
+// The skinny GEMM on a device: right beside fp64, equal bits for every M, tiling and number of ranks, and its
+// times beside the line. Called by the check program's one thread; prints JSON lines as it goes.
+#pragma once
+
+#include "kernels/cuda/bench/measure.h"
+
+namespace quire::kernels::cuda::bench {
+
+// False where something was wrong.
+bool CheckSkinny(cudaStream_t stream);
+
+// Every shape and tiling at M = 1 .. 16, with and without programmatic edges, then whole layers in a chain.
+void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings);
+
+}  // namespace quire::kernels::cuda::bench

@@ -1,0 +1,283 @@
+// y[m, n] = x[m, k] * weights[n, k]^T for up to 16 rows of x: the decode GEMM, which is nothing but reading
+// weights at DRAM's speed. bf16 in, fp32 sums, y fp32 or bf16. Launched by skinny_gemm_launch.h; any stream.
+//
+// What always holds: the order of every sum is a function of k and the number of leaves alone. k is cut into
+// steps of 32 and those into `leaves` nearly equal runs (leaf i: steps [i S / L, (i + 1) S / L)); a leaf is
+// one chain of mma; leaves meet in one binary tree. So a row's bits don't depend on m, its place among the
+// rows, or any tile size; and a rank that holds 1 / R of k and L / R leaves computes a subtree, whose top is
+// the all-reduce: the same bits for R = 1, 2, 4, 8 (wherever R divides S).
+//
+// Weights are mma's 16-row operand, tokens its 8 columns. Warps of a block cut k (kSplits of them), each with
+// a ring of its own in shared memory: a lane copies exactly the bytes it will use, so no barrier stands
+// between copy and use, and the ring runs on across tiles. mma doesn't care which k stands where as long as
+// both operands agree: a lane takes 8 neighbouring k (16 bytes) as its share of two k16 steps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/device/device.h"
+
+namespace quire::kernels::cuda {
+
+inline constexpr int kSkinnyStep = 32;    // elements of k that a warp takes at once
+inline constexpr int kSkinnyLeaves = 32;  // of all ranks together
+inline constexpr int kSkinnyMaxRows = 16;
+
+template <typename Out>
+struct SkinnyGemmParams {
+  const uint16_t* weights;  // [n, k], rows weights_stride apart; 16-byte aligned rows, k % 8 == 0
+  const uint16_t* x;        // [m, k], rows x_stride apart
+  Out* y;                   // [m, n], rows y_stride apart; float or bf16 bits (uint16_t)
+  const float* bias;        // [n] or null; added after the tree
+  int m, n, k;
+  int64_t weights_stride, x_stride, y_stride;
+};
+
+// kSplits warps cut k, each with kLeavesEach leaves; kGroups such sets of warps take different rows of
+// weights; each takes kRowTiles x 16 rows at once against kColumnTiles x 8 rows of x; kStages steps are in
+// flight.
+template <int kSplitsArg, int kLeavesEachArg, int kGroupsArg, int kRowTilesArg, int kColumnTilesArg,
+          int kStagesArg>
+struct SkinnyTiling {
+  static constexpr int kSplits = kSplitsArg, kLeavesEach = kLeavesEachArg, kGroups = kGroupsArg;
+  static constexpr int kRowTiles = kRowTilesArg, kColumnTiles = kColumnTilesArg, kStages = kStagesArg;
+  static constexpr int kLeaves = kSplits * kLeavesEach;
+  static constexpr int kThreads = kSplits * kGroups * kWarpLanes;
+  static constexpr int kRows = kGroups * kRowTiles * 16;  // of weights, per block
+  static constexpr int kLaneBytes = 16, kWarpBytes = kLaneBytes * kWarpLanes;
+  static constexpr int kStageBytes = (2 * kRowTiles + kColumnTiles) * kWarpBytes;
+  static constexpr int kRingBytes = kStages * kStageBytes;
+  static constexpr int kPartialBytes = kRowTiles * kColumnTiles * 4 * kWarpLanes * 4;  // of one warp
+  static constexpr int kWarps = kSplits * kGroups;
+  static constexpr int kSharedBytes = kWarps * (kRingBytes + 2 * kPartialBytes);
+};
+
+template <typename Tiling, typename Out>
+struct SkinnyGemm {
+  using Params = SkinnyGemmParams<Out>;
+  static constexpr int kThreads = Tiling::kThreads;
+  static constexpr int kMinBlocks = Tiling::kSharedBytes <= (56 << 10)    ? 4
+                                    : Tiling::kSharedBytes <= (75 << 10)  ? 3
+                                    : Tiling::kSharedBytes <= (113 << 10) ? 2
+                                                                          : 1;
+  static constexpr int kRowTiles = Tiling::kRowTiles, kColumnTiles = Tiling::kColumnTiles;
+  static constexpr int kStages = Tiling::kStages;
+
+  struct Sums {
+    float of[kRowTiles][kColumnTiles][4];
+  };
+
+  static int Tiles(const Params& p) { return (p.n + Tiling::kRows - 1) / Tiling::kRows; }
+
+  static QUIRE_DEVICE void Run(const Params& p) { SkinnyGemm(p).RunWarp(); }
+
+ private:
+  QUIRE_DEVICE explicit SkinnyGemm(const Params& params)
+      : p(params),
+        lane(LaneIndex()),
+        split(WarpIndex() % Tiling::kSplits),
+        group(WarpIndex() / Tiling::kSplits),
+        steps((params.k + kSkinnyStep - 1) / kSkinnyStep),
+        tiles((params.n + Tiling::kRows - 1) / Tiling::kRows),
+        begin(LeafBegin(split * Tiling::kLeavesEach)),
+        end(LeafBegin((split + 1) * Tiling::kLeavesEach)),
+        ring(SharedMemory() + WarpIndex() * Tiling::kRingBytes + lane * Tiling::kLaneBytes) {}
+
+  QUIRE_DEVICE int LeafBegin(int leaf) const {
+    return static_cast<int>(static_cast<int64_t>(leaf) * steps / Tiling::kLeaves);
+  }
+
+  // Where the ring is filled: a step of a tile, and where its weights and x begin for this lane.
+  struct Cursor {
+    int tile, step, rows_left;
+    const uint16_t* weights;
+    const uint16_t* x;
+  };
+  QUIRE_DEVICE void Enter(Cursor& at, int tile) const {
+    at.tile = tile;
+    at.step = begin;
+    const int row = tile * Tiling::kRows + group * kRowTiles * 16 + lane / 4;
+    const int k = begin * kSkinnyStep + lane % 4 * 8;
+    at.rows_left = p.n - row;
+    at.weights = p.weights + row * p.weights_stride + k;
+    at.x = p.x + lane / 4 * p.x_stride + k;
+  }
+  QUIRE_DEVICE void Advance(Cursor& at) const {
+    at.weights += kSkinnyStep;
+    at.x += kSkinnyStep;
+    if (++at.step == end) Enter(at, at.tile + GridSize().x);
+  }
+  QUIRE_DEVICE bool Any(const Cursor& at) const { return at.tile < tiles && begin < end; }
+  QUIRE_DEVICE bool InK(const Cursor& at) const { return at.step * kSkinnyStep + lane % 4 * 8 < p.k; }
+
+  QUIRE_DEVICE void FetchWeights(const Cursor& at, std::byte* slot) const {
+    const bool in_k = InK(at);
+    QUIRE_UNROLL
+    for (int i = 0; i < 2 * kRowTiles; ++i) {
+      CopyAsync16Once(slot + i * Tiling::kWarpBytes, at.weights + i * 8 * p.weights_stride,
+                      in_k && i * 8 < at.rows_left);
+    }
+  }
+  QUIRE_DEVICE void FetchX(const Cursor& at, std::byte* slot) const {
+    const bool in_k = InK(at);
+    QUIRE_UNROLL
+    for (int i = 0; i < kColumnTiles; ++i) {
+      if (lane / 4 + i * 8 >= p.m) continue;
+      CopyAsync16(slot + (2 * kRowTiles + i) * Tiling::kWarpBytes, at.x + i * 8 * p.x_stride, in_k);
+    }
+  }
+
+  // All of the ring but one stage. The weights don't depend on the kernel before; x does.
+  QUIRE_DEVICE void FillRing() {
+    Enter(fetch, BlockIndex().x);
+    Cursor first = fetch;
+    for (int i = 0; i < kStages - 1; ++i) {
+      if (Any(fetch)) FetchWeights(fetch, ring + i * Tiling::kStageBytes);
+      Advance(fetch);
+    }
+    WaitForPriorKernel();
+    for (int i = 0; i < kStages - 1; ++i) {
+      if (Any(first)) FetchX(first, ring + i * Tiling::kStageBytes);
+      Advance(first);
+      CopyAsyncCommit();
+    }
+  }
+
+  QUIRE_DEVICE void MultiplyStep(const std::byte* slot, Sums& sums) const {
+    Word128 x[kColumnTiles];
+    QUIRE_UNROLL
+    for (int j = 0; j < kColumnTiles; ++j) {
+      x[j] = Word128{{0, 0, 0, 0}};
+      if (lane / 4 + j * 8 < p.m) x[j] = Load128(slot + (2 * kRowTiles + j) * Tiling::kWarpBytes);
+    }
+    QUIRE_UNROLL
+    for (int i = 0; i < kRowTiles; ++i) {
+      const Word128 low = Load128(slot + 2 * i * Tiling::kWarpBytes);
+      const Word128 high = Load128(slot + (2 * i + 1) * Tiling::kWarpBytes);
+      QUIRE_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const uint32_t a[4] = {low.word[2 * half], high.word[2 * half], low.word[2 * half + 1],
+                               high.word[2 * half + 1]};
+        QUIRE_UNROLL
+        for (int j = 0; j < kColumnTiles; ++j) {
+          const uint32_t b[2] = {x[j].word[2 * half], x[j].word[2 * half + 1]};
+          MmaBf16(sums.of[i][j], a, b);
+        }
+      }
+    }
+  }
+
+  QUIRE_DEVICE Sums SumLeaf(int leaf) {
+    Sums sums = {};
+    const int last = LeafBegin(leaf + 1);
+    for (int step = LeafBegin(leaf); step < last; ++step) {
+      CopyAsyncWait<kStages - 2>();
+      const int freed = slot_index == 0 ? kStages - 1 : slot_index - 1;
+      if (Any(fetch)) {
+        FetchWeights(fetch, ring + freed * Tiling::kStageBytes);
+        FetchX(fetch, ring + freed * Tiling::kStageBytes);
+      }
+      CopyAsyncCommit();
+      Advance(fetch);
+      MultiplyStep(ring + slot_index * Tiling::kStageBytes, sums);
+      slot_index = slot_index + 1 == kStages ? 0 : slot_index + 1;
+    }
+    return sums;
+  }
+
+  template <int kCount>
+  QUIRE_DEVICE Sums SumLeaves(int first) {
+    if constexpr (kCount == 1) {
+      return SumLeaf(first);
+    } else {
+      Sums left = SumLeaves<kCount / 2>(first);
+      const Sums right = SumLeaves<kCount / 2>(first + kCount / 2);
+      QUIRE_UNROLL
+      for (int i = 0; i < kRowTiles; ++i) {
+        QUIRE_UNROLL
+        for (int j = 0; j < kColumnTiles; ++j) {
+          QUIRE_UNROLL
+          for (int c = 0; c < 4; ++c) left.of[i][j][c] = left.of[i][j][c] + right.of[i][j][c];
+        }
+      }
+      return left;
+    }
+  }
+
+  QUIRE_DEVICE float* Partial(int buffer, int of_group, int of_split) const {
+    const int warp = of_group * Tiling::kSplits + of_split;
+    return reinterpret_cast<float*>(SharedMemory() + Tiling::kWarps * Tiling::kRingBytes +
+                                    (buffer * Tiling::kWarps + warp) * Tiling::kPartialBytes);
+  }
+
+  QUIRE_DEVICE void StorePartial(int buffer, const Sums& sums) const {
+    float* to = Partial(buffer, group, split);
+    QUIRE_UNROLL
+    for (int i = 0; i < kRowTiles; ++i) {
+      QUIRE_UNROLL
+      for (int j = 0; j < kColumnTiles; ++j) {
+        Word128 v;
+        QUIRE_UNROLL
+        for (int c = 0; c < 4; ++c) v.word[c] = FloatToBits(sums.of[i][j][c]);
+        Store128(to + ((i * kColumnTiles + j) * kWarpLanes + lane) * 4, v);
+      }
+    }
+  }
+
+  // Element `row` of kRows, `column` < m: the tree over the splits.
+  QUIRE_DEVICE float SumSplits(int buffer, int row, int column) const {
+    const int in_group = row % (kRowTiles * 16), fragment = in_group / 16 * kColumnTiles + column / 8;
+    const int of_lane = row % 8 * 4 + column % 8 / 2, c = row / 8 % 2 * 2 + column % 2;
+    const float* from =
+        Partial(buffer, row / (kRowTiles * 16), 0) + (fragment * kWarpLanes + of_lane) * 4 + c;
+    float v[Tiling::kSplits];
+    QUIRE_UNROLL
+    for (int i = 0; i < Tiling::kSplits; ++i) v[i] = from[i * (Tiling::kPartialBytes / 4)];
+    QUIRE_UNROLL
+    for (int width = 1; width < Tiling::kSplits; width *= 2) {
+      QUIRE_UNROLL
+      for (int i = 0; i + width < Tiling::kSplits; i += 2 * width) v[i] = v[i] + v[i + width];
+    }
+    return v[0];
+  }
+
+  QUIRE_DEVICE void StoreTile(int buffer, int tile) const {
+    for (int i = ThreadIndex(); i < Tiling::kRows * p.m; i += kThreads) {
+      const int row = i % Tiling::kRows, column = i / Tiling::kRows;
+      const int n = tile * Tiling::kRows + row;
+      if (n >= p.n) continue;
+      float sum = SumSplits(buffer, row, column);
+      if (p.bias != nullptr) sum = sum + p.bias[n];
+      Out* to = p.y + column * p.y_stride + n;
+      if constexpr (sizeof(Out) == 4) {
+        *to = sum;
+      } else {
+        *to = FloatToBf16(sum);
+      }
+    }
+  }
+
+  QUIRE_DEVICE void RunWarp() {
+    LetNextKernelStart();
+    FillRing();
+    int buffer = 0;
+    for (int tile = BlockIndex().x; tile < tiles; tile += GridSize().x) {
+      const Sums sums = SumLeaves<Tiling::kLeavesEach>(split * Tiling::kLeavesEach);
+      StorePartial(buffer, sums);
+      // One barrier a tile: the buffer of the tile before is read before the next one's barrier.
+      SyncBlock();
+      StoreTile(buffer, tile);
+      buffer ^= 1;
+    }
+    CopyAsyncWait<0>();
+  }
+
+  const Params& p;
+  const int lane, split, group, steps, tiles, begin, end;
+  std::byte* const ring;
+  Cursor fetch = {};
+  int slot_index = 0;
+};
+
+}  // namespace quire::kernels::cuda

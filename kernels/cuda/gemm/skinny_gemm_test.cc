@@ -1,0 +1,181 @@
+// The skinny GEMM on fibers: right beside fp64 on ugly shapes, and the same bits whatever m, tiling or ranks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/bf16.h"
+#include "kernels/cuda/gemm/skinny_gemm_launch.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+constexpr int kGuard = 3;  // columns of y that nobody may write
+
+struct Problem {
+  Problem(int m_rows, int n_rows, int k_elements, uint64_t seed) : m(m_rows), n(n_rows), k(k_elements) {
+    std::mt19937_64 random(seed);
+    std::normal_distribution<float> normal;
+    const auto fill = [&](std::vector<uint16_t>& values, int rows) {
+      values.resize(static_cast<size_t>(rows) * k);
+      for (uint16_t& value : values) value = kernels::FloatToBf16(normal(random));
+    };
+    fill(x, m);
+    fill(weights, n);
+    bias.resize(n);
+    for (float& value : bias) value = normal(random);
+  }
+
+  double Exact(int row, int column) const {
+    double sum = 0;
+    for (int i = 0; i < k; ++i) {
+      sum += static_cast<double>(kernels::Bf16ToFloat(x[row * k + i])) *
+             kernels::Bf16ToFloat(weights[column * k + i]);
+    }
+    return sum;
+  }
+
+  template <typename Out>
+  SkinnyGemmParams<Out> Params(int rows, std::vector<Out>& y) const {
+    y.resize(static_cast<size_t>(rows) * (n + kGuard));
+    std::memset(y.data(), 0xff, y.size() * sizeof(Out));
+    return {weights.data(), x.data(), y.data(), nullptr, rows, n, k, k, k, n + kGuard};
+  }
+
+  int m, n, k;
+  std::vector<uint16_t> x, weights;
+  std::vector<float> bias;
+};
+
+bool SameBits(float a, float b) { return std::memcmp(&a, &b, 4) == 0; }
+
+// Of all but the guard columns.
+void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b, int n,
+                    const std::string& what) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (i % (n + kGuard) >= static_cast<size_t>(n)) continue;
+    EXPECT_TRUE(SameBits(a[i], b[i])) << what << " at " << i;
+  }
+}
+
+std::vector<float> RunAll(const Problem& problem, int rows, int processors = 1, uint64_t seed = 1) {
+  std::vector<float> y;
+  Stream stream(seed);
+  LaunchSkinnyGemm(stream, problem.Params(rows, y), 1, processors);
+  EXPECT_EQ(stream.Synchronize(), "");
+  return y;
+}
+
+TEST(SkinnyGemm, AgreesWithFp64OnUglyShapes) {
+  const int shapes[][3] = {{1, 1, 8},     {1, 16, 32},    {2, 17, 200}, {8, 33, 1032},
+                           {9, 40, 1024}, {16, 50, 2088}, {5, 15, 2048}};
+  for (const auto& [m, n, k] : shapes) {
+    const Problem problem(m, n, k, 7 * m + n);
+    const std::vector<float> y = RunAll(problem, m);
+    double error = 0, norm = 0;
+    for (int row = 0; row < m; ++row) {
+      for (int column = 0; column < n; ++column) {
+        const double exact = problem.Exact(row, column), ours = y[row * (n + kGuard) + column];
+        error += (exact - ours) * (exact - ours);
+        norm += exact * exact;
+      }
+      for (int i = n; i < n + kGuard; ++i) EXPECT_TRUE(std::isnan(y[row * (n + kGuard) + i]));
+    }
+    EXPECT_LT(std::sqrt(error / norm), 2e-6) << m << " x " << n << " x " << k;
+  }
+}
+
+TEST(SkinnyGemm, ARowsBitsDependOnNeitherNeighboursNorScheduling) {
+  const Problem problem(16, 40, 1096, 3);
+  const std::vector<float> all = RunAll(problem, 16);
+  for (const int rows : {1, 2, 7, 8, 9, 15}) {
+    const std::vector<float> y = RunAll(problem, rows, rows % 3 + 1, 100 + rows);
+    ExpectSameBits(y, all, problem.n, std::to_string(rows) + " rows");
+  }
+}
+
+template <typename Tiling>
+void ExpectSameAs(const std::vector<float>& expected, const Problem& problem, int blocks) {
+  std::vector<float> y;
+  Stream stream(blocks);
+  LaunchSkinnyTiling<Tiling>(stream, problem.Params(problem.m, y), blocks, Order::kOverlapping);
+  ASSERT_EQ(stream.Synchronize(), "");
+  ExpectSameBits(y, expected, problem.n, std::to_string(Tiling::kSplits) + " splits");
+}
+
+TEST(SkinnyGemm, TilingsAgreeBitByBit) {
+  const Problem narrow(3, 70, 1064, 5), wide(13, 70, 1064, 5);
+  const std::vector<float> y3 = RunAll(narrow, 3), y13 = RunAll(wide, 13);
+  ExpectSameAs<SkinnyTiling<16, 2, 1, 1, 1, 3>>(y3, narrow, 2);
+  ExpectSameAs<SkinnyTiling<8, 4, 1, 2, 1, 2>>(y3, narrow, 9);
+  ExpectSameAs<SkinnyTiling<4, 8, 3, 1, 1, 6>>(y3, narrow, 1);
+  ExpectSameAs<SkinnyTiling<32, 1, 1, 1, 2, 2>>(y13, wide, 1);
+  ExpectSameAs<SkinnyTiling<8, 4, 1, 2, 2, 5>>(y13, wide, 2);
+}
+
+// What a sum over ranks in the tree's order gives: ((r0 + r1) + (r2 + r3)) + ...
+std::vector<float> RunRanks(const Problem& problem, int ranks) {
+  std::vector<std::vector<float>> parts(ranks);
+  for (int rank = 0; rank < ranks; ++rank) {
+    SkinnyGemmParams<float> params = problem.Params(problem.m, parts[rank]);
+    params.k = problem.k / ranks;
+    params.weights += rank * params.k;
+    params.x += rank * params.k;
+    Stream stream(rank + 1);
+    LaunchSkinnyGemm(stream, params, ranks, 2);
+    EXPECT_EQ(stream.Synchronize(), "");
+  }
+  for (int width = 1; width < ranks; width *= 2) {
+    for (int rank = 0; rank < ranks; rank += 2 * width) {
+      for (size_t i = 0; i < parts[0].size(); ++i) parts[rank][i] = parts[rank][i] + parts[rank + width][i];
+    }
+  }
+  return parts[0];
+}
+
+TEST(SkinnyGemm, RanksAgreeBitByBit) {
+  for (const int m : {2, 11}) {
+    const Problem problem(m, 35, 32 * 40, m);
+    const std::vector<float> one = RunAll(problem, m);
+    for (const int ranks : {2, 4, 8}) {
+      const std::vector<float> sum = RunRanks(problem, ranks);
+      ExpectSameBits(sum, one, problem.n, std::to_string(ranks) + " ranks");
+    }
+  }
+}
+
+TEST(SkinnyGemm, Bf16OutputIsTheRoundedSumWithBias) {
+  const Problem problem(10, 21, 264, 9);
+  const std::vector<float> sums = RunAll(problem, 10);
+  std::vector<uint16_t> y;
+  SkinnyGemmParams<uint16_t> params = problem.Params(10, y);
+  params.bias = problem.bias.data();
+  Stream stream;
+  LaunchSkinnyGemm(stream, params, 1, 2);
+  ASSERT_EQ(stream.Synchronize(), "");
+  for (int row = 0; row < 10; ++row) {
+    for (int n = 0; n < 21; ++n) {
+      EXPECT_EQ(y[row * (21 + kGuard) + n],
+                kernels::FloatToBf16(sums[row * (21 + kGuard) + n] + problem.bias[n]));
+    }
+  }
+}
+
+TEST(SkinnyGemm, SaysWhatItCannotTake) {
+  const Problem problem(1, 4, 16, 1);
+  std::vector<float> y;
+  SkinnyGemmParams<float> params = problem.Params(1, y);
+  Stream stream;
+  params.m = 17;
+  LaunchSkinnyGemm(stream, params, 1, 1);
+  EXPECT_NE(stream.Synchronize(), "");
+  params.m = 1;
+  LaunchSkinnyGemm(stream, params, 3, 1);
+  EXPECT_NE(stream.Synchronize(), "");
+}
+
+}  // namespace
+}  // namespace quire::kernels::cuda
