@@ -17,8 +17,8 @@ int main(int argc, char** argv) {
   if (parts.contains("check")) ok = bench::CheckSkinny(stream) && ok;
   bench::Ceilings ceilings;
   if (parts.contains("ceilings")) ceilings = bench::MeasureMemory(stream);
-  if (parts.contains("cublaslt")) bench::SweepLt(stream, &ceilings, 35);
   if (parts.contains("skinny")) bench::BenchSkinny(stream, ceilings);
+  if (parts.contains("cublaslt")) bench::SweepLt(stream, &ceilings, 32);
   bench::JsonLine("done").Number("ok", ok).Print();
   return ok ? 0 : 1;
 }

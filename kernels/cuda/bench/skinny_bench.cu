@@ -42,16 +42,21 @@ Variant MakeVariant(int blocks_per_processor = SkinnyGemm<Tiling, float>::kMinBl
 }
 
 std::vector<Variant> Variants() {
-  return {MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8>>(1),
-          MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 6>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4>>(),
-          MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4>>(), MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4>>(1),
-          MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 8>>(), MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 8>>(),
-          MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4>>(1),
-          MakeVariant<SkinnyTiling<4, 8, 1, 1, 1, 8>>(),  MakeVariant<SkinnyTiling<4, 8, 2, 1, 1, 8>>(),
-          MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6>>(1),
-          MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 4>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 6>>(),
-          MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 3>>(),  MakeVariant<SkinnyTiling<16, 2, 1, 1, 2, 4>>(),
-          MakeVariant<SkinnyTiling<4, 8, 1, 2, 2, 6>>(),  MakeVariant<SkinnyTiling<4, 8, 1, 1, 2, 8>>()};
+  return {
+      MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8, 1>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8, 1>>(1),
+      MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4, 2>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4, 1>>(),
+      MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4, 4>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 3, 4>>(),
+      MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4, 1>>(), MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4, 1>>(1),
+      MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4, 2>>(), MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4, 2>>(),
+      MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4, 1>>(),  MakeVariant<SkinnyTiling<8, 4, 2, 1, 1, 4, 2>>(),
+      MakeVariant<SkinnyTiling<8, 4, 2, 1, 1, 4, 1>>(),  MakeVariant<SkinnyTiling<4, 8, 1, 1, 1, 4, 2>>(),
+      MakeVariant<SkinnyTiling<4, 8, 2, 1, 1, 4, 2>>(),  MakeVariant<SkinnyTiling<4, 8, 4, 1, 1, 4, 1>>(),
+      MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6, 1>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6, 1>>(1),
+      MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 3, 2>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 6, 1>>(),
+      MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 3, 2>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 3, 1>>(),
+      MakeVariant<SkinnyTiling<8, 4, 2, 1, 2, 4, 1>>(),  MakeVariant<SkinnyTiling<4, 8, 2, 1, 2, 4, 1>>(),
+      MakeVariant<SkinnyTiling<4, 8, 2, 2, 2, 5, 1>>(),  MakeVariant<SkinnyTiling<4, 8, 4, 1, 2, 5, 1>>(),
+      MakeVariant<SkinnyTiling<4, 8, 1, 2, 2, 4, 2>>()};
 }
 
 bool Launched(Stream& stream, const char* what) {

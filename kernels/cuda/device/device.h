@@ -7,10 +7,10 @@
 //   Shuffle(v, lane) ShuffleXor(v, mask) Ballot(bool)                   whole warps; 4-byte values
 //   Load128 Load128Once Store128      16 aligned bytes; Once: read-only for the launch, and not kept in L1
 //   CopyAsync16(shared, global, valid)  16 bytes, zeros where !valid (global is not read then); lands at
-//   CopyAsync16Once                   the same for what a launch reads once: the first to leave L2
-//   CopyAsyncCommit() CopyAsyncWait<n>()  the wait that leaves n groups, for this thread; others: SyncBlock
-//   after LdMatrix4 LdMatrix4Trans          four 8x8 b16 matrices; lane l gives the address of row l % 8 of
-//   matrix l / 8 MmaBf16(d, a, b)                  d[16x8] += a[16x16] b[16x8], bf16 in, fp32 sums
+//   CopyAsync16Once CopyAsync16Kept   the same: what a launch reads once, first to leave L2; what goes
+//   through L1 CopyAsyncCommit() CopyAsyncWait<n>()  the wait that leaves n groups, for this thread; others:
+//   SyncBlock after LdMatrix4 LdMatrix4Trans          four 8x8 b16 matrices; lane l gives the address of row
+//   l % 8 of matrix l / 8 MmaBf16(d, a, b)                  d[16x8] += a[16x16] b[16x8], bf16 in, fp32 sums
 //   (m16n8k16's fragments) AtomicAdd(int*, int)              the value before Bf16ToFloat(bits)
 //   FloatToBf16(x) PackBf16(low, high)  Fma Exp2 Exp Log Rsqrt Divide Stream, Launch, AllocateDevice,
 //   FreeDevice, CopyToDevice, CopyToHost   for the host

@@ -68,6 +68,12 @@ QUIRE_DEVICE void CopyAsync16(void* shared, const void* global, bool valid) {
                "l"(global), "r"(valid ? 16 : 0)
                : "memory");
 }
+// Of what other warps of this multiprocessor copy, too: kept in L1.
+QUIRE_DEVICE void CopyAsync16Kept(void* shared, const void* global, bool valid) {
+  asm volatile("cp.async.ca.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(SharedAddress(shared)),
+               "l"(global), "r"(valid ? 16 : 0)
+               : "memory");
+}
 // Of what is read once per launch: the first to leave L2.
 QUIRE_DEVICE void CopyAsync16Once(void* shared, const void* global, bool valid) {
   uint64_t policy;

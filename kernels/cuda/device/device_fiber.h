@@ -50,6 +50,9 @@ inline Word128 Load128Once(const void* from) { return Load128(from); }
 inline void Store128(void* to, const Word128& v) { *static_cast<Word128*>(to) = v; }
 
 void CopyAsync16(void* shared, const void* global, bool valid);
+inline void CopyAsync16Kept(void* shared, const void* global, bool valid) {
+  CopyAsync16(shared, global, valid);
+}
 inline void CopyAsync16Once(void* shared, const void* global, bool valid) {
   CopyAsync16(shared, global, valid);
 }

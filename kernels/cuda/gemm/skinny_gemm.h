@@ -38,19 +38,22 @@ struct SkinnyGemmParams {
 // weights; each takes kRowTiles x 16 rows at once against kColumnTiles x 8 rows of x; kStages steps are in
 // flight.
 template <int kSplitsArg, int kLeavesEachArg, int kGroupsArg, int kRowTilesArg, int kColumnTilesArg,
-          int kStagesArg>
+          int kStagesArg, int kStageStepsArg>
 struct SkinnyTiling {
   static constexpr int kSplits = kSplitsArg, kLeavesEach = kLeavesEachArg, kGroups = kGroupsArg;
   static constexpr int kRowTiles = kRowTilesArg, kColumnTiles = kColumnTilesArg, kStages = kStagesArg;
+  static constexpr int kStageSteps = kStageStepsArg;
   static constexpr int kLeaves = kSplits * kLeavesEach;
   static constexpr int kThreads = kSplits * kGroups * kWarpLanes;
   static constexpr int kRows = kGroups * kRowTiles * 16;  // of weights, per block
   static constexpr int kLaneBytes = 16, kWarpBytes = kLaneBytes * kWarpLanes;
-  static constexpr int kStageBytes = (2 * kRowTiles + kColumnTiles) * kWarpBytes;
+  static constexpr int kStepBytes = (2 * kRowTiles + kColumnTiles) * kWarpBytes;
+  static constexpr int kStageBytes = kStageSteps * kStepBytes;
   static constexpr int kRingBytes = kStages * kStageBytes;
   static constexpr int kPartialBytes = kRowTiles * kColumnTiles * 4 * kWarpLanes * 4;  // of one warp
   static constexpr int kWarps = kSplits * kGroups;
   static constexpr int kSharedBytes = kWarps * (kRingBytes + 2 * kPartialBytes);
+  static_assert(kSharedBytes <= (227 << 10) && kThreads <= 1024 && kStages >= 2);
 };
 
 template <typename Tiling, typename Out>
@@ -88,7 +91,7 @@ struct SkinnyGemm {
     return static_cast<int>(static_cast<int64_t>(leaf) * steps / Tiling::kLeaves);
   }
 
-  // Where the ring is filled: a step of a tile, and where its weights and x begin for this lane.
+  // Where the ring is filled: a stage of a tile, and where its weights and x begin for this lane.
   struct Cursor {
     int tile, step, rows_left;
     const uint16_t* weights;
@@ -104,27 +107,38 @@ struct SkinnyGemm {
     at.x = p.x + lane / 4 * p.x_stride + k;
   }
   QUIRE_DEVICE void Advance(Cursor& at) const {
-    at.weights += kSkinnyStep;
-    at.x += kSkinnyStep;
-    if (++at.step == end) Enter(at, at.tile + GridSize().x);
+    at.step += Tiling::kStageSteps;
+    at.weights += Tiling::kStageSteps * kSkinnyStep;
+    at.x += Tiling::kStageSteps * kSkinnyStep;
+    if (at.step >= end) Enter(at, at.tile + GridSize().x);
   }
   QUIRE_DEVICE bool Any(const Cursor& at) const { return at.tile < tiles && begin < end; }
-  QUIRE_DEVICE bool InK(const Cursor& at) const { return at.step * kSkinnyStep + lane % 4 * 8 < p.k; }
+  QUIRE_DEVICE bool InK(const Cursor& at, int step) const {
+    return (at.step + step) * kSkinnyStep + lane % 4 * 8 < p.k;
+  }
 
   QUIRE_DEVICE void FetchWeights(const Cursor& at, std::byte* slot) const {
-    const bool in_k = InK(at);
     QUIRE_UNROLL
     for (int i = 0; i < 2 * kRowTiles; ++i) {
-      CopyAsync16Once(slot + i * Tiling::kWarpBytes, at.weights + i * 8 * p.weights_stride,
-                      in_k && i * 8 < at.rows_left);
+      QUIRE_UNROLL
+      for (int step = 0; step < Tiling::kStageSteps; ++step) {
+        if (at.step + step >= end) break;
+        CopyAsync16Once(slot + step * Tiling::kStepBytes + i * Tiling::kWarpBytes,
+                        at.weights + i * 8 * p.weights_stride + step * kSkinnyStep,
+                        InK(at, step) && i * 8 < at.rows_left);
+      }
     }
   }
   QUIRE_DEVICE void FetchX(const Cursor& at, std::byte* slot) const {
-    const bool in_k = InK(at);
     QUIRE_UNROLL
     for (int i = 0; i < kColumnTiles; ++i) {
       if (lane / 4 + i * 8 >= p.m) continue;
-      CopyAsync16(slot + (2 * kRowTiles + i) * Tiling::kWarpBytes, at.x + i * 8 * p.x_stride, in_k);
+      QUIRE_UNROLL
+      for (int step = 0; step < Tiling::kStageSteps; ++step) {
+        if (at.step + step >= end) break;
+        CopyAsync16Kept(slot + step * Tiling::kStepBytes + (2 * kRowTiles + i) * Tiling::kWarpBytes,
+                        at.x + i * 8 * p.x_stride + step * kSkinnyStep, InK(at, step));
+      }
     }
   }
 
@@ -144,17 +158,17 @@ struct SkinnyGemm {
     }
   }
 
-  QUIRE_DEVICE void MultiplyStep(const std::byte* slot, Sums& sums) const {
+  QUIRE_DEVICE void MultiplyStep(const std::byte* from, Sums& sums) const {
     Word128 x[kColumnTiles];
     QUIRE_UNROLL
     for (int j = 0; j < kColumnTiles; ++j) {
       x[j] = Word128{{0, 0, 0, 0}};
-      if (lane / 4 + j * 8 < p.m) x[j] = Load128(slot + (2 * kRowTiles + j) * Tiling::kWarpBytes);
+      if (lane / 4 + j * 8 < p.m) x[j] = Load128(from + (2 * kRowTiles + j) * Tiling::kWarpBytes);
     }
     QUIRE_UNROLL
     for (int i = 0; i < kRowTiles; ++i) {
-      const Word128 low = Load128(slot + 2 * i * Tiling::kWarpBytes);
-      const Word128 high = Load128(slot + (2 * i + 1) * Tiling::kWarpBytes);
+      const Word128 low = Load128(from + 2 * i * Tiling::kWarpBytes);
+      const Word128 high = Load128(from + (2 * i + 1) * Tiling::kWarpBytes);
       QUIRE_UNROLL
       for (int half = 0; half < 2; ++half) {
         const uint32_t a[4] = {low.word[2 * half], high.word[2 * half], low.word[2 * half + 1],
@@ -168,20 +182,28 @@ struct SkinnyGemm {
     }
   }
 
+  // A new stage: it has landed, and the one before it is free to be filled.
+  QUIRE_DEVICE void TurnRing() {
+    CopyAsyncWait<kStages - 2>();
+    std::byte* const freed = ring + (slot == 0 ? kStages - 1 : slot - 1) * Tiling::kStageBytes;
+    if (Any(fetch)) {
+      FetchWeights(fetch, freed);
+      FetchX(fetch, freed);
+    }
+    CopyAsyncCommit();
+    Advance(fetch);
+  }
+
   QUIRE_DEVICE Sums SumLeaf(int leaf) {
     Sums sums = {};
     const int last = LeafBegin(leaf + 1);
     for (int step = LeafBegin(leaf); step < last; ++step) {
-      CopyAsyncWait<kStages - 2>();
-      const int freed = slot_index == 0 ? kStages - 1 : slot_index - 1;
-      if (Any(fetch)) {
-        FetchWeights(fetch, ring + freed * Tiling::kStageBytes);
-        FetchX(fetch, ring + freed * Tiling::kStageBytes);
+      if (slot_step == 0) TurnRing();
+      MultiplyStep(ring + slot * Tiling::kStageBytes + slot_step * Tiling::kStepBytes, sums);
+      if (++slot_step == Tiling::kStageSteps || step + 1 == end) {
+        slot_step = 0;
+        slot = slot + 1 == kStages ? 0 : slot + 1;
       }
-      CopyAsyncCommit();
-      Advance(fetch);
-      MultiplyStep(ring + slot_index * Tiling::kStageBytes, sums);
-      slot_index = slot_index + 1 == kStages ? 0 : slot_index + 1;
     }
     return sums;
   }
@@ -277,7 +299,7 @@ struct SkinnyGemm {
   const int lane, split, group, steps, tiles, begin, end;
   std::byte* const ring;
   Cursor fetch = {};
-  int slot_index = 0;
+  int slot = 0, slot_step = 0;
 };
 
 }  // namespace quire::kernels::cuda

@@ -12,8 +12,8 @@ struct SkinnyTilings {
   static constexpr int kSplits = kRanks == 8 ? 4 : 8;
   static constexpr int kLeavesEach = kSkinnyLeaves / kRanks / kSplits;
   static constexpr int kGroups = kRanks == 8 ? 2 : 1;
-  using Upto8 = SkinnyTiling<kSplits, kLeavesEach, kGroups, 1, 1, 8>;
-  using Upto16 = SkinnyTiling<kSplits, kLeavesEach, kGroups, 1, 2, 6>;
+  using Upto8 = SkinnyTiling<kSplits, kLeavesEach, kGroups, 1, 1, 8, 1>;
+  using Upto16 = SkinnyTiling<kSplits, kLeavesEach, kGroups, 1, 2, 6, 1>;
 };
 
 template <typename Tiling, typename Out>
