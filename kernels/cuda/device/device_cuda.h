@@ -12,7 +12,9 @@
 #include "kernels/cuda/device/types.h"
 
 #define QUIRE_DEVICE __device__ __forceinline__
+#define QUIRE_HOST_DEVICE __host__ __device__ __forceinline__
 #define QUIRE_UNROLL _Pragma("unroll")
+#define QUIRE_NO_UNROLL _Pragma("unroll 1")
 
 namespace quire::kernels::cuda {
 
@@ -116,6 +118,10 @@ QUIRE_DEVICE void WaitForPriorKernel() {
   if constexpr (QUIRE_CUDA_ARCH >= 900) asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
+QUIRE_DEVICE int Opaque(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 QUIRE_DEVICE int AtomicAdd(int* to, int value) { return atomicAdd(to, value); }
 
 QUIRE_DEVICE float Bf16ToFloat(uint32_t bits) { return __uint_as_float(bits << 16); }
@@ -127,6 +133,7 @@ QUIRE_DEVICE uint32_t PackBf16(float low, float high) {
 }
 QUIRE_DEVICE uint16_t FloatToBf16(float x) { return static_cast<uint16_t>(PackBf16(x, 0)); }
 QUIRE_DEVICE float Fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+QUIRE_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
 QUIRE_DEVICE float Exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -135,6 +142,11 @@ QUIRE_DEVICE float Exp2(float x) {
 QUIRE_DEVICE float Exp(float x) { return __expf(x); }
 QUIRE_DEVICE float Log(float x) { return logf(x); }
 QUIRE_DEVICE float Rsqrt(float x) { return rsqrtf(x); }
+QUIRE_DEVICE float Reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 QUIRE_DEVICE float Divide(float a, float b) { return __fdiv_rn(a, b); }
 QUIRE_DEVICE float BitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
 QUIRE_DEVICE uint32_t FloatToBits(float x) { return __float_as_uint(x); }

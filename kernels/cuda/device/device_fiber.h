@@ -17,7 +17,9 @@
 #include "kernels/cuda/device/types.h"
 
 #define QUIRE_DEVICE inline
+#define QUIRE_HOST_DEVICE inline
 #define QUIRE_UNROLL
+#define QUIRE_NO_UNROLL
 
 namespace quire::kernels::cuda {
 
@@ -71,6 +73,7 @@ void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 inline void LetNextKernelStart() {}
 inline void WaitForPriorKernel() {}
 
+inline int Opaque(int x) { return x; }
 // Blocks run one after another, and fibers change only where they wait.
 inline int AtomicAdd(int* to, int value) {
   const int before = *to;
@@ -85,10 +88,12 @@ inline uint32_t PackBf16(float low, float high) {
 }
 inline uint16_t FloatToBf16(float x) { return kernels::FloatToBf16(x); }
 inline float Fma(float a, float b, float c) { return std::fma(a, b, c); }
+inline float Max(float a, float b) { return std::fmax(a, b); }
 inline float Exp2(float x) { return std::exp2(x); }
 inline float Exp(float x) { return std::exp(x); }
 inline float Log(float x) { return std::log(x); }
 inline float Rsqrt(float x) { return 1 / std::sqrt(x); }
+inline float Reciprocal(float x) { return 1 / x; }
 inline float Divide(float a, float b) { return a / b; }
 inline float BitsToFloat(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t FloatToBits(float x) { return std::bit_cast<uint32_t>(x); }

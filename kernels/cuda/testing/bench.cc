@@ -54,7 +54,7 @@ struct FillRandom {
 
 }  // namespace
 
-Bench::Bench(Sink sink) : sink_(std::move(sink)) {
+Bench::Bench(bool once, Sink sink) : once_(once), sink_(std::move(sink)) {
   cudaDeviceProp properties;
   stream_.Record(cudaGetDeviceProperties(&properties, 0), "reading the device's properties");
   multiprocessors_ = properties.multiProcessorCount;
@@ -73,7 +73,9 @@ Bench::~Bench() {
 double Bench::Measure(const std::string& kernel, const std::string& shape, double bytes, double flops,
                       const std::function<void(Stream&)>& work, int repeats) {
   std::vector<double> us;
-  for (int i = 0; i < repeats + 3; ++i) {
+  const int warm = once_ ? 0 : 3;
+  if (once_) repeats = 1;
+  for (int i = 0; i < repeats + warm; ++i) {
     stream_.Record(cudaMemsetAsync(flush_, i, flush_bytes_, stream_.handle()), "flushing the cache");
     stream_.Record(cudaEventRecord(begin_, stream_.handle()), "recording an event");
     work(stream_);
@@ -81,7 +83,7 @@ double Bench::Measure(const std::string& kernel, const std::string& shape, doubl
     stream_.Record(cudaEventSynchronize(end_), "waiting for an event");
     float ms = 0;
     stream_.Record(cudaEventElapsedTime(&ms, begin_, end_), "reading an event");
-    if (i >= 3) us.push_back(ms * 1000.0);
+    if (i >= warm) us.push_back(ms * 1000.0);
   }
   std::sort(us.begin(), us.end());
   Timing timing{.kernel = kernel,

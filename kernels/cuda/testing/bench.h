@@ -32,7 +32,8 @@ struct DeviceLines {
 class Bench {
  public:
   using Sink = std::function<void(const Timing&)>;
-  explicit Bench(Sink sink);
+  // `once`: one launch of each, for a profiler.
+  Bench(bool once, Sink sink);
   ~Bench();
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
@@ -45,6 +46,7 @@ class Bench {
                  const std::function<void(Stream&)>& work, int repeats = 30);
 
  private:
+  const bool once_;
   Sink sink_;
   Stream stream_;
   DeviceLines lines_;

@@ -1,6 +1,7 @@
 // quire-cuda-check: runs the kernels on this machine's GPU.
 //   quire-cuda-check check [--small] [--out FILE]   every kernel against fp64; --small for compute-sanitizer
-//   quire-cuda-check bench [--out FILE]             timings beside the device's lines
+//   quire-cuda-check bench [--once] [--out FILE]    timings beside the device's lines; --once for a profiler
+// --only SUITE runs one suite.
 // One JSON object a line, to stdout and FILE, as results come; a failed check does not end the run, but the
 // exit code says it.
 #include <cstdio>
@@ -76,10 +77,10 @@ int RunChecks(Report& report, bool small, std::string_view only) {
   return failed;
 }
 
-int RunBenches(Report& report, std::string_view only) {
+int RunBenches(Report& report, bool once, std::string_view only) {
   int failed = 0;
   std::string name = "lines";
-  Bench bench([&](const Timing& t) {
+  Bench bench(once, [&](const Timing& t) {
     failed += t.error.empty() ? 0 : 1;
     report.Line("\"what\": \"bench\", \"suite\": " + Quoted(name) + ", \"kernel\": " + Quoted(t.kernel) +
                 ", \"shape\": " + Quoted(t.shape) + ", \"us\": " + Number(t.us) + ", \"us_p10\": " +
@@ -88,7 +89,7 @@ int RunBenches(Report& report, std::string_view only) {
                 ", \"tflops\": " + Number(t.flops / t.us * 1e-6) + ", \"fraction_of_line\": " +
                 Number(t.line / t.us) + (t.error.empty() ? "" : ", \"error\": " + Quoted(t.error)));
   });
-  MeasureMemoryLines(bench);
+  if (!once) MeasureMemoryLines(bench);
   for (const Suite& suite : kSuites) {
     if (suite.bench == nullptr || (!only.empty() && only != suite.name)) continue;
     name = suite.name;
@@ -98,13 +99,15 @@ int RunBenches(Report& report, std::string_view only) {
 }
 
 int Main(int argc, char** argv) {
-  bool small = false;
+  bool small = false, once = false;
   const char* path = nullptr;
   std::string_view command, only;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "--small") {
       small = true;
+    } else if (word == "--once") {
+      once = true;
     } else if (word == "--out" && i + 1 < argc) {
       path = argv[++i];
     } else if (word == "--only" && i + 1 < argc) {
@@ -117,7 +120,7 @@ int Main(int argc, char** argv) {
     }
   }
   if (command.empty()) {
-    std::cerr << "usage: quire-cuda-check check|bench [--small] [--only SUITE] [--out FILE]\n";
+    std::cerr << "usage: quire-cuda-check check|bench [--small] [--once] [--only SUITE] [--out FILE]\n";
     return 2;
   }
   cudaDeviceProp properties;
@@ -126,7 +129,7 @@ int Main(int argc, char** argv) {
     return 2;
   }
   Report report(properties.name, path);
-  const int failed = command == "check" ? RunChecks(report, small, only) : RunBenches(report, only);
+  const int failed = command == "check" ? RunChecks(report, small, only) : RunBenches(report, once, only);
   report.Line("\"what\": \"end\", \"command\": " + Quoted(std::string(command)) +
               ", \"failed\": " + std::to_string(failed));
   return failed == 0 ? 0 : 1;

@@ -1,0 +1,121 @@
+#include <algorithm>
+
+#include "kernels/cuda/testing/attention_world.h"
+#include "kernels/cuda/testing/suites.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+constexpr double kLimit = 8e-3;
+
+std::string Named(const std::vector<WorldRows>& rows, const WorldCut& cut) {
+  std::string name;
+  for (const WorldRows& r : rows) {
+    if (name.size() > 60) {
+      name += "...";
+      break;
+    }
+    name += std::to_string(r.tokens) + "@" + std::to_string(r.position) + " ";
+  }
+  return name + "blocks " + std::to_string(cut.narrow_blocks) + "/" + std::to_string(cut.wide_blocks) +
+         " warps " + std::to_string(cut.wide_warps);
+}
+
+// A few of a run's rows against fp64: the first, the last and some between of each sequence, and some heads.
+double ErrorOf(AttentionWorld& world, const std::vector<WorldRows>& rows, const std::vector<uint16_t>& out) {
+  std::vector<double> got, want;
+  const std::vector<double> all = ToDouble(out);
+  int first = 0;
+  for (const WorldRows& r : rows) {
+    for (const int token : {0, r.tokens / 3, r.tokens * 2 / 3, r.tokens - 1}) {
+      for (const int head : {0, world.query_heads() / 2, world.query_heads() - 1}) {
+        const auto from =
+            all.begin() + static_cast<int64_t>(first + token) * world.width() + head * world.head_dim();
+        got.insert(got.end(), from, from + world.head_dim());
+        const std::vector<double> reference = world.Reference(r.sequence, r.position + token, head);
+        want.insert(want.end(), reference.begin(), reference.end());
+      }
+    }
+    first += r.tokens;
+  }
+  const bool complete = std::none_of(all.begin(), all.end(), [](double x) { return std::isnan(x); });
+  return complete ? RelativeError(got, want) : HUGE_VAL;
+}
+
+void CheckBatch(Checker& checker, AttentionWorld& world, const std::vector<WorldRows>& rows,
+                const WorldCut& cut) {
+  const std::vector<uint16_t> out = world.Run(rows, cut);
+  checker.Within("attention", Named(rows, cut), ErrorOf(world, rows, out), kLimit);
+}
+
+// A chunk's rows must have the bits that each of them gets alone, in smaller chunks, beside others, cut
+// otherwise.
+void CheckSameness(Checker& checker, AttentionWorld& world, const WorldRows& chunk, int other) {
+  const auto width = static_cast<int64_t>(world.width());
+  const std::vector<WorldRows> whole = {chunk};
+  const std::vector<uint16_t> want = world.Run(whole, {});
+  const WorldRows beside{other, 0, std::min(world.length(other), 9)};
+  const auto tail = [&](const std::vector<uint16_t>& out) {
+    return std::vector<uint16_t>(out.end() - static_cast<int64_t>(want.size()), out.end());
+  };
+  const auto same = [&](const std::string& how, const std::vector<uint16_t>& got,
+                        const std::vector<uint16_t>& expected) {
+    checker.True("attention: same bits, " + how, Named(whole, {}), got == expected, "a row's bits differ");
+  };
+  same("eight warps", world.Run(whole, {.wide_warps = 8}), want);
+  same("every split alone", world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20}), want);
+  same("beside others", tail(world.Run({beside, chunk}, {.narrow_blocks = 5, .wide_blocks = 5})), want);
+  for (const WorldCut cut : {WorldCut{}, WorldCut{.narrow_blocks = 1 << 20}}) {
+    std::vector<WorldRows> alone;  // a decode step for each row, in one batch
+    for (int i = 0; i < chunk.tokens; ++i) alone.push_back({chunk.sequence, chunk.position + i, 1});
+    same(cut.narrow_blocks == 1 ? "as decode steps" : "as decode steps, every split alone",
+         world.Run(alone, cut), want);
+  }
+  std::vector<uint16_t> chunked;
+  for (int i = 0; i < chunk.tokens;) {
+    const int tokens = std::min(i % 2 == 0 ? 5 : 2, chunk.tokens - i);
+    const std::vector<uint16_t> out = world.Run({{chunk.sequence, chunk.position + i, tokens}}, {});
+    chunked.insert(chunked.end(), out.begin(), out.end());
+    i += tokens;
+  }
+  same("in chunks", chunked, want);
+  const std::vector<uint16_t> last(want.end() - width, want.end());
+  same("alone", world.Run({{chunk.sequence, chunk.position + chunk.tokens - 1, 1}}, {}), last);
+}
+
+void CheckSmall(Checker& checker) {
+  AttentionWorld world(checker.stream(), checker.NextSeed(), 5, 1, 128, {1, 17, 530, 1100});
+  CheckBatch(checker, world, {{0, 0, 1}}, {});
+  CheckBatch(checker, world, {{1, 0, 17}, {0, 0, 1}}, {});
+  CheckBatch(checker, world, {{2, 529, 1}, {1, 15, 2}, {3, 1023, 1}, {2, 63, 1}, {3, 1098, 2}}, {});
+  CheckBatch(checker, world, {{2, 529, 1}, {3, 1024, 1}, {2, 511, 1}, {3, 512, 1}}, {.narrow_blocks = 100});
+  CheckBatch(checker, world, {{2, 505, 13}}, {.wide_blocks = 100});
+  CheckSameness(checker, world, {2, 506, 12}, 1);
+  AttentionWorld narrow_heads(checker.stream(), checker.NextSeed(), 14, 2, 64, {70, 600});
+  CheckBatch(checker, narrow_heads, {{0, 0, 70}, {1, 599, 1}}, {});
+  CheckBatch(checker, narrow_heads, {{1, 594, 6}},
+             {.narrow_blocks = 100, .wide_blocks = 100, .wide_warps = 8});
+}
+
+void CheckLarge(Checker& checker) {
+  AttentionWorld world(checker.stream(), checker.NextSeed(), 40, 8, 128, {1, 16, 1025, 3000, 8192, 32769});
+  const WorldCut spread{.narrow_blocks = 1320, .wide_blocks = 132};
+  CheckBatch(checker, world, {{2, 0, 1025}, {3, 1000, 1000}, {5, 32768, 1}, {4, 8191, 1}, {0, 0, 1}}, spread);
+  CheckBatch(checker, world, {{4, 0, 8192}}, {});
+  CheckBatch(checker, world, {{4, 0, 8192}}, {.wide_warps = 8});
+  std::vector<WorldRows> decode;
+  for (int i = 0; i < 31; ++i) decode.push_back({3, 2969 + i, 1});
+  decode.push_back({5, 32768, 1});
+  CheckBatch(checker, world, decode, spread);
+  CheckSameness(checker, world, {3, 1000, 300}, 2);
+  CheckSameness(checker, world, {4, 8100, 92}, 1);
+}
+
+}  // namespace
+
+void CheckAttention(Checker& checker) {
+  CheckSmall(checker);
+  if (!checker.small()) CheckLarge(checker);
+}
+
+}  // namespace quire::kernels::cuda
