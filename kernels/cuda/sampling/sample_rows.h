@@ -1,0 +1,375 @@
+// Turns rows of logits into tokens on the device: one block a row, any stream. Logits stand adjusted (bias,
+// penalties; -inf: masked). The choice is that of worker/model/sampler.h, bit by bit: the same exp, the same
+// block sums in the same order, doubles added one after another, ties to the lowest id.
+//
+// What always holds: top_k, top_p and min_p each keep a prefix of the order "heavier first, then lower id",
+// so all that is out is described by one cut, and no weight is ever zeroed. The n-th of that order is found
+// digit by digit with histograms. Rows don't know of one another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/device/device.h"
+#include "kernels/cuda/sampling/fixed_exp.h"
+
+namespace quire::kernels::cuda {
+
+struct SampleRule {
+  float scale = 1;   // 1 / temperature; 0: greedy
+  int top_k = 0;     // 0: off
+  float top_p = 1;   // 1: off
+  float min_p = 0;   // 0: off
+  double noise = 0;  // uniform in [0, 1), from (seed, choice, position)
+};
+
+struct SampleRows {
+  struct Params {
+    const float* logits;  // [rows, vocabulary], rows `stride` apart
+    const SampleRule* rules;
+    float* weights;  // scratch [rows, stride]
+    int* ids;        // -1: a NaN, an infinity, or nothing left to choose from
+    int vocabulary;
+    int64_t stride;  // a multiple of 64, at least the vocabulary
+  };
+  static constexpr int kThreads = 1024, kMinBlocks = 1;
+  static constexpr int kBlock = 64, kDigits = 1024, kSmallNucleus = 256;
+  static constexpr int kWarps = kThreads / kWarpLanes;
+
+  static int SharedBytes(int vocabulary) {
+    return static_cast<int>(sizeof(Shared)) + (vocabulary + kBlock - 1) / kBlock * 4;
+  }
+  static QUIRE_DEVICE void Run(const Params& p) { SampleRows(p).Sample(); }
+
+ private:
+  // A place in the order. Weights lie in 0..1, where floats are ordered like their bits.
+  struct Cut {
+    uint32_t bits;  // of the lightest weight kept
+    int id;         // the last one kept of that weight
+  };
+  struct Shared {
+    double sum;
+    float warp_value[kWarps];
+    int histogram[kDigits];
+    uint32_t nucleus_bits[kSmallNucleus], sorted_bits[kSmallNucleus];
+    int nucleus_id[kSmallNucleus], sorted_id[kSmallNucleus];
+    float chosen[kBlock];
+    int digit, rank, at_digit, total, count, block;
+    Cut cut;
+    double before;
+  };
+
+  QUIRE_DEVICE explicit SampleRows(const Params& params)
+      : p(params),
+        row(BlockIndex().x),
+        thread(ThreadIndex()),
+        lane(LaneIndex()),
+        blocks((params.vocabulary + kBlock - 1) / kBlock),
+        logits(params.logits + row * params.stride),
+        weights(params.weights + row * params.stride),
+        shared(reinterpret_cast<Shared*>(SharedMemory())),
+        block_sums(reinterpret_cast<float*>(SharedMemory() + sizeof(Shared))),
+        cut{1, kNoId} {}  // all that weigh anything
+
+  static constexpr int kNoId = 0x7fffffff;
+
+  // Of a value per thread, the largest (smallest where kLeast), to every thread.
+  template <bool kLeast>
+  QUIRE_DEVICE float Best(float value) const {
+    const auto better = [](float a, float b) { return (kLeast ? a < b : a > b) ? a : b; };
+    for (int mask = kWarpLanes / 2; mask > 0; mask /= 2) value = better(value, ShuffleXor(value, mask));
+    if (lane == 0) shared->warp_value[WarpIndex()] = value;
+    SyncBlock();
+    value = shared->warp_value[lane];
+    for (int mask = kWarpLanes / 2; mask > 0; mask /= 2) value = better(value, ShuffleXor(value, mask));
+    SyncBlock();
+    return value;
+  }
+
+  QUIRE_DEVICE bool Kept(float weight, int id) const {
+    const uint32_t bits = FloatToBits(weight);
+    return bits > cut.bits || (bits == cut.bits && id <= cut.id);
+  }
+  QUIRE_DEVICE float KeptWeight(int id) const {
+    const float weight = weights[id];
+    return Kept(weight, id) ? weight : 0.0f;
+  }
+
+  // block_sums[b] = the sum of value(id) over block b: 16 lanes first, then halves of lanes.
+  template <typename Value>
+  QUIRE_DEVICE void SumIntoBlocks(const Value& value) const {
+    const int half = thread / 16, j = thread % 16;
+    for (int pair = half / 2 * 2; pair < blocks; pair += kThreads / 16) {
+      const int block = pair + half % 2;
+      float sum = 0;
+      if (block < blocks) {
+        QUIRE_UNROLL
+        for (int r = 0; r < kBlock / 16; ++r) sum = sum + value(block * kBlock + r * 16 + j);
+      }
+      for (int mask = 8; mask > 0; mask /= 2) sum = sum + ShuffleXor(sum, mask);
+      if (j == 0 && block < blocks) block_sums[block] = sum;
+    }
+    SyncBlock();
+  }
+
+  // Warp 0 adds the blocks up in order, as doubles, until the sum is above `limit`. In shared: sum, and the
+  // last block that was added with the sum before it.
+  QUIRE_DEVICE void AddBlocks(double limit) const {
+    if (WarpIndex() == 0) {
+      double sum = 0, before = 0;
+      int last = 0;
+      for (int first = 0; first < blocks && sum <= limit; first += kWarpLanes) {
+        const float mine = first + lane < blocks ? block_sums[first + lane] : 0.0f;
+        const uint32_t some = Ballot(mine != 0);
+        for (int i = 0; i < kWarpLanes && some >> i != 0 && sum <= limit; ++i) {
+          const float value = Shuffle(mine, i);
+          if (value == 0) continue;
+          last = first + i;
+          before = sum;
+          sum = sum + static_cast<double>(value);
+        }
+      }
+      if (lane == 0) {
+        shared->sum = sum;
+        shared->before = before;
+        shared->block = last;
+      }
+    }
+    SyncBlock();
+  }
+  QUIRE_DEVICE double SumAll() const {
+    AddBlocks(kHuge);
+    const double sum = shared->sum;
+    SyncBlock();
+    return sum;
+  }
+  static constexpr double kHuge = 1e300;
+
+  // Digit `pass` of a place in the order: the lower, the earlier.
+  static QUIRE_DEVICE int Digit(uint32_t bits, int id, int pass) {
+    if (pass < 3) return kDigits - 1 - static_cast<int>(bits >> (20 - 10 * pass) & (kDigits - 1));
+    return id >> (10 * (4 - pass)) & (kDigits - 1);
+  }
+
+  // Finds the digit of the rank-th element (from 1) among those counted in the histogram. In shared: digit,
+  // how many stand at it, and the rank among those.
+  QUIRE_DEVICE void FindDigit(int rank) const {
+    if (WarpIndex() == 0) {
+      int before = 0;
+      for (int first = 0; first < kDigits; first += kWarpLanes) {
+        const int mine = shared->histogram[first + lane];
+        int sum = mine;
+        for (int mask = kWarpLanes / 2; mask > 0; mask /= 2) sum = sum + ShuffleXor(sum, mask);
+        const bool here = before < rank && before + sum >= rank;
+        int ahead = before;
+        for (int i = 0; here && i < kWarpLanes; ++i) {
+          const int count = Shuffle(mine, i);
+          if (lane == i && ahead < rank && ahead + count >= rank) {
+            shared->digit = first + i;
+            shared->at_digit = count;
+            shared->rank = rank - ahead;
+          }
+          ahead = ahead + count;
+        }
+        before = before + sum;
+      }
+      if (lane == 0) shared->total = before;
+    }
+    SyncBlock();
+  }
+
+  // Digits first_pass .. 4 of the rank-th kept element whose earlier digits are those of `found`. False, and
+  // nothing found, where fewer are kept.
+  QUIRE_DEVICE bool Select(int rank, int first_pass, Cut& found) const {
+    for (int pass = first_pass; pass < 5; ++pass) {
+      for (int i = thread; i < kDigits; i += kThreads) shared->histogram[i] = 0;
+      SyncBlock();
+      for (int id = thread; id < p.vocabulary; id += kThreads) {
+        const uint32_t bits = FloatToBits(weights[id]);
+        bool counts = Kept(weights[id], id);
+        for (int i = 0; i < pass; ++i)
+          counts = counts && Digit(bits, id, i) == Digit(found.bits, found.id, i);
+        if (counts) AtomicAdd(&shared->histogram[Digit(bits, id, pass)], 1);
+      }
+      SyncBlock();
+      FindDigit(rank);
+      const int digit = shared->digit, at_digit = shared->at_digit, total = shared->total;
+      const int next_rank = shared->rank;
+      SyncBlock();
+      if (total < rank) return false;
+      rank = next_rank;
+      if (pass == 0) found = {0, 0};
+      if (pass < 3) found.bits |= static_cast<uint32_t>(kDigits - 1 - digit) << (20 - 10 * pass);
+      if (pass == 3) found.id = 0;
+      if (pass >= 3) found.id |= digit << (10 * (4 - pass));
+      if (pass == 2 && at_digit == rank) {  // all of that weight
+        found.id = kNoId;
+        return true;
+      }
+    }
+    return true;
+  }
+
+  QUIRE_DEVICE void FilterTopP(double top_p) {
+    SumIntoBlocks([this](int id) { return KeptWeight(id); });
+    const double mass = top_p * SumAll();
+    Cut best = cut;
+    const bool many = Select(kSmallNucleus, 0, best);
+    if (!many) best = cut;
+    const int count = GatherNucleus(best);
+    if (thread == 0) {
+      double sum = 0;
+      int i = 0;
+      do {
+        sum = sum + static_cast<double>(BitsToFloat(shared->sorted_bits[i++]));
+      } while (i < count && sum < mass);
+      shared->count = sum >= mass ? i : 0;
+      shared->cut = {shared->sorted_bits[i - 1], shared->sorted_id[i - 1]};
+    }
+    SyncBlock();
+    const bool reached = shared->count > 0;
+    const Cut nucleus = shared->cut;
+    SyncBlock();
+    if (reached) {
+      cut = nucleus;
+    } else if (count == kSmallNucleus) {
+      cut = FindLargeNucleus(mass);
+    }
+  }
+
+  // shared->sorted_*: all down to `best`, at most kSmallNucleus, in order. Returns how many.
+  QUIRE_DEVICE int GatherNucleus(Cut best) {
+    if (thread == 0) shared->count = 0;
+    SyncBlock();
+    for (int id = thread; id < p.vocabulary; id += kThreads) {
+      const uint32_t bits = FloatToBits(weights[id]);
+      if (!Kept(weights[id], id) || bits < best.bits || (bits == best.bits && id > best.id)) continue;
+      const int at = AtomicAdd(&shared->count, 1);
+      if (at < kSmallNucleus) {
+        shared->nucleus_bits[at] = bits;
+        shared->nucleus_id[at] = id;
+      }
+    }
+    SyncBlock();
+    const int count = shared->count < kSmallNucleus ? shared->count : kSmallNucleus;
+    if (thread < count) {
+      const uint32_t bits = shared->nucleus_bits[thread];
+      const int id = shared->nucleus_id[thread];
+      int place = 0;
+      for (int i = 0; i < count; ++i) {
+        const uint32_t other = shared->nucleus_bits[i];
+        place += other > bits || (other == bits && shared->nucleus_id[i] < id) ? 1 : 0;
+      }
+      shared->sorted_bits[place] = bits;
+      shared->sorted_id[place] = id;
+    }
+    SyncBlock();
+    return count;
+  }
+
+  QUIRE_DEVICE double SumFrom(uint32_t bound) const {
+    SumIntoBlocks([this, bound](int id) {
+      const float weight = KeptWeight(id);
+      return FloatToBits(weight) >= bound ? weight : 0.0f;
+    });
+    return SumAll();
+  }
+
+  // The largest bound whose weights reach the mass, by halving; of those at the bound, the lowest ids that
+  // do.
+  QUIRE_DEVICE Cut FindLargeNucleus(double mass) const {
+    uint32_t low = 0, high = FloatToBits(1.0f);
+    while (low < high) {
+      const uint32_t middle = low + (high - low + 1) / 2;
+      if (SumFrom(middle) >= mass) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    double sum = SumFrom(low + 1);
+    int count = 0;
+    for (; sum < mass && count < p.vocabulary; ++count) sum = sum + static_cast<double>(BitsToFloat(low));
+    Cut last{low, 0};
+    if (count > 0 && !Select(count, 3, last)) last.id = kNoId;
+    return last;
+  }
+
+  // The last token whose sum of weights before it is at most noise * the sum of all.
+  QUIRE_DEVICE int Pick(double noise) const {
+    SumIntoBlocks([this](int id) { return KeptWeight(id); });
+    const double target = noise * SumAll();
+    AddBlocks(target);
+    const int first = shared->block * kBlock;
+    if (thread < kBlock) shared->chosen[thread] = KeptWeight(first + thread);
+    SyncBlock();
+    int picked = 0;
+    double sum = shared->before;
+    for (int i = 0; i < kBlock && sum <= target; ++i) {
+      if (shared->chosen[i] == 0.0f) continue;
+      picked = first + i;
+      sum = sum + static_cast<double>(shared->chosen[i]);
+    }
+    return picked;
+  }
+
+  // The largest logit; NaN or infinity where one of them is.
+  QUIRE_DEVICE float Top() const {
+    float top = BitsToFloat(kMinusInfinity);
+    bool bad = false;
+    for (int id = thread; id < p.vocabulary; id += kThreads) {
+      const float logit = logits[id];
+      bad = bad || !(logit < BitsToFloat(kPlusInfinity));
+      top = logit > top ? logit : top;
+    }
+    if (bad) top = BitsToFloat(kPlusInfinity);
+    return Best<false>(top);
+  }
+  static constexpr uint32_t kMinusInfinity = 0xff800000u, kPlusInfinity = 0x7f800000u;
+
+  // Ids are exact as floats below 2^24.
+  QUIRE_DEVICE int FirstOf(float top) const {
+    float first = 1e9f;
+    for (int id = p.vocabulary - 1 - thread; id >= 0; id -= kThreads) {
+      if (logits[id] == top) first = static_cast<float>(id);
+    }
+    return static_cast<int>(Best<true>(first));
+  }
+
+  QUIRE_DEVICE void Sample() {
+    const SampleRule rule = p.rules[row];
+    const float top = Top();
+    int id = -1;
+    if (top > BitsToFloat(kMinusInfinity) && top < BitsToFloat(kPlusInfinity)) {
+      id = rule.scale == 0 ? FirstOf(top) : SampleWeighted(rule, top);
+    }
+    if (thread == 0) p.ids[row] = id;
+  }
+
+  QUIRE_DEVICE int SampleWeighted(const SampleRule& rule, float top) {
+    for (int id = thread; id < blocks * kBlock; id += kThreads) {
+      weights[id] = id < p.vocabulary ? FixedExpOfNegative((logits[id] - top) * rule.scale) : 0.0f;
+    }
+    SyncBlock();
+    if (rule.top_k > 0 && rule.top_k < p.vocabulary) {
+      Cut last = cut;
+      if (Select(rule.top_k, 0, last)) cut = last;
+    }
+    if (rule.top_p < 1) FilterTopP(static_cast<double>(rule.top_p));
+    if (rule.min_p > 0) {
+      const uint32_t bits = FloatToBits(rule.min_p);
+      if (bits > cut.bits) cut = {bits, kNoId};
+    }
+    return Pick(rule.noise);
+  }
+
+  const Params& p;
+  const int row, thread, lane, blocks;
+  const float* const logits;
+  float* const weights;
+  Shared* const shared;
+  float* const block_sums;
+  Cut cut;
+};
+
+}  // namespace quire::kernels::cuda

@@ -1,0 +1,142 @@
+// The device's sampler (on fibers) chooses what the worker's does: same logits, rules and seed, same token.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/sampling/sample_rows.h"
+#include "worker/model/fixed_math.h"
+#include "worker/model/sampler.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+struct Row {
+  std::vector<float> logits;
+  worker::SampleSpec spec;
+};
+
+SampleRule RuleOf(const worker::SampleSpec& spec) {
+  const worker::SamplingParams& params = spec.params;
+  return {.scale = params.temperature < 1e-5f ? 0.0f : 1.0f / params.temperature,
+          .top_k = params.top_k,
+          .top_p = params.top_p,
+          .min_p = params.min_p,
+          .noise = worker::UniformNoise(spec.seed, spec.choice, spec.position)};
+}
+
+std::vector<int> OnDevice(const std::vector<Row>& rows, int vocabulary, uint64_t seed) {
+  const int64_t stride = (vocabulary + 63) / 64 * 64;
+  std::vector<float> logits(rows.size() * stride, 1e30f);  // what stands between rows is nobody's
+  std::vector<float> weights(logits.size(), std::nanf(""));
+  std::vector<SampleRule> rules;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    std::ranges::copy(rows[row].logits, logits.begin() + static_cast<ptrdiff_t>(row) * stride);
+    rules.push_back(RuleOf(rows[row].spec));
+  }
+  std::vector<int> ids(rows.size(), -7);
+  Stream stream(seed);
+  Launch<SampleRows>(stream, {.x = static_cast<int>(rows.size())}, SampleRows::SharedBytes(vocabulary),
+                     {logits.data(), rules.data(), weights.data(), ids.data(), vocabulary, stride});
+  EXPECT_EQ(stream.Synchronize(), "");
+  return ids;
+}
+
+void ExpectSame(std::vector<Row> rows, int vocabulary, uint64_t seed) {
+  worker::Sampler sampler(vocabulary);
+  const std::vector<int> ids = OnDevice(rows, vocabulary, seed);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const worker::SamplingParams& params = rows[i].spec.params;
+    // The worker's sampler masks by id; infinities of its own row would be a failure.
+    for (int id = 0; id < vocabulary; ++id) {
+      if (rows[i].logits[id] != kMinusInfinity) continue;
+      rows[i].spec.params.masked_ids.push_back(id);
+      rows[i].logits[id] = 0;
+    }
+    const worker::SampledToken token = sampler.Sample(rows[i].logits, rows[i].spec);
+    EXPECT_EQ(ids[i], token.failed ? -1 : static_cast<int>(token.id))
+        << "row " << i << " temperature " << params.temperature << " top_k " << params.top_k << " top_p "
+        << params.top_p << " min_p " << params.min_p;
+  }
+}
+
+// `spread` 0: all equal. Values are rounded to 1/`grain`, so that many tie.
+Row RandomRow(int vocabulary, std::mt19937& random, float spread, float grain) {
+  Row row;
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < vocabulary; ++i)
+    row.logits.push_back(std::round(normal(random) * spread * grain) / grain);
+  row.spec.seed = random();
+  row.spec.position = random() % 1000;
+  return row;
+}
+
+TEST(CudaSampling, ChoosesWhatTheWorkersSamplerChooses) {
+  std::mt19937 random(1);
+  const float temperatures[] = {0.0f, 0.3f, 1.0f, 1.7f}, top_ps[] = {1.0f, 0.95f, 0.5f, 0.0f, 0.999f};
+  const float min_ps[] = {0.0f, 0.05f, 1.0f};
+  const int top_ks[] = {0, 1, 5, 40, 400, 5000};
+  for (const int vocabulary : {1, 63, 300, 1500}) {
+    std::vector<Row> rows;
+    for (int i = 0; i < 40; ++i) {
+      Row row =
+          RandomRow(vocabulary, random, 0.5f + static_cast<float>(i % 4) * 2, i % 3 == 0 ? 2.0f : 1000.0f);
+      row.spec.params.temperature = temperatures[random() % 4];
+      row.spec.params.top_p = top_ps[random() % 5];
+      row.spec.params.min_p = min_ps[random() % 3];
+      row.spec.params.top_k = top_ks[random() % 6];
+      rows.push_back(row);
+    }
+    ExpectSame(rows, vocabulary, static_cast<uint64_t>(vocabulary));
+  }
+}
+
+TEST(CudaSampling, LargeNucleiCutTiesByIdLikeTheWorkers) {
+  std::mt19937 random(2);
+  std::vector<Row> rows;
+  for (int i = 0; i < 12; ++i) {
+    rows.push_back(RandomRow(1400, random, i < 4 ? 0.0f : 0.3f, i < 8 ? 4.0f : 1e6f));
+    rows.back().spec.params.top_p = i % 2 == 0 ? 0.9f : 0.5f;
+    if (i % 3 == 0) rows.back().spec.params.top_k = 1000;
+  }
+  ExpectSame(rows, 1400, 5);
+}
+
+TEST(CudaSampling, NoiseNearOneAndMaskedIds) {
+  std::mt19937 random(3);
+  std::vector<Row> rows;
+  for (int i = 0; i < 10; ++i) {
+    Row row = RandomRow(700, random, 3, 100);
+    for (int id = i; id < 700; id += 2) row.logits[id] = kMinusInfinity;
+    if (i == 9) std::ranges::fill(row.logits, kMinusInfinity);
+    if (i % 4 == 0) row.spec.params.temperature = 0;
+    rows.push_back(row);
+  }
+  ExpectSame(rows, 700, 6);
+}
+
+TEST(CudaSampling, ARowWithANaNFailsAlone) {
+  std::mt19937 random(4);
+  std::vector<Row> rows;
+  for (int i = 0; i < 4; ++i) rows.push_back(RandomRow(200, random, 3, 100));
+  rows[1].logits[77] = std::nanf("");
+  rows[2].logits[199] = std::numeric_limits<float>::infinity();
+  ExpectSame(rows, 200, 7);
+}
+
+TEST(CudaSampling, ExpHasTheWorkersBits) {
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> uniform(-90, 0);
+  for (int i = 0; i < 100000; ++i) {
+    const float x = i < 3 ? std::vector<float>{0, -87, kMinusInfinity}[i] : uniform(random);
+    ASSERT_EQ(FloatToBits(FixedExpOfNegative(x)), FloatToBits(worker::ExpOfNegative(x))) << x;
+  }
+}
+
+}  // namespace
+}  // namespace quire::kernels::cuda
