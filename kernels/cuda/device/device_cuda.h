@@ -76,14 +76,9 @@ QUIRE_DEVICE void CopyAsync16Kept(void* shared, const void* global, bool valid) 
                "l"(global), "r"(valid ? 16 : 0)
                : "memory");
 }
-// Of what is read once per launch: the first to leave L2.
+// Of what is read once per launch. No cache hint: an H100 took cp.async with one for an illegal instruction.
 QUIRE_DEVICE void CopyAsync16Once(void* shared, const void* global, bool valid) {
-  uint64_t policy;
-  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2, %3;" ::"r"(
-                   SharedAddress(shared)),
-               "l"(global), "r"(valid ? 16 : 0), "l"(policy)
-               : "memory");
+  CopyAsync16(shared, global, valid);
 }
 QUIRE_DEVICE void CopyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kGroupsLeft>
