@@ -1,5 +1,5 @@
-// One y[M, N] = x[M, K] * W[N, K]^T (bf16 in and out, fp32 sums) as cuBLASLt sees it: descriptors, layouts,
-// the algorithms its heuristics offer, and runs of any of them. One thread. The library outlives it.
+// One y[M, N] = x[M, K] * W[N, K]^T (bf16 in, bf16 or fp32 out, fp32 sums) as cuBLASLt sees it: descriptors,
+// layouts, the algorithms its heuristics offer, and runs of any of them. One thread. The library outlives it.
 #pragma once
 
 #include <cstring>
@@ -14,7 +14,8 @@ inline constexpr size_t kLtWorkspaceBytes = size_t{32} << 20;
 
 class LtMatmul {
  public:
-  LtMatmul(const LtLibrary& lt, cublasLtHandle_t handle, int64_t m, int64_t n, int64_t k)
+  LtMatmul(const LtLibrary& lt, cublasLtHandle_t handle, int64_t m, int64_t n, int64_t k,
+           cudaDataType_t out = CUDA_R_16BF)
       : lt_(lt), handle_(handle) {
     // Column major for the library: D[N, M] = op(W[K, N]) * x[K, M].
     const cublasOperation_t transposed = CUBLAS_OP_T;
@@ -23,7 +24,7 @@ class LtMatmul {
               CUBLAS_STATUS_SUCCESS &&
           lt.layout_create(&w_, CUDA_R_16BF, k, n, k) == CUBLAS_STATUS_SUCCESS &&
           lt.layout_create(&x_, CUDA_R_16BF, k, m, k) == CUBLAS_STATUS_SUCCESS &&
-          lt.layout_create(&y_, CUDA_R_16BF, n, m, n) == CUBLAS_STATUS_SUCCESS;
+          lt.layout_create(&y_, out, n, m, n) == CUBLAS_STATUS_SUCCESS;
   }
   ~LtMatmul() {
     if (y_ != nullptr) lt_.layout_destroy(y_);

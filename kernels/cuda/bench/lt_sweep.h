@@ -10,4 +10,7 @@ namespace quire::kernels::cuda::bench {
 // Fills ceilings->flops_per_s from an 8192^3 product, then sweeps the shapes for at most `seconds`.
 void SweepLt(cudaStream_t stream, Ceilings* ceilings, double seconds);
 
+// Whether cuBLASLt's algorithms give the bits of our chain, which would make prefill and decode agree.
+void CompareWithChain(cudaStream_t stream);
+
 }  // namespace quire::kernels::cuda::bench

@@ -10,7 +10,7 @@
 int main(int argc, char** argv) {
   namespace bench = quire::kernels::cuda::bench;
   std::set<std::string> parts(argv + 1, argv + argc);
-  if (parts.empty()) parts = {"check", "ceilings", "skinny", "cublaslt"};
+  if (parts.empty()) parts = {"check", "ceilings", "skinny", "cublaslt", "same"};
   cudaStream_t stream = nullptr;
   if (!bench::Ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate")) return 1;
   bool ok = true;
@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   if (parts.contains("ceilings")) ceilings = bench::MeasureMemory(stream);
   if (parts.contains("skinny")) bench::BenchSkinny(stream, ceilings);
   if (parts.contains("cublaslt")) bench::SweepLt(stream, &ceilings, 32);
+  if (parts.contains("same")) bench::CompareWithChain(stream);
   bench::JsonLine("done").Number("ok", ok).Print();
   return ok ? 0 : 1;
 }

@@ -28,36 +28,44 @@ struct Arena {
 using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, int, Order);
 struct Variant {
   std::string name;
-  int max_rows, blocks_per_processor;
+  int leaves, max_rows, blocks_per_processor;
   LaunchVariant launch;
 };
 
-template <typename Tiling>
-Variant MakeVariant(int blocks_per_processor = SkinnyGemm<Tiling, float>::kMinBlocks) {
-  const std::string name = std::to_string(Tiling::kSplits) + "x" + std::to_string(Tiling::kLeavesEach) +
-                           " groups" + std::to_string(Tiling::kGroups) + " rows" +
-                           std::to_string(Tiling::kRowTiles) + " stages" + std::to_string(Tiling::kStages) +
-                           " blocks" + std::to_string(blocks_per_processor);
-  return {name, 8 * Tiling::kColumnTiles, blocks_per_processor, &LaunchSkinnyTiling<Tiling, float>};
+template <int kSplits, int kLeavesEach, int kGroups, int kRowTiles, int kColumnTiles, int kStages,
+          int kStageSteps>
+Variant Of(int blocks_per_processor = 0) {
+  using Tiling = SkinnyTiling<kSplits, kLeavesEach, kGroups, kRowTiles, kColumnTiles, kStages, kStageSteps>;
+  const int blocks = blocks_per_processor == 0 ? Tiling::kBlocks : blocks_per_processor;
+  const std::string name = std::to_string(kSplits) + "x" + std::to_string(kLeavesEach) + " groups" +
+                           std::to_string(kGroups) + " rows" + std::to_string(kRowTiles) + " stages" +
+                           std::to_string(kStages) + "x" + std::to_string(kStageSteps) + " blocks" +
+                           std::to_string(blocks);
+  return {name, kSplits * kLeavesEach, 8 * kColumnTiles, blocks, &LaunchSkinnyTiling<Tiling, float>};
 }
 
-std::vector<Variant> Variants() {
-  return {
-      MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8, 1>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 8, 1>>(1),
-      MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4, 2>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4, 1>>(),
-      MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 4, 4>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 1, 3, 4>>(),
-      MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4, 1>>(), MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4, 1>>(1),
-      MakeVariant<SkinnyTiling<16, 2, 1, 1, 1, 4, 2>>(), MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4, 2>>(),
-      MakeVariant<SkinnyTiling<8, 4, 1, 2, 1, 4, 1>>(),  MakeVariant<SkinnyTiling<8, 4, 2, 1, 1, 4, 2>>(),
-      MakeVariant<SkinnyTiling<8, 4, 2, 1, 1, 4, 1>>(),  MakeVariant<SkinnyTiling<4, 8, 1, 1, 1, 4, 2>>(),
-      MakeVariant<SkinnyTiling<4, 8, 2, 1, 1, 4, 2>>(),  MakeVariant<SkinnyTiling<4, 8, 4, 1, 1, 4, 1>>(),
-      MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6, 1>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 6, 1>>(1),
-      MakeVariant<SkinnyTiling<8, 4, 1, 1, 2, 3, 2>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 6, 1>>(),
-      MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 3, 2>>(),  MakeVariant<SkinnyTiling<8, 4, 1, 2, 2, 3, 1>>(),
-      MakeVariant<SkinnyTiling<8, 4, 2, 1, 2, 4, 1>>(),  MakeVariant<SkinnyTiling<4, 8, 2, 1, 2, 4, 1>>(),
-      MakeVariant<SkinnyTiling<4, 8, 2, 2, 2, 5, 1>>(),  MakeVariant<SkinnyTiling<4, 8, 4, 1, 2, 5, 1>>(),
-      MakeVariant<SkinnyTiling<4, 8, 1, 2, 2, 4, 2>>()};
+std::vector<Variant> Chains() {
+  return {Of<1, 1, 1, 1, 1, 8, 4>(),  Of<1, 1, 1, 1, 1, 8, 2>(), Of<1, 1, 1, 1, 1, 16, 2>(),
+          Of<1, 1, 1, 1, 1, 12, 4>(), Of<1, 1, 2, 1, 1, 8, 2>(), Of<1, 1, 4, 1, 1, 4, 4>(),
+          Of<1, 1, 4, 1, 1, 4, 4>(1), Of<1, 1, 8, 1, 1, 3, 4>(), Of<1, 1, 8, 1, 1, 4, 4>(),
+          Of<1, 1, 8, 1, 1, 4, 2>(1), Of<1, 1, 4, 2, 1, 5, 2>(), Of<1, 1, 4, 2, 1, 4, 4>(),
+          Of<1, 1, 1, 1, 2, 6, 4>(),  Of<1, 1, 1, 1, 2, 8, 2>(), Of<1, 1, 4, 1, 2, 6, 2>(),
+          Of<1, 1, 8, 1, 2, 3, 4>(),  Of<1, 1, 8, 2, 2, 2, 4>(), Of<1, 1, 4, 2, 2, 4, 4>(),
+          Of<1, 1, 4, 4, 2, 3, 2>(),  Of<1, 1, 4, 2, 2, 4, 2>()};
 }
+
+std::vector<Variant> Trees() {
+  return {Of<8, 1, 1, 1, 1, 4, 4>(), Of<8, 1, 1, 1, 1, 3, 4>(),  Of<8, 1, 1, 1, 1, 4, 2>(1),
+          Of<8, 1, 1, 1, 1, 4, 2>(), Of<8, 1, 1, 1, 1, 8, 1>(1), Of<8, 1, 1, 1, 1, 6, 2>(),
+          Of<8, 1, 2, 1, 1, 4, 2>(), Of<8, 1, 1, 2, 1, 4, 2>(),  Of<8, 1, 1, 2, 1, 2, 4>(),
+          Of<4, 2, 1, 1, 1, 4, 4>(), Of<4, 2, 2, 1, 1, 4, 4>(),  Of<8, 1, 1, 1, 2, 4, 2>(),
+          Of<8, 1, 1, 2, 2, 4, 2>(), Of<8, 1, 1, 2, 2, 2, 4>(),  Of<8, 1, 1, 2, 2, 6, 1>(),
+          Of<8, 1, 2, 1, 2, 3, 2>(), Of<4, 2, 2, 2, 2, 4, 2>(),  Of<4, 2, 1, 4, 2, 2, 2>(),
+          Of<8, 1, 1, 4, 2, 3, 1>(), Of<4, 2, 1, 2, 2, 4, 2>()};
+}
+
+// Ranks share the sums of o and down: those have a tree. The others are chains.
+bool IsShared(const GemmShape& shape) { return shape.n == 5120; }
 
 bool Launched(Stream& stream, const char* what) {
   const std::string error = stream.TakeError();
@@ -71,7 +79,10 @@ void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& ar
   const size_t elements = static_cast<size_t>(shape.n * shape.k), copies = kArenaBytes / 2 / elements;
   const int launches = std::clamp(static_cast<int>(1.5e9 / (2.0 * elements)), 3, 24);
   JsonLine line("skinny");
-  line.Text("shape", shape.name).Number("m", m).Text("variant", variant.name);
+  line.Text("shape", shape.name)
+      .Number("m", m)
+      .Number("leaves", variant.leaves)
+      .Text("variant", variant.name);
   for (const Order order : {Order::kAfter, Order::kOverlapping}) {
     const Times times = TimeGraph(stream, launches, 3, [&](int i, cudaStream_t capturing) {
       Stream s(capturing);
@@ -87,8 +98,8 @@ void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& ar
 }
 
 // The four GEMMs of a layer, layer after layer: what a decode step's linear part would take.
-void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, int64_t m,
-                 int processors) {
+void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, int64_t m, int processors,
+                 bool tree) {
   constexpr int kLayers = 4;
   double line_us = 0;
   for (int i = 0; i < 4; ++i) line_us += ceilings.LineUs(kShapes[i], m);
@@ -98,13 +109,15 @@ void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& are
       if (layer == 0) offset = 0;
       Stream s(capturing);
       for (int i = 0; i < 4; ++i) {
-        LaunchSkinnyGemm(s, arena.Params(kShapes[i], m, offset), 1, processors, order);
+        const int leaves = tree && IsShared(kShapes[i]) ? kSkinnyLeaves : 1;
+        LaunchSkinnyGemm(s, arena.Params(kShapes[i], m, offset), leaves, processors, order);
         offset += static_cast<size_t>(kShapes[i].n * kShapes[i].k);
       }
       return Launched(s, "layers");
     });
     JsonLine("skinny_layer")
         .Number("m", m)
+        .Number("tree", tree)
         .Number("pdl", order == Order::kOverlapping)
         .Number("us", times.median_us)
         .Number("of_line", line_us / times.median_us)
@@ -121,15 +134,21 @@ void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
   Randomize(arena.x.as<__nv_bfloat16>(), arena.x.bytes() / 2, 12, 1.0f);
   int processors = 0;
   if (!Ok(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "attribute")) return;
-  for (const int64_t m : {1, 16, 8, 4, 2, 12}) {
+  for (const int64_t m : {1, 4, 8, 16}) {
+    for (const bool tree : {true, false}) BenchLayers(stream, ceilings, arena, m, processors, tree);
+  }
+  const std::vector<Variant> chains = Chains(), trees = Trees();
+  for (const int64_t m : {1, 16, 8, 4}) {
     for (const GemmShape& shape : kShapes) {
-      for (const Variant& variant : Variants()) {
-        const bool fits = m <= variant.max_rows && (m > 8 || variant.max_rows == 8);
-        if (fits) BenchVariant(stream, ceilings, arena, shape, m, variant, processors);
+      for (const std::vector<Variant>* variants : {&chains, &trees}) {
+        if (variants == &trees && !IsShared(shape)) continue;
+        for (const Variant& variant : *variants) {
+          const bool fits = m <= variant.max_rows && (m > 8 || variant.max_rows == 8);
+          if (fits) BenchVariant(stream, ceilings, arena, shape, m, variant, processors);
+        }
       }
     }
   }
-  for (const int64_t m : {1, 4, 8, 16}) BenchLayers(stream, ceilings, arena, m, processors);
 }
 
 }  // namespace quire::kernels::cuda::bench

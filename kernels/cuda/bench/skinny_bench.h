@@ -9,6 +9,10 @@ namespace quire::kernels::cuda::bench {
 // False where something was wrong.
 bool CheckSkinny(cudaStream_t stream);
 
+// y = x * weights^T as one chain of sums in the order of k.
+bool RunSkinnyChain(cudaStream_t stream, const GemmShape& shape, int m, const uint16_t* weights,
+                    const uint16_t* x, float* y);
+
 // Every shape and tiling at M = 1 .. 16, with and without programmatic edges, then whole layers in a chain.
 void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings);
 

@@ -13,9 +13,10 @@ constexpr uint32_t kWeightsSeed = 21, kXSeed = 22;
 
 class SkinnyCheck {
  public:
-  SkinnyCheck(cudaStream_t stream, const char* name, int n, int k)
+  SkinnyCheck(cudaStream_t stream, const char* name, int n, int k, bool chain)
       : stream_(stream),
-        name_(name),
+        name_(std::string(name) + (chain ? " chain" : " tree")),
+        chain_(chain),
         n_(n),
         k_(k),
         weights_(size_t{2} * n * k),
@@ -34,7 +35,7 @@ class SkinnyCheck {
     if (all_.empty()) return false;
     AgainstFp64();
     EveryM();
-    Ranks();
+    if (!chain_) Ranks();
     Again();
     return ok_;
   }
@@ -59,7 +60,7 @@ class SkinnyCheck {
                                          k_,
                                          n_};
     Stream stream(stream_);
-    LaunchSkinnyGemm(stream, params, ranks, processors_, Order::kOverlapping);
+    LaunchSkinnyGemm(stream, params, chain_ ? 1 : kSkinnyLeaves / ranks, processors_, Order::kOverlapping);
     std::vector<float> y(static_cast<size_t>(m) * n_);
     CopyToHost(stream, y.data(), y_.as<void>(), y.size() * 4);
     const std::string error = stream.Synchronize();
@@ -129,6 +130,7 @@ class SkinnyCheck {
 
   const cudaStream_t stream_;
   const std::string name_;
+  const bool chain_;
   const int n_, k_;
   const Buffer weights_, x_, y_;
   int processors_ = 0;
@@ -141,11 +143,23 @@ class SkinnyCheck {
 bool CheckSkinny(cudaStream_t stream) {
   bool ok = true;
   const int ugly[][2] = {{1, 8}, {17, 200}, {33, 1032}, {1000, 2088}, {5119, 5120}, {640, 3456}};
-  for (const auto& [n, k] : ugly) ok = SkinnyCheck(stream, "ugly", n, k).Run() && ok;
-  for (const GemmShape& shape : kShapes) {
-    ok = SkinnyCheck(stream, shape.name, static_cast<int>(shape.n), static_cast<int>(shape.k)).Run() && ok;
+  for (const bool chain : {false, true}) {
+    for (const auto& [n, k] : ugly) ok = SkinnyCheck(stream, "ugly", n, k, chain).Run() && ok;
+    for (const GemmShape& shape : kShapes) {
+      if (!chain && shape.n != 5120) continue;
+      const int n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);
+      ok = SkinnyCheck(stream, shape.name, n, k, chain).Run() && ok;
+    }
   }
   return ok;
+}
+
+bool RunSkinnyChain(cudaStream_t stream, const GemmShape& shape, int m, const uint16_t* weights,
+                    const uint16_t* x, float* y) {
+  const int n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);
+  Stream launching(stream);
+  LaunchSkinnyGemm<float>(launching, {weights, x, y, nullptr, m, n, k, k, k, n}, 1, 132);
+  return launching.Synchronize().empty();
 }
 
 }  // namespace quire::kernels::cuda::bench

@@ -14,6 +14,7 @@
 #define QUIRE_DEVICE __device__ __forceinline__
 #define QUIRE_HOST_DEVICE __host__ __device__ __forceinline__
 #define QUIRE_UNROLL _Pragma("unroll")
+#define QUIRE_UNROLL_8 _Pragma("unroll 8")
 #define QUIRE_NO_UNROLL _Pragma("unroll 1")
 
 namespace quire::kernels::cuda {

@@ -19,6 +19,7 @@
 #define QUIRE_DEVICE inline
 #define QUIRE_HOST_DEVICE inline
 #define QUIRE_UNROLL
+#define QUIRE_UNROLL_8
 #define QUIRE_NO_UNROLL
 
 namespace quire::kernels::cuda {

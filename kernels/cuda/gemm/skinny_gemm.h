@@ -2,15 +2,15 @@
 // weights at DRAM's speed. bf16 in, fp32 sums, y fp32 or bf16. Launched by skinny_gemm_launch.h; any stream.
 //
 // What always holds: the order of every sum is a function of k and the number of leaves alone. k is cut into
-// steps of 32 and those into `leaves` nearly equal runs (leaf i: steps [i S / L, (i + 1) S / L)); a leaf is
-// one chain of mma; leaves meet in one binary tree. So a row's bits don't depend on m, its place among the
-// rows, or any tile size; and a rank that holds 1 / R of k and L / R leaves computes a subtree, whose top is
-// the all-reduce: the same bits for R = 1, 2, 4, 8 (wherever R divides S).
+// steps of 32 and those into L nearly equal leaves (leaf i: steps [i S / L, (i + 1) S / L)); a leaf is one
+// chain of mma in the order of k; leaves meet in one binary tree. So a row's bits don't depend on m, its
+// place among the rows, or any tile size; and a rank that holds 1 / R of k and L / R leaves computes a
+// subtree, whose top is the all-reduce: the same bits for R = 1, 2, 4, 8 (wherever R divides S). With one
+// leaf it is the plain chain.
 //
 // Weights are mma's 16-row operand, tokens its 8 columns. Warps of a block cut k (kSplits of them), each with
-// a ring of its own in shared memory: a lane copies exactly the bytes it will use, so no barrier stands
-// between copy and use, and the ring runs on across tiles. mma doesn't care which k stands where as long as
-// both operands agree: a lane takes 8 neighbouring k (16 bytes) as its share of two k16 steps.
+// a ring of its own in shared memory that no other warp sees, so no block barrier stands between copy and
+// use, and the ring runs on across tiles.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@
 
 namespace quire::kernels::cuda {
 
-inline constexpr int kSkinnyStep = 32;    // elements of k that a warp takes at once
-inline constexpr int kSkinnyLeaves = 32;  // of all ranks together
+inline constexpr int kSkinnyStep = 32;   // elements of k that a warp takes at once
+inline constexpr int kSkinnyLeaves = 8;  // of a sum that ranks share, all of them together
 inline constexpr int kSkinnyMaxRows = 16;
 
 template <typename Out>
@@ -46,13 +46,17 @@ struct SkinnyTiling {
   static constexpr int kLeaves = kSplits * kLeavesEach;
   static constexpr int kThreads = kSplits * kGroups * kWarpLanes;
   static constexpr int kRows = kGroups * kRowTiles * 16;  // of weights, per block
-  static constexpr int kLaneBytes = 16, kWarpBytes = kLaneBytes * kWarpLanes;
+  static constexpr int kWarpBytes = 16 * kWarpLanes;
   static constexpr int kStepBytes = (2 * kRowTiles + kColumnTiles) * kWarpBytes;
   static constexpr int kStageBytes = kStageSteps * kStepBytes;
   static constexpr int kRingBytes = kStages * kStageBytes;
   static constexpr int kPartialBytes = kRowTiles * kColumnTiles * 4 * kWarpLanes * 4;  // of one warp
   static constexpr int kWarps = kSplits * kGroups;
   static constexpr int kSharedBytes = kWarps * (kRingBytes + 2 * kPartialBytes);
+  // Of a multiprocessor with 228 KB, 1 KB of each block its own, leaving 64 registers to a thread.
+  static constexpr int kFit = (228 << 10) / (kSharedBytes + (1 << 10));
+  static constexpr int kMost = kThreads <= 128 ? 8 : 1024 / kThreads;
+  static constexpr int kBlocks = kFit < kMost ? kFit : kMost;
   static_assert(kSharedBytes <= (227 << 10) && kThreads <= 1024 && kStages >= 2);
 };
 
@@ -60,10 +64,7 @@ template <typename Tiling, typename Out>
 struct SkinnyGemm {
   using Params = SkinnyGemmParams<Out>;
   static constexpr int kThreads = Tiling::kThreads;
-  static constexpr int kMinBlocks = Tiling::kSharedBytes <= (56 << 10)    ? 4
-                                    : Tiling::kSharedBytes <= (75 << 10)  ? 3
-                                    : Tiling::kSharedBytes <= (113 << 10) ? 2
-                                                                          : 1;
+  static constexpr int kMinBlocks = Tiling::kBlocks;
   static constexpr int kRowTiles = Tiling::kRowTiles, kColumnTiles = Tiling::kColumnTiles;
   static constexpr int kStages = Tiling::kStages;
 
@@ -85,7 +86,13 @@ struct SkinnyGemm {
         tiles((params.n + Tiling::kRows - 1) / Tiling::kRows),
         begin(LeafBegin(split * Tiling::kLeavesEach)),
         end(LeafBegin((split + 1) * Tiling::kLeavesEach)),
-        ring(SharedMemory() + WarpIndex() * Tiling::kRingBytes + lane * Tiling::kLaneBytes) {}
+        copy_offset(lane / 4 * 64 + ChunkOffset(lane / 4, lane % 4)),
+        weights_offset(lane / 8 % 2 * Tiling::kWarpBytes + lane % 8 * 64 + ChunkOffset(lane % 8, lane / 16)),
+        x_offset(lane % 8 * 64 + ChunkOffset(lane % 8, lane / 8)),
+        ring(SharedMemory() + WarpIndex() * Tiling::kRingBytes) {}
+
+  // Eight rows of a step: 64 bytes each, its four chunks turned about so that ldmatrix meets no bank twice.
+  static QUIRE_DEVICE int ChunkOffset(int row, int chunk) { return ((chunk ^ (row / 2)) & 3) * 16; }
 
   QUIRE_DEVICE int LeafBegin(int leaf) const {
     return static_cast<int>(static_cast<int64_t>(leaf) * steps / Tiling::kLeaves);
@@ -147,35 +154,32 @@ struct SkinnyGemm {
     Enter(fetch, BlockIndex().x);
     Cursor first = fetch;
     for (int i = 0; i < kStages - 1; ++i) {
-      if (Any(fetch)) FetchWeights(fetch, ring + i * Tiling::kStageBytes);
+      if (Any(fetch)) FetchWeights(fetch, ring + copy_offset + i * Tiling::kStageBytes);
       Advance(fetch);
     }
     WaitForPriorKernel();
     for (int i = 0; i < kStages - 1; ++i) {
-      if (Any(first)) FetchX(first, ring + i * Tiling::kStageBytes);
+      if (Any(first)) FetchX(first, ring + copy_offset + i * Tiling::kStageBytes);
       Advance(first);
       CopyAsyncCommit();
     }
   }
 
+  // Two k16 steps, in order.
   QUIRE_DEVICE void MultiplyStep(const std::byte* from, Sums& sums) const {
-    Word128 x[kColumnTiles];
+    uint32_t x[kColumnTiles][4];
     QUIRE_UNROLL
-    for (int j = 0; j < kColumnTiles; ++j) {
-      x[j] = Word128{{0, 0, 0, 0}};
-      if (lane / 4 + j * 8 < p.m) x[j] = Load128(from + (2 * kRowTiles + j) * Tiling::kWarpBytes);
-    }
+    for (int j = 0; j < kColumnTiles; ++j)
+      LdMatrix4(x[j], from + (2 * kRowTiles + j) * Tiling::kWarpBytes + x_offset);
     QUIRE_UNROLL
-    for (int i = 0; i < kRowTiles; ++i) {
-      const Word128 low = Load128(from + 2 * i * Tiling::kWarpBytes);
-      const Word128 high = Load128(from + (2 * i + 1) * Tiling::kWarpBytes);
+    for (int half = 0; half < 2; ++half) {
       QUIRE_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const uint32_t a[4] = {low.word[2 * half], high.word[2 * half], low.word[2 * half + 1],
-                               high.word[2 * half + 1]};
+      for (int i = 0; i < kRowTiles; ++i) {
+        uint32_t a[4];
+        LdMatrix4(a, from + 2 * i * Tiling::kWarpBytes + (weights_offset ^ (half * 32)));
         QUIRE_UNROLL
         for (int j = 0; j < kColumnTiles; ++j) {
-          const uint32_t b[2] = {x[j].word[2 * half], x[j].word[2 * half + 1]};
+          const uint32_t b[2] = {x[j][2 * half], x[j][2 * half + 1]};
           MmaBf16(sums.of[i][j], a, b);
         }
       }
@@ -185,7 +189,8 @@ struct SkinnyGemm {
   // A new stage: it has landed, and the one before it is free to be filled.
   QUIRE_DEVICE void TurnRing() {
     CopyAsyncWait<kStages - 2>();
-    std::byte* const freed = ring + (slot == 0 ? kStages - 1 : slot - 1) * Tiling::kStageBytes;
+    SyncWarp();
+    std::byte* const freed = ring + copy_offset + (slot == 0 ? kStages - 1 : slot - 1) * Tiling::kStageBytes;
     if (Any(fetch)) {
       FetchWeights(fetch, freed);
       FetchX(fetch, freed);
@@ -199,8 +204,17 @@ struct SkinnyGemm {
     const int last = LeafBegin(leaf + 1);
     for (int step = LeafBegin(leaf); step < last; ++step) {
       if (slot_step == 0) TurnRing();
-      MultiplyStep(ring + slot * Tiling::kStageBytes + slot_step * Tiling::kStepBytes, sums);
-      if (++slot_step == Tiling::kStageSteps || step + 1 == end) {
+      const std::byte* const stage = ring + slot * Tiling::kStageBytes;
+      if (slot_step == 0 && step + Tiling::kStageSteps <= last) {
+        QUIRE_UNROLL
+        for (int i = 0; i < Tiling::kStageSteps; ++i) MultiplyStep(stage + i * Tiling::kStepBytes, sums);
+        step += Tiling::kStageSteps - 1;
+        slot_step = Tiling::kStageSteps;
+      } else {
+        MultiplyStep(stage + slot_step * Tiling::kStepBytes, sums);
+        ++slot_step;
+      }
+      if (slot_step == Tiling::kStageSteps || step + 1 == end) {
         slot_step = 0;
         slot = slot + 1 == kStages ? 0 : slot + 1;
       }
@@ -297,6 +311,7 @@ struct SkinnyGemm {
 
   const Params& p;
   const int lane, split, group, steps, tiles, begin, end;
+  const int copy_offset, weights_offset, x_offset;
   std::byte* const ring;
   Cursor fetch = {};
   int slot = 0, slot_step = 0;

@@ -61,10 +61,11 @@ void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b, in
   }
 }
 
-std::vector<float> RunAll(const Problem& problem, int rows, int processors = 1, uint64_t seed = 1) {
+std::vector<float> RunAll(const Problem& problem, int rows, int processors = 1, uint64_t seed = 1,
+                          int leaves = kSkinnyLeaves) {
   std::vector<float> y;
   Stream stream(seed);
-  LaunchSkinnyGemm(stream, problem.Params(rows, y), 1, processors);
+  LaunchSkinnyGemm(stream, problem.Params(rows, y), leaves, processors);
   EXPECT_EQ(stream.Synchronize(), "");
   return y;
 }
@@ -109,11 +110,27 @@ void ExpectSameAs(const std::vector<float>& expected, const Problem& problem, in
 TEST(SkinnyGemm, TilingsAgreeBitByBit) {
   const Problem narrow(3, 70, 1064, 5), wide(13, 70, 1064, 5);
   const std::vector<float> y3 = RunAll(narrow, 3), y13 = RunAll(wide, 13);
-  ExpectSameAs<SkinnyTiling<16, 2, 1, 1, 1, 3, 1>>(y3, narrow, 2);
-  ExpectSameAs<SkinnyTiling<8, 4, 1, 2, 1, 2, 2>>(y3, narrow, 9);
-  ExpectSameAs<SkinnyTiling<4, 8, 3, 1, 1, 3, 3>>(y3, narrow, 1);
-  ExpectSameAs<SkinnyTiling<16, 2, 1, 1, 2, 2, 2>>(y13, wide, 1);
-  ExpectSameAs<SkinnyTiling<8, 4, 1, 2, 2, 3, 2>>(y13, wide, 2);
+  ExpectSameAs<SkinnyTiling<4, 2, 2, 1, 1, 3, 1>>(y3, narrow, 2);
+  ExpectSameAs<SkinnyTiling<8, 1, 1, 2, 1, 2, 2>>(y3, narrow, 9);
+  ExpectSameAs<SkinnyTiling<2, 4, 3, 1, 1, 3, 3>>(y3, narrow, 1);
+  ExpectSameAs<SkinnyTiling<1, 8, 2, 1, 2, 2, 4>>(y13, wide, 1);
+  ExpectSameAs<SkinnyTiling<8, 1, 1, 2, 2, 3, 2>>(y13, wide, 2);
+}
+
+TEST(SkinnyGemm, ChainsAgreeBitByBit) {
+  const Problem narrow(3, 70, 1064, 5), wide(13, 70, 1064, 5);
+  const std::vector<float> y3 = RunAll(narrow, 3, 2, 1, 1), y13 = RunAll(wide, 13, 1, 1, 1);
+  ExpectSameAs<SkinnyTiling<1, 1, 3, 2, 1, 3, 3>>(y3, narrow, 2);
+  ExpectSameAs<SkinnyTiling<1, 1, 2, 1, 2, 5, 1>>(y13, wide, 1);
+  ExpectSameAs<SkinnyTiling<1, 1, 1, 4, 2, 2, 2>>(y13, wide, 2);
+  // In the order of k.
+  for (int n = 0; n < 70; ++n) {
+    float sum = 0;
+    for (int i = 0; i < 1064; ++i) {
+      sum += kernels::Bf16ToFloat(narrow.x[i]) * kernels::Bf16ToFloat(narrow.weights[n * 1064 + i]);
+    }
+    EXPECT_TRUE(SameBits(sum, y3[n]));
+  }
 }
 
 // What a sum over ranks in the tree's order gives: ((r0 + r1) + (r2 + r3)) + ...
@@ -125,7 +142,7 @@ std::vector<float> RunRanks(const Problem& problem, int ranks) {
     params.weights += rank * params.k;
     params.x += rank * params.k;
     Stream stream(rank + 1);
-    LaunchSkinnyGemm(stream, params, ranks, 2);
+    LaunchSkinnyGemm(stream, params, kSkinnyLeaves / ranks, 2);
     EXPECT_EQ(stream.Synchronize(), "");
   }
   for (int width = 1; width < ranks; width *= 2) {
@@ -154,7 +171,7 @@ TEST(SkinnyGemm, Bf16OutputIsTheRoundedSumWithBias) {
   SkinnyGemmParams<uint16_t> params = problem.Params(10, y);
   params.bias = problem.bias.data();
   Stream stream;
-  LaunchSkinnyGemm(stream, params, 1, 2);
+  LaunchSkinnyGemm(stream, params, kSkinnyLeaves, 2);
   ASSERT_EQ(stream.Synchronize(), "");
   for (int row = 0; row < 10; ++row) {
     for (int n = 0; n < 21; ++n) {
@@ -170,7 +187,7 @@ TEST(SkinnyGemm, SaysWhatItCannotTake) {
   SkinnyGemmParams<float> params = problem.Params(1, y);
   Stream stream;
   params.m = 17;
-  LaunchSkinnyGemm(stream, params, 1, 1);
+  LaunchSkinnyGemm(stream, params, 8, 1);
   EXPECT_NE(stream.Synchronize(), "");
   params.m = 1;
   LaunchSkinnyGemm(stream, params, 3, 1);
