@@ -1,5 +1,6 @@
-// quire-cuda-gemm: checks and times the GEMMs and the device's lines. Parts: ceilings, cublaslt, skinny; all
-// by default. JSON lines on stdout; exit code 1 where a check failed.
+// quire-cuda-gemm: checks and times the GEMMs and the device's lines. Parts: check,
+// ceilings, skinny, cublaslt (these by default), same, profile (for ncu). JSON lines on stdout; exit code 1 where
+// a check failed.
 #include <cstdlib>
 #include <set>
 
@@ -10,7 +11,7 @@
 int main(int argc, char** argv) {
   namespace bench = quire::kernels::cuda::bench;
   std::set<std::string> parts(argv + 1, argv + argc);
-  if (parts.empty()) parts = {"check", "ceilings", "skinny", "cublaslt", "same"};
+  if (parts.empty()) parts = {"check", "ceilings", "skinny", "cublaslt"};
   cudaStream_t stream = nullptr;
   if (!bench::Ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate")) return 1;
   bool ok = true;
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   if (parts.contains("ceilings")) ceilings = bench::MeasureMemory(stream);
   if (parts.contains("skinny")) bench::BenchSkinny(stream, ceilings);
   if (parts.contains("cublaslt")) bench::SweepLt(stream, &ceilings, 32);
+  if (parts.contains("profile")) bench::ProfileSkinny(stream);
   if (parts.contains("same")) bench::CompareWithChain(stream);
   bench::JsonLine("done").Number("ok", ok).Print();
   return ok ? 0 : 1;

@@ -32,36 +32,52 @@ struct Variant {
   LaunchVariant launch;
 };
 
+// As many blocks as there may be, though some get a tile more than others.
+template <typename Tiling>
+void LaunchUneven(Stream& stream, const SkinnyGemmParams<float>& params, int blocks, Order order) {
+  using Kernel = SkinnyGemm<Tiling, float>;
+  Launch<Kernel>(stream, {std::min(Kernel::Tiles(params), blocks)}, Tiling::kSharedBytes, params, order);
+}
+
 template <int kSplits, int kLeavesEach, int kGroups, int kRowTiles, int kColumnTiles, int kStages,
           int kStageSteps>
-Variant Of(int blocks_per_processor = 0) {
+std::vector<Variant> Of(bool uneven_too = false) {
   using Tiling = SkinnyTiling<kSplits, kLeavesEach, kGroups, kRowTiles, kColumnTiles, kStages, kStageSteps>;
-  const int blocks = blocks_per_processor == 0 ? Tiling::kBlocks : blocks_per_processor;
   const std::string name = std::to_string(kSplits) + "x" + std::to_string(kLeavesEach) + " groups" +
                            std::to_string(kGroups) + " rows" + std::to_string(kRowTiles) + " stages" +
                            std::to_string(kStages) + "x" + std::to_string(kStageSteps) + " blocks" +
-                           std::to_string(blocks);
-  return {name, kSplits * kLeavesEach, 8 * kColumnTiles, blocks, &LaunchSkinnyTiling<Tiling, float>};
+                           std::to_string(Tiling::kBlocks);
+  Variant even{name, kSplits * kLeavesEach, 8 * kColumnTiles, Tiling::kBlocks,
+               &LaunchSkinnyTiling<Tiling, float>};
+  if (!uneven_too) return {even};
+  Variant uneven = even;
+  uneven.name += " uneven";
+  uneven.launch = &LaunchUneven<Tiling>;
+  return {even, uneven};
+}
+
+std::vector<Variant> Join(const std::vector<std::vector<Variant>>& parts) {
+  std::vector<Variant> all;
+  for (const std::vector<Variant>& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
 }
 
 std::vector<Variant> Chains() {
-  return {Of<1, 1, 1, 1, 1, 8, 4>(),  Of<1, 1, 1, 1, 1, 8, 2>(), Of<1, 1, 1, 1, 1, 16, 2>(),
-          Of<1, 1, 1, 1, 1, 12, 4>(), Of<1, 1, 2, 1, 1, 8, 2>(), Of<1, 1, 4, 1, 1, 4, 4>(),
-          Of<1, 1, 4, 1, 1, 4, 4>(1), Of<1, 1, 8, 1, 1, 3, 4>(), Of<1, 1, 8, 1, 1, 4, 4>(),
-          Of<1, 1, 8, 1, 1, 4, 2>(1), Of<1, 1, 4, 2, 1, 5, 2>(), Of<1, 1, 4, 2, 1, 4, 4>(),
-          Of<1, 1, 1, 1, 2, 6, 4>(),  Of<1, 1, 1, 1, 2, 8, 2>(), Of<1, 1, 4, 1, 2, 6, 2>(),
-          Of<1, 1, 8, 1, 2, 3, 4>(),  Of<1, 1, 8, 2, 2, 2, 4>(), Of<1, 1, 4, 2, 2, 4, 4>(),
-          Of<1, 1, 4, 4, 2, 3, 2>(),  Of<1, 1, 4, 2, 2, 4, 2>()};
+  return Join({Of<1, 1, 1, 1, 1, 6, 4>(true), Of<1, 1, 1, 1, 1, 8, 4>(true), Of<1, 1, 1, 1, 1, 12, 4>(true),
+               Of<1, 1, 1, 1, 1, 6, 8>(), Of<1, 1, 2, 1, 1, 8, 4>(), Of<1, 1, 4, 1, 1, 4, 4>(),
+               Of<1, 1, 8, 1, 1, 3, 4>(), Of<1, 1, 8, 1, 1, 4, 4>(), Of<1, 1, 4, 2, 1, 4, 4>(),
+               Of<1, 1, 1, 1, 2, 6, 4>(true), Of<1, 1, 1, 1, 2, 8, 4>(), Of<1, 1, 2, 1, 2, 6, 4>(),
+               Of<1, 1, 8, 1, 2, 3, 4>(), Of<1, 1, 4, 2, 2, 4, 4>(), Of<1, 1, 1, 2, 2, 6, 4>(),
+               Of<1, 1, 2, 2, 2, 4, 4>()});
 }
 
 std::vector<Variant> Trees() {
-  return {Of<8, 1, 1, 1, 1, 4, 4>(), Of<8, 1, 1, 1, 1, 3, 4>(),  Of<8, 1, 1, 1, 1, 4, 2>(1),
-          Of<8, 1, 1, 1, 1, 4, 2>(), Of<8, 1, 1, 1, 1, 8, 1>(1), Of<8, 1, 1, 1, 1, 6, 2>(),
-          Of<8, 1, 2, 1, 1, 4, 2>(), Of<8, 1, 1, 2, 1, 4, 2>(),  Of<8, 1, 1, 2, 1, 2, 4>(),
-          Of<4, 2, 1, 1, 1, 4, 4>(), Of<4, 2, 2, 1, 1, 4, 4>(),  Of<8, 1, 1, 1, 2, 4, 2>(),
-          Of<8, 1, 1, 2, 2, 4, 2>(), Of<8, 1, 1, 2, 2, 2, 4>(),  Of<8, 1, 1, 2, 2, 6, 1>(),
-          Of<8, 1, 2, 1, 2, 3, 2>(), Of<4, 2, 2, 2, 2, 4, 2>(),  Of<4, 2, 1, 4, 2, 2, 2>(),
-          Of<8, 1, 1, 4, 2, 3, 1>(), Of<4, 2, 1, 2, 2, 4, 2>()};
+  return Join({Of<8, 1, 1, 1, 1, 4, 4>(true), Of<8, 1, 1, 1, 1, 3, 4>(true), Of<8, 1, 1, 1, 1, 2, 8>(),
+               Of<8, 1, 1, 1, 1, 8, 2>(true), Of<8, 1, 1, 1, 1, 4, 2>(), Of<4, 2, 2, 1, 1, 4, 4>(true),
+               Of<8, 1, 1, 2, 1, 2, 4>(), Of<8, 1, 2, 1, 1, 2, 4>(true), Of<8, 1, 1, 1, 2, 3, 4>(true),
+               Of<8, 1, 1, 1, 2, 6, 2>(), Of<8, 1, 1, 2, 2, 4, 2>(true), Of<8, 1, 1, 2, 2, 2, 4>(true),
+               Of<8, 1, 1, 4, 2, 2, 2>(), Of<8, 1, 2, 1, 2, 3, 2>(true), Of<4, 2, 2, 2, 2, 2, 4>(),
+               Of<4, 2, 4, 1, 2, 3, 2>()});
 }
 
 // Ranks share the sums of o and down: those have a tree. The others are chains.
@@ -126,6 +142,27 @@ void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& are
 }
 
 }  // namespace
+
+void ProfileSkinny(cudaStream_t stream) {
+  const Arena arena;
+  if (!arena.ok()) return;
+  Randomize(arena.weights.as<__nv_bfloat16>(), kArenaBytes / 2, 11, 0.02f);
+  Randomize(arena.x.as<__nv_bfloat16>(), arena.x.bytes() / 2, 12, 1.0f);
+  int processors = 0;
+  if (!Ok(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "attribute")) return;
+  for (const int64_t m : {1, 16}) {
+    for (const GemmShape& shape : kShapes) {
+      Stream s(stream);
+      LaunchSkinnyGemm(s, arena.Params(shape, m, 0), IsShared(shape) ? kSkinnyLeaves : 1, processors);
+      if (!s.Synchronize().empty()) return;
+      JsonLine("profiled")
+          .Text("shape", shape.name)
+          .Number("m", m)
+          .Number("bytes", 2.0 * shape.n * shape.k)
+          .Print();
+    }
+  }
+}
 
 void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
   const Arena arena;

@@ -16,4 +16,7 @@ bool RunSkinnyChain(cudaStream_t stream, const GemmShape& shape, int m, const ui
 // Every shape and tiling at M = 1 .. 16, with and without programmatic edges, then whole layers in a chain.
 void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings);
 
+// Each shape once at M = 1 and 16, for a profiler.
+void ProfileSkinny(cudaStream_t stream);
+
 }  // namespace quire::kernels::cuda::bench

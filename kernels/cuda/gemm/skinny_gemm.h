@@ -86,7 +86,8 @@ struct SkinnyGemm {
         tiles((params.n + Tiling::kRows - 1) / Tiling::kRows),
         begin(LeafBegin(split * Tiling::kLeavesEach)),
         end(LeafBegin((split + 1) * Tiling::kLeavesEach)),
-        copy_offset(lane / 4 * 64 + ChunkOffset(lane / 4, lane % 4)),
+        copy_offset(lane % kRowLanes / 4 * Tiling::kStepBytes + lane / kRowLanes * 64 +
+                    ChunkOffset(lane / kRowLanes, lane % 4)),
         weights_offset(lane / 8 % 2 * Tiling::kWarpBytes + lane % 8 * 64 + ChunkOffset(lane % 8, lane / 16)),
         x_offset(lane % 8 * 64 + ChunkOffset(lane % 8, lane / 8)),
         ring(SharedMemory() + WarpIndex() * Tiling::kRingBytes) {}
@@ -98,6 +99,10 @@ struct SkinnyGemm {
     return static_cast<int>(static_cast<int64_t>(leaf) * steps / Tiling::kLeaves);
   }
 
+  // Copies take whole lines of DRAM where a stage has pairs of steps: kRowLanes lanes to a row of weights.
+  static constexpr int kRowLanes = Tiling::kStageSteps % 2 == 0 ? 8 : 4, kCopyRows = kWarpLanes / kRowLanes;
+  static constexpr int kCopySteps = kRowLanes / 4;
+
   // Where the ring is filled: a stage of a tile, and where its weights and x begin for this lane.
   struct Cursor {
     int tile, step, rows_left;
@@ -107,11 +112,11 @@ struct SkinnyGemm {
   QUIRE_DEVICE void Enter(Cursor& at, int tile) const {
     at.tile = tile;
     at.step = begin;
-    const int row = tile * Tiling::kRows + group * kRowTiles * 16 + lane / 4;
-    const int k = begin * kSkinnyStep + lane % 4 * 8;
+    const int row = tile * Tiling::kRows + group * kRowTiles * 16 + lane / kRowLanes;
+    const int k = begin * kSkinnyStep + lane % kRowLanes * 8;
     at.rows_left = p.n - row;
     at.weights = p.weights + row * p.weights_stride + k;
-    at.x = p.x + lane / 4 * p.x_stride + k;
+    at.x = p.x + lane / kRowLanes * p.x_stride + k;
   }
   QUIRE_DEVICE void Advance(Cursor& at) const {
     at.step += Tiling::kStageSteps;
@@ -120,31 +125,41 @@ struct SkinnyGemm {
     if (at.step >= end) Enter(at, at.tile + GridSize().x);
   }
   QUIRE_DEVICE bool Any(const Cursor& at) const { return at.tile < tiles && begin < end; }
+  // Whether this lane's part of the steps from `step` on is the warp's.
+  QUIRE_DEVICE bool InRange(const Cursor& at, int step) const {
+    return at.step + step + lane % kRowLanes / 4 < end;
+  }
   QUIRE_DEVICE bool InK(const Cursor& at, int step) const {
-    return (at.step + step) * kSkinnyStep + lane % 4 * 8 < p.k;
+    return (at.step + step) * kSkinnyStep + lane % kRowLanes * 8 < p.k;
+  }
+  // Where the i-th copy of a step (or pair) puts its rows: eight of them fill 512 bytes.
+  QUIRE_DEVICE std::byte* CopyTarget(std::byte* stage, int step, int i) const {
+    const int row = i * kCopyRows % 8;
+    return stage + step * Tiling::kStepBytes + i * kCopyRows / 8 * Tiling::kWarpBytes + row * 64 +
+           (copy_offset ^ row / 2 * 16);
   }
 
-  QUIRE_DEVICE void FetchWeights(const Cursor& at, std::byte* slot) const {
+  QUIRE_DEVICE void FetchWeights(const Cursor& at, std::byte* stage) const {
     QUIRE_UNROLL
-    for (int i = 0; i < 2 * kRowTiles; ++i) {
+    for (int step = 0; step < Tiling::kStageSteps; step += kCopySteps) {
+      if (!InRange(at, step)) continue;
       QUIRE_UNROLL
-      for (int step = 0; step < Tiling::kStageSteps; ++step) {
-        if (at.step + step >= end) break;
-        CopyAsync16Once(slot + step * Tiling::kStepBytes + i * Tiling::kWarpBytes,
-                        at.weights + i * 8 * p.weights_stride + step * kSkinnyStep,
-                        InK(at, step) && i * 8 < at.rows_left);
+      for (int i = 0; i < kRowTiles * 16 / kCopyRows; ++i) {
+        CopyAsync16Once(CopyTarget(stage, step, i),
+                        at.weights + i * kCopyRows * p.weights_stride + step * kSkinnyStep,
+                        InK(at, step) && i * kCopyRows < at.rows_left);
       }
     }
   }
-  QUIRE_DEVICE void FetchX(const Cursor& at, std::byte* slot) const {
+  QUIRE_DEVICE void FetchX(const Cursor& at, std::byte* stage) const {
     QUIRE_UNROLL
-    for (int i = 0; i < kColumnTiles; ++i) {
-      if (lane / 4 + i * 8 >= p.m) continue;
+    for (int step = 0; step < Tiling::kStageSteps; step += kCopySteps) {
+      if (!InRange(at, step)) continue;
       QUIRE_UNROLL
-      for (int step = 0; step < Tiling::kStageSteps; ++step) {
-        if (at.step + step >= end) break;
-        CopyAsync16Kept(slot + step * Tiling::kStepBytes + (2 * kRowTiles + i) * Tiling::kWarpBytes,
-                        at.x + i * 8 * p.x_stride + step * kSkinnyStep, InK(at, step));
+      for (int i = 0; i < kColumnTiles * 8 / kCopyRows; ++i) {
+        if (lane / kRowLanes + i * kCopyRows >= p.m) continue;
+        CopyAsync16Kept(CopyTarget(stage + 2 * kRowTiles * Tiling::kWarpBytes, step, i),
+                        at.x + i * kCopyRows * p.x_stride + step * kSkinnyStep, InK(at, step));
       }
     }
   }
@@ -154,12 +169,12 @@ struct SkinnyGemm {
     Enter(fetch, BlockIndex().x);
     Cursor first = fetch;
     for (int i = 0; i < kStages - 1; ++i) {
-      if (Any(fetch)) FetchWeights(fetch, ring + copy_offset + i * Tiling::kStageBytes);
+      if (Any(fetch)) FetchWeights(fetch, ring + i * Tiling::kStageBytes);
       Advance(fetch);
     }
     WaitForPriorKernel();
     for (int i = 0; i < kStages - 1; ++i) {
-      if (Any(first)) FetchX(first, ring + copy_offset + i * Tiling::kStageBytes);
+      if (Any(first)) FetchX(first, ring + i * Tiling::kStageBytes);
       Advance(first);
       CopyAsyncCommit();
     }
@@ -190,7 +205,7 @@ struct SkinnyGemm {
   QUIRE_DEVICE void TurnRing() {
     CopyAsyncWait<kStages - 2>();
     SyncWarp();
-    std::byte* const freed = ring + copy_offset + (slot == 0 ? kStages - 1 : slot - 1) * Tiling::kStageBytes;
+    std::byte* const freed = ring + (slot == 0 ? kStages - 1 : slot - 1) * Tiling::kStageBytes;
     if (Any(fetch)) {
       FetchWeights(fetch, freed);
       FetchX(fetch, freed);

@@ -9,8 +9,8 @@ namespace quire::kernels::cuda {
 // For up to 8 rows of x and for up to 16. A lone chain has a deep ring and a block of its own.
 template <int kLeaves>
 struct SkinnyTilings {
-  using Upto8 = SkinnyTiling<kLeaves, 1, 1, 1, 1, 4, 2>;
-  using Upto16 = SkinnyTiling<kLeaves, 1, 1, 1, 2, 3, 2>;
+  using Upto8 = SkinnyTiling<kLeaves, 1, 1, 1, 1, 4, 4>;
+  using Upto16 = SkinnyTiling<kLeaves, 1, 1, 2, 2, 2, 4>;
 };
 template <>
 struct SkinnyTilings<1> {
