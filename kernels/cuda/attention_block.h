@@ -41,7 +41,8 @@ template <int kHeadDim, int kThreads>
 class AttentionBlock {
  public:
   static constexpr int kRowBytes = kHeadDim * 2, kTileBytes = kTileKeys * kRowBytes;
-  static constexpr int kSteps = kHeadDim / 16;  // of a product over dimensions
+  static constexpr int kStageBytes = 2 * kTileBytes;  // K, then V
+  static constexpr int kSteps = kHeadDim / 16;        // of a product over dimensions
 
   // Rows [item.first_row, + block_rows); this lane's are warp_row + lane / 4 and eight further on.
   QUIRE_DEVICE AttentionBlock(const AttentionParams& params, int block_rows, int warp_row)
@@ -73,28 +74,30 @@ class AttentionBlock {
     return Load128(p.tables + sequence.first_page + first_key / kPageKeys);
   }
 
-  // K (0) or V (1) of keys [first_key, first_key + 64), zeros from end_key on; one group of copies.
-  QUIRE_DEVICE void FetchTile(int which, int first_key, const Word128& blocks) const {
+  // K (0) or V (1) of keys [first_key, first_key + 64), zeros from end_key on, to where tiles of this stage
+  // stand.
+  QUIRE_DEVICE void FetchTile(int stage, int which, int first_key, const Word128& blocks) const {
     if (first_key + kTileKeys <= end_key) {
-      FetchRounds<true>(which, first_key, blocks);
+      FetchRounds<true>(stage, which, first_key, blocks);
     } else {
-      FetchRounds<false>(which, first_key, blocks);
+      FetchRounds<false>(stage, which, first_key, blocks);
     }
-    CopyAsyncCommit();
   }
 
   // Two keys' tiles of K for one step: matrices are dimensions 0-7 and 8-15 of keys 0-7, then of keys 8-15.
-  static QUIRE_DEVICE int KeyOffset() {
+  static QUIRE_DEVICE int KeyOffset(int stage) {
     const int matrix = LaneIndex() / 8, in_matrix = LaneIndex() % 8;
-    return Opaque((matrix / 2 * 8 + in_matrix) * kRowBytes + (matrix % 2 ^ in_matrix) * 16);
+    return Opaque(stage * kStageBytes + (matrix / 2 * 8 + in_matrix) * kRowBytes +
+                  (matrix % 2 ^ in_matrix) * 16);
   }
   static QUIRE_DEVICE void LoadKeys(uint32_t (&k)[4], int key_offset, int step, int tile) {
     LdMatrix4(k, SharedMemory() + (key_offset ^ step * 32) + tile * 8 * kRowBytes);
   }
   // Two tiles of V's dimensions for 16 keys: keys 0-7 and 8-15 of dimensions 0-7, then of 8-15.
-  static QUIRE_DEVICE int ValueOffset() {
+  static QUIRE_DEVICE int ValueOffset(int stage) {
     const int matrix = LaneIndex() / 8, in_matrix = LaneIndex() % 8;
-    return Opaque(kTileBytes + (matrix % 2 * 8 + in_matrix) * kRowBytes + (matrix / 2 ^ in_matrix) * 16);
+    return Opaque(stage * kStageBytes + kTileBytes + (matrix % 2 * 8 + in_matrix) * kRowBytes +
+                  (matrix / 2 ^ in_matrix) * 16);
   }
   static QUIRE_DEVICE void LoadValues(uint32_t (&v)[4], int value_offset, int step, int tile) {
     LdMatrix4Trans(v, SharedMemory() + (value_offset ^ tile * 16) + step * 16 * kRowBytes);
@@ -212,9 +215,10 @@ class AttentionBlock {
 
   // A row's chunks are permuted (xor with the row), so that no two of a matrix's eight share banks.
   template <bool kWhole>
-  QUIRE_DEVICE void FetchRounds(int which, int first_key, const Word128& blocks) const {
+  QUIRE_DEVICE void FetchRounds(int stage, int which, int first_key, const Word128& blocks) const {
     const int first = ThreadIndex() / kChunks, chunk = ThreadIndex() % kChunks;
-    std::byte* to = SharedMemory() + which * kTileBytes + first * kRowBytes + (chunk ^ first % 8) * 16;
+    std::byte* to = SharedMemory() + stage * kStageBytes + which * kTileBytes + first * kRowBytes +
+                    (chunk ^ first % 8) * 16;
     QUIRE_UNROLL
     for (int round = 0; round < kRounds; ++round) {
       // In a round of more than a page, `first` says which page this thread has.

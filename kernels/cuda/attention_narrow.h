@@ -14,7 +14,7 @@ struct AttentionNarrowKernel {
   using Block = AttentionBlock<kHeadDim, kThreads>;
   static constexpr int kWeightRowBytes = kTileKeys * 2;
   // K, V, weights bf16 [row][key], highest [warp][row], sums [warp][row][lane of the row].
-  static constexpr int kWeights = 2 * Block::kTileBytes, kHighest = kWeights + kWarpRows * kWeightRowBytes;
+  static constexpr int kWeights = Block::kStageBytes, kHighest = kWeights + kWarpRows * kWeightRowBytes;
   static constexpr int kSums = kHighest + kWarps * kWarpRows * 4;
   static constexpr int kSharedBytes = kSums + kWarps * kWarpRows * 4 * 4;
 
@@ -32,7 +32,8 @@ struct AttentionNarrowKernel {
   QUIRE_DEVICE void Walk() {
     int key = block.item.first_split * kSplitKeys;
     Word128 blocks = block.Blocks(key);
-    block.FetchTile(0, key, blocks);
+    block.FetchTile(0, 0, key, blocks);
+    CopyAsyncCommit();
     block.LoadQuery(query);
     QUIRE_NO_UNROLL
     for (int split = block.item.first_split; key < block.end_key; ++split) {
@@ -44,10 +45,12 @@ struct AttentionNarrowKernel {
     }
   }
 
+  // K of the next tile is under way during softmax and the product with V, V during the product with K.
   QUIRE_DEVICE void WalkTile(int key, Word128& blocks) {
     CopyAsyncWait<0>();
     SyncBlock();  // K is there; nobody needs the last V and weights any more
-    block.FetchTile(1, key, blocks);
+    block.FetchTile(0, 1, key, blocks);
+    CopyAsyncCommit();
     const int next = key + kTileKeys;
     if (next < block.end_key) blocks = block.Blocks(next);
     float s[2][4];
@@ -55,11 +58,8 @@ struct AttentionNarrowKernel {
     if (next > block.nearest + 1) block.Mask(s, key + WarpIndex() * kGroupKeys);
     ShareHighest(s);
     SyncBlock();  // nobody needs K any more; all highest scores are there
-    if (next < block.end_key) {
-      block.FetchTile(0, next, blocks);
-    } else {
-      CopyAsyncCommit();
-    }
+    if (next < block.end_key) block.FetchTile(0, 0, next, blocks);
+    CopyAsyncCommit();
     Softmax(s);
     ShareWeights(s);
     CopyAsyncWait<1>();
@@ -68,7 +68,7 @@ struct AttentionNarrowKernel {
   }
 
   QUIRE_DEVICE void Scores(float (&s)[2][4]) const {
-    const int offset = Block::KeyOffset();
+    const int offset = Block::KeyOffset(0);
     QUIRE_UNROLL
     for (int i = 0; i < 4; ++i) s[0][i] = s[1][i] = 0;
     QUIRE_UNROLL
@@ -130,7 +130,7 @@ struct AttentionNarrowKernel {
   }
 
   QUIRE_DEVICE void AddValues() {
-    const int offset = Block::ValueOffset();
+    const int offset = Block::ValueOffset(0);
     QUIRE_UNROLL
     for (int step = 0; step < kGroups; ++step) {
       uint32_t weights[4];

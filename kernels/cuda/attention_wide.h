@@ -13,8 +13,9 @@ struct AttentionWideKernel {
   static constexpr int kThreads = kWarps * kWarpLanes, kMinBlocks = kWarps <= 4 ? 2 : 1;
   static constexpr int kRows = kWarps * kWarpRows;
   using Block = AttentionBlock<kHeadDim, kThreads>;
-  // K, V, and the fold of earlier splits.
-  static constexpr int kSharedBytes = 2 * Block::kTileBytes + kRows * kHeadDim * 4;
+  // Two stages of K and V, and the fold of earlier splits.
+  static constexpr int kStages = 2;
+  static constexpr int kSharedBytes = kStages * Block::kStageBytes + kRows * kHeadDim * 4;
 
   static QUIRE_DEVICE void Run(const Params& p) {
     LetNextKernelStart();
@@ -26,11 +27,10 @@ struct AttentionWideKernel {
 
   QUIRE_DEVICE explicit AttentionWideKernel(const Params& p) : block(p, kRows, WarpIndex() * kWarpRows) {}
 
-  // K of the next tile is under way during softmax and the product with V, V during the product with K.
   QUIRE_DEVICE void Walk() {
     int key = block.item.first_split * kSplitKeys;
     Word128 blocks = block.Blocks(key);
-    block.FetchTile(0, key, blocks);
+    Fetch(key, blocks);
     block.LoadQuery(query);
     QUIRE_NO_UNROLL
     for (int split = block.item.first_split; key < block.end_key; ++split) {
@@ -42,29 +42,30 @@ struct AttentionWideKernel {
     }
   }
 
-  QUIRE_DEVICE void WalkTile(int key, Word128& blocks) {
-    CopyAsyncWait<0>();
-    SyncBlock();  // K is there, and nobody needs the last V any more
-    block.FetchTile(1, key, blocks);
-    const int next = key + kTileKeys;
-    if (next < block.end_key) blocks = block.Blocks(next);
-    float s[kKeyTiles][4];
-    Scores(s);
-    SyncBlock();  // nobody needs K any more
-    if (next < block.end_key) {
-      block.FetchTile(0, next, blocks);
-    } else {
-      CopyAsyncCommit();
-    }
-    if (next > block.nearest + 1) block.Mask(s, key);
-    Softmax(s);
-    CopyAsyncWait<1>();
-    SyncBlock();  // V is there
-    AddValues(s);
+  static QUIRE_DEVICE int StageOf(int key) { return key / kTileKeys % 2; }
+  QUIRE_DEVICE void Fetch(int key, const Word128& blocks) const {
+    block.FetchTile(StageOf(key), 0, key, blocks);
+    block.FetchTile(StageOf(key), 1, key, blocks);
+    CopyAsyncCommit();
   }
 
-  QUIRE_DEVICE void Scores(float (&s)[kKeyTiles][4]) const {
-    const int offset = Block::KeyOffset();
+  // One barrier a tile: warps drift apart, so that one's softmax goes beside another's products. The next
+  // tile is under way meanwhile.
+  QUIRE_DEVICE void WalkTile(int key, Word128& blocks) {
+    const int next = key + kTileKeys;
+    CopyAsyncWait<0>();
+    if (next < block.end_key) blocks = block.Blocks(next);
+    SyncBlock();  // this tile is there, and nobody needs the last one any more
+    if (next < block.end_key) Fetch(next, blocks);
+    float s[kKeyTiles][4];
+    Scores(s, StageOf(key));
+    if (next > block.nearest + 1) block.Mask(s, key);
+    Softmax(s);
+    AddValues(s, StageOf(key));
+  }
+
+  QUIRE_DEVICE void Scores(float (&s)[kKeyTiles][4], int stage) const {
+    const int offset = Block::KeyOffset(stage);
     QUIRE_UNROLL
     for (int tile = 0; tile < kKeyTiles; ++tile) {
       QUIRE_UNROLL
@@ -104,8 +105,8 @@ struct AttentionWideKernel {
     }
   }
 
-  QUIRE_DEVICE void AddValues(const float (&s)[kKeyTiles][4]) {
-    const int offset = Block::ValueOffset();
+  QUIRE_DEVICE void AddValues(const float (&s)[kKeyTiles][4], int stage) {
+    const int offset = Block::ValueOffset(stage);
     QUIRE_UNROLL
     for (int step = 0; step < kGroups; ++step) {
       const float(&left)[4] = s[2 * step];
@@ -153,7 +154,7 @@ struct AttentionWideKernel {
 
   // A thread's own, as 16-byte words [tile][thread].
   static QUIRE_DEVICE float* Folded(int tile) {
-    return reinterpret_cast<float*>(SharedMemory() + 2 * Block::kTileBytes) +
+    return reinterpret_cast<float*>(SharedMemory() + kStages * Block::kStageBytes) +
            (tile * kThreads + ThreadIndex()) * 4;
   }
 
