@@ -22,9 +22,10 @@ struct AttentionWork {
   int combine_count;
 };
 
-template <int kHeadDim, int kWideWarps>
+// Tiles under way in a block of the narrow kernel are one fewer than its stages.
+template <int kHeadDim, int kWideWarps, int kNarrowStages>
 void Attention(Stream& stream, AttentionParams params, const AttentionWork& work) {
-  using Narrow = AttentionNarrowKernel<kHeadDim>;
+  using Narrow = AttentionNarrowKernel<kHeadDim, kNarrowStages>;
   using Wide = AttentionWideKernel<kHeadDim, kWideWarps>;
   if (work.wide_count > 0) {
     params.items = work.wide;
@@ -35,8 +36,11 @@ void Attention(Stream& stream, AttentionParams params, const AttentionWork& work
     Launch<Narrow>(stream, {.x = work.narrow_count * params.kv_heads}, Narrow::kSharedBytes, params);
   }
   if (work.combine_count > 0) {
-    Launch<AttentionCombineKernel<kHeadDim>>(stream, {.x = work.combine_count * params.query_heads}, 0,
-                                             {params, work.combine}, Order::kOverlapping);
+    Launch<AttentionCombineKernel<kHeadDim>>(
+        stream, {.x = work.combine_count * params.query_heads}, 0,
+        {params.partial_out, params.partial_state, work.combine, params.out, params.query_heads,
+         params.kv_heads, params.scale_log2},
+        Order::kOverlapping);
   }
 }
 

@@ -7,14 +7,15 @@
 
 namespace quire::kernels::cuda {
 
-template <int kHeadDim>
+template <int kHeadDim, int kStages>
 struct AttentionNarrowKernel {
   using Params = AttentionParams;
-  static constexpr int kWarps = kGroups, kThreads = kWarps * kWarpLanes, kMinBlocks = 4;
+  static constexpr int kWarps = kGroups, kThreads = kWarps * kWarpLanes, kMinBlocks = kStages == 2 ? 3 : 2;
   using Block = AttentionBlock<kHeadDim, kThreads>;
   static constexpr int kWeightRowBytes = kTileKeys * 2;
-  // K, V, weights bf16 [row][key], highest [warp][row], sums [warp][row][lane of the row].
-  static constexpr int kWeights = Block::kStageBytes, kHighest = kWeights + kWarpRows * kWeightRowBytes;
+  // K and V of each stage, weights bf16 [row][key], highest [warp][row], sums [warp][row][lane of the row].
+  static constexpr int kWeights = kStages * Block::kStageBytes,
+                       kHighest = kWeights + kWarpRows * kWeightRowBytes;
   static constexpr int kSums = kHighest + kWarps * kWarpRows * 4;
   static constexpr int kSharedBytes = kSums + kWarps * kWarpRows * 4 * 4;
 
@@ -30,45 +31,49 @@ struct AttentionNarrowKernel {
   QUIRE_DEVICE explicit AttentionNarrowKernel(const Params& p) : block(p, kWarpRows, 0) {}
 
   QUIRE_DEVICE void Walk() {
-    int key = block.item.first_split * kSplitKeys;
-    Word128 blocks = block.Blocks(key);
-    block.FetchTile(0, 0, key, blocks);
-    CopyAsyncCommit();
+    const int begin = block.item.first_split * kSplitKeys;
+    QUIRE_UNROLL
+    for (int ahead = 0; ahead < kStages - 1; ++ahead) Fetch(begin + ahead * kTileKeys);
     block.LoadQuery(query);
     QUIRE_NO_UNROLL
-    for (int split = block.item.first_split; key < block.end_key; ++split) {
+    for (int split = block.item.first_split; split * kSplitKeys < block.end_key; ++split) {
       StartSplit();
       const int end = (split + 1) * kSplitKeys < block.end_key ? (split + 1) * kSplitKeys : block.end_key;
       QUIRE_NO_UNROLL
-      for (; key < end; key += kTileKeys) WalkTile(key, blocks);
+      for (int key = split * kSplitKeys; key < end; key += kTileKeys) WalkTile(key);
       EndSplit(split);
     }
   }
 
-  // K of the next tile is under way during softmax and the product with V, V during the product with K.
-  QUIRE_DEVICE void WalkTile(int key, Word128& blocks) {
-    CopyAsyncWait<0>();
-    SyncBlock();  // K is there; nobody needs the last V and weights any more
-    block.FetchTile(0, 1, key, blocks);
+  static QUIRE_DEVICE int StageOf(int key) { return key / kTileKeys % kStages; }
+  // K and V of the tile in one group; an empty one behind the last.
+  QUIRE_DEVICE void Fetch(int key) const {
+    if (key < block.end_key) {
+      const Word128 blocks = block.Blocks(key);
+      block.FetchTile(StageOf(key), 0, key, blocks);
+      block.FetchTile(StageOf(key), 1, key, blocks);
+    }
     CopyAsyncCommit();
-    const int next = key + kTileKeys;
-    if (next < block.end_key) blocks = block.Blocks(next);
-    float s[2][4];
-    Scores(s);
-    if (next > block.nearest + 1) block.Mask(s, key + WarpIndex() * kGroupKeys);
-    ShareHighest(s);
-    SyncBlock();  // nobody needs K any more; all highest scores are there
-    if (next < block.end_key) block.FetchTile(0, 0, next, blocks);
-    CopyAsyncCommit();
-    Softmax(s);
-    ShareWeights(s);
-    CopyAsyncWait<1>();
-    SyncBlock();  // V and the weights are there
-    AddValues();
   }
 
-  QUIRE_DEVICE void Scores(float (&s)[2][4]) const {
-    const int offset = Block::KeyOffset(0);
+  QUIRE_DEVICE void WalkTile(int key) {
+    CopyAsyncWait<kStages - 2>();
+    SyncBlock();  // this tile is there; nobody needs the last one and its weights any more
+    Fetch(key + (kStages - 1) * kTileKeys);
+    const int stage = StageOf(key);
+    float s[2][4];
+    Scores(s, stage);
+    if (key + kTileKeys > block.nearest + 1) block.Mask(s, key + WarpIndex() * kGroupKeys);
+    ShareHighest(s);
+    SyncBlock();  // all highest scores are there
+    Softmax(s);
+    ShareWeights(s);
+    SyncBlock();  // all weights are there
+    AddValues(stage);
+  }
+
+  QUIRE_DEVICE void Scores(float (&s)[2][4], int stage) const {
+    const int offset = Block::KeyOffset(stage);
     QUIRE_UNROLL
     for (int i = 0; i < 4; ++i) s[0][i] = s[1][i] = 0;
     QUIRE_UNROLL
@@ -129,8 +134,8 @@ struct AttentionNarrowKernel {
     }
   }
 
-  QUIRE_DEVICE void AddValues() {
-    const int offset = Block::ValueOffset(0);
+  QUIRE_DEVICE void AddValues(int stage) {
+    const int offset = Block::ValueOffset(stage);
     QUIRE_UNROLL
     for (int step = 0; step < kGroups; ++step) {
       uint32_t weights[4];

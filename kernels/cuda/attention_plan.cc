@@ -66,7 +66,12 @@ AttentionPlan PlanAttention(std::span<const AttentionSpan> spans, const Attentio
     if (splits <= splits_of_block[which]) continue;
     plan.sequences.back().partial_offset = static_cast<int32_t>(plan.partial_rows);
     plan.partial_rows += static_cast<int64_t>(splits) * span.tokens * limits.group * limits.kv_heads;
-    for (int token = 0; token < span.tokens; ++token) plan.combine.push_back({sequence, token});
+    const int token_rows = limits.group * limits.kv_heads;
+    for (int token = 0; token < span.tokens; ++token) {
+      plan.combine.push_back({span.first_token + token,
+                              plan.sequences.back().partial_offset + token * token_rows,
+                              span.tokens * token_rows, (span.position + token) / kSplitKeys + 1});
+    }
   }
   const auto keys = [&](const AttentionItem& item) {
     const AttentionSequence& sequence = plan.sequences[item.sequence];

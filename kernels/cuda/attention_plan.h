@@ -27,8 +27,12 @@ struct AttentionItem {
   int32_t sequence, first_row, first_split, end_split;
 };
 
-struct CombineToken {
-  int32_t sequence, token;  // of the sequence's
+// A token whose rows' splits several blocks walk.
+struct alignas(16) CombineToken {
+  int32_t token;        // of q and out
+  int32_t partial_row;  // of its first split, first head
+  int32_t split_rows;   // from one split's partial rows to the next one's
+  int32_t splits;
 };
 
 struct AttentionPlan {

@@ -15,7 +15,7 @@ struct Case {
   int sequences, tokens, position;  // of each
 };
 
-void BenchCase(Bench& bench, const Case& c, int wide_warps, int repeats) {
+void BenchCase(Bench& bench, const Case& c, const AttentionChoice& kernels, int narrow_blocks, int repeats) {
   Stream& stream = bench.stream();
   const int length = c.position + c.tokens, pages = (length + kPageKeys - 1) / kPageKeys;
   std::vector<int32_t> blocks(static_cast<size_t>(pages) * c.sequences);
@@ -32,17 +32,21 @@ void BenchCase(Bench& bench, const Case& c, int wide_warps, int repeats) {
   }
   const AttentionPlan plan = PlanAttention(spans, {.group = kQuery / kKv,
                                                    .kv_heads = kKv,
-                                                   .wide_rows = wide_warps * kWarpRows,
-                                                   .narrow_blocks = bench.multiprocessors() * 10,
+                                                   .wide_rows = kernels.wide_warps * kWarpRows,
+                                                   .narrow_blocks = bench.multiprocessors() * narrow_blocks,
                                                    .wide_blocks = bench.multiprocessors()});
   const PlannedAttention planned(stream, plan, kDim);
   const AttentionParams params = planned.Params(q, kv, out, kQuery, kKv, kDim);
   // Pairs of (row, key); K and V are read once by a perfect kernel, q read and out written.
   const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQuery;
   const double bytes = 4.0 * c.sequences * length * kKv * kDim + 4.0 * tokens * width;
+  std::string name = "attention";
+  if (c.tokens > 1) name += ", " + std::to_string(kernels.wide_warps) + " warps";
+  if (c.tokens == 1) name += ", " + std::to_string(kernels.narrow_stages) + " stages";
+  if (c.tokens == 1 && narrow_blocks < 1000) name += ", " + std::to_string(narrow_blocks) + " blocks per SM";
   bench.Measure(
-      "attention, " + std::to_string(wide_warps) + " warps", c.shape, bytes, pairs * 4 * kDim,
-      [&](Stream& s) { RunAttention(s, params, planned.Work(), kDim, wide_warps); }, repeats);
+      name, c.shape, bytes, pairs * 4 * kDim,
+      [&](Stream& s) { RunAttention(s, params, planned.Work(), kDim, kernels); }, repeats);
   FreeDevice(kv);
   FreeDevice(q);
   FreeDevice(out);
@@ -51,21 +55,26 @@ void BenchCase(Bench& bench, const Case& c, int wide_warps, int repeats) {
 }  // namespace
 
 void BenchAttention(Bench& bench) {
-  for (const int length : {1024, 8192}) {
-    for (const int batch : {1, 8, 32}) {
-      BenchCase(bench,
-                {"decode, batch " + std::to_string(batch) + ", context " + std::to_string(length), batch, 1,
-                 length - 1},
-                4, 30);
+  constexpr int kEverySplit = 1 << 16;  // blocks per SM: a block for every split
+  for (const int stages : {2, 3}) {
+    const AttentionChoice kernels{.narrow_stages = stages};
+    for (const int length : {1024, 8192}) {
+      for (const int batch : {1, 8, 32}) {
+        const Case decode{"decode, batch " + std::to_string(batch) + ", context " + std::to_string(length),
+                          batch, 1, length - 1};
+        BenchCase(bench, decode, kernels, kEverySplit, 30);
+        if (batch * length >= 65536) BenchCase(bench, decode, kernels, 8, 30);
+      }
     }
+    BenchCase(bench, {"decode, batch 1, context 32768", 1, 1, 32767}, kernels, kEverySplit, 30);
+    BenchCase(bench, {"decode, batch 1, context 131072", 1, 1, 131071}, kernels, kEverySplit, 30);
   }
-  BenchCase(bench, {"decode, batch 1, context 32768", 1, 1, 32767}, 4, 30);
-  BenchCase(bench, {"decode, batch 1, context 131072", 1, 1, 131071}, 4, 30);
   for (const int warps : {4, 8}) {
-    BenchCase(bench, {"prefill 1024", 1, 1024, 0}, warps, 20);
-    BenchCase(bench, {"prefill 8192", 1, 8192, 0}, warps, 20);
-    BenchCase(bench, {"prefill 32768", 1, 32768, 0}, warps, 5);
-    BenchCase(bench, {"64 tokens at 8192", 1, 64, 8128}, warps, 20);
+    const AttentionChoice kernels{.wide_warps = warps};
+    BenchCase(bench, {"prefill 1024", 1, 1024, 0}, kernels, kEverySplit, 20);
+    BenchCase(bench, {"prefill 8192", 1, 8192, 0}, kernels, kEverySplit, 20);
+    BenchCase(bench, {"prefill 32768", 1, 32768, 0}, kernels, kEverySplit, 5);
+    BenchCase(bench, {"64 tokens at 8192", 1, 64, 8128}, kernels, kEverySplit, 20);
   }
 }
 

@@ -18,7 +18,8 @@ std::string Named(const std::vector<WorldRows>& rows, const WorldCut& cut) {
     name += std::to_string(r.tokens) + "@" + std::to_string(r.position) + " ";
   }
   return name + "blocks " + std::to_string(cut.narrow_blocks) + "/" + std::to_string(cut.wide_blocks) +
-         " warps " + std::to_string(cut.wide_warps);
+         " warps " + std::to_string(cut.kernels.wide_warps) + " stages " +
+         std::to_string(cut.kernels.narrow_stages);
 }
 
 // A few of a run's rows against fp64: the first, the last and some between of each sequence, and some heads.
@@ -62,13 +63,18 @@ void CheckSameness(Checker& checker, AttentionWorld& world, const WorldRows& chu
                         const std::vector<uint16_t>& expected) {
     checker.True("attention: same bits, " + how, Named(whole, {}), got == expected, "a row's bits differ");
   };
-  same("eight warps", world.Run(whole, {.wide_warps = 8}), want);
+  same("eight warps", world.Run(whole, {.kernels = {.wide_warps = 8}}), want);
   same("every split alone", world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20}), want);
+  same("three stages, every split alone",
+       world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20, .kernels = {.narrow_stages = 3}}),
+       want);
   same("beside others", tail(world.Run({beside, chunk}, {.narrow_blocks = 5, .wide_blocks = 5})), want);
-  for (const WorldCut cut : {WorldCut{}, WorldCut{.narrow_blocks = 1 << 20}}) {
+  for (const WorldCut& cut :
+       {WorldCut{}, WorldCut{.narrow_blocks = 1 << 20}, WorldCut{.kernels = {.narrow_stages = 3}}}) {
     std::vector<WorldRows> alone;  // a decode step for each row, in one batch
     for (int i = 0; i < chunk.tokens; ++i) alone.push_back({chunk.sequence, chunk.position + i, 1});
-    same(cut.narrow_blocks == 1 ? "as decode steps" : "as decode steps, every split alone",
+    same(std::string("as decode steps") + (cut.narrow_blocks == 1 ? "" : ", every split alone") +
+             (cut.kernels.narrow_stages == 2 ? "" : ", three stages"),
          world.Run(alone, cut), want);
   }
   std::vector<uint16_t> chunked;
@@ -93,8 +99,7 @@ void CheckSmall(Checker& checker) {
   CheckSameness(checker, world, {2, 506, 12}, 1);
   AttentionWorld narrow_heads(checker.stream(), checker.NextSeed(), 14, 2, 64, {70, 600});
   CheckBatch(checker, narrow_heads, {{0, 0, 70}, {1, 599, 1}}, {});
-  CheckBatch(checker, narrow_heads, {{1, 594, 6}},
-             {.narrow_blocks = 100, .wide_blocks = 100, .wide_warps = 8});
+  CheckBatch(checker, narrow_heads, {{1, 594, 6}}, {.narrow_blocks = 100, .wide_blocks = 100, .kernels = {}});
 }
 
 void CheckLarge(Checker& checker) {
@@ -102,7 +107,7 @@ void CheckLarge(Checker& checker) {
   const WorldCut spread{.narrow_blocks = 1320, .wide_blocks = 132};
   CheckBatch(checker, world, {{2, 0, 1025}, {3, 1000, 1000}, {5, 32768, 1}, {4, 8191, 1}, {0, 0, 1}}, spread);
   CheckBatch(checker, world, {{4, 0, 8192}}, {});
-  CheckBatch(checker, world, {{4, 0, 8192}}, {.wide_warps = 8});
+  CheckBatch(checker, world, {{4, 0, 8192}}, {.kernels = {.wide_warps = 8}});
   std::vector<WorldRows> decode;
   for (int i = 0; i < 31; ++i) decode.push_back({3, 2969 + i, 1});
   decode.push_back({5, 32768, 1});

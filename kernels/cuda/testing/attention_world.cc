@@ -14,12 +14,14 @@ size_t PoolElements(const std::vector<int>& lengths, int kv_heads, int head_dim)
 }  // namespace
 
 void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
-                  int wide_warps) {
-  if (head_dim == 128 && wide_warps == 4) return Attention<128, 4>(stream, params, work);
-  if (head_dim == 128 && wide_warps == 8) return Attention<128, 8>(stream, params, work);
-  if (head_dim == 64 && wide_warps == 4) return Attention<64, 4>(stream, params, work);
-  if (head_dim == 64 && wide_warps == 8) return Attention<64, 8>(stream, params, work);
-  stream.Record("no such attention kernel");
+                  const AttentionChoice& choice) {
+  const bool high = choice.wide_warps == 8, deep = choice.narrow_stages == 3;
+  if (head_dim == 64) return Attention<64, 4, 2>(stream, params, work);
+  if (head_dim != 128) return stream.Record("no attention kernel for this head_dim");
+  if (high && deep) return Attention<128, 8, 3>(stream, params, work);
+  if (high) return Attention<128, 8, 2>(stream, params, work);
+  if (deep) return Attention<128, 4, 3>(stream, params, work);
+  Attention<128, 4, 2>(stream, params, work);
 }
 
 AttentionWorld::AttentionWorld(Stream& stream, uint64_t seed, int query_heads, int kv_heads, int head_dim,
@@ -66,14 +68,14 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
   }
   const AttentionPlan plan = PlanAttention(spans, {.group = query_heads_ / kv_heads_,
                                                    .kv_heads = kv_heads_,
-                                                   .wide_rows = cut.wide_warps * kWarpRows,
+                                                   .wide_rows = cut.kernels.wide_warps * kWarpRows,
                                                    .narrow_blocks = cut.narrow_blocks,
                                                    .wide_blocks = cut.wide_blocks});
   const PlannedAttention planned(stream_, plan, head_dim_);
   const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size());
   const AttentionParams params =
       planned.Params(q_buffer.data(), kv_buffer_.data(), out.data(), query_heads_, kv_heads_, head_dim_);
-  RunAttention(stream_, params, planned.Work(), head_dim_, cut.wide_warps);
+  RunAttention(stream_, params, planned.Work(), head_dim_, cut.kernels);
   return out.Download();
 }
 

@@ -52,9 +52,13 @@ struct PlannedAttention {
   Buffer<float> partial_out, partial_state;
 };
 
-// Attention with this head_dim (128 or 64) and so many warps in a wide block (4 or 8).
+// Which kernels.
+struct AttentionChoice {
+  int wide_warps = 4;     // 4 or 8
+  int narrow_stages = 2;  // 2 or 3
+};
 void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
-                  int wide_warps);
+                  const AttentionChoice& choice);
 
 // Tokens of one of the world's sequences.
 struct WorldRows {
@@ -63,7 +67,8 @@ struct WorldRows {
 
 // How a run is cut; its result must not depend on it.
 struct WorldCut {
-  int narrow_blocks = 1, wide_blocks = 1, wide_warps = 4;
+  int narrow_blocks = 1, wide_blocks = 1;
+  AttentionChoice kernels = {};
 };
 
 class AttentionWorld {
