@@ -22,11 +22,10 @@ struct AttentionWork {
   int combine_count;
 };
 
-// Tiles under way in a block of the narrow kernel are one fewer than its stages.
-template <int kHeadDim, int kWideWarps, int kNarrowStages>
+template <int kHeadDim, int kWideWarps, int kWideStages, int kNarrowStages>
 void Attention(Stream& stream, AttentionParams params, const AttentionWork& work) {
   using Narrow = AttentionNarrowKernel<kHeadDim, kNarrowStages>;
-  using Wide = AttentionWideKernel<kHeadDim, kWideWarps>;
+  using Wide = AttentionWideKernel<kHeadDim, kWideWarps, kWideStages>;
   if (work.wide_count > 0) {
     params.items = work.wide;
     Launch<Wide>(stream, {.x = work.wide_count * params.kv_heads}, Wide::kSharedBytes, params);

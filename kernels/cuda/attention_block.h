@@ -15,7 +15,7 @@ namespace quire::kernels::cuda {
 inline constexpr int kTileKeys = 64;
 inline constexpr int kGroupKeys = 16,
                      kGroups = kTileKeys / kGroupKeys;  // of a tile, whose weights are summed apart
-static_assert(kSplitKeys % kTileKeys == 0);
+static_assert(kFineSplitKeys % kTileKeys == 0 && kSplitKeys % kTileKeys == 0);
 
 struct AttentionParams {
   const uint16_t* q;      // [tokens, query_heads * head_dim]
@@ -54,8 +54,7 @@ class AttentionBlock {
     const int rows = sequence.tokens * group;
     const int last_row = (item.first_row + block_rows < rows ? item.first_row + block_rows : rows) - 1;
     last_position = sequence.position + last_row / group;
-    end_key =
-        last_position + 1 < item.end_split * kSplitKeys ? last_position + 1 : item.end_split * kSplitKeys;
+    end_key = last_position + 1 < SplitBegin(item.end_split) ? last_position + 1 : SplitBegin(item.end_split);
     const int first = item.first_row + warp_row;
     nearest = first < last_row ? sequence.position + first / group : last_position;
     QUIRE_UNROLL
@@ -162,7 +161,11 @@ class AttentionBlock {
     return sum + ShuffleXor(sum, 2);
   }
 
-  QUIRE_DEVICE bool Last(int split) const { return (split + 1) * kSplitKeys > last_position; }
+  // Where the keys end that this block walks in a split.
+  QUIRE_DEVICE int EndOf(int split) const {
+    return SplitBegin(split + 1) < end_key ? SplitBegin(split + 1) : end_key;
+  }
+  QUIRE_DEVICE bool Last(int split) const { return SplitBegin(split + 1) > last_position; }
   QUIRE_DEVICE bool KeepsPartial() const { return sequence.partial_offset >= 0; }
 
   // kTiles times eight dimensions of both rows, from first_tile on.
@@ -186,7 +189,7 @@ class AttentionBlock {
                                  const SoftmaxState (&state)[2]) const {
     QUIRE_UNROLL
     for (int i = 0; i < 2; ++i) {
-      if (row[i] < 0 || position[i] < split * kSplitKeys) continue;  // the combining kernel won't ask
+      if (row[i] < 0 || position[i] < SplitBegin(split)) continue;  // the combining kernel won't ask
       const int64_t at = PartialRow(p, sequence, split, row[i], head);
       float* to = p.partial_out + at * kHeadDim + first_tile * 8 + LaneIndex() % 4 * 2;
       QUIRE_UNROLL

@@ -31,16 +31,16 @@ struct AttentionNarrowKernel {
   QUIRE_DEVICE explicit AttentionNarrowKernel(const Params& p) : block(p, kWarpRows, 0) {}
 
   QUIRE_DEVICE void Walk() {
-    const int begin = block.item.first_split * kSplitKeys;
+    const int begin = SplitBegin(block.item.first_split);
     QUIRE_UNROLL
     for (int ahead = 0; ahead < kStages - 1; ++ahead) Fetch(begin + ahead * kTileKeys);
     block.LoadQuery(query);
     QUIRE_NO_UNROLL
-    for (int split = block.item.first_split; split * kSplitKeys < block.end_key; ++split) {
+    for (int split = block.item.first_split; SplitBegin(split) < block.end_key; ++split) {
       StartSplit();
-      const int end = (split + 1) * kSplitKeys < block.end_key ? (split + 1) * kSplitKeys : block.end_key;
+      const int end = block.EndOf(split);
       QUIRE_NO_UNROLL
-      for (int key = split * kSplitKeys; key < end; key += kTileKeys) WalkTile(key);
+      for (int key = SplitBegin(split); key < end; key += kTileKeys) WalkTile(key);
       EndSplit(split);
     }
   }

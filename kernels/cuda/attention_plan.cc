@@ -7,7 +7,7 @@ namespace {
 
 int DivideUp(int a, int b) { return (a + b - 1) / b; }
 
-int Splits(const AttentionSpan& span) { return DivideUp(span.position + span.tokens, kSplitKeys); }
+int Splits(const AttentionSpan& span) { return SplitOf(span.position + span.tokens - 1) + 1; }
 
 // The sequences that blocks of one height walk.
 struct Class {
@@ -39,7 +39,7 @@ void AddItems(const AttentionSpan& span, int sequence, int splits_of_block, cons
   const int rows = span.tokens * group;
   for (int row = 0; row < rows; row += of.rows) {
     const int last_token = (std::min(row + of.rows, rows) - 1) / group;
-    const int splits = (span.position + last_token) / kSplitKeys + 1;
+    const int splits = SplitOf(span.position + last_token) + 1;
     for (int split = 0; split < splits; split += splits_of_block) {
       items.push_back({sequence, row, split, std::min(split + splits_of_block, splits)});
     }
@@ -70,14 +70,14 @@ AttentionPlan PlanAttention(std::span<const AttentionSpan> spans, const Attentio
     for (int token = 0; token < span.tokens; ++token) {
       plan.combine.push_back({span.first_token + token,
                               plan.sequences.back().partial_offset + token * token_rows,
-                              span.tokens * token_rows, (span.position + token) / kSplitKeys + 1});
+                              span.tokens * token_rows, SplitOf(span.position + token) + 1});
     }
   }
   const auto keys = [&](const AttentionItem& item) {
     const AttentionSequence& sequence = plan.sequences[item.sequence];
     const int first_token = item.first_row / limits.group;
-    return std::min(item.end_split * kSplitKeys, sequence.position + first_token + 1) -
-           item.first_split * kSplitKeys;
+    return std::min(SplitBegin(item.end_split), sequence.position + first_token + 1) -
+           SplitBegin(item.first_split);
   };
   for (auto* items : {&plan.narrow, &plan.wide}) {
     std::stable_sort(items->begin(), items->end(),

@@ -6,11 +6,24 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/device/device.h"
+
 namespace quire::kernels::cuda {
 
-// Keys of a split; splits stand at absolute positions 0, kSplitKeys, 2 kSplitKeys ... A row's result is the
-// left fold of its splits, each summed by itself, so it does not depend on who computed which.
-inline constexpr int kSplitKeys = 512;
+// Splits stand at absolute positions: every 256 keys up to 2048, so that short contexts keep a device busy,
+// then every 512. A row's result is the left fold of its splits, each summed by itself, so it does not depend
+// on who computed which.
+inline constexpr int kFineSplitKeys = 256, kFineSplits = 8, kSplitKeys = 512;
+
+QUIRE_HOST_DEVICE int SplitBegin(int split) {
+  return split < kFineSplits ? split * kFineSplitKeys
+                             : kFineSplits * kFineSplitKeys + (split - kFineSplits) * kSplitKeys;
+}
+QUIRE_HOST_DEVICE int SplitOf(int key) {
+  constexpr int kFineKeys = kFineSplits * kFineSplitKeys;
+  return key < kFineKeys ? key / kFineSplitKeys : kFineSplits + (key - kFineKeys) / kSplitKeys;
+}
+
 inline constexpr int kPageKeys = 16;  // quire::kBlockTokens
 inline constexpr int kWarpRows = 16;
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "kernels/cuda/attention_plan.h"
-#include "kernels/cuda/device/device.h"
 
 namespace quire::kernels::cuda {
 

@@ -125,6 +125,7 @@ enum class Order : uint8_t { kAfter, kOverlapping };
 template <typename Kernel>
 void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params,
             Order = Order::kAfter) {
+  static_assert(Kernel::kMinBlocks >= 1);
   stream.Record(RunOnFibers({.grid = grid, .threads = Kernel::kThreads, .shared_bytes = shared_bytes},
                             stream.NextSeed(), [&params] { Kernel::Run(params); }));
 }
@@ -132,7 +133,11 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
 // Of exactly this size, so that AddressSanitizer sees one byte too far.
 inline void* AllocateDevice(Stream&, size_t bytes) { return std::aligned_alloc(16, (bytes + 15) / 16 * 16); }
 inline void FreeDevice(void* memory) { std::free(memory); }
-inline void CopyToDevice(Stream&, void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
-inline void CopyToHost(Stream&, void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+inline void CopyToDevice(Stream&, void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+inline void CopyToHost(Stream&, void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
 
 }  // namespace quire::kernels::cuda

@@ -41,7 +41,9 @@ void BenchCase(Bench& bench, const Case& c, const AttentionChoice& kernels, int 
   const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQuery;
   const double bytes = 4.0 * c.sequences * length * kKv * kDim + 4.0 * tokens * width;
   std::string name = "attention";
-  if (c.tokens > 1) name += ", " + std::to_string(kernels.wide_warps) + " warps";
+  if (c.tokens > 1)
+    name += ", " + std::to_string(kernels.wide_warps) + " warps, " + std::to_string(kernels.wide_stages) +
+            " stages";
   if (c.tokens == 1) name += ", " + std::to_string(kernels.narrow_stages) + " stages";
   if (c.tokens == 1 && narrow_blocks < 1000) name += ", " + std::to_string(narrow_blocks) + " blocks per SM";
   bench.Measure(
@@ -69,8 +71,7 @@ void BenchAttention(Bench& bench) {
     BenchCase(bench, {"decode, batch 1, context 32768", 1, 1, 32767}, kernels, kEverySplit, 30);
     BenchCase(bench, {"decode, batch 1, context 131072", 1, 1, 131071}, kernels, kEverySplit, 30);
   }
-  for (const int warps : {4, 8}) {
-    const AttentionChoice kernels{.wide_warps = warps};
+  for (const AttentionChoice& kernels : {AttentionChoice{}, {.wide_stages = 1}, {.wide_warps = 8}}) {
     BenchCase(bench, {"prefill 1024", 1, 1024, 0}, kernels, kEverySplit, 20);
     BenchCase(bench, {"prefill 8192", 1, 8192, 0}, kernels, kEverySplit, 20);
     BenchCase(bench, {"prefill 32768", 1, 32768, 0}, kernels, kEverySplit, 5);

@@ -15,13 +15,13 @@ size_t PoolElements(const std::vector<int>& lengths, int kv_heads, int head_dim)
 
 void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
                   const AttentionChoice& choice) {
-  const bool high = choice.wide_warps == 8, deep = choice.narrow_stages == 3;
-  if (head_dim == 64) return Attention<64, 4, 2>(stream, params, work);
-  if (head_dim != 128) return stream.Record("no attention kernel for this head_dim");
-  if (high && deep) return Attention<128, 8, 3>(stream, params, work);
-  if (high) return Attention<128, 8, 2>(stream, params, work);
-  if (deep) return Attention<128, 4, 3>(stream, params, work);
-  Attention<128, 4, 2>(stream, params, work);
+  const int which = choice.wide_warps * 100 + choice.wide_stages * 10 + choice.narrow_stages;
+  if (head_dim == 64 && which == 423) return Attention<64, 4, 2, 3>(stream, params, work);
+  if (head_dim == 128 && which == 423) return Attention<128, 4, 2, 3>(stream, params, work);
+  if (head_dim == 128 && which == 413) return Attention<128, 4, 1, 3>(stream, params, work);
+  if (head_dim == 128 && which == 823) return Attention<128, 8, 2, 3>(stream, params, work);
+  if (head_dim == 128 && which == 422) return Attention<128, 4, 2, 2>(stream, params, work);
+  stream.Record("no such attention kernels");
 }
 
 AttentionWorld::AttentionWorld(Stream& stream, uint64_t seed, int query_heads, int kv_heads, int head_dim,

@@ -55,7 +55,8 @@ struct PlannedAttention {
 // Which kernels.
 struct AttentionChoice {
   int wide_warps = 4;     // 4 or 8
-  int narrow_stages = 2;  // 2 or 3
+  int wide_stages = 2;    // 1 or 2 where there are 4 warps
+  int narrow_stages = 3;  // 2 or 3
 };
 void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
                   const AttentionChoice& choice);

@@ -72,7 +72,7 @@ class Buffer {
     };
     if (!poisoned(0) || !poisoned(kGuard + Bytes())) stream_.Record("a kernel wrote outside of its buffer");
     std::vector<T> out(count_);
-    std::memcpy(static_cast<void*>(out.data()), all.data() + kGuard, Bytes());
+    if (Bytes() > 0) std::memcpy(static_cast<void*>(out.data()), all.data() + kGuard, Bytes());
     return out;
   }
 
