@@ -2,10 +2,10 @@
 // one KV head stand together (row = token * group + head in group), 16 in a tensor core tile, so that a
 // decode step's few rows share one. Each row's sums run in one order: tiles of 64 keys from each split's
 // start, splits (attention_plan.h) folded from the first on. So a row's bits depend on its q and on the K and
-// V at its positions, and not on the batch, on chunks, on the height of a block, or on which block took which
-// split; the checks compare them bit by bit. attention_plan.h decides who does what; attention_narrow.h and
-// attention_wide.h compute; where the splits of a row went to several blocks, attention_combine.h folds them.
-// Called on the host by whoever owns the stream.
+// V at its positions, and not on the batch, on chunks, on the height of its block, or on which block took
+// which split; the checks compare them bit by bit. attention_plan.h decides who does what; attention_narrow.h
+// and attention_wide.h compute; where the splits of a row went to several blocks, attention_combine.h folds
+// them. Called on the host by whoever owns the stream.
 #pragma once
 
 #include "kernels/cuda/attention_combine.h"
@@ -22,10 +22,10 @@ struct AttentionWork {
   int combine_count;
 };
 
-template <int kHeadDim, int kWideWarps, int kWideStages, int kNarrowStages>
+template <int kHeadDim>
 void Attention(Stream& stream, AttentionParams params, const AttentionWork& work) {
-  using Narrow = AttentionNarrowKernel<kHeadDim, kNarrowStages>;
-  using Wide = AttentionWideKernel<kHeadDim, kWideWarps, kWideStages>;
+  using Narrow = AttentionNarrowKernel<kHeadDim>;
+  using Wide = AttentionWideKernel<kHeadDim>;
   if (work.wide_count > 0) {
     params.items = work.wide;
     Launch<Wide>(stream, {.x = work.wide_count * params.kv_heads}, Wide::kSharedBytes, params);

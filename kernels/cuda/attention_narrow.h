@@ -7,10 +7,10 @@
 
 namespace quire::kernels::cuda {
 
-template <int kHeadDim, int kStages>
+template <int kHeadDim>
 struct AttentionNarrowKernel {
   using Params = AttentionParams;
-  static constexpr int kWarps = kGroups, kThreads = kWarps * kWarpLanes, kMinBlocks = kStages == 2 ? 3 : 2;
+  static constexpr int kWarps = kGroups, kThreads = kWarps * kWarpLanes, kMinBlocks = 2, kStages = 3;
   using Block = AttentionBlock<kHeadDim, kThreads>;
   static constexpr int kWeightRowBytes = kTileKeys * 2;
   // K and V of each stage, weights bf16 [row][key], highest [warp][row], sums [warp][row][lane of the row].

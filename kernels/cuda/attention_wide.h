@@ -7,10 +7,10 @@
 
 namespace quire::kernels::cuda {
 
-template <int kHeadDim, int kWarps, int kStages>
+template <int kHeadDim>
 struct AttentionWideKernel {
   using Params = AttentionParams;
-  static constexpr int kThreads = kWarps * kWarpLanes, kMinBlocks = kWarps > 4 ? 1 : kStages == 1 ? 3 : 2;
+  static constexpr int kWarps = 4, kThreads = kWarps * kWarpLanes, kMinBlocks = 2, kStages = 2;
   static constexpr int kRows = kWarps * kWarpRows;
   using Block = AttentionBlock<kHeadDim, kThreads>;
   // Stages of K and V, and the fold of earlier splits.
@@ -29,9 +29,7 @@ struct AttentionWideKernel {
   QUIRE_DEVICE void Walk() {
     int key = SplitBegin(block.item.first_split);
     Word128 blocks = block.Blocks(key);
-    Fetch(0, key, blocks);
-    if (kStages == 2) Fetch(1, key, blocks);
-    CopyAsyncCommit();
+    Fetch(key, blocks);
     block.LoadQuery(query);
     QUIRE_NO_UNROLL
     for (int split = block.item.first_split; key < block.end_key; ++split) {
@@ -44,38 +42,24 @@ struct AttentionWideKernel {
   }
 
   static QUIRE_DEVICE int StageOf(int key) { return key / kTileKeys % kStages; }
-  QUIRE_DEVICE void Fetch(int which, int key, const Word128& blocks) const {
-    block.FetchTile(StageOf(key), which, key, blocks);
+  QUIRE_DEVICE void Fetch(int key, const Word128& blocks) const {
+    block.FetchTile(StageOf(key), 0, key, blocks);
+    block.FetchTile(StageOf(key), 1, key, blocks);
+    CopyAsyncCommit();
   }
 
-  // With two stages, one barrier a tile: warps drift apart, so that one's softmax goes beside another's
-  // products, and the next tile is under way. With one, K of the next tile is under way during softmax and
-  // the product with V, V during the product with K.
+  // One barrier a tile: warps drift apart, so that one's softmax goes beside another's products. The next
+  // tile is under way meanwhile.
   QUIRE_DEVICE void WalkTile(int key, Word128& blocks) {
     const int next = key + kTileKeys;
     CopyAsyncWait<0>();
-    const Word128 these = blocks;
     if (next < block.end_key) blocks = block.Blocks(next);
-    SyncBlock();  // this tile (its K) is there, and nobody needs the last one (its V) any more
-    if (kStages == 1) Fetch(1, key, these);
-    if (kStages == 2 && next < block.end_key) {
-      Fetch(0, next, blocks);
-      Fetch(1, next, blocks);
-    }
-    CopyAsyncCommit();
+    SyncBlock();  // this tile is there, and nobody needs the last one any more
+    if (next < block.end_key) Fetch(next, blocks);
     float s[kKeyTiles][4];
     Scores(s, StageOf(key));
-    if (kStages == 1) {
-      SyncBlock();  // nobody needs K any more
-      if (next < block.end_key) Fetch(0, next, blocks);
-      CopyAsyncCommit();
-    }
     if (next > block.nearest + 1) block.Mask(s, key);
     Softmax(s);
-    if (kStages == 1) {
-      CopyAsyncWait<1>();
-      SyncBlock();  // V is there
-    }
     AddValues(s, StageOf(key));
   }
 

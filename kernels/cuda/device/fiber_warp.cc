@@ -7,7 +7,7 @@
 namespace quire::kernels::cuda {
 namespace {
 
-constexpr std::byte kPoison{0xff};
+constexpr int kLost = 0xff;  // each byte: NaN
 
 // Where 16 bytes of shared memory stand; ends the launch where they don't.
 std::byte* CheckShared16(const void* address, const char* what) {
@@ -93,7 +93,7 @@ void CopyAsync16(void* shared, const void* global, bool valid) {
   std::byte* to = CheckShared16(shared, "an asynchronous copy");
   if (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0)
     FailLaunch("an asynchronous copy from unaligned memory");
-  std::memset(to, static_cast<int>(kPoison), 16);
+  std::memset(to, kLost, 16);
   CurrentFiber().open_group.push_back({to, valid ? static_cast<const std::byte*>(global) : nullptr});
 }
 

@@ -15,7 +15,7 @@ struct Case {
   int sequences, tokens, position;  // of each
 };
 
-void BenchCase(Bench& bench, const Case& c, const AttentionChoice& kernels, int narrow_blocks, int repeats) {
+void BenchCase(Bench& bench, const Case& c, int repeats) {
   Stream& stream = bench.stream();
   const int length = c.position + c.tokens, pages = (length + kPageKeys - 1) / kPageKeys;
   std::vector<int32_t> blocks(static_cast<size_t>(pages) * c.sequences);
@@ -32,23 +32,17 @@ void BenchCase(Bench& bench, const Case& c, const AttentionChoice& kernels, int 
   }
   const AttentionPlan plan = PlanAttention(spans, {.group = kQuery / kKv,
                                                    .kv_heads = kKv,
-                                                   .wide_rows = kernels.wide_warps * kWarpRows,
-                                                   .narrow_blocks = bench.multiprocessors() * narrow_blocks,
+                                                   .wide_rows = AttentionWideKernel<128>::kRows,
+                                                   .narrow_blocks = 1 << 20,
                                                    .wide_blocks = bench.multiprocessors()});
   const PlannedAttention planned(stream, plan, kDim);
   const AttentionParams params = planned.Params(q, kv, out, kQuery, kKv, kDim);
   // Pairs of (row, key); K and V are read once by a perfect kernel, q read and out written.
   const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQuery;
   const double bytes = 4.0 * c.sequences * length * kKv * kDim + 4.0 * tokens * width;
-  std::string name = "attention";
-  if (c.tokens > 1)
-    name += ", " + std::to_string(kernels.wide_warps) + " warps, " + std::to_string(kernels.wide_stages) +
-            " stages";
-  if (c.tokens == 1) name += ", " + std::to_string(kernels.narrow_stages) + " stages";
-  if (c.tokens == 1 && narrow_blocks < 1000) name += ", " + std::to_string(narrow_blocks) + " blocks per SM";
   bench.Measure(
-      name, c.shape, bytes, pairs * 4 * kDim,
-      [&](Stream& s) { RunAttention(s, params, planned.Work(), kDim, kernels); }, repeats);
+      "attention", c.shape, bytes, pairs * 4 * kDim,
+      [&](Stream& s) { RunAttention(s, params, planned.Work(), kDim); }, repeats);
   FreeDevice(kv);
   FreeDevice(q);
   FreeDevice(out);
@@ -57,26 +51,22 @@ void BenchCase(Bench& bench, const Case& c, const AttentionChoice& kernels, int 
 }  // namespace
 
 void BenchAttention(Bench& bench) {
-  constexpr int kEverySplit = 1 << 16;  // blocks per SM: a block for every split
-  for (const int stages : {2, 3}) {
-    const AttentionChoice kernels{.narrow_stages = stages};
-    for (const int length : {1024, 8192}) {
-      for (const int batch : {1, 8, 32}) {
-        const Case decode{"decode, batch " + std::to_string(batch) + ", context " + std::to_string(length),
-                          batch, 1, length - 1};
-        BenchCase(bench, decode, kernels, kEverySplit, 30);
-        if (batch * length >= 65536) BenchCase(bench, decode, kernels, 8, 30);
-      }
+  for (const int length : {1024, 8192}) {
+    for (const int batch : {1, 8, 32, 128}) {
+      if (batch * length > 300000) continue;  // more KV than a layer has
+      BenchCase(bench,
+                {"decode, batch " + std::to_string(batch) + ", context " + std::to_string(length), batch, 1,
+                 length - 1},
+                30);
     }
-    BenchCase(bench, {"decode, batch 1, context 32768", 1, 1, 32767}, kernels, kEverySplit, 30);
-    BenchCase(bench, {"decode, batch 1, context 131072", 1, 1, 131071}, kernels, kEverySplit, 30);
   }
-  for (const AttentionChoice& kernels : {AttentionChoice{}, {.wide_stages = 1}, {.wide_warps = 8}}) {
-    BenchCase(bench, {"prefill 1024", 1, 1024, 0}, kernels, kEverySplit, 20);
-    BenchCase(bench, {"prefill 8192", 1, 8192, 0}, kernels, kEverySplit, 20);
-    BenchCase(bench, {"prefill 32768", 1, 32768, 0}, kernels, kEverySplit, 5);
-    BenchCase(bench, {"64 tokens at 8192", 1, 64, 8128}, kernels, kEverySplit, 20);
+  BenchCase(bench, {"decode, batch 1, context 32768", 1, 1, 32767}, 30);
+  BenchCase(bench, {"decode, batch 1, context 131072", 1, 1, 131071}, 30);
+  for (const int length : {1024, 8192, 32768}) {
+    BenchCase(bench, {"prefill " + std::to_string(length), 1, length, 0}, length > 10000 ? 5 : 20);
   }
+  BenchCase(bench, {"64 tokens at 8192", 1, 64, 8128}, 20);
+  BenchCase(bench, {"2048 tokens at 30720", 1, 2048, 30720}, 20);
 }
 
 }  // namespace quire::kernels::cuda

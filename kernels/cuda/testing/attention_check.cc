@@ -17,9 +17,7 @@ std::string Named(const std::vector<WorldRows>& rows, const WorldCut& cut) {
     }
     name += std::to_string(r.tokens) + "@" + std::to_string(r.position) + " ";
   }
-  return name + "blocks " + std::to_string(cut.narrow_blocks) + "/" + std::to_string(cut.wide_blocks) +
-         " warps " + std::to_string(cut.kernels.wide_warps) + " stages " +
-         std::to_string(cut.kernels.narrow_stages);
+  return name + "blocks " + std::to_string(cut.narrow_blocks) + "/" + std::to_string(cut.wide_blocks);
 }
 
 // A few of a run's rows against fp64: the first, the last and some between of each sequence, and some heads.
@@ -63,21 +61,12 @@ void CheckSameness(Checker& checker, AttentionWorld& world, const WorldRows& chu
                         const std::vector<uint16_t>& expected) {
     checker.True("attention: same bits, " + how, Named(whole, {}), got == expected, "a row's bits differ");
   };
-  same("one stage", world.Run(whole, {.kernels = {.wide_stages = 1}}), want);
-  same("eight warps", world.Run(whole, {.kernels = {.wide_warps = 8}}), want);
   same("every split alone", world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20}), want);
-  same("other stages, every split alone",
-       world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20, .kernels = {.narrow_stages = 2}}),
-       want);
   same("beside others", tail(world.Run({beside, chunk}, {.narrow_blocks = 5, .wide_blocks = 5})), want);
-  for (const WorldCut& cut :
-       {WorldCut{}, WorldCut{.narrow_blocks = 1 << 20}, WorldCut{.kernels = {.narrow_stages = 2}}}) {
-    std::vector<WorldRows> alone;  // a decode step for each row, in one batch
-    for (int i = 0; i < chunk.tokens; ++i) alone.push_back({chunk.sequence, chunk.position + i, 1});
-    same(std::string("as decode steps") + (cut.narrow_blocks == 1 ? "" : ", every split alone") +
-             (cut.kernels.narrow_stages == 3 ? "" : ", two stages"),
-         world.Run(alone, cut), want);
-  }
+  std::vector<WorldRows> alone;  // a decode step for each row, in one batch
+  for (int i = 0; i < chunk.tokens; ++i) alone.push_back({chunk.sequence, chunk.position + i, 1});
+  same("as decode steps", world.Run(alone, {}), want);
+  same("as decode steps, every split alone", world.Run(alone, {.narrow_blocks = 1 << 20}), want);
   std::vector<uint16_t> chunked;
   for (int i = 0; i < chunk.tokens;) {
     const int tokens = std::min(i % 2 == 0 ? 5 : 2, chunk.tokens - i);
@@ -110,7 +99,6 @@ void CheckLarge(Checker& checker) {
   const WorldCut spread{.narrow_blocks = 1320, .wide_blocks = 132};
   CheckBatch(checker, world, {{2, 0, 1025}, {3, 1000, 1000}, {5, 32768, 1}, {4, 8191, 1}, {0, 0, 1}}, spread);
   CheckBatch(checker, world, {{4, 0, 8192}}, {});
-  CheckBatch(checker, world, {{4, 0, 8192}}, {.kernels = {.wide_warps = 8}});
   std::vector<WorldRows> decode;
   for (int i = 0; i < 31; ++i) decode.push_back({3, 2969 + i, 1});
   decode.push_back({5, 32768, 1});

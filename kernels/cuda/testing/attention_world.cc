@@ -13,15 +13,10 @@ size_t PoolElements(const std::vector<int>& lengths, int kv_heads, int head_dim)
 
 }  // namespace
 
-void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
-                  const AttentionChoice& choice) {
-  const int which = choice.wide_warps * 100 + choice.wide_stages * 10 + choice.narrow_stages;
-  if (head_dim == 64 && which == 423) return Attention<64, 4, 2, 3>(stream, params, work);
-  if (head_dim == 128 && which == 423) return Attention<128, 4, 2, 3>(stream, params, work);
-  if (head_dim == 128 && which == 413) return Attention<128, 4, 1, 3>(stream, params, work);
-  if (head_dim == 128 && which == 823) return Attention<128, 8, 2, 3>(stream, params, work);
-  if (head_dim == 128 && which == 422) return Attention<128, 4, 2, 2>(stream, params, work);
-  stream.Record("no such attention kernels");
+void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim) {
+  if (head_dim == 128) return Attention<128>(stream, params, work);
+  if (head_dim == 64) return Attention<64>(stream, params, work);
+  stream.Record("no attention kernel for this head_dim");
 }
 
 AttentionWorld::AttentionWorld(Stream& stream, uint64_t seed, int query_heads, int kv_heads, int head_dim,
@@ -68,14 +63,14 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
   }
   const AttentionPlan plan = PlanAttention(spans, {.group = query_heads_ / kv_heads_,
                                                    .kv_heads = kv_heads_,
-                                                   .wide_rows = cut.kernels.wide_warps * kWarpRows,
+                                                   .wide_rows = AttentionWideKernel<128>::kRows,
                                                    .narrow_blocks = cut.narrow_blocks,
                                                    .wide_blocks = cut.wide_blocks});
   const PlannedAttention planned(stream_, plan, head_dim_);
   const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size());
   const AttentionParams params =
       planned.Params(q_buffer.data(), kv_buffer_.data(), out.data(), query_heads_, kv_heads_, head_dim_);
-  RunAttention(stream_, params, planned.Work(), head_dim_, cut.kernels);
+  RunAttention(stream_, params, planned.Work(), head_dim_);
   return out.Download();
 }
 

@@ -52,14 +52,8 @@ struct PlannedAttention {
   Buffer<float> partial_out, partial_state;
 };
 
-// Which kernels.
-struct AttentionChoice {
-  int wide_warps = 4;     // 4 or 8
-  int wide_stages = 2;    // 1 or 2 where there are 4 warps
-  int narrow_stages = 3;  // 2 or 3
-};
-void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
-                  const AttentionChoice& choice);
+// With the kernels of this head_dim, 128 or 64.
+void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim);
 
 // Tokens of one of the world's sequences.
 struct WorldRows {
@@ -69,7 +63,6 @@ struct WorldRows {
 // How a run is cut; its result must not depend on it.
 struct WorldCut {
   int narrow_blocks = 1, wide_blocks = 1;
-  AttentionChoice kernels = {};
 };
 
 class AttentionWorld {

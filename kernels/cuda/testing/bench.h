@@ -1,6 +1,7 @@
-// Times kernels on a GPU with events, the median of many launches with the L2 cache flushed between them,
-// beside the device's own lines: what a read-only kernel reaches and, where measured, a large matrix product.
-// Under nvcc alone.
+// Times kernels on a GPU with events, the median of many launches, beside the device's own lines: what a
+// read-only kernel reaches and, where measured, a large matrix product. Before each launch the L2 cache is
+// filled with other lines; clean ones, since dirty ones would be written back within the time measured. Under
+// nvcc alone.
 #pragma once
 
 #include <cuda_runtime.h>
