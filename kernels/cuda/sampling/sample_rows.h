@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/device/device.h"
+#include "kernels/cuda/sampling/block_sums.h"
 #include "kernels/cuda/sampling/fixed_exp.h"
 
 namespace quire::kernels::cuda {
@@ -33,7 +34,7 @@ struct SampleRows {
     int64_t stride;  // a multiple of 64, at least the vocabulary
   };
   static constexpr int kThreads = 1024, kMinBlocks = 1;
-  static constexpr int kBlock = 64, kDigits = 1024, kSmallNucleus = 256;
+  static constexpr int kBlock = BlockSums<kThreads>::kBlock, kDigits = 1024, kSmallNucleus = 256;
   static constexpr int kWarps = kThreads / kWarpLanes;
 
   static int SharedBytes(int vocabulary) {
@@ -48,16 +49,14 @@ struct SampleRows {
     int id;         // the last one kept of that weight
   };
   struct Shared {
-    double sum;
-    double partial[kThreads];
+    BlockSums<kThreads>::Shared sums;
     float warp_value[kWarps];
     int histogram[kDigits];
     uint32_t nucleus_bits[kSmallNucleus], sorted_bits[kSmallNucleus];
     int nucleus_id[kSmallNucleus], sorted_id[kSmallNucleus];
     float chosen[kBlock];
-    int digit, rank, at_digit, total, count, block;
+    int digit, rank, at_digit, total, count;
     Cut cut;
-    double before;
   };
 
   QUIRE_DEVICE explicit SampleRows(const Params& params)
@@ -69,7 +68,7 @@ struct SampleRows {
         logits(params.logits + row * params.stride),
         weights(params.weights + row * params.stride),
         shared(reinterpret_cast<Shared*>(SharedMemory())),
-        block_sums(reinterpret_cast<float*>(SharedMemory() + sizeof(Shared))),
+        sums{reinterpret_cast<float*>(SharedMemory() + sizeof(Shared)), &shared->sums, blocks, thread},
         cut{1, kNoId} {}  // all that weigh anything
 
   static constexpr int kNoId = 0x7fffffff;
@@ -113,100 +112,6 @@ struct SampleRows {
   QUIRE_DEVICE float KeptWeight(int id) const {
     const float weight = weights[id];
     return Kept(FloatToBits(weight), id) ? weight : 0.0f;
-  }
-
-  // block_sums[b] = the sum of value(id) over block b: 16 lanes first, then halves of lanes.
-  template <typename Value>
-  QUIRE_DEVICE void SumIntoBlocks(const Value& value) const {
-    constexpr int kAtOnce = 4, kHalves = kThreads / 16;
-    const int half = thread / 16, j = thread % 16;
-    for (int first = half / 2 * 2; first < blocks; first += kAtOnce * kHalves) {
-      float sums[kAtOnce];
-      QUIRE_UNROLL
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int block = first + half % 2 + i * kHalves;
-        sums[i] = 0;
-        QUIRE_UNROLL
-        for (int r = 0; r < kBlock / 16; ++r) {
-          sums[i] = sums[i] + (block < blocks ? value(block * kBlock + r * 16 + j) : 0.0f);
-        }
-      }
-      QUIRE_UNROLL
-      for (int i = 0; i < kAtOnce; ++i) {
-        for (int mask = 8; mask > 0; mask /= 2) sums[i] = sums[i] + ShuffleXor(sums[i], mask);
-        const int block = first + half % 2 + i * kHalves;
-        if (j == 0 && block < blocks) block_sums[block] = sums[i];
-      }
-    }
-    SyncBlock();
-  }
-
-  // One thread adds the blocks up in order, as doubles, until the sum is above `limit`. In shared: sum, and
-  // the last block that was added with the sum before it.
-  QUIRE_DEVICE void AddBlocks(double limit) const {
-    if (thread == 0) {
-      constexpr int kAtOnce = 8;
-      double sum = 0, before = 0;
-      int at = 0, last = 0;
-      for (; at + kAtOnce <= blocks; at += kAtOnce) {
-        double ahead = sum;
-        QUIRE_UNROLL
-        for (int i = 0; i < kAtOnce; ++i) ahead = ahead + static_cast<double>(block_sums[at + i]);
-        if (ahead > limit) break;
-        sum = ahead;
-      }
-      for (; at < blocks && sum <= limit; ++at) {
-        if (block_sums[at] == 0) continue;
-        last = at;
-        before = sum;
-        sum = sum + static_cast<double>(block_sums[at]);
-      }
-      if (sum <= limit) LastOfAll(last, before);
-      shared->sum = sum;
-      shared->before = before;
-      shared->block = last;
-    }
-    SyncBlock();
-  }
-  // Where rounding left the limit unreached, the last block that weighs anything stands for the difference.
-  QUIRE_DEVICE void LastOfAll(int& last, double& before) const {
-    double sum = 0;
-    for (int at = 0; at < blocks; ++at) {
-      if (block_sums[at] == 0) continue;
-      last = at;
-      before = sum;
-      sum = sum + static_cast<double>(block_sums[at]);
-    }
-  }
-  QUIRE_DEVICE double SumAll() const {
-    if (thread == 0) {
-      double sum = 0;
-      int at = 0;
-      for (; at + 8 <= blocks; at += 8) {
-        QUIRE_UNROLL
-        for (int i = 0; i < 8; ++i) sum = sum + static_cast<double>(block_sums[at + i]);
-      }
-      for (; at < blocks; ++at) sum = sum + static_cast<double>(block_sums[at]);
-      shared->sum = sum;
-    }
-    SyncBlock();
-    const double sum = shared->sum;
-    SyncBlock();
-    return sum;
-  }
-  // The same sum in another order: right to within a few parts in 1e13, and much faster.
-  QUIRE_DEVICE double NearlySumAll() const {
-    double sum = 0;
-    for (int at = thread; at < blocks; at += kThreads) sum = sum + static_cast<double>(block_sums[at]);
-    shared->partial[thread] = sum;
-    SyncBlock();
-    for (int width = kThreads / 2; width > 0; width /= 2) {
-      if (thread < width) shared->partial[thread] = shared->partial[thread] + shared->partial[thread + width];
-      SyncBlock();
-    }
-    sum = shared->partial[0];
-    SyncBlock();
-    return sum;
   }
 
   // Digit `pass` of a place in the order: the lower, the earlier.
@@ -276,8 +181,8 @@ struct SampleRows {
   }
 
   QUIRE_DEVICE void FilterTopP(double top_p) {
-    SumIntoBlocks([this](int id) { return KeptWeight(id); });
-    const double mass = top_p * SumAll();
+    sums.Fill([this](int id) { return KeptWeight(id); });
+    const double mass = top_p * sums.AddAll();
     Cut best = cut;
     const bool many = Select(kSmallNucleus, 0, best);
     if (!many) best = cut;
@@ -331,9 +236,9 @@ struct SampleRows {
     return count;
   }
 
-  // block_sums of the weights that are at least `bound`.
+  // The sums of the weights that are at least `bound`.
   QUIRE_DEVICE void SumFrom(uint32_t bound) const {
-    SumIntoBlocks([this, bound](int id) {
+    sums.Fill([this, bound](int id) {
       const float weight = KeptWeight(id);
       return FloatToBits(weight) >= bound ? weight : 0.0f;
     });
@@ -342,10 +247,10 @@ struct SampleRows {
   // bound rises, so where a search ends does not depend on how it goes.)
   QUIRE_DEVICE bool Reaches(uint32_t bound, double mass) const {
     SumFrom(bound);
-    const double nearly = NearlySumAll();
+    const double nearly = sums.NearlyAddAll();
     if (nearly > mass * (1 + 1e-10)) return true;
     if (nearly < mass * (1 - 1e-10)) return false;
-    return SumAll() >= mass;
+    return sums.AddAll() >= mass;
   }
 
   // The largest bound whose weights reach the mass, by halving; of those at the bound, the lowest ids that
@@ -361,7 +266,7 @@ struct SampleRows {
       }
     }
     SumFrom(low + 1);
-    double sum = SumAll();
+    double sum = sums.AddAll();
     int count = 0;
     for (; sum < mass && count < p.vocabulary; ++count) sum = sum + static_cast<double>(BitsToFloat(low));
     Cut last{low, 0};
@@ -371,14 +276,14 @@ struct SampleRows {
 
   // The last token whose sum of weights before it is at most noise * the sum of all.
   QUIRE_DEVICE int Pick(double noise) const {
-    SumIntoBlocks([this](int id) { return KeptWeight(id); });
-    const double target = noise * SumAll();
-    AddBlocks(target);
-    const int first = shared->block * kBlock;
+    sums.Fill([this](int id) { return KeptWeight(id); });
+    const double target = noise * sums.AddAll();
+    sums.AddUpTo(target);
+    const int first = shared->sums.block * kBlock;
     if (thread < kBlock) shared->chosen[thread] = KeptWeight(first + thread);
     SyncBlock();
     int picked = 0;
-    double sum = shared->before;
+    double sum = shared->sums.before;
     for (int i = 0; i < kBlock && sum <= target; ++i) {
       if (shared->chosen[i] == 0.0f) continue;
       picked = first + i;
@@ -444,7 +349,7 @@ struct SampleRows {
   const float* const logits;
   float* const weights;
   Shared* const shared;
-  float* const block_sums;
+  const BlockSums<kThreads> sums;
   Cut cut;
 };
 
