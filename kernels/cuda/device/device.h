@@ -8,21 +8,19 @@
 // - Shuffle(v, lane), ShuffleXor(v, mask), Ballot(bool): of whole warps; 4-byte values
 // - Load128, Load128Once, Store128: 16 aligned bytes; Once: read-only for the launch, and not kept in L1
 // - CopyAsync16(shared, global, valid): 16 bytes, zeros where !valid (global is not read then)
-// - CopyAsync16Once, CopyAsync16Kept: of what a launch reads once, first to leave L2; what goes through L1
-// - CopyAsyncCommit, CopyAsyncWait<n>: copies land at the wait that leaves n groups, for this thread; for
-// others
-//   at the SyncBlock after it
+// - CopyAsync16Once, CopyAsync16Kept: for what a launch reads once (no different today); for what L1 should
+// keep
+// - CopyAsyncCommit, CopyAsyncWait<n>: copies land at the wait that leaves n groups, for this thread, and at
+//   the SyncBlock after it for others
 // - LdMatrix4, LdMatrix4Trans: four 8x8 b16 matrices; lane l gives the address of row l % 8 of matrix l / 8
 // - MmaBf16(d, a, b): d[16x8] += a[16x16] b[16x8], bf16 in, fp32 sums (m16n8k16's fragments)
 // - AtomicAdd(int*, int): the value before
 // - Opaque(int): the same, which the compiler doesn't know, so that what follows from it is made anew in each
 //   round of a loop instead of held in registers
 // - LetNextKernelStart, WaitForPriorKernel: programmatic launch (sm_90 and later); what a kernel reads of
-// those
-//   before it stands after the wait; Launch(..., Order::kOverlapping) makes use of both
-// - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, Fma, Max, Rsqrt, Divide, Log;
-// Exp2,
-//   Exp and Reciprocal are the fast ones: an ulp or two, no denormals
+//   those before it stands after the wait; Launch(..., Order::kOverlapping) makes use of both
+// - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, Fma, Max, Rsqrt, Divide, Log
+// - Exp2, Exp, Reciprocal: the fast ones, right to an ulp or two, no denormals
 // - Stream, Launch, AllocateDevice, FreeDevice, CopyToDevice, CopyToHost: for the host
 //
 // and the macros QUIRE_DEVICE, QUIRE_HOST_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a
