@@ -1,6 +1,6 @@
 // quire-cuda-gemm: checks and times the GEMMs and the device's lines. Parts: check,
-// ceilings, skinny, cublaslt (these by default), same, profile (for ncu). JSON lines on stdout; exit code 1 where
-// a check failed.
+// ceilings, skinny, cublaslt (these by default), same, profile (for ncu). JSON lines on stdout; exit code 1
+// where a check failed.
 #include <cstdlib>
 #include <set>
 

@@ -28,16 +28,9 @@ struct Arena {
 using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, int, Order);
 struct Variant {
   std::string name;
-  int leaves, max_rows, blocks_per_processor;
+  int leaves, max_rows;
   LaunchVariant launch;
 };
-
-// As many blocks as there may be, though some get a tile more than others.
-template <typename Tiling>
-void LaunchUneven(Stream& stream, const SkinnyGemmParams<float>& params, int blocks, Order order) {
-  using Kernel = SkinnyGemm<Tiling, float>;
-  Launch<Kernel>(stream, {std::min(Kernel::Tiles(params), blocks)}, Tiling::kSharedBytes, params, order);
-}
 
 template <int kSplits, int kLeavesEach, int kGroups, int kRowTiles, int kColumnTiles, int kStages,
           int kStageSteps>
@@ -47,12 +40,11 @@ std::vector<Variant> Of(bool uneven_too = false) {
                            std::to_string(kGroups) + " rows" + std::to_string(kRowTiles) + " stages" +
                            std::to_string(kStages) + "x" + std::to_string(kStageSteps) + " blocks" +
                            std::to_string(Tiling::kBlocks);
-  Variant even{name, kSplits * kLeavesEach, 8 * kColumnTiles, Tiling::kBlocks,
-               &LaunchSkinnyTiling<Tiling, float>};
+  Variant even{name, kSplits * kLeavesEach, 8 * kColumnTiles, &LaunchSkinnyTiling<Tiling, true, float>};
   if (!uneven_too) return {even};
   Variant uneven = even;
   uneven.name += " uneven";
-  uneven.launch = &LaunchUneven<Tiling>;
+  uneven.launch = &LaunchSkinnyTiling<Tiling, false, float>;
   return {even, uneven};
 }
 
@@ -63,21 +55,18 @@ std::vector<Variant> Join(const std::vector<std::vector<Variant>>& parts) {
 }
 
 std::vector<Variant> Chains() {
-  return Join({Of<1, 1, 1, 1, 1, 6, 4>(true), Of<1, 1, 1, 1, 1, 8, 4>(true), Of<1, 1, 1, 1, 1, 12, 4>(true),
-               Of<1, 1, 1, 1, 1, 6, 8>(), Of<1, 1, 2, 1, 1, 8, 4>(), Of<1, 1, 4, 1, 1, 4, 4>(),
-               Of<1, 1, 8, 1, 1, 3, 4>(), Of<1, 1, 8, 1, 1, 4, 4>(), Of<1, 1, 4, 2, 1, 4, 4>(),
-               Of<1, 1, 1, 1, 2, 6, 4>(true), Of<1, 1, 1, 1, 2, 8, 4>(), Of<1, 1, 2, 1, 2, 6, 4>(),
-               Of<1, 1, 8, 1, 2, 3, 4>(), Of<1, 1, 4, 2, 2, 4, 4>(), Of<1, 1, 1, 2, 2, 6, 4>(),
-               Of<1, 1, 2, 2, 2, 4, 4>()});
+  return Join({Of<1, 1, 1, 1, 1, 6, 8>(), Of<1, 1, 1, 1, 1, 8, 4>(), Of<1, 1, 1, 1, 1, 4, 8>(),
+               Of<1, 1, 1, 1, 1, 3, 16>(), Of<1, 1, 2, 1, 1, 4, 8>(), Of<1, 1, 8, 1, 1, 3, 4>(),
+               Of<1, 1, 4, 1, 1, 3, 8>(), Of<1, 1, 1, 1, 2, 6, 4>(), Of<1, 1, 1, 1, 2, 8, 4>(),
+               Of<1, 1, 1, 1, 2, 4, 8>(), Of<1, 1, 1, 1, 2, 3, 8>(), Of<1, 1, 8, 1, 2, 3, 4>(),
+               Of<1, 1, 4, 2, 2, 4, 4>(), Of<1, 1, 1, 2, 2, 4, 8>()});
 }
 
 std::vector<Variant> Trees() {
-  return Join({Of<8, 1, 1, 1, 1, 4, 4>(true), Of<8, 1, 1, 1, 1, 3, 4>(true), Of<8, 1, 1, 1, 1, 2, 8>(),
-               Of<8, 1, 1, 1, 1, 8, 2>(true), Of<8, 1, 1, 1, 1, 4, 2>(), Of<4, 2, 2, 1, 1, 4, 4>(true),
-               Of<8, 1, 1, 2, 1, 2, 4>(), Of<8, 1, 2, 1, 1, 2, 4>(true), Of<8, 1, 1, 1, 2, 3, 4>(true),
-               Of<8, 1, 1, 1, 2, 6, 2>(), Of<8, 1, 1, 2, 2, 4, 2>(true), Of<8, 1, 1, 2, 2, 2, 4>(true),
-               Of<8, 1, 1, 4, 2, 2, 2>(), Of<8, 1, 2, 1, 2, 3, 2>(true), Of<4, 2, 2, 2, 2, 2, 4>(),
-               Of<4, 2, 4, 1, 2, 3, 2>()});
+  return Join({Of<8, 1, 1, 1, 1, 4, 4>(true), Of<8, 1, 1, 1, 1, 8, 2>(true), Of<8, 1, 1, 1, 1, 3, 4>(true),
+               Of<8, 1, 1, 1, 1, 2, 8>(true), Of<8, 1, 1, 2, 2, 4, 2>(), Of<8, 1, 1, 2, 2, 2, 4>(),
+               Of<8, 1, 1, 2, 2, 3, 2>(true), Of<4, 2, 2, 2, 2, 2, 4>(), Of<4, 2, 1, 2, 2, 2, 4>(true),
+               Of<4, 2, 1, 2, 2, 3, 4>(true), Of<4, 2, 1, 4, 2, 2, 4>(), Of<8, 1, 1, 1, 2, 2, 4>(true)});
 }
 
 // Ranks share the sums of o and down: those have a tree. The others are chains.
@@ -102,8 +91,7 @@ void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& ar
   for (const Order order : {Order::kAfter, Order::kOverlapping}) {
     const Times times = TimeGraph(stream, launches, 3, [&](int i, cudaStream_t capturing) {
       Stream s(capturing);
-      variant.launch(s, arena.Params(shape, m, elements * (i % copies)),
-                     processors * variant.blocks_per_processor, order);
+      variant.launch(s, arena.Params(shape, m, elements * (i % copies)), processors, order);
       return Launched(s, variant.name.c_str());
     });
     const bool overlapping = order == Order::kOverlapping;

@@ -99,10 +99,10 @@ TEST(SkinnyGemm, ARowsBitsDependOnNeitherNeighboursNorScheduling) {
 }
 
 template <typename Tiling>
-void ExpectSameAs(const std::vector<float>& expected, const Problem& problem, int blocks) {
+void ExpectSameAs(const std::vector<float>& expected, const Problem& problem, int processors) {
   std::vector<float> y;
-  Stream stream(blocks);
-  LaunchSkinnyTiling<Tiling>(stream, problem.Params(problem.m, y), blocks, Order::kOverlapping);
+  Stream stream(processors);
+  LaunchSkinnyTiling<Tiling, true>(stream, problem.Params(problem.m, y), processors, Order::kOverlapping);
   ASSERT_EQ(stream.Synchronize(), "");
   ExpectSameBits(y, expected, problem.n, std::to_string(Tiling::kSplits) + " splits");
 }
