@@ -1,5 +1,6 @@
 // quire-cuda-gemm: checks and times the GEMMs and the device's lines. Parts: check,
-// ceilings, skinny, cublaslt (these by default), same, profile (for ncu). JSON lines on stdout; exit code 1
+// ceilings, skinny, cublaslt (these by default), same, small (for
+// compute-sanitizer), profile (for ncu). JSON lines on stdout; exit code 1
 // where a check failed.
 #include <cstdlib>
 #include <set>
@@ -15,7 +16,8 @@ int main(int argc, char** argv) {
   cudaStream_t stream = nullptr;
   if (!bench::Ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate")) return 1;
   bool ok = true;
-  if (parts.contains("check")) ok = bench::CheckSkinny(stream) && ok;
+  if (parts.contains("check")) ok = bench::CheckSkinny(stream, false) && ok;
+  if (parts.contains("small")) ok = bench::CheckSkinny(stream, true) && ok;
   bench::Ceilings ceilings;
   if (parts.contains("ceilings")) ceilings = bench::MeasureMemory(stream);
   if (parts.contains("skinny")) bench::BenchSkinny(stream, ceilings);

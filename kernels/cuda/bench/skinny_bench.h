@@ -6,8 +6,8 @@
 
 namespace quire::kernels::cuda::bench {
 
-// False where something was wrong.
-bool CheckSkinny(cudaStream_t stream);
+// False where something was wrong. `small`: for compute-sanitizer.
+bool CheckSkinny(cudaStream_t stream, bool small);
 
 // y = x * weights^T as one chain of sums in the order of k.
 bool RunSkinnyChain(cudaStream_t stream, const GemmShape& shape, int m, const uint16_t* weights,
