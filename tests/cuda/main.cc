@@ -56,8 +56,8 @@ bool Compare(const char* name, const Rows& rows) {
   const bool ok = different == 0 && samples.error.empty();
   std::printf(
       "{\"what\": \"check\", \"kernel\": \"sample_rows\", \"shape\": \"%s, %zu rows\", \"different\": %d, "
-      "\"us\": %.1f, \"ok\": %d, \"error\": \"%s\"}\n",
-      name, rows.specs.size(), different, samples.us, ok ? 1 : 0, samples.error.c_str());
+      "\"us\": %.1f, \"ok\": %s, \"error\": \"%s\"}\n",
+      name, rows.specs.size(), different, samples.us, ok ? "true" : "false", samples.error.c_str());
   std::fflush(stdout);
   return ok;
 }

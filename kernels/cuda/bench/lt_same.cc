@@ -69,7 +69,7 @@ void CompareWithChain(cudaStream_t stream) {
   const auto lt = OpenLtLibrary(&why);
   cublasLtHandle_t handle = nullptr;
   if (lt == nullptr || lt->create(&handle) != CUBLAS_STATUS_SUCCESS) {
-    JsonLine("error").Text("what", "cuBLASLt").Text("error", why).Print();
+    JsonLine("error").Text("where", "cuBLASLt").Text("error", why).Print();
     return;
   }
   constexpr GemmShape kCompared[] = {{"k16", 5120, 16},        {"k32", 5120, 32},    {"k64", 5120, 64},

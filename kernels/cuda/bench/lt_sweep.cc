@@ -218,7 +218,7 @@ void SweepLt(cudaStream_t stream, Ceilings* ceilings, double seconds) {
   const auto lt = OpenLtLibrary(&why);
   cublasLtHandle_t handle = nullptr;
   if (lt == nullptr || lt->create(&handle) != CUBLAS_STATUS_SUCCESS) {
-    JsonLine("error").Text("what", "cuBLASLt").Text("error", why).Print();
+    JsonLine("error").Text("where", "cuBLASLt").Text("error", why).Print();
     return;
   }
   JsonLine("cublaslt_version").Number("version", static_cast<double>(lt->version())).Print();

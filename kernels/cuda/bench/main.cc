@@ -24,6 +24,6 @@ int main(int argc, char** argv) {
   if (parts.contains("cublaslt")) bench::SweepLt(stream, &ceilings, 32);
   if (parts.contains("profile")) bench::ProfileSkinny(stream);
   if (parts.contains("same")) bench::CompareWithChain(stream);
-  bench::JsonLine("done").Number("ok", ok).Print();
+  bench::JsonLine("done").Flag("ok", ok).Print();
   return ok ? 0 : 1;
 }

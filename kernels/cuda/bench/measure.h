@@ -32,6 +32,10 @@ class JsonLine {
     text_ += std::string(", \"") + name + "\": " + (std::isfinite(value) ? digits : "null");
     return *this;
   }
+  JsonLine& Flag(const char* name, bool value) {
+    text_ += std::string(", \"") + name + "\": " + (value ? "true" : "false");
+    return *this;
+  }
   void Print() {
     std::printf("%s}\n", text_.c_str());
     std::fflush(stdout);
@@ -45,7 +49,7 @@ class JsonLine {
 inline bool Ok(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return true;
   (void)cudaGetLastError();
-  JsonLine("error").Text("what", what).Text("error", cudaGetErrorString(error)).Print();
+  JsonLine("error").Text("where", what).Text("error", cudaGetErrorString(error)).Print();
   return false;
 }
 

@@ -75,7 +75,7 @@ bool IsShared(const GemmShape& shape) { return shape.n == 5120; }
 bool Launched(Stream& stream, const char* what) {
   const std::string error = stream.TakeError();
   if (error.empty()) return true;
-  JsonLine("error").Text("what", what).Text("error", error).Print();
+  JsonLine("error").Text("where", what).Text("error", error).Print();
   return false;
 }
 

@@ -66,7 +66,7 @@ class SkinnyCheck {
     const std::string error = stream.Synchronize();
     if (error.empty()) return y;
     Report("launch", false, 0);
-    JsonLine("error").Text("what", name_).Text("error", error).Print();
+    JsonLine("error").Text("where", name_).Text("error", error).Print();
     return {};
   }
 
@@ -74,11 +74,11 @@ class SkinnyCheck {
     JsonLine("check")
         .Text("kernel", "skinny_gemm")
         .Text("shape", name_)
-        .Text("what", what)
+        .Text("claim", what)
         .Number("n", n_)
         .Number("k", k_)
         .Number("value", value)
-        .Number("ok", good)
+        .Flag("ok", good)
         .Print();
     ok_ = ok_ && good;
   }
