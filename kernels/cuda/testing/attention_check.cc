@@ -79,6 +79,37 @@ void CheckSameness(Checker& checker, AttentionWorld& world, const WorldRows& chu
   same("alone", world.Run({{chunk.sequence, chunk.position + chunk.tokens - 1, 1}}, {}), last);
 }
 
+// The fold of many splits alone, of one token with two heads: more than a warp has lanes.
+void CheckCombine(Checker& checker, int splits) {
+  constexpr int kDim = 64, kHeads = 2;
+  Stream& stream = checker.stream();
+  const size_t rows = static_cast<size_t>(splits) * kHeads;
+  const std::vector<float> values = RandomFloats(rows * kDim, checker.NextSeed());
+  std::vector<float> state = RandomFloats(rows * 2, checker.NextSeed(), 2);
+  for (size_t row = 0; row < rows; ++row) {
+    state[row * 2] = state[row * 2] * 0.1f + static_cast<float>(row);  // each raises the highest score
+    state[row * 2 + 1] = 1 + std::fabs(state[row * 2 + 1]);
+  }
+  const Buffer<float> value_buffer(stream, values), state_buffer(stream, state);
+  const Buffer<CombineToken> token(stream, std::vector<CombineToken>{{0, 0, kHeads, splits}});
+  const Buffer<uint16_t> out(stream, kHeads * kDim);
+  Launch<AttentionCombineKernel<kDim>>(
+      stream, {.x = kHeads}, 0,
+      {value_buffer.data(), state_buffer.data(), token.data(), out.data(), kHeads, kHeads, 1.0f});
+  std::vector<double> want;
+  for (int i = 0; i < kHeads * kDim; ++i) {
+    double sum = 0, total = 0;
+    for (size_t row = i / kDim; row < rows; row += kHeads) {
+      const double weight = std::exp2(static_cast<double>(state[row * 2]));
+      sum += weight * values[row * kDim + i % kDim];
+      total += weight * state[row * 2 + 1];
+    }
+    want.push_back(sum / total);
+  }
+  checker.Within("attention combine", std::to_string(splits) + " splits",
+                 RelativeError(ToDouble(out.Download()), want), 4e-3);
+}
+
 // Splits begin at 256, 512 ... 2048, 2560.
 void CheckSmall(Checker& checker) {
   AttentionWorld world(checker.stream(), checker.NextSeed(), 5, 1, 128, {1, 17, 300, 2700});
@@ -89,6 +120,7 @@ void CheckSmall(Checker& checker) {
              {.narrow_blocks = 100});
   CheckBatch(checker, world, {{2, 249, 13}}, {.wide_blocks = 100});
   CheckSameness(checker, world, {2, 250, 9}, 1);
+  for (const int splits : {1, 2, 32, 33, 70}) CheckCombine(checker, splits);
   AttentionWorld narrow_heads(checker.stream(), checker.NextSeed(), 14, 2, 64, {70, 300});
   CheckBatch(checker, narrow_heads, {{0, 0, 70}, {1, 299, 1}}, {});
   CheckBatch(checker, narrow_heads, {{1, 294, 6}}, {.narrow_blocks = 100, .wide_blocks = 100});
