@@ -21,6 +21,28 @@
 
 namespace quire::gateway {
 
+// A call's context, until the call has ended. It holds its channel, and gRPC's callback queue goes with the
+// last channel of the process: on one of the queue's own threads gRPC 1.51 then frees it twice. So a call
+// gives its context up before its tracker lets the client go, which has the last word on another thread.
+class CallContext {
+ public:
+  // What is set and handed to gRPC before the call starts.
+  grpc::ClientContext& operator*() ABSL_NO_THREAD_SAFETY_ANALYSIS { return *context_; }
+
+  void TryCancel() ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    if (context_) context_->TryCancel();
+  }
+  void End() ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(&mutex_);
+    context_.reset();
+  }
+
+ private:
+  Mutex mutex_;
+  std::optional<grpc::ClientContext> context_ ABSL_GUARDED_BY(mutex_){std::in_place};
+};
+
 class TrackedCall {
  public:
   virtual ~TrackedCall() = default;
@@ -72,7 +94,7 @@ class UnaryCall final : public TrackedCall {
   explicit UnaryCall(const Request& request) : request(request) {}
   void Cancel() override { context.TryCancel(); }
 
-  grpc::ClientContext context;
+  CallContext context;
   const Request request;
   Reply reply;
 };
@@ -98,18 +120,19 @@ std::shared_ptr<UnaryCall<Request, Reply>> StartUnary(CallTracker& tracker, cons
                                                       std::chrono::milliseconds deadline,
                                                       UnaryDone<Reply> done, Start start) {
   auto call = std::make_shared<UnaryCall<Request, Reply>>(request);
-  SetDeadline(call->context, deadline);
+  SetDeadline(*call->context, deadline);
   if (!tracker.Add(call.get())) {
     done(absl::CancelledError("the gateway is shutting down"));
     return nullptr;
   }
-  start(&call->context, &call->request, &call->reply,
+  start(&*call->context, &call->request, &call->reply,
         [call, &tracker, done = std::move(done)](const grpc::Status& status) {
           if (status.ok()) {
             done(std::move(call->reply));
           } else {
             done(FromGrpc(status));
           }
+          call->context.End();
           tracker.Remove(call.get());
         });
   return call;
@@ -131,7 +154,7 @@ class StreamCall final : public grpc::ClientReadReactor<Reply>, public TrackedCa
         on_end_(std::move(on_end)),
         room_(window.value_or(1)) {}
 
-  grpc::ClientContext& context() { return context_; }
+  grpc::ClientContext& context() { return *context_; }
 
   // After the stub's async method was called with this reactor.
   void Run(std::shared_ptr<StreamCall> self) {
@@ -174,6 +197,7 @@ class StreamCall final : public grpc::ClientReadReactor<Reply>, public TrackedCa
     on_end_(FromGrpc(status));
     on_reply_ = nullptr;  // what the callbacks own goes with them, even while a handle is still held
     on_end_ = nullptr;
+    context_.End();
     tracker_.Remove(this);
   }
 
@@ -185,7 +209,7 @@ class StreamCall final : public grpc::ClientReadReactor<Reply>, public TrackedCa
   }
 
   CallTracker& tracker_;
-  grpc::ClientContext context_;
+  CallContext context_;
   const bool bounded_;
   OnReply on_reply_;
   OnEnd on_end_;

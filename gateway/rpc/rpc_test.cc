@@ -236,6 +236,11 @@ TEST_F(RpcTest, AGenerateIsReadNoFurtherThanItsReaderIs) {
       },
       [&](const absl::Status&) { ended.Notify(); });
   ASSERT_TRUE(worker_.written.WaitForNotificationWithTimeout(kLimit));  // all of it lies ready
+  {
+    MutexLock lock(&mutex);
+    const auto full = [&] { return read == WorkerClient::kReadAhead; };
+    ASSERT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&full), kLimit));
+  }
   for (int64_t i = 0; i < kMessages; ++i) {
     MutexLock lock(&mutex);
     const auto there = [&] { return read > dealt_with; };

@@ -34,13 +34,16 @@ struct WorkerClient::Impl {
   void Forget(const std::string& address, const Stub& stub) ABSL_LOCKS_EXCLUDED(mutex) {
     MutexLock lock(&mutex);
     auto found = stubs.find(address);
-    if (found != stubs.end() && found->second == stub) stubs.erase(found);
+    if (found == stubs.end() || found->second != stub) return;
+    forgotten = std::move(found->second);
+    stubs.erase(found);
   }
 
   Connect connect;
   Mutex mutex;
   absl::flat_hash_map<std::string, Stub> stubs ABSL_GUARDED_BY(mutex);
-  CallTracker tracker;  // last: its destructor waits for callbacks, which use the rest
+  Stub forgotten ABSL_GUARDED_BY(mutex);  // the last one: Forget runs where no last channel may go (calls.h)
+  CallTracker tracker;                    // last: its destructor waits for callbacks, which use the rest
 };
 
 WorkerClient::WorkerClient(Connect connect) : impl_(std::make_unique<Impl>()) {
