@@ -73,8 +73,9 @@ absl::Status CheckReadyFile(const std::string& path) {
   const std::string beside = path + ".tmp";
   unlink(beside.c_str());  // a leftover; whatever lies there is not followed
   const Fd file(open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const int failure = errno;
   const bool is_folder = fs::is_directory(path, error);
-  const char* why = is_folder ? "it is a folder" : std::strerror(errno);
+  const char* why = is_folder ? "it is a folder" : std::strerror(failure);
   if (file.valid()) fs::remove(beside, error);
   if (file.valid() && !is_folder) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--ready-file ", path, " can't be written: ", why));

@@ -104,7 +104,7 @@ TEST_F(PlacesTest, ALinkThatLiesInTheWayIsNotFollowed) {
   }
   EXPECT_EQ(std::filesystem::file_size(root_ + "/precious"), 4u);
   std::filesystem::create_directory(root_ + "/ready.tmp");  // what can't be moved away is not used either
-  EXPECT_FALSE(CheckReadyFile(root_ + "/ready").ok());
+  EXPECT_THAT(CheckReadyFile(root_ + "/ready").ToString(), testing::HasSubstr("File exists"));
 }
 
 TEST_F(PlacesTest, AFormerReadyFileGoes) {

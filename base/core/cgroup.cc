@@ -14,7 +14,8 @@ void AppendWithParents(const std::string& mount, absl::string_view path, std::ve
     while (!path.empty() && path.back() == '/') path.remove_suffix(1);
     folders.push_back(absl::StrCat(mount, path));
     if (path.empty()) return;
-    path = path.substr(0, std::min(path.rfind('/'), path.size()));
+    const size_t slash = path.rfind('/');
+    path = slash == path.npos ? "" : path.substr(0, slash);
   }
 }
 
@@ -32,6 +33,8 @@ std::vector<std::string> CgroupFolders(absl::string_view controller, const std::
     const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
     if (std::find(controllers.begin(), controllers.end(), controller) == controllers.end()) continue;
     AppendWithParents(absl::StrCat(mounts, "/", parts[1]), parts[2], folders);
+    // The mount may name them in another order; a link of the controller's name leads to it.
+    if (controllers.size() > 1) AppendWithParents(absl::StrCat(mounts, "/", controller), parts[2], folders);
   }
   return folders;
 }

@@ -206,6 +206,19 @@ TEST_F(CpuQuotaTest, OfTheFirstVersionStandsInTwoFiles) {
   EXPECT_EQ(Quota(), 3);
 }
 
+TEST_F(CpuQuotaTest, OfTheFirstVersionIsFoundWhereTheMountNamesItInAnotherOrder) {
+  Write("proc/self/cgroup", "3:cpuacct,cpu:/c\n");
+  Write("sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");  // cpu is a link to cpu,cpuacct
+  Write("sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "200000\n");
+  EXPECT_EQ(Quota(), 2);
+}
+
+TEST_F(CpuQuotaTest, OfAPathWithoutASlashIsThatOfTheOutermostFolder) {
+  Write("proc/self/cgroup", "0::a\n");
+  Write("sys/fs/cgroup/cpu.max", "200000 100000\n");
+  EXPECT_EQ(Quota(), 2);
+}
+
 // A container's path in /proc is the host's, which it doesn't see; its own cgroup is the outermost there.
 TEST_F(CpuQuotaTest, OfAContainerIsThatOfTheOutermostFolder) {
   Write("proc/self/cgroup", "3:cpu:/docker/c\n");

@@ -18,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/core/fd.h"
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
@@ -224,7 +225,7 @@ class Server::Impl {
     if (error) return;
     moved.assign(protocol, descriptor, error);
     if (error) {
-      socket.assign(protocol, descriptor, error);  // which closes it
+      Fd closes(descriptor);  // no reactor took it
       return;
     }
     asio::co_spawn(next.io, Serve(std::move(moved), After(thread), std::move(address), threads_left - 1),

@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <random>
 #include <set>
 
@@ -39,7 +38,7 @@ class AdmissionWorld {
     EXPECT_TRUE(facts_.PutModel(Group(1), 0).ok());
     EXPECT_TRUE(router_.Register(Group(1)).ok());
     LedgerThreadOptions options;
-    options.reap_period_us = std::numeric_limits<int64_t>::max() / 2;  // Reap() does, on a time of its own
+    options.reap_period_us = int64_t{1} << 40;  // a fortnight: Reap() does, on a time of its own
     thread_ = std::make_unique<LedgerThread>(&ledger_, &clock_, options);
     admission_ = std::make_unique<Admission>(thread_.get(), &router_, &facts_, metrics_);
   }

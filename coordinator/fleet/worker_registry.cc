@@ -70,6 +70,13 @@ absl::StatusOr<uint64_t> WorkerRegistry::Register(const v1::GroupInfo& info, int
                                                       " is over (", first_valid,
                                                       " is the first valid one): exit"));
   }
+  const Group* known = Find(info.group_id());
+  if (known != nullptr && known->info.epoch() == info.epoch() &&
+      known->info.bundle_digest() != info.bundle_digest()) {
+    return absl::FailedPreconditionError(absl::StrCat("epoch ", info.epoch(), " of group ", info.group_id(),
+                                                      " had other text files: start it with a higher "
+                                                      "--group-epoch"));
+  }
   ForgetGone(now_us);
   Fence(info.group_id(), info.epoch());
   const bool is_new = Find(info.group_id()) == nullptr;  // an older epoch has just been fenced away

@@ -114,7 +114,8 @@ std::optional<Route> Router::Repeat(const RouteRequest& request) {
   if (open == nullptr) return std::nullopt;
   const Group* group = registry_.Find(open->group.id);
   if (group == nullptr || EpochOf(*group) != open->group ||
-      WorkerRegistry::StateOf(*group, clock_.NowUs()) != GroupState::kServing) {
+      WorkerRegistry::StateOf(*group, clock_.NowUs()) != GroupState::kServing ||
+      !Understands(*group, request)) {
     return std::nullopt;
   }
   return Placed(*group);

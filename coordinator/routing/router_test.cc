@@ -373,6 +373,12 @@ TEST_F(RouterTextTest, TokenIdsReachNoGroupWithAnotherTextBundle) {
   EXPECT_TRUE(PlaceNow(Request(4)).placement.has_value()) << "one that does not say";
 }
 
+TEST_F(RouterTextTest, AnEpochKeepsItsText) {
+  ASSERT_TRUE(router_.Register(WithText("a", 1, 'x')).ok());
+  EXPECT_EQ(router_.Register(WithText("a", 1, 'y')).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(router_.Register(WithText("a", 1, 'x')).ok());
+}
+
 TEST_F(RouterTextTest, WhoWaitsWhenTheTextChangesIsToldToAskAgain) {
   ASSERT_TRUE(router_.Register(WithText("a", 1, 'x', 2)).ok());
   ASSERT_TRUE(PlaceNow(Encoded(1, 'x')).placement.has_value());

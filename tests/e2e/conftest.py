@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 
 from system import DEMO_MODEL, TINY_MODEL, System
@@ -28,4 +30,5 @@ def bereaved():
 def first_what_takes_long(request):
     """Reaping takes two minutes of doing nothing: other tests run meanwhile."""
     if any("bereaved" in item.fixturenames for item in request.session.items):
-        request.getfixturevalue("bereaved")
+        with contextlib.suppress(Exception):  # the test that needs it gets the same one again
+            request.getfixturevalue("bereaved")

@@ -78,7 +78,9 @@ bool KeptSeedsHold(const Settings& settings, Outcome& sum) {
   for (int64_t seed = 0; file >> seed;) {
     if (RunSeeds(seed, 1, settings.sqlite, sum)) return false;
   }
-  return true;
+  if (!file.is_open() || file.eof()) return true;
+  std::printf("%s holds something that is no seed\n", settings.kept.c_str());
+  return false;
 }
 
 bool FreshSeedsHold(const Settings& settings, Outcome& sum) {
@@ -88,8 +90,8 @@ bool FreshSeedsHold(const Settings& settings, Outcome& sum) {
               static_cast<long long>(first));
   const std::optional<int64_t> failed = RunSeeds(first, settings.fresh, settings.sqlite, sum);
   if (failed && !settings.kept.empty()) {
-    std::ofstream(settings.kept, std::ios::app) << *failed << "\n";
-    std::printf("kept in %s: commit it with the mend\n", settings.kept.c_str());
+    const bool kept = (std::ofstream(settings.kept, std::ios::app) << *failed << std::endl).good();
+    std::printf("%s in %s: commit it with the mend\n", kept ? "kept" : "NOT kept", settings.kept.c_str());
   }
   return !failed;
 }

@@ -1,6 +1,8 @@
 // The device's own lines: reading and copying DRAM, empty kernels in a graph and in a stream.
 #include "kernels/cuda/bench/ceilings.h"
 
+#include "kernels/cuda/device/device.h"
+
 namespace quire::kernels::cuda::bench {
 namespace {
 
@@ -42,8 +44,8 @@ __global__ void Copy(const uint4* from, uint4* to, uint64_t count) {
 
 __global__ void Empty() {}
 __global__ void EmptyDependent() {
-  asm volatile("griddepcontrol.launch_dependents;");
-  asm volatile("griddepcontrol.wait;" ::: "memory");
+  LetNextKernelStart();
+  WaitForPriorKernel();
 }
 
 bool LaunchEmpty(cudaStream_t stream, bool dependent, int blocks) {

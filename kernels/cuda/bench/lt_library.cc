@@ -9,8 +9,6 @@ constexpr const char* kCandidates[] = {
     "libcublasLt.so.13",
     "/usr/local/cuda/lib64/libcublasLt.so.13",
     "/usr/local/cuda/targets/x86_64-linux/lib/libcublasLt.so.13",
-    "/opt/torch/.venv/lib/python3.12/site-packages/nvidia/cu13/lib/libcublasLt.so.13",
-    "/opt/torch/.venv/lib/python3.12/site-packages/nvidia/cublas/lib/libcublasLt.so.13",
 };
 
 template <typename Function>

@@ -8,7 +8,7 @@
 // - Shuffle(v, lane), ShuffleXor(v, mask), Ballot(bool): of whole warps; 4-byte values
 // - Load128, Load128Once, Store128: 16 aligned bytes; Once: read-only for the launch, and not kept in L1
 // - CopyAsync16(shared, global, valid): 16 bytes, zeros where !valid (global is not read then)
-// - CopyAsync16Once, CopyAsync16Kept: for what is read once (no different today), for what L1 should keep
+// - CopyAsync16Kept: the same, for what L1 should keep
 // - CopyAsyncCommit, CopyAsyncWait<n>: copies land at the wait that leaves n groups, for this thread, and at
 //   the SyncBlock after it for others
 // - LdMatrix4, LdMatrix4Trans: four 8x8 b16 matrices; lane l gives the address of row l % 8 of matrix l / 8

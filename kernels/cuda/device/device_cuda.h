@@ -66,6 +66,7 @@ QUIRE_DEVICE void Store128(void* to, const Word128& v) {
 QUIRE_DEVICE uint32_t SharedAddress(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
+// No cache hint: an H100 took cp.async with one for an illegal instruction.
 QUIRE_DEVICE void CopyAsync16(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(SharedAddress(shared)),
                "l"(global), "r"(valid ? 16 : 0)
@@ -76,10 +77,6 @@ QUIRE_DEVICE void CopyAsync16Kept(void* shared, const void* global, bool valid) 
   asm volatile("cp.async.ca.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(SharedAddress(shared)),
                "l"(global), "r"(valid ? 16 : 0)
                : "memory");
-}
-// Of what is read once per launch. No cache hint: an H100 took cp.async with one for an illegal instruction.
-QUIRE_DEVICE void CopyAsync16Once(void* shared, const void* global, bool valid) {
-  CopyAsync16(shared, global, valid);
 }
 QUIRE_DEVICE void CopyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kGroupsLeft>
@@ -100,8 +97,7 @@ QUIRE_DEVICE void LdMatrix4Trans(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 QUIRE_DEVICE void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));

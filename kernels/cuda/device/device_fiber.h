@@ -56,9 +56,6 @@ void CopyAsync16(void* shared, const void* global, bool valid);
 inline void CopyAsync16Kept(void* shared, const void* global, bool valid) {
   CopyAsync16(shared, global, valid);
 }
-inline void CopyAsync16Once(void* shared, const void* global, bool valid) {
-  CopyAsync16(shared, global, valid);
-}
 void CopyAsyncCommit();
 void FiberCopyWait(size_t groups_left);
 template <int kGroupsLeft>

@@ -145,9 +145,9 @@ struct SkinnyGemm {
       if (!InRange(at, step)) continue;
       QUIRE_UNROLL
       for (int i = 0; i < kRowTiles * 16 / kCopyRows; ++i) {
-        CopyAsync16Once(CopyTarget(stage, step, i),
-                        at.weights + i * kCopyRows * p.weights_stride + step * kSkinnyStep,
-                        InK(at, step) && i * kCopyRows < at.rows_left);
+        CopyAsync16(CopyTarget(stage, step, i),
+                    at.weights + i * kCopyRows * p.weights_stride + step * kSkinnyStep,
+                    InK(at, step) && i * kCopyRows < at.rows_left);
       }
     }
   }
