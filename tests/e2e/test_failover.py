@@ -144,10 +144,10 @@ class Stage:
         self.calm = Run(self.system, self.requests)
         assert self.calm.bill()["requests"] == STREAMS
 
-    def disturbed(self, *moments):
+    def disturbed(self, *moments, send=lambda ask: ask()):
         """Runs it again with these moments, and holds it against the calm run."""
         until("all groups serve", lambda: all_serving(self.system))
-        run = Run(self.system, self.requests, moments)
+        run = Run(self.system, self.requests, moments, send)
         check(self.calm, run)
         no_alarms(self.system)
 
