@@ -38,6 +38,43 @@ def test_jobs_are_bounded_by_cores():
     assert jobs("taskset", "-c", str(min(os.sched_getaffinity(0)))) == 1
 
 
+def write(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+V1 = "4:memory:/m\n3:cpu,cpuacct:/docker/c\n0::/\n"
+LARGE = "MemTotal: 990000000 kB\n"
+
+
+@pytest.mark.parametrize("jobs, files", [
+    (9, {"proc/self/cgroup": "0::/a/b\n"}),
+    (9, {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "max 100000\n"}),
+    (3, {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "250000 100000\n"}),
+    (1, {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "50000 100000\n"}),
+    (2, {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n",
+         "sys/fs/cgroup/a/cpu.max": "200000 100000\n", "sys/fs/cgroup/cpu.max": "300000 100000\n"}),
+    (2, {"proc/self/cgroup": "0::/of/the/host\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}),
+    (2, {"sys/fs/cgroup/cpu.max": "200000 100000\n"}),
+    (2, {"proc/self/cgroup": "0::a\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}),
+    (9, {"proc/self/cgroup": V1, "sys/fs/cgroup/cpu,cpuacct/docker/c/cpu.cfs_quota_us": "-1\n",
+         "sys/fs/cgroup/cpu,cpuacct/docker/c/cpu.cfs_period_us": "100000\n"}),
+    (4, {"proc/self/cgroup": V1, "sys/fs/cgroup/cpu,cpuacct/docker/c/cpu.cfs_quota_us": "350000\n",
+         "sys/fs/cgroup/cpu,cpuacct/docker/c/cpu.cfs_period_us": "100000\n"}),
+    (4, {"proc/self/cgroup": "3:cpuacct,cpu:/c\n", "sys/fs/cgroup/cpu/c/cpu.cfs_quota_us": "400000\n",
+         "sys/fs/cgroup/cpu/c/cpu.cfs_period_us": "100000\n"}),
+    (5, {"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n", "sys/fs/cgroup/memory.max": "10250000000\n"}),
+    (6, {"proc/self/cgroup": V1, "sys/fs/cgroup/memory/m/memory.limit_in_bytes": "12300000000\n",
+         "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}),
+    (7, {"proc/meminfo": "MemTotal: 14000000 kB\n"}), (1, {"proc/meminfo": "MemTotal: 1000 kB\n"})])
+def test_jobs_are_bounded_by_quotas_and_memory(tmp_path, jobs, files):
+    write(tmp_path, {"proc/meminfo": LARGE, "bin/nproc": "#!/bin/sh\necho 9\n", **files})
+    (tmp_path / "bin/nproc").chmod(0o755)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    assert int(subprocess.check_output([ROOT / "scripts/jobs", tmp_path], text=True, env={**os.environ, "PATH": path})) == jobs
+
+
 def test_no_preset_fixes_a_number_of_jobs():
     presets = json.loads((ROOT / "CMakePresets.json").read_text())
     for kind in ("buildPresets", "testPresets"):
