@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <thread>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -22,6 +21,7 @@
 #include "base/core/status.h"
 #include "kernels/backend_factory.h"
 #include "worker/advertised_address.h"
+#include "worker/follower_signals.h"
 #include "worker/kv_plan.h"
 #include "worker/load_signals.h"
 #include "worker/model/checkpoint.h"
@@ -88,6 +88,7 @@ class Rank {
   RankRecord agreement_;                   // what this rank loads and with which limits
   std::vector<std::string> rank_metrics_;  // host:port of each
   int32_t kv_blocks_ = 0;
+  std::shared_ptr<GroupName> shm_;
   std::unique_ptr<RankGroup> group_;
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<ShmCommunicator> communicator_;
@@ -162,8 +163,9 @@ absl::Status Rank::CheckModel() {
 }
 
 absl::Status Rank::Load() {
+  shm_ = std::make_shared<GroupName>(ShmName());
   const LoadSignals signals([this] {  // nobody waits for an answer of this rank yet
-    GroupMemory::Unlink(ShmName());
+    shm_->GiveUp();
     std::_Exit(0);
   });
   QUIRE_ASSIGN_OR_RETURN(ops_, OpsEndpoint::Start(config_.metrics, &metrics_));
@@ -244,7 +246,7 @@ absl::Status Rank::JoinGroup() {
     return absl::InvalidArgumentError("give all ranks of the group one --shm name, new for every epoch");
   }
   RankGroupOptions options;
-  options.shm_name = ShmName();
+  options.shm = shm_;
   options.rank = static_cast<int>(config_.rank);
   options.size = static_cast<int>(config_.ranks);
   options.spin_us = config_.spin_us;
@@ -341,21 +343,11 @@ absl::StatusOr<int> Rank::Serve() {
 
 absl::StatusOr<int> Rank::Follow() {
   ops_->set_ready(true);
-  Notification ended;
-  // SIGTERM to any rank is meant for the group: rank 0 drains it, and needs this one to finish its requests.
-  // Only where it then does not say stop, this rank goes, and the group with it.
-  std::thread patience([&] {
-    WaitForShutdownSignal();
-    group_->AskToDrain();
-    const absl::Duration limit = absl::Seconds(config_.drain_seconds + 2);
-    if (!ended.WaitForNotificationWithTimeout(limit)) {
-      group_->Lose(absl::StrCat("rank ", config_.rank, " was told to end and rank 0 did not say stop"));
-    }
-  });
-  const absl::Status status = RunFollower(*group_, *runner_, StepLimits());
-  ended.Notify();
-  RequestShutdown();
-  patience.join();
+  absl::Status status;
+  {
+    const FollowerSignals signals(*group_, absl::Seconds(config_.drain_seconds + 2));
+    status = RunFollower(*group_, *runner_, StepLimits());
+  }
   if (!status.ok()) Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
   return status.ok() ? 0 : kExitGroupLost;
 }

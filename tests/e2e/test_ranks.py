@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import threading
 import uuid
 
 import grpc
@@ -35,8 +36,11 @@ class Rank:
         raise AssertionError(f"no {event}:\n" + "".join(lines))
 
     def end(self):
-        """(exit code, the rest of its log)."""
+        """(exit code, the rest of its log); one that does not end is killed."""
+        patience = threading.Timer(300, self.process.kill)
+        patience.start()
         log = self.process.stderr.read()
+        patience.cancel()
         return self.process.wait(120), log
 
 
@@ -110,6 +114,18 @@ def test_a_rank_that_waits_for_the_others_can_be_told_to_end(start, program, ran
     waiting.process.send_signal(number)
     code, log = waiting.end()
     assert code == 0, log  # and the fixture finds nothing in /dev/shm
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("program", ["quire-worker", "quire-mock-group"])
+def test_any_rank_of_a_group_that_serves_can_be_told_to_end(start, program, rank):
+    ranks = [start(program, rank, **({"first_id": 100, "end_id": 200} if program == "quire-mock-group" else {}))
+             for rank in (0, 1)]
+    ranks[0].until("group_ready")
+    ranks[rank].process.send_signal(signal.SIGTERM)
+    for each in ranks:
+        code, log = each.end()
+        assert code == 0, log
 
 
 def test_a_rank_whose_group_does_not_come_leaves_nothing(start):

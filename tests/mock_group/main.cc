@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 
@@ -18,6 +19,7 @@
 #include "base/core/status.h"
 #include "worker/advertised_address.h"
 #include "worker/engine/testing/scripted_runner.h"
+#include "worker/follower_signals.h"
 #include "worker/load_signals.h"
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
@@ -79,18 +81,33 @@ std::string ShmName(const WorkerConfig& worker) {
   return worker.shm.empty() ? absl::StrCat("quire-mock-", getpid()) : worker.shm;
 }
 
-absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker, const ModelConfig& model) {
-  const LoadSignals signals([&worker] {  // as in quire-worker: nobody waits for an answer yet
-    GroupMemory::Unlink(ShmName(worker));
+absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker, const ModelConfig& model,
+                                                     std::function<void()> on_drain_asked) {
+  const auto shm = std::make_shared<GroupName>(ShmName(worker));
+  const LoadSignals signals([shm] {  // as in quire-worker: nobody waits for an answer yet
+    shm->GiveUp();
     std::_Exit(0);
   });
   RankGroupOptions options;
-  options.shm_name = ShmName(worker);
+  options.shm = shm;
   options.rank = static_cast<int>(worker.rank);
   options.size = static_cast<int>(worker.ranks);
   options.buffers.plan_bytes = PlanBytesFor(PlanLimitsFor(worker.limits, model.max_context));
   Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", worker.ranks, " ranks"));
-  return RankGroup::Join(options, [] { std::_Exit(70); });
+  return RankGroup::Join(
+      options, [] { std::_Exit(70); }, std::move(on_drain_asked));
+}
+
+absl::Status Follow(const MockConfig& config, RankGroup& group) {
+  FollowerRunner follower(config);
+  absl::Status status;
+  {
+    const FollowerSignals signals(group, absl::Seconds(config.worker.drain_seconds + 2));
+    status = RunFollower(group, follower);
+  }
+  if (status.ok()) return status;
+  Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
+  std::_Exit(70);  // as on_lost does, whose thread may see the loss later than this one
 }
 
 absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const ModelConfig& model,
@@ -143,14 +160,12 @@ absl::Status Run(const MockConfig& config) {
   QUIRE_ASSIGN_OR_RETURN(TextBundle bundle, ReadTextBundle(worker.model_dir));
   QUIRE_ASSIGN_OR_RETURN(const ModelConfig model,
                          ParseModelConfig(FileIn(bundle, "config.json"), worker.rope_scaling));
-  QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(worker, model));
-  if (worker.rank != 0) {
-    FollowerRunner follower(config);
-    const absl::Status status = RunFollower(*group, follower);
-    if (status.ok()) return status;
-    Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
-    std::_Exit(70);  // as on_lost does, whose thread may see the loss later than this one
-  }
+  std::atomic<bool> serving{false};
+  QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(worker, model, [&serving] {
+                           if (serving) RequestShutdown();
+                         }));
+  if (worker.rank != 0) return Follow(config, *group);
+  serving = true;
   SystemClock clock;
   Metrics metrics;
   QUIRE_ASSIGN_OR_RETURN(auto ops, OpsEndpoint::Start(worker.metrics, &metrics));

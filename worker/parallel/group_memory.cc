@@ -26,10 +26,25 @@ absl::Status ErrnoError(const std::string& what, int error) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GroupMemory>> GroupMemory::Open(const std::string& name) {
-  Fd fd(shm_open(absl::StrCat("/", name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-  if (!fd.valid()) return ErrnoError(absl::StrCat("can't open shared memory /dev/shm/", name), errno);
-  std::unique_ptr<GroupMemory> memory(new GroupMemory(name, std::move(fd)));
+absl::StatusOr<Fd> GroupName::Open() {
+  MutexLock lock(&mutex_);
+  if (given_up_) return absl::CancelledError("this process was told to end");
+  Fd fd(shm_open(absl::StrCat("/", text_).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd.valid()) return ErrnoError(absl::StrCat("can't open shared memory /dev/shm/", text_), errno);
+  return fd;
+}
+
+void GroupName::Remove() const { shm_unlink(absl::StrCat("/", text_).c_str()); }
+
+void GroupName::GiveUp() {
+  MutexLock lock(&mutex_);
+  given_up_ = true;
+  Remove();
+}
+
+absl::StatusOr<std::unique_ptr<GroupMemory>> GroupMemory::Open(std::shared_ptr<GroupName> name) {
+  QUIRE_ASSIGN_OR_RETURN(Fd fd, name->Open());
+  std::unique_ptr<GroupMemory> memory(new GroupMemory(std::move(name), std::move(fd)));
   QUIRE_RETURN_IF_ERROR(memory->CheckOwner());
   const absl::Status reserved = memory->Reserve(0, kControlBytes);
   const absl::StatusOr<uint8_t*> control = reserved.ok() ? memory->Map(0, kControlBytes) : reserved;
@@ -47,7 +62,7 @@ absl::Status GroupMemory::CheckOwner() const {
   if (fstat(fd_.get(), &file) != 0) return ErrnoError("can't look at shared memory", errno);
   if (file.st_uid == geteuid() && (file.st_mode & 077) == 0) return absl::OkStatus();
   return absl::PermissionDeniedError(
-      absl::StrCat("/dev/shm/", name_,
+      absl::StrCat("/dev/shm/", name_->text(),
                    " was made by another user or is open to others: remove it, or give all "
                    "ranks of the group another --shm name"));
 }
@@ -109,7 +124,5 @@ absl::StatusOr<uint8_t*> GroupMemory::Map(int64_t offset, int64_t bytes) const {
   if (memory == MAP_FAILED) return ErrnoError("can't map shared memory", errno);
   return static_cast<uint8_t*>(memory);
 }
-
-void GroupMemory::Unlink(const std::string& name) { shm_unlink(absl::StrCat("/", name).c_str()); }
 
 }  // namespace quire::worker

@@ -11,10 +11,13 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/core/fd.h"
+#include "base/core/mutex.h"
 #include "worker/parallel/phase_log.h"
 #include "worker/parallel/shared_word.h"
 
@@ -48,11 +51,29 @@ struct BufferSizes {
   int64_t plan_bytes = 0;
 };
 
+// The memory's name below /dev/shm, which outlives the process that makes it. Whoever ends the process while
+// another of its threads may be making it gives the name up. Any thread.
+class GroupName {
+ public:
+  explicit GroupName(std::string text) : text_(std::move(text)) {}
+  const std::string& text() const { return text_; }
+  // The first to come makes it. Cancelled: this process has given the name up.
+  absl::StatusOr<Fd> Open() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Remove() const;
+  // Removes it, and this process makes it no more.
+  void GiveUp() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  const std::string text_;
+  Mutex mutex_;
+  bool given_up_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 class GroupMemory {
  public:
-  // Maps the control part of `name` below /dev/shm; the first to come makes it. ResourceExhausted: no room.
-  // PermissionDenied: it is another user's, or open to others.
-  static absl::StatusOr<std::unique_ptr<GroupMemory>> Open(const std::string& name);
+  // Maps the control part. ResourceExhausted: no room. PermissionDenied: it is another user's, or open to
+  // others.
+  static absl::StatusOr<std::unique_ptr<GroupMemory>> Open(std::shared_ptr<GroupName> name);
   ~GroupMemory();
   GroupMemory(const GroupMemory&) = delete;
   GroupMemory& operator=(const GroupMemory&) = delete;
@@ -74,16 +95,15 @@ class GroupMemory {
   // Whether somebody other than this object has it.
   bool PlaceHeld(int rank) const;
   // Once every rank has opened it, nothing is left behind however the processes end.
-  void Unlink() const { Unlink(name_); }
-  static void Unlink(const std::string& name);
+  void Unlink() const { name_->Remove(); }
 
  private:
-  GroupMemory(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
+  GroupMemory(std::shared_ptr<GroupName> name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
   absl::Status CheckOwner() const;
   absl::Status Reserve(int64_t offset, int64_t bytes) const;
   absl::StatusOr<uint8_t*> Map(int64_t offset, int64_t bytes) const;
 
-  const std::string name_;
+  const std::shared_ptr<GroupName> name_;
   const Fd fd_;
   GroupControl* control_ = nullptr;
   uint8_t* buffers_ = nullptr;

@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const RankGroupOption
                                                    " ranks: ranks count from 0 and there are 1..",
                                                    kMaxRanks));
   }
-  QUIRE_ASSIGN_OR_RETURN(auto memory, GroupMemory::Open(options.shm_name));
+  QUIRE_ASSIGN_OR_RETURN(auto memory, GroupMemory::Open(options.shm));
   std::unique_ptr<RankGroup> group(
       new RankGroup(options, std::move(on_lost), std::move(on_drain_asked), std::move(memory)));
   QUIRE_RETURN_IF_ERROR(group->TakePlace());
@@ -65,7 +65,7 @@ absl::Status RankGroup::TakePlace() {
   if (!held.ok() && !absl::IsAlreadyExists(held)) return held;
   if (!held.ok() || slot(rank()).taken.exchange(1) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("there is a rank ", rank(), " in shared memory ",
-                                                   options_.shm_name,
+                                                   options_.shm->text(),
                                                    " already: give each rank of a group its own --rank, and "
                                                    "each group and epoch its own --shm"));
   }

@@ -27,7 +27,7 @@
 namespace quire::worker {
 
 struct RankGroupOptions {
-  std::string shm_name;  // below /dev/shm, without '/'; new for every epoch
+  std::shared_ptr<GroupName> shm;  // without '/'; new for every epoch
   int rank = 0, size = 1;
   int64_t spin_us = 0;  // before a wait sleeps; 0 where ranks outnumber cores
   BufferSizes buffers{1 << 20, 1 << 16};

@@ -69,17 +69,17 @@ TEST(RankGroup, NothingIsLeftInDevShmWhenTheOthersDoNotCome) {
     RankGroupOptions options = GroupOf(UniqueName(), rank, 2);
     options.join_timeout_ms = 1;
     bool was_there = true;
-    EXPECT_FALSE(RankGroup::Join(options, [&] { was_there = InDevShm(options.shm_name); }).ok());
+    EXPECT_FALSE(RankGroup::Join(options, [&] { was_there = InDevShm(options.shm->text()); }).ok());
     EXPECT_FALSE(was_there);
-    EXPECT_FALSE(InDevShm(options.shm_name));
+    EXPECT_FALSE(InDevShm(options.shm->text()));
   }
 }
 
 TEST(GroupMemory, APlaceIsHeldUntilItsHolderIsGone) {
-  const std::string name = UniqueName();
+  const auto name = std::make_shared<GroupName>(UniqueName());
   const auto mine = GroupMemory::Open(name);
   auto other = GroupMemory::Open(name);
-  GroupMemory::Unlink(name);
+  name->Remove();
   ASSERT_TRUE(mine.ok() && other.ok());
   EXPECT_FALSE((*mine)->PlaceHeld(1));
   ASSERT_TRUE((*other)->HoldPlace(1).ok());
@@ -91,13 +91,25 @@ TEST(GroupMemory, APlaceIsHeldUntilItsHolderIsGone) {
 }
 
 TEST(GroupMemory, RefusesAFileThatIsOpenToOthers) {
-  const std::string name = UniqueName();
-  const int fd = shm_open(absl::StrCat("/", name).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  const auto name = std::make_shared<GroupName>(UniqueName());
+  const int fd = shm_open(absl::StrCat("/", name->text()).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
   ASSERT_GE(fd, 0);
   ASSERT_EQ(fchmod(fd, 0666), 0);
   close(fd);
   EXPECT_TRUE(absl::IsPermissionDenied(GroupMemory::Open(name).status()));
-  GroupMemory::Unlink(name);
+  name->Remove();
+}
+
+// A rank is told to end just before it makes the memory: its process goes a moment later, and the name must
+// not come back meanwhile.
+TEST(GroupMemory, IsNotMadeAnyMoreWhenItsNameWasGivenUp) {
+  const auto name = std::make_shared<GroupName>(UniqueName());
+  ASSERT_TRUE(GroupMemory::Open(name).ok());
+  ASSERT_TRUE(InDevShm(name->text()));
+  name->GiveUp();
+  EXPECT_FALSE(InDevShm(name->text()));
+  EXPECT_TRUE(absl::IsCancelled(GroupMemory::Open(name).status()));
+  EXPECT_FALSE(InDevShm(name->text()));
 }
 
 TEST(RankGroup, NamesTheRankThatDoesNotCome) {
@@ -148,7 +160,7 @@ std::vector<std::string> JoinBoth(const RankGroupOptions& first, const RankGroup
   RunRanks(2, [&](int rank) {
     told[rank] = MessageOf(RankGroup::Join(rank == 0 ? first : second, nullptr).status());
   });
-  EXPECT_FALSE(InDevShm(first.shm_name));
+  EXPECT_FALSE(InDevShm(first.shm->text()));
   return told;
 }
 

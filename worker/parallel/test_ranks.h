@@ -24,7 +24,7 @@ inline std::string UniqueName() {
 
 inline RankGroupOptions GroupOf(const std::string& name, int rank, int size) {
   RankGroupOptions options;
-  options.shm_name = name;
+  options.shm = std::make_shared<GroupName>(name);
   options.rank = rank;
   options.size = size;
   options.buffers.exchange_bytes = 8192;  // small: exchanges go in several chunks
