@@ -70,6 +70,7 @@ quire::v1::GenerateRequest MakeRequest(const Config& config, uint64_t seed) {
   sampling.set_repetition_penalty(static_cast<float>(config.repetition_penalty));
   sampling.set_ignore_eos(true);
   request.set_seed(seed);
+  request.set_cache_salt("bench");
   request.set_max_tokens(static_cast<uint32_t>(config.max_tokens));
   request.set_group_epoch(static_cast<uint64_t>(config.group_epoch));
   return request;

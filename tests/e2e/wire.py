@@ -32,7 +32,7 @@ def request(group, prompt_ids, seed, max_tokens=32, temperature=1.0, logprobs=Tr
     defaults = {"top_p": 1.0, "repetition_penalty": 1.0, "ignore_eos": True}
     return pb.GenerateRequest(
         request_id=os.urandom(16), prompt_ids=prompt_ids, choices=[pb.Choice(index=0)], seed=seed, max_tokens=max_tokens,
-        group_epoch=int(group["epoch"]),
+        cache_salt=b"account", group_epoch=int(group["epoch"]),
         sampling=pb.Sampling(temperature=temperature, logprobs=logprobs, **{**defaults, **sampling}))
 
 

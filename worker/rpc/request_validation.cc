@@ -65,8 +65,9 @@ absl::Status CheckShape(const v1::GenerateRequest& request, const ServedModel& m
   }
   if (request.choices(0).done()) return Invalid("choices[0] is done: there is nothing to generate");
   if (request.has_grammar()) return Invalid("grammar is not supported yet");
-  if (request.cache_salt().size() > kMaxSaltBytes)
-    return Invalid("cache_salt is longer than ", kMaxSaltBytes);
+  // Without one it would share a prefix cache with others who say none.
+  if (request.cache_salt().empty() || request.cache_salt().size() > kMaxSaltBytes)
+    return Invalid("cache_salt must have 1..", kMaxSaltBytes, " bytes");
   if (!v1::RopeVariant_IsValid(request.rope_variant())) return Invalid("rope_variant is unknown");
   if (request.rope_variant() == v1::ROPE_SCALED && !model.has_scaled_rope) {
     return Invalid(

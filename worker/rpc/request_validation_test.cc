@@ -23,6 +23,7 @@ v1::GenerateRequest Valid() {
   request.mutable_sampling()->set_top_p(1);
   request.mutable_sampling()->set_repetition_penalty(1);
   request.set_seed(0xffffffffffffffffull);
+  request.set_cache_salt("account");
   return request;
 }
 
@@ -75,6 +76,7 @@ TEST(RequestValidation, RefusesWhatIsOutOfRangeAndNamesIt) {
       {"grammar", [](Request& r) { r.mutable_grammar(); }},
       {"rope_variant", [](Request& r) { r.set_rope_variant(v1::ROPE_SCALED); }},
       {"rope_variant", [](Request& r) { r.set_rope_variant(static_cast<v1::RopeVariant>(9)); }},
+      {"cache_salt", [](Request& r) { r.clear_cache_salt(); }},
       {"cache_salt", [](Request& r) { r.set_cache_salt(std::string(129, 's')); }},
       {"min_tokens", [](Request& r) { r.mutable_sampling()->set_min_tokens(11); }},
       {"temperature", [](Request& r) { r.mutable_sampling()->set_temperature(-1); }},

@@ -19,6 +19,7 @@ v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens) {
   request.add_choices();
   request.mutable_sampling()->set_top_p(1);
   request.mutable_sampling()->set_repetition_penalty(1);
+  request.set_cache_salt("account");
   request.set_max_tokens(max_tokens);
   return request;
 }
