@@ -6,24 +6,23 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
+#include "base/core/text_files.h"
 #include "gateway/text/detokenizer.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
 namespace {
 
-constexpr const char* kFiles[] = {"config.json", "generation_config.json", "tokenizer.json",
-                                  "tokenizer_config.json", kTemplateFile};
 constexpr char kHello[] = "Hello!";
 
 absl::StatusOr<v1::TextBundle> ReadBundle(const std::filesystem::path& folder) {
   v1::TextBundle bundle;
-  for (const char* name : kFiles) {
-    absl::StatusOr<std::string> content = ReadWholeFile((folder / name).string());
+  for (const TextFileName& known : kTextFiles) {  // which it needs, the model says
+    absl::StatusOr<std::string> content = ReadWholeFile((folder / known.name).string());
     if (absl::IsNotFound(content.status())) continue;
     QUIRE_RETURN_IF_ERROR(content.status());
     v1::TextFile& file = *bundle.add_files();
-    file.set_name(name);
+    file.set_name(known.name);
     file.set_content(*std::move(content));
   }
   return bundle;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "base/core/text_files.h"
 #include "gateway/text/config_files.h"
 #include "proto/coordinator.pb.h"
 

@@ -21,8 +21,6 @@ class TextBundle;
 
 namespace quire::gateway {
 
-inline constexpr char kTemplateFile[] = "chat_template.jinja";
-
 class TextModel {
  public:
   static absl::StatusOr<std::shared_ptr<const TextModel>> Create(const v1::TextBundle& bundle);

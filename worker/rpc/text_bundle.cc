@@ -6,28 +6,14 @@
 #include "base/core/files.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
+#include "base/core/text_files.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::worker {
-namespace {
-
-struct BundledFile {
-  const char* name;
-  bool required;
-};
-
-// Sorted by name, as the message promises.
-constexpr BundledFile kFiles[] = {{"chat_template.jinja", false},
-                                  {"config.json", true},
-                                  {"generation_config.json", false},
-                                  {"tokenizer.json", true},
-                                  {"tokenizer_config.json", false}};
-
-}  // namespace
 
 absl::StatusOr<TextBundle> ReadTextBundle(const std::string& model_dir) {
   v1::TextBundle message;
-  for (const BundledFile& file : kFiles) {
+  for (const TextFileName& file : kTextFiles) {
     absl::StatusOr<std::string> content = ReadWholeFile(absl::StrCat(model_dir, "/", file.name));
     if (absl::IsNotFound(content.status()) && !file.required) continue;
     if (absl::IsNotFound(content.status())) {
