@@ -1,6 +1,7 @@
 // What the gateway refuses before it reads a body: more than it can hold, and what costs its sender nothing.
 #include "base/core/bounded_queue.h"
 #include "gateway/gateway_test_fixture.h"
+#include "gateway/rpc/worker_client.h"
 
 namespace quire::gateway {
 namespace {
@@ -89,6 +90,60 @@ TEST_F(GatewayOverrunTest, WhoWaitsForItsAdmissionCountsForItsKey) {
   EXPECT_EQ(Parse(first.ReadToEnd()).status, 200);
   EXPECT_EQ(Parse(second.ReadToEnd()).status, 200);
   EXPECT_EQ(Chat("").status, 200);
+}
+
+// A client that can't be written to for want of a grant holds its worker up, not the gateway's memory.
+class GatewayHeldTokensTest : public GatewayOverrunTest {
+ protected:
+  static constexpr int kTokens = 1400, kGranted = 10;
+  static constexpr int kMostHeld =
+      1024 + WorkerClient::kReadAhead;  // generation_attempts.cc's bound, and a read
+
+  std::string LongRequest() const {
+    const std::string body =
+        R"({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1400, "stream": true})";
+    return Request("POST", "/v1/chat/completions", body, backend_.key());
+  }
+  // Tokens that this gateway has taken from workers, but for each stream's first.
+  int Taken() const {
+    const std::string name = "quire_gateway_inter_token_seconds_count ", metrics = Metrics();
+    const size_t at = metrics.find(name);
+    return at == std::string::npos ? 0 : std::stoi(metrics.substr(at + name.size()));
+  }
+};
+
+TEST_F(GatewayHeldTokensTest, WithoutAGrantNoMoreIsReadThanMayBeHeld) {
+  StartGateway();
+  std::atomic<int> admits{0};
+  std::atomic<bool> extended{false};
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Placement());
+    write(backend_.Grant(++admits == 1 ? kGranted : kTokens));
+    return kOk;
+  };
+  backend_.progress = [&](const v1::RequestProgress& progress) {
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(extended ? kTokens : kGranted);
+    return result;
+  };
+  BoundedQueue<bool> sent(8);
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text(std::string(kTokens, 'x'));
+    out.Finish(v1::FINISH_LENGTH);
+    sent.TryPush(true);
+    return kOk;
+  };
+  http::TestClient held(gateway_->api_port());
+  held.Send(LongRequest());
+  sent.Pop();  // all of it lies ready
+  while (Taken() + 1 <= kGranted + 1024) continue;
+  // Time enough to read the rest, too: as much of another stream was read meanwhile.
+  EXPECT_EQ(ParseStream(Call(LongRequest()).body).text.size(), kTokens);
+  EXPECT_LE(Taken() - (kTokens - 1) + 1, kGranted + kMostHeld);
+  extended = true;
+  EXPECT_EQ(ParseStream(Parse(held.ReadToEnd()).body).text, std::string(kTokens, 'x'));
 }
 
 }  // namespace
