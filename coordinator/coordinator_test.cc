@@ -309,7 +309,8 @@ TEST_F(CoordinatorTest, ASecondCoordinatorIsKeptOut) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("another coordinator uses"));
 }
 
-TEST_F(CoordinatorTest, StopAnswersWhatWaits) {
+// Not refused: nothing is reserved for it, and the successor may be asked under the same id.
+TEST_F(CoordinatorTest, WhatWaitsWhenItStopsIsForItsSuccessor) {
   v1::AdmitRequest request = gateway_->Request(RequestId::Random(), key_id_);
   auto group = Group("g0", 1);
   group->Leave();
@@ -318,9 +319,35 @@ TEST_F(CoordinatorTest, StopAnswersWhatWaits) {
   while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
   coordinator_->Stop();
   v1::AdmitReply reply;
-  ASSERT_TRUE(stream->Read(&reply));
-  EXPECT_EQ(reply.refusal().reason(), v1::REFUSAL_NO_CAPACITY);
-  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_FALSE(stream->Read(&reply)) << reply.DebugString();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  Restart();
+  auto back = Group("g0", 2);
+  EXPECT_TRUE(gateway_->Admit(request).grant.has_value());
+}
+
+TEST_F(CoordinatorTest, AStreamThatLooksForAGroupWhenItStopsAsksItsSuccessor) {
+  auto group = Group("g0", 1);
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(gateway_->Admit(id, key_id_).grant.has_value());
+  group->Leave();
+  v1::ReadmitRequest request;
+  request.set_request_id(id.ToBytes());
+  request.set_model("tiny");
+  request.set_tokens_so_far(110);
+  request.set_max_tokens(200);
+  request.set_max_wait_ms(60'000);
+  grpc::ClientContext context;
+  v1::ReadmitReply reply;
+  grpc::Status ended;
+  std::thread caller([&] { ended = gateway_->stub().Readmit(&context, request, &reply); });
+  while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
+  coordinator_->Stop();
+  caller.join();
+  EXPECT_EQ(ended.error_code(), grpc::StatusCode::UNAVAILABLE) << reply.DebugString();
+  Restart();
+  auto back = Group("g0", 2);
+  EXPECT_EQ(gateway_->Readmit(request).placement().group_epoch(), 2u);
 }
 
 TEST_F(CoordinatorTest, ASecretFolderAndAReadyFile) {

@@ -198,6 +198,24 @@ TEST_F(GatewayFailoverTest, GivesUpWhenNoGroupComesBack) {
   EXPECT_EQ(stream.errors, 1);
 }
 
+// Nobody will have its text again: the error comes at once, whatever patience is left.
+TEST_F(GatewayFailoverTest, AStreamWhoseTextIsGoneEndsAtItsFirstAsking) {
+  std::atomic<int> asked{0};
+  backend_.readmit = [&](const v1::ReadmitRequest&) {
+    ++asked;
+    v1::ReadmitReply reply;
+    reply.mutable_refusal()->set_reason(v1::REFUSAL_OUTDATED);
+    reply.mutable_refusal()->set_retry_after_s(1);
+    return reply;
+  };
+  Make(Ids("abc"), {2});
+  const Stream stream = ChatStream();
+  EXPECT_EQ(stream.text, "ab");
+  EXPECT_EQ(stream.errors, 1);
+  EXPECT_EQ(stream.last_error["code"], "model_changed");
+  EXPECT_EQ(asked, 1);
+}
+
 TEST_F(GatewayFailoverTest, AGroupThatSendsNonsenseIsLeft) {
   backend_.generate = [](const v1::GenerateRequest& request, TokenWriter& out) {
     out.Accept();

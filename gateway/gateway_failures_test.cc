@@ -113,6 +113,39 @@ TEST_F(GatewayFailuresTest, AnAdmitThatBreaksIsSentAgain) {
   EXPECT_EQ(calls, 2);
 }
 
+// What a coordinator answers to those in its queue when it ends.
+TEST_F(GatewayFailuresTest, WhoWaitsInTheQueueOfACoordinatorThatEndsAsksItsSuccessor) {
+  Mutex mutex;
+  std::vector<v1::AdmitRequest> asked;
+  backend_.admit = [&](const v1::AdmitRequest& request, const ScriptedBackend::AdmitWriter& write) {
+    MutexLock lock(&mutex);
+    asked.push_back(request);
+    if (asked.size() <= 2) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "ending");
+    write(backend_.Placement());
+    write(backend_.Grant(256));
+    return kOk;
+  };
+  AnswerWith("ok");
+  EXPECT_EQ(Chat("").status, 200);
+  MutexLock lock(&mutex);
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_EQ(asked[2].request_id(), asked[0].request_id());
+  EXPECT_LE(asked[2].max_wait_ms(), asked[0].max_wait_ms());
+}
+
+TEST_F(GatewayFailuresTest, WhoLeavesWhileTheCoordinatorIsAwayIsNotAdmittedAnyMore) {
+  Notification broken;
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter&) {
+    if (!broken.HasBeenNotified()) broken.Notify();
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "ending");
+  };
+  http::TestClient client(gateway_->api_port());
+  client.Send(Request("POST", "/v1/chat/completions", ChatBody(""), backend_.key()));
+  ASSERT_TRUE(broken.WaitForNotificationWithTimeout(absl::Seconds(60)));
+  client.Reset();
+  EXPECT_EQ(backend_.AwaitSettle().reason(), v1::SETTLE_ABANDONED);
+}
+
 TEST_F(GatewayFailuresTest, ACoordinatorThatKeepsBreakingIsNotWaitedForForever) {
   GatewayOptions options;
   options.max_wait = std::chrono::milliseconds(300);
@@ -173,7 +206,7 @@ TEST_F(GatewayFailuresTest, RefusalsBecomeTheirStatus) {
       {v1::REFUSAL_KEY, 401},         {v1::REFUSAL_SCOPE, 404},     {v1::REFUSAL_MODEL, 404},
       {v1::REFUSAL_BUDGET, 402},      {v1::REFUSAL_RATE, 429},      {v1::REFUSAL_QUEUE_FULL, 429},
       {v1::REFUSAL_NO_CAPACITY, 503}, {v1::REFUSAL_TOO_LARGE, 400}, {v1::REFUSAL_LEDGER, 503},
-      {v1::REFUSAL_UNSPECIFIED, 500},
+      {v1::REFUSAL_OUTDATED, 503},    {v1::REFUSAL_CLOSED, 503},    {v1::REFUSAL_UNSPECIFIED, 500},
   };
   for (const auto& [reason, status] : table) {
     backend_.admit = [reason = reason](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {

@@ -20,6 +20,11 @@ v1::Refusal MakeRefusal(v1::RefusalReason reason, const std::string& message) {
   return refusal;
 }
 
+// No refusal: gateways ask again, under the same id.
+absl::Status Ending() {
+  return absl::UnavailableError("this coordinator is ending: ask the one that comes next");
+}
+
 // What routing computes with must be in bounds before the ledger says so.
 absl::Status CheckSizes(const v1::AdmitRequest& request) {
   if (request.choices() < 1 || request.choices() > kFirstGrant || request.max_tokens() < 1 ||
@@ -113,6 +118,7 @@ uint64_t Admission::Admit(const v1::AdmitRequest& request, AdmitSink sink) {
     return 0;
   }
   return router_->Place(RouteOf(request, *id, account), [this, request, id = *id, sink](const Route& route) {
+    if (route.ending) return sink(Ending(), true);
     v1::AdmitReply answer;
     if (!route.placement) {
       Count(route.refusal);
@@ -161,6 +167,7 @@ uint64_t Admission::Readmit(const v1::ReadmitRequest& request, ReadmitSink sink)
   // A key that was revoked meanwhile ends its streams by the ledger's word (Progress).
   if (const std::optional<KeyRow> key = facts_->FindKey(request.key_id())) route.account = key->account;
   return router_->Place(std::move(route), [this, sink](const Route& placed) {
+    if (placed.ending) return sink(Ending());
     v1::ReadmitReply answer;
     if (placed.placement) {
       *answer.mutable_placement() = *placed.placement;

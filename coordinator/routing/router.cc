@@ -32,8 +32,10 @@ v1::Placement PlacementOn(const Group& group) {
   return placement;
 }
 
-Route ShuttingDown() {
-  return Refuse(v1::REFUSAL_NO_CAPACITY, "the server is shutting down; try again", kNoGroupRetryS);
+Route Ending() {
+  Route route;
+  route.ending = true;
+  return route;
 }
 
 Route NotOpen() { return Refuse(v1::REFUSAL_CLOSED, "the request is not open any more"); }
@@ -63,7 +65,7 @@ void Router::Close() {
     closed_ = true;
     for (auto& [id, pending] : pending_) {
       queue_.Remove(id);
-      answers.emplace_back(std::move(pending.done), ShuttingDown());
+      answers.emplace_back(std::move(pending.done), Ending());
     }
     pending_.clear();
   }
@@ -77,13 +79,14 @@ uint64_t Router::Place(RouteRequest request, Done done) {
     MutexLock lock(&mutex_);
     ticket = ++last_ticket_;
     if (queue_.Remove(request.id)) pending_.erase(request.id);
-    std::optional<Route> route = closed_ ? ShuttingDown() : Repeat(request);
+    std::optional<Route> route = closed_ ? Ending() : Repeat(request);
     if (request.running) {
       if (!route && book_.Find(request.id) == nullptr) route = NotOpen();
       ReserveForRest(request);
     }
     const bool first = !queue_.HasWaiting(request.model, request.running);
     Pending pending{std::move(request), done, ticket, clock_.NowUs() + config_.avoid_failed_us};
+    if (!route) route = RefuseIfHopeless(pending.request);
     if (!route && first) route = TryRoute(pending);
     if (!route) route = Enqueue(std::move(pending));
     if (route) answers.emplace_back(std::move(done), *std::move(route));
@@ -121,8 +124,7 @@ std::optional<Route> Router::Repeat(const RouteRequest& request) {
   return Placed(*group);
 }
 
-std::optional<Route> Router::TryRoute(const Pending& pending) {
-  const RouteRequest& request = pending.request;
+std::optional<Route> Router::RefuseIfHopeless(const RouteRequest& request) const {
   if (TooLarge(request)) {
     return Refuse(v1::REFUSAL_TOO_LARGE,
                   absl::StrCat("the request may need ", request.most_tokens,
@@ -131,10 +133,15 @@ std::optional<Route> Router::TryRoute(const Pending& pending) {
   }
   if (Outdated(request)) {
     return Refuse(
-        v1::REFUSAL_NO_CAPACITY,
+        v1::REFUSAL_OUTDATED,
         absl::StrCat("the text files of ", request.model, " have just changed; send the request again"),
         kOutdatedRetryS);
   }
+  return std::nullopt;
+}
+
+std::optional<Route> Router::TryRoute(const Pending& pending) {
+  const RouteRequest& request = pending.request;
   const std::map<GroupEpoch, uint64_t> matches = prefixes_.Match(request.prefix_hashes);
   const std::vector<Candidate> candidates = Candidates(pending, matches);
   const std::optional<size_t> picked =
@@ -253,14 +260,16 @@ Router::Answers Router::ServeQueue() {
   // Serve runs it at once, so the lock is held.
   auto place = [&](const WaitQueue::Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     auto it = pending_.find(waiting.id);
-    std::optional<Route> route = TryRoute(it->second);
+    std::optional<Route> route = RefuseIfHopeless(it->second.request);
+    if (!route) route = TryRoute(it->second);
     if (!route) {
       const bool avoids = !it->second.request.failed.id.empty() && now_us < it->second.avoid_until_us;
       return avoids ? WaitQueue::Offer::kWaitsAlone : WaitQueue::Offer::kNoRoom;
     }
+    const auto offer = route->placement ? WaitQueue::Offer::kTaken : WaitQueue::Offer::kRefused;
     answers.emplace_back(std::move(it->second.done), *std::move(route));
     pending_.erase(it);
-    return WaitQueue::Offer::kTaken;
+    return offer;
   };
   queue_.Serve(now_us, place);
   return answers;

@@ -2,7 +2,7 @@
 // under one mutex, so that every pick sees the load of all picks before it. Any thread may call; `done`
 // callbacks run outside the mutex, on whichever thread made the decision possible, and must not block. A
 // thread of its own waits for the queue's deadlines. What always holds: each Place is answered exactly once
-// (placement or refusal) unless it is cancelled.
+// (placement, refusal or `ending`) unless it is cancelled.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,7 @@ struct RouteRequest {
 struct Route {
   std::optional<v1::Placement> placement;
   v1::Refusal refusal;  // if there is no placement
+  bool ending = false;  // no refusal: this coordinator ends, and its successor may have a place
 };
 
 // What a settled request had from its groups.
@@ -86,7 +87,7 @@ class Router {
 
   Router(const Config& config, const Clock& clock);
   ~Router();
-  // Refuses what waits and what comes; everything else works on.
+  // What waits and what comes is told that it is `ending`; everything else works on.
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The ticket is for Cancel. A second Place of a waiting id replaces (and so cancels) the first; one of an
@@ -129,6 +130,9 @@ class Router {
       std::vector<std::function<void()>>;  // written without the mutex: a log may wait for a disk
 
   void TimerLoop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The refusal of what no group will ever take, however long it waits.
+  std::optional<Route> RefuseIfHopeless(const RouteRequest& request) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Nullopt: there is no room now.
   std::optional<Route> TryRoute(const Pending& pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReserveForRest(RouteRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

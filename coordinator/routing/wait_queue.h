@@ -34,6 +34,7 @@ class WaitQueue {
   enum class Verdict { kQueued, kFull, kAccountFull };
   enum class Offer {
     kTaken,
+    kRefused,     // answered, and no place was free for it
     kNoRoom,      // whoever comes behind and wants the same model waits too
     kWaitsAlone,  // for something that nobody else waits for
   };
@@ -52,9 +53,8 @@ class WaitQueue {
       if (blocked.contains(current->model)) continue;
       const Offer offer = place(*current);
       if (offer == Offer::kNoRoom) blocked.insert(current->model);
-      if (offer != Offer::kTaken) continue;
-      NoteServed(now_us);
-      Erase(current);
+      if (offer == Offer::kTaken) NoteServed(now_us);
+      if (offer == Offer::kTaken || offer == Offer::kRefused) Erase(current);
     }
   }
 

@@ -124,5 +124,22 @@ TEST(WaitQueue, RetryAfterFollowsTheDrainRate) {
   EXPECT_NEAR(queue.RetryAfterSeconds(), 5, 1);
 }
 
+TEST(WaitQueue, WhoIsRefusedSaysNothingOfTheDrain) {
+  WaitQueue queue({});
+  for (uint8_t n = 0; n < 12; ++n) queue.Push(Request(n));
+  bool placed = false;
+  const auto place_one = [&](const auto&) {
+    return std::exchange(placed, true) ? WaitQueue::Offer::kNoRoom : WaitQueue::Offer::kTaken;
+  };
+  queue.Serve(4'000'000, place_one);
+  EXPECT_EQ(queue.RetryAfterSeconds(), 44u);
+  int offered = 0;
+  queue.Serve(4'000'000, [&](const auto&) {
+    return ++offered <= 10 ? WaitQueue::Offer::kRefused : WaitQueue::Offer::kNoRoom;
+  });
+  EXPECT_EQ(queue.size(), 1u);
+  EXPECT_EQ(queue.RetryAfterSeconds(), 4u);
+}
+
 }  // namespace
 }  // namespace quire::coordinator

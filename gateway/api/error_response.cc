@@ -37,6 +37,8 @@ RefusalRow RowOf(v1::RefusalReason reason) {
       return {503, "ledger_unavailable", "the ledger can't record the request now: retry later", true};
     case v1::REFUSAL_CLOSED:
       return {503, "request_closed", "the ledger closed the request meanwhile: send it again", true};
+    case v1::REFUSAL_OUTDATED:
+      return {503, "model_changed", "the model's text files have just changed: send the request again", true};
     default:
       return {500, "internal_error", "the coordinator refused the request without a reason"};
   }

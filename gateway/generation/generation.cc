@@ -108,7 +108,7 @@ void Generation::Handle(const AdmitEvent& event) {
 }
 
 // A stream that ends without grant or refusal says nothing: the coordinator may have died before or after its
-// commit.
+// commit, or ends and leaves who waits to its successor.
 void Generation::Handle(const AdmitEnded& event) {
   admit_call_.reset();
   if (granted_ && !HasOrSeeksGroup() && !answer_.ended()) {  // its placement got lost

@@ -12,9 +12,8 @@ from system import TINY_MODEL, System
 TOKENS = 20000  # that a stream of them still runs when its group ends
 
 
-@pytest.mark.full
+@pytest.mark.tiny
 def test_a_stream_of_the_old_text_never_goes_on_with_the_new(tmp_path):
-    """Longer than a minute: the gateway looks for a group that understands the stream until its patience ends."""
     model = tmp_path / "tiny"
     shutil.copytree(TINY_MODEL, model)
     config = json.loads((model / "config.json").read_text())
@@ -30,6 +29,7 @@ def test_a_stream_of_the_old_text_never_goes_on_with_the_new(tmp_path):
         os.kill(group["process"]["pids"][0], signal.SIGTERM)
         outcome = Outcome(first + list(payloads))
         assert outcome.error and "have just changed; send the request again" in outcome.error["message"], vars(outcome)
+        assert outcome.error["code"] == "model_changed"
         assert outcome.terminals == outcome.done == 1
         status, answer = retried(lambda: system.chat("Hi", max_tokens=3))
         assert status == 200, answer

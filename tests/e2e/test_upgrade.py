@@ -70,7 +70,7 @@ def test_upgrade_in_place_under_load(programs):
             until("all groups serve", lambda: groups_serve(system))
             restart_in_turn(system)
 
-        # Who still waits for a group when the coordinator is told to end is answered 503.
+        # The groups may need longer to register again than a new request waits for one.
         stage.disturbed((10, upgrade_what_decides_and_computes), send=retried)
         stage.disturbed_until_it_migrates(10, lambda: restart_in_turn(system))  # the new programs carry streams over, too
         assert runs(system.pid_of("coordinator"), programs / "quire-coordinator")
