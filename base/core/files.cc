@@ -30,6 +30,13 @@ bool WriteAll(int fd, std::string_view content) {
   return true;
 }
 
+absl::Status WriteNewFile(const std::string& path, std::string_view content, mode_t mode) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd.valid()) return ErrnoError("create", path);
+  if (!WriteAll(fd.get(), content) || fsync(fd.get()) != 0) return ErrnoError("write", path);
+  return absl::OkStatus();
+}
+
 absl::Status SyncDirectoryOf(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   const std::string directory = parent.empty() ? "." : parent.string();
@@ -43,20 +50,21 @@ absl::Status SyncDirectoryOf(const std::string& path) {
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file && errno == ENOENT) return absl::NotFoundError(absl::StrCat("no file ", path));
+  if (!file) return ErrnoError("open", path);
   std::ostringstream content;
-  if (!file || (file.peek() != std::ifstream::traits_type::eof() && !(content << file.rdbuf()))) {
-    return ErrnoError("read", path);
-  }
+  const bool is_empty = file.peek() == std::ifstream::traits_type::eof();  // or its first byte can't be read
+  if (file.bad() || (!is_empty && !(content << file.rdbuf()))) return ErrnoError("read", path);
   return content.str();
 }
 
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
   const std::string temporary = path + ".tmp";
   unlink(temporary.c_str());  // a leftover may have another mode
-  Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (!fd.valid()) return ErrnoError("create", temporary);
-  if (!WriteAll(fd.get(), content) || fsync(fd.get()) != 0) return ErrnoError("write", temporary);
-  fd.Close();
+  const absl::Status written = WriteNewFile(temporary, content, mode);
+  if (!written.ok()) {
+    unlink(temporary.c_str());  // a full disk has no room for it
+    return written;
+  }
   if (rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError("rename to", path);
   return SyncDirectoryOf(path);
 }

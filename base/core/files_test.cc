@@ -1,12 +1,25 @@
 #include "base/core/files.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
+#include <utility>
 
 namespace quire {
 namespace {
+
+// Returns the limit before. Writing beyond it fails, as on a full disk.
+rlim_t SetFileSizeLimit(rlim_t bytes) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const rlim_t before = std::exchange(limit.rlim_cur, bytes);
+  setrlimit(RLIMIT_FSIZE, &limit);
+  return before;
+}
 
 TEST(Files, WritesReadsAndReplaces) {
   const std::string path = testing::TempDir() + "/quire_files_test";
@@ -33,6 +46,24 @@ TEST(Files, ALinkThatLiesInTheWayIsNotFollowed) {
     EXPECT_FALSE(std::filesystem::is_symlink(path)) << planted;
   }
   std::filesystem::remove_all(folder);
+}
+
+// What fails at the first byte is no empty file: who reads it would take it for damaged, or for nothing.
+TEST(Files, WhatCannotBeReadIsNotEmpty) {
+  const auto folder = ReadWholeFile(testing::TempDir());
+  EXPECT_EQ(folder.status().code(), absl::StatusCode::kUnavailable);
+}
+
+// On a full disk what was written in vain would take the room that others need.
+TEST(Files, AWriteThatFailsLeavesNothingBehind) {
+  const std::string path = testing::TempDir() + "/quire_files_test_full";
+  ASSERT_TRUE(WriteFileAtomically(path, "old", 0600).ok());
+  const auto before = SetFileSizeLimit(1 << 12);
+  const absl::Status written = WriteFileAtomically(path, std::string(1 << 13, 'x'), 0600);
+  SetFileSizeLimit(before);
+  EXPECT_EQ(written.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(*ReadWholeFile(path), "old");
+  EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
 }
 
 TEST(Files, SaysWhichFileIsMissing) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -24,8 +25,12 @@ std::string ToBytes(const Digest& digest);
 bool ConstantTimeEqual(std::string_view a, std::string_view b);
 
 inline constexpr int kBlockTokens = 16;
-// That hold so many tokens; the last one perhaps in part.
-constexpr int64_t BlocksFor(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
+// That hold so many tokens, the last one perhaps in part; in the type that the count has, since converting it
+// could change it. No count overflows.
+template <std::integral Count>
+constexpr Count BlocksFor(Count tokens) {
+  return tokens / kBlockTokens + (tokens % kBlockTokens > 0 ? 1 : 0);
+}
 
 // One digest per full block of `ids` (the last, partial one has none): block i = SHA-256(block i-1 || ids of
 // i), the chain seeded by SHA-256(salt || 0 || rope_variant). Ids are hashed as little-endian int32.

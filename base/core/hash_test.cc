@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace quire {
 namespace {
 
@@ -23,6 +25,16 @@ TEST(Hash, BlockHashesChainAndSeparateTenants) {
   EXPECT_EQ(PrefixBlockHashes("salt", "plain", ids), hashes);
   ids[0] = 9;  // the first block changes the whole chain
   EXPECT_NE(PrefixBlockHashes("salt", "plain", ids)[1], hashes[1]);
+}
+
+TEST(Hash, TokensRoundUpToBlocks) {
+  EXPECT_EQ(BlocksFor(0), 0);
+  EXPECT_EQ(BlocksFor(1), 1);
+  EXPECT_EQ(BlocksFor(16), 1);
+  EXPECT_EQ(BlocksFor(17), 2);
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  EXPECT_EQ(BlocksFor(kMost), kMost / 16 + 1);
+  EXPECT_EQ(BlocksFor(std::numeric_limits<int64_t>::max()), std::numeric_limits<int64_t>::max() / 16 + 1);
 }
 
 }  // namespace

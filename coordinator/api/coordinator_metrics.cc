@@ -1,12 +1,23 @@
 #include "coordinator/api/coordinator_metrics.h"
 
-#include <map>
-
 namespace quire::coordinator {
+
 void CoordinatorMetrics::Total::RaiseTo(uint64_t total) {
   if (total <= shown_) return;
   counter_.Increment(static_cast<double>(total - shown_));
   shown_ = total;
+}
+
+void CoordinatorMetrics::PerGroup::Show(const std::map<std::string, uint64_t>& values) {
+  std::erase_if(shown_, [&](const std::string& group) {
+    const bool gone = !values.contains(group);
+    if (gone) metrics_.RemoveGauge(name_, {{"group", group}});
+    return gone;
+  });
+  for (const auto& [group, value] : values) {
+    metrics_.Gauge(name_, help_, {{"group", group}}).Set(static_cast<double>(value));
+    shown_.insert(group);
+  }
 }
 
 CoordinatorMetrics::CoordinatorMetrics(Metrics& metrics)
@@ -32,7 +43,12 @@ CoordinatorMetrics::CoordinatorMetrics(Metrics& metrics)
       above_grant_(metrics.Counter("quire_coordinator_above_grant_alarms_total",
                                    "A gateway reported more than it was granted.")),
       set_aside_(metrics.Counter("quire_coordinator_set_aside_requests_total",
-                                 "The ledger's store refuses to change them: a bug or a tampered file.")) {}
+                                 "The ledger's store refuses to change them: a bug or a tampered file.")),
+      blocks_reserved_(metrics, "quire_coordinator_kv_blocks_reserved", "KV blocks of open requests."),
+      blocks_total_(metrics, "quire_coordinator_kv_blocks_total", "KV blocks of the group."),
+      blocks_free_(metrics, "quire_coordinator_kv_blocks_free", "KV blocks that the group says are free."),
+      epoch_(metrics, "quire_coordinator_group_epoch", "Incarnation of the group."),
+      restarts_(metrics, "quire_coordinator_group_restarts", "Restarts of the local group.") {}
 
 void CoordinatorMetrics::Update(const RouterReport& report) {
   open_requests_.Set(static_cast<double>(report.open_requests));
@@ -45,18 +61,19 @@ void CoordinatorMetrics::Update(const RouterReport& report) {
                                      {GroupState::kUnhealthy, 0},
                                      {GroupState::kSilent, 0},
                                      {GroupState::kGone, 0}};
+  std::map<std::string, uint64_t> reserved, total, free, epoch;
   for (const GroupReport& group : report.groups) {
     ++by_state[group.state];
-    const Metrics::Labels labels{{"group", group.group.info.group_id()}};
-    auto gauge = [&](const std::string& name, const std::string& help, uint64_t value) {
-      metrics_.Gauge(name, help, labels).Set(static_cast<double>(value));
-    };
-    gauge("quire_coordinator_kv_blocks_reserved", "KV blocks of open requests.", group.reserved.blocks);
-    gauge("quire_coordinator_kv_blocks_total", "KV blocks of the group.", group.capacity_blocks);
-    gauge("quire_coordinator_kv_blocks_free", "KV blocks that the group says are free.",
-          group.group.beat.kv_blocks_free());
-    gauge("quire_coordinator_group_epoch", "Incarnation of the group.", group.group.info.epoch());
+    const std::string& id = group.group.info.group_id();
+    reserved[id] = group.reserved.blocks;
+    total[id] = group.capacity_blocks;
+    free[id] = group.group.beat.kv_blocks_free();
+    epoch[id] = group.group.info.epoch();
   }
+  blocks_reserved_.Show(reserved);
+  blocks_total_.Show(total);
+  blocks_free_.Show(free);
+  epoch_.Show(epoch);
   for (const auto& [state, count] : by_state) {
     metrics_
         .Gauge("quire_coordinator_groups", "Registered groups by state.", {{"state", GroupStateName(state)}})
@@ -76,10 +93,9 @@ void CoordinatorMetrics::Update(const LedgerCounters& counters) {
 }
 
 void CoordinatorMetrics::Update(const std::vector<DrivenGroup>& driven) {
-  for (const DrivenGroup& group : driven) {
-    metrics_.Gauge("quire_coordinator_group_restarts", "Restarts of the local group.", {{"group", group.id}})
-        .Set(static_cast<double>(group.restarts));
-  }
+  std::map<std::string, uint64_t> restarts;
+  for (const DrivenGroup& group : driven) restarts[group.id] = group.restarts;
+  restarts_.Show(restarts);
 }
 
 }  // namespace quire::coordinator

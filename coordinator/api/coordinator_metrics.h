@@ -2,6 +2,10 @@
 // router, ledger and driver when somebody asks. Owned by AdminService, used under its mutex.
 #pragma once
 
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/core/metrics.h"
@@ -31,10 +35,24 @@ class CoordinatorMetrics {
     uint64_t shown_ = 0;
   };
 
+  // A gauge per group: of those that there are, and of no other.
+  class PerGroup {
+   public:
+    PerGroup(Metrics& metrics, std::string name, std::string help)
+        : metrics_(metrics), name_(std::move(name)), help_(std::move(help)) {}
+    void Show(const std::map<std::string, uint64_t>& values);
+
+   private:
+    Metrics& metrics_;
+    const std::string name_, help_;
+    std::set<std::string> shown_;
+  };
+
   Metrics& metrics_;
   prometheus::Gauge &open_requests_, &queue_length_, &queue_age_s_;
   Total drift_alarms_, conservation_alarms_, commits_, failed_commits_, posted_nano_usd_, posted_tokens_,
       reaped_, unbilled_, above_grant_, set_aside_;
+  PerGroup blocks_reserved_, blocks_total_, blocks_free_, epoch_, restarts_;
 };
 
 }  // namespace quire::coordinator

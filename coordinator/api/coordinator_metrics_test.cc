@@ -6,6 +6,7 @@ namespace quire::coordinator {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(CoordinatorMetrics, ShowsEveryCounterOfTheLedger) {
   Metrics metrics;
@@ -36,6 +37,43 @@ TEST(CoordinatorMetrics, KeepsItsTotalsItself) {
   metrics.Counter("quire_coordinator_ledger_commits_total", "").Increment(100);
   for (const uint64_t commits : {3, 3, 5}) shown.Update(LedgerCounters{.commits = commits});
   EXPECT_THAT(metrics.Text(), HasSubstr("\nquire_coordinator_ledger_commits_total 105\n"));
+}
+
+RouterReport ReportOf(const std::vector<std::string>& groups) {
+  RouterReport report;
+  for (const std::string& id : groups) report.groups.emplace_back().group.info.set_group_id(id);
+  return report;
+}
+
+// Else the names of groups that come and go would fill /metrics, each for ever with its last figures.
+TEST(CoordinatorMetrics, AForgottenGroupIsShownNoLonger) {
+  Metrics metrics;
+  CoordinatorMetrics shown(metrics);
+  shown.Update(ReportOf({"old", "other"}));
+  EXPECT_THAT(metrics.Text(), HasSubstr("{group=\"old\"}"));
+  shown.Update(ReportOf({"new", "other"}));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("{group=\"old\"}")));
+  for (const char* name : {"kv_blocks_reserved", "kv_blocks_total", "kv_blocks_free", "group_epoch"}) {
+    for (const char* group : {"new", "other"}) {
+      EXPECT_THAT(metrics.Text(),
+                  HasSubstr(std::string("\nquire_coordinator_") + name + "{group=\"" + group + "\"} 0\n"));
+    }
+  }
+  shown.Update(ReportOf({"old"}));
+  EXPECT_THAT(metrics.Text(), HasSubstr("\nquire_coordinator_kv_blocks_free{group=\"old\"} 0\n"));
+}
+
+TEST(CoordinatorMetrics, ALocalGroupThatIsNoMoreHasNoRestarts) {
+  Metrics metrics;
+  CoordinatorMetrics shown(metrics);
+  std::vector<DrivenGroup> driven(2);
+  driven[0].id = "g0";
+  driven[1].id = "g1";
+  shown.Update(driven);
+  driven.pop_back();
+  shown.Update(driven);
+  EXPECT_THAT(metrics.Text(), HasSubstr("\nquire_coordinator_group_restarts{group=\"g0\"} 0\n"));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("\"g1\"")));
 }
 
 }  // namespace

@@ -19,8 +19,6 @@ bool HasRoom(const Candidate& candidate, uint64_t blocks) {
 
 }  // namespace
 
-uint64_t BlocksFor(uint64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
-
 double PrefixValue(uint64_t matched_blocks, uint64_t prompt_blocks) {
   constexpr double kFullValueBlocks = 1024.0 / kBlockTokens;
   const auto matched = static_cast<double>(matched_blocks);

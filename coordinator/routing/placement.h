@@ -23,8 +23,6 @@ struct Candidate {
 // A whole prefix match is worth half of a group's capacity in load.
 inline constexpr double kLoadWeight = 2.0;
 
-uint64_t BlocksFor(uint64_t tokens);
-
 // What a match is worth, 0..1: its part of the prompt, in full from 1024 tokens on. A short prefix, such as a
 // chat template's beginning that every prompt shares, saves next to nothing and must not pile requests on one
 // group.

@@ -16,13 +16,6 @@ Candidate Group(const std::string& id, uint64_t reserved, uint64_t open, double 
   return candidate;
 }
 
-TEST(Placement, RoundsUpToBlocks) {
-  EXPECT_EQ(BlocksFor(0), 0u);
-  EXPECT_EQ(BlocksFor(1), 1u);
-  EXPECT_EQ(BlocksFor(16), 1u);
-  EXPECT_EQ(BlocksFor(17), 2u);
-}
-
 TEST(Placement, TakesTheLeastLoadedByBlocksOrBySequences) {
   EXPECT_EQ(PickGroup({Group("a", 50, 1), Group("b", 10, 1)}, 5), 1u);
   EXPECT_EQ(PickGroup({Group("a", 10, 8), Group("b", 20, 1)}, 5), 1u);

@@ -1,6 +1,6 @@
 #include "coordinator/routing/reservation_book.h"
 
-#include "coordinator/routing/placement.h"
+#include "base/core/hash.h"
 
 namespace quire::coordinator {
 

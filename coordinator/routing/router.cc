@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
 #include "base/core/status.h"
 
 namespace quire::coordinator {
