@@ -12,7 +12,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/api_key.h"
 #include "base/core/files.h"
+#include "base/core/hash.h"
 #include "coordinator/coordinator_test_fixture.h"
+#include "coordinator/ledger/sqlite.h"
 #include "coordinator/ledger/sqlite_store.h"
 
 namespace quire::coordinator {
@@ -238,6 +240,30 @@ TEST_F(CoordinatorTest, ABundleWithAnotherDigestIsRefused) {
   EXPECT_EQ(group->Register("something else").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(gateway_->FetchBundle(group->info.bundle_digest()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(gateway_->FetchBundle("short").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// A gateway that asks in vain is how it is found out: no restart is needed to mend it.
+TEST_F(CoordinatorTest, ADamagedBundleIsBroughtAgainByTheGroupsThatHaveIt) {
+  auto group = Group("g0", 1);
+  auto others = NewGroup("g1", 1);
+  others->info.set_model("other");
+  others->info.set_bundle_digest(ToBytes(Sha256("another")));
+  ASSERT_TRUE(others->Register("another").ok());
+  const std::string digest = group->info.bundle_digest();
+  ASSERT_EQ(*gateway_->FetchBundle(digest), TestBundle());
+  ASSERT_TRUE(group->Beat());
+  {
+    auto database = *SqliteDatabase::Open(config_.data + "/bundles.db", SqliteMode::kReadWrite);
+    ASSERT_TRUE(database->Query("UPDATE blob SET bytes = x'00'").Run().ok());
+  }
+  EXPECT_EQ(gateway_->FetchBundle(digest).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(gateway_->Admit(RequestId::Random(), key_id_).placement);  // it serves on
+  EXPECT_FALSE(group->Beat());                                           // told to register again
+  EXPECT_TRUE(others->Beat());
+  auto again = Group("g0", 1);
+  EXPECT_TRUE(again->was_asked_for_bundle());
+  EXPECT_TRUE(again->Beat());
+  EXPECT_EQ(*gateway_->FetchBundle(digest), TestBundle());
 }
 
 // ---- restart ----

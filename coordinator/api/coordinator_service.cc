@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "base/net/grpc.h"
@@ -200,7 +201,12 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     }
     std::copy(raw_digest.begin(), raw_digest.end(), digest.begin());
     const absl::StatusOr<std::string> bundle = parts_.bundles->Get(digest);
-    if (!bundle.ok()) return ToGrpc(bundle.status());
+    if (!bundle.ok()) {
+      // Whoever asks was told of a group that has it.
+      parts_.router->AskToRegister(raw_digest);
+      Log(LogLevel::kError, "text_bundle_lost", "why", MessageOf(bundle.status()));
+      return ToGrpc(bundle.status());
+    }
     size_t sent = 0;
     do {
       v1::BundleChunk chunk;

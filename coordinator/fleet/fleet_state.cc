@@ -1,11 +1,9 @@
 #include "coordinator/fleet/fleet_state.h"
 
-#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/status.h"
@@ -60,16 +58,11 @@ std::optional<RecordedProcess> RankFromJson(const json& object) {
   return RecordedProcess{static_cast<pid_t>(pid), start_time};
 }
 
-bool IsOwnGroupId(const std::string& id) {
-  return !id.empty() &&
-         std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isalnum(c); });
-}
-
 std::optional<RecordedGroup> GroupFromJson(const json& object) {
   if (!object.is_object()) return std::nullopt;
   RecordedGroup group{Text(object, "id"),          Number(object, "epoch"),    Text(object, "shm"),
                       Text(object, "fingerprint"), Number(object, "restarts"), {}};
-  if (!IsOwnGroupId(group.id) || group.epoch == 0 || group.epoch > WorkerRegistry::kMaxEpoch)
+  if (!WorkerRegistry::IsGroupId(group.id) || group.epoch == 0 || group.epoch > WorkerRegistry::kMaxEpoch)
     return std::nullopt;
   for (const json& rank : List(object, "ranks")) {
     const std::optional<RecordedProcess> process = RankFromJson(rank);

@@ -79,6 +79,8 @@ TEST_F(FleetStateTest, GroupsThatMakeNoSenseAreNone) {
                              R"([{"id":"","epoch":4}])"}) {
     EXPECT_TRUE(Load(std::string(R"({"groups":)") + groups + "}").groups.empty()) << groups;
   }
+  // Whatever may register may be recorded.
+  EXPECT_EQ(Load(R"({"groups":[{"id":"pod-7_x.y","epoch":4}]})").groups.size(), 1u);
 }
 
 TEST_F(FleetStateTest, AbsentIsEmptyAndDamagedIsSaid) {

@@ -14,14 +14,14 @@ namespace {
 constexpr size_t kMaxGroupIdBytes = 128;
 constexpr size_t kDigestBytes = 32;
 
-bool IsGroupId(const std::string& id) {
+}  // namespace
+
+bool WorkerRegistry::IsGroupId(const std::string& id) {
   return !id.empty() && id.size() <= kMaxGroupIdBytes &&
          std::all_of(id.begin(), id.end(), [](unsigned char c) {
            return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
          });
 }
-
-}  // namespace
 
 absl::Status WorkerRegistry::CheckInfo(const v1::GroupInfo& info) {
   if (!IsGroupId(info.group_id())) {
@@ -33,12 +33,15 @@ absl::Status WorkerRegistry::CheckInfo(const v1::GroupInfo& info) {
   if (info.address().empty() || info.model().empty() || info.ranks() == 0) {
     return absl::InvalidArgumentError("a group needs an address, a model and at least one rank");
   }
-  if (info.block_tokens() != kBlockTokens || info.kv_blocks() == 0) {
+  if (info.block_tokens() != kBlockTokens || info.kv_blocks() == 0 || info.kv_blocks() > kMaxKvBlocks) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a group needs kv_blocks above 0, of ", kBlockTokens, " tokens each"));
+        absl::StrCat("a group needs 1..", kMaxKvBlocks, " kv_blocks, of ", kBlockTokens, " tokens each"));
   }
-  if (info.max_context() == 0 || info.plain_context() > info.max_context()) {
-    return absl::InvalidArgumentError("a group needs 0 < max_context and plain_context <= max_context");
+  if (info.max_context() == 0 || info.max_context() > kMaxKvBlocks * kBlockTokens ||
+      info.plain_context() > info.max_context()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a group needs 0 < max_context <= ", kMaxKvBlocks * kBlockTokens,
+                     " and plain_context <= max_context"));
   }
   if (info.bundle_digest().size() != kDigestBytes) {
     return absl::InvalidArgumentError("bundle_digest must be the 32 bytes of a SHA-256");
@@ -87,6 +90,7 @@ absl::StatusOr<uint64_t> WorkerRegistry::Register(const v1::GroupInfo& info, int
   group.beat.set_healthy(true);
   group.registration = ++last_registration_;
   group.connected = true;
+  group.must_register = false;
   group.last_heard_us = now_us;
   return group.registration;
 }
@@ -104,8 +108,15 @@ bool WorkerRegistry::Beat(const v1::HeartbeatRequest& beat, int64_t now_us) {
   ExcuseIfAllWereSilent(now_us);
   it->second.beat = beat;
   it->second.last_heard_us = now_us;
+  const bool known = !it->second.must_register;
   ForgetGone(now_us);
-  return true;
+  return known;
+}
+
+void WorkerRegistry::AskToRegister(const std::string& bundle_digest) {
+  for (auto& [id, group] : groups_) {
+    if (group.info.bundle_digest() == bundle_digest) group.must_register = true;
+  }
 }
 
 // Nobody was heard for so long: not the groups, this process slept (or the host did).

@@ -29,6 +29,7 @@ struct Group {
   uint64_t registration = 0;  // of the Register stream that speaks for it
   int64_t registered_us = 0;  // the first Register of this epoch
   bool connected = false;
+  bool must_register = false;
   int64_t last_heard_us = 0;
 };
 
@@ -42,6 +43,11 @@ class WorkerRegistry {
   // So long after its last word a group that is gone is no longer listed.
   static constexpr int64_t kForgetGoneUs = int64_t{3600} * 1'000'000;
 
+  // No group has more blocks, or a context of more tokens than these hold: no count of either overflows.
+  static constexpr uint64_t kMaxKvBlocks = uint64_t{1} << 32;
+
+  // What a group may be called, whoever names it: parts of the names of files and of shared memory.
+  static bool IsGroupId(const std::string& id);
   // InvalidArgument: the facts make no sense.
   static absl::Status CheckInfo(const v1::GroupInfo& info);
 
@@ -50,9 +56,14 @@ class WorkerRegistry {
   absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info, int64_t now_us);
   // False when that registration was replaced meanwhile: nothing changed.
   bool StreamEnded(const std::string& group_id, uint64_t registration);
-  // False: unknown, fenced or disconnected, so the group must register again. The first beat after a time in
-  // which no group was heard is a fresh start for all of them: a coordinator that slept judges nobody.
+  // False: unknown, fenced, disconnected or asked to, so the group must register again. The first beat after
+  // a time in which no group was heard is a fresh start for all of them: a coordinator that slept judges
+  // nobody.
   bool Beat(const v1::HeartbeatRequest& beat, int64_t now_us);
+
+  // The groups of this text bundle shall register again, since only then they can be asked for it; until they
+  // do they serve on.
+  void AskToRegister(const std::string& bundle_digest);
 
   // Epochs of the group below `first_valid_epoch` are over.
   void Fence(const std::string& group_id, uint64_t first_valid_epoch);

@@ -115,6 +115,30 @@ TEST(WorkerRegistry, AGroupThatIsGoneForAnHourIsForgottenButNotItsEpoch) {
   EXPECT_FALSE(registry.Register(Info(2), WorkerRegistry::kForgetGoneUs + 2).ok());
 }
 
+TEST(WorkerRegistry, TheGroupsOfABundleAreAskedToRegisterAgain) {
+  WorkerRegistry registry;
+  ASSERT_TRUE(registry.Register(Info(1), 0).ok());
+  registry.AskToRegister(std::string(32, 'e'));  // nobody's
+  EXPECT_TRUE(registry.Beat(Beat(1, true), 1));
+  registry.AskToRegister(Info(1).bundle_digest());
+  EXPECT_FALSE(registry.Beat(Beat(1, true), 700'000));
+  EXPECT_EQ(StateAt(registry, 1'400'000), GroupState::kServing);  // it was heard, and serves on
+  ASSERT_TRUE(registry.Register(Info(1), 1'500'000).ok());
+  EXPECT_TRUE(registry.Beat(Beat(1, true), 1'600'000));
+}
+
+// They are parts of names of files and shared memory.
+TEST(WorkerRegistry, AGroupsIdIsLettersDigitsDashesAndDots) {
+  for (const std::string& id :
+       {std::string("g0"), std::string("a"), std::string("Pod-7_x.y"), std::string(128, 'g')}) {
+    EXPECT_TRUE(WorkerRegistry::IsGroupId(id)) << id;
+  }
+  for (const std::string& id : {std::string(), std::string(129, 'g'), std::string("../x"), std::string("a/b"),
+                                std::string("a b"), std::string("a\0b", 3), std::string("\xc3\xa4")}) {
+    EXPECT_FALSE(WorkerRegistry::IsGroupId(id)) << id;
+  }
+}
+
 TEST(WorkerRegistry, RefusesFactsThatMakeNoSense) {
   WorkerRegistry registry;
   auto refused = [&](auto change) {
@@ -124,6 +148,9 @@ TEST(WorkerRegistry, RefusesFactsThatMakeNoSense) {
   };
   EXPECT_TRUE(refused([](auto& info) { info.set_group_id("../x"); }));
   EXPECT_TRUE(refused([](auto& info) { info.set_kv_blocks(0); }));
+  // Counts whose tokens overflow.
+  EXPECT_TRUE(refused([](auto& info) { info.set_kv_blocks(uint64_t{1} << 60); }));
+  EXPECT_TRUE(refused([](auto& info) { info.set_max_context(std::numeric_limits<uint64_t>::max()); }));
   EXPECT_TRUE(refused([](auto& info) { info.set_block_tokens(7); }));
   EXPECT_TRUE(refused([](auto& info) { info.set_plain_context(2048); }));
   EXPECT_TRUE(refused([](auto& info) { info.set_bundle_digest("short"); }));

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "coordinator/ledger/sqlite.h"
 
@@ -9,7 +10,10 @@ namespace quire::coordinator {
 namespace {
 
 constexpr char kSchema[] = "CREATE TABLE blob(digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;";
-constexpr char kIfDamaged[] = "delete it; workers bring the text bundles back";
+constexpr char kIfDamaged[] =
+    "stop the coordinator, delete this file with its -wal and -shm, and start it again: workers bring the "
+    "text "
+    "bundles back";
 
 }  // namespace
 
@@ -41,12 +45,27 @@ absl::StatusOr<bool> BlobStore::Has(const Digest& digest) {
 absl::StatusOr<std::string> BlobStore::Get(const Digest& digest) {
   const std::string key = ToBytes(digest);
   MutexLock lock(&mutex_);
-  SqliteQuery query = database_->Query("SELECT bytes FROM blob WHERE digest = ?1");
-  QUIRE_ASSIGN_OR_RETURN(const bool exists, query.Bind(SqliteBlob{key}).Step());
-  if (!exists) return absl::NotFoundError("no blob of digest " + ToHex(digest) + " is stored");
-  std::string bytes = query.Bytes(0);
-  if (Sha256(bytes) != digest) return database_->Damaged("the blob " + ToHex(digest) + " has another digest");
+  std::string bytes;
+  {
+    SqliteQuery query = database_->Query("SELECT bytes FROM blob WHERE digest = ?1");
+    QUIRE_ASSIGN_OR_RETURN(const bool exists, query.Bind(SqliteBlob{key}).Step());
+    if (!exists) {
+      return absl::NotFoundError(absl::StrCat("the text bundle ", ToHex(digest),
+                                              " is not stored: a worker group that has it will bring it"));
+    }
+    bytes = query.Bytes(0);
+  }
+  if (Sha256(bytes) != digest) return RemoveDamaged(digest);
   return bytes;
+}
+
+absl::Status BlobStore::RemoveDamaged(const Digest& digest) {
+  const std::string key = ToBytes(digest);
+  QUIRE_RETURN_IF_ERROR(database_->Query("DELETE FROM blob WHERE digest = ?1").Bind(SqliteBlob{key}).Run());
+  return absl::DataLossError(absl::StrCat(
+      "the stored bytes of the text bundle ", ToHex(digest),
+      " had another digest and were removed: its worker groups bring it again; if this comes back, look at "
+      "the disk"));
 }
 
 }  // namespace quire::coordinator

@@ -130,7 +130,8 @@ class SqliteWordsTest : public SqliteErrorsTest {
 TEST_F(SqliteWordsTest, OfAFileThatIsNoDatabase) {
   WriteRubbish();
   ExpectSays(SqliteStore::Open(Path()).status(), "restore it from a backup");
-  ExpectSays(BlobStore::Open(Path()).status(), "delete it; workers bring the text bundles back");
+  ExpectSays(BlobStore::Open(Path()).status(),
+             "stop the coordinator, delete this file with its -wal and -shm");
   const auto reports = LedgerReports::Open(Path());
   ExpectSays(reports.ok() ? (*reports)->Usage({}).status() : reports.status(), "restore it from a backup");
 }

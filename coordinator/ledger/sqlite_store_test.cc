@@ -16,6 +16,7 @@
 #include "coordinator/ledger/blob_store.h"
 #include "coordinator/ledger/ledger_reports.h"
 #include "coordinator/ledger/ledger_test_support.h"
+#include "coordinator/ledger/sqlite.h"
 #include "coordinator/ledger/sqlite_schema.h"
 
 namespace quire::coordinator {
@@ -217,6 +218,27 @@ TEST_F(SqliteStoreTest, BlobsAreKeptByDigest) {
   EXPECT_TRUE(*blobs->Has(digest));
   EXPECT_FALSE(*blobs->Has(Sha256("other")));
   EXPECT_EQ(*blobs->Get(digest), bytes);
+}
+
+// Nobody can delete a row by hand while the coordinator has the file: it goes by itself, and whoever has the
+// bytes is asked for them again.
+TEST_F(SqliteStoreTest, ABlobThatIsDamagedIsSaidOnceAndPutAgain) {
+  const std::string bytes(3'000'000, 'x');
+  auto blobs = *BlobStore::Open(folder_ + "/bundles.db");
+  const Digest digest = *blobs->Put(bytes), other = *blobs->Put("other");
+  {
+    auto database = *SqliteDatabase::Open(folder_ + "/bundles.db", SqliteMode::kReadWrite);
+    ASSERT_TRUE(database->Query("UPDATE blob SET bytes = x'00' WHERE length(bytes) > 5").Run().ok());
+  }
+  EXPECT_TRUE(*blobs->Has(digest));  // it is only looked at when it is read
+  const absl::Status damaged = blobs->Get(digest).status();
+  EXPECT_TRUE(absl::IsDataLoss(damaged)) << damaged;
+  EXPECT_THAT(std::string(damaged.message()), testing::HasSubstr("bring it again"));
+  EXPECT_FALSE(*blobs->Has(digest));
+  EXPECT_TRUE(absl::IsNotFound(blobs->Get(digest).status()));
+  EXPECT_EQ(*blobs->Put(bytes), digest);
+  EXPECT_EQ(*blobs->Get(digest), bytes);
+  EXPECT_EQ(*blobs->Get(other), "other");
 }
 
 }  // namespace

@@ -113,6 +113,7 @@ class Router {
   absl::StatusOr<uint64_t> Register(const v1::GroupInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
   void StreamEnded(const std::string& group_id, uint64_t registration) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Beat(const v1::HeartbeatRequest& beat) ABSL_LOCKS_EXCLUDED(mutex_);
+  void AskToRegister(const std::string& bundle_digest) ABSL_LOCKS_EXCLUDED(mutex_);
   void Fence(const std::string& group_id, uint64_t first_valid_epoch) ABSL_LOCKS_EXCLUDED(mutex_);
   uint64_t FirstValidEpoch(const std::string& group_id) const ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -62,6 +62,11 @@ bool Router::Beat(const v1::HeartbeatRequest& beat) {
   return true;
 }
 
+void Router::AskToRegister(const std::string& bundle_digest) {
+  MutexLock lock(&mutex_);
+  registry_.AskToRegister(bundle_digest);
+}
+
 void Router::Fence(const std::string& group_id, uint64_t first_valid_epoch) {
   MutexLock lock(&mutex_);
   const Group* known = registry_.Find(group_id);
