@@ -230,6 +230,7 @@ class AssembledCoordinator final : public Coordinator {
     driver.command = [flags](const RankIdentity& identity) {
       return flags.Command(identity, GroupByNode(UsableCpus()).nodes, CpuQuota());
     };
+    driver.lasting_command = [flags](const RankIdentity& identity) { return flags.LastingCommand(identity); };
     driver.served = [this](const std::string& group, uint64_t epoch) { return Served(group, epoch); };
     fleet_ = std::make_unique<ProcessDriver>(
         std::move(driver), clock_,

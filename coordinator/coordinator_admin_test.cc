@@ -178,6 +178,20 @@ TEST_F(CoordinatorAdminTest, KeysAreMadeAnewOnlyWhereNoAdminKeyLives) {
   EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").body["data"].size(), 4u);
 }
 
+// A backup without it, say. Made anew it would void every key, and lock the operator out, without a word.
+TEST_F(CoordinatorAdminTest, ThePepperIsMadeOnceForALedger) {
+  coordinator_.reset();
+  const std::string path = config_.data + "/pepper", pepper = *ReadWholeFile(path);
+  std::filesystem::remove(path);
+  const absl::Status refused = Coordinator::Start(config_).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("restore it from a backup"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  ASSERT_TRUE(WriteFileAtomically(path, pepper, 0600).ok());
+  Begin();
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/keys").status, 200);
+}
+
 TEST_F(CoordinatorAdminTest, DamagedKeysAreNamed) {
   const auto good = nlohmann::json::parse(*ReadWholeFile(config_.data + "/keys.json"));
   nlohmann::json swapped = good, half = good;

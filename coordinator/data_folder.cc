@@ -48,11 +48,24 @@ absl::StatusOr<Fd> LockDataFolder(const std::string& path) {
 absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
   QUIRE_ASSIGN_OR_RETURN(Fd lock, LockDataFolder(path));
   DataFolder folder(path, std::move(lock));
+  QUIRE_RETURN_IF_ERROR(folder.CheckPepperIsThere());
   QUIRE_ASSIGN_OR_RETURN(folder.pepper_,
                          folder.LoadOrMakeSecret("pepper", "without the old one every key is void"));
   QUIRE_ASSIGN_OR_RETURN(folder.worker_secret_,
                          folder.LoadOrMakeSecret("worker_secret", "delete it, and restart the workers"));
   return folder;
+}
+
+// A new one would void every key of the ledger, the admin's too.
+absl::Status DataFolder::CheckPepperIsThere() const {
+  std::error_code error;
+  if (!std::filesystem::exists(File("ledger.db"), error) || std::filesystem::exists(File("pepper"), error)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(File("pepper"),
+                   " is missing, and without it every key in ledger.db is void: restore it from a "
+                   "backup, or move the folder away to begin anew"));
 }
 
 absl::StatusOr<std::string> DataFolder::LoadOrMakeSecret(const char* name, const char* loss) const {

@@ -1,7 +1,6 @@
 // DATA/ as a coordinator finds or makes it: the folder itself (0700), the lock that keeps a second
 // coordinator out, the pepper under which keys are stored, the secret of local workers, and the first keys
-// (all 0600). Owned by
-// Coordinator, used while it starts; the lock lasts as long as the object.
+// (all 0600). Owned by Coordinator, used while it starts; the lock lasts as long as the object.
 #pragma once
 
 #include <optional>
@@ -23,7 +22,8 @@ absl::StatusOr<Fd> LockDataFolder(const std::string& path);
 
 class DataFolder {
  public:
-  // FailedPrecondition: another coordinator uses it, or a file of it is damaged.
+  // FailedPrecondition: another coordinator uses it, or a file of it is damaged, or the pepper of its ledger
+  // lost.
   static absl::StatusOr<DataFolder> Open(const std::string& path);
 
   std::string File(const std::string& name) const { return path_ + "/" + name; }
@@ -41,6 +41,7 @@ class DataFolder {
 
  private:
   DataFolder(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  absl::Status CheckPepperIsThere() const;
   absl::StatusOr<std::string> LoadOrMakeSecret(const char* name, const char* loss) const;
 
   std::string path_, pepper_, worker_secret_;

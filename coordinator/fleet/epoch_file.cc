@@ -15,6 +15,11 @@ using nlohmann::json;
 
 constexpr int64_t kWriteAgainMs = int64_t{24} * 3600 * 1000;
 
+bool IsNumber(const json& object, const char* key, uint64_t most) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() && found->get<uint64_t>() <= most;
+}
+
 }  // namespace
 
 absl::Status EpochFile::Load(int64_t unix_ms) {
@@ -26,15 +31,17 @@ absl::Status EpochFile::Load(int64_t unix_ms) {
       absl::StrCat(path_, " is damaged: stop all worker groups, then delete it"));
   if (!root.is_object()) return damaged;
   MutexLock lock(&mutex_);
+  int64_t last_heard_ms = 0;
   for (const auto& [id, known] : root.items()) {
-    if (!known.is_object() || !known.value("epoch", json()).is_number_unsigned() ||
-        !known.value("heard_ms", json()).is_number_integer()) {
+    if (!known.is_object() || !IsNumber(known, "epoch", WorkerRegistry::kMaxEpoch) ||
+        !IsNumber(known, "heard_ms", INT64_MAX)) {
       return damaged;
     }
-    if (known["epoch"].get<uint64_t>() > WorkerRegistry::kMaxEpoch) return damaged;
-    const int64_t heard_ms = known["heard_ms"];
-    if (unix_ms - heard_ms <= kForgetAfterMs) groups_[id] = {known["epoch"], heard_ms};
+    groups_[id] = {known["epoch"], known["heard_ms"]};
+    last_heard_ms = std::max(last_heard_ms, groups_[id].heard_ms);
   }
+  const int64_t now_ms = std::min(unix_ms, last_heard_ms);
+  std::erase_if(groups_, [&](const auto& entry) { return now_ms - entry.second.heard_ms > kForgetAfterMs; });
   return absl::OkStatus();
 }
 
@@ -51,8 +58,10 @@ absl::Status EpochFile::Raise(const std::string& group_id, uint64_t epoch, int64
     return absl::FailedPreconditionError(absl::StrCat("epoch ", epoch, " of group ", group_id, " is over (",
                                                       known->second.epoch, " was here): exit"));
   }
-  groups[group_id] = {epoch, unix_ms};
-  QUIRE_RETURN_IF_ERROR(Save(groups));
+  const bool stands = known != groups.end() && epoch == known->second.epoch;
+  groups[group_id] = {epoch, std::max<int64_t>(unix_ms, 0)};
+  const absl::Status saved = Save(groups);
+  if (!saved.ok()) return stands ? absl::OkStatus() : saved;  // only that it was heard of is not written
   MutexLock lock(&mutex_);
   groups_ = std::move(groups);
   return absl::OkStatus();

@@ -1,7 +1,8 @@
 // DATA/epochs.json: the highest epoch of every group that ever registered here, whoever started it, so that a
 // coordinator's restart opens no door to an incarnation that was replaced. Written before the group is made
-// known. A group of which nothing was heard for kForgetAfterMs is forgotten at the next start. Owned by
-// coordinator.cc; any thread. Nobody but Raise waits for the disk.
+// known. A group of which nothing was heard for kForgetAfterMs, by the clock and while others were, is
+// forgotten at the next start: one wrong moment of the clock forgets nobody. Owned by coordinator.cc; any
+// thread. Nobody but Raise waits for the disk.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,9 @@ class EpochFile {
 
   // An absent file is an empty one. FailedPrecondition: it is there and can't be read as one.
   absl::Status Load(int64_t unix_ms) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The group is there with this epoch. FailedPrecondition: there was a higher one. Durable when it returns;
-  // writes only if the epoch is new or the last word of the group is a day old.
+  // The group is there with this epoch. FailedPrecondition: there was a higher one. The epoch is durable when
+  // it returns; writes only if that is new or the last word of the group is a day old, and for the latter
+  // alone it never fails.
   absl::Status Raise(const std::string& group_id, uint64_t epoch, int64_t unix_ms)
       ABSL_LOCKS_EXCLUDED(save_mutex_, mutex_);
   // Raise would write nothing.

@@ -40,6 +40,9 @@ class ProcessDriver final : public FleetDriver {
     std::string data_dir;  // fleet.json, logs/
     int groups = 1, ranks = 1;
     std::function<std::vector<std::string>(const RankIdentity&)> command;
+    // What must be as it was for a running group to be adopted: the command without what was chosen from the
+    // host's CPUs. Empty: the command.
+    std::function<std::vector<std::string>(const RankIdentity&)> lasting_command;
     RestartBackoff::Limits backoff;
     int64_t stop_grace_ms = 10'000;     // from SIGTERM to SIGKILL
     int64_t hurry_grace_ms = 1'000;     // the same from HurryStop on

@@ -26,7 +26,8 @@ absl::Status ProcessDriver::Save() {
 }
 
 absl::StatusOr<std::string> ProcessDriver::Fingerprint(const std::string& group_id) const {
-  return FingerprintOf(config_.command({group_id, 0, 0, "", ""}));
+  const auto& command = config_.lasting_command ? config_.lasting_command : config_.command;
+  return FingerprintOf(command({group_id, 0, 0, "", ""}));
 }
 
 void ProcessDriver::RestoreGroups(const FleetState& state) {

@@ -152,6 +152,33 @@ TEST_F(RestartTest, AnotherCommandStartsAnewOnceTheOldOnesAreGone) {
   second->Stop();
 }
 
+// A container that gets another quota restarts the coordinator: its groups' loaded weights need not go for
+// it.
+TEST_F(RestartTest, WhatWasChosenFromTheHostIsNoReasonToStartAnew) {
+  const auto config = [&](const std::string& threads, const std::string& given) {
+    ProcessDriver::Config made = Config({"wait", given, "--threads", threads}, /*groups=*/1, /*ranks=*/2);
+    made.lasting_command = Config({"wait", given}, 1, 2).command;
+    return made;
+  };
+  {
+    auto first = MakeWith(config("4", "given"));
+    ASSERT_TRUE(first->Start().ok());
+    left_ = first->List();
+  }
+  {
+    auto second = MakeWith(config("2", "given"));
+    ASSERT_TRUE(second->Start().ok());
+    EXPECT_EQ(second->List()[0].pids, left_[0].pids);
+    EXPECT_EQ(second->List()[0].epoch, 1u);
+  }
+  auto third = MakeWith(config("2", "given otherwise"));
+  ASSERT_TRUE(third->Start().ok());
+  fences_.WaitFor("g0", 2);
+  fences_.WaitUntil("g0", [&] { return third->List()[0].phase == GroupPhase::kRunning; });
+  EXPECT_EQ(third->List()[0].epoch, 2u);
+  third->Stop();
+}
+
 TEST_F(RestartTest, AnUpgradeInPlaceStartsAnew) {
   program_ = data_ + "/quire-worker";
   std::filesystem::copy_file(QUIRE_TEST_CHILD, program_);

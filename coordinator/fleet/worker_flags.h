@@ -39,6 +39,10 @@ struct WorkerFlags {
   // `quota` of them have (CpuQuota).
   std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes,
                                    std::optional<int64_t> quota = std::nullopt) const;
+  // What of it was given, and lasts when the host's CPUs or the quota change. Nobody is started with it.
+  std::vector<std::string> LastingCommand(const RankIdentity& identity) const {
+    return Command(identity, {});
+  }
   // From SIGTERM to SIGKILL: a group that drains as long as it may ends by itself.
   int64_t StopGraceMs() const { return (drain_seconds + 4) * 1000; }
 

@@ -123,5 +123,17 @@ TEST(WorkerFlags, AGroupMayDrainAsLongAsItWasToldBeforeItIsKilled) {
   EXPECT_EQ(flags.StopGraceMs(), 64'000);
 }
 
+TEST(WorkerFlags, WhatLastsIsWhatWasGiven) {
+  WorkerFlags flags;
+  flags.ranks = 2;
+  const RankIdentity rank{"g0", 1, 1, "shm", "log"};
+  const auto chosen = flags.LastingCommand(rank);
+  EXPECT_EQ(ValueOf(chosen, "cpus"), "(absent)");
+  EXPECT_EQ(ValueOf(chosen, "ranks"), "2");
+  flags.threads_per_rank = 3;
+  EXPECT_NE(flags.LastingCommand(rank), chosen);
+  EXPECT_EQ(ValueOf(flags.LastingCommand(rank), "threads"), "3");
+}
+
 }  // namespace
 }  // namespace quire::coordinator
