@@ -1,8 +1,8 @@
 // Paged attention, one path for decode, prefill and all between. A row is (token, query head); the rows of
 // one KV head stand together (row = token * group + head in group), 16 in a tensor core tile, so that a
 // decode step's few rows share one. Each row's sums run in one order: tiles of 64 keys from each split's
-// start, splits (attention_plan.h) folded from the first on. So a row's bits depend on its q and on the K and
-// V at its positions, and not on the batch, on chunks, on the height of its block, or on which block took
+// start, splits (attention_rules.h) folded from the first on. So a row's bits depend on its q and on the K
+// and V at its positions, and not on the batch, on chunks, on the height of its block, or on which block took
 // which split; the checks compare them bit by bit. attention_plan.h decides who does what; attention_narrow.h
 // and attention_wide.h compute; where the splits of a row went to several blocks, attention_combine.h folds
 // them. Called on the host by whoever owns the stream.
@@ -22,10 +22,10 @@ struct AttentionWork {
   int combine_count;
 };
 
-template <int kHeadDim>
+template <int kHeadDim, typename Wide = AttentionWideKernel<kHeadDim>>
 void Attention(Stream& stream, AttentionParams params, const AttentionWork& work) {
   using Narrow = AttentionNarrowKernel<kHeadDim>;
-  using Wide = AttentionWideKernel<kHeadDim>;
+  using Combine = AttentionCombineKernel<kHeadDim>;
   if (work.wide_count > 0) {
     params.items = work.wide;
     Launch<Wide>(stream, {.x = work.wide_count * params.kv_heads}, Wide::kSharedBytes, params);
@@ -35,11 +35,10 @@ void Attention(Stream& stream, AttentionParams params, const AttentionWork& work
     Launch<Narrow>(stream, {.x = work.narrow_count * params.kv_heads}, Narrow::kSharedBytes, params);
   }
   if (work.combine_count > 0) {
-    Launch<AttentionCombineKernel<kHeadDim>>(
-        stream, {.x = work.combine_count * params.query_heads}, 0,
-        {params.partial_out, params.partial_state, work.combine, params.out, params.query_heads,
-         params.kv_heads, params.scale_log2},
-        Order::kOverlapping);
+    const typename Combine::Params combine{params.partial_out, params.partial_state, work.combine,
+                                           params.out,         work.combine_count,   params.query_heads,
+                                           params.kv_heads,    params.scale_log2};
+    Launch<Combine>(stream, {.x = Combine::Blocks(combine)}, 0, combine, Order::kOverlapping);
   }
 }
 

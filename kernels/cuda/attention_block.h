@@ -1,18 +1,18 @@
 // What a block of attention has in common, whatever its height: its item and rows, K and V on their way into
-// shared memory, matrices from there, and the softmax of one lane's part of a row. The order of every sum is
+// shared memory, and the softmax of one lane's part of a row. The order of every sum is
 // fixed here: see attention.h. Device code.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/attention_products.h"
+#include "kernels/cuda/attention_rules.h"
 #include "kernels/cuda/attention_state.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/kv_pages.h"
 
 namespace quire::kernels::cuda {
 
-inline constexpr int kTileKeys = 64;
 inline constexpr int kGroupKeys = 16,
                      kGroups = kTileKeys / kGroupKeys;  // of a tile, whose weights are summed apart
 static_assert(kFineSplitKeys % kTileKeys == 0 && kSplitKeys % kTileKeys == 0);
@@ -35,6 +35,11 @@ QUIRE_DEVICE int64_t PartialRow(const AttentionParams& p, const AttentionSequenc
                                 int row, int head) {
   const int rows = sequence.tokens * (p.query_heads / p.kv_heads);
   return sequence.partial_offset + (static_cast<int64_t>(split) * rows + row) * p.kv_heads + head;
+}
+
+// A block whose item fills a captured grid up has nothing to do.
+QUIRE_DEVICE bool HasWork(const AttentionParams& p) {
+  return p.items[BlockIndex().x / p.kv_heads].sequence >= 0;
 }
 
 template <int kHeadDim, int kThreads>
@@ -73,6 +78,10 @@ class AttentionBlock {
     return Load128(p.tables + sequence.first_page + first_key / kPageKeys);
   }
 
+  // Offsets in shared memory.
+  static QUIRE_DEVICE int KeysOf(int stage) { return stage * kStageBytes; }
+  static QUIRE_DEVICE int ValuesOf(int stage) { return stage * kStageBytes + kTileBytes; }
+
   // K (0) or V (1) of keys [first_key, first_key + 64), zeros from end_key on, to where tiles of this stage
   // stand.
   QUIRE_DEVICE void FetchTile(int stage, int which, int first_key, const Word128& blocks) const {
@@ -81,25 +90,6 @@ class AttentionBlock {
     } else {
       FetchRounds<false>(stage, which, first_key, blocks);
     }
-  }
-
-  // Two keys' tiles of K for one step: matrices are dimensions 0-7 and 8-15 of keys 0-7, then of keys 8-15.
-  static QUIRE_DEVICE int KeyOffset(int stage) {
-    const int matrix = LaneIndex() / 8, in_matrix = LaneIndex() % 8;
-    return Opaque(stage * kStageBytes + (matrix / 2 * 8 + in_matrix) * kRowBytes +
-                  (matrix % 2 ^ in_matrix) * 16);
-  }
-  static QUIRE_DEVICE void LoadKeys(uint32_t (&k)[4], int key_offset, int step, int tile) {
-    LdMatrix4(k, SharedMemory() + (key_offset ^ step * 32) + tile * 8 * kRowBytes);
-  }
-  // Two tiles of V's dimensions for 16 keys: keys 0-7 and 8-15 of dimensions 0-7, then of 8-15.
-  static QUIRE_DEVICE int ValueOffset(int stage) {
-    const int matrix = LaneIndex() / 8, in_matrix = LaneIndex() % 8;
-    return Opaque(stage * kStageBytes + kTileBytes + (matrix % 2 * 8 + in_matrix) * kRowBytes +
-                  (matrix / 2 ^ in_matrix) * 16);
-  }
-  static QUIRE_DEVICE void LoadValues(uint32_t (&v)[4], int value_offset, int step, int tile) {
-    LdMatrix4Trans(v, SharedMemory() + (value_offset ^ tile * 16) + step * 16 * kRowBytes);
   }
 
   QUIRE_DEVICE void LoadQuery(uint32_t (&query)[kSteps][4]) const {
@@ -216,12 +206,12 @@ class AttentionBlock {
   static constexpr int kRounds = kTileKeys / kRoundKeys;
   static_assert(kRoundKeys % 8 == 0, "a thread's chunk is permuted alike in each round");
 
-  // A row's chunks are permuted (xor with the row), so that no two of a matrix's eight share banks.
+  // As attention_products.h says.
   template <bool kWhole>
   QUIRE_DEVICE void FetchRounds(int stage, int which, int first_key, const Word128& blocks) const {
     const int first = ThreadIndex() / kChunks, chunk = ThreadIndex() % kChunks;
-    std::byte* to = SharedMemory() + stage * kStageBytes + which * kTileBytes + first * kRowBytes +
-                    (chunk ^ first % 8) * 16;
+    std::byte* to = SharedMemory() + stage * kStageBytes + which * kTileBytes + chunk / 8 * kPanelBytes +
+                    first * kPanelRowBytes + (chunk % 8 ^ first % 8) * 16;
     QUIRE_UNROLL
     for (int round = 0; round < kRounds; ++round) {
       // In a round of more than a page, `first` says which page this thread has.
@@ -231,7 +221,7 @@ class AttentionBlock {
       const int block = there ? static_cast<int>(Select(blocks, page)) : 0;
       const std::byte* from =
           pages + static_cast<int64_t>(block) * page_bytes + skipped + which * kPageKeys * kRowBytes;
-      CopyAsync16(to + round * kRoundKeys * kRowBytes, from, there);
+      CopyAsync16(to + round * kRoundKeys * kPanelRowBytes, from, there);
     }
   }
   static QUIRE_DEVICE uint32_t Select(const Word128& blocks, int page) {

@@ -1,6 +1,6 @@
-// Folds what blocks left of rows whose splits several of them walked: a block has one (token, query head), a
-// thread one dimension. 32 splits at a time: all are read at once, a lane makes the factors of one; the fold
-// itself is in order, and the same as Merge's. Device code; attention.h launches it.
+// Folds what blocks left of rows whose splits several of them walked: a warp has one (token, query head). Of
+// 32 splits each lane makes the factors of one; eight splits' values are read at once; the fold itself is in
+// order, and the same as Merge's. Device code; attention.h launches it.
 #pragma once
 
 #include "kernels/cuda/attention_block.h"
@@ -14,49 +14,87 @@ struct AttentionCombineKernel {
     const float* partial_state;
     const CombineToken* tokens;
     uint16_t* out;
+    int count;  // of tokens
     int query_heads, kv_heads;
     float scale_log2;
   };
-  static constexpr int kThreads = kHeadDim, kMinBlocks = 4;
+  static constexpr int kWarps = 4, kThreads = kWarps * kWarpLanes, kMinBlocks = 8;
+
+  static int Blocks(const Params& p) { return (p.count * p.query_heads + kWarps - 1) / kWarps; }
 
   static QUIRE_DEVICE void Run(const Params& p) {
-    const CombineToken token = p.tokens[BlockIndex().x / p.query_heads];
-    const int query_head = BlockIndex().x % p.query_heads, group = p.query_heads / p.kv_heads;
-    const int64_t first_row = token.partial_row + query_head % group * p.kv_heads + query_head / group;
     WaitForPriorKernel();
-    float highest = -INFINITY, sum = 0, out = 0;
+    const int at = BlockIndex().x * kWarps + WarpIndex();
+    if (at >= p.count * p.query_heads) return;
+    const CombineToken token = p.tokens[at / p.query_heads];
+    if (token.splits == 0) return;
+    const int query_head = at % p.query_heads, group = p.query_heads / p.kv_heads;
+    const int64_t first_row = token.partial_row + query_head % group * p.kv_heads + query_head / group;
+    Sums sums;
     for (int first = 0; first < token.splits; first += kWarpLanes) {
       const int count = token.splits - first < kWarpLanes ? token.splits - first : kWarpLanes;
-      const int64_t row = first_row + static_cast<int64_t>(first) * token.split_rows;
-      float values[kWarpLanes];
-      QUIRE_UNROLL
-      for (int i = 0; i < kWarpLanes; ++i) {
-        if (i < count)
-          values[i] =
-              p.partial_out[(row + static_cast<int64_t>(i) * token.split_rows) * kHeadDim + ThreadIndex()];
-      }
-      SoftmaxState state;
-      if (LaneIndex() < count) {
-        const float* from =
-            p.partial_state + (row + static_cast<int64_t>(LaneIndex()) * token.split_rows) * 2;
-        state = {from[0], from[1]};
-      }
-      const MergeFactors factors = Factors(state, first == 0, highest, p.scale_log2);
-      QUIRE_UNROLL
-      for (int i = 0; i < kWarpLanes; ++i) {
-        if (i >= count) break;
-        const MergeFactors of{Shuffle(factors.earlier, i), Shuffle(factors.later, i)};
-        sum = MergeValues(of, sum, Shuffle(state.sum, i));
-        out = MergeValues(of, out, values[i]);
-      }
+      FoldSplits(p, first_row + static_cast<int64_t>(first) * token.split_rows, token.split_rows, count,
+                 first == 0, sums);
     }
-    const float mine = Normalized(out, Divide(1, sum)), next = ShuffleXor(mine, 1);
-    if (ThreadIndex() % 2 != 0) return;
-    uint16_t* to = p.out + (static_cast<int64_t>(token.token) * p.query_heads + query_head) * kHeadDim;
-    *reinterpret_cast<uint32_t*>(to + ThreadIndex()) = PackBf16(mine, next);
+    Store(p.out + (static_cast<int64_t>(token.token) * p.query_heads + query_head) * kHeadDim, sums);
   }
 
  private:
+  static constexpr int kLaneDims = kHeadDim / kWarpLanes, kAtOnce = 8;
+  static_assert(kLaneDims == 2 || kLaneDims == 4);
+
+  struct Sums {
+    float highest = -INFINITY, sum = 0, out[kLaneDims] = {};
+  };
+
+  static QUIRE_DEVICE void FoldSplits(const Params& p, int64_t row, int split_rows, int count, bool first,
+                                      Sums& sums) {
+    SoftmaxState state;
+    if (LaneIndex() < count) {
+      const float* from = p.partial_state + (row + static_cast<int64_t>(LaneIndex()) * split_rows) * 2;
+      state = {from[0], from[1]};
+    }
+    const float* from = p.partial_out + row * kHeadDim + LaneIndex() * kLaneDims;
+    const int64_t step = static_cast<int64_t>(split_rows) * kHeadDim;
+    MergeFactors factors{};
+    for (int begin = 0; begin < count; begin += kAtOnce) {
+      float values[kAtOnce][kLaneDims];
+      QUIRE_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (begin + i < count) Load(from + (begin + i) * step, values[i]);
+      }
+      if (begin == 0) factors = Factors(state, first, sums.highest, p.scale_log2);  // while values come
+      QUIRE_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (begin + i >= count) break;
+        const MergeFactors of{Shuffle(factors.earlier, begin + i), Shuffle(factors.later, begin + i)};
+        sums.sum = MergeValues(of, sums.sum, Shuffle(state.sum, begin + i));
+        QUIRE_UNROLL
+        for (int d = 0; d < kLaneDims; ++d) sums.out[d] = MergeValues(of, sums.out[d], values[i][d]);
+      }
+    }
+  }
+
+  static QUIRE_DEVICE void Load(const float* from, float (&to)[kLaneDims]) {
+    if constexpr (kLaneDims == 4) {
+      const Word128 word = Load128(from);
+      QUIRE_UNROLL
+      for (int d = 0; d < kLaneDims; ++d) to[d] = BitsToFloat(word.word[d]);
+    } else {
+      QUIRE_UNROLL
+      for (int d = 0; d < kLaneDims; ++d) to[d] = from[d];
+    }
+  }
+
+  static QUIRE_DEVICE void Store(uint16_t* row, const Sums& sums) {
+    const float inverse = Divide(1, sums.sum);
+    QUIRE_UNROLL
+    for (int d = 0; d < kLaneDims; d += 2) {
+      *reinterpret_cast<uint32_t*>(row + LaneIndex() * kLaneDims + d) =
+          PackBf16(Normalized(sums.out[d], inverse), Normalized(sums.out[d + 1], inverse));
+    }
+  }
+
   // This lane's split's. `highest` goes from that before all 32 to that of all.
   static QUIRE_DEVICE MergeFactors Factors(const SoftmaxState& state, bool first, float& highest,
                                            float scale_log2) {

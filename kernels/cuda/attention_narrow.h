@@ -21,7 +21,7 @@ struct AttentionNarrowKernel {
 
   static QUIRE_DEVICE void Run(const Params& p) {
     LetNextKernelStart();
-    AttentionNarrowKernel(p).Walk();
+    if (HasWork(p)) AttentionNarrowKernel(p).Walk();
   }
 
  private:
@@ -73,16 +73,11 @@ struct AttentionNarrowKernel {
   }
 
   QUIRE_DEVICE void Scores(float (&s)[2][4], int stage) const {
-    const int offset = Block::KeyOffset(stage);
+    const int keys = WarpProducts::KeysAt(Block::KeysOf(stage), WarpIndex() * 2);
     QUIRE_UNROLL
     for (int i = 0; i < 4; ++i) s[0][i] = s[1][i] = 0;
     QUIRE_UNROLL
-    for (int step = 0; step < Block::kSteps; ++step) {
-      uint32_t k[4];
-      Block::LoadKeys(k, offset, step, WarpIndex() * 2);
-      MmaBf16(s[0], query[step], {k[0], k[1]});
-      MmaBf16(s[1], query[step], {k[2], k[3]});
-    }
+    for (int step = 0; step < Block::kSteps; ++step) WarpProducts::AddScores(s, query[step], keys, step);
   }
 
   static QUIRE_DEVICE int RowInTile(int i) { return LaneIndex() / 4 + i * 8; }
@@ -135,18 +130,12 @@ struct AttentionNarrowKernel {
   }
 
   QUIRE_DEVICE void AddValues(int stage) {
-    const int offset = Block::ValueOffset(stage);
+    const int values = WarpProducts::ValuesAt(Block::ValuesOf(stage), WarpIndex() * kOutTiles);
     QUIRE_UNROLL
     for (int step = 0; step < kGroups; ++step) {
       uint32_t weights[4];
       LdMatrix4(weights, Weights(LaneIndex() % 16, step * 2 + LaneIndex() / 16));
-      QUIRE_UNROLL
-      for (int tile = 0; tile < kOutTiles; tile += 2) {
-        uint32_t v[4];
-        Block::LoadValues(v, offset, step, WarpIndex() * kOutTiles + tile);
-        MmaBf16(out[tile], weights, {v[0], v[1]});
-        MmaBf16(out[tile + 1], weights, {v[2], v[3]});
-      }
+      WarpProducts::AddValues(out, weights, values, step);
     }
   }
 

@@ -1,11 +1,14 @@
 #include "kernels/cuda/attention_plan.h"
 
 #include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
 
 namespace quire::kernels::cuda {
 namespace {
 
-int DivideUp(int a, int b) { return (a + b - 1) / b; }
+int DivideUp(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
 int Splits(const AttentionSpan& span) { return SplitOf(span.position + span.tokens - 1) + 1; }
 
@@ -20,70 +23,133 @@ bool Belongs(const AttentionSpan& span, const Class& of, int group) {
   return (span.tokens * group <= kWarpRows) == of.narrow;
 }
 
-// How many splits a block takes, so that about `wanted` blocks come out.
+absl::Status CheckSpan(const AttentionSpan& span, size_t index) {
+  if (span.tokens < 1 || span.position < 0 || span.first_token < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("attention: span ", index, " has ", span.tokens,
+                                                   " tokens at position ", span.position, ", row ",
+                                                   span.first_token, ": leave out what has no tokens"));
+  }
+  const int64_t end = int64_t{span.position} + span.tokens;
+  if (end > std::numeric_limits<int32_t>::max() ||
+      static_cast<int64_t>(span.pages.size()) * kPageKeys < end) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("attention: span ", index, " ends at position ", end, ", but its ", span.pages.size(),
+                     " pages hold ", span.pages.size() * kPageKeys, ": give it its whole block table"));
+  }
+  return absl::OkStatus();
+}
+
+// How many splits a block takes, so that at most about `wanted` blocks come out.
 int SplitsOfBlock(std::span<const AttentionSpan> spans, const Class& of, const AttentionLimits& limits) {
   int64_t pieces = 0, tiles = 0, most = 1;
   for (const AttentionSpan& span : spans) {
     if (!Belongs(span, of, limits.group)) continue;
-    const int64_t of_span = DivideUp(span.tokens * limits.group, of.rows);
-    tiles += of_span * limits.kv_heads;
-    pieces += of_span * limits.kv_heads * Splits(span);
+    const int64_t of_span = DivideUp(span.tokens * limits.group, of.rows) * int64_t{limits.kv_heads};
+    tiles += of_span;
+    pieces += of_span * Splits(span);
     most = std::max<int64_t>(most, Splits(span));
   }
   if (tiles >= of.wanted) return static_cast<int>(most);
-  return static_cast<int>(std::clamp<int64_t>(pieces / of.wanted, 1, most));
+  return static_cast<int>(std::clamp<int64_t>(DivideUp(pieces, of.wanted), 1, most));
 }
 
-void AddItems(const AttentionSpan& span, int sequence, int splits_of_block, const Class& of, int group,
-              std::vector<AttentionItem>& items) {
-  const int rows = span.tokens * group;
-  for (int row = 0; row < rows; row += of.rows) {
-    const int last_token = (std::min(row + of.rows, rows) - 1) / group;
-    const int splits = SplitOf(span.position + last_token) + 1;
-    for (int split = 0; split < splits; split += splits_of_block) {
-      items.push_back({sequence, row, split, std::min(split + splits_of_block, splits)});
+int64_t PartialRows(const AttentionSpan& span, const AttentionLimits& limits) {
+  return static_cast<int64_t>(Splits(span)) * span.tokens * limits.group * limits.kv_heads;
+}
+
+class Planner {
+ public:
+  Planner(std::span<const AttentionSpan> spans, const AttentionLimits& limits)
+      : spans_(spans),
+        limits_(limits),
+        classes_{{true, kWarpRows, limits.narrow_blocks}, {false, limits.wide_rows, limits.wide_blocks}} {}
+
+  AttentionPlan Plan() {
+    for (const AttentionSpan& span : spans_) {
+      plan_.sequences.push_back(
+          {span.first_token, span.tokens, span.position, static_cast<int32_t>(plan_.tables.size()), -1});
+      plan_.tables.insert(plan_.tables.end(), span.pages.begin(), span.pages.end());
+      plan_.tables.resize((plan_.tables.size() + 3) / 4 * 4);
+    }
+    for (const Class& of : classes_) AddClass(of);
+    return std::move(plan_);
+  }
+
+ private:
+  void AddClass(const Class& of) {
+    const int splits_of_block = SplitsOfBlock(spans_, of, limits_);
+    std::vector<AttentionItem>& items = of.narrow ? plan_.narrow : plan_.wide;
+    for (int i = 0; i < static_cast<int>(spans_.size()); ++i) {
+      if (!Belongs(spans_[i], of, limits_.group)) continue;
+      const bool cut = Splits(spans_[i]) > splits_of_block &&
+                       plan_.partial_rows + PartialRows(spans_[i], limits_) <= MostPartialRows();
+      if (cut) AddPartial(i);
+      AddItems(i, cut ? splits_of_block : Splits(spans_[i]), of.rows, items);
+    }
+    std::stable_sort(items.begin(), items.end(),
+                     [this](const AttentionItem& a, const AttentionItem& b) { return Keys(a) > Keys(b); });
+  }
+
+  int64_t MostPartialRows() const {
+    return std::min<int64_t>(limits_.partial_rows, std::numeric_limits<int32_t>::max());
+  }
+
+  void AddPartial(int sequence) {
+    const AttentionSpan& span = spans_[sequence];
+    const int offset = static_cast<int>(plan_.partial_rows), token_rows = limits_.group * limits_.kv_heads;
+    plan_.sequences[sequence].partial_offset = offset;
+    plan_.partial_rows += PartialRows(span, limits_);
+    for (int token = 0; token < span.tokens; ++token) {
+      plan_.combine.push_back({span.first_token + token, offset + token * token_rows,
+                               span.tokens * token_rows, SplitOf(span.position + token) + 1});
     }
   }
-}
+
+  void AddItems(int sequence, int splits_of_block, int block_rows, std::vector<AttentionItem>& items) const {
+    const AttentionSpan& span = spans_[sequence];
+    const int rows = span.tokens * limits_.group;
+    for (int row = 0; row < rows; row += block_rows) {
+      const int last_token = (std::min(row + block_rows, rows) - 1) / limits_.group;
+      const int splits = SplitOf(span.position + last_token) + 1;
+      for (int split = 0; split < splits; split += splits_of_block) {
+        items.push_back({sequence, row, split, std::min(split + splits_of_block, splits)});
+      }
+    }
+  }
+
+  int Keys(const AttentionItem& item) const {
+    const int end = spans_[item.sequence].position + item.first_row / limits_.group + 1;
+    return std::min(SplitBegin(item.end_split), end) - SplitBegin(item.first_split);
+  }
+
+  const std::span<const AttentionSpan> spans_;
+  const AttentionLimits& limits_;
+  const Class classes_[2];
+  AttentionPlan plan_;
+};
 
 }  // namespace
 
-AttentionPlan PlanAttention(std::span<const AttentionSpan> spans, const AttentionLimits& limits) {
-  AttentionPlan plan;
-  const Class classes[] = {{true, kWarpRows, limits.narrow_blocks},
-                           {false, limits.wide_rows, limits.wide_blocks}};
-  const int splits_of_block[] = {SplitsOfBlock(spans, classes[0], limits),
-                                 SplitsOfBlock(spans, classes[1], limits)};
-  for (const AttentionSpan& span : spans) {
-    const int which = Belongs(span, classes[0], limits.group) ? 0 : 1, splits = Splits(span);
-    const int sequence = static_cast<int>(plan.sequences.size());
-    plan.sequences.push_back(
-        {span.first_token, span.tokens, span.position, static_cast<int32_t>(plan.tables.size()), -1});
-    plan.tables.insert(plan.tables.end(), span.pages.begin(), span.pages.end());
-    plan.tables.resize((plan.tables.size() + 3) / 4 * 4);
-    AddItems(span, sequence, splits_of_block[which], classes[which], limits.group,
-             which == 0 ? plan.narrow : plan.wide);
-    if (splits <= splits_of_block[which]) continue;
-    plan.sequences.back().partial_offset = static_cast<int32_t>(plan.partial_rows);
-    plan.partial_rows += static_cast<int64_t>(splits) * span.tokens * limits.group * limits.kv_heads;
-    const int token_rows = limits.group * limits.kv_heads;
-    for (int token = 0; token < span.tokens; ++token) {
-      plan.combine.push_back({span.first_token + token,
-                              plan.sequences.back().partial_offset + token * token_rows,
-                              span.tokens * token_rows, SplitOf(span.position + token) + 1});
-    }
+absl::StatusOr<AttentionPlan> PlanAttention(std::span<const AttentionSpan> spans,
+                                            const AttentionLimits& limits) {
+  for (size_t i = 0; i < spans.size(); ++i) {
+    if (absl::Status status = CheckSpan(spans[i], i); !status.ok()) return status;
   }
-  const auto keys = [&](const AttentionItem& item) {
-    const AttentionSequence& sequence = plan.sequences[item.sequence];
-    const int first_token = item.first_row / limits.group;
-    return std::min(SplitBegin(item.end_split), sequence.position + first_token + 1) -
-           SplitBegin(item.first_split);
-  };
-  for (auto* items : {&plan.narrow, &plan.wide}) {
-    std::stable_sort(items->begin(), items->end(),
-                     [&](const AttentionItem& a, const AttentionItem& b) { return keys(a) > keys(b); });
+  return Planner(spans, limits).Plan();
+}
+
+absl::Status FillUp(AttentionPlan& plan, const AttentionCounts& counts) {
+  const AttentionCounts there = plan.counts();
+  if (there.narrow > counts.narrow || there.wide > counts.wide || there.combine > counts.combine) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("attention: a plan of ", there.narrow, " narrow and ", there.wide, " wide items and ",
+                     there.combine, " combined tokens is more than the graph was captured for (",
+                     counts.narrow, ", ", counts.wide, ", ", counts.combine, "): take a larger one"));
   }
-  return plan;
+  plan.narrow.resize(counts.narrow, AttentionItem{-1, 0, 0, 0});
+  plan.wide.resize(counts.wide, AttentionItem{-1, 0, 0, 0});
+  plan.combine.resize(counts.combine, CombineToken{});
+  return absl::OkStatus();
 }
 
 }  // namespace quire::kernels::cuda

@@ -1,24 +1,26 @@
 // Attention for many rows (prefill, chunks): each warp has 16 rows of its own and walks all keys for them;
-// the block shares K and V. The fold of earlier splits waits in shared memory. Device code; attention.h
-// launches it.
+// the block shares K and V. The products of a tile's scores and of the last tile's values are under way while
+// its softmax is made. The fold of earlier splits waits in shared memory. Device code; attention.h launches
+// it.
 #pragma once
 
 #include "kernels/cuda/attention_block.h"
 
 namespace quire::kernels::cuda {
 
-template <int kHeadDim>
+template <int kHeadDim, typename Products = GroupProducts, int kStageCount = 3>
 struct AttentionWideKernel {
   using Params = AttentionParams;
-  static constexpr int kWarps = 4, kThreads = kWarps * kWarpLanes, kMinBlocks = 2, kStages = 2;
+  static constexpr int kWarps = 8, kThreads = kWarps * kWarpLanes, kMinBlocks = 1, kStages = kStageCount;
   static constexpr int kRows = kWarps * kWarpRows;
   using Block = AttentionBlock<kHeadDim, kThreads>;
   // Stages of K and V, and the fold of earlier splits.
   static constexpr int kSharedBytes = kStages * Block::kStageBytes + kRows * kHeadDim * 4;
+  static_assert(kStages >= 3, "V of one tile is needed beside K of the next, while one more is under way");
 
   static QUIRE_DEVICE void Run(const Params& p) {
     LetNextKernelStart();
-    AttentionWideKernel(p).Walk();
+    if (HasWork(p)) AttentionWideKernel(p).Walk();
   }
 
  private:
@@ -27,64 +29,93 @@ struct AttentionWideKernel {
   QUIRE_DEVICE explicit AttentionWideKernel(const Params& p) : block(p, kRows, WarpIndex() * kWarpRows) {}
 
   QUIRE_DEVICE void Walk() {
-    int key = SplitBegin(block.item.first_split);
-    Word128 blocks = block.Blocks(key);
-    Fetch(key, blocks);
+    const int first = SplitBegin(block.item.first_split);
+    int split = block.item.first_split, end = block.EndOf(split);
+    StartFetching(first);
     block.LoadQuery(query);
+    StartSplit();
+    ClearOut();
+    float s[kKeyTiles][4];
+    Arrive<kStages - 2>();
+    Scores(s, first);
+    Products::template Wait<0>(s);
+    Softmax(s, first);
+    Pack(s);
     QUIRE_NO_UNROLL
-    for (int split = block.item.first_split; key < block.end_key; ++split) {
-      StartSplit();
-      const int end = block.EndOf(split);
-      QUIRE_NO_UNROLL
-      for (; key < end; key += kTileKeys) WalkTile(key, blocks);
-      EndSplit(split);
+    for (int key = first, next = first + kTileKeys; next < block.end_key; key = next, next += kTileKeys) {
+      Arrive<kStages - 3>();  // tile `next` is there, and nobody needs the one before `key` any more
+      Fetch(next + (kStages - 2) * kTileKeys);
+      Scores(s, next);
+      AddValues(key);
+      const bool ends = next == end;
+      SoftmaxState state[2];
+      if (ends) state[0] = StateOf(0), state[1] = StateOf(1), StartSplit();
+      Products::template Wait<1>(s);
+      Softmax(s, next);
+      Products::template Wait<0>(out);
+      if (ends) {
+        EndSplit(split, state);
+        ClearOut();
+        end = block.EndOf(++split);
+      } else {
+        RescaleOut();
+      }
+      Pack(s);
     }
+    AddValues((block.end_key - 1) / kTileKeys * kTileKeys);
+    const SoftmaxState state[2] = {StateOf(0), StateOf(1)};
+    Products::template Wait<0>(out);
+    EndSplit(split, state);
   }
 
   static QUIRE_DEVICE int StageOf(int key) { return key / kTileKeys % kStages; }
-  QUIRE_DEVICE void Fetch(int key, const Word128& blocks) const {
-    block.FetchTile(StageOf(key), 0, key, blocks);
-    block.FetchTile(StageOf(key), 1, key, blocks);
+
+  QUIRE_DEVICE void StartFetching(int first) {
+    if (first < block.end_key) blocks = block.Blocks(first);
+    QUIRE_UNROLL
+    for (int ahead = 0; ahead < kStages - 1; ++ahead) Fetch(first + ahead * kTileKeys);
+  }
+  // K and V of the tile in one group; an empty one behind the last.
+  QUIRE_DEVICE void Fetch(int key) {
+    if (key < block.end_key) {
+      block.FetchTile(StageOf(key), 0, key, blocks);
+      block.FetchTile(StageOf(key), 1, key, blocks);
+      if (key + kTileKeys < block.end_key) blocks = block.Blocks(key + kTileKeys);
+    }
     CopyAsyncCommit();
   }
-
-  // One barrier a tile: warps drift apart, so that one's softmax goes beside another's products. The next
-  // tile is under way meanwhile.
-  QUIRE_DEVICE void WalkTile(int key, Word128& blocks) {
-    const int next = key + kTileKeys;
-    CopyAsyncWait<0>();
-    if (next < block.end_key) blocks = block.Blocks(next);
-    SyncBlock();  // this tile is there, and nobody needs the last one any more
-    if (next < block.end_key) Fetch(next, blocks);
-    float s[kKeyTiles][4];
-    Scores(s, StageOf(key));
-    if (next > block.nearest + 1) block.Mask(s, key);
-    Softmax(s);
-    AddValues(s, StageOf(key));
+  // One barrier a tile: warps drift apart, so that one's softmax goes beside another's products.
+  template <int kGroupsLeft>
+  static QUIRE_DEVICE void Arrive() {
+    CopyAsyncWait<kGroupsLeft>();
+    Products::ShowCopies();
+    SyncBlock();
   }
 
-  QUIRE_DEVICE void Scores(float (&s)[kKeyTiles][4], int stage) const {
-    const int offset = Block::KeyOffset(stage);
+  QUIRE_DEVICE void Scores(float (&s)[kKeyTiles][4], int key) const {
+    const int keys = Products::KeysAt(Block::KeysOf(StageOf(key)), 0);
     QUIRE_UNROLL
     for (int tile = 0; tile < kKeyTiles; ++tile) {
       QUIRE_UNROLL
       for (int i = 0; i < 4; ++i) s[tile][i] = 0;
     }
+    Products::Begin();
     QUIRE_UNROLL
-    for (int step = 0; step < Block::kSteps; ++step) {
-      QUIRE_UNROLL
-      for (int tile = 0; tile < kKeyTiles; tile += 2) {
-        uint32_t k[4];
-        Block::LoadKeys(k, offset, step, tile);
-        MmaBf16(s[tile], query[step], {k[0], k[1]});
-        MmaBf16(s[tile + 1], query[step], {k[2], k[3]});
-      }
-    }
+    for (int step = 0; step < Block::kSteps; ++step) Products::AddScores(s, query[step], keys, step);
+    Products::End();
   }
 
-  // Scores become weights; what was summed before is scaled to the new highest score.
-  QUIRE_DEVICE void Softmax(float (&s)[kKeyTiles][4]) {
-    float rescale[2];
+  QUIRE_DEVICE void AddValues(int key) {
+    const int values = Products::ValuesAt(Block::ValuesOf(StageOf(key)), 0);
+    Products::Begin();
+    QUIRE_UNROLL
+    for (int step = 0; step < kGroups; ++step) Products::AddValues(out, weights[step], values, step);
+    Products::End();
+  }
+
+  // Scores become weights; `rescale` is what sums made before are multiplied with.
+  QUIRE_DEVICE void Softmax(float (&s)[kKeyTiles][4], int key) {
+    if (key + kTileKeys > block.nearest + 1) block.Mask(s, key);
     QUIRE_UNROLL
     for (int i = 0; i < 2; ++i) {
       const float before = highest[i];
@@ -96,6 +127,8 @@ struct AttentionWideKernel {
         block.Weigh(s[2 * g], s[2 * g + 1], i, highest[i], sum[i][g]);
       }
     }
+  }
+  QUIRE_DEVICE void RescaleOut() {
     if (Ballot(rescale[0] != 1 || rescale[1] != 1) == 0) return;
     QUIRE_UNROLL
     for (int tile = 0; tile < kOutTiles; ++tile) {
@@ -103,21 +136,13 @@ struct AttentionWideKernel {
       for (int i = 0; i < 4; ++i) out[tile][i] *= rescale[i / 2];
     }
   }
-
-  QUIRE_DEVICE void AddValues(const float (&s)[kKeyTiles][4], int stage) {
-    const int offset = Block::ValueOffset(stage);
+  QUIRE_DEVICE void Pack(const float (&s)[kKeyTiles][4]) {
     QUIRE_UNROLL
-    for (int step = 0; step < kGroups; ++step) {
-      const float(&left)[4] = s[2 * step];
-      const float(&right)[4] = s[2 * step + 1];
-      const uint32_t weights[4] = {PackBf16(left[0], left[1]), PackBf16(left[2], left[3]),
-                                   PackBf16(right[0], right[1]), PackBf16(right[2], right[3])};
+    for (int g = 0; g < kGroups; ++g) {
       QUIRE_UNROLL
-      for (int tile = 0; tile < kOutTiles; tile += 2) {
-        uint32_t v[4];
-        Block::LoadValues(v, offset, step, tile);
-        MmaBf16(out[tile], weights, {v[0], v[1]});
-        MmaBf16(out[tile + 1], weights, {v[2], v[3]});
+      for (int i = 0; i < 4; ++i) {
+        const float(&from)[4] = s[2 * g + i / 2];
+        weights[g][i] = PackBf16(from[i % 2 * 2], from[i % 2 * 2 + 1]);
       }
     }
   }
@@ -129,18 +154,19 @@ struct AttentionWideKernel {
       QUIRE_UNROLL
       for (int g = 0; g < kGroups; ++g) sum[i][g] = 0;
     }
+  }
+  QUIRE_DEVICE void ClearOut() {
     QUIRE_UNROLL
     for (int tile = 0; tile < kOutTiles; ++tile) {
       QUIRE_UNROLL
       for (int i = 0; i < 4; ++i) out[tile][i] = 0;
     }
   }
+  QUIRE_DEVICE SoftmaxState StateOf(int i) const {
+    return {highest[i], Block::SumOf(sum[i][0], sum[i][1], sum[i][2], sum[i][3])};
+  }
 
-  QUIRE_DEVICE void EndSplit(int split) {
-    SoftmaxState state[2];
-    QUIRE_UNROLL
-    for (int i = 0; i < 2; ++i)
-      state[i] = {highest[i], Block::SumOf(sum[i][0], sum[i][1], sum[i][2], sum[i][3])};
+  QUIRE_DEVICE void EndSplit(int split, const SoftmaxState (&state)[2]) {
     if (block.KeepsPartial()) return block.StorePartial(split, out, 0, state);
     Fold(split, state);
     if (block.Last(split)) {
@@ -192,9 +218,11 @@ struct AttentionWideKernel {
   }
 
   Block block;
-  uint32_t query[Block::kSteps][4];
+  Word128 blocks;  // pages of the tile to be fetched next
+  uint32_t query[Block::kSteps][4], weights[kGroups][4];
   float out[kOutTiles][4], highest[2], sum[2][kGroups];  // of this split
-  SoftmaxState folded[2];                                // of those before
+  float rescale[2];
+  SoftmaxState folded[2];  // of those before
 };
 
 }  // namespace quire::kernels::cuda

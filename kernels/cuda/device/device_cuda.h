@@ -12,7 +12,6 @@
 #include "kernels/cuda/device/types.h"
 
 #define QUIRE_DEVICE __device__ __forceinline__
-#define QUIRE_HOST_DEVICE __host__ __device__ __forceinline__
 #define QUIRE_UNROLL _Pragma("unroll")
 #define QUIRE_UNROLL_8 _Pragma("unroll 8")
 #define QUIRE_NO_UNROLL _Pragma("unroll 1")
@@ -32,7 +31,7 @@ QUIRE_DEVICE Index3 GridSize() {
 }
 
 QUIRE_DEVICE std::byte* SharedMemory() {
-  extern __shared__ __align__(128) unsigned char quire_shared_memory[];
+  extern __shared__ __align__(1024) unsigned char quire_shared_memory[];
   return reinterpret_cast<std::byte*>(quire_shared_memory);
 }
 QUIRE_DEVICE void SyncBlock() { __syncthreads(); }
@@ -103,6 +102,12 @@ QUIRE_DEVICE void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+}  // namespace quire::kernels::cuda
+
+#include "kernels/cuda/device/group_mma_cuda.h"
+
+namespace quire::kernels::cuda {
+
 QUIRE_DEVICE void LetNextKernelStart() {
   if constexpr (QUIRE_CUDA_ARCH >= 900) asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
@@ -160,6 +165,11 @@ class Stream {
   std::string Synchronize() {
     Record(cudaStreamSynchronize(handle_), "waiting for the stream");
     return TakeError();
+  }
+  // As on fibers, where it may come later: what the kernel before the next one does.
+  template <typename Work>
+  void BeforeNextWait(Work work) {
+    work();
   }
   // The same without waiting: while a graph is captured, say.
   std::string TakeError() {

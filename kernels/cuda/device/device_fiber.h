@@ -9,15 +9,16 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "kernels/bf16.h"
 #include "kernels/cuda/device/fiber_block.h"
 #include "kernels/cuda/device/types.h"
 
 #define QUIRE_DEVICE inline
-#define QUIRE_HOST_DEVICE inline
 #define QUIRE_UNROLL
 #define QUIRE_UNROLL_8
 #define QUIRE_NO_UNROLL
@@ -67,9 +68,32 @@ void LdMatrix4(uint32_t (&r)[4], const void* row);
 void LdMatrix4Trans(uint32_t (&r)[4], const void* row);
 void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
+// wgmma's products, done at once, each warp's by itself: addresses are read as the hardware reads them.
+inline constexpr bool kGroupMma = true;
+inline void GroupFence() {}
+inline void GroupCommit() {}
+inline void ShowCopiesToGroupMma() {}
+template <int kGroupsLeft, int kTiles>
+void GroupWait(float (&)[kTiles][4]) {}
+uint16_t FiberSwizzledAt(int offset);
+template <int kTiles, bool kColumns>
+void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], int offset, int leading_bytes,
+                   int stride_bytes) {
+  for (int tile = 0; tile < kTiles; ++tile) {
+    uint32_t b[2] = {};
+    for (int i = 0; i < 4; ++i) {
+      const int k = i / 2 * 8 + LaneIndex() % 4 * 2 + i % 2, n = tile * 8 + LaneIndex() / 4;
+      const int at = kColumns ? n / 64 * leading_bytes + k / 8 * stride_bytes + k % 8 * 128 + n % 64 * 2
+                              : n / 8 * stride_bytes + n % 8 * 128 + k * 2;
+      b[i / 2] |= static_cast<uint32_t>(FiberSwizzledAt(offset + at)) << (i % 2 * 16);
+    }
+    MmaBf16(d[tile], a, b);
+  }
+}
+
 // Launches run one after another.
 inline void LetNextKernelStart() {}
-inline void WaitForPriorKernel() {}
+inline void WaitForPriorKernel() { FiberWaitForPriorKernel(); }
 
 inline int Opaque(int x) { return x; }
 // Blocks run one after another, and fibers change only where they wait.
@@ -106,6 +130,10 @@ class Stream {
   void Record(const std::string& error) {
     if (error_.empty()) error_ = error;
   }
+  // What the kernel before the next one does: it is run at that one's first wait, so that whoever reads
+  // before the wait reads what was there earlier. A kernel that never waits is an error then.
+  void BeforeNextWait(std::function<void()> work) { before_wait_ = std::move(work); }
+  std::function<void()> TakeBeforeNextWait() { return std::exchange(before_wait_, nullptr); }
   std::string Synchronize() {
     std::string error;
     std::swap(error, error_);
@@ -115,15 +143,21 @@ class Stream {
  private:
   uint64_t seed_;
   std::string error_;
+  std::function<void()> before_wait_;
 };
 
 enum class Order : uint8_t { kAfter, kOverlapping };
 
 template <typename Kernel>
 void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params,
-            Order = Order::kAfter) {
+            Order order = Order::kAfter) {
   static_assert(Kernel::kMinBlocks >= 1);
-  stream.Record(RunOnFibers({.grid = grid, .threads = Kernel::kThreads, .shared_bytes = shared_bytes},
+  std::function<void()> before_wait = stream.TakeBeforeNextWait();
+  if (before_wait && order == Order::kAfter) std::exchange(before_wait, nullptr)();
+  stream.Record(RunOnFibers({.grid = grid,
+                             .threads = Kernel::kThreads,
+                             .shared_bytes = shared_bytes,
+                             .before_wait = std::move(before_wait)},
                             stream.NextSeed(), [&params] { Kernel::Run(params); }));
 }
 

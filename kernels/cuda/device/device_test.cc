@@ -152,6 +152,97 @@ TEST(DeviceLayer, FaultsAreNamed) {
   EXPECT_EQ(RunWarps(0, out), "");
 }
 
+// Four warps' product with a matrix of 16 x 128 in shared memory: its columns in rows there, or its rows.
+template <bool kColumns>
+struct GroupProduct {
+  struct Params {
+    const uint16_t* b;  // [k][n]
+    float* out;         // [64][kN]
+  };
+  static constexpr int kThreads = 128, kMinBlocks = 1, kN = kColumns ? 128 : 64;
+  static constexpr int kSharedBytes = 64 * 128 * 2;
+  static float A(int row, int k) { return static_cast<float>((row * 3 + k * 5) % 7 - 3); }
+
+  static QUIRE_DEVICE void Run(const Params& p) {
+    for (int at = ThreadIndex(); at < 16 * kN; at += kThreads) {
+      const int k = at / kN, n = at % kN, row = kColumns ? k : n, byte = kColumns ? n % 64 * 2 : 32 + k * 2;
+      const int panel = kColumns ? n / 64 * 8192 : 0;
+      std::memcpy(SharedMemory() + panel + row * 128 + (byte / 16 ^ row % 8) * 16 + byte % 16, p.b + at, 2);
+    }
+    SyncBlock();
+    const int row = WarpIndex() * 16 + LaneIndex() / 4, k = LaneIndex() % 4 * 2;
+    const uint32_t a[4] = {PackBf16(A(row, k), A(row, k + 1)), PackBf16(A(row + 8, k), A(row + 8, k + 1)),
+                           PackBf16(A(row, k + 8), A(row, k + 9)),
+                           PackBf16(A(row + 8, k + 8), A(row + 8, k + 9))};
+    float d[kN / 8][4] = {};
+    GroupFence();
+    GroupMmaAsync<kN / 8, kColumns>(d, a, kColumns ? 0 : 32, 8192, 1024);
+    GroupCommit();
+    GroupWait<0>(d);
+    for (int tile = 0; tile < kN / 8; ++tile) {
+      for (int i = 0; i < 4; ++i) p.out[(row + i / 2 * 8) * kN + tile * 8 + k + i % 2] = d[tile][i];
+    }
+  }
+};
+
+template <bool kColumns>
+void ExpectGroupProduct() {
+  using Kernel = GroupProduct<kColumns>;
+  constexpr int kN = Kernel::kN;
+  std::vector<uint16_t> b(16 * kN);
+  for (int i = 0; i < 16 * kN; ++i) b[i] = FloatToBf16(static_cast<float>((i * 11 + i / kN) % 13 - 6));
+  std::vector<float> out(64 * kN);
+  Stream stream;
+  Launch<Kernel>(stream, {}, Kernel::kSharedBytes, {b.data(), out.data()});
+  ASSERT_EQ(stream.Synchronize(), "");
+  for (int row = 0; row < 64; ++row) {
+    for (int n = 0; n < kN; ++n) {
+      float want = 0;
+      for (int k = 0; k < 16; ++k) want += Kernel::A(row, k) * Bf16ToFloat(b[k * kN + n]);
+      ASSERT_EQ(out[row * kN + n], want) << row << " " << n;
+    }
+  }
+}
+
+TEST(DeviceLayer, GroupMmaIsTheProduct) {
+  ExpectGroupProduct<false>();
+  ExpectGroupProduct<true>();
+}
+
+// Reads what the kernel before writes: after its wait, before it, or without any.
+template <int kCase>
+struct Dependent {
+  struct Params {
+    const int* in;
+    int* out;
+  };
+  static constexpr int kThreads = 32, kMinBlocks = 1;
+  static QUIRE_DEVICE void Run(const Params& p) {
+    const int early = *p.in;
+    if (kCase != 2) WaitForPriorKernel();
+    p.out[LaneIndex()] = kCase == 0 ? *p.in : early;
+  }
+};
+
+template <int kCase>
+std::string RunDependent(int& out) {
+  int in = 0, outs[32] = {};
+  Stream stream;
+  stream.BeforeNextWait([&] { in = 7; });
+  Launch<Dependent<kCase>>(stream, {}, 0, {&in, outs}, Order::kOverlapping);
+  out = *std::min_element(outs, outs + 32);
+  return stream.Synchronize();
+}
+
+TEST(DeviceLayer, WhatTheKernelBeforeWritesIsThereAfterTheWait) {
+  int out = 0;
+  EXPECT_EQ(RunDependent<0>(out), "");
+  EXPECT_EQ(out, 7);
+  EXPECT_EQ(RunDependent<1>(out), "");
+  EXPECT_EQ(out, 0);
+  EXPECT_EQ(RunDependent<2>(out), "a kernel that may overlap never waits for the one before");
+}
+
 // A copy that nobody waits for.
 template <bool kWait>
 struct Copied {

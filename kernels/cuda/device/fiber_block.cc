@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <utility>
 
 // Declared weak: there when the program is built with AddressSanitizer, which must know whose stack is in
 // use.
@@ -66,6 +67,7 @@ class FiberBlock {
   std::string Run();
 
   void SyncBlock(Fiber& self);
+  void WaitForPriorKernel();
   WarpView Exchange(Fiber& self, WarpOp op, const void* value, size_t size);
   [[noreturn]] void Fail(const std::string& message);
 
@@ -79,6 +81,7 @@ class FiberBlock {
   void CheckEnd();
 
   const FiberLaunch launch_;
+  std::function<void()> before_wait_ = launch_.before_wait;  // null when it was run
   const std::function<void()>& body_;
   std::mt19937_64 random_;
   std::unique_ptr<std::byte[]> stacks_;
@@ -198,6 +201,10 @@ void FiberBlock::SyncBlock(Fiber& self) {
   Yield(self);
 }
 
+void FiberBlock::WaitForPriorKernel() {
+  if (before_wait_) std::exchange(before_wait_, nullptr)();
+}
+
 WarpView FiberBlock::Exchange(Fiber& self, WarpOp op, const void* value, size_t size) {
   const int warp_index = self.state.thread / kWarpLanes, lane = self.state.thread % kWarpLanes;
   Warp& warp = warps_[warp_index];
@@ -265,6 +272,7 @@ std::string FiberBlock::Run() {
     RunBlock(block);
     if (!error_.empty()) break;
   }
+  if (before_wait_ && error_.empty()) error_ = "a kernel that may overlap never waits for the one before";
   return error_;
 }
 
@@ -281,6 +289,7 @@ std::string RunOnFibers(const FiberLaunch& launch, uint64_t seed, const std::fun
 }
 
 FiberState& CurrentFiber() { return CurrentOfThread().fiber->state; }
+void FiberWaitForPriorKernel() { CurrentOfThread().block->WaitForPriorKernel(); }
 void FiberSyncBlock() { CurrentOfThread().block->SyncBlock(*CurrentOfThread().fiber); }
 WarpView FiberExchange(WarpOp op, const void* value, size_t size) {
   return CurrentOfThread().block->Exchange(*CurrentOfThread().fiber, op, value, size);

@@ -21,6 +21,7 @@ struct FiberLaunch {
   Index3 grid;
   int threads = 32;  // of a block, a multiple of 32
   int shared_bytes = 0;
+  std::function<void()> before_wait;  // run when the first thread waits for the kernel before
 };
 
 // "" or what went wrong first.
@@ -44,6 +45,7 @@ struct FiberState {
 FiberState& CurrentFiber();
 
 void FiberSyncBlock();
+void FiberWaitForPriorKernel();
 
 enum class WarpOp : uint8_t { kSync, kShuffle, kBallot, kLdMatrix, kMma };
 

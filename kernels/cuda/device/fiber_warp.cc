@@ -87,6 +87,16 @@ void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   }
 }
 
+// Address bits 4 to 6 are permuted by bits 7 to 9.
+uint16_t FiberSwizzledAt(int offset) {
+  const FiberState& fiber = CurrentFiber();
+  const int at = offset ^ (offset >> 7 & 7) << 4;
+  uint16_t value = 0;
+  std::memcpy(&value, CheckShared16(fiber.shared + at / 16 * 16, "a matrix of wgmma") + at % 16,
+              sizeof(value));
+  return value;
+}
+
 // The target is lost from now on: whoever reads it before the wait, or still reads what stood there, sees
 // NaNs.
 void CopyAsync16(void* shared, const void* global, bool valid) {

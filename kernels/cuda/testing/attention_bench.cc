@@ -10,12 +10,23 @@ namespace {
 
 constexpr int kQuery = 40, kKv = 8, kDim = 128;  // QwQ-32B
 
+template <typename Wide>
+void RunWith(Stream& stream, const AttentionParams& params, const AttentionWork& work) {
+  Attention<kDim, Wide>(stream, params, work);
+}
+
 struct Case {
   std::string shape;
   int sequences, tokens, position;  // of each
 };
 
-void BenchCase(Bench& bench, const Case& c, int repeats) {
+struct Variant {
+  std::string name;
+  int narrow_blocks = 1 << 20;
+  void (*run)(Stream&, const AttentionParams&, const AttentionWork&) = RunWith<AttentionWideKernel<kDim>>;
+};
+
+void BenchCase(Bench& bench, const Case& c, int repeats, const Variant& variant = {}) {
   Stream& stream = bench.stream();
   const int length = c.position + c.tokens, pages = (length + kPageKeys - 1) / kPageKeys;
   std::vector<int32_t> blocks(static_cast<size_t>(pages) * c.sequences);
@@ -30,43 +41,74 @@ void BenchCase(Bench& bench, const Case& c, int repeats) {
     spans.push_back({i * c.tokens, c.tokens, c.position,
                      std::span(blocks).subspan(static_cast<size_t>(i) * pages, pages)});
   }
-  const AttentionPlan plan = PlanAttention(spans, {.group = kQuery / kKv,
-                                                   .kv_heads = kKv,
-                                                   .wide_rows = AttentionWideKernel<128>::kRows,
-                                                   .narrow_blocks = 1 << 20,
-                                                   .wide_blocks = bench.multiprocessors()});
+  const AttentionPlan plan = PlanOrRecord(stream, spans,
+                                          {.group = kQuery / kKv,
+                                           .kv_heads = kKv,
+                                           .wide_rows = AttentionWideKernel<kDim>::kRows,
+                                           .narrow_blocks = variant.narrow_blocks,
+                                           .wide_blocks = bench.multiprocessors()});
   const PlannedAttention planned(stream, plan, kDim);
   const AttentionParams params = planned.Params(q, kv, out, kQuery, kKv, kDim);
   // Pairs of (row, key); K and V are read once by a perfect kernel, q read and out written.
   const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQuery;
   const double bytes = 4.0 * c.sequences * length * kKv * kDim + 4.0 * tokens * width;
   bench.Measure(
-      "attention", c.shape, bytes, pairs * 4 * kDim,
-      [&](Stream& s) { RunAttention(s, params, planned.Work(), kDim); }, repeats);
+      "attention", c.shape + variant.name, bytes, pairs * 4 * kDim,
+      [&](Stream& s) { variant.run(s, params, planned.Work()); }, repeats);
   FreeDevice(kv);
   FreeDevice(q);
   FreeDevice(out);
 }
 
-}  // namespace
-
-void BenchAttention(Bench& bench) {
+std::vector<Case> Decodes() {
+  std::vector<Case> cases;
   for (const int length : {1024, 8192}) {
     for (const int batch : {1, 8, 32, 128}) {
       if (batch * length > 300000) continue;  // more KV than a layer has
-      BenchCase(bench,
-                {"decode, batch " + std::to_string(batch) + ", context " + std::to_string(length), batch, 1,
-                 length - 1},
-                30);
+      cases.push_back({"decode, batch " + std::to_string(batch) + ", context " + std::to_string(length),
+                       batch, 1, length - 1});
     }
   }
-  BenchCase(bench, {"decode, batch 1, context 32768", 1, 1, 32767}, 30);
-  BenchCase(bench, {"decode, batch 1, context 131072", 1, 1, 131071}, 30);
+  cases.push_back({"decode, batch 1, context 32768", 1, 1, 32767});
+  cases.push_back({"decode, batch 1, context 131072", 1, 1, 131071});
+  return cases;
+}
+
+std::vector<Case> Prefills() {
+  std::vector<Case> cases;
   for (const int length : {1024, 8192, 32768}) {
-    BenchCase(bench, {"prefill " + std::to_string(length), 1, length, 0}, length > 10000 ? 5 : 20);
+    cases.push_back({"prefill " + std::to_string(length), 1, length, 0});
   }
-  BenchCase(bench, {"64 tokens at 8192", 1, 64, 8128}, 20);
-  BenchCase(bench, {"2048 tokens at 30720", 1, 2048, 30720}, 20);
+  cases.push_back({"64 tokens at 8192", 1, 64, 8128});
+  cases.push_back({"2048 tokens at 30720", 1, 2048, 30720});
+  return cases;
+}
+
+}  // namespace
+
+void BenchAttention(Bench& bench) {
+  for (const Case& c : Decodes()) BenchCase(bench, c, 30);
+  for (const Case& c : Prefills()) BenchCase(bench, c, c.tokens > 10000 ? 5 : 20);
+}
+
+// Whatever the device has to decide.
+void BenchAttentionVariants(Bench& bench) {
+  const Variant wides[] = {
+      {.name = ", wgmma, 3 stages", .run = RunWith<AttentionWideKernel<kDim, GroupProducts, 3>>},
+      {.name = ", wgmma, 4 stages", .run = RunWith<AttentionWideKernel<kDim, GroupProducts, 4>>},
+      {.name = ", wgmma, 5 stages", .run = RunWith<AttentionWideKernel<kDim, GroupProducts, 5>>},
+      {.name = ", mma.sync, 3 stages", .run = RunWith<AttentionWideKernel<kDim, WarpProducts, 3>>},
+  };
+  for (const Case& c : Prefills()) {
+    for (const Variant& variant : wides) BenchCase(bench, c, c.tokens > 10000 ? 4 : 12, variant);
+  }
+  for (const Case& c : Decodes()) {
+    for (const int blocks : {1, 2, 4, 8, 16}) {
+      const Variant variant{.name = ", blocks per multiprocessor " + std::to_string(blocks),
+                            .narrow_blocks = blocks * bench.multiprocessors()};
+      BenchCase(bench, c, 20, variant);
+    }
+  }
 }
 
 }  // namespace quire::kernels::cuda

@@ -7,6 +7,8 @@ namespace quire::kernels::cuda {
 namespace {
 
 constexpr double kLimit = 8e-3;
+// Of one element, by the sum of its terms' sizes: weights and the output are rounded to bf16, by 2^-9 each.
+constexpr double kElementLimit = 4.5e-3;
 
 std::string Named(const std::vector<WorldRows>& rows, const WorldCut& cut) {
   std::string name;
@@ -21,8 +23,11 @@ std::string Named(const std::vector<WorldRows>& rows, const WorldCut& cut) {
 }
 
 // A few of a run's rows against fp64: the first, the last and some between of each sequence, and some heads.
-double ErrorOf(AttentionWorld& world, const std::vector<WorldRows>& rows, const std::vector<uint16_t>& out) {
-  std::vector<double> got, want;
+struct Errors {
+  double all = HUGE_VAL, worst = HUGE_VAL;
+};
+Errors ErrorsOf(AttentionWorld& world, const std::vector<WorldRows>& rows, const std::vector<uint16_t>& out) {
+  std::vector<double> got, want, size;
   const std::vector<double> all = ToDouble(out);
   int first = 0;
   for (const WorldRows& r : rows) {
@@ -31,20 +36,24 @@ double ErrorOf(AttentionWorld& world, const std::vector<WorldRows>& rows, const 
         const auto from =
             all.begin() + static_cast<int64_t>(first + token) * world.width() + head * world.head_dim();
         got.insert(got.end(), from, from + world.head_dim());
-        const std::vector<double> reference = world.Reference(r.sequence, r.position + token, head);
-        want.insert(want.end(), reference.begin(), reference.end());
+        const ReferenceRow reference = world.Reference(r.sequence, r.position + token, head);
+        want.insert(want.end(), reference.value.begin(), reference.value.end());
+        size.insert(size.end(), reference.size.begin(), reference.size.end());
       }
     }
     first += r.tokens;
   }
   const bool complete = std::none_of(all.begin(), all.end(), [](double x) { return std::isnan(x); });
-  return complete ? RelativeError(got, want) : HUGE_VAL;
+  if (!complete) return {};
+  return {RelativeError(got, want), WorstError(got, want, size)};
 }
 
 void CheckBatch(Checker& checker, AttentionWorld& world, const std::vector<WorldRows>& rows,
                 const WorldCut& cut) {
   const std::vector<uint16_t> out = world.Run(rows, cut);
-  checker.Within("attention", Named(rows, cut), ErrorOf(world, rows, out), kLimit);
+  const Errors errors = ErrorsOf(world, rows, out);
+  checker.Within("attention", Named(rows, cut), errors.all, kLimit);
+  checker.Within("attention, worst element", Named(rows, cut), errors.worst, kElementLimit);
 }
 
 // A chunk's rows must have the bits that each of them gets alone, in smaller chunks, beside others, cut
@@ -62,6 +71,8 @@ void CheckSameness(Checker& checker, AttentionWorld& world, const WorldRows& chu
     checker.True("attention: same bits, " + how, Named(whole, {}), got == expected, "a row's bits differ");
   };
   same("every split alone", world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20}), want);
+  same("in a grid that is filled up", world.Run(whole, {.narrow_blocks = 9, .wide_blocks = 9, .filled = 3}),
+       want);
   same("beside others", tail(world.Run({beside, chunk}, {.narrow_blocks = 5, .wide_blocks = 5})), want);
   std::vector<WorldRows> alone;  // a decode step for each row, in one batch
   for (int i = 0; i < chunk.tokens; ++i) alone.push_back({chunk.sequence, chunk.position + i, 1});
@@ -90,12 +101,19 @@ void CheckCombine(Checker& checker, int splits) {
     state[row * 2] = state[row * 2] * 0.1f + static_cast<float>(row);  // each raises the highest score
     state[row * 2 + 1] = 1 + std::fabs(state[row * 2 + 1]);
   }
-  const Buffer<float> value_buffer(stream, values), state_buffer(stream, state);
-  const Buffer<CombineToken> token(stream, std::vector<CombineToken>{{0, 0, kHeads, splits}});
+  const std::vector<CombineToken> tokens = {{0, 0, kHeads, splits}, {}};
+  Buffer<float> value_buffer(stream, values.size()), state_buffer(stream, state.size());
+  Buffer<CombineToken> token(stream, tokens.size());
   const Buffer<uint16_t> out(stream, kHeads * kDim);
-  Launch<AttentionCombineKernel<kDim>>(
-      stream, {.x = kHeads}, 0,
-      {value_buffer.data(), state_buffer.data(), token.data(), out.data(), kHeads, kHeads, 1.0f});
+  stream.BeforeNextWait([&] {
+    value_buffer.Upload(values);
+    state_buffer.Upload(state);
+    token.Upload(tokens);
+  });
+  using Combine = AttentionCombineKernel<kDim>;
+  const Combine::Params params{
+      value_buffer.data(), state_buffer.data(), token.data(), out.data(), 2, kHeads, kHeads, 1.0f};
+  Launch<Combine>(stream, {.x = Combine::Blocks(params)}, 0, params, Order::kOverlapping);
   std::vector<double> want;
   for (int i = 0; i < kHeads * kDim; ++i) {
     double sum = 0, total = 0;

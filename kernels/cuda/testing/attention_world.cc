@@ -19,6 +19,14 @@ void RunAttention(Stream& stream, const AttentionParams& params, const Attention
   stream.Record("no attention kernel for this head_dim");
 }
 
+AttentionPlan PlanOrRecord(Stream& stream, std::span<const AttentionSpan> spans,
+                           const AttentionLimits& limits) {
+  absl::StatusOr<AttentionPlan> plan = PlanAttention(spans, limits);
+  if (plan.ok()) return *std::move(plan);
+  stream.Record(std::string(plan.status().message()));
+  return {};
+}
+
 AttentionWorld::AttentionWorld(Stream& stream, uint64_t seed, int query_heads, int kv_heads, int head_dim,
                                std::vector<int> lengths)
     : stream_(stream),
@@ -61,11 +69,18 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
     const auto from = q_[r.sequence].begin() + static_cast<int64_t>(r.position) * width();
     q.insert(q.end(), from, from + static_cast<int64_t>(r.tokens) * width());
   }
-  const AttentionPlan plan = PlanAttention(spans, {.group = query_heads_ / kv_heads_,
-                                                   .kv_heads = kv_heads_,
-                                                   .wide_rows = AttentionWideKernel<128>::kRows,
-                                                   .narrow_blocks = cut.narrow_blocks,
-                                                   .wide_blocks = cut.wide_blocks});
+  AttentionPlan plan = PlanOrRecord(stream_, spans,
+                                    {.group = query_heads_ / kv_heads_,
+                                     .kv_heads = kv_heads_,
+                                     .wide_rows = AttentionWideKernel<128>::kRows,
+                                     .narrow_blocks = cut.narrow_blocks,
+                                     .wide_blocks = cut.wide_blocks,
+                                     .partial_rows = int64_t{1} << 30});
+  if (cut.filled > 0) {
+    AttentionCounts counts = plan.counts();
+    for (int* count : {&counts.narrow, &counts.wide, &counts.combine}) *count += cut.filled;
+    stream_.Record(std::string(FillUp(plan, counts).message()));
+  }
   const PlannedAttention planned(stream_, plan, head_dim_);
   const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size());
   const AttentionParams params =
@@ -80,10 +95,11 @@ double AttentionWorld::KvAt(int sequence, int position, int kv_head, bool value,
   return kernels::Bf16ToFloat(kv_[at + i]);
 }
 
-std::vector<double> AttentionWorld::Reference(int sequence, int position, int query_head) const {
+ReferenceRow AttentionWorld::Reference(int sequence, int position, int query_head) const {
   const int kv_head = query_head / (query_heads_ / kv_heads_);
   const uint16_t* q = q_[sequence].data() + static_cast<int64_t>(position) * width() + query_head * head_dim_;
-  std::vector<double> scores, out(head_dim_);
+  ReferenceRow row{std::vector<double>(head_dim_), std::vector<double>(head_dim_)};
+  std::vector<double> scores;
   double highest = -HUGE_VAL, sum = 0;
   for (int key = 0; key <= position; ++key) {
     double score = 0;
@@ -95,10 +111,17 @@ std::vector<double> AttentionWorld::Reference(int sequence, int position, int qu
   for (int key = 0; key <= position; ++key) {
     const double weight = std::exp(scores[key] - highest);
     sum += weight;
-    for (int i = 0; i < head_dim_; ++i) out[i] += weight * KvAt(sequence, key, kv_head, true, i);
+    for (int i = 0; i < head_dim_; ++i) {
+      const double term = weight * KvAt(sequence, key, kv_head, true, i);
+      row.value[i] += term;
+      row.size[i] += std::abs(term);
+    }
   }
-  for (double& value : out) value /= sum;
-  return out;
+  for (int i = 0; i < head_dim_; ++i) {
+    row.value[i] /= sum;
+    row.size[i] /= sum;
+  }
+  return row;
 }
 
 }  // namespace quire::kernels::cuda

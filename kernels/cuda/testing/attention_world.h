@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/testing/data.h"
 
 namespace quire::kernels::cuda {
@@ -54,6 +55,9 @@ struct PlannedAttention {
 
 // With the kernels of this head_dim, 128 or 64.
 void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim);
+// A plan; its error in the stream.
+AttentionPlan PlanOrRecord(Stream& stream, std::span<const AttentionSpan> spans,
+                           const AttentionLimits& limits);
 
 // Tokens of one of the world's sequences.
 struct WorldRows {
@@ -63,6 +67,12 @@ struct WorldRows {
 // How a run is cut; its result must not depend on it.
 struct WorldCut {
   int narrow_blocks = 1, wide_blocks = 1;
+  int filled = 0;  // entries that do nothing, in each of the plan's lists
+};
+
+// What an output's error is measured by: its value, and the sum of its terms' sizes.
+struct ReferenceRow {
+  std::vector<double> value, size;  // [head_dim]
 };
 
 class AttentionWorld {
@@ -72,8 +82,8 @@ class AttentionWorld {
 
   // bf16 [tokens of all rows, query_heads * head_dim], NaNs where nothing was written.
   std::vector<uint16_t> Run(const std::vector<WorldRows>& rows, const WorldCut& cut);
-  // [head_dim] of one query head.
-  std::vector<double> Reference(int sequence, int position, int query_head) const;
+  // Of one query head.
+  ReferenceRow Reference(int sequence, int position, int query_head) const;
 
   int width() const { return query_heads_ * head_dim_; }
   int query_heads() const { return query_heads_; }

@@ -60,4 +60,18 @@ inline double RelativeError(std::span<const double> got, std::span<const double>
   return size == 0 ? std::sqrt(difference) : std::sqrt(difference / size);
 }
 
+// The worst |got - want| / size of one element; what an L2 over many hides. NaN where any of got is.
+inline double WorstError(std::span<const double> got, std::span<const double> want,
+                         std::span<const double> size) {
+  if (got.size() != want.size() || want.size() != size.size()) return HUGE_VAL;
+  double worst = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double error = std::abs(got[i] - want[i]);
+    if (error == 0) continue;
+    if (!(error / size[i] <= worst)) worst = error / size[i];
+    if (std::isnan(worst)) return worst;
+  }
+  return worst;
+}
+
 }  // namespace quire::kernels::cuda

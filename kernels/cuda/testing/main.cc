@@ -27,6 +27,8 @@ constexpr Suite kSuites[] = {
     {"rows", CheckRows, BenchRows},
     {"rope", CheckRope, BenchRope},
     {"attention", CheckAttention, BenchAttention},
+    {"attention-long", CheckLongAttention, nullptr},
+    {"attention-variants", nullptr, BenchAttentionVariants},
 };
 
 std::string Quoted(const std::string& text) {
