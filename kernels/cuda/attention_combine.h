@@ -18,7 +18,7 @@ struct AttentionCombineKernel {
     int query_heads, kv_heads;
     float scale_log2;
   };
-  static constexpr int kWarps = 4, kThreads = kWarps * kWarpLanes, kMinBlocks = 8;
+  static constexpr int kWarps = 4, kThreads = kWarps * kWarpLanes, kMinBlocks = 6;
 
   static int Blocks(const Params& p) { return (p.count * p.query_heads + kWarps - 1) / kWarps; }
 
@@ -31,6 +31,7 @@ struct AttentionCombineKernel {
     const int query_head = at % p.query_heads, group = p.query_heads / p.kv_heads;
     const int64_t first_row = token.partial_row + query_head % group * p.kv_heads + query_head / group;
     Sums sums;
+    QUIRE_NO_UNROLL
     for (int first = 0; first < token.splits; first += kWarpLanes) {
       const int count = token.splits - first < kWarpLanes ? token.splits - first : kWarpLanes;
       FoldSplits(p, first_row + static_cast<int64_t>(first) * token.split_rows, token.split_rows, count,
@@ -56,17 +57,17 @@ struct AttentionCombineKernel {
     }
     const float* from = p.partial_out + row * kHeadDim + LaneIndex() * kLaneDims;
     const int64_t step = static_cast<int64_t>(split_rows) * kHeadDim;
-    MergeFactors factors{};
+    const MergeFactors factors = Factors(state, first, sums.highest, p.scale_log2);
+    QUIRE_NO_UNROLL
     for (int begin = 0; begin < count; begin += kAtOnce) {
-      float values[kAtOnce][kLaneDims];
+      float values[kAtOnce][kLaneDims] = {};
       QUIRE_UNROLL
       for (int i = 0; i < kAtOnce; ++i) {
         if (begin + i < count) Load(from + (begin + i) * step, values[i]);
       }
-      if (begin == 0) factors = Factors(state, first, sums.highest, p.scale_log2);  // while values come
+      // A split that is not there has factors 1 and 0.
       QUIRE_UNROLL
       for (int i = 0; i < kAtOnce; ++i) {
-        if (begin + i >= count) break;
         const MergeFactors of{Shuffle(factors.earlier, begin + i), Shuffle(factors.later, begin + i)};
         sums.sum = MergeValues(of, sums.sum, Shuffle(state.sum, begin + i));
         QUIRE_UNROLL

@@ -56,7 +56,7 @@ struct WarpProducts {
   static QUIRE_DEVICE void ShowCopies() {}
   static QUIRE_DEVICE void Begin() {}
   static QUIRE_DEVICE void End() {}
-  template <int kLeft, int kTiles>
+  template <int kLeft, int kPlace = 0, int kTiles>
   static QUIRE_DEVICE void Wait(float (&)[kTiles][4]) {}
 };
 
@@ -91,9 +91,9 @@ struct GroupProducts {
   static QUIRE_DEVICE void ShowCopies() { ShowCopiesToGroupMma(); }
   static QUIRE_DEVICE void Begin() { GroupFence(); }
   static QUIRE_DEVICE void End() { GroupCommit(); }
-  template <int kLeft, int kTiles>
+  template <int kLeft, int kPlace = 0, int kTiles>
   static QUIRE_DEVICE void Wait(float (&sums)[kTiles][4]) {
-    GroupWait<kLeft>(sums);
+    GroupWait<kLeft, kPlace>(sums);
   }
 };
 

@@ -52,12 +52,13 @@ struct AttentionWideKernel {
       if (ends) state[0] = StateOf(0), state[1] = StateOf(1), StartSplit();
       Products::template Wait<1>(s);
       Softmax(s, next);
-      Products::template Wait<0>(out);
-      if (ends) {
+      if (ends) {  // each branch waits for itself, or nvcc would wait before the softmax
+        Products::template Wait<0, 1>(out);
         EndSplit(split, state);
         ClearOut();
         end = block.EndOf(++split);
       } else {
+        Products::template Wait<0>(out);
         RescaleOut();
       }
       Pack(s);

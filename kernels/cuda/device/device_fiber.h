@@ -73,7 +73,7 @@ inline constexpr bool kGroupMma = true;
 inline void GroupFence() {}
 inline void GroupCommit() {}
 inline void ShowCopiesToGroupMma() {}
-template <int kGroupsLeft, int kTiles>
+template <int kGroupsLeft, int kPlace = 0, int kTiles>
 void GroupWait(float (&)[kTiles][4]) {}
 uint16_t FiberSwizzledAt(int offset);
 template <int kTiles, bool kColumns>

@@ -18,10 +18,13 @@ QUIRE_DEVICE void GroupCommit() {
 QUIRE_DEVICE void ShowCopiesToGroupMma() {
   if constexpr (kGroupMma) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
-// The sums as operands: no use of them moves to before the wait.
-template <int kGroupsLeft, int kTiles>
+// The sums as operands: no use of them moves to before the wait. ptxas moves a wait up past arithmetic of its
+// own basic block, so one that should come behind that stands in a branch; kPlace tells it from the other
+// branch's, with which it would be merged before the branch.
+template <int kGroupsLeft, int kPlace = 0, int kTiles>
 QUIRE_DEVICE void GroupWait(float (&d)[kTiles][4]) {
-  if constexpr (kGroupMma) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroupsLeft) : "memory");
+  if constexpr (kGroupMma)
+    asm volatile("wgmma.wait_group.sync.aligned %0;  // at %1" ::"n"(kGroupsLeft), "n"(kPlace) : "memory");
   QUIRE_UNROLL
   for (int tile = 0; tile < kTiles; ++tile) {
     asm volatile("" : "+f"(d[tile][0]), "+f"(d[tile][1]), "+f"(d[tile][2]), "+f"(d[tile][3])::"memory");

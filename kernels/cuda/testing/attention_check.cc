@@ -71,6 +71,7 @@ void CheckSameness(Checker& checker, AttentionWorld& world, const WorldRows& chu
     checker.True("attention: same bits, " + how, Named(whole, {}), got == expected, "a row's bits differ");
   };
   same("every split alone", world.Run(whole, {.narrow_blocks = 1 << 20, .wide_blocks = 1 << 20}), want);
+  same("each warp's products alone", world.Run(whole, {.alone = true}), want);
   same("in a grid that is filled up", world.Run(whole, {.narrow_blocks = 9, .wide_blocks = 9, .filled = 3}),
        want);
   same("beside others", tail(world.Run({beside, chunk}, {.narrow_blocks = 5, .wide_blocks = 5})), want);

@@ -13,7 +13,11 @@ size_t PoolElements(const std::vector<int>& lengths, int kv_heads, int head_dim)
 
 }  // namespace
 
-void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim) {
+void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
+                  bool alone) {
+  if (head_dim == 128 && alone) {
+    return Attention<128, AttentionWideKernel<128, WarpProducts>>(stream, params, work);
+  }
   if (head_dim == 128) return Attention<128>(stream, params, work);
   if (head_dim == 64) return Attention<64>(stream, params, work);
   stream.Record("no attention kernel for this head_dim");
@@ -85,7 +89,7 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
   const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size());
   const AttentionParams params =
       planned.Params(q_buffer.data(), kv_buffer_.data(), out.data(), query_heads_, kv_heads_, head_dim_);
-  RunAttention(stream_, params, planned.Work(), head_dim_);
+  RunAttention(stream_, params, planned.Work(), head_dim_, cut.alone);
   return out.Download();
 }
 

@@ -53,8 +53,9 @@ struct PlannedAttention {
   Buffer<float> partial_out, partial_state;
 };
 
-// With the kernels of this head_dim, 128 or 64.
-void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim);
+// With the kernels of this head_dim, 128 or 64. `alone`: WorldCut's.
+void RunAttention(Stream& stream, const AttentionParams& params, const AttentionWork& work, int head_dim,
+                  bool alone = false);
 // A plan; its error in the stream.
 AttentionPlan PlanOrRecord(Stream& stream, std::span<const AttentionSpan> spans,
                            const AttentionLimits& limits);
@@ -67,7 +68,8 @@ struct WorldRows {
 // How a run is cut; its result must not depend on it.
 struct WorldCut {
   int narrow_blocks = 1, wide_blocks = 1;
-  int filled = 0;  // entries that do nothing, in each of the plan's lists
+  int filled = 0;      // entries that do nothing, in each of the plan's lists
+  bool alone = false;  // each warp makes its own products, as where there is no wgmma
 };
 
 // What an output's error is measured by: its value, and the sum of its terms' sizes.

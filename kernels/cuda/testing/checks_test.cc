@@ -30,6 +30,7 @@ TEST(CudaKernels, TheWorstElementIsSeen) {
 
 TEST(CudaKernels, Rows) { Expect(CheckRows); }
 TEST(CudaKernels, Rope) { Expect(CheckRope); }
+TEST(CudaKernels, AttentionProducts) { Expect(CheckAttentionProducts); }
 TEST(CudaKernels, Attention) { Expect(CheckAttention); }
 
 }  // namespace

@@ -26,6 +26,7 @@ struct Suite {
 constexpr Suite kSuites[] = {
     {"rows", CheckRows, BenchRows},
     {"rope", CheckRope, BenchRope},
+    {"attention-products", CheckAttentionProducts, nullptr},
     {"attention", CheckAttention, BenchAttention},
     {"attention-long", CheckLongAttention, nullptr},
     {"attention-variants", nullptr, BenchAttentionVariants},

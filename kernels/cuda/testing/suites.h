@@ -13,6 +13,7 @@ void BenchRows(Bench& bench);
 void CheckRope(Checker& checker);  // RoPE and the write into pages
 void BenchRope(Bench& bench);
 void CheckAttention(Checker& checker);
+void CheckAttentionProducts(Checker& checker);
 void CheckLongAttention(Checker& checker);  // on a GPU alone
 void BenchAttention(Bench& bench);
 void BenchAttentionVariants(Bench& bench);
