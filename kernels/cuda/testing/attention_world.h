@@ -15,7 +15,7 @@ namespace quire::kernels::cuda {
 // A plan in device memory, ready to run.
 struct PlannedAttention {
   PlannedAttention(Stream& stream, const AttentionPlan& plan, int head_dim)
-      : sequences(stream, plan.sequences),
+      : sequences(stream, BehindOne(plan.sequences)),
         tables(stream, plan.tables),
         narrow(stream, plan.narrow),
         wide(stream, plan.wide),
@@ -28,7 +28,7 @@ struct PlannedAttention {
     return {.q = q,
             .pages = pages,
             .tables = tables.data(),
-            .sequences = sequences.data(),
+            .sequences = sequences.data() + 1,
             .items = nullptr,
             .out = out,
             .partial_out = partial_out.data(),
@@ -44,6 +44,12 @@ struct PlannedAttention {
             static_cast<int>(wide.size()),
             combine.data(),
             static_cast<int>(combine.size())};
+  }
+
+  // Sequence -1 is one that would be written to the first row: no item may touch it.
+  static std::vector<AttentionSequence> BehindOne(std::vector<AttentionSequence> sequences) {
+    sequences.insert(sequences.begin(), {0, 1, 0, 0, -1});
+    return sequences;
   }
 
   Buffer<AttentionSequence> sequences;
