@@ -86,11 +86,16 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
     stream_.Record(std::string(FillUp(plan, counts).message()));
   }
   const PlannedAttention planned(stream_, plan, head_dim_);
-  const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size());
+  const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size() + width());  // and a row for nobody
   const AttentionParams params =
       planned.Params(q_buffer.data(), kv_buffer_.data(), out.data(), query_heads_, kv_heads_, head_dim_);
   RunAttention(stream_, params, planned.Work(), head_dim_, cut.alone);
-  return out.Download();
+  std::vector<uint16_t> rows_out = out.Download();
+  if (std::any_of(rows_out.end() - width(), rows_out.end(), [](uint16_t x) { return x != 0xffff; })) {
+    stream_.Record("an item that only fills a grid up wrote something");
+  }
+  rows_out.resize(q.size());
+  return rows_out;
 }
 
 double AttentionWorld::KvAt(int sequence, int position, int kv_head, bool value, int i) const {

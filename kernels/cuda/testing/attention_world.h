@@ -46,9 +46,11 @@ struct PlannedAttention {
             static_cast<int>(combine.size())};
   }
 
-  // Sequence -1 is one that would be written to the first row: no item may touch it.
+  // Sequence -1 is one whose output would stand behind all others': no item may touch it.
   static std::vector<AttentionSequence> BehindOne(std::vector<AttentionSequence> sequences) {
-    sequences.insert(sequences.begin(), {0, 1, 0, 0, -1});
+    int end = 0;
+    for (const AttentionSequence& s : sequences) end = std::max(end, s.first_token + s.tokens);
+    sequences.insert(sequences.begin(), {end, 1, 0, 0, -1});
     return sequences;
   }
 
