@@ -86,12 +86,15 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
     stream_.Record(std::string(FillUp(plan, counts).message()));
   }
   const PlannedAttention planned(stream_, plan, head_dim_);
-  const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, q.size() + width());  // and a row for nobody
+  constexpr uint16_t kMissing = 0xffff, kUntouched = 0x1234;
+  std::vector<uint16_t> rows_out(q.size(), kMissing);
+  rows_out.resize(q.size() + width(), kUntouched);  // a row for nobody
+  const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, rows_out);
   const AttentionParams params =
       planned.Params(q_buffer.data(), kv_buffer_.data(), out.data(), query_heads_, kv_heads_, head_dim_);
   RunAttention(stream_, params, planned.Work(), head_dim_, cut.alone);
-  std::vector<uint16_t> rows_out = out.Download();
-  if (std::any_of(rows_out.end() - width(), rows_out.end(), [](uint16_t x) { return x != 0xffff; })) {
+  rows_out = out.Download();
+  if (std::any_of(rows_out.end() - width(), rows_out.end(), [](uint16_t x) { return x != kUntouched; })) {
     stream_.Record("an item that only fills a grid up wrote something");
   }
   rows_out.resize(q.size());
