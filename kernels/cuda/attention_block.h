@@ -82,13 +82,12 @@ class AttentionBlock {
   static QUIRE_DEVICE int KeysOf(int stage) { return stage * kStageBytes; }
   static QUIRE_DEVICE int ValuesOf(int stage) { return stage * kStageBytes + kTileBytes; }
 
-  // K (0) or V (1) of keys [first_key, first_key + 64), zeros from end_key on, to where tiles of this stage
-  // stand.
-  QUIRE_DEVICE void FetchTile(int stage, int which, int first_key, const Word128& blocks) const {
+  // K and V of keys [first_key, first_key + 64), zeros from end_key on, to where tiles of this stage stand.
+  QUIRE_DEVICE void FetchTile(int stage, int first_key, const Word128& blocks) const {
     if (first_key + kTileKeys <= end_key) {
-      FetchRounds<true>(stage, which, first_key, blocks);
+      FetchRounds<true>(stage, first_key, blocks);
     } else {
-      FetchRounds<false>(stage, which, first_key, blocks);
+      FetchRounds<false>(stage, first_key, blocks);
     }
   }
 
@@ -208,10 +207,10 @@ class AttentionBlock {
 
   // As attention_products.h says.
   template <bool kWhole>
-  QUIRE_DEVICE void FetchRounds(int stage, int which, int first_key, const Word128& blocks) const {
+  QUIRE_DEVICE void FetchRounds(int stage, int first_key, const Word128& blocks) const {
     const int first = ThreadIndex() / kChunks, chunk = ThreadIndex() % kChunks;
-    std::byte* to = SharedMemory() + stage * kStageBytes + which * kTileBytes + chunk / 8 * kPanelBytes +
-                    first * kPanelRowBytes + (chunk % 8 ^ first % 8) * 16;
+    std::byte* to = SharedMemory() + KeysOf(stage) + chunk / 8 * kPanelBytes + first * kPanelRowBytes +
+                    ((chunk % 8) ^ first % 8) * 16;
     QUIRE_UNROLL
     for (int round = 0; round < kRounds; ++round) {
       // In a round of more than a page, `first` says which page this thread has.
@@ -219,9 +218,10 @@ class AttentionBlock {
       const int skipped = kRoundKeys > kPageKeys ? 0 : round * kRoundKeys % kPageKeys * kRowBytes;
       const bool there = kWhole || first_key + round * kRoundKeys + first < end_key;
       const int block = there ? static_cast<int>(Select(blocks, page)) : 0;
-      const std::byte* from =
-          pages + static_cast<int64_t>(block) * page_bytes + skipped + which * kPageKeys * kRowBytes;
-      CopyAsync16(to + round * kRoundKeys * kPanelRowBytes, from, there);
+      const std::byte* from = pages + static_cast<int64_t>(block) * page_bytes + skipped;
+      std::byte* key = to + round * kRoundKeys * kPanelRowBytes;
+      CopyAsync16(key, from, there);
+      CopyAsync16(key + kTileBytes, from + kPageKeys * kRowBytes, there);
     }
   }
   static QUIRE_DEVICE uint32_t Select(const Word128& blocks, int page) {

@@ -49,9 +49,7 @@ struct AttentionNarrowKernel {
   // K and V of the tile in one group; an empty one behind the last.
   QUIRE_DEVICE void Fetch(int key) const {
     if (key < block.end_key) {
-      const Word128 blocks = block.Blocks(key);
-      block.FetchTile(StageOf(key), 0, key, blocks);
-      block.FetchTile(StageOf(key), 1, key, blocks);
+      block.FetchTile(StageOf(key), key, block.Blocks(key));
     }
     CopyAsyncCommit();
   }

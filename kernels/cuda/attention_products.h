@@ -63,25 +63,25 @@ struct WarpProducts {
 // Where there is no wgmma, a warp's own products again.
 struct GroupProducts {
   static QUIRE_DEVICE int KeysAt(int offset, int first_tile) {
-    return kGroupMma ? offset : WarpProducts::KeysAt(offset, first_tile);
+    return kGroupMma ? offset / 16 : WarpProducts::KeysAt(offset, first_tile);
   }
   template <int kTiles>
   static QUIRE_DEVICE void AddScores(float (&s)[kTiles][4], const uint32_t (&query)[4], int keys, int step) {
     if constexpr (kGroupMma) {
-      GroupMmaAsync<kTiles, false>(s, query, keys + step % 4 * 32 + step / 4 * kPanelBytes, 16,
+      GroupMmaAsync<kTiles, false>(s, query, keys + step % 4 * 2 + step / 4 * (kPanelBytes / 16), 16,
                                    8 * kPanelRowBytes);
     } else {
       WarpProducts::AddScores(s, query, keys, step);
     }
   }
   static QUIRE_DEVICE int ValuesAt(int offset, int first_tile) {
-    return kGroupMma ? offset : WarpProducts::ValuesAt(offset, first_tile);
+    return kGroupMma ? offset / 16 : WarpProducts::ValuesAt(offset, first_tile);
   }
   template <int kTiles>
   static QUIRE_DEVICE void AddValues(float (&out)[kTiles][4], const uint32_t (&weights)[4], int values,
                                      int step) {
     if constexpr (kGroupMma) {
-      GroupMmaAsync<kTiles, true>(out, weights, values + step * 16 * kPanelRowBytes, kPanelBytes,
+      GroupMmaAsync<kTiles, true>(out, weights, values + step * kPanelRowBytes, kPanelBytes,
                                   8 * kPanelRowBytes);
     } else {
       WarpProducts::AddValues(out, weights, values, step);

@@ -69,7 +69,9 @@ struct AttentionWideKernel {
     EndSplit(split, state);
   }
 
-  static QUIRE_DEVICE int StageOf(int key) { return key / kTileKeys % kStages; }
+  static QUIRE_DEVICE int StageOf(int key) {
+    return static_cast<int>(static_cast<unsigned>(key) / kTileKeys % kStages);
+  }
 
   QUIRE_DEVICE void StartFetching(int first) {
     if (first < block.end_key) blocks = block.Blocks(first);
@@ -79,8 +81,7 @@ struct AttentionWideKernel {
   // K and V of the tile in one group; an empty one behind the last.
   QUIRE_DEVICE void Fetch(int key) {
     if (key < block.end_key) {
-      block.FetchTile(StageOf(key), 0, key, blocks);
-      block.FetchTile(StageOf(key), 1, key, blocks);
+      block.FetchTile(StageOf(key), key, blocks);
       if (key + kTileKeys < block.end_key) blocks = block.Blocks(key + kTileKeys);
     }
     CopyAsyncCommit();

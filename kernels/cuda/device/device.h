@@ -13,14 +13,13 @@
 //   the SyncBlock after it for others
 // - LdMatrix4, LdMatrix4Trans: four 8x8 b16 matrices; lane l gives the address of row l % 8 of matrix l / 8
 // - MmaBf16(d, a, b): d[16x8] += a[16x16] b[16x8], bf16 in, fp32 sums (m16n8k16's fragments)
-// - GroupMmaAsync<kTiles, kColumns>(d, a, offset, leading_bytes, stride_bytes): d[64 x 8 kTiles] += a[64x16]
-// b for
-//   four warps together (wgmma; kGroupMma says where it is), each with 16 rows in the fragments of MmaBf16. b
-//   stands in shared memory, in 1024-byte squares of eight 128-byte rows, 16-byte chunks permuted (xor with
-//   the row). A square's rows are columns of b, 64 of its rows long, stride_bytes to the next eight columns;
-//   with kColumns, rows of b: stride_bytes to the next eight rows, leading_bytes to the next 64 columns.
-//   ShowCopiesToGroupMma between a copy's wait and the barrier after it; GroupFence before products,
-//   GroupCommit behind, GroupWait<n>(d) leaves n.
+// - GroupMmaAsync<kTiles, kColumns>(d, a, chunk, leading_bytes, stride_bytes): d[64 x 8 kTiles] += a[64x16] b
+//   for four warps together (wgmma; kGroupMma says where it is), each with 16 rows in the fragments of
+//   MmaBf16. b stands in shared memory from that 16-byte chunk on, in 1024-byte squares of eight 128-byte
+//   rows, chunks permuted (xor with the row). A square's rows are columns of b, 64 of its rows long,
+//   stride_bytes to the next eight columns; with kColumns, rows of b: stride_bytes to the next eight rows,
+//   leading_bytes to the next 64 columns. ShowCopiesToGroupMma between a copy's wait and the barrier after
+//   it; GroupFence before products, GroupCommit behind, GroupWait<n>(d) leaves n.
 // - AtomicAdd(int*, int): the value before
 // - Opaque(int): the same, which the compiler doesn't know, so that what follows from it is made anew in each
 //   round of a loop instead of held in registers

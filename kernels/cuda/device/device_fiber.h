@@ -77,7 +77,7 @@ template <int kGroupsLeft, int kPlace = 0, int kTiles>
 void GroupWait(float (&)[kTiles][4]) {}
 uint16_t FiberSwizzledAt(int offset);
 template <int kTiles, bool kColumns>
-void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], int offset, int leading_bytes,
+void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], int chunk, int leading_bytes,
                    int stride_bytes) {
   for (int tile = 0; tile < kTiles; ++tile) {
     uint32_t b[2] = {};
@@ -85,7 +85,7 @@ void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], int offset, in
       const int k = i / 2 * 8 + LaneIndex() % 4 * 2 + i % 2, n = tile * 8 + LaneIndex() / 4;
       const int at = kColumns ? n / 64 * leading_bytes + k / 8 * stride_bytes + k % 8 * 128 + n % 64 * 2
                               : n / 8 * stride_bytes + n % 8 * 128 + k * 2;
-      b[i / 2] |= static_cast<uint32_t>(FiberSwizzledAt(offset + at)) << (i % 2 * 16);
+      b[i / 2] |= static_cast<uint32_t>(FiberSwizzledAt(chunk * 16 + at)) << (i % 2 * 16);
     }
     MmaBf16(d[tile], a, b);
   }

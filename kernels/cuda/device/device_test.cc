@@ -176,7 +176,7 @@ struct GroupProduct {
                            PackBf16(A(row + 8, k + 8), A(row + 8, k + 9))};
     float d[kN / 8][4] = {};
     GroupFence();
-    GroupMmaAsync<kN / 8, kColumns>(d, a, kColumns ? 0 : 32, 8192, 1024);
+    GroupMmaAsync<kN / 8, kColumns>(d, a, kColumns ? 0 : 2, 8192, 1024);
     GroupCommit();
     GroupWait<0>(d);
     for (int tile = 0; tile < kN / 8; ++tile) {

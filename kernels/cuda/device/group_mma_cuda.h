@@ -32,18 +32,18 @@ QUIRE_DEVICE void GroupWait(float (&d)[kTiles][4]) {
 }
 
 // PTX's matrix descriptor: rows of 128 bytes, swizzled; addresses and strides in units of 16 bytes.
-QUIRE_DEVICE uint64_t GroupDescriptor(int offset, int leading_bytes, int stride_bytes) {
+QUIRE_DEVICE uint64_t GroupDescriptor(int chunk, int leading_bytes, int stride_bytes) {
   constexpr uint64_t kSwizzle128 = uint64_t{1} << 62;
-  const uint32_t address = SharedAddress(SharedMemory()) + static_cast<uint32_t>(offset);
-  return kSwizzle128 | (uint64_t{address & 0x3ffffu} >> 4) | static_cast<uint64_t>(leading_bytes >> 4) << 16 |
-         static_cast<uint64_t>(stride_bytes >> 4) << 32;
+  const uint32_t address = SharedAddress(SharedMemory()) / 16 + static_cast<uint32_t>(chunk);  // under 2^14
+  return kSwizzle128 | static_cast<uint64_t>(stride_bytes / 16) << 32 |
+         (address + (static_cast<uint32_t>(leading_bytes / 16) << 16));
 }
 
 #define QUIRE_D4(t) "+f"(d[t][0]), "+f"(d[t][1]), "+f"(d[t][2]), "+f"(d[t][3])
 #define QUIRE_D16(t) QUIRE_D4(t), QUIRE_D4(t + 1), QUIRE_D4(t + 2), QUIRE_D4(t + 3)
 
 template <int kTiles, bool kColumns>
-QUIRE_DEVICE void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], int offset, int leading_bytes,
+QUIRE_DEVICE void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], int chunk, int leading_bytes,
                                 int stride_bytes) {
   static_assert(kTiles == 8 || kTiles == 16);
   if constexpr (!kGroupMma) {
@@ -57,7 +57,7 @@ QUIRE_DEVICE void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], i
         "{%32, %33, %34, %35}, %36, p, 1, 1, %37;\n}"
         : QUIRE_D16(0), QUIRE_D16(4)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]),
-          "l"(GroupDescriptor(offset, leading_bytes, stride_bytes)), "n"(kColumns ? 1 : 0));
+          "l"(GroupDescriptor(chunk, leading_bytes, stride_bytes)), "n"(kColumns ? 1 : 0));
   } else {
     asm volatile(
         "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
@@ -69,7 +69,7 @@ QUIRE_DEVICE void GroupMmaAsync(float (&d)[kTiles][4], const uint32_t (&a)[4], i
         "{%64, %65, %66, %67}, %68, p, 1, 1, %69;\n}"
         : QUIRE_D16(0), QUIRE_D16(4), QUIRE_D16(8), QUIRE_D16(12)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]),
-          "l"(GroupDescriptor(offset, leading_bytes, stride_bytes)), "n"(kColumns ? 1 : 0));
+          "l"(GroupDescriptor(chunk, leading_bytes, stride_bytes)), "n"(kColumns ? 1 : 0));
   }
 }
 
