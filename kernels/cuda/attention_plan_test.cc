@@ -9,6 +9,10 @@
 #include <tuple>
 
 namespace quire::kernels::cuda {
+
+// The plan's header brings no device layer to the host's code: this would clash with its function.
+[[maybe_unused]] constexpr int LaneIndex = 0;
+
 namespace {
 
 TEST(AttentionPlan, SplitsHoldTheirKeys) {
