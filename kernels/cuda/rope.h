@@ -27,6 +27,8 @@ struct RopeKernel {
 
   // A thread has eight elements and their eight partners.
   static QUIRE_DEVICE void Run(const Params& p) {
+    LetNextKernelStart();
+    WaitForPriorKernel();
     const int half = p.head_dim / 2, threads_of_head = half / 8;
     const int at = BlockIndex().y * kThreads + ThreadIndex();
     const int head = at / threads_of_head, first = at % threads_of_head * 8;
@@ -82,11 +84,12 @@ struct RopeKernel {
 };
 
 template <typename In>
-void RopeAndStore(Stream& stream, int tokens, const typename RopeKernel<In>::Params& params) {
+void RopeAndStore(Stream& stream, int tokens, const typename RopeKernel<In>::Params& params,
+                  Order order = Order::kAfter) {
   constexpr int kThreads = RopeKernel<In>::kThreads;
   if (params.head_dim % 16 != 0) return stream.Record("head_dim must be a multiple of 16");
   const int threads = (params.query_heads + 2 * params.kv_heads) * params.head_dim / 16;
-  Launch<RopeKernel<In>>(stream, {.x = tokens, .y = (threads + kThreads - 1) / kThreads}, 0, params);
+  Launch<RopeKernel<In>>(stream, {.x = tokens, .y = (threads + kThreads - 1) / kThreads}, 0, params, order);
 }
 
 }  // namespace quire::kernels::cuda

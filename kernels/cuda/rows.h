@@ -21,6 +21,8 @@ struct EmbedKernel {
   static constexpr int kThreads = 256, kMinBlocks = 1;
 
   static QUIRE_DEVICE void Run(const Params& p) {
+    LetNextKernelStart();
+    WaitForPriorKernel();
     const int64_t token = BlockIndex().x;
     const int row = p.ids[token] - p.first_row;
     const bool mine = row >= 0 && row < p.rows;
@@ -33,7 +35,7 @@ struct EmbedKernel {
 };
 
 // x += delta (where there is one), then out bf16 = x * rsqrt(mean(x^2) + eps) * weight. The row stays in
-// registers.
+// registers. Row i of out is that of row rows[i] of x, where rows are named.
 template <typename Delta>  // float or bf16's bits
 struct AddRmsNormKernel {
   struct Params {
@@ -43,6 +45,7 @@ struct AddRmsNormKernel {
     uint16_t* out;
     int hidden;
     float eps;
+    const int32_t* rows = nullptr;
   };
   static constexpr int kThreads = 320, kMinBlocks = 1;  // QwQ's 5120 are two rounds
   static constexpr int kWarps = kThreads / kWarpLanes, kRounds = 4;
@@ -50,28 +53,33 @@ struct AddRmsNormKernel {
   static constexpr int kSharedBytes = kWarps * sizeof(float);
 
   static QUIRE_DEVICE void Run(const Params& p) {
-    const int64_t first = static_cast<int64_t>(BlockIndex().x) * p.hidden;
+    LetNextKernelStart();
+    float weight[kRounds][8];  // doesn't depend on the kernel before
+    QUIRE_UNROLL
+    for (int round = 0; round < kRounds; ++round) {
+      if (Place(round) < p.hidden) Load8(p.weight + Place(round), weight[round]);
+    }
+    WaitForPriorKernel();
+    const int64_t block = BlockIndex().x, first = (p.rows == nullptr ? block : p.rows[block]) * p.hidden;
     float row[kRounds][8];
     float sum = 0;
     QUIRE_UNROLL
     for (int round = 0; round < kRounds; ++round) {
-      const int at = (round * kThreads + ThreadIndex()) * 8;
-      if (at < p.hidden) sum += SquareSum(p, first + at, row[round]);
+      if (Place(round) < p.hidden) sum += SquareSum(p, first + Place(round), row[round]);
     }
     const float scale = Rsqrt(BlockSum(sum) / static_cast<float>(p.hidden) + p.eps);
     QUIRE_UNROLL
     for (int round = 0; round < kRounds; ++round) {
-      const int at = (round * kThreads + ThreadIndex()) * 8;
-      if (at >= p.hidden) continue;
-      float weight[8];
-      Load8(p.weight + at, weight);
+      if (Place(round) >= p.hidden) continue;
       QUIRE_UNROLL
-      for (int i = 0; i < 8; ++i) row[round][i] = row[round][i] * scale * weight[i];
-      Store8(p.out + first + at, row[round]);
+      for (int i = 0; i < 8; ++i) row[round][i] = row[round][i] * scale * weight[round][i];
+      Store8(p.out + block * p.hidden + Place(round), row[round]);
     }
   }
 
  private:
+  static QUIRE_DEVICE int Place(int round) { return (round * kThreads + ThreadIndex()) * 8; }
+
   static QUIRE_DEVICE float SquareSum(const Params& p, int64_t at, float (&v)[8]) {
     Load8(p.x + at, v);
     if (p.delta != nullptr) {
@@ -112,6 +120,8 @@ struct SiluMulKernel {
   static constexpr int kThreads = 256, kMinBlocks = 1;
 
   static QUIRE_DEVICE void Run(const Params& p) {
+    LetNextKernelStart();
+    WaitForPriorKernel();
     const int64_t token = BlockIndex().x;
     const int at = (BlockIndex().y * kThreads + ThreadIndex()) * 8;
     if (at >= p.ffn) return;
@@ -124,20 +134,25 @@ struct SiluMulKernel {
   }
 };
 
-inline void Embed(Stream& stream, int tokens, const EmbedKernel::Params& params) {
-  Launch<EmbedKernel>(stream, {.x = tokens}, 0, params);
+// All of them may be launched overlapping.
+inline void Embed(Stream& stream, int tokens, const EmbedKernel::Params& params,
+                  Order order = Order::kAfter) {
+  Launch<EmbedKernel>(stream, {.x = tokens}, 0, params, order);
 }
 template <typename Delta>
-void AddRmsNorm(Stream& stream, int tokens, const typename AddRmsNormKernel<Delta>::Params& params) {
+void AddRmsNorm(Stream& stream, int tokens, const typename AddRmsNormKernel<Delta>::Params& params,
+                Order order = Order::kAfter) {
   using Kernel = AddRmsNormKernel<Delta>;
   if (params.hidden > Kernel::kLongestRow)
     return stream.Record("a row is longer than AddRmsNorm's registers");
-  Launch<Kernel>(stream, {.x = tokens}, Kernel::kSharedBytes, params);
+  Launch<Kernel>(stream, {.x = tokens}, Kernel::kSharedBytes, params, order);
 }
 template <typename In>
-void SiluMul(Stream& stream, int tokens, const typename SiluMulKernel<In>::Params& params) {
+void SiluMul(Stream& stream, int tokens, const typename SiluMulKernel<In>::Params& params,
+             Order order = Order::kAfter) {
   constexpr int kOfBlock = SiluMulKernel<In>::kThreads * 8;
-  Launch<SiluMulKernel<In>>(stream, {.x = tokens, .y = (params.ffn + kOfBlock - 1) / kOfBlock}, 0, params);
+  Launch<SiluMulKernel<In>>(stream, {.x = tokens, .y = (params.ffn + kOfBlock - 1) / kOfBlock}, 0, params,
+                            order);
 }
 
 }  // namespace quire::kernels::cuda

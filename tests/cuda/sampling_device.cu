@@ -34,8 +34,7 @@ DeviceSamples SampleOnDevice(const std::vector<float>& logits, const std::vector
     stream.Record(cudaMemsetAsync(weights, 0xff, logits.size() * 4, stream.handle()), "poisoning");
     stream.Record(cudaMemsetAsync(ids, 0xff, rows.size() * 4, stream.handle()), "poisoning");
     stream.Record(cudaEventRecord(start, stream.handle()), "recording an event");
-    Launch<SampleRows>(stream, {.x = static_cast<int>(rows.size())}, SampleRows::SharedBytes(vocabulary),
-                       params);
+    SampleTokens(stream, static_cast<int>(rows.size()), params);
     stream.Record(cudaEventRecord(stop, stream.handle()), "recording an event");
     stream.Record(cudaEventSynchronize(stop), "waiting for an event");
     float ms = 0;

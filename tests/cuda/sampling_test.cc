@@ -41,8 +41,8 @@ std::vector<int> OnDevice(const std::vector<Row>& rows, int vocabulary, uint64_t
   }
   std::vector<int> ids(rows.size(), -7);
   Stream stream(seed);
-  Launch<SampleRows>(stream, {.x = static_cast<int>(rows.size())}, SampleRows::SharedBytes(vocabulary),
-                     {logits.data(), rules.data(), weights.data(), ids.data(), vocabulary, stride});
+  SampleTokens(stream, static_cast<int>(rows.size()),
+               {logits.data(), rules.data(), weights.data(), ids.data(), vocabulary, stride});
   EXPECT_EQ(stream.Synchronize(), "");
   return ids;
 }
@@ -127,6 +127,29 @@ TEST(CudaSampling, ARowWithANaNFailsAlone) {
   rows[1].logits[77] = std::nanf("");
   rows[2].logits[199] = std::numeric_limits<float>::infinity();
   ExpectSame(rows, 200, 7);
+}
+
+TEST(CudaSampling, TakesNoRowsAndSaysWhatItCannotTake) {
+  alignas(16) float logits[192] = {}, weights[192] = {};
+  const SampleRule rules[1] = {};
+  int ids[1] = {-7};
+  const SampleRows::Params good{logits, rules, weights, ids, 100, 128};
+  const auto error = [](int rows, const SampleRows::Params& params) {
+    Stream stream;
+    SampleTokens(stream, rows, params);
+    return stream.Synchronize();
+  };
+  EXPECT_EQ(error(0, good), "");
+  EXPECT_EQ(ids[0], -7);
+  EXPECT_EQ(error(1, good), "");
+  EXPECT_NE(ids[0], -7);
+  const SampleRows::Params bad[] = {{logits, rules, weights, ids, 0, 128},
+                                    {logits, rules, weights, ids, 129, 128},
+                                    {logits, rules, weights, ids, 100, 100},
+                                    {logits, rules, weights + 1, ids, 100, 128},
+                                    {logits, rules, weights, ids, 1 << 24, 1 << 24}};
+  for (const SampleRows::Params& params : bad) EXPECT_NE(error(1, params), "");
+  EXPECT_NE(error(-1, good), "");
 }
 
 TEST(CudaSampling, ExpHasTheWorkersBits) {

@@ -38,6 +38,7 @@ std::unique_ptr<LtLibrary> OpenLtLibrary(std::string* why) {
                         Resolve(library, "cublasLtMatmulDescSetAttribute", &lt->desc_set) &&
                         Resolve(library, "cublasLtMatrixLayoutCreate", &lt->layout_create) &&
                         Resolve(library, "cublasLtMatrixLayoutDestroy", &lt->layout_destroy) &&
+                        Resolve(library, "cublasLtMatrixLayoutSetAttribute", &lt->layout_set) &&
                         Resolve(library, "cublasLtMatmulPreferenceCreate", &lt->preference_create) &&
                         Resolve(library, "cublasLtMatmulPreferenceDestroy", &lt->preference_destroy) &&
                         Resolve(library, "cublasLtMatmulPreferenceSetAttribute", &lt->preference_set) &&

@@ -12,19 +12,34 @@ namespace quire::kernels::cuda {
 
 inline constexpr size_t kLtWorkspaceBytes = size_t{32} << 20;
 
+struct LtShape {
+  int64_t m, n, k;
+  cudaDataType_t out = CUDA_R_16BF;
+  int64_t y_stride = 0;  // between rows; 0: n
+  // As many products at once, each of the next k of x and of the weights, whose rows are leaves * k long;
+  // their results stand m * y_stride apart.
+  int leaves = 1;
+};
+
 class LtMatmul {
  public:
   LtMatmul(const LtLibrary& lt, cublasLtHandle_t handle, int64_t m, int64_t n, int64_t k,
            cudaDataType_t out = CUDA_R_16BF)
-      : lt_(lt), handle_(handle) {
+      : LtMatmul(lt, handle, LtShape{m, n, k, out}) {}
+  LtMatmul(const LtLibrary& lt, cublasLtHandle_t handle, const LtShape& s) : lt_(lt), handle_(handle) {
     // Column major for the library: D[N, M] = op(W[K, N]) * x[K, M].
     const cublasOperation_t transposed = CUBLAS_OP_T;
+    const int64_t stride = s.k * s.leaves, y_stride = s.y_stride == 0 ? s.n : s.y_stride;
     ok_ = lt.desc_create(&desc_, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
           lt.desc_set(desc_, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed) ==
               CUBLAS_STATUS_SUCCESS &&
-          lt.layout_create(&w_, CUDA_R_16BF, k, n, k) == CUBLAS_STATUS_SUCCESS &&
-          lt.layout_create(&x_, CUDA_R_16BF, k, m, k) == CUBLAS_STATUS_SUCCESS &&
-          lt.layout_create(&y_, out, n, m, n) == CUBLAS_STATUS_SUCCESS;
+          lt.layout_create(&w_, CUDA_R_16BF, s.k, s.n, stride) == CUBLAS_STATUS_SUCCESS &&
+          lt.layout_create(&x_, CUDA_R_16BF, s.k, s.m, stride) == CUBLAS_STATUS_SUCCESS &&
+          lt.layout_create(&y_, s.out, s.n, s.m, y_stride) == CUBLAS_STATUS_SUCCESS;
+    if (s.leaves > 1) {
+      ok_ = ok_ && Repeat(w_, s.leaves, s.k) && Repeat(x_, s.leaves, s.k) &&
+            Repeat(y_, s.leaves, s.m * y_stride);
+    }
   }
   ~LtMatmul() {
     if (y_ != nullptr) lt_.layout_destroy(y_);
@@ -94,6 +109,13 @@ class LtMatmul {
   }
 
  private:
+  bool Repeat(cublasLtMatrixLayout_t layout, int32_t count, int64_t offset) const {
+    return lt_.layout_set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count) ==
+               CUBLAS_STATUS_SUCCESS &&
+           lt_.layout_set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &offset, sizeof offset) ==
+               CUBLAS_STATUS_SUCCESS;
+  }
+
   const LtLibrary& lt_;
   const cublasLtHandle_t handle_;
   cublasLtMatmulDesc_t desc_ = nullptr;

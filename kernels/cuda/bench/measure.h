@@ -36,8 +36,9 @@ class JsonLine {
     text_ += std::string(", \"") + name + "\": " + (value ? "true" : "false");
     return *this;
   }
-  void Print() {
-    std::printf("%s}\n", text_.c_str());
+  std::string Line() const { return text_ + "}"; }
+  void Print() const {
+    std::printf("%s\n", Line().c_str());
     std::fflush(stdout);
   }
 

@@ -25,7 +25,7 @@ struct Arena {
   }
 };
 
-using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, int, Order);
+using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, const DeviceSize&, Order);
 struct Variant {
   std::string name;
   int leaves, max_rows;
@@ -80,7 +80,7 @@ bool Launched(Stream& stream, const char* what) {
 }
 
 void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, const GemmShape& shape,
-                  int64_t m, const Variant& variant, int processors) {
+                  int64_t m, const Variant& variant, const DeviceSize& device) {
   const size_t elements = static_cast<size_t>(shape.n * shape.k), copies = kArenaBytes / 2 / elements;
   const int launches = std::clamp(static_cast<int>(1.5e9 / (2.0 * elements)), 3, 24);
   JsonLine line("skinny");
@@ -91,7 +91,7 @@ void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& ar
   for (const Order order : {Order::kAfter, Order::kOverlapping}) {
     const Times times = TimeGraph(stream, launches, 3, [&](int i, cudaStream_t capturing) {
       Stream s(capturing);
-      variant.launch(s, arena.Params(shape, m, elements * (i % copies)), processors, order);
+      variant.launch(s, arena.Params(shape, m, elements * (i % copies)), device, order);
       return Launched(s, variant.name.c_str());
     });
     const bool overlapping = order == Order::kOverlapping;
@@ -102,8 +102,8 @@ void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& ar
 }
 
 // The four GEMMs of a layer, layer after layer: what a decode step's linear part would take.
-void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, int64_t m, int processors,
-                 bool tree) {
+void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, int64_t m,
+                 const DeviceSize& device, bool tree) {
   constexpr int kLayers = 4;
   double line_us = 0;
   for (int i = 0; i < 4; ++i) line_us += ceilings.LineUs(kShapes[i], m);
@@ -114,7 +114,7 @@ void BenchLayers(cudaStream_t stream, const Ceilings& ceilings, const Arena& are
       Stream s(capturing);
       for (int i = 0; i < 4; ++i) {
         const int leaves = tree && IsShared(kShapes[i]) ? kSkinnyLeaves : 1;
-        LaunchSkinnyGemm(s, arena.Params(kShapes[i], m, offset), leaves, processors, order);
+        LaunchSkinnyGemm(s, arena.Params(kShapes[i], m, offset), leaves, device, order);
         offset += static_cast<size_t>(kShapes[i].n * kShapes[i].k);
       }
       return Launched(s, "layers");
@@ -136,12 +136,12 @@ void ProfileSkinny(cudaStream_t stream) {
   if (!arena.ok()) return;
   Randomize(arena.weights.as<__nv_bfloat16>(), kArenaBytes / 2, 11, 0.02f);
   Randomize(arena.x.as<__nv_bfloat16>(), arena.x.bytes() / 2, 12, 1.0f);
-  int processors = 0;
-  if (!Ok(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "attribute")) return;
+  Stream asking(stream);
+  const DeviceSize device = ReadDeviceSize(asking);
   for (const int64_t m : {1, 16}) {
     for (const GemmShape& shape : kShapes) {
       Stream s(stream);
-      LaunchSkinnyGemm(s, arena.Params(shape, m, 0), IsShared(shape) ? kSkinnyLeaves : 1, processors);
+      LaunchSkinnyGemm(s, arena.Params(shape, m, 0), IsShared(shape) ? kSkinnyLeaves : 1, device);
       if (!s.Synchronize().empty()) return;
       JsonLine("profiled")
           .Text("shape", shape.name)
@@ -157,10 +157,10 @@ void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
   if (!arena.ok()) return;
   Randomize(arena.weights.as<__nv_bfloat16>(), kArenaBytes / 2, 11, 0.02f);
   Randomize(arena.x.as<__nv_bfloat16>(), arena.x.bytes() / 2, 12, 1.0f);
-  int processors = 0;
-  if (!Ok(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0), "attribute")) return;
+  Stream asking(stream);
+  const DeviceSize device = ReadDeviceSize(asking);
   for (const int64_t m : {1, 4, 8, 16}) {
-    for (const bool tree : {true, false}) BenchLayers(stream, ceilings, arena, m, processors, tree);
+    for (const bool tree : {true, false}) BenchLayers(stream, ceilings, arena, m, device, tree);
   }
   const std::vector<Variant> chains = Chains(), trees = Trees();
   for (const int64_t m : {1, 16, 8, 4}) {
@@ -169,7 +169,7 @@ void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
         if (variants == &trees && !IsShared(shape)) continue;
         for (const Variant& variant : *variants) {
           const bool fits = m <= variant.max_rows && (m > 8 || variant.max_rows == 8);
-          if (fits) BenchVariant(stream, ceilings, arena, shape, m, variant, processors);
+          if (fits) BenchVariant(stream, ceilings, arena, shape, m, variant, device);
         }
       }
     }

@@ -22,7 +22,8 @@ class SkinnyCheck {
         weights_(size_t{2} * n * k),
         x_(size_t{2} * 16 * k),
         y_(size_t{4} * 16 * n) {
-    (void)cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, 0);
+    Stream launching(stream);
+    device_ = ReadDeviceSize(launching);
     ok_ = weights_.ok() && x_.ok() && y_.ok();
     if (!ok_) return;
     Randomize(weights_.as<__nv_bfloat16>(), weights_.bytes() / 2, kWeightsSeed, 0.02f);
@@ -60,7 +61,7 @@ class SkinnyCheck {
                                          k_,
                                          n_};
     Stream stream(stream_);
-    LaunchSkinnyGemm(stream, params, chain_ ? 1 : kSkinnyLeaves / ranks, processors_, Order::kOverlapping);
+    LaunchSkinnyGemm(stream, params, chain_ ? 1 : kSkinnyLeaves / ranks, device_, Order::kOverlapping);
     std::vector<float> y(static_cast<size_t>(m) * n_);
     CopyToHost(stream, y.data(), y_.as<void>(), y.size() * 4);
     const std::string error = stream.Synchronize();
@@ -135,7 +136,7 @@ class SkinnyCheck {
   const bool chain_;
   const int n_, k_;
   const Buffer weights_, x_, y_;
-  int processors_ = 0;
+  DeviceSize device_;
   bool ok_ = false;
   std::vector<float> all_;
 };
@@ -162,7 +163,8 @@ bool RunSkinnyChain(cudaStream_t stream, const GemmShape& shape, int m, const ui
                     const uint16_t* x, float* y) {
   const int n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);
   Stream launching(stream);
-  LaunchSkinnyGemm<float>(launching, {weights, x, y, nullptr, m, n, k, k, k, n}, 1, 132);
+  LaunchSkinnyGemm<float>(launching, {weights, x, y, nullptr, m, n, k, k, k, n}, 1,
+                          ReadDeviceSize(launching));
   return launching.Synchronize().empty();
 }
 

@@ -27,7 +27,8 @@
 //   those before it stands after the wait; Launch(..., Order::kOverlapping) makes use of both
 // - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, Fma, Max, Rsqrt, Divide, Log
 // - Exp2, Exp, Reciprocal: the fast ones, right to an ulp or two, no denormals
-// - Stream, Launch, AllocateDevice, FreeDevice, CopyToDevice, CopyToHost: for the host
+// - Stream, DeviceSize, ReadDeviceSize, Launch, AllocateDevice, FreeDevice, CopyToDevice, CopyToHost: for the
+// host
 //
 // and the macros QUIRE_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a
 // loop) and QUIRE_CUDA_ARCH (900, say). The fiber form runs lanes in a seeded, shuffled order, fills shared

@@ -156,7 +156,9 @@ class Stream {
   explicit Stream(cudaStream_t handle = nullptr) : handle_(handle) {}
   cudaStream_t handle() const { return handle_; }
   void Record(cudaError_t error, const char* what) {
-    if (error != cudaSuccess && error_.empty()) error_ = std::string(what) + ": " + cudaGetErrorString(error);
+    if (error == cudaSuccess) return;
+    (void)cudaGetLastError();  // said here; later calls say their own
+    if (error_.empty()) error_ = std::string(what) + ": " + cudaGetErrorString(error);
   }
   void Record(const std::string& error) {
     if (error_.empty()) error_ = error;
@@ -182,6 +184,18 @@ class Stream {
   cudaStream_t handle_;
   std::string error_;
 };
+
+// Of the device that is in use.
+inline DeviceSize ReadDeviceSize(Stream& stream) {
+  int device = 0;
+  DeviceSize size;
+  stream.Record(cudaGetDevice(&device), "asking for the device");
+  stream.Record(cudaDeviceGetAttribute(&size.processors, cudaDevAttrMultiProcessorCount, device),
+                "reading the device's size");
+  stream.Record(cudaDeviceGetAttribute(&size.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+                "reading the device's size");
+  return size;
+}
 
 template <typename Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
@@ -219,7 +233,8 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
 
 inline void* AllocateDevice(Stream& stream, size_t bytes) {
   void* memory = nullptr;
-  stream.Record(cudaMalloc(&memory, bytes), "allocating device memory");
+  const std::string what = "allocating " + std::to_string(bytes) + " bytes of device memory";
+  stream.Record(cudaMalloc(&memory, bytes), what.c_str());
   return memory;
 }
 inline void FreeDevice(void* memory) { cudaFree(memory); }

@@ -125,7 +125,8 @@ inline uint32_t FloatToBits(float x) { return std::bit_cast<uint32_t>(x); }
 // Launches run at once, each with the next seed. Errors stay until Synchronize says them.
 class Stream {
  public:
-  explicit Stream(uint64_t seed = 1) : seed_(seed) {}
+  explicit Stream(uint64_t seed = 1, DeviceSize size = {2, kSharedBytesSm90}) : seed_(seed), size_(size) {}
+  DeviceSize size() const { return size_; }
   uint64_t NextSeed() { return seed_++; }
   void Record(const std::string& error) {
     if (error_.empty()) error_ = error;
@@ -142,9 +143,12 @@ class Stream {
 
  private:
   uint64_t seed_;
+  DeviceSize size_;
   std::string error_;
   std::function<void()> before_wait_;
 };
+// Of the stream's device.
+inline DeviceSize ReadDeviceSize(Stream& stream) { return stream.size(); }
 
 enum class Order : uint8_t { kAfter, kOverlapping };
 
@@ -157,6 +161,7 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
   stream.Record(RunOnFibers({.grid = grid,
                              .threads = Kernel::kThreads,
                              .shared_bytes = shared_bytes,
+                             .shared_limit = stream.size().shared_bytes,
                              .before_wait = std::move(before_wait)},
                             stream.NextSeed(), [&params] { Kernel::Run(params); }));
 }

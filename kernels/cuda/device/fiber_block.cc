@@ -282,8 +282,7 @@ std::string RunOnFibers(const FiberLaunch& launch, uint64_t seed, const std::fun
   if (launch.threads <= 0 || launch.threads > 1024 || launch.threads % kWarpLanes != 0) {
     return "a block has whole warps, and 1024 threads at most: " + std::to_string(launch.threads);
   }
-  constexpr int kSharedLimit = 227 << 10;  // of a block on sm_90
-  if (launch.shared_bytes > kSharedLimit) return "more shared memory than a block may have";
+  if (launch.shared_bytes > launch.shared_limit) return "more shared memory than a block may have";
   if (launch.grid.x <= 0 || launch.grid.y <= 0 || launch.grid.z <= 0) return "an empty grid";
   return FiberBlock(launch, seed, body).Run();
 }

@@ -21,6 +21,7 @@ struct FiberLaunch {
   Index3 grid;
   int threads = 32;  // of a block, a multiple of 32
   int shared_bytes = 0;
+  int shared_limit = kSharedBytesSm90;
   std::function<void()> before_wait;  // run when the first thread waits for the kernel before
 };
 

@@ -25,6 +25,13 @@ struct alignas(16) Word128 {
 };
 
 inline constexpr int kWarpLanes = 32;
+
+// What launches are sized by.
+struct DeviceSize {
+  int processors = 1;
+  int shared_bytes = 0;  // that a block may have
+};
+inline constexpr int kSharedBytesSm80 = 163 << 10, kSharedBytesSm90 = 227 << 10;
 inline constexpr uint32_t kAllLanes = 0xffffffffu;
 
 }  // namespace quire::kernels::cuda

@@ -9,11 +9,13 @@
 
 #include "kernels/bf16.h"
 #include "kernels/cuda/gemm/skinny_gemm_launch.h"
+#include "kernels/cuda/gemm/tree_sum.h"
 
 namespace quire::kernels::cuda {
 namespace {
 
 constexpr int kGuard = 3;  // columns of y that nobody may write
+constexpr DeviceSize kTwo{2, kSharedBytesSm90};
 
 struct Problem {
   Problem(int m_rows, int n_rows, int k_elements, uint64_t seed) : m(m_rows), n(n_rows), k(k_elements) {
@@ -65,7 +67,7 @@ std::vector<float> RunAll(const Problem& problem, int rows, int processors = 1, 
                           int leaves = kSkinnyLeaves) {
   std::vector<float> y;
   Stream stream(seed);
-  LaunchSkinnyGemm(stream, problem.Params(rows, y), leaves, processors);
+  LaunchSkinnyGemm(stream, problem.Params(rows, y), leaves, {processors, kSharedBytesSm90});
   EXPECT_EQ(stream.Synchronize(), "");
   return y;
 }
@@ -98,11 +100,41 @@ TEST(SkinnyGemm, ARowsBitsDependOnNeitherNeighboursNorScheduling) {
   }
 }
 
+TEST(SkinnyGemm, LeavesComputedApartMeetInTheSameTree) {
+  const Problem problem(5, 36, 8 * 96, 4);
+  const std::vector<float> want = RunAll(problem, 5);
+  const int leaf_k = problem.k / kSkinnyLeaves, count = problem.m * problem.n;
+  std::vector<float> leaves(kSkinnyLeaves * count, std::nanf("")), y(count, std::nanf(""));
+  Stream stream;
+  for (int leaf = 0; leaf < kSkinnyLeaves; ++leaf) {
+    const SkinnyGemmParams<float> params{problem.weights.data() + leaf * leaf_k,
+                                         problem.x.data() + leaf * leaf_k,
+                                         leaves.data() + leaf * count,
+                                         nullptr,
+                                         problem.m,
+                                         problem.n,
+                                         leaf_k,
+                                         problem.k,
+                                         problem.k,
+                                         problem.n};
+    LaunchSkinnyGemm(stream, params, 1, kTwo);
+  }
+  TreeSum(stream, {leaves.data(), y.data(), count});
+  ASSERT_EQ(stream.Synchronize(), "");
+  for (int row = 0; row < problem.m; ++row) {
+    for (int i = 0; i < problem.n; ++i)
+      EXPECT_TRUE(SameBits(y[row * problem.n + i], want[row * (problem.n + kGuard) + i])) << row << " " << i;
+  }
+  TreeSum(stream, {leaves.data(), y.data(), 3});
+  EXPECT_NE(stream.Synchronize(), "");
+}
+
 template <typename Tiling>
 void ExpectSameAs(const std::vector<float>& expected, const Problem& problem, int processors) {
   std::vector<float> y;
   Stream stream(processors);
-  LaunchSkinnyTiling<Tiling, true>(stream, problem.Params(problem.m, y), processors, Order::kOverlapping);
+  LaunchSkinnyTiling<Tiling, true>(stream, problem.Params(problem.m, y), {processors, kSharedBytesSm90},
+                                   Order::kOverlapping);
   ASSERT_EQ(stream.Synchronize(), "");
   ExpectSameBits(y, expected, problem.n, std::to_string(Tiling::kSplits) + " splits");
 }
@@ -133,6 +165,20 @@ TEST(SkinnyGemm, ChainsAgreeBitByBit) {
   }
 }
 
+TEST(SkinnyGemm, FitsSm80WithTheSameBits) {
+  const DeviceSize sm80{2, kSharedBytesSm80};
+  for (const int leaves : {1, 2, 4, 8}) {
+    for (const int m : {3, 16}) {
+      const Problem problem(m, 70, 1064, static_cast<uint64_t>(m) + 8);
+      std::vector<float> y;
+      Stream stream(7, sm80);
+      LaunchSkinnyGemm(stream, problem.Params(m, y), leaves, sm80);
+      EXPECT_EQ(stream.Synchronize(), "") << leaves << " leaves, m " << m;
+      ExpectSameBits(y, RunAll(problem, m, 2, 1, leaves), problem.n, std::to_string(leaves) + " leaves");
+    }
+  }
+}
+
 // What a sum over ranks in the tree's order gives: ((r0 + r1) + (r2 + r3)) + ...
 std::vector<float> RunRanks(const Problem& problem, int ranks) {
   std::vector<std::vector<float>> parts(ranks);
@@ -142,7 +188,7 @@ std::vector<float> RunRanks(const Problem& problem, int ranks) {
     params.weights += rank * params.k;
     params.x += rank * params.k;
     Stream stream(rank + 1);
-    LaunchSkinnyGemm(stream, params, kSkinnyLeaves / ranks, 2);
+    LaunchSkinnyGemm(stream, params, kSkinnyLeaves / ranks, kTwo);
     EXPECT_EQ(stream.Synchronize(), "");
   }
   for (int width = 1; width < ranks; width *= 2) {
@@ -171,7 +217,7 @@ TEST(SkinnyGemm, Bf16OutputIsTheRoundedSumWithBias) {
   SkinnyGemmParams<uint16_t> params = problem.Params(10, y);
   params.bias = problem.bias.data();
   Stream stream;
-  LaunchSkinnyGemm(stream, params, kSkinnyLeaves, 2);
+  LaunchSkinnyGemm(stream, params, kSkinnyLeaves, kTwo);
   ASSERT_EQ(stream.Synchronize(), "");
   for (int row = 0; row < 10; ++row) {
     for (int n = 0; n < 21; ++n) {
@@ -187,10 +233,12 @@ TEST(SkinnyGemm, SaysWhatItCannotTake) {
   SkinnyGemmParams<float> params = problem.Params(1, y);
   Stream stream;
   params.m = 17;
-  LaunchSkinnyGemm(stream, params, 8, 1);
+  LaunchSkinnyGemm(stream, params, 8, kTwo);
   EXPECT_NE(stream.Synchronize(), "");
   params.m = 1;
-  LaunchSkinnyGemm(stream, params, 3, 1);
+  LaunchSkinnyGemm(stream, params, 3, kTwo);
+  EXPECT_NE(stream.Synchronize(), "");
+  LaunchSkinnyGemm(stream, params, 8, {2, 99 << 10});
   EXPECT_NE(stream.Synchronize(), "");
 }
 

@@ -353,4 +353,18 @@ struct SampleRows {
   Cut cut;
 };
 
+// Any number of rows, none too.
+inline void SampleTokens(Stream& stream, int rows, const SampleRows::Params& params) {
+  if (rows == 0) return;
+  const bool aligned = reinterpret_cast<uintptr_t>(params.weights) % 16 == 0 && params.stride % 64 == 0;
+  // Ids are exact as floats; a block's shared memory has a float for 64 of them.
+  if (rows < 0 || params.vocabulary < 1 || params.vocabulary >= 1 << 24 || !aligned ||
+      params.stride < params.vocabulary) {
+    return stream.Record(
+        "sampling takes a vocabulary of 1 to 2^24 - 1, rows a multiple of 64 apart that hold it, and weights "
+        "aligned to 16 bytes");
+  }
+  Launch<SampleRows>(stream, {.x = rows}, SampleRows::SharedBytes(params.vocabulary), params);
+}
+
 }  // namespace quire::kernels::cuda
