@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
 
 namespace quire::worker {
 namespace {
@@ -43,6 +44,25 @@ TEST(KvPlan, GoesBeyondTheQuarterForOneContext) {
   KvDemand demand = Small();
   demand.max_context = 300'000;  // 6.4 GiB
   EXPECT_EQ(PlanKvBlocks(demand)->blocks, 18'750);
+}
+
+TEST(KvPlan, TakesWhatTheWeightsLeaveWhereThatIsLessThanAQuarter) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 11 * kGiB;
+  const auto plan = PlanKvBlocks(demand);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_GT(plan->blocks, BlocksFor(demand.max_context));
+  EXPECT_LT(plan->blocks, 4 * kGiB / demand.block_bytes);
+  demand.asked_blocks = plan->blocks + 1;  // one more doesn't fit
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+}
+
+TEST(KvPlan, RefusesWhereTheWeightsLeaveLessThanOneContext) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 14 * kGiB;
+  demand.max_context = 100'000;
+  EXPECT_THAT(std::string(PlanKvBlocks(demand).status().message()),
+              testing::HasSubstr("for a shorter context"));
 }
 
 TEST(KvPlan, TakesWhatWasAskedFor) {
