@@ -1,6 +1,7 @@
 #include "worker/model/rope.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numbers>
 
@@ -47,6 +48,12 @@ void ScaleLlama3(const RopeScaling& scaling, std::vector<double>& inv_freq) {
   }
 }
 
+// With as many digits as it takes to tell it from any other.
+std::string Exact(double number) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, number).ptr);
+}
+
 }  // namespace
 
 RotaryFrequencies MakeRotaryFrequencies(const RopeScaling& scaling, double theta, int64_t head_dim) {
@@ -69,14 +76,14 @@ std::string RopeName(const RopeScaling& scaling) {
     case RopeScaling::Kind::kPlain:
       return "plain";
     case RopeScaling::Kind::kLlama3:
-      return absl::StrCat("llama3:", scaling.factor, ":", scaling.original_max_positions, ":",
-                          scaling.low_freq_factor, ":", scaling.high_freq_factor);
+      return absl::StrCat("llama3:", Exact(scaling.factor), ":", scaling.original_max_positions, ":",
+                          Exact(scaling.low_freq_factor), ":", Exact(scaling.high_freq_factor));
     case RopeScaling::Kind::kYarn:
       break;
   }
-  return absl::StrCat("yarn:", scaling.factor, ":", scaling.original_max_positions, ":", scaling.beta_fast,
-                      ":", scaling.beta_slow, ":", scaling.attention_factor,
-                      scaling.truncate ? "" : ":exact");
+  return absl::StrCat("yarn:", Exact(scaling.factor), ":", scaling.original_max_positions, ":",
+                      Exact(scaling.beta_fast), ":", Exact(scaling.beta_slow), ":",
+                      Exact(scaling.attention_factor), scaling.truncate ? "" : ":exact");
 }
 
 }  // namespace quire::worker

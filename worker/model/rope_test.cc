@@ -92,5 +92,24 @@ TEST(RopeTest, NamesTellVariantsApart) {
   EXPECT_NE(RopeName(yarn), RopeName(sharper));
 }
 
+TEST(RopeTest, NamesTellApartWhatDiffersInTheLastBit) {
+  using Kind = RopeScaling::Kind;
+  const std::pair<Kind, double RopeScaling::*> numbers[] = {{Kind::kYarn, &RopeScaling::factor},
+                                                            {Kind::kYarn, &RopeScaling::beta_fast},
+                                                            {Kind::kYarn, &RopeScaling::beta_slow},
+                                                            {Kind::kYarn, &RopeScaling::attention_factor},
+                                                            {Kind::kLlama3, &RopeScaling::factor},
+                                                            {Kind::kLlama3, &RopeScaling::low_freq_factor},
+                                                            {Kind::kLlama3, &RopeScaling::high_freq_factor}};
+  for (const auto& [kind, number] : numbers) {
+    RopeScaling first;
+    first.kind = kind;
+    first.*number = 8.0 / 3.0;
+    RopeScaling second = first;
+    second.*number = std::nextafter(8.0 / 3.0, 3.0);
+    EXPECT_NE(RopeName(first), RopeName(second));
+  }
+}
+
 }  // namespace
 }  // namespace quire::worker
