@@ -60,11 +60,12 @@ std::optional<int64_t> QuotaIn(const std::string& folder) {
 std::map<int, CpuList> ReadNodes(const std::string& folder) {
   std::map<int, CpuList> nodes;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     absl::string_view number = name;
     if (!absl::ConsumePrefix(&number, "node") || ParseNumber(number) < 0) continue;
-    const absl::StatusOr<std::string> text = ReadWholeFile(entry.path().string() + "/cpulist");
+    const absl::StatusOr<std::string> text = ReadWholeFile(entry->path().string() + "/cpulist");
     if (!text.ok()) continue;
     nodes[ParseNumber(number)] = ParseCpuList(absl::StripAsciiWhitespace(*text)).value_or(CpuList());
   }

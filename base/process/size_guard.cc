@@ -18,8 +18,9 @@ namespace quire {
 absl::Status SizeGuard::Start() {
   QUIRE_RETURN_IF_ERROR(watch_.Start(folder_, IN_MODIFY));
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
-    Limit(entry.path().filename());
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    Limit(entry->path().filename());
   }
   return absl::OkStatus();
 }

@@ -29,6 +29,13 @@ constexpr uint64_t kSampleBytes = 64;
 
 absl::Status Broken(const std::string& what) { return absl::InvalidArgumentError(what); }
 
+absl::StatusOr<bool> Exists(const std::string& path) {
+  std::error_code error;
+  const bool exists = std::filesystem::exists(path, error);
+  if (error) return absl::UnavailableError(absl::StrCat("can't look at ", path, ": ", error.message()));
+  return exists;
+}
+
 struct TypeInfo {
   const char* name;
   uint64_t bytes;
@@ -211,12 +218,14 @@ absl::Status Safetensors::AddShards(const std::string& index_json) {
 
 absl::StatusOr<std::unique_ptr<const Safetensors>> Safetensors::Open(const std::string& model_dir) {
   auto opened = std::unique_ptr<Safetensors>(new Safetensors(model_dir));
-  if (std::filesystem::exists(model_dir + "/model.safetensors")) {
+  QUIRE_ASSIGN_OR_RETURN(const bool one_file, Exists(model_dir + "/model.safetensors"));
+  if (one_file) {
     QUIRE_ASSIGN_OR_RETURN(opened->tensors_, opened->MapFile("model.safetensors"));
     return opened;
   }
   const std::string index_path = model_dir + "/model.safetensors.index.json";
-  if (!std::filesystem::exists(index_path)) {
+  QUIRE_ASSIGN_OR_RETURN(const bool has_index, Exists(index_path));
+  if (!has_index) {
     return absl::NotFoundError(
         absl::StrCat(model_dir,
                      " holds neither model.safetensors nor "

@@ -134,6 +134,16 @@ TEST_F(SafetensorsFolderTest, SaysWhatIsMissing) {
   EXPECT_NE(OpenError().find("empty"), std::string::npos);
 }
 
+TEST_F(SafetensorsFolderTest, SaysWhatCanNotBeLookedAt) {
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
+    const std::string path = absl::StrCat(dir_, "/", name);
+    std::filesystem::create_symlink(name, path);  // in a circle
+    EXPECT_NE(OpenError().find(absl::StrCat(path, ": Too many levels of symbolic links")), std::string::npos)
+        << OpenError();
+    std::filesystem::remove(path);
+  }
+}
+
 TEST_F(SafetensorsFolderTest, DigestTellsContentsApart) {
   Write("model.safetensors", a_);
   const auto first = (*Safetensors::Open(dir_))->SampleDigest();
