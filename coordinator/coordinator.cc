@@ -12,6 +12,7 @@
 #include "base/core/cpu_topology.h"
 #include "base/core/exit_code.h"
 #include "base/core/files.h"
+#include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/model_name.h"
 #include "base/core/status.h"
@@ -88,8 +89,8 @@ class AssembledCoordinator final : public Coordinator {
     if (fleet_) fleet_->HurryStop();
   }
 
-  std::string grpc_address() const override { return absl::StrCat(config_.host, ":", grpc_.port); }
-  std::string admin_address() const override { return absl::StrCat(config_.admin_host, ":", http_->port()); }
+  std::string grpc_address() const override { return JoinHostPort(config_.host, grpc_.port); }
+  std::string admin_address() const override { return JoinHostPort(config_.admin_host, http_->port()); }
   std::string metrics_address() const override { return metrics_plane_->address(); }
 
  private:

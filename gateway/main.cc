@@ -10,6 +10,7 @@
 #include "base/core/descriptor_limit.h"
 #include "base/core/exit_code.h"
 #include "base/core/files.h"
+#include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
@@ -73,8 +74,8 @@ void WriteReadyFile(const Config& config, const Gateway& gateway) {
   if (config.ready_file.empty()) return;
   nlohmann::ordered_json ready;
   ready["pid"] = getpid();
-  ready["api"] = absl::StrCat(config.gateway.host, ":", gateway.api_port());
-  ready["metrics"] = absl::StrCat(config.gateway.metrics.host, ":", gateway.metrics_port());
+  ready["api"] = quire::JoinHostPort(config.gateway.host, gateway.api_port());
+  ready["metrics"] = quire::JoinHostPort(config.gateway.metrics.host, gateway.metrics_port());
   const absl::Status written = WriteFileAtomically(config.ready_file, ready.dump() + "\n", 0644);
   if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "reason", MessageOf(written));
 }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/host_port.h"
 #include "base/core/status.h"
 #include "base/net/grpc.h"
 
@@ -12,11 +13,6 @@ namespace {
 
 bool IsWildcard(const std::string& host) {
   return host == "0.0.0.0" || host == "::" || host == "[::]" || host == "*";
-}
-
-std::string Bracketed(const std::string& host) {
-  const bool bare = host.find(':') != std::string::npos && host[0] != '[';
-  return bare ? absl::StrCat("[", host, "]") : host;
 }
 
 // {host, what follows its colon}. An address with several colons and no bracket has no port.
@@ -32,7 +28,7 @@ std::pair<std::string, std::string> Split(const std::string& text) {
 absl::StatusOr<AdvertisedAddress> ChooseAdvertised(const std::string& flag, const std::string& bind_host,
                                                    const std::string& coordinator) {
   if (flag.empty()) {
-    if (!IsWildcard(bind_host)) return AdvertisedAddress{Bracketed(bind_host), 0};
+    if (!IsWildcard(bind_host)) return AdvertisedAddress{HostInAddress(bind_host), 0};
     if (coordinator.empty() || IsLoopbackHost(Split(coordinator).first))
       return AdvertisedAddress{"127.0.0.1", 0};
     return absl::InvalidArgumentError(
@@ -42,7 +38,7 @@ absl::StatusOr<AdvertisedAddress> ChooseAdvertised(const std::string& flag, cons
   }
   AdvertisedAddress address;
   const auto [host, port] = Split(flag);
-  address.host = Bracketed(host);
+  address.host = HostInAddress(host);
   const bool port_ok =
       port.empty() ? flag.back() != ':'
                    : absl::SimpleAtoi(port, &address.port) && address.port >= 1 && address.port <= 65535;
@@ -56,7 +52,7 @@ absl::StatusOr<AdvertisedAddress> ChooseAdvertised(const std::string& flag, cons
 }
 
 std::string HostBeside(const std::string& bind_host, const AdvertisedAddress& advertised) {
-  return IsWildcard(bind_host) ? advertised.host : Bracketed(bind_host);
+  return IsWildcard(bind_host) ? advertised.host : HostInAddress(bind_host);
 }
 
 }  // namespace quire::worker

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/core/host_port.h"
 #include "base/core/metrics.h"
 #include "base/core/options.h"
 #include "base/http/probes.h"
@@ -29,7 +30,7 @@ class MetricsPlane {
   static absl::StatusOr<std::unique_ptr<MetricsPlane>> Start(const MetricsPlaneOptions& options,
                                                              Metrics& metrics, Probes probes);
   int port() const { return server_->port(); }
-  std::string address() const { return host_ + ":" + std::to_string(port()); }
+  std::string address() const { return JoinHostPort(host_, port()); }
 
  private:
   MetricsPlane(std::string host, std::unique_ptr<Server> server)

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/core/fd.h"
+#include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
@@ -143,8 +144,8 @@ class Server::Impl {
     if (!error) acceptor_->bind(found.begin()->endpoint(), error);
     if (!error) acceptor_->listen(kBacklog, error);
     if (error) {
-      return absl::UnavailableError(
-          absl::StrCat("can't listen on ", host, ":", port, ": ", error.message(), "; choose another port"));
+      return absl::UnavailableError(absl::StrCat("can't listen on ", JoinHostPort(host, port), ": ",
+                                                 error.message(), "; choose another port"));
     }
     port_ = acceptor_->local_endpoint().port();
     return absl::OkStatus();

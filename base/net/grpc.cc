@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
+#include "base/core/host_port.h"
 #include "base/core/status.h"
 
 namespace quire {
@@ -85,7 +86,8 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   GrpcServer result;
-  builder.AddListeningPort(absl::StrCat(options.host, ":", options.port), credentials, &result.port);
+  const std::string address = JoinHostPort(options.host, options.port);
+  builder.AddListeningPort(address, credentials, &result.port);
   for (grpc::Service* service : services) builder.RegisterService(service);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port must fail, not be shared
@@ -98,7 +100,7 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
   result.server = builder.BuildAndStart();
   if (result.server == nullptr || result.port == 0) {
     return absl::UnavailableError(
-        absl::StrCat("can't listen on ", options.host, ":", options.port, ": the port is taken or not ours"));
+        absl::StrCat("can't listen on ", address, ": the port is taken or not ours"));
   }
   return result;
 }

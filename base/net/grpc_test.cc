@@ -75,6 +75,18 @@ TEST(GrpcTest, PlaintextWorksOnLoopback) {
   EXPECT_TRUE(CallHealth(server->grpc.port, {}).ok());
 }
 
+TEST(GrpcTest, ServesOnAnIpv6Address) {
+  for (const char* host : {"::1", "[::1]"}) {
+    GrpcServerOptions options;
+    options.host = host;
+    const auto server = Start(options);
+    ASSERT_TRUE(server.ok()) << server.status();
+    const auto channel = MakeGrpcChannel(absl::StrCat("[::1]:", server->grpc.port), {});
+    ASSERT_TRUE(channel.ok()) << channel.status();
+    EXPECT_TRUE(CallHealth(*channel).ok());
+  }
+}
+
 TEST(GrpcTest, RefusesPlaintextOffLoopbackUnlessTold) {
   GrpcServerOptions options;
   options.host = "0.0.0.0";

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/host_port.h"
 
 namespace quire {
 namespace {
@@ -19,7 +20,7 @@ int PortOf(const sockaddr_storage& address) {
 
 absl::Status CantListen(const std::string& host, int port, const char* why) {
   return absl::UnavailableError(
-      absl::StrCat("can't listen on ", host, ":", port, ": ", why, "; choose another port"));
+      absl::StrCat("can't listen on ", JoinHostPort(host, port), ": ", why, "; choose another port"));
 }
 
 }  // namespace

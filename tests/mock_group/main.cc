@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/core/files.h"
+#include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/log_options.h"
 #include "base/core/mutex.h"
@@ -135,7 +136,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const Mode
   options.identity = {worker.group_id,
                       static_cast<uint64_t>(worker.group_epoch),
                       static_cast<uint32_t>(worker.ranks),
-                      {absl::StrCat(HostBeside(worker.metrics.host, advertised), ":", metrics_port)}};
+                      {JoinHostPort(HostBeside(worker.metrics.host, advertised), metrics_port)}};
   options.bundle = std::move(bundle);
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
@@ -148,11 +149,11 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const Mode
 
 absl::Status WriteReadyFile(const MockConfig& config, int port, const std::string& metrics) {
   if (config.ready_file.empty()) return absl::OkStatus();
-  const std::string& host = config.worker.host;
-  return WriteFileAtomically(config.ready_file,
-                             absl::StrCat("{\"pid\": ", getpid(), ", \"grpc\": \"", host, ":", port,
-                                          "\", \"metrics\": \"", metrics, "\"}\n"),
-                             0644);
+  return WriteFileAtomically(
+      config.ready_file,
+      absl::StrCat("{\"pid\": ", getpid(), ", \"grpc\": \"", JoinHostPort(config.worker.host, port),
+                   "\", \"metrics\": \"", metrics, "\"}\n"),
+      0644);
 }
 
 absl::Status Run(const MockConfig& config) {

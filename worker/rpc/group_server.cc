@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
+#include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
 
@@ -18,7 +19,7 @@ v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
   group.set_group_id(options.identity.id);
   group.set_epoch(options.identity.epoch);
   group.set_address(
-      absl::StrCat(options.advertise_host.empty() ? options.listen.host : options.advertise_host, ":",
+      JoinHostPort(options.advertise_host.empty() ? options.listen.host : options.advertise_host,
                    options.advertise_port == 0 ? port : options.advertise_port));
   group.set_model(options.model.name);
   group.set_numerics_id(options.model.numerics_id);
