@@ -15,10 +15,12 @@
 #include "base/core/cpu_topology.h"
 #include "base/core/exit_code.h"
 #include "base/core/hash.h"
+#include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
+#include "base/core/version.h"
 #include "kernels/backend_factory.h"
 #include "worker/advertised_address.h"
 #include "worker/follower_signals.h"
@@ -105,7 +107,7 @@ absl::Status Rank::ChooseCpus() {
   const std::optional<int64_t> quota = CpuQuota();
   const int64_t sharers = std::max<int64_t>(1, config_.ranks) * config_.host_groups;
   if (config_.threads == 0) {
-    config_.threads = std::min(ThreadsWithin(std::ssize(usable), quota, sharers), kMaxThreads);
+    config_.threads = std::min(ThreadsWithin(std::ssize(usable), quota, sharers), kMaxComputeThreads);
   }
   Log(LogLevel::kInfo, "cpus", "usable", FormatCpuList(usable), "quota",
       quota ? absl::StrCat(*quota) : "none", "threads", config_.threads);

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <limits>
 
+#include "base/core/cpu_topology.h"
+
 namespace quire::worker {
 
 void WorkerConfig::Declare(Options& options) {
@@ -29,7 +31,7 @@ void WorkerConfig::Declare(Options& options) {
   options.Add(
       "threads", &threads, "N",
       "compute threads of this rank; 0 = one for each of its CPUs, within its part of a cgroup's CPU quota",
-      IntLimits{0, kMaxThreads});
+      IntLimits{0, kMaxComputeThreads});
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});

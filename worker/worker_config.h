@@ -13,8 +13,6 @@
 
 namespace quire::worker {
 
-inline constexpr int64_t kMaxThreads = 256;  // what the backends take
-
 struct WorkerConfig {
   std::string model_dir, model_name, rope_scaling;
   bool check = false;

@@ -30,6 +30,9 @@ CpuList UsableCpus();
 // up, so at least 1. None: as much as there is. `root` holds proc and sys.
 std::optional<int64_t> CpuQuota(const std::string& root = "");
 
+// What a worker takes: whoever starts one must not ask for more.
+inline constexpr int64_t kMaxComputeThreads = 256;
+
 // Compute threads of a process that has `cpus` and shares `quota` with as many as itself as `sharers` says:
 // at least 1. More threads than the quota would all be stopped together for most of each period.
 int64_t ThreadsWithin(int64_t cpus, std::optional<int64_t> quota, int64_t sharers);

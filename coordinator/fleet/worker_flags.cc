@@ -46,7 +46,7 @@ void WorkerFlags::Declare(Options& options) {
       "threads-per-rank", &threads_per_rank, "N",
       "compute threads; 0 = the rank's part of its cores: of its NUMA node's where there is a node for each "
       "rank of a group (groups share them), else of all; and of a cgroup's CPU quota",
-      IntLimits{0, 1024});
+      IntLimits{0, kMaxComputeThreads});
 }
 
 // Where there is a node for each rank of a group, rank r of every group has the r-th part of the nodes; else
@@ -63,9 +63,8 @@ WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& no
   const int64_t sharers = std::max<int64_t>(1, own_nodes ? groups : groups * ranks);
   Cores cores;
   if (own_nodes) cores.cpus = FormatCpuList(cpus);
-  cores.threads = threads_per_rank > 0 ? threads_per_rank
-                                       : ThreadsWithin(std::ssize(cpus) / sharers, quota,
-                                                       std::max<int64_t>(1, groups * ranks));
+  const int64_t part = ThreadsWithin(std::ssize(cpus) / sharers, quota, std::max<int64_t>(1, groups * ranks));
+  cores.threads = threads_per_rank > 0 ? threads_per_rank : std::min(part, kMaxComputeThreads);
   return cores;
 }
 

@@ -43,10 +43,14 @@ struct WorkerFlags {
   std::vector<std::string> LastingCommand(const RankIdentity& identity) const {
     return Command(identity, {});
   }
-  // From SIGTERM to SIGKILL: a group that drains as long as it may ends by itself.
-  int64_t StopGraceMs() const { return (drain_seconds + 4) * 1000; }
+  // From SIGTERM to SIGKILL: a group that drains as long as it may ends by itself, after the step that runs
+  // then.
+  int64_t StopGraceMs() const { return drain_seconds * 1000 + kStepMs + kLastWordsMs; }
 
  private:
+  // The least that the ranks' own watch grants a step (worker/parallel/step_deadline.h), and calls to end.
+  static constexpr int64_t kStepMs = 10'000, kLastWordsMs = 4'000;
+
   struct Cores {
     std::string cpus;  // empty: it runs where the kernel puts it
     int64_t threads = 0;

@@ -115,12 +115,29 @@ TEST(WorkerFlags, StartsNoMoreThreadsThanACgroupsQuotaAllows) {
   EXPECT_EQ(ValueOf(flags.Command({}, nodes, 1), "threads"), "5");
 }
 
-// A rank that was told to end waits drain_seconds + 2 for rank 0 (worker/worker.cc, Follow).
-TEST(WorkerFlags, AGroupMayDrainAsLongAsItWasToldBeforeItIsKilled) {
+// A worker that is given more ends with a usage error, which no restart helps.
+TEST(WorkerFlags, StartsNoMoreThreadsThanAWorkerTakes) {
   WorkerFlags flags;
-  EXPECT_EQ(flags.StopGraceMs(), 12'000);
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(512)), "threads"), "256");
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(512), 300), "threads"), "256");
+  const auto parsed = [](const char* threads) {
+    WorkerFlags given;
+    Options options("quire-coordinator", "x");
+    given.Declare(options);
+    const char* argv[] = {"quire-coordinator", "--threads-per-rank", threads};
+    return options.Parse(3, argv).ok();
+  };
+  EXPECT_TRUE(parsed("256"));
+  EXPECT_FALSE(parsed("257"));
+}
+
+// Beside its drain: the step that runs then, for which the least limit is 10 s
+// (worker/parallel/step_deadline.h), and the last words.
+TEST(WorkerFlags, AGroupMayDrainAsLongAsItWasToldAndEndItsStepBeforeItIsKilled) {
+  WorkerFlags flags;
+  EXPECT_EQ(flags.StopGraceMs(), 8'000 + 10'000 + 4'000);
   flags.drain_seconds = 60;
-  EXPECT_EQ(flags.StopGraceMs(), 64'000);
+  EXPECT_EQ(flags.StopGraceMs(), 60'000 + 10'000 + 4'000);
 }
 
 TEST(WorkerFlags, WhatLastsIsWhatWasGiven) {

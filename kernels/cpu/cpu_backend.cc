@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/cpu_topology.h"
 #include "base/core/status.h"
 #include "kernels/cpu/arena.h"
 #include "kernels/cpu/attention_ops.h"
@@ -16,7 +17,6 @@
 namespace quire::kernels::cpu {
 namespace {
 
-constexpr int kMaxThreads = 256;
 constexpr int kMaxSpinUs = 1'000'000;
 
 class CpuBackend final : public Backend {
@@ -244,9 +244,9 @@ absl::StatusOr<const float*> CpuBackend::ReadRows(Tensor x) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(int threads, int spin_us, const std::string& isa) {
-  if (threads < 1 || threads > kMaxThreads) {
+  if (threads < 1 || threads > kMaxComputeThreads) {
     return absl::InvalidArgumentError(
-        absl::StrCat("threads is ", threads, "; it must be between 1 and ", kMaxThreads));
+        absl::StrCat("threads is ", threads, "; it must be between 1 and ", kMaxComputeThreads));
   }
   if (spin_us < 0 || spin_us > kMaxSpinUs) {
     return absl::InvalidArgumentError(
