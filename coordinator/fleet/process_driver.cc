@@ -24,6 +24,7 @@ namespace {
 constexpr uint64_t kWakeEvent = UINT64_MAX, kErrorFilesEvent = UINT64_MAX - 1;
 constexpr unsigned kRankBits = 16;
 constexpr int kLogTailLines = 5;
+constexpr int64_t kGraceRoundMs = 1'000;
 
 bool AnyLives(const std::vector<Process>& ranks) {
   return std::any_of(ranks.begin(), ranks.end(), [](const Process& rank) { return rank.pidfd.valid(); });
@@ -98,8 +99,8 @@ void ProcessDriver::HurryStop() {
     MutexLock lock(&mutex_);
     hurried_ = true;
     for (GroupRun& group : groups_) {
-      const int64_t due_us = clock_.NowUs() + config_.hurry_grace_ms * 1000;
-      if (group.phase == GroupPhase::kStopping) group.due_us = std::min(group.due_us, due_us);
+      if (group.phase != GroupPhase::kStopping) continue;
+      SetGrace(group, std::min(group.grace_ms, config_.hurry_grace_ms));
     }
   }
   Wake();
@@ -164,12 +165,26 @@ int ProcessDriver::NextTimeoutMs() const {
 void ProcessDriver::OnDue(GroupRun& group) {
   group.due_us = 0;
   if (group.phase == GroupPhase::kStopping) {
-    Log(LogLevel::kWarn, "group_killed", "group", group.id, "why", "it did not end in time after SIGTERM");
-    SignalRanks(group, SIGKILL);
+    OnGraceRound(group);
   } else if (group.phase == GroupPhase::kBackoff) {
     ++group.restarts;
     StartGroup(group);
   }
+}
+
+// A round counts for what was planned, however late it comes: the machine slept, or all of its processes were
+// held, and the group had no more of that time than this one.
+void ProcessDriver::OnGraceRound(GroupRun& group) {
+  SetGrace(group, group.grace_ms - std::min(group.grace_ms, kGraceRoundMs));
+  if (group.grace_ms > 0) return;
+  group.due_us = 0;
+  Log(LogLevel::kWarn, "group_killed", "group", group.id, "why", "it did not end in time after SIGTERM");
+  SignalRanks(group, SIGKILL);
+}
+
+void ProcessDriver::SetGrace(GroupRun& group, int64_t grace_ms) const {
+  group.grace_ms = grace_ms;
+  group.due_us = clock_.NowUs() + std::min(grace_ms, kGraceRoundMs) * 1000;
 }
 
 void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
@@ -282,8 +297,7 @@ void ProcessDriver::StopGroup(GroupRun& group) {
     group.due_us = 0;
   } else if (group.phase == GroupPhase::kRunning) {
     group.phase = GroupPhase::kStopping;
-    const int64_t grace_ms = hurried_ ? config_.hurry_grace_ms : config_.stop_grace_ms;
-    group.due_us = clock_.NowUs() + grace_ms * 1000;
+    SetGrace(group, hurried_ ? config_.hurry_grace_ms : config_.stop_grace_ms);
     fence_(group.id, group.epoch + 1);
     SignalRanks(group, SIGTERM);
   }

@@ -75,7 +75,8 @@ class ProcessDriver final : public FleetDriver {
     uint64_t epoch = 0, restarts = 0;
     std::string shm_name, fingerprint, last_exit;
     std::vector<Process> ranks;  // one that ended has no pidfd any more
-    int64_t due_us = 0;          // kBackoff: the restart; kStopping: SIGKILL
+    int64_t due_us = 0;          // kBackoff: the restart; kStopping: the next look at grace_ms
+    int64_t grace_ms = 0;        // kStopping: to SIGKILL, of time that this process was awake
   };
 
   absl::Status OpenEvents();
@@ -89,6 +90,9 @@ class ProcessDriver final : public FleetDriver {
   int NextTimeoutMs() const ABSL_LOCKS_EXCLUDED(mutex_);
   void OnEvent(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnDue(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // kStopping: SIGKILL once its grace is used up.
+  void OnGraceRound(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetGrace(GroupRun& group, int64_t grace_ms) const;
   void OnRankEnded(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StartGroup(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status StartRanks(GroupRun& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

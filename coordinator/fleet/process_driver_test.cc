@@ -103,6 +103,31 @@ TEST_F(ProcessDriverTest, StopKillsWhatIgnoresSigterm) {
   EXPECT_EQ(driver->List()[0].phase, GroupPhase::kStopped);
 }
 
+// Each look at it is an hour after the last one: all the time the machine slept.
+class LeapingClock final : public Clock {
+ public:
+  int64_t NowUs() const override { return ++looks_ * int64_t{3'600'000'000}; }
+  int64_t UnixMs() const override { return 0; }
+  int64_t looks() const { return looks_; }
+
+ private:
+  mutable std::atomic<int64_t> looks_{0};
+};
+
+TEST_F(ProcessDriverTest, TimeThatTheMachineSleptCountsLittleForWhoIsToldToEnd) {
+  const std::string ready = data_ + "/ready";
+  ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
+  ProcessDriver::Config config = Config({"stubborn", ready}, /*groups=*/1, /*ranks=*/1);
+  config.stop_grace_ms = 60'000;
+  LeapingClock clock;
+  ProcessDriver driver(config, clock, fences_.Sink());
+  ASSERT_TRUE(driver.Start().ok());
+  std::ifstream waits_for_the_child(ready);
+  driver.Stop();
+  EXPECT_GE(clock.looks(), 60);  // a second at most for each
+  EXPECT_EQ(driver.List()[0].phase, GroupPhase::kStopped);
+}
+
 // A rank that died of the signal, as one that has just been started does, is waited for by the others: for
 // ever.
 TEST_F(ProcessDriverTest, StopKillsWhatWaitsForADeadRank) {
