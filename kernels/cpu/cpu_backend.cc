@@ -80,6 +80,7 @@ class CpuBackend final : public Backend {
 };
 
 absl::Status CpuBackend::Init() {
+  QUIRE_RETURN_IF_ERROR(pool_.status());
   tiles_.resize(pool_.threads());
   for (float*& tiles : tiles_) {
     QUIRE_ASSIGN_OR_RETURN(tiles, memory_.AllocateArray<float>(kTileFloats));

@@ -3,14 +3,23 @@
 #include <immintrin.h>
 
 #include <chrono>
+#include <system_error>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/cpu/float_mode.h"
 
 namespace quire::kernels::cpu {
 
 ThreadPool::ThreadPool(int threads, int spin_us) : spin_us_(spin_us), parts_(threads) {
-  for (int thread = 1; thread < threads; ++thread) {
-    workers_.emplace_back([this, thread] { Work(thread); });
+  workers_.reserve(threads - 1);
+  try {
+    for (int thread = 1; thread < threads; ++thread) {
+      workers_.emplace_back([this, thread] { Work(thread); });
+    }
+  } catch (const std::system_error& error) {
+    status_ = absl::ResourceExhaustedError(
+        absl::StrCat("can't start ", threads, " compute threads, only ", this->threads(), ": ", error.what(),
+                     "; raise the limit (ulimit -u, a cgroup's pids.max, memory), or give fewer --threads"));
   }
 }
 

@@ -10,17 +10,20 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 
 namespace quire::kernels::cpu {
 
 class ThreadPool {
  public:
-  // threads >= 1 counts the caller; spin_us >= 0.
+  // threads >= 1 counts the caller; spin_us >= 0. Look at status() before anything else.
   ThreadPool(int threads, int spin_us);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // ResourceExhausted: the system has no more threads; the pool works with those that it got.
+  const absl::Status& status() const { return status_; }
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls task(part, thread) once for each part below threads(); returns when all have returned. Part p runs
@@ -45,6 +48,7 @@ class ThreadPool {
   void WaitForChange(const std::atomic<uint32_t>& word, uint32_t old) const;
 
   const int spin_us_;
+  absl::Status status_;
   // Written by Run before it moves epoch_ on, read by who took a part of that epoch.
   const Task* task_ = nullptr;
   std::atomic<bool> exit_{false};

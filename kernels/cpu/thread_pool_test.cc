@@ -4,14 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <xmmintrin.h>
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <numeric>
 #include <optional>
 #include <vector>
+
+#include "kernels/cpu/cpu_backend.h"
 
 namespace quire::kernels::cpu {
 namespace {
@@ -110,6 +114,28 @@ TEST(ThreadPool, WaitsForNoThreadThatHasNotCome) {
     });
   }
   EXPECT_THAT(calls, testing::Each(calls[0]));
+}
+
+// This process may take 128 MiB of addresses more, which are the stacks of some threads, but not of 256.
+void LimitAddresses() {
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t bytes = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE)) + (128 << 20);
+  const rlimit limit{bytes, bytes};
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+TEST(ThreadPool, ABackendSaysSoWhereThereAreNotEnoughThreads) {
+  for (const char* sanitizer : {"__tsan_init", "__asan_init"}) {
+    if (dlsym(RTLD_DEFAULT, sanitizer) != nullptr) GTEST_SKIP() << "it needs addresses without end";
+  }
+  const auto make = [] {
+    LimitAddresses();
+    const absl::Status made = MakeCpuBackend(256, 0, "auto").status();
+    (void)!write(STDERR_FILENO, made.message().data(), made.message().size());
+    _exit(absl::IsResourceExhausted(made) ? 0 : 1);
+  };
+  EXPECT_EXIT(make(), testing::ExitedWithCode(0), "can't start 256 compute threads, .*--threads");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ThreadPoolTest,
