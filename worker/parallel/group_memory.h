@@ -20,6 +20,7 @@
 #include "base/core/mutex.h"
 #include "worker/parallel/phase_log.h"
 #include "worker/parallel/shared_word.h"
+#include "worker/parallel/timed_mark.h"
 
 namespace quire::worker {
 
@@ -29,8 +30,7 @@ inline constexpr int64_t kMaxRecordBytes = 2048;
 struct alignas(64) RankSlot {
   SharedWord joined, gathered, exchange, ack;
   std::atomic<uint64_t> beats;
-  std::atomic<uint64_t> timed;  // a number for each step or wait that is watched; 0 while there is none
-  std::atomic<int64_t> limit_us;
+  TimedMark timed;  // the step or wait that is watched
   std::atomic<uint32_t> taken, left, drain_asked;
   alignas(64) PhaseLog phases;
   int64_t record_bytes;

@@ -298,6 +298,16 @@ TEST(ShmCommunicator, ItsBufferHoldsAnyRowAndRefusesALongerOne) {
   }
 }
 
+TEST(ShmCommunicator, AGroupOfOneNeedsNoBuffer) {
+  RankGroupOptions options = GroupOf(UniqueName(), 0, 1);
+  options.buffers = {4, 4};
+  const auto group = RankGroup::Join(options, nullptr);
+  ASSERT_TRUE(group.ok()) << group.status();
+  ShmCommunicator communicator(**group);
+  CheckAllReduce(communicator);
+  CheckGather(communicator);
+}
+
 TEST(ThreadGroup, AFailedRankEndsTheOthersWaits) {
   ThreadGroup group(3);
   RunRanks(3, [&](int rank) {

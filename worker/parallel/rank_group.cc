@@ -81,8 +81,9 @@ absl::Status RankGroup::Gather() {
   slot(rank()).joined.Advance();
   for (int r = 0; r < size(); ++r) QUIRE_RETURN_IF_ERROR(Await(slot(r).joined, 1));
   EndTimed();
-  // Every rank has the memory open: without its name nothing is left behind, however the processes end.
-  if (rank() == 0) memory_->Unlink();
+  // Every rank has the memory open: without its name nothing is left behind, however the processes end. Each
+  // takes it away, since any of them may be killed before it does.
+  memory_->Unlink();
   gathered_ = true;
   return Agree();
 }
@@ -139,11 +140,10 @@ absl::StatusOr<std::vector<std::string>> RankGroup::AllGather(const std::string&
 void RankGroup::BeginTimed(uint64_t step, int64_t limit_us) {
   step_ = step;
   exchanges_in_step_ = 0;
-  slot(rank()).limit_us.store(limit_us);
-  slot(rank()).timed.store(++timed_);
+  slot(rank()).timed.Begin(++timed_, limit_us);
 }
 
-void RankGroup::EndTimed() { slot(rank()).timed.store(0); }
+void RankGroup::EndTimed() { slot(rank()).timed.End(); }
 
 bool RankGroup::Healthy() const {
   // A peer's Lose counts at once, before our next beat.
@@ -215,7 +215,8 @@ std::optional<std::string> RankGroup::Fault(RankWatch& watch) const {
     const RankSlot& seen = slot(r);
     const bool dead = r != rank() && !memory_->PlaceHeld(r);
     // Who leaves says so before it ends: in this order none that left looks dead.
-    views[r] = {seen.beats.load(), seen.left.load() != 0, dead, seen.timed.load(), seen.limit_us.load()};
+    const TimedMark::Seen timed = seen.timed.Read();
+    views[r] = {seen.beats.load(), seen.left.load() != 0, dead, timed.step, timed.limit_us};
   }
   const std::optional<RankVerdict> verdict = watch.Look(MonotonicUs(), views);
   if (memory_->control().plan.lost()) return "another rank ended it";

@@ -75,6 +75,21 @@ TEST(RankGroup, NothingIsLeftInDevShmWhenTheOthersDoNotCome) {
   }
 }
 
+// Rank 0 is killed as soon as all are here: whoever goes on has nothing to leave behind.
+TEST(RankGroup, WhicheverRankSeesAllHereTakesTheNameAway) {
+  const std::string name = UniqueName();
+  auto first = GroupMemory::Open(std::make_shared<GroupName>(name));
+  ASSERT_TRUE(first.ok() && (*first)->HoldPlace(0).ok());
+  RankSlot& slot = (*first)->control().slots[0];
+  slot.beats = 1;
+  slot.joined.Advance();
+  std::thread second([&] { EXPECT_FALSE(RankGroup::Join(GroupOf(name, 1, 2), nullptr).ok()); });
+  EXPECT_TRUE((*first)->control().slots[1].gathered.WaitFor(1, 0));  // it saw all here, and goes on
+  EXPECT_FALSE(InDevShm(name));
+  first->reset();  // as a killed process does
+  second.join();
+}
+
 TEST(GroupMemory, APlaceIsHeldUntilItsHolderIsGone) {
   const auto name = std::make_shared<GroupName>(UniqueName());
   const auto mine = GroupMemory::Open(name);
