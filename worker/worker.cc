@@ -150,7 +150,8 @@ absl::Status Rank::CheckModel() {
                                                       static_cast<int>(config_.ranks)));
   QUIRE_RETURN_IF_ERROR(CheckWeights(*checkpoint_.files, PlanWeights(checkpoint_.config, shard)));
   const SchedulerLimits& limits = config_.limits;
-  agreement_ = {{"--group-id", config_.group_id},
+  agreement_ = {{"program", Version()},
+                {"--group-id", config_.group_id},
                 {"--group-epoch", absl::StrCat(config_.group_epoch)},
                 {"--max-sequences", absl::StrCat(limits.max_sequences)},
                 {"--max-batch-tokens", absl::StrCat(limits.max_batch_tokens)},
@@ -204,7 +205,7 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
   QUIRE_ASSIGN_OR_RETURN(const auto records, group_->AllGather(EncodeRecord(loaded), limit_us));
   QUIRE_RETURN_IF_ERROR(CheckEqual(records));
   const std::string metrics_host = HostBeside(config_.metrics.host, advertised_);
-  QUIRE_ASSIGN_OR_RETURN(rank_metrics_, group_->AllGather(absl::StrCat(metrics_host, ":", ops_->port())));
+  QUIRE_ASSIGN_OR_RETURN(rank_metrics_, group_->AllGather(JoinHostPort(metrics_host, ops_->port())));
   return absl::OkStatus();
 }
 
@@ -230,6 +231,7 @@ absl::Status Rank::PlanMemory() {
 }
 
 absl::StatusOr<BufferSizes> Rank::Buffers() const {
+  if (config_.ranks == 1) return BufferSizes{1, 1};  // nothing is exchanged
   // Rank 0's slice of the vocabulary is the largest.
   QUIRE_ASSIGN_OR_RETURN(const Shard first,
                          MakeShard(checkpoint_.config, 0, static_cast<int>(config_.ranks)));
@@ -255,8 +257,9 @@ absl::Status Rank::JoinGroup() {
   options.agreement = agreement_;
   QUIRE_ASSIGN_OR_RETURN(options.buffers, Buffers());
   Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", config_.ranks, " ranks"));
-  const auto on_drain_asked = [this] {
-    if (serving_) RequestShutdown();  // as often as it is asked; the first one counts
+  const auto on_drain_asked = [this] {  // at every beat; the first one counts
+    if (config_.rank != 0) ops_->set_ready(false);
+    if (serving_) RequestShutdown();
   };
   QUIRE_ASSIGN_OR_RETURN(group_, RankGroup::Join(
                                      options, [this] { OnLost(); }, on_drain_asked));
@@ -327,6 +330,7 @@ absl::StatusOr<int> Rank::Serve() {
       server->port());
   WaitForShutdownSignal();
   ops_->set_ready(false);
+  group_->AskToDrain();  // whoever told us: no rank says any more that it serves
   SetDraining(server.get());
   if (!group_->lost()) {
     const bool idle = server->Drain(absl::Seconds(config_.drain_seconds));
@@ -347,7 +351,7 @@ absl::StatusOr<int> Rank::Follow() {
   ops_->set_ready(true);
   absl::Status status;
   {
-    const FollowerSignals signals(*group_, absl::Seconds(config_.drain_seconds + 2));
+    const FollowerSignals signals(*group_);
     status = RunFollower(*group_, *runner_, StepLimits());
   }
   if (!status.ok()) Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));

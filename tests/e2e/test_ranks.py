@@ -6,13 +6,15 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import threading
+import time
 import uuid
 
 import grpc
 import pytest
-from system import BIN, TINY_MODEL
+from system import BIN, TINY_MODEL, http, until
 from wire import channel, request, services
 
 pytestmark = pytest.mark.tiny
@@ -27,12 +29,12 @@ class Rank:
                                         stderr=subprocess.PIPE, text=True)
 
     def until(self, event):
-        """Reads the log up to an event's line."""
+        """Reads the log up to an event's line, and returns that."""
         lines = []
         for line in self.process.stderr:
             lines.append(line)
             if f'"event":"{event}"' in line:
-                return
+                return json.loads(line)
         raise AssertionError(f"no {event}:\n" + "".join(lines))
 
     def end(self):
@@ -116,6 +118,63 @@ def test_a_rank_that_waits_for_the_others_can_be_told_to_end(start, program, ran
     assert code == 0, log  # and the fixture finds nothing in /dev/shm
 
 
+def test_a_rank_that_is_told_to_end_waits_for_a_rank_0_that_is_late(start):
+    ranks = [start("quire-worker", rank, drain_seconds=0) for rank in (0, 1)]
+    ranks[0].until("group_ready")
+    ranks[0].process.send_signal(signal.SIGSTOP)
+    ranks[1].process.send_signal(signal.SIGTERM)
+    time.sleep(3)  # as late as a step is long; a rank is silent after 10 s
+    ranks[0].process.send_signal(signal.SIGCONT)
+    for rank in ranks:
+        code, log = rank.end()
+        assert code == 0, log
+
+
+@pytest.fixture
+def free_ports():
+    """Kept while the test runs: bound by sockets that don't listen, so that nobody but who names one gets it."""
+    with contextlib.ExitStack() as kept:
+        sockets = [kept.enter_context(socket.socket()) for _ in range(2)]
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind(("127.0.0.1", 0))
+        yield [each.getsockname()[1] for each in sockets]
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_no_rank_of_a_group_that_drains_says_that_it_serves(start, free_ports, told):
+    ranks = [start("quire-worker", rank, metrics_port=port, drain_seconds=600, max_sequences=128, **{"kv-blocks": 8192})
+             for rank, port in enumerate(free_ports)]
+    group = {"address": f"127.0.0.1:{ranks[0].until('group_ready')['port']}", "epoch": 1}
+
+    def ready(rank):
+        return http("GET", f"http://127.0.0.1:{free_ports[rank]}/readyz")[0]
+    until("two ranks that serve", lambda: [ready(0), ready(1)] == [200, 200])
+    with channel(group) as connection:
+        stub = services.InferenceStub(connection)
+        calls = [stub.Generate(request(group, [1, 2, 3], seed=seed, max_tokens=1000), timeout=600) for seed in range(128)]
+        for call in calls:
+            while not next(call).HasField("tokens"):
+                pass
+        ranks[told].process.send_signal(signal.SIGTERM)
+        until("two ranks that say so", lambda: [ready(0), ready(1)] == [503, 503])
+        assert not all(call.done() for call in calls)
+        for call in calls:
+            call.cancel()
+    for rank in ranks:
+        code, log = rank.end()
+        assert code == 0, log
+
+
+def test_a_rank_alone_takes_no_buffers_to_exchange_with_others(start):
+    alone = start("quire-worker", 0, ranks=1)
+    alone.until("group_ready")
+    shared = [line.split()[0] for line in pathlib.Path(f"/proc/{alone.process.pid}/maps").read_text().splitlines()
+              if "/dev/shm/quire-test" in line]
+    assert shared
+    assert sum(int(end, 16) - int(begin, 16) for begin, end in (part.split("-") for part in shared)) < 1 << 20
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("program", ["quire-worker", "quire-mock-group"])
 def test_any_rank_of_a_group_that_serves_can_be_told_to_end(start, program, rank):
@@ -193,3 +252,17 @@ def test_ranks_that_would_sample_from_different_ids_do_not_start(start, tmp_path
         code, log = rank.end()
         assert code != 0
         assert "rank 1 has token ids 304" in log
+
+
+def test_ranks_of_different_builds_do_not_start(start, tmp_path):
+    program = (BIN / "quire-worker").read_bytes()
+    version = subprocess.run([BIN / "quire-worker", "--version"], capture_output=True, text=True,
+                             check=True).stdout.split(" ", 1)[1].strip()
+    changed = version[:-1] + "#"
+    other = tmp_path / "quire-worker"
+    other.write_bytes(program.replace(version.encode() + b"\0", changed.encode() + b"\0"))
+    other.chmod(0o755)
+    for rank in [start("quire-worker", 0), start(other, 1)]:
+        code, log = rank.end()
+        assert code != 0
+        assert f"rank 1 has program {changed}, rank 0 has program {version}" in log

@@ -103,7 +103,7 @@ absl::Status Follow(const MockConfig& config, RankGroup& group) {
   FollowerRunner follower(config);
   absl::Status status;
   {
-    const FollowerSignals signals(group, absl::Seconds(config.worker.drain_seconds + 2));
+    const FollowerSignals signals(group);
     status = RunFollower(group, follower);
   }
   if (status.ok()) return status;
