@@ -1,5 +1,7 @@
 """What the workers' own counters show from outside: cancellation, shards, blocks."""
 import json
+import os
+import signal
 
 import pytest
 from stream import Stream
@@ -69,3 +71,17 @@ def test_each_rank_holds_its_slice_only(tiny):
     # Matrices are held once over all ranks; norms and some biases on every rank.
     replicated = 4 * hidden * (2 * config["num_hidden_layers"] + 1) + 4 * vocabulary
     assert sum(held) <= whole + 2 * replicated
+
+
+def test_a_coordinator_that_stops_lets_its_groups_end_their_work():
+    with System(TINY_MODEL, tensor_parallel=2, kv_blocks=4096, drain_seconds=600) as system:
+        group = system.groups()[0]
+        with channel(group) as connection:
+            stub = services.InferenceStub(connection)
+            calls = [stub.Generate(request(group, [1, 2, 3], seed=seed, max_tokens=1000), timeout=600) for seed in range(64)]
+            for call in calls:
+                while not next(call).HasField("tokens"):
+                    pass
+            os.kill(system.pid_of("coordinator"), signal.SIGTERM)
+            for call in calls:
+                assert list(call)[-1].HasField("finished")

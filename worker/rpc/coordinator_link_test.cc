@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/fd.h"
@@ -22,7 +23,7 @@ class FakeCoordinator final : public v1::Coordinator::Service {
                         grpc::ServerReaderWriter<v1::RegisterReply, v1::RegisterRequest>* stream) override {
     v1::RegisterRequest request;
     if (!stream->Read(&request)) return grpc::Status::CANCELLED;
-    if (fence) return grpc::Status(grpc::FAILED_PRECONDITION, "the epoch is over");
+    if (Fenced()) return grpc::Status(grpc::FAILED_PRECONDITION, "the epoch is over");
     const v1::GroupInfo group = request.group();
     v1::RegisterReply reply;
     std::string received;
@@ -63,13 +64,22 @@ class FakeCoordinator final : public v1::Coordinator::Service {
     EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&reached), absl::Seconds(30)));
   }
 
-  bool fence = false, want_bundle = false;  // before it serves
+  bool want_bundle = false;  // before it serves
   Mutex mutex;
+  bool fence ABSL_GUARDED_BY(mutex) = false;
+  int refused ABSL_GUARDED_BY(mutex) = 0;
   bool forget ABSL_GUARDED_BY(mutex) = false;
   bool drain ABSL_GUARDED_BY(mutex) = false;
   std::vector<v1::GroupInfo> registrations ABSL_GUARDED_BY(mutex);
   std::vector<v1::HeartbeatRequest> beats ABSL_GUARDED_BY(mutex);
   std::string bundle ABSL_GUARDED_BY(mutex);
+
+ private:
+  bool Fenced() {
+    MutexLock lock(&mutex);
+    refused += fence ? 1 : 0;
+    return fence;
+  }
 };
 
 // The coordinator service at a port, for as long as this lives.
@@ -173,9 +183,43 @@ TEST(CoordinatorLink, ADrainingGroupSaysSoAndLivesOn) {
   EXPECT_TRUE(coordinator.beats.back().healthy());  // not lost: what runs may end
 }
 
+// A coordinator that stops fences its groups and tells them to end: what runs may end as the drain allows.
+TEST(CoordinatorLink, AFenceIsNoLossForAGroupThatDrains) {
+  FakeCoordinator coordinator;
+  Serving serving(&coordinator);
+  TestKnobs knobs = Knobs(serving.address());
+  knobs.held_from_step = 3;
+  ScriptedGroup group(knobs);
+  coordinator.Await(1, 1);
+  auto open = group.Open(TestRequest(20, 50));
+  ASSERT_TRUE(open->ReadUntilToken());
+  bool all_ended = false;
+  std::thread drain([&] { all_ended = group.server().Drain(absl::Seconds(600)); });
+  const auto draining = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(coordinator.mutex) {
+    return coordinator.beats.back().draining();
+  };
+  const auto refused = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(coordinator.mutex) {
+    return coordinator.refused > 0;
+  };
+  {
+    MutexLock lock(&coordinator.mutex);
+    EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&draining), absl::Seconds(60)));
+    coordinator.fence = coordinator.forget = true;
+    EXPECT_TRUE(coordinator.mutex.AwaitWithTimeout(absl::Condition(&refused), absl::Seconds(60)));
+  }
+  group.ReleaseSteps();
+  drain.join();
+  EXPECT_TRUE(all_ended);
+  EXPECT_EQ(open->ReadToEnd().ids, group.Expected(TestRequest(20, 50)));
+  EXPECT_FALSE(group.lost().HasBeenNotified());
+}
+
 TEST(CoordinatorLink, FencedEpochLosesTheGroup) {
   FakeCoordinator coordinator;
-  coordinator.fence = true;
+  {
+    MutexLock lock(&coordinator.mutex);
+    coordinator.fence = true;
+  }
   Serving serving(&coordinator);
   ScriptedGroup group(Knobs(serving.address()));
   group.lost().WaitForNotification();

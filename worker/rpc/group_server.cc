@@ -82,6 +82,7 @@ absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) 
   link.beat = [this, identity = options.identity] { return Beat(identity); };
   link.on_drain = options.on_drain;
   link.on_fenced = [this, on_lost = options.on_lost](const absl::Status& why) {
+    if (draining_) return;  // a coordinator that stops fences its groups, and lets them end their work
     Lose(why);
     on_lost(why);
   };
