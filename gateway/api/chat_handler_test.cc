@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -29,7 +30,10 @@ using testing::TokenWriter;
 
 class ChatHandlerTest : public ::testing::Test {
  protected:
+  static constexpr int64_t kBlinkMs = 500;
+
   void SetUp() override {
+    clock_.AdvanceMs(1000);
     facts_.BeginStream();
     Tell([&](v1::WatchEvent& event) {
       v1::KeyFact& key = *event.mutable_key();
@@ -91,9 +95,26 @@ class ChatHandlerTest : public ::testing::Test {
   static std::string CodeOf(const http::TestReply& reply) {
     return nlohmann::json::parse(reply.body)["error"]["code"];
   }
+  // Whoever waits has looked at the time when this returns: the server has one thread, which does first what
+  // it was told first.
+  void LetThemLook() {
+    ledger_.WakeAll();
+    Ask("GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n");
+  }
+  // So many messages of tokens have been handled, and what the handler does then is done.
+  void AwaitTokens(uint64_t count) {
+    const std::string line = absl::StrCat("quire_gateway_inter_token_seconds_count ", count - 1, "\n");
+    for (const absl::Time end = absl::Now() + absl::Seconds(60); absl::Now() < end;) {
+      if (metrics_.Text().find(line) != std::string::npos) return;
+    }
+    ADD_FAILURE() << "no " << line << metrics_.Text();
+  }
+  // Time passes while everybody is awake.
   void PassSilently(int64_t ms) {
-    clock_.AdvanceMs(ms);
-    ledger_.WakeAll();  // whoever waits looks at the time
+    for (; ms > 0; ms -= kBlinkMs) {
+      clock_.AdvanceMs(std::min(ms, kBlinkMs));
+      LetThemLook();
+    }
   }
 
   ScriptedBackend backend_;
@@ -188,6 +209,66 @@ TEST_F(ChatHandlerTest, SilenceEndsAnAttemptAndLengthDoesNot) {
   const std::string end = client.ReadUntil("[DONE]");
   EXPECT_NE(end.find(R"("content":"!")"), std::string::npos) << end;
   EXPECT_EQ(end.find("error"), std::string::npos) << end;
+}
+
+// Tokens without text wait for nobody: they hold nothing up, however many come in a row.
+TEST_F(ChatHandlerTest, ManyTokensWithoutTextAreReadToTheEnd) {
+  std::atomic<int> attempts{0};
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    ++attempts;
+    out.Accept();
+    for (int i = 0; i < 1400; ++i) out.Token(256);
+    out.Text("ok");
+    out.Finish(v1::FINISH_LENGTH);
+    return grpc::Status::OK;
+  };
+  const http::TestReply reply = Ask(Request(Body("tiny", R"(, "max_tokens": 1450)")));
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const auto answer = nlohmann::json::parse(reply.body);
+  EXPECT_EQ(answer["choices"][0]["message"]["content"], "ok");
+  EXPECT_EQ(answer["usage"]["completion_tokens"], 1402);
+  EXPECT_EQ(attempts, 1);
+}
+
+// Who reads nothing hears nothing. Text that waits for a grant stops the reading; then the worker is not to
+// blame for the silence.
+TEST_F(ChatHandlerTest, AWorkerThatIsNotReadIsNotSilent) {
+  constexpr uint64_t kGrant = 4, kHeld = 1024;
+  std::atomic<bool> generous{false};
+  std::atomic<int> attempts{0};
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Placement());
+    write(backend_.Grant(kGrant));
+    return grpc::Status::OK;
+  };
+  backend_.progress = [&](const v1::RequestProgress& progress) {
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(generous ? progress.want_positions() : kGrant);
+    return result;
+  };
+  Notification held;
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    ++attempts;
+    out.Accept();
+    out.Text(std::string(kGrant + kHeld, 'x'));
+    held.WaitForNotification();  // it is read on up to here, and no further than what is read ahead
+    out.Text(std::string(WorkerClient::kReadAhead + 1, 'y'));
+    out.Finish(v1::FINISH_LENGTH);
+    return grpc::Status::OK;
+  };
+  http::TestClient client(server_->port());
+  client.Send(Request(Body("tiny", R"(, "max_tokens": 1450, "stream": true)")));
+  AwaitTokens(kGrant + kHeld);
+  held.Notify();
+  AwaitTokens(kGrant + kHeld + WorkerClient::kReadAhead);
+  PassSilently(services_.silence_limit.count() + kBlinkMs);
+  generous = true;
+  PassSilently(kBlinkMs);  // for the next Progress
+  const std::string stream = client.ReadUntil("[DONE]");
+  EXPECT_NE(stream.find(R"("content":"y")"), std::string::npos) << stream;
+  EXPECT_EQ(stream.find("error"), std::string::npos) << stream;
+  EXPECT_EQ(attempts, 1);
 }
 
 }  // namespace

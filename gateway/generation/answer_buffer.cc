@@ -54,6 +54,7 @@ void AnswerBuffer::Fail(absl::Status error, v1::SettleReason reason) {
 
 void AnswerBuffer::Queue(std::string text) {
   if (text.empty()) return;
+  held_ += textless_;
   pieces_.push_back({std::move(text), std::exchange(textless_, 0)});
 }
 
@@ -69,6 +70,7 @@ Step AnswerBuffer::Take(uint64_t room, bool out_of_budget) {
   if (ending_taken_) return step;
   while (!pieces_.empty() && pieces_.front().positions <= room) {
     room -= pieces_.front().positions;
+    held_ -= pieces_.front().positions;
     step.pieces.push_back(std::move(pieces_.front()));
     pieces_.pop_front();
   }

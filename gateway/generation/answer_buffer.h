@@ -61,6 +61,8 @@ class AnswerBuffer {
   bool ended() const { return ending_.has_value(); }
   bool failed() const { return ended() && ending_->is_error(); }
   uint64_t tokens() const { return tokens_; }
+  // Positions whose text is here and was not taken yet. Tokens without text wait for nobody.
+  uint64_t held() const { return held_; }
 
   // Takes what fits into `room` positions. An error doesn't wait for room: what does not fit before it is
   // dropped. `out_of_budget`: no more room will come, so the answer ends with kBudget where it is full.
@@ -76,6 +78,7 @@ class AnswerBuffer {
   uint64_t tokens_ = 0;
   uint32_t textless_ = 0;  // tokens whose text is empty or held back
   std::deque<Piece> pieces_;
+  uint64_t held_ = 0;  // positions of pieces_
   std::optional<Ending> ending_;
   bool ending_taken_ = false;
 };

@@ -170,7 +170,7 @@ void Generation::DoWhatIsDue(int64_t now_us) {
   if (answer_.ended()) return;
   if (readmit_at_us_ && now_us >= *readmit_at_us_) SendReadmit();
   // While a slow client was written to, nobody listened: what came then is still to be read.
-  if (running_attempt_ == 0 || now_us < SilentFromUs() || mailbox_->size() > 0) return;
+  if (running_attempt_ == 0 || !Listens() || now_us < SilentFromUs() || mailbox_->size() > 0) return;
   if (now_us > SilentFromUs() + kLateUs) {
     heard_us_ = now_us;  // it was this process that slept, and who wakes late judges nobody
   } else {
@@ -189,7 +189,7 @@ int64_t Generation::NextDueUs() const {
 // looks at the time, and the next one is set.
 void Generation::WatchSilence(const boost::asio::any_io_executor& executor) {
   const int64_t now_us = services_.clock.NowUs();
-  if (running_attempt_ == 0 || answer_.ended() || now_us < silence_checked_us_) return;
+  if (running_attempt_ == 0 || answer_.ended() || !Listens() || now_us < silence_checked_us_) return;
   silence_checked_us_ = SilentFromUs();
   silence_timer_.emplace(executor, milliseconds((silence_checked_us_ - now_us) / 1000 + 1));
   silence_timer_->async_wait([mailbox = mailbox_](const boost::system::error_code& cancelled) {

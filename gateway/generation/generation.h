@@ -105,6 +105,7 @@ class Generation {
   void AttemptFailed(const absl::Status& why);
   void SendReadmit();
   void ReadOn();
+  bool Listens() const;
   void Handle(const AdmitEvent& event);
   void Handle(const AdmitEnded& event);
   void Handle(const GenerateEvent& event);
@@ -138,7 +139,7 @@ class Generation {
   std::unique_ptr<RpcCall> generate_call_;
   v1::Placement placement_;         // the last one
   uint32_t running_attempt_ = 0;    // 0 = none runs; events of another are dropped (R6)
-  int64_t heard_us_ = 0;            // of the group that runs it
+  int64_t heard_us_ = 0;            // of the group that runs it, while it was listened to
   int64_t silence_checked_us_ = 0;  // when the timer fires
   std::optional<boost::asio::steady_timer> silence_timer_;
   int64_t unanswered_reads_ = 0;           // replies that were handled and not yet made good by ReadMore

@@ -11,7 +11,7 @@
 namespace quire::gateway {
 namespace {
 
-// Accepted positions that wait for a grant or for the client: past that the worker is not read on.
+// Positions with text that waits for a grant or for the client: past that the worker is not read on.
 constexpr uint64_t kMaxHeldPositions = 1024;
 
 // The group ended or refused the attempt, and is well.
@@ -111,10 +111,13 @@ void Generation::ObserveToken() {
 
 // Lets the worker go on unless too much of it waits here already.
 void Generation::ReadOn() {
-  if (generate_call_ == nullptr || unanswered_reads_ == 0) return;
-  if (answer_.tokens() - std::min(answer_.tokens(), handed_out_) > kMaxHeldPositions) return;
+  if (generate_call_ == nullptr || unanswered_reads_ == 0 || answer_.held() > kMaxHeldPositions) return;
+  if (!Listens()) heard_us_ = services_.clock.NowUs();
   generate_call_->ReadMore(std::exchange(unanswered_reads_, 0));
 }
+
+// All that may be read ahead was read, beats included: who says nothing more then is not silent.
+bool Generation::Listens() const { return unanswered_reads_ < WorkerClient::kReadAhead; }
 
 void Generation::Handle(const GenerateEnded& event) {
   if (event.attempt != running_attempt_ || answer_.ended()) return;
