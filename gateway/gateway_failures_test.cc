@@ -1,4 +1,7 @@
 // What goes wrong around an answer: one terminal frame, a right bill and a stopped worker, whatever happens.
+#include <algorithm>
+
+#include "base/core/bounded_queue.h"
 #include "gateway/gateway_test_fixture.h"
 
 namespace quire::gateway {
@@ -316,6 +319,46 @@ TEST_F(GatewayFailuresTest, ADrainThatCutsAStreamOffGivesItOneError) {
   EXPECT_EQ(stream.errors, 1);
   EXPECT_EQ(stream.dones, 1);
   EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 1u);
+}
+
+// The worker has done its part, and no grant will ever come for the rest.
+TEST_F(GatewayFailuresTest, ADrainCutsOffAWholeAnswerThatWaitsForAGrantToo) {
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    write(backend_.Grant(4));
+    write(backend_.Placement());
+    return kOk;
+  };
+  backend_.progress = [](const v1::RequestProgress& progress) {
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(4);
+    return result;
+  };
+  BoundedQueue<bool> ended(8);  // the gateway stops the worker once it has the stop string
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("abcdefg!");
+    out.AwaitCancel();
+    ended.TryPush(true);
+    return kOk;
+  };
+  http::TestClient streamed(gateway_->api_port()), whole(gateway_->api_port());
+  const std::string fields = R"("stop": "!", "stream": )";
+  for (const auto& [client, value] : {std::pair(&streamed, "true"), std::pair(&whole, "false")}) {
+    client->Send(Request("POST", "/v1/chat/completions", ChatBody(fields + value), backend_.key()));
+    ended.Pop();
+  }
+  const std::string beginning = streamed.ReadUntil("\"content\":\"d\"");
+  EXPECT_TRUE(gateway_->Drain(absl::ZeroDuration(), absl::Seconds(30)));
+  const Stream stream = ParseStream(Parse(beginning + streamed.ReadToEnd()).body);
+  EXPECT_EQ(stream.text, "abcd");
+  EXPECT_EQ(stream.errors, 1);
+  EXPECT_EQ(stream.dones, 1);
+  EXPECT_EQ(Parse(whole.ReadToEnd()).status, 503);
+  std::vector<uint64_t> delivered = {ScriptedBackend::DeliveredOf(backend_.AwaitSettle(0)),
+                                     ScriptedBackend::DeliveredOf(backend_.AwaitSettle(1))};
+  std::sort(delivered.begin(), delivered.end());
+  EXPECT_EQ(delivered, (std::vector<uint64_t>{0, 4}));
 }
 
 TEST(GatewayStartTest, RefusesPlaintextToAnotherMachine) {

@@ -202,12 +202,13 @@ int64_t Generation::SilentFromUs() const { return heard_us_ + services_.silence_
 Step Generation::TakeAllowed() {
   const Allowance allowance = accountant_.MayDeliver(request_.id, services_.clock.NowUs());
   if (!answer_.failed()) ApplyEnd(allowance.end);
-  if (services_.cut_off && !answer_.ended()) {
-    Fail(absl::UnavailableError("the server is shutting down: send the request again"));
-  }
   const uint64_t on_the_way = handed_out_ - written_;
   const uint64_t room = allowance.positions - std::min(allowance.positions, on_the_way);
   Step step = answer_.Take(room, allowance.end == EndCause::kBudget);
+  if (services_.cut_off && !step.ending && !ending_) {  // also where a whole answer waits for a grant
+    Fail(absl::UnavailableError("the server is shutting down: send the request again"));
+    step.ending = answer_.Take(0, false).ending;
+  }
   for (const Piece& piece : step.pieces) handed_out_ += piece.positions;
   if (step.ending) {
     StopWorker();
