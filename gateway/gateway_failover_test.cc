@@ -241,6 +241,44 @@ TEST_F(GatewayFailoverTest, OtherNumericsAreCounted) {
   EXPECT_NE(Metrics().find("quire_gateway_migrations_total{exact=\"true\"} 0"), std::string::npos);
 }
 
+// The coordinator that is asked again knows nothing of the first placement and gives another one, which is
+// not needed. It is then told where the request really runs.
+TEST_F(GatewayFailoverTest, ProgressNamesTheGroupThatRunsTheRequest) {
+  Notification running, heard;
+  std::atomic<int> calls{0};
+  std::atomic<uint64_t> named{0};
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    v1::AdmitReply placement = backend_.Placement();
+    placement.mutable_placement()->set_group_epoch(++calls);
+    write(placement);
+    running.WaitForNotification();
+    if (calls == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+    write(backend_.Grant(256));
+    return kOk;
+  };
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    running.Notify();
+    heard.WaitForNotification();
+    out.Text("ok");
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  backend_.progress = [&](const v1::RequestProgress& progress) {
+    if (named.exchange(progress.group_epoch()) == 0) heard.Notify();
+    v1::ProgressResult result;
+    result.set_request_id(progress.request_id());
+    result.set_granted_positions(256);
+    return result;
+  };
+  EXPECT_EQ(ChatStream().text, "ok");
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(named, 1u);
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  ASSERT_EQ(settle.made_by_size(), 1);
+  EXPECT_EQ(settle.made_by(0).group_epoch(), 1u);
+}
+
 // The connection's end wakes whoever writes to it before anybody else hears of it.
 TEST_F(GatewayFailoverTest, AClientThatLeavesWhileItIsWrittenToIsGone) {
   backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {

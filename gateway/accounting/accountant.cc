@@ -41,7 +41,6 @@ AdmitCall Accountant::BeginAdmit(const AccountedRequest& request, int64_t now_us
 
 bool Accountant::OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply, int64_t now_us) {
   bool granted = false;
-  if (reply.has_placement()) OnPlacement(call.id, reply.placement());
   {
     MutexLock lock(&mutex_);
     if (reply.has_grant()) granted = Grant(call, reply.grant(), now_us);
@@ -49,14 +48,6 @@ bool Accountant::OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply
   }
   WakeDriver();
   return granted;
-}
-
-void Accountant::OnPlacement(const RequestId& id, const v1::Placement& placement) {
-  MutexLock lock(&mutex_);
-  const auto found = open_.find(id);
-  if (found == open_.end()) return;
-  found->second.group_id = placement.group_id();
-  found->second.group_epoch = placement.group_epoch();
 }
 
 bool Accountant::Grant(const AdmitCall& call, const v1::Grant& grant, int64_t now_us) {
@@ -97,13 +88,13 @@ void Accountant::Abandon(const RequestId& id, int64_t now_us) {
 
 // ---- tokens ----
 
-uint32_t Accountant::NewAttempt(const RequestId& id) {
+uint32_t Accountant::NewAttempt(const RequestId& id, const v1::Placement& placement) {
   MutexLock lock(&mutex_);
   const auto found = open_.find(id);
   if (found == open_.end()) return 0;
   Open& open = found->second;
   if (!open.made.empty() && open.made.back().positions == 0) open.made.pop_back();
-  open.made.push_back({open.group_id, open.group_epoch});
+  open.made.push_back({placement.group_id(), placement.group_epoch()});
   return ++open.attempt;
 }
 
@@ -274,8 +265,10 @@ std::optional<ProgressCall> Accountant::TakeProgress(int64_t now_us) {
     AddDelivered(open.delivered, progress);
     progress->set_want_positions(want);
     progress->set_cached_tokens(open.cached_tokens);
-    progress->set_group_id(open.group_id);
-    progress->set_group_epoch(open.group_epoch);
+    if (!open.made.empty()) {
+      progress->set_group_id(open.made.back().group_id);
+      progress->set_group_epoch(open.made.back().group_epoch);
+    }
   }
   if (call.request.requests().empty()) return std::nullopt;
   last_progress_us_ = now_us;

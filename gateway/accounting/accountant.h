@@ -8,7 +8,7 @@
 // One request, in order (generation/):
 //   - AdmitCall call = BeginAdmit({id, choices, prompt_tokens, max_tokens}, now), again for each resend; then
 //     OnAdmitReply(call, reply, now) for each reply. Nothing reaches the client before a grant.
-//   - OnPlacement (after a Readmit) and attempt = NewAttempt(id) for each Generate.
+//   - attempt = NewAttempt(id, placement) for each Generate.
 //   - For each message of tokens: Accept(id, attempt, n, cached, now); drop them where it says false (R6).
 //   - Before each write MayDeliver(id, now), and at most that much; after it
 //     Delivered(id, choice, positions). One write at a time per request. The usage frame:
@@ -111,12 +111,10 @@ class Accountant {
   // there is a grant now.
   bool OnAdmitReply(const AdmitCall& call, const v1::AdmitReply& reply, int64_t now_us);
 
-  // Where the request runs next: Progress says so, and Settle says what each group made. OnAdmitReply calls
-  // it itself, a Readmit's owner must.
-  void OnPlacement(const RequestId& id, const v1::Placement& placement);
-
-  // The number of the next Generate of this request, from 1.
-  uint32_t NewAttempt(const RequestId& id);
+  // The number of the next Generate of this request, from 1, and where it runs: Progress says so, and Settle
+  // says what each group made. A placement that is not made use of (an Admit sent again brings one) is
+  // nobody's affair.
+  uint32_t NewAttempt(const RequestId& id, const v1::Placement& placement);
   // `positions` more tokens came from the worker, all choices together (0 is fine); `cached_tokens` as it
   // reports, which counts until a first position was accepted (R4). False: they are of an older attempt or
   // the request is over; drop them.
@@ -158,10 +156,8 @@ class Accountant {
     AccountedRequest request;
     uint32_t admits_sent = 0;
     uint32_t attempt = 0;
-    std::string group_id;  // of the last placement
-    uint64_t group_epoch = 0;
-    std::vector<Made> made;                  // by attempt; those that made nothing are left out
-    uint64_t accepted = 0;                   // from workers, over all choices: what is asked for goes by it
+    std::vector<Made> made;  // by attempt, the last one that runs; of those before, who made any
+    uint64_t accepted = 0;   // from workers, over all choices: what is asked for goes by it
     std::map<uint32_t, uint64_t> delivered;  // by choice
     uint64_t delivered_total = 0;
     uint64_t acked_total = 0;    // of it, the most that a reply has acknowledged

@@ -49,7 +49,13 @@ class AccountantTest : public ::testing::Test {
   void Start(uint64_t granted = 256) {
     const AdmitCall call = accountant_.BeginAdmit(Request(), now_);
     ASSERT_TRUE(accountant_.OnAdmitReply(call, GrantOf(granted), now_));
-    attempt_ = accountant_.NewAttempt(id_);
+    attempt_ = accountant_.NewAttempt(id_, On("g", 1));
+  }
+  static v1::Placement On(const std::string& group, uint64_t epoch) {
+    v1::Placement placement;
+    placement.set_group_id(group);
+    placement.set_group_epoch(epoch);
+    return placement;
   }
   AccountedRequest Request() const {
     return {.id = id_, .choices = 1, .prompt_tokens = 10, .max_tokens = 1000};
@@ -81,19 +87,19 @@ TEST_F(AccountantTest, NothingBeforeTheGrant) {
 }
 
 TEST_F(AccountantTest, ProgressSaysWhereTheRequestRuns) {
-  v1::AdmitReply placed;
-  placed.mutable_placement()->set_group_id("g0");
-  placed.mutable_placement()->set_group_epoch(3);
-  EXPECT_FALSE(accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), placed, now_));
-  Start();
+  v1::AdmitReply placed = GrantOf(256);
+  accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), placed, now_);
   accountant_.Delivered(id_, 0, 1);
+  EXPECT_EQ(Beat().request.requests(0).group_id(), "") << "nowhere yet";
+  accountant_.NewAttempt(id_, On("g0", 3));
   const ProgressCall first = Beat();
   EXPECT_EQ(first.request.requests(0).group_id(), "g0");
   EXPECT_EQ(first.request.requests(0).group_epoch(), 3u);
-  accountant_.OnProgressReply(first, ProgressReplyOf(id_, 256));
-  accountant_.Delivered(id_, 0, 1);
-  placed.mutable_placement()->set_group_id("g1");
-  accountant_.OnPlacement(id_, placed.placement());
+  placed.clear_grant();
+  *placed.mutable_placement() = On("g9", 9);  // of an Admit sent again: it runs on g0
+  accountant_.OnAdmitReply(accountant_.BeginAdmit(Request(), now_), placed, now_);
+  EXPECT_EQ(Beat().request.requests(0).group_id(), "g0");
+  accountant_.NewAttempt(id_, On("g1", 3));
   EXPECT_EQ(Beat().request.requests(0).group_id(), "g1");
 }
 
@@ -123,7 +129,7 @@ TEST_F(AccountantTest, AsksForMoreAtHalfTheGrant) {
   int wakes = 0;
   Accountant accountant({}, [&wakes] { ++wakes; });
   accountant.OnAdmitReply(accountant.BeginAdmit(Request(), now_), GrantOf(256), now_);
-  const uint32_t attempt = accountant.NewAttempt(id_);
+  const uint32_t attempt = accountant.NewAttempt(id_, On("g", 1));
   const int wakes_before = wakes;
   accountant.Accept(id_, attempt, 127, 0, now_);
   EXPECT_GT(accountant.NextDueUs(), now_);
@@ -173,7 +179,7 @@ TEST_F(AccountantTest, ALateBudgetRefusalDoesNotUndoAGrant) {
 
 TEST_F(AccountantTest, TokensOfAnOlderAttemptAreDropped) {
   Start();
-  const uint32_t second = accountant_.NewAttempt(id_);
+  const uint32_t second = accountant_.NewAttempt(id_, On("g", 1));
   EXPECT_FALSE(Accept(1));
   EXPECT_TRUE(accountant_.Accept(id_, second, 1, 0, now_));
   accountant_.Finish(id_, v1::SETTLE_COMPLETED, now_);
@@ -182,12 +188,12 @@ TEST_F(AccountantTest, TokensOfAnOlderAttemptAreDropped) {
 
 TEST_F(AccountantTest, CachedTokensStandFromTheFirstToken) {
   Start();
-  attempt_ = accountant_.NewAttempt(id_);  // the first brought none
+  attempt_ = accountant_.NewAttempt(id_, On("g", 1));  // the first brought none
   accountant_.Accept(id_, attempt_, 1, 8, now_);
-  attempt_ = accountant_.NewAttempt(id_);
+  attempt_ = accountant_.NewAttempt(id_, On("g", 1));
   accountant_.Accept(id_, attempt_, 1, 3, now_);  // before a delivery, and after one
   accountant_.Delivered(id_, 0, 1);
-  attempt_ = accountant_.NewAttempt(id_);
+  attempt_ = accountant_.NewAttempt(id_, On("g", 1));
   accountant_.Accept(id_, attempt_, 1, 10, now_);
   EXPECT_EQ(accountant_.UsageAfter(id_, 0).counts, (TokenCounts{.prompt = 10, .cached = 8, .completion = 1}));
   EXPECT_EQ(accountant_.UsageAfter(id_, 0).cost_nano_usd, 2 * 75 + 8 * 25 + 150);
@@ -196,11 +202,7 @@ TEST_F(AccountantTest, CachedTokensStandFromTheFirstToken) {
 TEST_F(AccountantTest, SettleSaysWhichGroupMadeWhatWasDelivered) {
   Start();
   const auto move = [&](const std::string& group, uint64_t epoch) {
-    v1::Placement placement;
-    placement.set_group_id(group);
-    placement.set_group_epoch(epoch);
-    accountant_.OnPlacement(id_, placement);
-    attempt_ = accountant_.NewAttempt(id_);
+    attempt_ = accountant_.NewAttempt(id_, On(group, epoch));
   };
   move("a", 1);
   Accept(3);

@@ -46,7 +46,7 @@ void Generation::SubmitTo(const v1::Placement& placement) {
     services_.metrics.Migrations(placement.numerics_id() == placement_.numerics_id()).Increment();
   }
   placement_ = placement;
-  running_attempt_ = accountant_.NewAttempt(request_.id);
+  running_attempt_ = accountant_.NewAttempt(request_.id, placement);
   heard_us_ = services_.clock.NowUs();
   unanswered_reads_ = 0;
   const uint32_t attempt = running_attempt_;
@@ -168,10 +168,7 @@ void Generation::SendReadmit() {
 void Generation::Handle(const absl::StatusOr<v1::ReadmitReply>& reply) {
   readmit_call_.reset();
   if (answer_.ended()) return;
-  if (reply.ok() && reply->has_placement()) {
-    accountant_.OnPlacement(request_.id, reply->placement());
-    return SubmitTo(reply->placement());
-  }
+  if (reply.ok() && reply->has_placement()) return SubmitTo(reply->placement());
   // A coordinator that came after the Admit broke knows nothing of it: its resend brings a placement.
   if (!granted_ && (admit_call_ != nullptr || admit_again_us_)) {
     if (reply.ok() && reply->refusal().reason() == v1::REFUSAL_CLOSED) return;

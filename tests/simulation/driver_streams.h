@@ -29,7 +29,7 @@ class DriverStreams {
     const RequestId id = OpenQuiet(draw);
     open_[id] = length;
     driver_.Watch(id, [this, id] { Wake(id); });
-    const uint32_t attempt = driver_.accountant().NewAttempt(id);
+    const uint32_t attempt = driver_.accountant().NewAttempt(id, v1::Placement());
     EXPECT_TRUE(driver_.accountant().Accept(id, attempt, length, 0, clock_.NowUs()));
     Wake(id);
   }

@@ -127,8 +127,7 @@ void SimGateway::Place(const RequestId& id, Placement placement) {
   v1::Placement group;
   group.set_group_id(std::to_string(world_->worker_node(placement.worker)));
   group.set_group_epoch(placement.epoch);
-  accountant_.OnPlacement(id, group);
-  stream.attempt = accountant_.NewAttempt(id);
+  stream.attempt = accountant_.NewAttempt(id, group);
   const GenerateCall call{
       id,
       stream.attempt,
