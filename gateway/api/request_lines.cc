@@ -5,8 +5,7 @@
 namespace quire::gateway {
 
 void RequestLines::Write(const http::RequestRecord& record) {
-  const bool fruitless = record.status >= 400 || (!record.model.empty() && record.completion_tokens == 0);
-  if (fruitless) {
+  if (record.completion_tokens == 0) {
     const auto left_out = fruitless_.Take(record.key_id, clock_.NowUs());
     if (!left_out) return;
     if (*left_out > 0) {

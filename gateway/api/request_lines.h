@@ -1,5 +1,6 @@
-// The line that each request gets in the log, bounded for those that nothing came of: refused or abandoned
-// ones cost their sender nothing, so each key may write only so many of them, and all strangers together.
+// The line that each request gets in the log, bounded for those that delivered no token: refused, abandoned,
+// about models or CORS, they cost their sender nothing, so each key may write only so many of them, and all
+// strangers together.
 // What was left out is counted in the next line's company. Owned by gateway.cc; any thread.
 #pragma once
 

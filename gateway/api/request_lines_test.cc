@@ -35,5 +35,24 @@ TEST(RequestLinesTest, OnlySoManyLinesOfRequestsThatNothingCameOf) {
   EXPECT_EQ(written.size(), 7u);
 }
 
+// Whoever asks for what costs nothing may ask for ever: strangers by OPTIONS, keys by the list of models.
+TEST(RequestLinesTest, AnAnswerThatCostsNothingIsNoFruit) {
+  ManualClock clock;
+  int written = 0;
+  RequestLines lines(clock, [&](const http::RequestRecord&) { ++written; });
+  http::RequestRecord preflight;
+  preflight.method = "OPTIONS";
+  preflight.status = 204;
+  for (int i = 0; i < 10'000; ++i) lines.Write(preflight);
+  EXPECT_LE(written, 500);
+  written = 0;
+  http::RequestRecord models;
+  models.method = "GET";
+  models.status = 200;
+  models.key_id = "reader";
+  for (int i = 0; i < 10'000; ++i) lines.Write(models);
+  EXPECT_LE(written, 500);
+}
+
 }  // namespace
 }  // namespace quire::gateway
