@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kNoGroupRetryS = 2;
 constexpr uint32_t kOutdatedRetryS = 1;
+constexpr uint32_t kReplacedRetryS = 1;
 
 Route Refuse(v1::RefusalReason reason, const std::string& message, uint32_t retry_after_s = 0) {
   Route route;
@@ -37,6 +38,11 @@ Route Ending() {
   Route route;
   route.ending = true;
   return route;
+}
+
+Route SentAgain() {
+  return Refuse(v1::REFUSAL_NO_CAPACITY, "another message of this request took its place; try again",
+                kReplacedRetryS);
 }
 
 Route NotOpen() { return Refuse(v1::REFUSAL_CLOSED, "the request is not open any more"); }
@@ -79,21 +85,47 @@ uint64_t Router::Place(RouteRequest request, Done done) {
   {
     MutexLock lock(&mutex_);
     ticket = ++last_ticket_;
-    if (queue_.Remove(request.id)) pending_.erase(request.id);
-    std::optional<Route> route = closed_ ? Ending() : Repeat(request);
-    if (request.running) {
-      if (!route && book_.Find(request.id) == nullptr) route = NotOpen();
-      ReserveForRest(request);
+    std::optional<Route> route;
+    if (closed_) {
+      route = Ending();
+    } else if (request.running && !MayReadmit(request.id)) {
+      route = NotOpen();
+    } else {
+      Replace(request.id, answers);
+      route = PlaceOrWait({std::move(request), done, ticket, clock_.NowUs() + config_.avoid_failed_us});
     }
-    const bool first = !queue_.HasWaiting(request.model, request.running);
-    Pending pending{std::move(request), done, ticket, clock_.NowUs() + config_.avoid_failed_us};
-    if (!route) route = RefuseIfHopeless(pending.request);
-    if (!route && first) route = TryRoute(pending);
-    if (!route) route = Enqueue(std::move(pending));
     if (route) answers.emplace_back(std::move(done), *std::move(route));
   }
   Deliver(answers);
   return ticket;
+}
+
+// A gateway that sent its Admit again may find meanwhile that its group is gone. The Admit must not be lost
+// by it: it brings the grant.
+bool Router::MayReadmit(const RequestId& id) const {
+  const auto waiting = pending_.find(id);
+  const bool admit_waits = waiting != pending_.end() && !waiting->second.request.running;
+  return !admit_waits && book_.Find(id) != nullptr;
+}
+
+// An Admit is sent again when its stream has broken: nobody is there to hear of the first. A Readmit's caller
+// may well be.
+void Router::Replace(const RequestId& id, Answers& answers) {
+  const auto waiting = pending_.find(id);
+  if (waiting == pending_.end()) return;
+  if (waiting->second.request.running) answers.emplace_back(std::move(waiting->second.done), SentAgain());
+  queue_.Remove(id);
+  pending_.erase(waiting);
+}
+
+std::optional<Route> Router::PlaceOrWait(Pending pending) {
+  if (std::optional<Route> route = Repeat(pending.request)) return route;
+  if (pending.request.running) ReserveForRest(pending.request);
+  if (std::optional<Route> route = RefuseIfHopeless(pending.request)) return route;
+  if (!queue_.HasWaiting(pending.request.model, pending.request.running)) {
+    if (std::optional<Route> route = TryRoute(pending)) return route;
+  }
+  return Enqueue(std::move(pending));
 }
 
 // A request that was running keeps what it holds: its grant, or what it has and the next positions.

@@ -90,9 +90,10 @@ class Router {
   // What waits and what comes is told that it is `ending`; everything else works on.
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The ticket is for Cancel. A second Place of a waiting id replaces (and so cancels) the first; one of an
-  // id that is placed on a group that still serves gets the same placement again, unless it is a Readmit. A
-  // Readmit of an id that is not open, or is closed while it waits, is refused.
+  // The ticket is for Cancel. A second Place of a waiting id replaces (and so cancels) the first; a Readmit
+  // that is replaced is told to come again. One of an id that is placed on a group that still serves gets the
+  // same placement again, unless it is a Readmit. A Readmit of an id that is not open, or is closed while it
+  // waits, or whose Admit (sent again) waits, is refused as closed: that Admit brings a placement.
   uint64_t Place(RouteRequest request, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
   void Cancel(const RequestId& id, uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -131,6 +132,10 @@ class Router {
       std::vector<std::function<void()>>;  // written without the mutex: a log may wait for a disk
 
   void TimerLoop() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool MayReadmit(const RequestId& id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Replace(const RequestId& id, Answers& answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Nullopt: it waits now.
+  std::optional<Route> PlaceOrWait(Pending pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The refusal of what no group will ever take, however long it waits.
   std::optional<Route> RefuseIfHopeless(const RouteRequest& request) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -199,6 +199,56 @@ TEST_F(RouterTest, AReadmitOfAClosedRequestIsRefusedAlsoWhileItWaits) {
   EXPECT_EQ(router_.Report().open_requests, 0u);
 }
 
+// A coordinator was restarted: the request's Admit was sent again and waits, and then the group breaks that
+// runs it since before. The Readmit must not cost the request its Admit, which nobody would answer.
+TEST_F(RouterTest, AReadmitLeavesTheWaitingAdmitOfItsRequest) {
+  Answer admit, readmit;
+  router_.Place(Request(1), admit.Sink());
+  RouteRequest again = Request(1);
+  again.running = true;
+  again.failed = {"a", 1};
+  router_.Place(again, readmit.Sink());
+  EXPECT_EQ(readmit.Wait().refusal.reason(), v1::REFUSAL_CLOSED);
+  EXPECT_EQ(Waiting(), 1u);
+  ASSERT_TRUE(router_.Register(Info("a", 2)).ok());
+  EXPECT_EQ(admit.Wait().placement->group_epoch(), 2u);
+}
+
+// The same where only the connection broke: the first Admit's place is known, and its group gone.
+TEST_F(RouterTest, AReadmitLeavesTheWaitingAdmitOfAPlacedRequestToo) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  router_.Fence("a", 2);
+  Answer admit, readmit;
+  router_.Place(Request(1), admit.Sink());
+  EXPECT_EQ(Waiting(), 1u);
+  RouteRequest again = Request(1);
+  again.running = true;
+  again.failed = {"a", 1};
+  router_.Place(again, readmit.Sink());
+  EXPECT_EQ(readmit.Wait().refusal.reason(), v1::REFUSAL_CLOSED);
+  ASSERT_TRUE(router_.Register(Info("a", 2)).ok());
+  EXPECT_EQ(admit.Wait().placement->group_epoch(), 2u);
+  EXPECT_EQ(router_.Report().open_requests, 1u);
+}
+
+// And the other way round: an Admit that comes while a Readmit of the same request waits.
+TEST_F(RouterTest, AnAdmitAnswersTheWaitingReadmitOfItsRequest) {
+  ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
+  ASSERT_TRUE(PlaceNow(Request(1)).placement.has_value());
+  router_.Fence("a", 2);
+  RouteRequest again = Request(1);
+  again.running = true;
+  again.failed = {"a", 1};
+  Answer readmit, admit;
+  router_.Place(again, readmit.Sink());
+  router_.Place(Request(1), admit.Sink());
+  EXPECT_EQ(readmit.Wait().refusal.reason(), v1::REFUSAL_NO_CAPACITY) << "to be sent again";
+  EXPECT_EQ(readmit.count(), 1);
+  ASSERT_TRUE(router_.Register(Info("a", 2)).ok());
+  EXPECT_EQ(admit.Wait().placement->group_epoch(), 2u);
+}
+
 TEST_F(RouterTest, AReloadedRequestCountsAgainstTheGroupThatProgressNames) {
   router_.Confirm(Id(1), 100, 28);
   ASSERT_TRUE(router_.Register(Info("a", 1)).ok());
