@@ -10,8 +10,6 @@
 namespace quire::gateway {
 namespace {
 
-constexpr const char* kDone = "data: [DONE]\n\n";
-
 std::string Head(const RequestId& id, std::string_view object, std::string_view model,
                  int64_t created_unix_s) {
   return absl::StrCat("{\"id\":\"chatcmpl-", id.ToHex(), "\",\"object\":\"", Absl(object),
@@ -72,11 +70,11 @@ std::string ChatFrames::End(std::string_view finish_reason, const Usage& usage) 
   if (usage_frames_ == UsageFrames::kLastChunk) {
     absl::StrAppend(&frames, chunk_start_, "\"choices\":[],\"usage\":", UsageJson(usage), "}\n\n");
   }
-  return frames + kDone;
+  return frames;
 }
 
 std::string ChatFrames::Error(const http::ApiError& error) {
-  return absl::StrCat("data: ", http::ErrorBody(error), "\n\n", kDone);
+  return absl::StrCat("data: ", http::ErrorBody(error), "\n\n");
 }
 
 std::string ChatFrames::WholeStart() const {
@@ -85,8 +83,7 @@ std::string ChatFrames::WholeStart() const {
 }
 
 std::string ChatFrames::WholeEnd(std::string_view finish_reason, const Usage& usage) const {
-  return absl::StrCat("\"},\"finish_reason\":\"", Absl(finish_reason), "\"}],\"usage\":", UsageJson(usage),
-                      "}");
+  return absl::StrCat("\"},\"finish_reason\":\"", Absl(finish_reason), "\"}],\"usage\":", UsageJson(usage));
 }
 
 }  // namespace quire::gateway

@@ -20,14 +20,18 @@ class ChatFrames {
   std::string Role() const;
   // Valid until the next call.
   std::string_view Text(std::string_view text);
-  // The finish chunk, the usage chunk where one is due, and [DONE].
+  // The finish chunk, and the usage chunk where one is due. kDone follows as a frame of its own: a frame's
+  // tokens are counted with its last byte, and who has read the usage shall have been counted.
   std::string End(std::string_view finish_reason, const Usage& usage) const;
-  // A stream that failed: the error object, and [DONE].
+  // A stream that failed. kDone follows here too.
   static std::string Error(const http::ApiError& error);
+  static constexpr std::string_view kDone = "data: [DONE]\n\n";
 
-  // The body of an answer that is not streamed, around its text (AppendJsonEscaped).
+  // The body of an answer that is not streamed, around its text (AppendJsonEscaped): up to the usage's end,
+  // and what closes the body.
   std::string WholeStart() const;
   std::string WholeEnd(std::string_view finish_reason, const Usage& usage) const;
+  static constexpr std::string_view kWholeClose = "}";
 
  private:
   const RequestId id_;

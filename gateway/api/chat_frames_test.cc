@@ -12,6 +12,7 @@ namespace {
 
 using nlohmann::json;
 
+const std::string kDone(ChatFrames::kDone);
 const Usage kUsage{.counts = {.prompt = 15, .cached = 4, .completion = 16}, .cost_nano_usd = 3525};
 
 // Every event's data of a stream, parsed but for [DONE].
@@ -34,7 +35,7 @@ ChatFrames Frames(UsageFrames usage_frames) { return {RequestId{}, "m\"x", 17000
 TEST(ChatFramesTest, AStreamIsRoleTextFinishDone) {
   ChatFrames frames = Frames(UsageFrames::kOnFinish);
   const std::string stream =
-      frames.Role() + std::string(frames.Text("hé\n\"\\\x01")) + frames.End("stop", kUsage);
+      frames.Role() + std::string(frames.Text("hé\n\"\\\x01")) + frames.End("stop", kUsage) + kDone;
   const std::vector<json> events = Events(stream);
   ASSERT_EQ(events.size(), 4u);
   for (size_t i = 0; i < 3; ++i) {
@@ -60,10 +61,20 @@ TEST(ChatFramesTest, IncludeUsagePutsItInALastChunkOfItsOwn) {
   ChatFrames frames = Frames(UsageFrames::kLastChunk);
   const std::vector<json> events =
       Events(frames.Role() + std::string(frames.Text("a")) + frames.End("length", kUsage));
-  ASSERT_EQ(events.size(), 5u);
+  ASSERT_EQ(events.size(), 4u);
   for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(events[i].at("usage").is_null());
   EXPECT_EQ(events[3]["choices"], json::array());
   EXPECT_EQ(events[3]["usage"]["completion_tokens"], 16);
+}
+
+// A frame's tokens count with its last byte: [DONE] in the usage's frame would leave them out for a client
+// that read the usage and no more.
+TEST(ChatFramesTest, TheUsageIsTheEndOfItsFrame) {
+  for (const UsageFrames usage_frames : {UsageFrames::kOnFinish, UsageFrames::kLastChunk}) {
+    const std::vector<json> events = Events(Frames(usage_frames).End("stop", kUsage));
+    ASSERT_TRUE(events.back().is_object()) << events.back();
+    EXPECT_EQ(events.back()["usage"]["completion_tokens"], 16);
+  }
 }
 
 TEST(ChatFramesTest, NoUsageWhereItWasDeclined) {
@@ -71,11 +82,10 @@ TEST(ChatFramesTest, NoUsageWhereItWasDeclined) {
   EXPECT_EQ(end.find("usage"), std::string::npos);
 }
 
-TEST(ChatFramesTest, AnErrorIsOneEventThenDone) {
+TEST(ChatFramesTest, AnErrorIsOneEvent) {
   const std::vector<json> events = Events(ChatFrames::Error({.status = 503, .message = "gone\n"}));
-  ASSERT_EQ(events.size(), 2u);
+  ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0]["error"]["message"], "gone\n");
-  EXPECT_EQ(events[1], "[DONE]");
 }
 
 // Readers of lines that know Unicode would cut an event at these.
@@ -96,7 +106,10 @@ TEST(ChatFramesTest, NoFrameHoldsALineBreakOfUnicode) {
 
 TEST(ChatFramesTest, AWholeAnswer) {
   const ChatFrames frames = Frames(UsageFrames::kOnFinish);
-  const json body = json::parse(frames.WholeStart() + "text" + frames.WholeEnd("stop", kUsage));
+  const std::string end = frames.WholeEnd("stop", kUsage);
+  EXPECT_TRUE(end.ends_with("\"reasoning_tokens\":0}}"))
+      << "the usage, whose tokens count with its last byte";
+  const json body = json::parse(frames.WholeStart() + "text" + end + std::string(ChatFrames::kWholeClose));
   EXPECT_EQ(body["object"], "chat.completion");
   EXPECT_EQ(body["choices"][0]["message"], json::parse(R"({"role": "assistant", "content": "text"})"));
   EXPECT_EQ(body["choices"][0]["finish_reason"], "stop");

@@ -37,7 +37,7 @@ const char* FinishReasonOf(Ending::Kind kind) {
   return NameOf(kind == Ending::Kind::kBudget ? Ending::Kind::kLength : kind);
 }
 
-std::string LastFrames(const Ending& ending, const ChatFrames& frames, const Usage& usage) {
+std::string EndOf(const Ending& ending, const ChatFrames& frames, const Usage& usage) {
   if (ending.is_error()) return ChatFrames::Error(ErrorOf(ending));
   return frames.End(FinishReasonOf(ending.kind), usage);
 }
@@ -169,7 +169,8 @@ awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& 
     if (step.ending) {
       const Usage usage = generation.UsageAtEnd();
       if (step.ending->is_error()) exchange.record().error = ErrorOf(*step.ending).code;
-      exchange.Append(LastFrames(*step.ending, frames, usage), step.ending->positions);
+      exchange.Append(EndOf(*step.ending, frames, usage), step.ending->positions);
+      exchange.Append(ChatFrames::kDone);
       (co_await exchange.Finish()).IgnoreError();  // the client has left: nobody to tell
       break;
     }
@@ -200,6 +201,7 @@ awaitable<void> ChatHandler::AnswerWhole(http::Exchange& exchange, Generation& g
   if (ending->is_error()) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*ending)));
   reply.body += frames.WholeEnd(FinishReasonOf(ending->kind), generation.UsageAtEnd());
   marks.push_back({reply.body.size(), ending->positions});
+  reply.body += ChatFrames::kWholeClose;
   co_await exchange.Send(std::move(reply), std::move(marks));
   generation.Written(exchange.delivered_units());
 }
