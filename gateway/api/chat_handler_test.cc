@@ -211,6 +211,64 @@ TEST_F(ChatHandlerTest, SilenceEndsAnAttemptAndLengthDoesNot) {
   EXPECT_EQ(end.find("error"), std::string::npos) << end;
 }
 
+// A stop of this process (SIGSTOP, a machine's pause) breaks its connections: no group has failed by that,
+// and so none is avoided, and an answer survives any number of stops.
+TEST_F(ChatHandlerTest, AStopOfTheGatewayIsNoFailureOfItsGroups) {
+  constexpr int kStops = Attempts::kMaxFailed + 1;
+  std::atomic<int> blamed{0};
+  BoundedQueue<bool> broken(kStops);
+  backend_.readmit = [&](const v1::ReadmitRequest& request) {
+    blamed += request.failed_group_id().empty() ? 0 : 1;
+    return backend_.Elsewhere(1);
+  };
+  backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+    out.Accept();
+    out.Text("a");
+    if (request.attempt() <= kStops) {
+      broken.Pop();
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "keepalive watchdog timeout");
+    }
+    out.Finish(v1::FINISH_LENGTH);
+    return grpc::Status::OK;
+  };
+  http::TestClient client(server_->port());
+  client.Send(Request(Body("tiny", R"(, "stream": true, "max_tokens": 40)")));
+  for (int stop = 0; stop < kStops; ++stop) {
+    client.ReadUntil(R"("content":"a")");
+    clock_.AdvanceMs(4000);
+    broken.TryPush(true);
+  }
+  const std::string end = client.ReadUntil("[DONE]");
+  broken.Close();
+  EXPECT_NE(end.find(R"("finish_reason":"length")"), std::string::npos) << end;
+  EXPECT_EQ(end.find("error"), std::string::npos) << end;
+  EXPECT_EQ(blamed, 0);
+}
+
+TEST_F(ChatHandlerTest, WhoSleptJudgesNoSilence) {
+  std::atomic<int> attempts{0};
+  BoundedQueue<std::string> words(10);
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    ++attempts;
+    out.Accept();
+    while (const auto word = words.Pop()) out.Text(*word);
+    out.Finish(v1::FINISH_LENGTH);
+    return grpc::Status::OK;
+  };
+  http::TestClient client(server_->port());
+  client.Send(Request(Body("tiny", R"(, "stream": true, "max_tokens": 40)")));
+  words.TryPush("a");
+  client.ReadUntil(R"("content":"a")");
+  clock_.AdvanceMs(services_.silence_limit.count() + 1000);
+  LetThemLook();
+  PassSilently(services_.silence_limit.count() - kBlinkMs);  // so long it has not been silent
+  words.TryPush("b");
+  words.Close();
+  const std::string end = client.ReadUntil("[DONE]");
+  EXPECT_NE(end.find(R"("content":"b")"), std::string::npos) << end;
+  EXPECT_EQ(attempts, 1);
+}
+
 // Tokens without text wait for nobody: they hold nothing up, however many come in a row.
 TEST_F(ChatHandlerTest, ManyTokensWithoutTextAreReadToTheEnd) {
   std::atomic<int> attempts{0};

@@ -14,7 +14,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int64_t kAdmitAgainAfterUs = 200'000;
-constexpr int64_t kLateUs = 2'000'000;
+// While an attempt runs, this process looks every so often; a gap this long between two looks was its own,
+// and what its connections still have to say of it is said soon after.
+constexpr int64_t kLookEveryUs = 500'000, kSleptUs = 1'000'000, kWakingUs = 2'000'000;
 
 std::vector<TokenId> StopIds(const v1::Sampling& sampling) {
   if (sampling.ignore_eos()) return {};
@@ -139,13 +141,13 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
   const int64_t deadline_us = limit ? services_.clock.NowUs() + limit->count() * 1000 : INT64_MAX;
   const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
   while (!aborted_) {
-    const int64_t now_us = services_.clock.NowUs();
+    const int64_t now_us = Look();
     DoWhatIsDue(now_us);
     Step step = TakeAllowed();
     if (!step.empty()) co_return step;
     if (now_us >= deadline_us || (until_granted_ && granted_)) break;
     ReadOn();
-    WatchSilence(executor);
+    LookAgainSoon(executor);
     const int64_t wake_us = std::min(deadline_us, NextDueUs());
     std::vector<Event> events;
     if (wake_us == INT64_MAX) {
@@ -153,6 +155,7 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
     } else {
       events = co_await mailbox_->WaitFor(milliseconds(std::max<int64_t>(0, wake_us - now_us) / 1000 + 1));
     }
+    Look();
     for (const Event& event : events) std::visit([this](const auto& e) { Handle(e); }, event);
   }
   co_return Step();
@@ -171,11 +174,7 @@ void Generation::DoWhatIsDue(int64_t now_us) {
   if (readmit_at_us_ && now_us >= *readmit_at_us_) SendReadmit();
   // While a slow client was written to, nobody listened: what came then is still to be read.
   if (running_attempt_ == 0 || !Listens() || now_us < SilentFromUs() || mailbox_->size() > 0) return;
-  if (now_us > SilentFromUs() + kLateUs) {
-    heard_us_ = now_us;  // it was this process that slept, and who wakes late judges nobody
-  } else {
-    AttemptFailed(absl::UnavailableError("the worker group has fallen silent"));
-  }
+  AttemptFailed(absl::UnavailableError("the worker group has fallen silent"));
 }
 
 int64_t Generation::NextDueUs() const {
@@ -185,14 +184,23 @@ int64_t Generation::NextDueUs() const {
   return due_us;
 }
 
-// One timer for as long as the worker keeps talking, instead of one per token: when it fires, whoever waits
-// looks at the time, and the next one is set.
-void Generation::WatchSilence(const boost::asio::any_io_executor& executor) {
+// Tells a worker's silence and its broken connection from a sleep of this process (stopped, starved, a
+// machine's pause), in which it heard nobody and kept nobody's connection: who slept judges nobody.
+int64_t Generation::Look() {
   const int64_t now_us = services_.clock.NowUs();
-  if (running_attempt_ == 0 || answer_.ended() || !Listens() || now_us < silence_checked_us_) return;
-  silence_checked_us_ = SilentFromUs();
-  silence_timer_.emplace(executor, milliseconds((silence_checked_us_ - now_us) / 1000 + 1));
-  silence_timer_->async_wait([mailbox = mailbox_](const boost::system::error_code& cancelled) {
+  if (running_attempt_ != 0 && now_us - looked_us_ > kSleptUs) slept_us_ = heard_us_ = now_us;
+  looked_us_ = now_us;
+  return now_us;
+}
+
+bool Generation::SleptLately() const { return slept_us_ && looked_us_ - *slept_us_ < kWakingUs; }
+
+// One timer at a time, instead of one per token: when it fires, whoever waits looks, and the next one is set.
+void Generation::LookAgainSoon(const boost::asio::any_io_executor& executor) {
+  if (running_attempt_ == 0 || answer_.ended() || looked_us_ < look_again_us_) return;
+  look_again_us_ = looked_us_ + kLookEveryUs;
+  look_timer_.emplace(executor, std::chrono::microseconds(kLookEveryUs));
+  look_timer_->async_wait([mailbox = mailbox_](const boost::system::error_code& cancelled) {
     if (!cancelled) mailbox->Push(Woken());
   });
 }

@@ -96,13 +96,16 @@ class Generation {
   void DoWhatIsDue(int64_t now_us);
   int64_t NextDueUs() const;
   int64_t SilentFromUs() const;
-  void WatchSilence(const boost::asio::any_io_executor& executor);
+  int64_t Look();
+  bool SleptLately() const;
+  void LookAgainSoon(const boost::asio::any_io_executor& executor);
 
   // The attempts: generation_attempts.cc.
   void SubmitTo(const v1::Placement& placement);
   bool HasOrSeeksGroup() const { return running_attempt_ != 0 || readmit_at_us_ || readmit_call_ != nullptr; }
   void LookElsewhere(bool failed, int64_t delay_us);
   void AttemptFailed(const absl::Status& why);
+  void NoteBroken(const absl::Status& why);
   void SendReadmit();
   void ReadOn();
   bool Listens() const;
@@ -137,11 +140,13 @@ class Generation {
 
   Attempts attempts_;
   std::unique_ptr<RpcCall> generate_call_;
-  v1::Placement placement_;         // the last one
-  uint32_t running_attempt_ = 0;    // 0 = none runs; events of another are dropped (R6)
-  int64_t heard_us_ = 0;            // of the group that runs it, while it was listened to
-  int64_t silence_checked_us_ = 0;  // when the timer fires
-  std::optional<boost::asio::steady_timer> silence_timer_;
+  v1::Placement placement_;       // the last one
+  uint32_t running_attempt_ = 0;  // 0 = none runs; events of another are dropped (R6)
+  int64_t heard_us_ = 0;          // of the group that runs it, while it was listened to
+  int64_t looked_us_ = 0;         // when this request last looked at what is going on
+  int64_t look_again_us_ = 0;     // when the timer fires
+  std::optional<boost::asio::steady_timer> look_timer_;
+  std::optional<int64_t> slept_us_;        // until when this process last slept during the attempt
   int64_t unanswered_reads_ = 0;           // replies that were handled and not yet made good by ReadMore
   std::vector<TokenId> output_;            // accepted so far: what the next attempt resumes with
   std::optional<uint64_t> cached_tokens_;  // as the first attempt found them (R4)

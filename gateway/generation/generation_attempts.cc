@@ -48,6 +48,7 @@ void Generation::SubmitTo(const v1::Placement& placement) {
   placement_ = placement;
   running_attempt_ = accountant_.NewAttempt(request_.id, placement);
   heard_us_ = services_.clock.NowUs();
+  slept_us_.reset();
   unanswered_reads_ = 0;
   const uint32_t attempt = running_attempt_;
   generate_call_ = services_.workers.Generate(
@@ -128,16 +129,24 @@ void Generation::Handle(const GenerateEnded& event) {
     StopWorker();
     return Fail(absl::UnavailableError("all worker groups are busy: retry later"));
   }
+  if (absl::IsUnavailable(event.status) && SleptLately()) {  // the connection was let down from this side
+    NoteBroken(event.status);
+    return LookElsewhere(/*failed=*/false, 0);
+  }
   AttemptFailed(event.status.ok() ? absl::UnavailableError("the worker ended the answer early")
                                   : event.status);
 }
 
-void Generation::AttemptFailed(const absl::Status& why) {
+void Generation::NoteBroken(const absl::Status& why) {
   if (const auto left_out = services_.broken_lines.Take(request_.key_id, services_.clock.NowUs())) {
     Log(LogLevel::kWarn, "generate_broken", "request", request_.id.ToHex(), "group", placement_.group_id(),
         "epoch", placement_.group_epoch(), "tokens", output_.size(), "reason", MessageOf(why),
         "lines_left_out", *left_out);
   }
+}
+
+void Generation::AttemptFailed(const absl::Status& why) {
+  NoteBroken(why);
   if (!IsTheRequestsOwn(why) && attempts_.Failed(services_.clock.NowUs())) {
     return LookElsewhere(/*failed=*/true, 0);
   }
