@@ -33,6 +33,7 @@ class TestClient {
   TestClient& operator=(const TestClient&) = delete;
 
   bool connected() const { return connected_; }
+  int descriptor() const { return fd_.get(); }
   // Something, or the end, has arrived and not been read.
   bool HasReply() const {
     char byte;

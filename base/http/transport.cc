@@ -1,6 +1,9 @@
 #include "base/http/transport.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
@@ -25,6 +28,18 @@ constexpr std::string_view kKeepAlive = ": keep-alive\n";
 constexpr std::chrono::seconds kLingerTime(2);
 constexpr size_t kLingerBytes = 1 << 20;
 
+// The kernel's probes while nothing is on its way; with the timeout it counts no probes (tcp(7)).
+void AskForPeer(int socket, const HttpLimits& limits) {
+  const auto set = [socket](int level, int option, int64_t value) {
+    const int given = static_cast<int>(value);
+    setsockopt(socket, level, option, &given, sizeof given);
+  };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, limits.peer_idle.count());
+  set(IPPROTO_TCP, TCP_KEEPINTVL, limits.peer_probe_interval.count());
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, std::chrono::milliseconds(limits.peer_timeout).count());
+}
+
 }  // namespace
 
 Transport::Transport(tcp::socket socket, const HttpLimits& limits, HttpMetrics& metrics)
@@ -38,6 +53,7 @@ Transport::Transport(tcp::socket socket, const HttpLimits& limits, HttpMetrics& 
   socket_.non_blocking(true, ignored);
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.set_option(asio::socket_base::send_buffer_size(limits.send_buffer_bytes), ignored);
+  AskForPeer(socket_.native_handle(), limits);
 }
 
 void Transport::ConsumeIn(size_t count) {
