@@ -12,7 +12,6 @@
 #include "base/http/server.h"
 #include "gateway/api/chat_handler.h"
 #include "gateway/api/models_handler.h"
-#include "gateway/api/request_lines.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -113,10 +112,6 @@ struct Gateway::Parts {
     return routes;
   }
 
-  http::RequestSink RequestSink() {
-    return [this](const http::RequestRecord& record) { request_lines.Write(record); };
-  }
-
   http::Probes Probes() {
     return {.readiness = [this] { return ReadinessNow(); }, .metrics = [this] { return MetricsText(); }};
   }
@@ -157,7 +152,6 @@ struct Gateway::Parts {
   ModelCatalog catalog;
   Budgets broken_lines{kBrokenLines};
   const GenerationServices services;
-  RequestLines request_lines{clock, http::LogRequest};
   const Authenticator authenticator;
   Intake intake;
   Budgets abandonments;
@@ -193,7 +187,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                      .limits = options.limits,
                                      .cors = cors,
                                      .guard = nullptr,  // the API is no secret
-                                     .on_request = parts->RequestSink()};
+                                     .fruit = http::Fruit::kTokens};
   QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }

@@ -234,7 +234,7 @@ void Exchange::Record() {
   // Who leaves with the last byte has not left.
   const bool whole = answered_ && !cut() && transport_.out().empty();
   if (gone() && !whole && record_.error.empty()) record_.error = WhyCut();
-  server_.on_request(record_);
+  server_.request_lines.Write(record_);
 }
 
 }  // namespace quire::http

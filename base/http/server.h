@@ -12,7 +12,7 @@
 #include "base/core/metrics.h"
 #include "base/http/cors.h"
 #include "base/http/limits.h"
-#include "base/http/request_record.h"
+#include "base/http/request_lines.h"
 #include "base/http/routes.h"
 
 namespace quire::http {
@@ -25,6 +25,7 @@ struct HttpServerOptions {
   CorsPolicy cors;                      // none by default
   Guard guard;                          // none by default: all are told what there is
   std::string plane = "api";            // a label of the metrics
+  Fruit fruit = Fruit::kAnswer;         // requests that bear none are bounded in the log
   RequestSink on_request = LogRequest;  // runs on the io threads, at each request's end
 };
 

@@ -1,5 +1,5 @@
 // What all connections of one server share. Owned by the server, made before its threads run; read by every
-// io thread; only the counters and `leaving` change.
+// io thread; only the counters, the log's budgets and `leaving` change.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 #include "base/http/cors.h"
 #include "base/http/http_metrics.h"
 #include "base/http/limits.h"
-#include "base/http/request_record.h"
+#include "base/http/request_lines.h"
 #include "base/http/routes.h"
 #include "base/http/server.h"
 
@@ -21,15 +21,15 @@ struct ServerContext {
         routes(std::move(table)),
         cors(options.cors),
         guard(options.guard),
-        on_request(options.on_request),
+        request_lines(clock, options.fruit, options.on_request),
         metrics(registry, routes, options.plane) {}
 
   const HttpLimits limits;
   const RouteTable routes;
   const CorsPolicy cors;
   const Guard guard;
-  const RequestSink on_request;
-  const SystemClock clock;  // for Date
+  const SystemClock clock;
+  RequestLines request_lines;
   HttpMetrics metrics;
   // The server will go: every reply ends its connection, so that clients turn to another one.
   std::atomic<bool> leaving{false};
