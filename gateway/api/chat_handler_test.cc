@@ -125,7 +125,7 @@ class ChatHandlerTest : public ::testing::Test {
   Facts facts_;
   GenerationMetrics generation_metrics_{metrics_};
   CoordinatorClient coordinator_{channel_};
-  WorkerClient workers_{[](const std::string& address) { return MakeGrpcChannel(address, {}); }};
+  WorkerClient workers_{[](const std::string& address) { return MakeGrpcChannel(address, {}); }, clock_};
   LedgerDriver ledger_{channel_, clock_, AccountantOptions()};
   ModelCatalog catalog_{channel_, facts_};
   Budgets broken_lines_{{.burst = 100, .every_us = 1}}, abandonments_{{.burst = 100, .every_us = 1}};

@@ -117,13 +117,10 @@ void Generation::Handle(const AdmitEnded& event) {
     return LookElsewhere(/*failed=*/false, attempts_.Backoff(services_.clock.NowUs()));
   }
   if (granted_ || answer_.failed()) return;  // a whole answer still needs its grant
+  NoteBroken("admit_broken", event.status);
   if (AdmitTimeLeftUs() == 0 || !WorthAsking(event.status)) {
     StopWorker();
     return Fail(absl::UnavailableError("the coordinator does not answer: retry later"), v1::SETTLE_ABANDONED);
-  }
-  if (const auto left_out = services_.broken_lines.Take(request_.key_id, services_.clock.NowUs())) {
-    Log(LogLevel::kWarn, "admit_broken", "request", request_.id.ToHex(), "reason", MessageOf(event.status),
-        "lines_left_out", *left_out);
   }
   admit_again_us_ = services_.clock.NowUs() + kAdmitAgainAfterUs;
 }
@@ -241,6 +238,13 @@ void Generation::ApplyEnd(EndCause cause) {
     case EndCause::kBudget:
     case EndCause::kNone:
       return;
+  }
+}
+
+void Generation::NoteBroken(const char* event, const absl::Status& why) {
+  if (const auto left_out = services_.broken_lines.Take(request_.key_id, services_.clock.NowUs())) {
+    Log(LogLevel::kWarn, event, "request", request_.id.ToHex(), "reason", MessageOf(why), "lines_left_out",
+        *left_out);
   }
 }
 

@@ -118,6 +118,8 @@ class Generation {
   void TakeTokens(const v1::Tokens& tokens);
   void ObserveToken();
   void StopWorker();
+  // A line of the key's budget.
+  void NoteBroken(const char* event, const absl::Status& why);
   void Fail(absl::Status error, v1::SettleReason reason = v1::SETTLE_SERVER_ERROR);
   Step TakeAllowed();
   void ApplyEnd(EndCause cause);

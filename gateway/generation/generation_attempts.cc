@@ -182,6 +182,7 @@ void Generation::Handle(const absl::StatusOr<v1::ReadmitReply>& reply) {
   if (!granted_ && (admit_call_ != nullptr || admit_again_us_)) {
     if (reply.ok() && reply->refusal().reason() == v1::REFUSAL_CLOSED) return;
   }
+  if (!reply.ok()) NoteBroken("readmit_broken", reply.status());
   const int64_t now_us = services_.clock.NowUs();
   const int64_t delay_us = attempts_.Backoff(now_us);
   if (WorthAskingAgain(reply) && attempts_.TimeLeftUs(now_us) > delay_us) {

@@ -79,6 +79,7 @@ void LedgerDriver::SendDue() {
   if (due.progress) {
     auto call = std::make_shared<ProgressCall>(*std::move(due.progress));
     client_.Progress(call->request, [this, call](const absl::StatusOr<v1::ProgressReply>& reply) {
+      NoteProgress(reply.status());
       if (reply.ok()) Wake(accountant_.OnProgressReply(*call, *reply));
     });
   }
@@ -104,6 +105,17 @@ void LedgerDriver::NoteSettle(const absl::Status& status) {
     Log(LogLevel::kInfo, "settles_answered_again", "pending", pending);
   } else {
     Log(LogLevel::kWarn, "settle_unanswered", "pending", pending, "reason", MessageOf(status));
+  }
+}
+
+// The same: unanswered for long enough it ends every answer.
+void LedgerDriver::NoteProgress(const absl::Status& status) {
+  MutexLock lock(&mutex_);
+  if (std::exchange(progress_fails_, !status.ok()) == !status.ok()) return;
+  if (status.ok()) {
+    Log(LogLevel::kInfo, "progress_answered_again");
+  } else {
+    Log(LogLevel::kWarn, "progress_unanswered", "reason", MessageOf(status));
   }
 }
 

@@ -39,6 +39,7 @@ class LedgerDriver {
   void Kick() ABSL_LOCKS_EXCLUDED(mutex_);
   void SendDue() ABSL_LOCKS_EXCLUDED(mutex_);
   void NoteSettle(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  void NoteProgress(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void Wake(const std::vector<RequestId>& ids) ABSL_LOCKS_EXCLUDED(mutex_);
   bool AllSettled() const { return accountant_.open_requests() == 0 && accountant_.pending_settles() == 0; }
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return kicked_ || closing_; }
@@ -48,7 +49,8 @@ class LedgerDriver {
   Mutex mutex_;
   bool kicked_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool settles_fail_ ABSL_GUARDED_BY(mutex_) = false;  // the last Settle did
+  bool settles_fail_ ABSL_GUARDED_BY(mutex_) = false;    // the last Settle did
+  bool progress_fails_ ABSL_GUARDED_BY(mutex_) = false;  // the same of Progress
   absl::flat_hash_map<RequestId, std::function<void()>> wakes_ ABSL_GUARDED_BY(mutex_);
   CoordinatorClient client_;  // after what its callbacks use: its destructor waits for them
   std::thread thread_;        // last: it uses the rest

@@ -4,10 +4,15 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/core/clock.h"
 #include "base/core/hash.h"
 #include "base/core/mutex.h"
+#include "base/core/test_log.h"
 #include "base/net/grpc.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/watcher.h"
@@ -50,20 +55,23 @@ class TestCoordinator final : public v1::Coordinator::Service {
     writer->Write(chunk);
     return grpc::Status::OK;
   }
-  // The first stream breaks after its full state; later ones stay open until cancelled.
+  // The first streams break after their full state; later ones stay open until cancelled.
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
                      grpc::ServerWriter<v1::WatchEvent>* writer) override {
     const int stream = ++watches;
+    if (const grpc::Status refusal = watch_refusal(stream); !refusal.ok()) return refusal;
     v1::WatchEvent event;
     event.mutable_key()->set_key_id("key" + std::to_string(stream));
     writer->Write(event);
     event.set_synced(true);
     writer->Write(event);
-    if (stream == 1) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going");
+    if (stream <= watches_that_break) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going");
     while (!context->IsCancelled() && writer->Write(v1::WatchEvent())) absl::SleepFor(absl::Milliseconds(5));
     return grpc::Status::OK;
   }
   std::atomic<int> watches{0};
+  int watches_that_break = 1;
+  std::function<grpc::Status(int stream)> watch_refusal = [](int) { return grpc::Status::OK; };
 };
 
 class TestWorker final : public v1::Inference::Service {
@@ -85,22 +93,35 @@ class TestWorker final : public v1::Inference::Service {
   std::chrono::system_clock::time_point deadline;  // of the last Generate
 };
 
+struct RpcTestServers {
+  RpcTestServers() {
+    auto started = StartGrpcServer({}, {&coordinator, &worker});
+    EXPECT_TRUE(started.ok()) << started.status();
+    server = *std::move(started);
+    address = "127.0.0.1:" + std::to_string(server.port);
+  }
+  ~RpcTestServers() { server.server->Shutdown(std::chrono::system_clock::now()); }
+
+  std::shared_ptr<grpc::Channel> Connect() { return *MakeGrpcChannel(address, {}); }
+
+  TestCoordinator coordinator;
+  TestWorker worker;
+  GrpcServer server;
+  std::string address;
+};
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakePlainChannel(const std::string& address) {
+  return MakeGrpcChannel(address, {});
+}
+
 class RpcTest : public testing::Test {
  protected:
-  RpcTest() {
-    auto started = StartGrpcServer({}, {&coordinator_, &worker_});
-    EXPECT_TRUE(started.ok()) << started.status();
-    server_ = *std::move(started);
-    address_ = "127.0.0.1:" + std::to_string(server_.port);
-  }
-  ~RpcTest() override { server_.server->Shutdown(std::chrono::system_clock::now()); }
+  std::shared_ptr<grpc::Channel> Connect() { return servers_.Connect(); }
 
-  std::shared_ptr<grpc::Channel> Connect() { return *MakeGrpcChannel(address_, {}); }
-
-  TestCoordinator coordinator_;
-  TestWorker worker_;
-  GrpcServer server_;
-  std::string address_;
+  ManualClock clock_;
+  RpcTestServers servers_;
+  TestWorker& worker_ = servers_.worker;
+  const std::string& address_ = servers_.address;
 };
 
 TEST_F(RpcTest, AdmitStreamsItsRepliesThenEnds) {
@@ -176,9 +197,34 @@ TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
   EXPECT_NE(facts.FindKey("key2"), nullptr);
 }
 
+class WatchLogTest : public testing::Test {
+ protected:
+  CapturedLog log_;  // first: the watcher's threads write to it
+  RpcTestServers servers_;
+};
+
+TEST_F(WatchLogTest, OneLineWhereAnOutageBeginsOrTurnsAndOneWhereItEnds) {
+  servers_.coordinator.watch_refusal = [](int stream) {
+    if (stream <= 4) return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "another pepper");
+    if (stream <= 8) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "it restarts");
+    return grpc::Status::OK;
+  };
+  servers_.coordinator.watches_that_break = 0;
+  Facts facts;
+  Notification synced;
+  {
+    Watcher watcher(servers_.Connect(), "g", facts, [&] { synced.Notify(); });
+    ASSERT_TRUE(synced.WaitForNotificationWithTimeout(kLimit));
+  }
+  EXPECT_EQ(log_.Count("watch_ended"), 2) << log_.Text();
+  EXPECT_NE(log_.Text().find("another pepper"), std::string::npos);
+  EXPECT_NE(log_.Text().find("it restarts"), std::string::npos);
+  EXPECT_EQ(log_.Count("watch_answered_again"), 1) << log_.Text();
+}
+
 // An answer may take hours: it is silence that ends it (Generation).
 TEST_F(RpcTest, AGenerateHasNoDeadline) {
-  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  WorkerClient client(MakePlainChannel, clock_);
   v1::GenerateRequest request;
   request.set_max_tokens(1);
   Notification ended;
@@ -189,7 +235,7 @@ TEST_F(RpcTest, AGenerateHasNoDeadline) {
 }
 
 TEST_F(RpcTest, GenerateStreamsAndDroppingTheHandleCancels) {
-  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  WorkerClient client(MakePlainChannel, clock_);
   v1::GenerateRequest request;
   request.set_max_tokens(3);
   int tokens = 0;
@@ -220,7 +266,7 @@ TEST_F(RpcTest, GenerateStreamsAndDroppingTheHandleCancels) {
 }
 
 TEST_F(RpcTest, AGenerateIsReadNoFurtherThanItsReaderIs) {
-  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  WorkerClient client(MakePlainChannel, clock_);
   constexpr int64_t kMessages = WorkerClient::kReadAhead + 200;
   v1::GenerateRequest request;
   request.set_max_tokens(kMessages);
@@ -258,7 +304,7 @@ TEST_F(RpcTest, ACallThatIsHeldBackIsCancelledAllTheSame) {
   request.set_max_tokens(1u << 31);
   Notification full, ended;
   int64_t read = 0;
-  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  WorkerClient client(MakePlainChannel, clock_);
   auto call = client.Generate(
       address_, request,
       [&](const v1::GenerateReply&) {
@@ -271,7 +317,7 @@ TEST_F(RpcTest, ACallThatIsHeldBackIsCancelledAllTheSame) {
 }
 
 TEST_F(RpcTest, AGroupThatIsNotThereEndsTheCallAtOnce) {
-  WorkerClient client([](const std::string& address) { return MakeGrpcChannel(address, {}); });
+  WorkerClient client(MakePlainChannel, clock_);
   absl::Status end;
   Notification ended;
   auto call = client.Generate(
@@ -282,6 +328,66 @@ TEST_F(RpcTest, AGroupThatIsNotThereEndsTheCallAtOnce) {
       });
   ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
   EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+}
+
+class WorkerChannelsTest : public RpcTest {
+ protected:
+  WorkerClient::Connect Connect() {
+    return [this](const std::string& address) {
+      auto channel = MakePlainChannel(address);
+      channels_[address].push_back(*channel);
+      return channel;
+    };
+  }
+  // A call to another address, that of a group which came later.
+  static void CallElsewhere(WorkerClient& client, const std::string& address) {
+    v1::GenerateRequest request;
+    request.set_max_tokens(1);
+    Notification ended;
+    const auto call = client.Generate(
+        address, request, [](const v1::GenerateReply&) {}, [&](const absl::Status&) { ended.Notify(); });
+    ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
+  }
+  const std::string elsewhere_ = absl::StrCat("localhost:", servers_.server.port);
+  std::map<std::string, std::vector<std::weak_ptr<grpc::Channel>>> channels_;  // that were made
+};
+
+TEST_F(WorkerChannelsTest, TheChannelOfAGroupThatNobodyAsksForIsDropped) {
+  WorkerClient client(Connect(), clock_);
+  CallElsewhere(client, address_);
+  clock_.AdvanceUs(WorkerClient::kUnusedAfterUs - 1);
+  CallElsewhere(client, elsewhere_);
+  EXPECT_FALSE(channels_[address_].front().expired());
+  // A call may still let go of its channel while the next one looks; it is looked at again.
+  const absl::Time give_up = absl::Now() + kLimit;
+  while (!channels_[address_].front().expired() && absl::Now() < give_up) {
+    clock_.AdvanceUs(WorkerClient::kUnusedAfterUs);
+    CallElsewhere(client, elsewhere_);
+  }
+  EXPECT_TRUE(channels_[address_].front().expired());
+  EXPECT_EQ(channels_[elsewhere_].size(), 1u);
+  CallElsewhere(client, address_);
+  EXPECT_EQ(channels_[address_].size(), 2u);
+}
+
+TEST_F(WorkerChannelsTest, AChannelWithACallStaysHoweverLongThatTakes) {
+  WorkerClient client(Connect(), clock_);
+  v1::GenerateRequest request;
+  request.set_max_tokens(1u << 31);
+  Notification started;
+  const auto endless = client.Generate(
+      address_, request,
+      [&](const v1::GenerateReply& reply) {
+        if (reply.tokens().first_position() == 0) started.Notify();
+      },
+      [](const absl::Status&) {});
+  ASSERT_TRUE(started.WaitForNotificationWithTimeout(kLimit));
+  for (int i = 0; i < 3; ++i) {
+    clock_.AdvanceUs(WorkerClient::kUnusedAfterUs);
+    CallElsewhere(client, elsewhere_);
+  }
+  CallElsewhere(client, address_);
+  EXPECT_EQ(channels_[address_].size(), 1u);
 }
 
 }  // namespace

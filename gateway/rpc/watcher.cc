@@ -37,20 +37,34 @@ void Watcher::Run() {
     facts_.BeginStream();
     ended_ = false;
     stream_ = client_.Watch(
-        request,
-        [this](const v1::WatchEvent& event) {
-          if (facts_.Apply(event)) on_models_();
-        },
+        request, [this](const v1::WatchEvent& event) { OnEvent(event); },
         [this](const absl::Status& end) { OnEnd(end); });
     mutex_.Await(absl::Condition(&ended_));
     mutex_.AwaitWithTimeout(absl::Condition(&closing_), kReopenAfter);
   }
 }
 
+void Watcher::OnEvent(const v1::WatchEvent& event) {
+  if (event.event_case() == v1::WatchEvent::kSynced) {
+    MutexLock lock(&mutex_);
+    Note(absl::OkStatus());
+  }
+  if (facts_.Apply(event)) on_models_();
+}
+
 void Watcher::OnEnd(const absl::Status& end) {
   MutexLock lock(&mutex_);
-  if (!closing_) Log(LogLevel::kWarn, "watch_ended", "reason", MessageOf(end));
+  if (!closing_) Note(end.ok() ? absl::UnavailableError("the coordinator ended it") : end);
   ended_ = true;
+}
+
+void Watcher::Note(const absl::Status& status) {
+  if (std::exchange(noted_, status.code()) == status.code()) return;
+  if (status.ok()) {
+    Log(LogLevel::kInfo, "watch_answered_again");
+  } else {
+    Log(LogLevel::kWarn, "watch_ended", "reason", MessageOf(status));
+  }
 }
 
 }  // namespace quire::gateway

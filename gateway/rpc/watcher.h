@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "base/core/mutex.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/facts.h"
@@ -24,7 +25,10 @@ class Watcher {
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnEvent(const v1::WatchEvent& event);
   void OnEnd(const absl::Status& end) ABSL_LOCKS_EXCLUDED(mutex_);
+  // One line where an outage begins or turns into another one, one where it ends.
+  void Note(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string gateway_id_;
   Facts& facts_;
@@ -32,6 +36,7 @@ class Watcher {
   Mutex mutex_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::StatusCode noted_ ABSL_GUARDED_BY(mutex_) = absl::StatusCode::kOk;
   std::unique_ptr<RpcCall> stream_ ABSL_GUARDED_BY(mutex_);
   CoordinatorClient client_;  // after what its callbacks use: its destructor waits for them
   std::thread thread_;        // last: it uses the rest

@@ -1,5 +1,6 @@
 // Generate calls to worker groups: one channel per address, made on first use and dropped when a call on it
-// finds nobody there. Any thread may call; callbacks come on gRPC threads and must not block. A stream has no
+// finds nobody there, or when none was made for ten minutes: a restarted group has another address. Any
+// thread may call but gRPC's; callbacks come on gRPC threads and must not block. A stream has no
 // deadline, since an answer may be long: whoever reads it watches for silence (the worker beats every
 // second); a peer that vanishes is noticed by keepalive in three seconds. The destructor cancels everything
 // and waits.
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/core/clock.h"
 #include "gateway/rpc/rpc_call.h"
 #include "proto/inference.pb.h"
 
@@ -24,8 +26,10 @@ class WorkerClient {
   // Makes a channel to host:port (composition root: with or without TLS).
   using Connect = std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(const std::string& address)>;
 
-  explicit WorkerClient(Connect connect);
+  WorkerClient(Connect connect, const Clock& clock);
   ~WorkerClient();
+
+  static constexpr int64_t kUnusedAfterUs = 600'000'000;
 
   // Replies that are read before their reader has dealt with them: it says so by ReadMore.
   static constexpr int64_t kReadAhead = 64;

@@ -71,6 +71,7 @@ class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Servic
   }
   grpc::Status Progress(grpc::ServerContext*, const v1::ProgressRequest* request,
                         v1::ProgressReply* reply) override {
+    if (!backend_.progress_ends.ok()) return backend_.progress_ends;
     const auto answer = backend_.progress;
     for (const v1::RequestProgress& progress : request->requests()) {
       *reply->add_results() = answer(progress);
@@ -79,6 +80,7 @@ class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Servic
   }
   grpc::Status Readmit(grpc::ServerContext*, const v1::ReadmitRequest* request,
                        v1::ReadmitReply* reply) override {
+    if (!backend_.readmit_ends.ok()) return backend_.readmit_ends;
     const auto readmit = backend_.readmit;
     *reply = readmit(*request);
     return grpc::Status::OK;

@@ -57,6 +57,8 @@ class ScriptedBackend {
   std::function<v1::ReadmitReply(const v1::ReadmitRequest&)> readmit;
   std::function<v1::ProgressResult(const v1::RequestProgress&)> progress;
   std::atomic<int> settles_to_refuse{0};
+  // With what these end, in place of an answer; set like the scripts.
+  grpc::Status readmit_ends, progress_ends;
   // The coordinator ends its Watch and says nothing on the next.
   std::atomic<bool> silent{false};
   // The text bundle of the model "other", where it is not that of "tiny".
