@@ -7,6 +7,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 
 namespace quire::cli {
@@ -28,10 +29,16 @@ std::string NameOfLog(const std::string& file) {
 
 absl::Status FileFollower::Start() {
   QUIRE_RETURN_IF_ERROR(watch_.Start(folder_, IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO));
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    if (entry.is_regular_file()) offsets_[entry.path().filename()] = static_cast<int64_t>(entry.file_size());
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    std::error_code unseen;
+    if (!entry->is_regular_file(unseen)) continue;
+    const auto size = static_cast<int64_t>(entry->file_size(unseen));
+    if (!unseen) offsets_[entry->path().filename()] = size;
   }
-  return absl::OkStatus();
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("can't read the folder ", folder_, ": ", error.message()));
 }
 
 void FileFollower::ReadNew() {

@@ -78,5 +78,13 @@ TEST_F(FileFollowerTest, AFileMovedIntoPlaceIsNew) {
   }
 }
 
+TEST_F(FileFollowerTest, WhatCantBeLookedAtIsNotFollowed) {
+  std::filesystem::create_symlink("loop", folder_ + "/loop");
+  FileFollower follower = Follow();
+  ASSERT_TRUE(follower.Start().ok());
+  Append("x.log", "one\n");
+  EXPECT_THAT(Read(follower), ElementsAre(Pair("x.log", "one")));
+}
+
 }  // namespace
 }  // namespace quire::cli

@@ -99,7 +99,8 @@ absl::Status Launcher::MakeSignalFd() {
 // Worker and gateway themselves know what they can load, weights and text: they are asked before anything
 // starts, so that a broken model is said at once.
 absl::Status Launcher::CheckModel() {
-  if (!std::filesystem::is_directory(options_.model)) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(options_.model, error)) {
     return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
   }
   QUIRE_ASSIGN_OR_RETURN(const int64_t asked_ranks, options_.Ranks());
@@ -287,7 +288,8 @@ void Launcher::BeginStoppingCoordinator() {
 // The coordinator is gone for good. What it left is ended by its program, which needs no ledger for that.
 void Launcher::EndGroups() {
   stage_ = Stage::kStopped;
-  if (!std::filesystem::exists(options_.data + "/fleet.json")) return;
+  std::error_code error;  // where it can't be looked at, the program says so
+  if (!std::filesystem::exists(options_.data + "/fleet.json", error) && !error) return;
   if (const absl::Status started = group_ender_.Start(NowMs()); !started.ok()) {
     return failure_.Update(started);
   }

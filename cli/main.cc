@@ -29,8 +29,14 @@ int Serve(int argc, const char* const* argv) {
     return quire::kExitUsage;
   }
   quire::BlockShutdownSignals();
-  const std::string programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  const absl::Status status = quire::cli::Launcher(serve, programs).Run();
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) {
+    std::fprintf(stderr, "quire serve: can't find its programs: /proc/self/exe: %s: mount /proc\n",
+                 error.message().c_str());
+    return 1;
+  }
+  const absl::Status status = quire::cli::Launcher(serve, self.parent_path()).Run();
   if (status.ok()) return 0;
   std::fprintf(stderr, "quire serve: %s\n", quire::MessageOf(status).c_str());
   return 1;

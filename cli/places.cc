@@ -46,7 +46,8 @@ absl::Status CheckDataFolder(const std::string& data) {
                                                       " is no data folder of quire, and not empty (", name,
                                                       "): give it a folder of its own"));
   }
-  return absl::OkStatus();
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("--data ", data, " can't be read: ", error.message()));
 }
 
 absl::Status CheckNobodyHas(const std::string& data) {

@@ -103,12 +103,23 @@ absl::StatusOr<int64_t> ServeOptions::Ranks() const {
 
 absl::Status ServeOptions::Check() const {
   QUIRE_RETURN_IF_ERROR(Ranks().status());
-  return std::filesystem::is_directory(model) ? CheckModelName(ModelName()) : absl::OkStatus();
+  std::error_code error;
+  switch (std::filesystem::status(model, error).type()) {
+    case std::filesystem::file_type::directory:
+      return CheckModelName(ModelName());
+    case std::filesystem::file_type::none:
+      return absl::InvalidArgumentError(
+          absl::StrCat("--model ", model, " can't be looked at: ", error.message()));
+    default:
+      return absl::OkStatus();  // whoever opens it says what is wrong
+  }
 }
 
 std::string ServeOptions::ModelName() const {
   if (!model_name.empty()) return model_name;
-  return std::filesystem::weakly_canonical(model).filename().string();
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(model, error);
+  return (error ? std::filesystem::path(model) : whole).filename().string();
 }
 
 std::vector<std::string> ServeOptions::PassedOnTo(Program program) const {

@@ -2,13 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 namespace quire::cli {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
@@ -76,6 +79,19 @@ TEST(ServeOptions, AModelNameThatNoRequestCouldNameIsRefused) {
   EXPECT_TRUE(options.Check().ok());
   options.tensor_parallel = "two";
   EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--tensor-parallel"));
+}
+
+// A link to itself, which not even root may follow.
+TEST(ServeOptions, AModelThatCantBeLookedAtIsRefused) {
+  std::string folder = testing::TempDir() + "/quire_options_XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const std::string loop = folder + "/loop";
+  std::filesystem::create_symlink("loop", loop);
+  const ServeOptions options = Parsed({"--model", loop.c_str()});
+  EXPECT_THAT(std::string(options.Check().message()),
+              AllOf(HasSubstr("--model " + loop), HasSubstr("can't be looked at")));
+  EXPECT_EQ(options.ModelName(), "loop");
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

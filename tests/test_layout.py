@@ -190,6 +190,26 @@ def test_nothing_exits_in_the_middle():
     assert found == EXITS
 
 
+def test_no_look_at_the_disk_throws():
+    """Whoever may not look there is told so: std::filesystem's calls take an error_code, and a range-for over a folder
+    throws at its next entry."""
+    calls = re.compile(r"(?:std::filesystem|fs)::(?:exists|is_\w+|file_size|status|create_\w+|remove\w*|rename|copy\w*|"
+                       r"read_symlink|weakly_canonical|canonical|absolute|relative|current_path|space|last_write_time|"
+                       r"directory_iterator \w+|temp_directory_path)(\((?:[^()]|\([^()]*\))*\))")
+    of_entry = re.compile(r"(?:\.|->)(?:is_regular_file|is_directory|is_symlink|exists|file_size)(\(\w*\))")
+    others = ("worker/", "base/core/cpu_topology.cc", "base/process/size_guard.cc")
+    wrong = []
+    for name in sources():
+        if is_test(name) or "test_" in name or name.startswith(others):
+            continue
+        text = (ROOT / name).read_text()
+        found = [found.group() for pattern in (calls, of_entry) for found in pattern.finditer(text)
+                 if not re.search(r"\b(error|unseen|failed)\b", found.group(1))]
+        found += re.findall(r"for \([^;)]*: [^;)]*directory_iterator[^;]*\)", text)
+        wrong += [f"{name}: {call}" for call in found]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_co_await_in_a_loop_condition():
     """g++ 12 compiles it wrongly: `this` is garbage afterwards."""
     wrong = [name for name in sources() if re.search(r"(while|for) \([^)]*co_await", (ROOT / name).read_text())]

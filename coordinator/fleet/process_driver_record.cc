@@ -81,12 +81,14 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
 void ProcessDriver::RemoveStaleShm() {
   const std::string prefix = files_.ShmPrefix();
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(FleetFiles::kShmFolder, error)) {
-    const std::string name = entry.path().filename().string();
+  std::filesystem::directory_iterator entry(FleetFiles::kShmFolder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     const bool adopted = std::any_of(groups_.begin(), groups_.end(), [&](const GroupRun& group) {
       return group.phase == GroupPhase::kRunning && group.shm_name == name;
     });
-    if (absl::StartsWith(name, prefix) && !adopted) std::filesystem::remove(entry.path(), error);
+    std::error_code failed;  // the next one is removed all the same
+    if (absl::StartsWith(name, prefix) && !adopted) std::filesystem::remove(entry->path(), failed);
   }
 }
 

@@ -67,7 +67,12 @@ absl::StatusOr<std::shared_ptr<const TextModel>> LoadTextModel(const v1::TextBun
 }
 
 absl::StatusOr<std::string> CheckModelFolder(const std::string& folder) {
-  if (!std::filesystem::is_directory(folder)) {
+  std::error_code error;
+  const std::filesystem::file_type type = std::filesystem::status(folder, error).type();
+  if (type == std::filesystem::file_type::none) {
+    return absl::InvalidArgumentError(absl::StrCat(folder, ": it can't be looked at: ", error.message()));
+  }
+  if (type != std::filesystem::file_type::directory) {
     return absl::InvalidArgumentError(absl::StrCat(folder, ": there is no such folder"));
   }
   QUIRE_ASSIGN_OR_RETURN(const v1::TextBundle bundle, ReadBundle(folder));

@@ -82,5 +82,11 @@ TEST_F(ModelCheck, ATextMustComeBackFromItsIds) {
   EXPECT_THAT(Problem(), AllOf(HasSubstr("tokenizer.json"), HasSubstr("Hell!")));
 }
 
+TEST_F(ModelCheck, AFolderThatCantBeLookedAtIsNamed) {
+  std::filesystem::create_symlink("loop", folder_ / "loop");
+  EXPECT_THAT(MessageOf(CheckModelFolder((folder_ / "loop").string()).status()),
+              AllOf(HasSubstr("loop"), HasSubstr("can't be looked at")));
+}
+
 }  // namespace
 }  // namespace quire::gateway

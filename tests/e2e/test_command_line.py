@@ -48,6 +48,13 @@ def test_missing_model(tmp_path):
     assert ended.returncode == 1 and "none" in ended.stderr
 
 
+def test_a_model_that_cant_be_looked_at(tmp_path):
+    """A link to itself: not even root may follow it."""
+    (tmp_path / "loop").symlink_to("loop")
+    ended = serve_once("--model", str(tmp_path / "loop"), "--data", str(tmp_path / "data"))
+    assert ended.returncode == 2 and "can't be looked at" in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("damage", ["truncated weights", "no tokenizer", "broken template", "other architecture"])
 def test_broken_model(tmp_path, damage):
     model = tmp_path / "model"
