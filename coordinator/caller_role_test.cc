@@ -10,6 +10,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/files.h"
 #include "base/net/grpc.h"
 #include "coordinator/coordinator.h"
 #include "proto/coordinator.grpc.pb.h"
@@ -62,8 +63,8 @@ class CallerRoleTest : public ::testing::Test {
   }
 
   // The RPCs that are denied to a caller with these files; a stream that starts is not.
-  std::set<std::string> Denied(const TlsFiles& tls) {
-    const auto stub = v1::Coordinator::NewStub(*MakeGrpcChannel(coordinator_->grpc_address(), tls));
+  std::set<std::string> Denied(const TlsFiles& tls, const ShownSecret& secret = {}) {
+    const auto stub = v1::Coordinator::NewStub(*MakeGrpcChannel(coordinator_->grpc_address(), tls, secret));
     std::set<std::string> denied;
     const auto call = [&](const char* name, auto run) {
       grpc::ClientContext context;
@@ -121,6 +122,26 @@ TEST_F(CallerRoleTest, ARoleIsAWholeNameOrItsFirstPart) {
   all.insert(kOfWorkers.begin(), kOfWorkers.end());
   EXPECT_EQ(Denied(Certificate("none", "DNS:quire-workers,DNS:my.quire-gateway")), all);
   EXPECT_EQ(Denied(Certificate("server", "DNS:quire-coordinator")), all);
+}
+
+// It would hash every key to another digest, and know nobody.
+TEST_F(CallerRoleTest, AGatewayWithAnotherPepperIsDeniedUnderTlsToo) {
+  const TlsFiles gateway = Certificate("gateway", "DNS:quire-gateway");
+  std::set<std::string> all = kOfGateways;
+  all.insert(kOfWorkers.begin(), kOfWorkers.end());
+  EXPECT_EQ(Denied(gateway, GatewaySecret("another pepper")), all);
+  const absl::StatusOr<std::string> pepper = ReadWholeFile(folder_ / "data/pepper");
+  ASSERT_TRUE(pepper.ok());
+  EXPECT_EQ(Denied(gateway, GatewaySecret(*pepper)), kOfWorkers);
+  EXPECT_EQ(Denied(Certificate("none", ""), GatewaySecret(*pepper)), all) << "the pepper is no role";
+}
+
+TEST_F(CallerRoleTest, APepperThatIsNotTheCoordinatorsIsNamed) {
+  const auto stub = v1::Coordinator::NewStub(*MakeGrpcChannel(
+      coordinator_->grpc_address(), Certificate("gateway", "DNS:quire-gateway"), GatewaySecret("other")));
+  grpc::ClientContext context;
+  v1::SettleReply settled;
+  EXPECT_THAT(stub->Settle(&context, {}, &settled).error_message(), HasSubstr("--pepper-file"));
 }
 
 }  // namespace

@@ -176,6 +176,10 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
         absl::StrCat("refusing to talk to the coordinator at ", options.coordinator,
                      " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
   }
+  if (options.pepper.empty()) {
+    return absl::InvalidArgumentError(
+        "the pepper is empty: give --pepper-file the path of pepper in the coordinator's data folder");
+  }
   QUIRE_ASSIGN_OR_RETURN(const http::CorsPolicy cors, http::CorsPolicy::Parse(options.cors_origin));
   QUIRE_ASSIGN_OR_RETURN(auto channel,
                          MakeGrpcChannel(options.coordinator, options.tls, GatewaySecret(options.pepper)));

@@ -366,7 +366,16 @@ TEST(GatewayStartTest, RefusesPlaintextToAnotherMachine) {
   options.coordinator = "192.0.2.1:9000";
   EXPECT_TRUE(absl::IsFailedPrecondition(Gateway::Start(options).status()));
   options.insecure = true;
+  options.pepper = "pepper";
   EXPECT_TRUE(Gateway::Start(options).ok());
+}
+
+TEST(GatewayStartTest, RefusesAnEmptyPepper) {
+  GatewayOptions options;
+  options.coordinator = "127.0.0.1:1";
+  const absl::Status refused = Gateway::Start(options).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_NE(refused.message().find("--pepper-file"), std::string::npos);
 }
 
 // One of two models has a template that is none.

@@ -132,7 +132,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
-  if (tls.empty() && !secret.key.empty()) interceptors.push_back(std::make_unique<SecretShowers>(secret));
+  if (!secret.key.empty()) interceptors.push_back(std::make_unique<SecretShowers>(secret));
   return grpc::experimental::CreateCustomChannelWithInterceptors(address, credentials, args,
                                                                  std::move(interceptors));
 }

@@ -36,7 +36,7 @@ struct GrpcServer {
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services);
 
-// Metadata that proves who calls where there is no TLS to do it.
+// Metadata that proves what the caller knows, and so who calls where there is no TLS to do it.
 struct ShownSecret {
   std::string key, value;
 };
@@ -45,7 +45,7 @@ struct ShownSecret {
 ShownSecret GatewaySecret(const std::string& pepper);
 
 // Keepalive 2 s / 1 s, 16 MiB messages, 5 s to connect, reconnect backoff 100 ms..1 s, one connection of its
-// own per call of this function. Without TLS every call shows the secret, if its key is not empty.
+// own per call of this function. Every call shows the secret, if its key is not empty.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
                                                                const TlsFiles& tls,
                                                                const ShownSecret& secret = {});

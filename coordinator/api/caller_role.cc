@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
+#include "base/core/status.h"
 
 namespace quire::coordinator {
 namespace {
@@ -57,7 +58,9 @@ absl::Status CheckSecret(const grpc::ServerContextBase& context, CallerRole want
 absl::Status CheckCaller(const grpc::ServerContextBase& context, CallerRole wanted,
                          const ShownSecret& secret) {
   const auto peer = context.auth_context();
-  if (peer != nullptr && peer->IsPeerAuthenticated()) return CheckCertificate(*peer, wanted);
+  if (peer == nullptr || !peer->IsPeerAuthenticated()) return CheckSecret(context, wanted, secret);
+  QUIRE_RETURN_IF_ERROR(CheckCertificate(*peer, wanted));
+  if (context.client_metadata().count(secret.key) == 0) return absl::OkStatus();
   return CheckSecret(context, wanted, secret);
 }
 
