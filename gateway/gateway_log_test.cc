@@ -4,6 +4,7 @@
 #include <optional>
 #include <thread>
 
+#include "absl/time/clock.h"
 #include "base/core/test_log.h"
 #include "gateway/gateway_test_fixture.h"
 
@@ -51,7 +52,8 @@ TEST_F(GatewayLogTest, AProgressThatIsNotAnsweredSaysWhyOnceEachOutage) {
   backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
     out.Accept();
     out.Text("ab");
-    while (log_->Count("progress_unanswered") == 0) std::this_thread::yield();
+    const absl::Time give_up = absl::Now() + absl::Seconds(60);
+    while (log_->Count("progress_unanswered") == 0 && absl::Now() < give_up) std::this_thread::yield();
     out.Token(kTinyEos);
     out.Finish(v1::FINISH_STOP);
     return kOk;
