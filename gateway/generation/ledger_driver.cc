@@ -111,6 +111,7 @@ void LedgerDriver::NoteSettle(const absl::Status& status) {
 // The same: unanswered for long enough it ends every answer.
 void LedgerDriver::NoteProgress(const absl::Status& status) {
   MutexLock lock(&mutex_);
+  if (closing_) return;  // its calls are cancelled
   if (std::exchange(progress_fails_, !status.ok()) == !status.ok()) return;
   if (status.ok()) {
     Log(LogLevel::kInfo, "progress_answered_again");
