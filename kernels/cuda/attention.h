@@ -5,7 +5,8 @@
 // and V at its positions, and not on the batch, on chunks, on the height of its block, or on which block took
 // which split; the checks compare them bit by bit. attention_plan.h decides who does what; attention_narrow.h
 // and attention_wide.h compute; where the splits of a row went to several blocks, attention_combine.h folds
-// them. Called on the host by whoever owns the stream.
+// them. Called on the host by whoever owns the stream. A kernel may start beside the one before it and reads
+// its part of the plan at once: a plan is written before that one starts.
 #pragma once
 
 #include "kernels/cuda/attention_combine.h"
@@ -23,22 +24,23 @@ struct AttentionWork {
 };
 
 template <int kHeadDim, typename Wide = AttentionWideKernel<kHeadDim>>
-void Attention(Stream& stream, AttentionParams params, const AttentionWork& work) {
+void Attention(Stream& stream, AttentionParams params, const AttentionWork& work,
+               Order order = Order::kOverlapping) {
   using Narrow = AttentionNarrowKernel<kHeadDim>;
   using Combine = AttentionCombineKernel<kHeadDim>;
   if (work.wide_count > 0) {
     params.items = work.wide;
-    Launch<Wide>(stream, {.x = work.wide_count * params.kv_heads}, Wide::kSharedBytes, params);
+    Launch<Wide>(stream, {.x = work.wide_count * params.kv_heads}, Wide::kSharedBytes, params, order);
   }
   if (work.narrow_count > 0) {
     params.items = work.narrow;
-    Launch<Narrow>(stream, {.x = work.narrow_count * params.kv_heads}, Narrow::kSharedBytes, params);
+    Launch<Narrow>(stream, {.x = work.narrow_count * params.kv_heads}, Narrow::kSharedBytes, params, order);
   }
   if (work.combine_count > 0) {
     const typename Combine::Params combine{params.partial_out, params.partial_state, work.combine,
                                            params.out,         work.combine_count,   params.query_heads,
                                            params.kv_heads,    params.scale_log2};
-    Launch<Combine>(stream, {.x = Combine::Blocks(combine)}, 0, combine, Order::kOverlapping);
+    Launch<Combine>(stream, {.x = Combine::Blocks(combine)}, 0, combine, order);
   }
 }
 

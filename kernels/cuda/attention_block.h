@@ -16,6 +16,9 @@ namespace quire::kernels::cuda {
 inline constexpr int kGroupKeys = 16,
                      kGroups = kTileKeys / kGroupKeys;  // of a tile, whose weights are summed apart
 static_assert(kFineSplitKeys % kTileKeys == 0 && kSplitKeys % kTileKeys == 0);
+// Tiles of K and V in shared memory or on their way. A fourth was worth 1 to 2 % of prefill on an H100, a
+// fifth less than nothing; three fit sm_80, too.
+inline constexpr int kAttentionStages = 3;
 
 struct AttentionParams {
   const uint16_t* q;      // [tokens, query_heads * head_dim]
@@ -37,7 +40,8 @@ QUIRE_DEVICE int64_t PartialRow(const AttentionParams& p, const AttentionSequenc
   return sequence.partial_offset + (static_cast<int64_t>(split) * rows + row) * p.kv_heads + head;
 }
 
-// A block whose item fills a captured grid up has nothing to do.
+// A block whose item fills a captured grid up has nothing to do but to wait for the kernel before: whoever
+// waits for this one waits for that, too.
 QUIRE_DEVICE bool HasWork(const AttentionParams& p) {
   return p.items[BlockIndex().x / p.kv_heads].sequence >= 0;
 }

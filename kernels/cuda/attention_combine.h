@@ -23,10 +23,10 @@ struct AttentionCombineKernel {
   static int Blocks(const Params& p) { return (p.count * p.query_heads + kWarps - 1) / kWarps; }
 
   static QUIRE_DEVICE void Run(const Params& p) {
-    WaitForPriorKernel();
+    LetNextKernelStart();
     const int at = BlockIndex().x * kWarps + WarpIndex();
-    if (at >= p.count * p.query_heads) return;
-    const CombineToken token = p.tokens[at / p.query_heads];
+    const CombineToken token = at < p.count * p.query_heads ? p.tokens[at / p.query_heads] : CombineToken{};
+    WaitForPriorKernel();
     if (token.splits == 0) return;
     const int query_head = at % p.query_heads, group = p.query_heads / p.kv_heads;
     const int64_t first_row = token.partial_row + query_head % group * p.kv_heads + query_head / group;

@@ -10,7 +10,8 @@ namespace quire::kernels::cuda {
 template <int kHeadDim>
 struct AttentionNarrowKernel {
   using Params = AttentionParams;
-  static constexpr int kWarps = kGroups, kThreads = kWarps * kWarpLanes, kMinBlocks = 2, kStages = 3;
+  static constexpr int kWarps = kGroups, kThreads = kWarps * kWarpLanes, kMinBlocks = 2,
+                       kStages = kAttentionStages;
   using Block = AttentionBlock<kHeadDim, kThreads>;
   static constexpr int kWeightRowBytes = kTileKeys * 2;
   // K and V of each stage, weights bf16 [row][key], highest [warp][row], sums [warp][row][lane of the row].
@@ -21,7 +22,8 @@ struct AttentionNarrowKernel {
 
   static QUIRE_DEVICE void Run(const Params& p) {
     LetNextKernelStart();
-    if (HasWork(p)) AttentionNarrowKernel(p).Walk();
+    if (HasWork(p)) return AttentionNarrowKernel(p).Walk();
+    WaitForPriorKernel();
   }
 
  private:
@@ -32,6 +34,7 @@ struct AttentionNarrowKernel {
 
   QUIRE_DEVICE void Walk() {
     const int begin = SplitBegin(block.item.first_split);
+    WaitForPriorKernel();
     QUIRE_UNROLL
     for (int ahead = 0; ahead < kStages - 1; ++ahead) Fetch(begin + ahead * kTileKeys);
     block.LoadQuery(query);

@@ -39,7 +39,7 @@ struct AttentionSpan {
 struct AttentionLimits {
   int group = 1, kv_heads = 1;  // query heads of a KV head
   int wide_rows = 128;          // of a block of many rows
-  int narrow_blocks = 1320;     // as many as keep the device busy; fewer are split further
+  int narrow_blocks = 264;      // as many as keep the device busy; fewer are split further
   int wide_blocks = 132;
   int64_t partial_rows = 1 << 18;  // that there is room for; spans beyond it aren't split: slower, same bits
 };

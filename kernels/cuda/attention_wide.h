@@ -8,10 +8,10 @@
 
 namespace quire::kernels::cuda {
 
-template <int kHeadDim, typename Products = GroupProducts, int kStageCount = 3>
+template <int kHeadDim, typename Products = GroupProducts>
 struct AttentionWideKernel {
   using Params = AttentionParams;
-  static constexpr int kWarps = 8, kThreads = kWarps * kWarpLanes, kMinBlocks = 1, kStages = kStageCount;
+  static constexpr int kWarps = 8, kThreads = kWarps * kWarpLanes, kMinBlocks = 1, kStages = kAttentionStages;
   static constexpr int kRows = kWarps * kWarpRows;
   using Block = AttentionBlock<kHeadDim, kThreads>;
   // Stages of K and V, and the fold of earlier splits.
@@ -20,7 +20,8 @@ struct AttentionWideKernel {
 
   static QUIRE_DEVICE void Run(const Params& p) {
     LetNextKernelStart();
-    if (HasWork(p)) AttentionWideKernel(p).Walk();
+    if (HasWork(p)) return AttentionWideKernel(p).Walk();
+    WaitForPriorKernel();
   }
 
  private:
@@ -31,6 +32,7 @@ struct AttentionWideKernel {
   QUIRE_DEVICE void Walk() {
     const int first = SplitBegin(block.item.first_split);
     int split = block.item.first_split, end = block.EndOf(split);
+    WaitForPriorKernel();
     StartFetching(first);
     block.LoadQuery(query);
     StartSplit();

@@ -6,7 +6,7 @@
 namespace quire::kernels::cuda {
 namespace {
 
-constexpr int kNarrowBlocksEach = 10;  // of 16 rows, for each multiprocessor
+constexpr int kNarrowBlocksEach = 2;  // of 16 rows: what a multiprocessor holds at once
 
 std::string Fault(const StepShape& shape, const StepSpan& span, int positions_end) {
   if (span.ids.empty()) return "a sequence in a step has no token";

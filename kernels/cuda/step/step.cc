@@ -95,8 +95,8 @@ class StepQueue {
                                  .kv_heads = shape_.kv_heads,
                                  .scale_log2 = static_cast<float>(
                                      1.4426950408889634 / std::sqrt(static_cast<double>(shape_.head_dim)))};
-    if (shape_.head_dim == 128) return Attention<128>(stream_, params, work);
-    if (shape_.head_dim == 64) return Attention<64>(stream_, params, work);
+    if (shape_.head_dim == 128) return Attention<128>(stream_, params, work, options_.order);
+    if (shape_.head_dim == 64) return Attention<64>(stream_, params, work, options_.order);
     stream_.Record("no attention kernel for this head_dim");
   }
 

@@ -10,23 +10,12 @@ namespace {
 
 constexpr int kQuery = 40, kKv = 8, kDim = 128;  // QwQ-32B
 
-template <typename Wide>
-void RunWith(Stream& stream, const AttentionParams& params, const AttentionWork& work) {
-  Attention<kDim, Wide>(stream, params, work);
-}
-
 struct Case {
   std::string shape;
   int sequences, tokens, position;  // of each
 };
 
-struct Variant {
-  std::string name;
-  int narrow_blocks = 1 << 20;
-  void (*run)(Stream&, const AttentionParams&, const AttentionWork&) = RunWith<AttentionWideKernel<kDim>>;
-};
-
-void BenchCase(Bench& bench, const Case& c, int repeats, const Variant& variant = {}) {
+void BenchCase(Bench& bench, const Case& c, int repeats) {
   Stream& stream = bench.stream();
   const int length = c.position + c.tokens, pages = (length + kPageKeys - 1) / kPageKeys;
   std::vector<int32_t> blocks(static_cast<size_t>(pages) * c.sequences);
@@ -45,7 +34,7 @@ void BenchCase(Bench& bench, const Case& c, int repeats, const Variant& variant 
                                           {.group = kQuery / kKv,
                                            .kv_heads = kKv,
                                            .wide_rows = AttentionWideKernel<kDim>::kRows,
-                                           .narrow_blocks = variant.narrow_blocks,
+                                           .narrow_blocks = 2 * bench.multiprocessors(),
                                            .wide_blocks = bench.multiprocessors()});
   const PlannedAttention planned(stream, plan, kDim);
   const AttentionParams params = planned.Params(q, kv, out, kQuery, kKv, kDim);
@@ -53,8 +42,8 @@ void BenchCase(Bench& bench, const Case& c, int repeats, const Variant& variant 
   const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQuery;
   const double bytes = 4.0 * c.sequences * length * kKv * kDim + 4.0 * tokens * width;
   bench.Measure(
-      "attention", c.shape + variant.name, bytes, pairs * 4 * kDim,
-      [&](Stream& s) { variant.run(s, params, planned.Work()); }, repeats);
+      "attention", c.shape, bytes, pairs * 4 * kDim,
+      [&](Stream& s) { Attention<kDim>(s, params, planned.Work()); }, repeats);
   FreeDevice(kv);
   FreeDevice(q);
   FreeDevice(out);
@@ -89,26 +78,6 @@ std::vector<Case> Prefills() {
 void BenchAttention(Bench& bench) {
   for (const Case& c : Decodes()) BenchCase(bench, c, 30);
   for (const Case& c : Prefills()) BenchCase(bench, c, c.tokens > 10000 ? 5 : 20);
-}
-
-// Whatever the device has to decide.
-void BenchAttentionVariants(Bench& bench) {
-  const Variant wides[] = {
-      {.name = ", wgmma, 3 stages", .run = RunWith<AttentionWideKernel<kDim, GroupProducts, 3>>},
-      {.name = ", wgmma, 4 stages", .run = RunWith<AttentionWideKernel<kDim, GroupProducts, 4>>},
-      {.name = ", wgmma, 5 stages", .run = RunWith<AttentionWideKernel<kDim, GroupProducts, 5>>},
-      {.name = ", mma.sync, 3 stages", .run = RunWith<AttentionWideKernel<kDim, WarpProducts, 3>>},
-  };
-  for (const Case& c : Prefills()) {
-    for (const Variant& variant : wides) BenchCase(bench, c, c.tokens > 10000 ? 4 : 12, variant);
-  }
-  for (const Case& c : Decodes()) {
-    for (const int blocks : {1, 2, 4, 8, 16}) {
-      const Variant variant{.name = ", blocks per multiprocessor " + std::to_string(blocks),
-                            .narrow_blocks = blocks * bench.multiprocessors()};
-      BenchCase(bench, c, 20, variant);
-    }
-  }
 }
 
 }  // namespace quire::kernels::cuda

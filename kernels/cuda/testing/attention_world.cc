@@ -89,7 +89,13 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
   constexpr uint16_t kMissing = 0xffff, kUntouched = 0x1234;
   std::vector<uint16_t> rows_out(q.size(), kMissing);
   rows_out.resize(q.size() + width(), kUntouched);  // a row for nobody
-  const Buffer<uint16_t> q_buffer(stream_, q), out(stream_, rows_out);
+  Buffer<uint16_t> q_buffer(stream_, q.size());
+  const Buffer<uint16_t> out(stream_, rows_out);
+  if constexpr (kEmulated) kv_buffer_.Upload(std::vector<uint16_t>(kv_.size(), kMissing));
+  stream_.BeforeNextWait([&] {
+    q_buffer.Upload(q);
+    if constexpr (kEmulated) kv_buffer_.Upload(kv_);
+  });
   const AttentionParams params =
       planned.Params(q_buffer.data(), kv_buffer_.data(), out.data(), query_heads_, kv_heads_, head_dim_);
   RunAttention(stream_, params, planned.Work(), head_dim_, cut.alone);
@@ -101,10 +107,9 @@ std::vector<uint16_t> AttentionWorld::Run(const std::vector<WorldRows>& rows, co
   return rows_out;
 }
 
-double AttentionWorld::KvAt(int sequence, int position, int kv_head, bool value, int i) const {
-  const int64_t at = PageOffset(pages_[sequence][position / kPageKeys], kv_heads_, kv_head, head_dim_) +
-                     (position % kPageKeys + (value ? kPageKeys : 0)) * head_dim_;
-  return kernels::Bf16ToFloat(kv_[at + i]);
+const uint16_t* AttentionWorld::KeyAt(int sequence, int position, int kv_head) const {
+  return kv_.data() + PageOffset(pages_[sequence][position / kPageKeys], kv_heads_, kv_head, head_dim_) +
+         static_cast<int64_t>(position % kPageKeys) * head_dim_;
 }
 
 ReferenceRow AttentionWorld::Reference(int sequence, int position, int query_head) const {
@@ -114,17 +119,19 @@ ReferenceRow AttentionWorld::Reference(int sequence, int position, int query_hea
   std::vector<double> scores;
   double highest = -HUGE_VAL, sum = 0;
   for (int key = 0; key <= position; ++key) {
+    const uint16_t* k = KeyAt(sequence, key, kv_head);
     double score = 0;
     for (int i = 0; i < head_dim_; ++i)
-      score += kernels::Bf16ToFloat(q[i]) * KvAt(sequence, key, kv_head, false, i);
+      score += double{kernels::Bf16ToFloat(q[i])} * kernels::Bf16ToFloat(k[i]);
     scores.push_back(score / std::sqrt(static_cast<double>(head_dim_)));
     highest = std::max(highest, scores.back());
   }
   for (int key = 0; key <= position; ++key) {
+    const uint16_t* v = KeyAt(sequence, key, kv_head) + kPageKeys * head_dim_;
     const double weight = std::exp(scores[key] - highest);
     sum += weight;
     for (int i = 0; i < head_dim_; ++i) {
-      const double term = weight * KvAt(sequence, key, kv_head, true, i);
+      const double term = weight * kernels::Bf16ToFloat(v[i]);
       row.value[i] += term;
       row.size[i] += std::abs(term);
     }

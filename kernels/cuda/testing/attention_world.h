@@ -101,7 +101,8 @@ class AttentionWorld {
   int length(int sequence) const { return lengths_[sequence]; }
 
  private:
-  double KvAt(int sequence, int position, int kv_head, bool value, int i) const;
+  // Its value stands a page further on.
+  const uint16_t* KeyAt(int sequence, int position, int kv_head) const;
 
   Stream& stream_;
   int query_heads_, kv_heads_, head_dim_;

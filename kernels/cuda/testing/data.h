@@ -28,8 +28,14 @@ inline std::vector<uint16_t> ToBf16(std::span<const float> values) {
   for (const float value : values) out.push_back(kernels::FloatToBf16(value));
   return out;
 }
+// Many of them are drawn from a table: a distribution of its own for each would take a check's time.
 inline std::vector<uint16_t> RandomBf16(size_t count, uint64_t seed, float scale = 1) {
-  return ToBf16(RandomFloats(count, seed, scale));
+  constexpr size_t kTable = size_t{1} << 20;
+  std::vector<uint16_t> out = ToBf16(RandomFloats(std::min(count, kTable), seed, scale));
+  std::mt19937 random(static_cast<uint32_t>(seed));
+  out.reserve(count);
+  while (out.size() < count) out.push_back(out[random() % kTable]);
+  return out;
 }
 
 inline std::vector<double> ToDouble(std::span<const float> values) { return {values.begin(), values.end()}; }

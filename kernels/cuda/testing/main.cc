@@ -4,6 +4,7 @@
 // --only SUITE runs one suite.
 // One JSON object a line, to stdout and FILE, as results come; a failed check does not end the run, but the
 // exit code says it.
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -29,7 +30,6 @@ constexpr Suite kSuites[] = {
     {"attention-products", CheckAttentionProducts, nullptr},
     {"attention", CheckAttention, BenchAttention},
     {"attention-long", CheckLongAttention, nullptr},
-    {"attention-variants", nullptr, BenchAttentionVariants},
 };
 
 std::string Quoted(const std::string& text) {
@@ -45,6 +45,12 @@ std::string Number(double value) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.6g", value);
   return std::strchr(text, 'n') != nullptr ? "null" : text;  // nan, inf
+}
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
 class Report {
@@ -65,6 +71,7 @@ class Report {
 
 int RunChecks(Report& report, bool small, std::string_view only) {
   int failed = 0;
+  const Clock::time_point begin = Clock::now();
   for (const Suite& suite : kSuites) {
     if (suite.check == nullptr || (!only.empty() && only != suite.name)) continue;
     Checker checker(small, 100, [&](const CheckResult& result) {
@@ -72,9 +79,11 @@ int RunChecks(Report& report, bool small, std::string_view only) {
       report.Line("\"what\": \"check\", \"suite\": " + Quoted(suite.name) +
                   ", \"kernel\": " + Quoted(result.kernel) + ", \"shape\": " + Quoted(result.shape) +
                   ", \"ok\": " + (result.ok() ? "true" : "false") + ", \"error\": " + Number(result.error) +
-                  ", \"limit\": " + Number(result.limit) +
+                  ", \"limit\": " + Number(result.limit) + ", \"seconds\": " + Number(SecondsSince(begin)) +
                   (result.note.empty() ? "" : ", \"note\": " + Quoted(result.note)));
     });
+    report.Line("\"what\": \"suite\", \"suite\": " + Quoted(suite.name) +
+                ", \"seconds\": " + Number(SecondsSince(begin)));
     suite.check(checker);
   }
   return failed;

@@ -16,6 +16,5 @@ void CheckAttention(Checker& checker);
 void CheckAttentionProducts(Checker& checker);
 void CheckLongAttention(Checker& checker);  // on a GPU alone
 void BenchAttention(Bench& bench);
-void BenchAttentionVariants(Bench& bench);
 
 }  // namespace quire::kernels::cuda
