@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kArenaBytes = size_t{4} << 30;
 
 struct Arena {
-  Buffer weights{kArenaBytes}, x{size_t{16} * 27648 * 2}, y{size_t{16} * 152064 * 4};
+  Buffer weights{kArenaBytes}, x{size_t{kSkinnyMaxRows} * 27648 * 2}, y{size_t{kSkinnyMaxRows} * 152064 * 4};
   bool ok() const { return weights.ok() && x.ok() && y.ok(); }
   SkinnyGemmParams<float> Params(const GemmShape& shape, int64_t m, size_t offset) const {
     const int n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);
@@ -28,46 +28,30 @@ struct Arena {
 using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, const DeviceSize&, Order);
 struct Variant {
   std::string name;
-  int leaves, max_rows;
+  int leaves;
   LaunchVariant launch;
 };
 
-template <int kSplits, int kLeavesEach, int kGroups, int kRowTiles, int kColumnTiles, int kStages,
-          int kStageSteps>
-std::vector<Variant> Of(bool uneven_too = false) {
-  using Tiling = SkinnyTiling<kSplits, kLeavesEach, kGroups, kRowTiles, kColumnTiles, kStages, kStageSteps>;
-  const std::string name = std::to_string(kSplits) + "x" + std::to_string(kLeavesEach) + " groups" +
-                           std::to_string(kGroups) + " rows" + std::to_string(kRowTiles) + " stages" +
-                           std::to_string(kStages) + "x" + std::to_string(kStageSteps) + " blocks" +
-                           std::to_string(Tiling::kBlocks);
-  Variant even{name, kSplits * kLeavesEach, 8 * kColumnTiles, &LaunchSkinnyTiling<Tiling, true, float>};
-  if (!uneven_too) return {even};
-  Variant uneven = even;
-  uneven.name += " uneven";
-  uneven.launch = &LaunchSkinnyTiling<Tiling, false, float>;
-  return {even, uneven};
+template <int kLeaves>
+Variant Default() {
+  return {"default", kLeaves,
+          [](Stream& stream, const SkinnyGemmParams<float>& params, const DeviceSize& device, Order order) {
+            LaunchSkinnyGemm(stream, params, kLeaves, device, order);
+          }};
 }
 
-std::vector<Variant> Join(const std::vector<std::vector<Variant>>& parts) {
-  std::vector<Variant> all;
-  for (const std::vector<Variant>& part : parts) all.insert(all.end(), part.begin(), part.end());
-  return all;
+template <int kSplits, int kLeavesEach, int kRowTiles, int kColumnTiles, int kStages, int kStageSteps>
+Variant Of() {
+  using Tiling = SkinnyTiling<kSplits, kLeavesEach, 1, kRowTiles, kColumnTiles, kStages, kStageSteps>;
+  const std::string name = std::to_string(kSplits) + "x" + std::to_string(kLeavesEach) + " rows" +
+                           std::to_string(kRowTiles) + " stages" + std::to_string(kStages) + "x" +
+                           std::to_string(kStageSteps) + " blocks" + std::to_string(Tiling::kBlocks);
+  return {name, kSplits * kLeavesEach, &LaunchSkinnyTiling<Tiling, true, float>};
 }
 
-std::vector<Variant> Chains() {
-  return Join({Of<1, 1, 1, 1, 1, 6, 8>(), Of<1, 1, 1, 1, 1, 8, 4>(), Of<1, 1, 1, 1, 1, 4, 8>(),
-               Of<1, 1, 1, 1, 1, 3, 16>(), Of<1, 1, 2, 1, 1, 4, 8>(), Of<1, 1, 8, 1, 1, 3, 4>(),
-               Of<1, 1, 4, 1, 1, 3, 8>(), Of<1, 1, 1, 1, 2, 6, 4>(), Of<1, 1, 1, 1, 2, 8, 4>(),
-               Of<1, 1, 1, 1, 2, 4, 8>(), Of<1, 1, 1, 1, 2, 3, 8>(), Of<1, 1, 8, 1, 2, 3, 4>(),
-               Of<1, 1, 4, 2, 2, 4, 4>(), Of<1, 1, 1, 2, 2, 4, 8>()});
-}
-
-std::vector<Variant> Trees() {
-  return Join({Of<8, 1, 1, 1, 1, 4, 4>(true), Of<8, 1, 1, 1, 1, 8, 2>(true), Of<8, 1, 1, 1, 1, 3, 4>(true),
-               Of<8, 1, 1, 1, 1, 2, 8>(true), Of<8, 1, 1, 2, 2, 4, 2>(), Of<8, 1, 1, 2, 2, 2, 4>(),
-               Of<8, 1, 1, 2, 2, 3, 2>(true), Of<4, 2, 2, 2, 2, 2, 4>(), Of<4, 2, 1, 2, 2, 2, 4>(true),
-               Of<4, 2, 1, 2, 2, 3, 4>(true), Of<4, 2, 1, 4, 2, 2, 4>(), Of<8, 1, 1, 1, 2, 2, 4>(true)});
-}
+// What else there is for M = 32.
+std::vector<Variant> Chains32() { return {Of<1, 1, 2, 4, 3, 4>(), Of<1, 1, 4, 4, 4, 2>()}; }
+std::vector<Variant> Trees32() { return {Of<8, 1, 2, 4, 2, 2>(), Of<8, 1, 2, 4, 5, 1>()}; }
 
 // Ranks share the sums of o and down: those have a tree. The others are chains.
 bool IsShared(const GemmShape& shape) { return shape.n == 5120; }
@@ -159,19 +143,16 @@ void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
   Randomize(arena.x.as<__nv_bfloat16>(), arena.x.bytes() / 2, 12, 1.0f);
   Stream asking(stream);
   const DeviceSize device = ReadDeviceSize(asking);
-  for (const int64_t m : {1, 4, 8, 16}) {
+  for (const int64_t m : {1, 4, 8, 16, 32}) {
     for (const bool tree : {true, false}) BenchLayers(stream, ceilings, arena, m, device, tree);
   }
-  const std::vector<Variant> chains = Chains(), trees = Trees();
-  for (const int64_t m : {1, 16, 8, 4}) {
+  for (const int64_t m : {1, 4, 8, 16, 32}) {
     for (const GemmShape& shape : kShapes) {
-      for (const std::vector<Variant>* variants : {&chains, &trees}) {
-        if (variants == &trees && !IsShared(shape)) continue;
-        for (const Variant& variant : *variants) {
-          const bool fits = m <= variant.max_rows && (m > 8 || variant.max_rows == 8);
-          if (fits) BenchVariant(stream, ceilings, arena, shape, m, variant, device);
-        }
-      }
+      std::vector<Variant> variants = {IsShared(shape) ? Default<kSkinnyLeaves>() : Default<1>()};
+      const std::vector<Variant> others = IsShared(shape) ? Trees32() : Chains32();
+      if (m == 32) variants.insert(variants.end(), others.begin(), others.end());
+      for (const Variant& variant : variants)
+        BenchVariant(stream, ceilings, arena, shape, m, variant, device);
     }
   }
 }

@@ -13,7 +13,7 @@ bool CheckSkinny(cudaStream_t stream, bool small);
 bool RunSkinnyChain(cudaStream_t stream, const GemmShape& shape, int m, const uint16_t* weights,
                     const uint16_t* x, float* y);
 
-// Every shape and tiling at M = 1 .. 16, with and without programmatic edges, then whole layers in a chain.
+// Every shape at M = 1 .. 32, with and without programmatic edges, then whole layers in a chain.
 void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings);
 
 // Each shape once at M = 1 and 16, for a profiler.

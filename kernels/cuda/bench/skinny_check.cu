@@ -20,8 +20,8 @@ class SkinnyCheck {
         n_(n),
         k_(k),
         weights_(size_t{2} * n * k),
-        x_(size_t{2} * 16 * k),
-        y_(size_t{4} * 16 * n) {
+        x_(size_t{2} * kSkinnyMaxRows * k),
+        y_(size_t{4} * kSkinnyMaxRows * n) {
     Stream launching(stream);
     device_ = ReadDeviceSize(launching);
     ok_ = weights_.ok() && x_.ok() && y_.ok();
@@ -32,7 +32,7 @@ class SkinnyCheck {
 
   bool Run() {
     if (!ok_) return false;
-    all_ = Multiply(16, 1, 0);
+    all_ = Multiply(kSkinnyMaxRows, 1, 0);
     if (all_.empty()) return false;
     AgainstFp64();
     EveryM();
@@ -106,8 +106,8 @@ class SkinnyCheck {
 
   void EveryM() {
     int different = 0;
-    for (int m = 1; m < 16; ++m) different += Same(Multiply(m, 1, 0)) ? 0 : 1;
-    Report("bits differ from M = 16 at so many M", different == 0, different);
+    for (int m = 1; m < kSkinnyMaxRows; ++m) different += Same(Multiply(m, 1, 0)) ? 0 : 1;
+    Report("bits differ from M = 32 at so many M", different == 0, different);
   }
 
   // The tree's top on the host.
@@ -115,7 +115,7 @@ class SkinnyCheck {
     for (const int ranks : {2, 4, 8}) {
       if (k_ % (kSkinnyStep * ranks) != 0) continue;
       std::vector<std::vector<float>> parts;
-      for (int rank = 0; rank < ranks; ++rank) parts.push_back(Multiply(16, ranks, rank));
+      for (int rank = 0; rank < ranks; ++rank) parts.push_back(Multiply(kSkinnyMaxRows, ranks, rank));
       for (int width = 1; width < ranks; width *= 2) {
         for (int rank = 0; rank < ranks; rank += 2 * width) {
           for (size_t i = 0; i < parts[rank].size(); ++i) parts[rank][i] += parts[rank + width][i];
@@ -127,7 +127,7 @@ class SkinnyCheck {
 
   void Again() {
     int different = 0;
-    for (int i = 0; i < 20; ++i) different += Same(Multiply(i % 2 == 0 ? 16 : 7, 1, 0)) ? 0 : 1;
+    for (int i = 0; i < 20; ++i) different += Same(Multiply(i % 2 == 0 ? kSkinnyMaxRows : 7, 1, 0)) ? 0 : 1;
     Report("bits differ in so many of 20 runs", different == 0, different);
   }
 

@@ -1,4 +1,4 @@
-// y[m, n] = x[m, k] * weights[n, k]^T for up to 16 rows of x: the decode GEMM, which is nothing but reading
+// y[m, n] = x[m, k] * weights[n, k]^T for up to 32 rows of x: the decode GEMM, which is nothing but reading
 // weights at DRAM's speed. bf16 in, fp32 sums, y fp32 or bf16. Launched by skinny_gemm_launch.h; any stream.
 //
 // What always holds: the order of every sum is a function of k and the number of leaves alone. k is cut into
@@ -22,7 +22,7 @@ namespace quire::kernels::cuda {
 
 inline constexpr int kSkinnyStep = 32;   // elements of k that a warp takes at once
 inline constexpr int kSkinnyLeaves = 8;  // of a sum that ranks share, all of them together
-inline constexpr int kSkinnyMaxRows = 16;
+inline constexpr int kSkinnyMaxRows = 32;
 
 template <typename Out>
 struct SkinnyGemmParams {

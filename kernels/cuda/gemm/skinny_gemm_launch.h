@@ -33,11 +33,20 @@ struct SkinnyTree {
     using Small8 = SkinnyTiling<kLeaves, 1, 1, 1, 1, 3, 4>;
     using Upto16 = SkinnyTiling<kLeaves, 1, 1, 2, 2, 2, 4>;
     using Small16 = SkinnyTiling<kLeaves, 1, 1, 1, 2, 2, 4>;
-    static_assert(Small8::kSharedBytes <= kSharedBytesSm80 && Small16::kSharedBytes <= kSharedBytesSm80);
+    // Four tiles of x for each fragment of weights; x of 32 rows is read once for 64 rows of weights.
+    using Upto32 = SkinnyTiling<kLeaves / 2, 2, 1, 4, 4, 3, 2>;
+    using Small32 = SkinnyTiling<kLeaves, 1, 1, 1, 4, 2, 2>;
+    static_assert(Small8::kSharedBytes <= kSharedBytesSm80 && Small16::kSharedBytes <= kSharedBytesSm80 &&
+                  Small32::kSharedBytes <= kSharedBytesSm80);
     if (params.m <= 8) {
       return Upto8::kSharedBytes <= device.shared_bytes
                  ? LaunchSkinnyTiling<Upto8, false>(stream, params, device, order)
                  : LaunchSkinnyTiling<Small8, false>(stream, params, device, order);
+    }
+    if (params.m > 16) {
+      return Upto32::kSharedBytes <= device.shared_bytes
+                 ? LaunchSkinnyTiling<Upto32, true>(stream, params, device, order)
+                 : LaunchSkinnyTiling<Small32, true>(stream, params, device, order);
     }
     return Upto16::kSharedBytes <= device.shared_bytes
                ? LaunchSkinnyTiling<Upto16, true>(stream, params, device, order)
@@ -55,7 +64,9 @@ struct SkinnyChain {
     using Four8 = SkinnyTiling<1, 1, 1, 1, 1, 8, 4>;
     using Deep16 = SkinnyTiling<1, 1, 1, 1, 2, 8, 4>;
     using Four16 = SkinnyTiling<1, 1, 1, 1, 2, 6, 4>;
+    using Deep32 = SkinnyTiling<1, 1, 1, 2, 4, 4, 4>;
     static_assert(Deep8::kBlocks == 3 && Four8::kBlocks == 4 && Deep16::kBlocks == 3 && Four16::kBlocks == 4);
+    if (params.m > 16) return LaunchSkinnyTiling<Deep32, true>(stream, params, device, order);
     const int tiles = SkinnyGemm<Deep8, Out>::Tiles(params);
     const bool four = tiles > 3 * device.processors && (tiles <= 4 * device.processors || params.m > 8);
     if (params.m <= 8) {
@@ -67,13 +78,13 @@ struct SkinnyChain {
   }
 };
 
-// params.k is this rank's part of K, cut in `leaves`: 1, or kSkinnyLeaves / ranks. 1 <= m <= 16.
+// params.k is this rank's part of K, cut in `leaves`: 1, or kSkinnyLeaves / ranks. 1 <= m <= 32.
 template <typename Out>
 void LaunchSkinnyGemm(Stream& stream, const SkinnyGemmParams<Out>& params, int leaves,
                       const DeviceSize& device, Order order = Order::kAfter) {
   const bool aligned = params.k % 8 == 0 && params.weights_stride % 8 == 0 && params.x_stride % 8 == 0;
   if (params.m < 1 || params.m > kSkinnyMaxRows || params.n < 1 || params.k < 8 || !aligned) {
-    return stream.Record(std::string("a skinny GEMM takes 1 to 16 rows, and rows aligned to 16 bytes"));
+    return stream.Record(std::string("a skinny GEMM takes 1 to 32 rows, and rows aligned to 16 bytes"));
   }
   if (device.shared_bytes < kSharedBytesSm80)
     return stream.Record(

@@ -73,8 +73,8 @@ std::vector<float> RunAll(const Problem& problem, int rows, int processors = 1, 
 }
 
 TEST(SkinnyGemm, AgreesWithFp64OnUglyShapes) {
-  const int shapes[][3] = {{1, 1, 8},     {1, 16, 32},    {2, 17, 200}, {8, 33, 1032},
-                           {9, 40, 1024}, {16, 50, 2088}, {5, 15, 2048}};
+  const int shapes[][3] = {{1, 1, 8},      {1, 16, 32},   {2, 17, 200},   {8, 33, 1032}, {9, 40, 1024},
+                           {16, 50, 2088}, {5, 15, 2048}, {17, 70, 1032}, {32, 33, 520}};
   for (const auto& [m, n, k] : shapes) {
     const Problem problem(m, n, k, 7 * m + n);
     const std::vector<float> y = RunAll(problem, m);
@@ -92,9 +92,9 @@ TEST(SkinnyGemm, AgreesWithFp64OnUglyShapes) {
 }
 
 TEST(SkinnyGemm, ARowsBitsDependOnNeitherNeighboursNorScheduling) {
-  const Problem problem(16, 40, 1096, 3);
-  const std::vector<float> all = RunAll(problem, 16);
-  for (const int rows : {1, 2, 7, 8, 9, 15}) {
+  const Problem problem(32, 70, 1096, 3);
+  const std::vector<float> all = RunAll(problem, 32);
+  for (const int rows : {1, 2, 7, 8, 9, 15, 16, 17, 25, 31}) {
     const std::vector<float> y = RunAll(problem, rows, rows % 3 + 1, 100 + rows);
     ExpectSameBits(y, all, problem.n, std::to_string(rows) + " rows");
   }
@@ -147,6 +147,8 @@ TEST(SkinnyGemm, TilingsAgreeBitByBit) {
   ExpectSameAs<SkinnyTiling<2, 4, 3, 1, 1, 3, 3>>(y3, narrow, 1);
   ExpectSameAs<SkinnyTiling<1, 8, 2, 1, 2, 2, 4>>(y13, wide, 1);
   ExpectSameAs<SkinnyTiling<8, 1, 1, 2, 2, 3, 2>>(y13, wide, 2);
+  ExpectSameAs<SkinnyTiling<4, 2, 1, 4, 4, 3, 2>>(y13, wide, 1);
+  ExpectSameAs<SkinnyTiling<8, 1, 1, 2, 4, 5, 1>>(y13, wide, 2);
 }
 
 TEST(SkinnyGemm, ChainsAgreeBitByBit) {
@@ -155,6 +157,7 @@ TEST(SkinnyGemm, ChainsAgreeBitByBit) {
   ExpectSameAs<SkinnyTiling<1, 1, 3, 2, 1, 3, 3>>(y3, narrow, 2);
   ExpectSameAs<SkinnyTiling<1, 1, 2, 1, 2, 5, 1>>(y13, wide, 1);
   ExpectSameAs<SkinnyTiling<1, 1, 1, 4, 2, 2, 2>>(y13, wide, 2);
+  ExpectSameAs<SkinnyTiling<1, 1, 1, 2, 4, 4, 4>>(y13, wide, 1);
   // In the order of k.
   for (int n = 0; n < 70; ++n) {
     float sum = 0;
@@ -168,7 +171,7 @@ TEST(SkinnyGemm, ChainsAgreeBitByBit) {
 TEST(SkinnyGemm, FitsSm80WithTheSameBits) {
   const DeviceSize sm80{2, kSharedBytesSm80};
   for (const int leaves : {1, 2, 4, 8}) {
-    for (const int m : {3, 16}) {
+    for (const int m : {3, 16, 27}) {
       const Problem problem(m, 70, 1064, static_cast<uint64_t>(m) + 8);
       std::vector<float> y;
       Stream stream(7, sm80);
@@ -200,7 +203,7 @@ std::vector<float> RunRanks(const Problem& problem, int ranks) {
 }
 
 TEST(SkinnyGemm, RanksAgreeBitByBit) {
-  for (const int m : {2, 11}) {
+  for (const int m : {2, 11, 19}) {
     const Problem problem(m, 35, 32 * 40, m);
     const std::vector<float> one = RunAll(problem, m);
     for (const int ranks : {2, 4, 8}) {
@@ -232,7 +235,7 @@ TEST(SkinnyGemm, SaysWhatItCannotTake) {
   std::vector<float> y;
   SkinnyGemmParams<float> params = problem.Params(1, y);
   Stream stream;
-  params.m = 17;
+  params.m = 33;
   LaunchSkinnyGemm(stream, params, 8, kTwo);
   EXPECT_NE(stream.Synchronize(), "");
   params.m = 1;

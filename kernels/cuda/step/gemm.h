@@ -24,7 +24,7 @@ class Gemm {
   virtual void Run(Stream& stream, const StepGemm& gemm, Order order) = 0;
 };
 
-// The decode GEMM alone, 16 rows at a time: everywhere, and the same bits for every m; slow for many rows.
+// The decode GEMM alone, 32 rows at a time: everywhere, and the same bits for every m; slow for many rows.
 class SkinnyGemms final : public Gemm {
  public:
   explicit SkinnyGemms(const DeviceSize& device) : device_(device) {}

@@ -12,8 +12,9 @@ LtGemms::LtGemms(LtProducts& lt, Stream& stream, const DeviceSize& device, Share
 }
 
 void LtGemms::Run(Stream& stream, const StepGemm& gemm, Order order) {
-  if (gemm.m <= kSkinnyMaxRows) return skinny_.Run(stream, gemm, order);
-  if (gemm.leaves > 1 && shared_ == SharedSums::kTree) return RunTree(stream, gemm);
+  const bool tree = gemm.leaves > 1 && shared_ == SharedSums::kTree;
+  if (gemm.m <= (tree ? kSkinnyMaxRows : kOwnRows)) return skinny_.Run(stream, gemm, order);
+  if (tree) return RunTree(stream, gemm);
   RunLt(stream, gemm, 1);
 }
 

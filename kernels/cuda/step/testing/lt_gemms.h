@@ -1,6 +1,7 @@
 // The step's GEMMs of more than 16 rows through cuBLASLt, the others through the decode GEMM. o and down,
 // which the decode GEMM sums as 8 leaves and a tree, are one chain here (kChain), or 8 products and their
-// tree with the same bits (kTree). The library outlives it. One thread.
+// tree with the same bits (kTree; up to 32 rows are the decode GEMM's, whose bits these are). The library
+// outlives it. One thread.
 #pragma once
 
 #include "kernels/cuda/step/device_array.h"
@@ -19,6 +20,7 @@ class LtGemms final : public Gemm {
   void Run(Stream& stream, const StepGemm& gemm, Order order) override;
 
  private:
+  static constexpr int kOwnRows = 16;     // that the library isn't asked for
   static constexpr int kLeafRows = 1024;  // that a tree takes at once
 
   void RunTree(Stream& stream, const StepGemm& gemm);

@@ -1,7 +1,8 @@
 // quire-cuda-step: the whole step of a model with generated weights on this machine's GPU.
-//   quire-cuda-step [--shape qwq|tiny] [--parts check,decode,prefill] [--no-lt] [--out FILE]
+//   quire-cuda-step [--shape qwq|tiny] [--parts check,brief,decode,prefill] [--no-lt] [--out FILE]
 // qwq (QwQ-32B, 65.5 GB) takes about a minute on an 80 GB device; tiny a second, beside fp64, for
-// compute-sanitizer too. --no-lt leaves cuBLASLt alone: the decode GEMM then takes all rows, 16 at a time.
+// compute-sanitizer too (`brief` for its racecheck: three steps). --no-lt leaves cuBLASLt alone: the decode
+// GEMM then takes all rows, 32 at a time.
 // One JSON object a line, to stdout and FILE, as results come; a failed check does not end the run, but the
 // exit code says it.
 #include <chrono>
@@ -15,7 +16,7 @@ namespace quire::kernels::cuda {
 namespace {
 
 const char kHelp[] =
-    "quire-cuda-step [--shape qwq|tiny] [--parts check,decode,prefill] [--no-lt] [--out FILE]\n"
+    "quire-cuda-step [--shape qwq|tiny] [--parts check,brief,decode,prefill] [--no-lt] [--out FILE]\n"
     "The whole step of a model with generated weights on this machine's GPU: checks and times, JSON lines.\n";
 
 std::set<std::string> Split(const std::string& list) {

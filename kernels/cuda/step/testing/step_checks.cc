@@ -90,6 +90,14 @@ void CheckReference(StepWorld& world, uint32_t seed, Gemm& gemm, const StepCheck
   }
 }
 
+void CheckBrief(StepWorld& world, Gemm& gemm, const StepCheckSink& sink) {
+  constexpr int kTokens = 9;
+  world.Run({{0, 0, kTokens, 0}}, gemm, {});
+  const std::vector<float> decoded = world.Run({{0, kTokens, 1, 0}}, gemm, {});
+  const std::vector<float> prefilled = world.Run({{1, 0, kTokens + 1, 0}}, gemm, {});
+  Tell(world, sink, CompareLogits("decode behind a prefill = a longer prefill", decoded, prefilled, 0));
+}
+
 void CheckPrefill(StepWorld& world, Gemm& decode, Gemm& prefill, int tokens, int chunk, double limit,
                   const StepCheckSink& sink) {
   std::vector<float> want;

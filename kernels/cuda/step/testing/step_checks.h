@@ -30,6 +30,8 @@ void CheckReference(StepWorld& world, uint32_t seed, Gemm& gemm, const StepCheck
 // (`prefill`), each followed by two decode steps. `limit`: see CompareLogits.
 void CheckPrefill(StepWorld& world, Gemm& decode, Gemm& prefill, int tokens, int chunk, double limit,
                   const StepCheckSink& sink);
+// The least that runs every kernel: a token decoded behind a prefill is what a longer prefill gives.
+void CheckBrief(StepWorld& world, Gemm& gemm, const StepCheckSink& sink);
 // `count` sequences decoded together and alone.
 void CheckBatch(StepWorld& world, Gemm& gemm, int count, const StepCheckSink& sink);
 // Greedy and with a temperature.

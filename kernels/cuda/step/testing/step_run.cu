@@ -97,7 +97,7 @@ void StepRun::CheckLt(StepWorld& world, const StepShape& shape, int tokens, doub
                [&](const StepCheckResult& result) { tell(result, "cuBLASLt in chains"); });
 }
 
-// Whole, beside 16 rows at a time through the decode GEMM.
+// Whole, beside as many rows at a time as the decode GEMM takes.
 void StepRun::CheckLongPrefill(StepWorld& world, Gemm& gemm, int tokens) {
   SkinnyGemms decode(device_);
   std::vector<float> want, got;
@@ -105,9 +105,10 @@ void StepRun::CheckLongPrefill(StepWorld& world, Gemm& gemm, int tokens) {
     want = world.Run({{0, position, std::min(kSkinnyMaxRows, tokens - position), 0}}, decode, {});
   got = world.Run({{1, 0, tokens, 0}}, gemm, {});
   for (int i = 0; i < 2; ++i) {
-    StepCheckResult result = CompareLogits(
-        i == 0 ? "prefill of " + std::to_string(tokens) + " = 16 at a time" : "the step after it", got, want,
-        0);
+    StepCheckResult result = CompareLogits(i == 0 ? "prefill of " + std::to_string(tokens) + " = " +
+                                                        std::to_string(kSkinnyMaxRows) + " at a time"
+                                                  : "the step after it",
+                                           got, want, 0);
     result.error = stream_.Synchronize();
     Tell(result);
     want = world.Run({{0, tokens, 1, 0}}, decode, {});
@@ -125,6 +126,14 @@ bool StepRun::Tiny(const std::set<std::string>& parts) {
   if (!Good(stream_.Synchronize(), "buffers")) return false;
   SkinnyGemms skinny(device_);
   const auto tell = [this](const StepCheckResult& result) { Tell(result); };
+  if (parts.contains("brief")) CheckBrief(world, skinny, tell);
+  if (parts.contains("check")) TinyChecks(world, skinny);
+  if (parts.contains("decode")) StepBench(report_, ceilings_).Decode(world, skinny, "own", 8, 3);
+  return ok_ && Good(stream_.Synchronize(), "tiny");
+}
+
+void StepRun::TinyChecks(StepWorld& world, Gemm& skinny) {
+  const auto tell = [this](const StepCheckResult& result) { Tell(result); };
   CheckReference(world, kSeed, skinny, tell);
   CheckPrefill(world, skinny, skinny, 21, 9, 0, tell);
   CheckBatch(world, skinny, 8, tell);
@@ -134,8 +143,6 @@ bool StepRun::Tiny(const std::set<std::string>& parts) {
     const auto chain = Lt(SharedSums::kChain, kTinyShape);
     CheckReference(world, kSeed, *chain, tell);
   }
-  if (parts.contains("decode")) StepBench(report_, ceilings_).Decode(world, skinny, "own", 8, 3);
-  return ok_ && Good(stream_.Synchronize(), "tiny");
 }
 
 size_t StepRun::FreeBytes() {
@@ -207,10 +214,10 @@ void StepRun::ShortContexts(const GeneratedModel& model, const std::set<std::str
   }
   if (!parts.contains("decode")) return;
   StepBench bench(report_, ceilings_);
-  for (const int batch : {1, 8, 16}) bench.Decode(world, skinny, "own", batch, kShortContext);
+  for (const int batch : {1, 8, 16, kBatch}) bench.Decode(world, skinny, "own", batch, kShortContext);
   if (lt_ == nullptr) return;
   bench.Decode(world, *Lt(SharedSums::kChain, shape), "cuBLASLt in chains", kBatch, kShortContext);
-  bench.Decode(world, *Lt(SharedSums::kTree, shape), "cuBLASLt, o and down in leaves", kBatch, kShortContext);
+  bench.Decode(world, *Lt(SharedSums::kTree, shape), "cuBLASLt, o and down own", kBatch, kShortContext);
 }
 
 void StepRun::LongContexts(const GeneratedModel& model) {

@@ -18,7 +18,7 @@ class StepRun {
   StepRun(StepReport& report, cudaStream_t handle, LtProducts* lt);
 
   // False where a check failed or something could not be had.
-  // parts: check, decode, prefill.
+  // parts: check, decode, prefill; brief (of the tiny one).
   bool Tiny(const std::set<std::string>& parts);
   bool Large(const std::set<std::string>& parts);
 
@@ -27,6 +27,7 @@ class StepRun {
   void Tell(const StepCheckResult& result);
   std::unique_ptr<LtGemms> Lt(SharedSums shared, const StepShape& shape);
   void CheckGraph(StepWorld& world, Gemm& gemm, int batch, int context);
+  void TinyChecks(StepWorld& world, Gemm& skinny);
   void CheckLt(StepWorld& world, const StepShape& shape, int tokens, double chain_limit);
   void CheckLongPrefill(StepWorld& world, Gemm& gemm, int tokens);
   void MeasureLines(const StepShape& shape);

@@ -29,6 +29,7 @@ class CudaStep : public testing::Test {
 };
 
 TEST_F(CudaStep, IsNearTheReference) { CheckReference(world_, kSeed, gemms_, Expect); }
+TEST_F(CudaStep, ADecodedTokenIsThatOfALongerPrefill) { CheckBrief(world_, gemms_, Expect); }
 TEST_F(CudaStep, PrefillAndChunksHaveTheBitsOfDecode) {
   CheckPrefill(world_, gemms_, gemms_, 21, 9, 0, Expect);
 }
