@@ -51,7 +51,9 @@ Variant Of() {
 
 // What else there is for M = 32.
 std::vector<Variant> Chains32() { return {Of<1, 1, 2, 4, 3, 4>(), Of<1, 1, 4, 4, 4, 2>()}; }
-std::vector<Variant> Trees32() { return {Of<8, 1, 2, 4, 2, 2>(), Of<8, 1, 2, 4, 5, 1>()}; }
+std::vector<Variant> Trees32() { return {Of<4, 2, 4, 4, 3, 2>(), Of<8, 1, 2, 4, 2, 2>()}; }
+// For M = 16: more of o and down under way, in 107 blocks instead of 80.
+std::vector<Variant> Trees16() { return {Of<4, 2, 3, 2, 5, 2>(), Of<4, 2, 3, 2, 3, 4>()}; }
 
 // Ranks share the sums of o and down: those have a tree. The others are chains.
 bool IsShared(const GemmShape& shape) { return shape.n == 5120; }
@@ -151,6 +153,9 @@ void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
       std::vector<Variant> variants = {IsShared(shape) ? Default<kSkinnyLeaves>() : Default<1>()};
       const std::vector<Variant> others = IsShared(shape) ? Trees32() : Chains32();
       if (m == 32) variants.insert(variants.end(), others.begin(), others.end());
+      if (m == 16 && IsShared(shape)) {
+        for (const Variant& variant : Trees16()) variants.push_back(variant);
+      }
       for (const Variant& variant : variants)
         BenchVariant(stream, ceilings, arena, shape, m, variant, device);
     }

@@ -33,8 +33,9 @@ struct SkinnyTree {
     using Small8 = SkinnyTiling<kLeaves, 1, 1, 1, 1, 3, 4>;
     using Upto16 = SkinnyTiling<kLeaves, 1, 1, 2, 2, 2, 4>;
     using Small16 = SkinnyTiling<kLeaves, 1, 1, 1, 2, 2, 4>;
-    // Four tiles of x for each fragment of weights; x of 32 rows is read once for 64 rows of weights.
-    using Upto32 = SkinnyTiling<kLeaves / 2, 2, 1, 4, 4, 3, 2>;
+    // Four tiles of x for each fragment of weights; x of 32 rows is read once for 48 rows of weights, of
+    // which 107 blocks have all 5120 of o and down.
+    using Upto32 = SkinnyTiling<kLeaves / 2, 2, 1, 3, 4, 4, 2>;
     using Small32 = SkinnyTiling<kLeaves, 1, 1, 1, 4, 2, 2>;
     static_assert(Small8::kSharedBytes <= kSharedBytesSm80 && Small16::kSharedBytes <= kSharedBytesSm80 &&
                   Small32::kSharedBytes <= kSharedBytesSm80);

@@ -148,6 +148,8 @@ TEST(SkinnyGemm, TilingsAgreeBitByBit) {
   ExpectSameAs<SkinnyTiling<1, 8, 2, 1, 2, 2, 4>>(y13, wide, 1);
   ExpectSameAs<SkinnyTiling<8, 1, 1, 2, 2, 3, 2>>(y13, wide, 2);
   ExpectSameAs<SkinnyTiling<4, 2, 1, 4, 4, 3, 2>>(y13, wide, 1);
+  ExpectSameAs<SkinnyTiling<4, 2, 1, 3, 2, 5, 2>>(y13, wide, 1);
+  ExpectSameAs<SkinnyTiling<4, 2, 1, 3, 2, 3, 4>>(y13, wide, 2);
   ExpectSameAs<SkinnyTiling<8, 1, 1, 2, 4, 5, 1>>(y13, wide, 2);
 }
 
