@@ -25,36 +25,6 @@ struct Arena {
   }
 };
 
-using LaunchVariant = void (*)(Stream&, const SkinnyGemmParams<float>&, const DeviceSize&, Order);
-struct Variant {
-  std::string name;
-  int leaves;
-  LaunchVariant launch;
-};
-
-template <int kLeaves>
-Variant Default() {
-  return {"default", kLeaves,
-          [](Stream& stream, const SkinnyGemmParams<float>& params, const DeviceSize& device, Order order) {
-            LaunchSkinnyGemm(stream, params, kLeaves, device, order);
-          }};
-}
-
-template <int kSplits, int kLeavesEach, int kRowTiles, int kColumnTiles, int kStages, int kStageSteps>
-Variant Of() {
-  using Tiling = SkinnyTiling<kSplits, kLeavesEach, 1, kRowTiles, kColumnTiles, kStages, kStageSteps>;
-  const std::string name = std::to_string(kSplits) + "x" + std::to_string(kLeavesEach) + " rows" +
-                           std::to_string(kRowTiles) + " stages" + std::to_string(kStages) + "x" +
-                           std::to_string(kStageSteps) + " blocks" + std::to_string(Tiling::kBlocks);
-  return {name, kSplits * kLeavesEach, &LaunchSkinnyTiling<Tiling, true, float>};
-}
-
-// What else there is for M = 32.
-std::vector<Variant> Chains32() { return {Of<1, 1, 2, 4, 3, 4>(), Of<1, 1, 4, 4, 4, 2>()}; }
-std::vector<Variant> Trees32() { return {Of<4, 2, 4, 4, 3, 2>(), Of<8, 1, 2, 4, 2, 2>()}; }
-// For M = 16: more of o and down under way, in 107 blocks instead of 80.
-std::vector<Variant> Trees16() { return {Of<4, 2, 3, 2, 5, 2>(), Of<4, 2, 3, 2, 3, 4>()}; }
-
 // Ranks share the sums of o and down: those have a tree. The others are chains.
 bool IsShared(const GemmShape& shape) { return shape.n == 5120; }
 
@@ -65,20 +35,19 @@ bool Launched(Stream& stream, const char* what) {
   return false;
 }
 
-void BenchVariant(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, const GemmShape& shape,
-                  int64_t m, const Variant& variant, const DeviceSize& device) {
+int Leaves(const GemmShape& shape) { return IsShared(shape) ? kSkinnyLeaves : 1; }
+
+void BenchShape(cudaStream_t stream, const Ceilings& ceilings, const Arena& arena, const GemmShape& shape,
+                int64_t m, const DeviceSize& device) {
   const size_t elements = static_cast<size_t>(shape.n * shape.k), copies = kArenaBytes / 2 / elements;
   const int launches = std::clamp(static_cast<int>(1.5e9 / (2.0 * elements)), 3, 24);
   JsonLine line("skinny");
-  line.Text("shape", shape.name)
-      .Number("m", m)
-      .Number("leaves", variant.leaves)
-      .Text("variant", variant.name);
+  line.Text("shape", shape.name).Number("m", m).Number("leaves", Leaves(shape));
   for (const Order order : {Order::kAfter, Order::kOverlapping}) {
     const Times times = TimeGraph(stream, launches, 3, [&](int i, cudaStream_t capturing) {
       Stream s(capturing);
-      variant.launch(s, arena.Params(shape, m, elements * (i % copies)), device, order);
-      return Launched(s, variant.name.c_str());
+      LaunchSkinnyGemm(s, arena.Params(shape, m, elements * (i % copies)), Leaves(shape), device, order);
+      return Launched(s, shape.name);
     });
     const bool overlapping = order == Order::kOverlapping;
     line.Number(overlapping ? "pdl_us" : "us", times.median_us)
@@ -127,7 +96,7 @@ void ProfileSkinny(cudaStream_t stream) {
   for (const int64_t m : {1, 16}) {
     for (const GemmShape& shape : kShapes) {
       Stream s(stream);
-      LaunchSkinnyGemm(s, arena.Params(shape, m, 0), IsShared(shape) ? kSkinnyLeaves : 1, device);
+      LaunchSkinnyGemm(s, arena.Params(shape, m, 0), Leaves(shape), device);
       if (!s.Synchronize().empty()) return;
       JsonLine("profiled")
           .Text("shape", shape.name)
@@ -150,14 +119,7 @@ void BenchSkinny(cudaStream_t stream, const Ceilings& ceilings) {
   }
   for (const int64_t m : {1, 4, 8, 16, 32}) {
     for (const GemmShape& shape : kShapes) {
-      std::vector<Variant> variants = {IsShared(shape) ? Default<kSkinnyLeaves>() : Default<1>()};
-      const std::vector<Variant> others = IsShared(shape) ? Trees32() : Chains32();
-      if (m == 32) variants.insert(variants.end(), others.begin(), others.end());
-      if (m == 16 && IsShared(shape)) {
-        for (const Variant& variant : Trees16()) variants.push_back(variant);
-      }
-      for (const Variant& variant : variants)
-        BenchVariant(stream, ceilings, arena, shape, m, variant, device);
+      BenchShape(stream, ceilings, arena, shape, m, device);
     }
   }
 }

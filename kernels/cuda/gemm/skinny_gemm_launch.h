@@ -31,10 +31,9 @@ struct SkinnyTree {
                      Order order) {
     using Upto8 = SkinnyTiling<kLeaves, 1, 1, 1, 1, 4, 4>;
     using Small8 = SkinnyTiling<kLeaves, 1, 1, 1, 1, 3, 4>;
-    using Upto16 = SkinnyTiling<kLeaves, 1, 1, 2, 2, 2, 4>;
+    // Beyond 8 rows x is read once for 48 rows of weights: 107 blocks have all 5120 of o and down.
+    using Upto16 = SkinnyTiling<kLeaves / 2, 2, 1, 3, 2, 3, 4>;
     using Small16 = SkinnyTiling<kLeaves, 1, 1, 1, 2, 2, 4>;
-    // Four tiles of x for each fragment of weights; x of 32 rows is read once for 48 rows of weights, of
-    // which 107 blocks have all 5120 of o and down.
     using Upto32 = SkinnyTiling<kLeaves / 2, 2, 1, 3, 4, 4, 2>;
     using Small32 = SkinnyTiling<kLeaves, 1, 1, 1, 4, 2, 2>;
     static_assert(Small8::kSharedBytes <= kSharedBytesSm80 && Small16::kSharedBytes <= kSharedBytesSm80 &&
@@ -56,7 +55,7 @@ struct SkinnyTree {
 };
 
 // A chain is one warp with a deep ring. The deepest, three to a multiprocessor, unless four get all tiles
-// under way at once where three don't.
+// under way at once where three don't; beyond 8 rows of x four wherever three don't.
 struct SkinnyChain {
   template <typename Out>
   static void Launch(Stream& stream, const SkinnyGemmParams<Out>& params, const DeviceSize& device,
@@ -66,8 +65,14 @@ struct SkinnyChain {
     using Deep16 = SkinnyTiling<1, 1, 1, 1, 2, 8, 4>;
     using Four16 = SkinnyTiling<1, 1, 1, 1, 2, 6, 4>;
     using Deep32 = SkinnyTiling<1, 1, 1, 2, 4, 4, 4>;
+    using Four32 = SkinnyTiling<1, 1, 1, 2, 4, 3, 4>;
     static_assert(Deep8::kBlocks == 3 && Four8::kBlocks == 4 && Deep16::kBlocks == 3 && Four16::kBlocks == 4);
-    if (params.m > 16) return LaunchSkinnyTiling<Deep32, true>(stream, params, device, order);
+    static_assert(Deep32::kBlocks == 3 && Four32::kBlocks == 4);
+    if (params.m > 16) {
+      return SkinnyGemm<Deep32, Out>::Tiles(params) > 3 * device.processors
+                 ? LaunchSkinnyTiling<Four32, true>(stream, params, device, order)
+                 : LaunchSkinnyTiling<Deep32, true>(stream, params, device, order);
+    }
     const int tiles = SkinnyGemm<Deep8, Out>::Tiles(params);
     const bool four = tiles > 3 * device.processors && (tiles <= 4 * device.processors || params.m > 8);
     if (params.m <= 8) {

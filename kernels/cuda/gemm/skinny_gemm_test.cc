@@ -170,6 +170,17 @@ TEST(SkinnyGemm, ChainsAgreeBitByBit) {
   }
 }
 
+// Five tiles of 32 rows of weights: more than three to a multiprocessor where there is one, fewer where two.
+TEST(SkinnyGemm, AChainOfManyTilesHasTheBitsOfOneOfFew) {
+  using Four = SkinnyTiling<1, 1, 1, 2, 4, 3, 4>;
+  for (const int m : {17, 32}) {
+    const Problem problem(m, 130, 1064, static_cast<uint64_t>(m));
+    const std::vector<float> few = RunAll(problem, m, 2, 1, 1);
+    ExpectSameBits(RunAll(problem, m, 1, 2, 1), few, problem.n, std::to_string(m) + " rows");
+    ExpectSameAs<Four>(few, problem, 1);
+  }
+}
+
 TEST(SkinnyGemm, FitsSm80WithTheSameBits) {
   const DeviceSize sm80{2, kSharedBytesSm80};
   for (const int leaves : {1, 2, 4, 8}) {
