@@ -266,6 +266,34 @@ TEST_F(CoordinatorTest, ADamagedBundleIsBroughtAgainByTheGroupsThatHaveIt) {
   EXPECT_EQ(*gateway_->FetchBundle(digest), TestBundle());
 }
 
+// What may still be there is nobody's to bring again: the groups serve on, and nobody registers in vain.
+TEST_F(CoordinatorTest, ABundleThatCantBeReadTakesNoGroupDown) {
+  auto group = Group("g0", 1);
+  const std::string digest = group->info.bundle_digest();
+  const auto database = *SqliteDatabase::Open(config_.data + "/bundles.db", SqliteMode::kReadWrite);
+  ASSERT_TRUE(database->Query("ALTER TABLE blob RENAME TO gone").Run().ok());
+  const absl::Status unreadable = gateway_->FetchBundle(digest).status();
+  EXPECT_FALSE(unreadable.ok());
+  EXPECT_FALSE(absl::IsNotFound(unreadable)) << unreadable;
+  EXPECT_TRUE(group->Beat());
+  ASSERT_TRUE(database->Query("ALTER TABLE gone RENAME TO blob").Run().ok());
+  EXPECT_EQ(*gateway_->FetchBundle(digest), TestBundle());
+  EXPECT_TRUE(group->Beat());
+}
+
+// It is read, but neither good nor to be removed.
+TEST_F(CoordinatorTest, ADamagedBundleThatCantBeRemovedTakesNoGroupDown) {
+  auto group = Group("g0", 1);
+  const auto database = *SqliteDatabase::Open(config_.data + "/bundles.db", SqliteMode::kReadWrite);
+  ASSERT_TRUE(database->Query("UPDATE blob SET bytes = x'00'").Run().ok());
+  ASSERT_TRUE(
+      database->Query("CREATE TRIGGER keeps BEFORE DELETE ON blob BEGIN SELECT RAISE(ABORT, 'sick'); END")
+          .Run()
+          .ok());
+  EXPECT_FALSE(gateway_->FetchBundle(group->info.bundle_digest()).ok());
+  EXPECT_TRUE(group->Beat());
+}
+
 // ---- restart ----
 
 TEST_F(CoordinatorTest, ASuccessorKnowsKeysModelsMoneyAndOpenRequests) {

@@ -202,9 +202,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     std::copy(raw_digest.begin(), raw_digest.end(), digest.begin());
     const absl::StatusOr<std::string> bundle = parts_.bundles->Get(digest);
     if (!bundle.ok()) {
-      // Whoever asks was told of a group that has it.
-      parts_.router->AskToRegister(raw_digest);
-      Log(LogLevel::kError, "text_bundle_lost", "why", MessageOf(bundle.status()));
+      HandleMissing(digest, bundle.status());
       return ToGrpc(bundle.status());
     }
     size_t sent = 0;
@@ -216,6 +214,16 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
       writer.Send(std::move(chunk));
     } while (sent < bundle->size());
     return grpc::Status::OK;
+  }
+
+  // Whoever asks was told of a group that has it. Only what is known to be absent can be brought again: where
+  // the store can't say, groups would register in vain.
+  void HandleMissing(const Digest& digest, const absl::Status& why) {
+    const absl::StatusOr<bool> has = parts_.bundles->Has(digest);
+    const bool absent = has.ok() && !*has;
+    if (absent) parts_.router->AskToRegister(ToBytes(digest));
+    if (absl::IsNotFound(why)) return;
+    Log(LogLevel::kError, absent ? "text_bundle_lost" : "text_bundle_unreadable", "why", MessageOf(why));
   }
 
   const ServiceParts parts_;
