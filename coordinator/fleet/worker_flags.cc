@@ -64,7 +64,8 @@ WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& no
   Cores cores;
   if (own_nodes) cores.cpus = FormatCpuList(cpus);
   const int64_t part = ThreadsWithin(std::ssize(cpus) / sharers, quota, std::max<int64_t>(1, groups * ranks));
-  cores.threads = threads_per_rank > 0 ? threads_per_rank : std::min(part, kMaxComputeThreads);
+  cores.threads = threads_per_rank;
+  if (cores.threads == 0 && count > 0) cores.threads = std::min(part, kMaxComputeThreads);
   return cores;
 }
 

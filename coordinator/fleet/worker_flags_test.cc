@@ -147,9 +147,11 @@ TEST(WorkerFlags, WhatLastsIsWhatWasGiven) {
   const auto chosen = flags.LastingCommand(rank);
   EXPECT_EQ(ValueOf(chosen, "cpus"), "(absent)");
   EXPECT_EQ(ValueOf(chosen, "ranks"), "2");
-  flags.threads_per_rank = 3;
-  EXPECT_NE(flags.LastingCommand(rank), chosen);
-  EXPECT_EQ(ValueOf(flags.LastingCommand(rank), "threads"), "3");
+  for (const int64_t given : {1, 3}) {
+    flags.threads_per_rank = given;
+    EXPECT_NE(flags.LastingCommand(rank), chosen);
+    EXPECT_EQ(ValueOf(flags.LastingCommand(rank), "threads"), std::to_string(given));
+  }
 }
 
 }  // namespace
