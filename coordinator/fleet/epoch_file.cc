@@ -59,7 +59,9 @@ absl::Status EpochFile::Raise(const std::string& group_id, uint64_t epoch, int64
                                                       known->second.epoch, " was here): exit"));
   }
   const bool stands = known != groups.end() && epoch == known->second.epoch;
-  groups[group_id] = {epoch, std::max<int64_t>(unix_ms, 0)};
+  int64_t heard_ms = std::max<int64_t>(unix_ms, 0);  // but never before another group's: the clock is behind
+  for (const auto& [id, other] : groups) heard_ms = std::max(heard_ms, other.heard_ms);
+  groups[group_id] = {epoch, heard_ms};
   const absl::Status saved = Save(groups);
   if (!saved.ok()) return stands ? absl::OkStatus() : saved;  // only that it was heard of is not written
   MutexLock lock(&mutex_);

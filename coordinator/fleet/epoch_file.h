@@ -1,8 +1,9 @@
 // DATA/epochs.json: the highest epoch of every group that ever registered here, whoever started it, so that a
 // coordinator's restart opens no door to an incarnation that was replaced. Written before the group is made
 // known. A group of which nothing was heard for kForgetAfterMs, by the clock and while others were, is
-// forgotten at the next start: one wrong moment of the clock forgets nobody. Owned by coordinator.cc; any
-// thread. Nobody but Raise waits for the disk.
+// forgotten at the next start. A clock that is behind forgets nobody, nor one that is ahead at one start; if
+// it is ahead at a second one too, with a group's word between them, that word counts. Owned by
+// coordinator.cc; any thread. Nobody but Raise waits for the disk.
 #pragma once
 
 #include <cstdint>

@@ -76,6 +76,21 @@ TEST_F(EpochFileTest, AClockThatJumpsForgetsNobody) {
   EXPECT_TRUE(absl::IsFailedPrecondition(set_right.Raise("replaced", 4, 3)));
 }
 
+// Who is heard of while a clock is behind is not older than who was heard of before.
+TEST_F(EpochFileTest, AClockThatWasBehindForgetsNobody) {
+  constexpr int64_t kDayMs = 24 * 3600 * 1000;
+  {
+    EpochFile epochs(Path());
+    ASSERT_TRUE(epochs.Raise("quiet", 1, 1000 * kDayMs).ok());
+    ASSERT_TRUE(epochs.Raise("lives", 1, 1000 * kDayMs).ok());
+    ASSERT_TRUE(epochs.Raise("new", 7, 0).ok());
+    ASSERT_TRUE(epochs.Raise("lives", 2, 1).ok());
+  }
+  EpochFile set_right(Path());
+  ASSERT_TRUE(set_right.Load(1000 * kDayMs + 1).ok());
+  EXPECT_THAT(set_right.Epochs(), ElementsAre(Pair("lives", 2), Pair("new", 7), Pair("quiet", 1)));
+}
+
 // What is new must be written; that a known one lives need not be.
 TEST_F(EpochFileTest, OnAFullDiskAKnownEpochComesBack) {
   constexpr int64_t kDayMs = 24 * 3600 * 1000;
