@@ -352,6 +352,8 @@ absl::StatusOr<int> Rank::Follow() {
   absl::Status status;
   {
     const FollowerSignals signals(*group_);
+    Log(LogLevel::kInfo, "follows", "group", config_.group_id, "epoch", config_.group_epoch, "rank",
+        config_.rank);
     status = RunFollower(*group_, *runner_, StepLimits());
   }
   if (!status.ok()) Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));

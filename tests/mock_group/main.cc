@@ -104,6 +104,7 @@ absl::Status Follow(const MockConfig& config, RankGroup& group) {
   absl::Status status;
   {
     const FollowerSignals signals(group);
+    Log(LogLevel::kInfo, "follows", "group", config.worker.group_id, "rank", config.worker.rank);
     status = RunFollower(group, follower);
   }
   if (status.ok()) return status;
