@@ -298,8 +298,8 @@ void ProcessDriver::StopGroup(GroupRun& group) {
   } else if (group.phase == GroupPhase::kRunning) {
     group.phase = GroupPhase::kStopping;
     SetGrace(group, hurried_ ? config_.hurry_grace_ms : config_.stop_grace_ms);
+    SignalRanks(group, SIGTERM);  // first: a group that hears of the fence before it drains is lost
     fence_(group.id, group.epoch + 1);
-    SignalRanks(group, SIGTERM);
   }
 }
 

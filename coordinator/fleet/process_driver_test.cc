@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <fstream>
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "base/core/fd.h"
 #include "base/core/files.h"
 #include "coordinator/fleet/test_driver.h"
 
@@ -145,6 +149,27 @@ TEST_F(ProcessDriverTest, StopKillsWhatWaitsForADeadRank) {
   std::ifstream waits_for_the_child(ready);
   driver->Stop();
   EXPECT_EQ(driver->List()[0].phase, GroupPhase::kStopped);
+}
+
+// Fenced first, it would hear that its epoch is over before it knows that it is to drain: its streams were
+// lost.
+TEST_F(ProcessDriverTest, AGroupIsToldToEndBeforeItIsFenced) {
+  const std::string ready = data_ + "/ready";
+  ASSERT_EQ(mkfifo(ready.c_str(), 0600), 0);
+  Fd rank;
+  bool ended = false;
+  fences_.on_fence = [&](const std::string&, uint64_t epoch) {
+    if (epoch != 2) return;
+    pollfd end{rank.get(), POLLIN, 0};
+    ended = poll(&end, 1, 60'000) == 1;
+  };
+  auto driver = Make({"obedient", ready}, /*groups=*/1, /*ranks=*/1);
+  ASSERT_TRUE(driver->Start().ok());
+  std::ifstream(ready).close();  // waits for the child
+  rank = Fd(static_cast<int>(syscall(SYS_pidfd_open, driver->List()[0].pids[0], 0)));
+  ASSERT_TRUE(rank.valid());
+  driver->Stop();
+  EXPECT_TRUE(ended);
 }
 
 TEST_F(ProcessDriverTest, HurryStopWaitsForNobody) {
