@@ -84,10 +84,11 @@ absl::StatusOr<uint64_t> WorkerRegistry::Register(const v1::GroupInfo& info, int
   Fence(info.group_id(), info.epoch());
   const bool is_new = Find(info.group_id()) == nullptr;  // an older epoch has just been fenced away
   Group& group = groups_[info.group_id()];
-  if (is_new) group.registered_us = now_us;
+  if (is_new) {
+    group.registered_us = now_us;
+    group.beat.set_healthy(true);
+  }
   group.info = info;
-  group.beat.Clear();
-  group.beat.set_healthy(true);
   group.registration = ++last_registration_;
   group.connected = true;
   group.must_register = false;

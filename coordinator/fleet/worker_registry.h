@@ -25,7 +25,7 @@ const char* GroupStateName(GroupState state);
 
 struct Group {
   v1::GroupInfo info;
-  v1::HeartbeatRequest beat;  // the latest; before the first one: healthy and empty
+  v1::HeartbeatRequest beat;  // the epoch's latest; before the first one: healthy and empty
   uint64_t registration = 0;  // of the Register stream that speaks for it
   int64_t registered_us = 0;  // the first Register of this epoch
   bool connected = false;

@@ -127,6 +127,21 @@ TEST(WorkerRegistry, TheGroupsOfABundleAreAskedToRegisterAgain) {
   EXPECT_TRUE(registry.Beat(Beat(1, true), 1'600'000));
 }
 
+TEST(WorkerRegistry, AGroupThatRegistersAgainIsWhatItsLastBeatSaid) {
+  WorkerRegistry registry;
+  ASSERT_TRUE(registry.Register(Info(1), 0).ok());
+  v1::HeartbeatRequest draining = Beat(1, true);
+  draining.set_draining(true);
+  for (const auto& [beat, state] :
+       {std::pair(draining, GroupState::kDraining), {Beat(1, false), GroupState::kUnhealthy}}) {
+    EXPECT_TRUE(registry.Beat(beat, 1));
+    ASSERT_TRUE(registry.Register(Info(1), 2).ok());
+    EXPECT_EQ(StateAt(registry, 3), state);
+  }
+  ASSERT_TRUE(registry.Register(Info(2), 4).ok());  // another life
+  EXPECT_EQ(StateAt(registry, 5), GroupState::kServing);
+}
+
 // They are parts of names of files and shared memory.
 TEST(WorkerRegistry, AGroupsIdIsLettersDigitsDashesAndDots) {
   for (const std::string& id :
