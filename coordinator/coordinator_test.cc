@@ -5,11 +5,13 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <thread>
 
 #include <filesystem>
+#include <future>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/core/api_key.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
@@ -105,11 +107,10 @@ TEST_F(CoordinatorTest, WaitsForRoomAndGivesUpInTime) {
   ASSERT_TRUE(gateway_->Admit(request).grant.has_value());
   request.set_request_id(RequestId::Random().ToBytes());
   request.set_max_wait_ms(10);
-  Admitted refused;
-  std::thread caller([&] { refused = gateway_->Admit(request); });
-  while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
+  auto caller = std::async(std::launch::async, [&] { return gateway_->Admit(request); });
+  ASSERT_NO_FATAL_FAILURE(AwaitQueued(1, caller));
   clock_.AdvanceMs(11);
-  caller.join();
+  const Admitted refused = caller.get();
   ASSERT_TRUE(refused.refusal.has_value());
   EXPECT_EQ(refused.refusal->reason(), v1::REFUSAL_NO_CAPACITY);
   EXPECT_GE(refused.refusal->retry_after_s(), 1u);
@@ -165,27 +166,21 @@ TEST_F(CoordinatorTest, AReadmitLeavesTheQueueWhenItsGatewayCancelsOrTheRequestI
   request.set_tokens_so_far(110);
   request.set_max_tokens(200);
   request.set_max_wait_ms(60'000);
-  const auto wait_until_queued = [&](int waiting) {
-    while (Get("/admin/v1/groups")["waiting_requests"] != waiting) continue;
-  };
   grpc::ClientContext context;
-  grpc::Status cancelled;
-  std::thread caller([&] {
+  auto caller = std::async(std::launch::async, [&] {
     v1::ReadmitReply reply;
-    cancelled = gateway_->stub().Readmit(&context, request, &reply);
+    return gateway_->stub().Readmit(&context, request, &reply);
   });
-  wait_until_queued(1);
+  ASSERT_NO_FATAL_FAILURE(AwaitQueued(1, caller));
   context.TryCancel();
-  caller.join();
-  EXPECT_EQ(cancelled.error_code(), grpc::StatusCode::CANCELLED);
-  wait_until_queued(0);
+  EXPECT_EQ(caller.get().error_code(), grpc::StatusCode::CANCELLED);
+  const absl::Time patience = absl::Now() + absl::Minutes(2);
+  while (Get("/admin/v1/groups")["waiting_requests"] != 0) ASSERT_LT(absl::Now(), patience);
 
-  v1::ReadmitReply closed;
-  std::thread second([&] { closed = gateway_->Readmit(request); });
-  wait_until_queued(1);
+  auto second = std::async(std::launch::async, [&] { return gateway_->Readmit(request); });
+  ASSERT_NO_FATAL_FAILURE(AwaitQueued(1, second));
   gateway_->Settle(id, 10);
-  second.join();
-  EXPECT_EQ(closed.refusal().reason(), v1::REFUSAL_CLOSED);
+  EXPECT_EQ(second.get().refusal().reason(), v1::REFUSAL_CLOSED);
 }
 
 // ---- slow facts ----
@@ -370,10 +365,11 @@ TEST_F(CoordinatorTest, WhatWaitsWhenItStopsIsForItsSuccessor) {
   group->Leave();
   grpc::ClientContext context;
   auto stream = gateway_->stub().Admit(&context, request);  // waits for a group
-  while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
-  coordinator_->Stop();
   v1::AdmitReply reply;
-  EXPECT_FALSE(stream->Read(&reply)) << reply.DebugString();
+  auto caller = std::async(std::launch::async, [&] { return stream->Read(&reply); });
+  ASSERT_NO_FATAL_FAILURE(AwaitQueued(1, caller));
+  coordinator_->Stop();
+  EXPECT_FALSE(caller.get()) << reply.DebugString();
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   Restart();
   auto back = Group("g0", 2);
@@ -393,12 +389,11 @@ TEST_F(CoordinatorTest, AStreamThatLooksForAGroupWhenItStopsAsksItsSuccessor) {
   request.set_max_wait_ms(60'000);
   grpc::ClientContext context;
   v1::ReadmitReply reply;
-  grpc::Status ended;
-  std::thread caller([&] { ended = gateway_->stub().Readmit(&context, request, &reply); });
-  while (Get("/admin/v1/groups")["waiting_requests"] != 1) continue;
+  auto caller =
+      std::async(std::launch::async, [&] { return gateway_->stub().Readmit(&context, request, &reply); });
+  ASSERT_NO_FATAL_FAILURE(AwaitQueued(1, caller));
   coordinator_->Stop();
-  caller.join();
-  EXPECT_EQ(ended.error_code(), grpc::StatusCode::UNAVAILABLE) << reply.DebugString();
+  EXPECT_EQ(caller.get().error_code(), grpc::StatusCode::UNAVAILABLE) << reply.DebugString();
   Restart();
   auto back = Group("g0", 2);
   EXPECT_EQ(gateway_->Readmit(request).placement().group_epoch(), 2u);

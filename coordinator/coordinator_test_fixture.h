@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -66,6 +68,13 @@ class CoordinatorTest : public testing::Test {
     auto group = std::make_unique<TestGroup>(coordinator_->grpc_address(), id, epoch, kv_blocks);
     group->secret = *ReadWholeFile(config_.data + "/worker_secret");
     return group;
+  }
+  // Until so many wait for a group; fails when the caller has ended instead.
+  template <typename T>
+  void AwaitQueued(int waiting, const std::future<T>& caller) {
+    while (Get("/admin/v1/groups")["waiting_requests"] != waiting) {
+      ASSERT_NE(caller.wait_for(std::chrono::seconds(0)), std::future_status::ready) << "it did not wait";
+    }
   }
   nlohmann::json Get(const std::string& path) { return operator_->Call("GET", path).body; }
 
