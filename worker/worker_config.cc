@@ -7,9 +7,26 @@
 
 namespace quire::worker {
 
+namespace {
+
+constexpr IntLimits kPort{0, 65535}, kCount{1, std::numeric_limits<int32_t>::max()};
+constexpr IntLimits kFromZero{0, std::numeric_limits<int32_t>::max()};
+
+}  // namespace
+
 void WorkerConfig::Declare(Options& options) {
-  constexpr IntLimits kPort{0, 65535}, kCount{1, std::numeric_limits<int32_t>::max()};
-  constexpr IntLimits kFromZero{0, std::numeric_limits<int32_t>::max()};
+  DeclareRank(options);
+  DeclareAddresses(options);
+  metrics.Declare(options);
+  DeclareBounds(options);
+  options.Add("tls-cert", &tls.cert, "FILE", "this component's certificate");
+  options.Add("tls-key", &tls.key, "FILE", "its key");
+  options.Add("tls-ca", &tls.ca, "FILE", "the CA of its peers' certificates");
+  options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
+  log.Declare(options);
+}
+
+void WorkerConfig::DeclareRank(Options& options) {
   options.Add("model", &model_dir, "DIR", "Hugging Face folder of the model");
   options.Require("model");
   options.Add("check", &check, "say whether the model can be loaded, and end");
@@ -35,6 +52,9 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});
+}
+
+void WorkerConfig::DeclareAddresses(Options& options) {
   options.Add("coordinator", &coordinator, "HOST:PORT",
               "where to register; empty = serve without a coordinator");
   options.Add(
@@ -46,7 +66,9 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("advertise", &advertise, "HOST[:PORT]",
               "by which gateways reach this worker; default: --host and its port");
   options.Add("port", &port, "PORT", "of gRPC; 0 = any", kPort);
-  metrics.Declare(options);
+}
+
+void WorkerConfig::DeclareBounds(Options& options) {
   options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);
   options.Add("host-groups", &host_groups, "N", "groups that share this host's memory", IntLimits{1, 256});
   options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);
@@ -58,11 +80,6 @@ void WorkerConfig::Declare(Options& options) {
               kFromZero);
   options.Add("drain-seconds", &drain_seconds, "s", "after SIGTERM: how long open requests may go on",
               kFromZero);
-  options.Add("tls-cert", &tls.cert, "FILE", "this component's certificate");
-  options.Add("tls-key", &tls.key, "FILE", "its key");
-  options.Add("tls-ca", &tls.ca, "FILE", "the CA of its peers' certificates");
-  options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
-  log.Declare(options);
 }
 
 GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }

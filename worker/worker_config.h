@@ -37,6 +37,11 @@ struct WorkerConfig {
   GrpcServerOptions Listen() const;
   // --model-name, or the last part of --model.
   std::string ModelName() const;
+
+ private:
+  void DeclareRank(Options& options);
+  void DeclareAddresses(Options& options);
+  void DeclareBounds(Options& options);
 };
 
 }  // namespace quire::worker

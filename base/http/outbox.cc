@@ -9,7 +9,7 @@ namespace {
 // Room for a chunk's size line: eight hex digits, CR, LF.
 constexpr size_t kChunkLineBytes = 10;
 // Beyond this, a written batch's memory is given back.
-constexpr size_t kKeptCapacity = 4 << 10;
+constexpr size_t kKeptBatchCapacity = 4 << 10;
 
 }  // namespace
 
@@ -58,7 +58,7 @@ void Outbox::Seal() {
   written_ = writing_.begin;
   frames_written_ = 0;
   pending_.bytes.clear();
-  if (pending_.bytes.capacity() > kKeptCapacity) pending_.bytes = {};
+  if (pending_.bytes.capacity() > kKeptBatchCapacity) pending_.bytes = {};
   pending_.frames.clear();
   pending_.begin = 0;
 }

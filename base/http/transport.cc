@@ -20,7 +20,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr size_t kReadBytes = 32 << 10;
-constexpr size_t kKeptCapacity = 4 << 10;
+constexpr size_t kKeptReadCapacity = 4 << 10;
 // No empty line follows: some clients (older Go SDKs) take each for an event's end, and an event without data
 // for a broken stream. The comment becomes part of the next event's block.
 constexpr std::string_view kKeepAlive = ": keep-alive\n";
@@ -59,7 +59,7 @@ Transport::Transport(tcp::socket socket, const HttpLimits& limits, HttpMetrics& 
 void Transport::ConsumeIn(size_t count) {
   if (count < in_.size()) {
     in_.erase(0, count);
-  } else if (in_.capacity() > kKeptCapacity) {
+  } else if (in_.capacity() > kKeptReadCapacity) {
     in_ = {};
   } else {
     in_.clear();

@@ -2,28 +2,12 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
-#include "base/core/status.h"
 
 namespace quire::coordinator {
 namespace {
 
-constexpr uint32_t kNoGroupRetryS = 2;
-constexpr uint32_t kOutdatedRetryS = 1;
 constexpr uint32_t kReplacedRetryS = 1;
-
-Route Refuse(v1::RefusalReason reason, const std::string& message, uint32_t retry_after_s = 0) {
-  Route route;
-  route.refusal.set_reason(reason);
-  route.refusal.set_message(message);
-  route.refusal.set_retry_after_s(retry_after_s);
-  return route;
-}
-
-bool Understands(const Group& group, const RouteRequest& request) {
-  return request.bundle_digest.empty() || request.bundle_digest == group.info.bundle_digest();
-}
 
 v1::Placement PlacementOn(const Group& group) {
   v1::Placement placement;
@@ -41,11 +25,11 @@ Route Ending() {
 }
 
 Route SentAgain() {
-  return Refuse(v1::REFUSAL_NO_CAPACITY, "another message of this request took its place; try again",
-                kReplacedRetryS);
+  return RefusedRoute(v1::REFUSAL_NO_CAPACITY, "another message of this request took its place; try again",
+                      kReplacedRetryS);
 }
 
-Route NotOpen() { return Refuse(v1::REFUSAL_CLOSED, "the request is not open any more"); }
+Route NotOpen() { return RefusedRoute(v1::REFUSAL_CLOSED, "the request is not open any more"); }
 
 Route Placed(const Group& group) {
   Route route;
@@ -157,22 +141,6 @@ std::optional<Route> Router::Repeat(const RouteRequest& request) {
   return Placed(*group);
 }
 
-std::optional<Route> Router::RefuseIfHopeless(const RouteRequest& request) const {
-  if (TooLarge(request)) {
-    return Refuse(v1::REFUSAL_TOO_LARGE,
-                  absl::StrCat("the request may need ", request.most_tokens,
-                               " tokens of memory, more than any group of ", request.model,
-                               " has: shorten the prompt or lower max_tokens"));
-  }
-  if (Outdated(request)) {
-    return Refuse(
-        v1::REFUSAL_OUTDATED,
-        absl::StrCat("the text files of ", request.model, " have just changed; send the request again"),
-        kOutdatedRetryS);
-  }
-  return std::nullopt;
-}
-
 std::optional<Route> Router::TryRoute(const Pending& pending) {
   const RouteRequest& request = pending.request;
   const std::map<GroupEpoch, uint64_t> matches = prefixes_.Match(request.prefix_hashes);
@@ -236,55 +204,13 @@ std::optional<Route> Router::Enqueue(Pending pending) {
   const RequestId id = request.id;
   if (const auto verdict = queue_.Push(std::move(waiting)); verdict != WaitQueue::Verdict::kQueued) {
     const bool full = verdict == WaitQueue::Verdict::kFull;
-    return Refuse(full ? v1::REFUSAL_QUEUE_FULL : v1::REFUSAL_RATE,
-                  full ? "too many requests are waiting; retry later"
-                       : "too many requests of this account are waiting; retry later",
-                  queue_.RetryAfterSeconds());
+    return RefusedRoute(full ? v1::REFUSAL_QUEUE_FULL : v1::REFUSAL_RATE,
+                        full ? "too many requests are waiting; retry later"
+                             : "too many requests of this account are waiting; retry later",
+                        queue_.RetryAfterSeconds());
   }
   pending_[id] = std::move(pending);
   return std::nullopt;
-}
-
-bool Router::TooLarge(const RouteRequest& request) const {
-  bool known = false;
-  for (const auto& [id, group] : registry_.groups()) {
-    if (group.info.model() != request.model) continue;
-    known = true;
-    if (BlocksFor(request.most_tokens) <= CapacityOf(group)) return false;
-  }
-  return known;
-}
-
-// Live groups of a model have one bundle (SlowFacts sees to that), but a request may have been encoded, or
-// begun, before it changed.
-bool Router::Outdated(const RouteRequest& request) const {
-  const int64_t now_us = clock_.NowUs();
-  bool others = false;
-  for (const auto& [id, group] : registry_.groups()) {
-    if (group.info.model() != request.model) continue;
-    if (WorkerRegistry::StateOf(group, now_us) == GroupState::kGone) continue;
-    if (Understands(group, request)) return false;
-    others = true;
-  }
-  return others;
-}
-
-bool Router::AnyServing(const std::string& model) const {
-  const int64_t now_us = clock_.NowUs();
-  return std::any_of(registry_.groups().begin(), registry_.groups().end(), [&](const auto& entry) {
-    return entry.second.info.model() == model &&
-           WorkerRegistry::StateOf(entry.second, now_us) == GroupState::kServing;
-  });
-}
-
-Route Router::Expired(const WaitQueue::Waiting& waiting) const {
-  if (!AnyServing(waiting.model)) {
-    return Refuse(v1::REFUSAL_NO_CAPACITY,
-                  absl::StrCat("no worker group of ", waiting.model, " is up; retry in a moment"),
-                  kNoGroupRetryS);
-  }
-  return Refuse(v1::REFUSAL_NO_CAPACITY, "all worker groups are busy; retry later",
-                queue_.RetryAfterSeconds());
 }
 
 Router::Answers Router::ServeQueue() {

@@ -55,6 +55,9 @@ struct Served {
 
 GroupEpoch EpochOf(const Group& group);
 uint64_t CapacityOf(const Group& group);  // KV blocks
+// Its text bundle is the one that the request's token ids are of.
+bool Understands(const Group& group, const RouteRequest& request);
+Route RefusedRoute(v1::RefusalReason reason, const std::string& message, uint32_t retry_after_s = 0);
 
 struct GroupReport {
   Group group;
