@@ -28,7 +28,7 @@ struct CoordinatorConfig {
   WorkerFlags worker;
   TlsFiles tls;
   bool insecure = false;
-  bool end_groups = false;  // nothing else
+  bool end_groups = false;                      // nothing else
   const Clock* clock = nullptr;                 // null: the system's; a test's outlives the coordinator
   FileWriter write_file = WriteFileAtomically;  // models.json, epochs.json
 
