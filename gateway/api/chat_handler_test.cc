@@ -47,7 +47,7 @@ class ChatHandlerTest : public ::testing::Test {
     LoadModels();
     http::RouteTable routes;
     routes.Add("POST", "/chat", [this](http::Exchange& exchange) { return handler_.Handle(exchange); });
-    auto server = http::Server::Start({}, std::move(routes), metrics_);
+    auto server = http::Server::Start(options_, std::move(routes), metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -138,6 +138,7 @@ class ChatHandlerTest : public ::testing::Test {
                                      .gateway_id = "gateway",
                                      .broken_lines = broken_lines_,
                                      .cut_off = cut_off_};
+  http::HttpServerOptions options_;
   const Authenticator authenticator_{backend_.pepper(), facts_};
   Intake intake_{IntakeLimits()};
   TextThreads text_threads_{1};
@@ -235,6 +236,7 @@ TEST_F(ChatHandlerTest, AStopOfTheGatewayIsNoFailureOfItsGroups) {
   client.Send(Request(Body("tiny", R"(, "stream": true, "max_tokens": 40)")));
   for (int stop = 0; stop < kStops; ++stop) {
     client.ReadUntil(R"("content":"a")");
+    LetThemLook();
     clock_.AdvanceMs(4000);
     broken.TryPush(true);
   }
@@ -244,6 +246,52 @@ TEST_F(ChatHandlerTest, AStopOfTheGatewayIsNoFailureOfItsGroups) {
   EXPECT_EQ(end.find("error"), std::string::npos) << end;
   EXPECT_EQ(blamed, 0);
 }
+
+// Its handler is held up in a write while the attempt goes on, and ends.
+class SlowReaderTest : public ChatHandlerTest {
+ protected:
+  static constexpr int kTokens = 1400;
+
+  void SetUp() override {
+    options_.limits.send_buffer_bytes = 4096;
+    options_.limits.queued_frames = 8;
+    ChatHandlerTest::SetUp();
+  }
+  // So much time passes at once while nobody looks; then the group is gone. Returns whom Readmit named.
+  std::string BlamedAfter(int64_t ms) {
+    Notification sent, gone;
+    std::string blamed;
+    backend_.readmit = [&](const v1::ReadmitRequest& request) {
+      blamed = request.failed_group_id();
+      return backend_.Elsewhere(2);
+    };
+    backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+      out.Accept();
+      if (request.attempt() == 1) {
+        out.Text(std::string(kTokens, 'x'));  // more than a client that does not read lets out
+        sent.Notify();
+        gone.WaitForNotification();
+        return grpc::Status(grpc::StatusCode::UNAVAILABLE, "it died");
+      }
+      out.Finish(v1::FINISH_LENGTH);
+      return grpc::Status::OK;
+    };
+    http::TestClient client(server_->port(), /*receive_buffer=*/4096);
+    client.Send(Request(Body("tiny", R"(, "stream": true, "max_tokens": 1450)")));
+    sent.WaitForNotification();
+    client.ReadUntil(R"("content":"x")");
+    LetThemLook();
+    clock_.AdvanceMs(ms);
+    gone.Notify();
+    const std::string end = client.ReadUntil("[DONE]");
+    EXPECT_NE(end.find(R"("finish_reason":"length")"), std::string::npos) << end;
+    return blamed;
+  }
+};
+
+TEST_F(SlowReaderTest, AWriteThatWaitsIsNoSleep) { EXPECT_EQ(BlamedAfter(1400), "g"); }
+
+TEST_F(SlowReaderTest, ASleepDuringAWriteIsOne) { EXPECT_EQ(BlamedAfter(4000), ""); }
 
 TEST_F(ChatHandlerTest, WhoSleptJudgesNoSilence) {
   std::atomic<int> attempts{0};

@@ -14,9 +14,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int64_t kAdmitAgainAfterUs = 200'000;
-// While an attempt runs, this process looks every so often; a gap this long between two looks was its own,
-// and what its connections still have to say of it is said soon after.
-constexpr int64_t kLookEveryUs = 500'000, kSleptUs = 1'000'000, kWakingUs = 2'000'000;
 
 std::vector<TokenId> StopIds(const v1::Sampling& sampling) {
   if (sampling.ignore_eos()) return {};
@@ -137,6 +134,7 @@ int64_t Generation::AdmitTimeLeftUs() const {
 boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit) {
   const int64_t deadline_us = limit ? services_.clock.NowUs() + limit->count() * 1000 : INT64_MAX;
   const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  LookAfterWriting();
   while (!aborted_) {
     const int64_t now_us = Look();
     DoWhatIsDue(now_us);
@@ -144,7 +142,7 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
     if (!step.empty()) co_return step;
     if (now_us >= deadline_us || (until_granted_ && granted_)) break;
     ReadOn();
-    LookAgainSoon(executor);
+    KeepLooking(executor);
     const int64_t wake_us = std::min(deadline_us, NextDueUs());
     std::vector<Event> events;
     if (wake_us == INT64_MAX) {
@@ -181,24 +179,27 @@ int64_t Generation::NextDueUs() const {
   return due_us;
 }
 
-// Tells a worker's silence and its broken connection from a sleep of this process (stopped, starved, a
-// machine's pause), in which it heard nobody and kept nobody's connection: who slept judges nobody.
+// Tells a worker's silence and its broken connection from a sleep of this process, in which it heard nobody
+// and kept nobody's connection: who slept judges nobody.
 int64_t Generation::Look() {
-  const int64_t now_us = services_.clock.NowUs();
-  if (running_attempt_ != 0 && now_us - looked_us_ > kSleptUs) slept_us_ = heard_us_ = now_us;
-  looked_us_ = now_us;
-  return now_us;
+  looked_us_ = services_.clock.NowUs();
+  if (pulse_ == nullptr) return looked_us_;
+  pulse_->Look();
+  heard_us_ = std::max(heard_us_, pulse_->slept_us().value_or(heard_us_));
+  return looked_us_;
 }
 
-bool Generation::SleptLately() const { return slept_us_ && looked_us_ - *slept_us_ < kWakingUs; }
+// While the handler wrote it heard nobody. That was no sleep: a connection that broke meanwhile broke.
+void Generation::LookAfterWriting() {
+  const int64_t before_us = looked_us_;
+  if (Look() - before_us > Pulse::kSleptUs) heard_us_ = looked_us_;
+}
 
-// One timer at a time, instead of one per token: when it fires, whoever waits looks, and the next one is set.
-void Generation::LookAgainSoon(const boost::asio::any_io_executor& executor) {
-  if (running_attempt_ == 0 || answer_.ended() || looked_us_ < look_again_us_) return;
-  look_again_us_ = looked_us_ + kLookEveryUs;
-  look_timer_.emplace(executor, std::chrono::microseconds(kLookEveryUs));
-  look_timer_->async_wait([mailbox = mailbox_](const boost::system::error_code& cancelled) {
-    if (!cancelled) mailbox->Push(Woken());
+// One timer for the attempt, instead of one per token: at each beat, whoever waits looks.
+void Generation::KeepLooking(const boost::asio::any_io_executor& executor) {
+  if (running_attempt_ == 0 || pulse_ != nullptr) return;
+  pulse_ = Pulse::Start(executor, services_.clock, [mailbox = mailbox_] {
+    if (mailbox->size() == 0) mailbox->Push(Woken());
   });
 }
 

@@ -9,7 +9,6 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -27,6 +26,7 @@
 #include "gateway/generation/generation_request.h"
 #include "gateway/generation/ledger_driver.h"
 #include "gateway/generation/metrics.h"
+#include "gateway/generation/pulse.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/worker_client.h"
 #include "proto/inference.pb.h"
@@ -86,6 +86,7 @@ class Generation {
   struct GenerateEnded {
     uint32_t attempt = 0;
     absl::Status status;
+    int64_t at_us = 0;  // when it came: a handler that writes hears of it later
   };
   struct Woken {};
   using Event = std::variant<AdmitEvent, AdmitEnded, GenerateEvent, GenerateEnded,
@@ -97,8 +98,8 @@ class Generation {
   int64_t NextDueUs() const;
   int64_t SilentFromUs() const;
   int64_t Look();
-  bool SleptLately() const;
-  void LookAgainSoon(const boost::asio::any_io_executor& executor);
+  void LookAfterWriting();
+  void KeepLooking(const boost::asio::any_io_executor& executor);
 
   // The attempts: generation_attempts.cc.
   void SubmitTo(const v1::Placement& placement);
@@ -142,13 +143,11 @@ class Generation {
 
   Attempts attempts_;
   std::unique_ptr<RpcCall> generate_call_;
-  v1::Placement placement_;       // the last one
-  uint32_t running_attempt_ = 0;  // 0 = none runs; events of another are dropped (R6)
-  int64_t heard_us_ = 0;          // of the group that runs it, while it was listened to
-  int64_t looked_us_ = 0;         // when this request last looked at what is going on
-  int64_t look_again_us_ = 0;     // when the timer fires
-  std::optional<boost::asio::steady_timer> look_timer_;
-  std::optional<int64_t> slept_us_;        // until when this process last slept during the attempt
+  v1::Placement placement_;                // the last one
+  uint32_t running_attempt_ = 0;           // 0 = none runs; events of another are dropped (R6)
+  int64_t heard_us_ = 0;                   // of the group that runs it, while it was listened to
+  int64_t looked_us_ = 0;                  // when this request last looked at what is going on
+  std::shared_ptr<Pulse> pulse_;           // while it runs
   int64_t unanswered_reads_ = 0;           // replies that were handled and not yet made good by ReadMore
   std::vector<TokenId> output_;            // accepted so far: what the next attempt resumes with
   std::optional<uint64_t> cached_tokens_;  // as the first attempt found them (R4)

@@ -48,7 +48,6 @@ void Generation::SubmitTo(const v1::Placement& placement) {
   placement_ = placement;
   running_attempt_ = accountant_.NewAttempt(request_.id, placement);
   heard_us_ = services_.clock.NowUs();
-  slept_us_.reset();
   unanswered_reads_ = 0;
   const uint32_t attempt = running_attempt_;
   generate_call_ = services_.workers.Generate(
@@ -56,13 +55,14 @@ void Generation::SubmitTo(const v1::Placement& placement) {
       [mailbox = mailbox_, attempt](v1::GenerateReply reply) {
         mailbox->Push(GenerateEvent{attempt, std::move(reply)});
       },
-      [mailbox = mailbox_, attempt](absl::Status status) {
-        mailbox->Push(GenerateEnded{attempt, std::move(status)});
+      [mailbox = mailbox_, attempt, &clock = services_.clock](absl::Status status) {
+        mailbox->Push(GenerateEnded{attempt, std::move(status), clock.NowUs()});
       });
 }
 
 void Generation::StopWorker() {
   running_attempt_ = 0;
+  pulse_.reset();
   generate_call_.reset();
 }
 
@@ -129,7 +129,8 @@ void Generation::Handle(const GenerateEnded& event) {
     StopWorker();
     return Fail(absl::UnavailableError("all worker groups are busy: retry later"));
   }
-  if (absl::IsUnavailable(event.status) && SleptLately()) {  // the connection was let down from this side
+  // The connection may have been let down from this side.
+  if (absl::IsUnavailable(event.status) && pulse_ != nullptr && pulse_->SleptAbout(event.at_us)) {
     NoteBroken(event.status);
     return LookElsewhere(/*failed=*/false, 0);
   }
