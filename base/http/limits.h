@@ -37,7 +37,8 @@ struct HttpLimits {
   std::chrono::milliseconds first_keep_alive{1'000};
   std::chrono::milliseconds keep_alive_interval{10'000};
   // A client that vanished without a word: once nothing came from its machine for so long, the kernel asks
-  // for it. One that acknowledges nothing, or takes nothing of what is sent, for the timeout is gone.
+  // for it. One that acknowledges nothing, or takes nothing of what is sent, for the timeout is gone; where
+  // more waits for it than the kernel holds, it is a slow reader.
   std::chrono::seconds peer_idle{10}, peer_probe_interval{5}, peer_timeout{30};
   // The kernel's share of a slow reader's backlog.
   int send_buffer_bytes = 128 << 10;

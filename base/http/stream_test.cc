@@ -223,6 +223,17 @@ TEST_F(StreamTest, TheBoundOnBytesHoldsToo) {
   EXPECT_LE(outcome.appended - outcome.delivered, 21u);
 }
 
+// TCP_USER_TIMEOUT counts from the client's first closed window, and also ends who acknowledges every probe.
+TEST_F(StreamTest, AClientWhomTheKernelGivesUpForNotReadingIsASlowReader) {
+  options_.limits.peer_timeout = std::chrono::seconds(1);
+  options_.limits.write_timeout = std::chrono::minutes(2);
+  Start();
+  TestClient client(server_->port(), /*receive_buffer=*/4096);
+  client.Send(GetPath("/flood"));
+  EXPECT_EQ(AwaitEnded().status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(metrics_.Text(), HasSubstr("quire_http_slow_readers_total{plane=\"api\"} 1"));
+}
+
 TEST_F(StreamTest, ASlowReaderHurtsNobodyElse) {
   Start();
   TestClient slow(server_->port(), /*receive_buffer=*/4096);

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "base/core/absl_text.h"
 #include "base/core/log.h"
 
 namespace quire::http {
@@ -38,6 +39,14 @@ void AskForPeer(int socket, const HttpLimits& limits) {
   set(IPPROTO_TCP, TCP_KEEPIDLE, limits.peer_idle.count());
   set(IPPROTO_TCP, TCP_KEEPINTVL, limits.peer_probe_interval.count());
   set(IPPROTO_TCP, TCP_USER_TIMEOUT, std::chrono::milliseconds(limits.peer_timeout).count());
+}
+
+// Taken from it.
+error_code PendingError(tcp::socket& socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
+  return {error, boost::system::system_category()};
 }
 
 }  // namespace
@@ -76,7 +85,7 @@ bool Transport::TryRead(size_t most) {
     return false;
   }
   if (error) {
-    Close(absl::CancelledError("the connection was reset"));
+    EndBy(error, "the connection was reset");
     return false;
   }
   metrics_.AddBytesIn(count);
@@ -130,7 +139,7 @@ void Transport::WaitHangup() {
   hangup_->async_wait(
       asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](const error_code& error) {
         if (error || !self->watching_) return;
-        self->Guard([&] { self->Close(absl::CancelledError("the client closed the connection")); });
+        self->Guard([&] { self->EndBy(PendingError(self->socket_), "the client closed the connection"); });
       });
 }
 
@@ -165,7 +174,7 @@ void Transport::Pump() {
       }
       WaitWritable();
     } else if (error) {
-      Close(absl::CancelledError("the client closed the connection"));
+      EndBy(error, "the client closed the connection");
     } else {
       metrics_.AddBytesOut(count);
       out_.Consume(count);
@@ -228,10 +237,7 @@ void Transport::ArmTimer(Clock::time_point when) {
 void Transport::OnTimer() {
   timer_due_ = kNever;
   const Clock::time_point now = Clock::now();
-  if (now >= write_deadline_) {
-    metrics_.CountSlowReader();
-    return Close(absl::DeadlineExceededError("the client reads too slowly"));
-  }
+  if (now >= write_deadline_) return EndBy(asio::error::timed_out, "");
   if (now >= read_deadline_) {
     read_deadline_ = kNever;
     read_expired_ = true;
@@ -244,6 +250,12 @@ void Transport::OnTimer() {
     Pump();
   }
   ArmTimer(std::min({read_deadline_, write_deadline_, KeepAliveDue()}));
+}
+
+void Transport::EndBy(const error_code& error, std::string_view otherwise) {
+  if (error != asio::error::timed_out || out_.empty()) return Close(absl::CancelledError(Absl(otherwise)));
+  if (status_.ok()) metrics_.CountSlowReader();
+  Close(absl::DeadlineExceededError("the client reads too slowly"));
 }
 
 void Transport::Close(absl::Status why) {

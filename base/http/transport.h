@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "base/http/http_metrics.h"
@@ -82,6 +83,9 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // Makes the timer fire no later than `when`.
   void ArmTimer(Clock::time_point when);
   void OnTimer();
+  // The socket says why it ended. The kernel gives up who takes nothing of what waits here, often before the
+  // write's own deadline.
+  void EndBy(const boost::system::error_code& error, std::string_view otherwise);
   // Runs what a wait called; what it throws ends this connection alone.
   template <typename Step>
   void Guard(Step step);
