@@ -259,8 +259,9 @@ TEST_F(GatewayFailoverTest, ProgressNamesTheGroupThatRunsTheRequest) {
   backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
     out.Accept();
     running.Notify();
-    heard.WaitForNotification();
-    out.Text("ok");
+    out.Text("o");
+    heard.WaitForNotification();  // the gateway hears of the placement with its next Progress
+    out.Text("k");
     out.Finish(v1::FINISH_LENGTH);
     return kOk;
   };
