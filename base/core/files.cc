@@ -65,7 +65,11 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
     unlink(temporary.c_str());  // a full disk has no room for it
     return written;
   }
-  if (rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError("rename to", path);
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    absl::Status failed = ErrnoError("rename to", path);  // before errno is another's
+    unlink(temporary.c_str());
+    return failed;
+  }
   return SyncDirectoryOf(path);
 }
 

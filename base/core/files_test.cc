@@ -66,6 +66,16 @@ TEST(Files, AWriteThatFailsLeavesNothingBehind) {
   EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
 }
 
+TEST(Files, ARenameThatFailsLeavesNothingBehind) {
+  const std::string path = testing::TempDir() + "/quire_files_test_folder";
+  std::filesystem::create_directory(path);
+  const absl::Status written = WriteFileAtomically(path, "x", 0600);
+  EXPECT_EQ(written.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(written.message().find("directory"), std::string::npos) << written;
+  EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
+  std::filesystem::remove_all(path);
+}
+
 TEST(Files, SaysWhichFileIsMissing) {
   const auto missing = ReadWholeFile("/nonexistent/file");
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
