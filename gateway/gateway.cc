@@ -69,7 +69,7 @@ struct Gateway::Parts {
         chat(authenticator, catalog, intake, abandonments, text_threads, services),
         models(authenticator, catalog),
         drain_delay(absl::FromChrono(options.drain_delay)),
-        watcher(channel, gateway_id, facts, [this] { OnModels(); }) {}
+        watcher(channel, gateway_id, facts, clock, [this] { OnModels(); }) {}
 
   ~Parts() { text_threads.Stop(); }  // before the server, whose handlers may wait for them
 

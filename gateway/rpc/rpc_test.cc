@@ -189,7 +189,7 @@ TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
   Facts facts;
   std::atomic<int> synced{0};
   Notification twice;
-  Watcher watcher(Connect(), "g", facts, [&] {
+  Watcher watcher(Connect(), "g", facts, clock_, [&] {
     if (++synced == 2) twice.Notify();
   });
   ASSERT_TRUE(twice.WaitForNotificationWithTimeout(kLimit));
@@ -200,6 +200,7 @@ TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
 class WatchLogTest : public testing::Test {
  protected:
   CapturedLog log_;  // first: the watcher's threads write to it
+  ManualClock clock_;
   RpcTestServers servers_;
 };
 
@@ -213,13 +214,30 @@ TEST_F(WatchLogTest, OneLineWhereAnOutageBeginsOrTurnsAndOneWhereItEnds) {
   Facts facts;
   Notification synced;
   {
-    Watcher watcher(servers_.Connect(), "g", facts, [&] { synced.Notify(); });
+    Watcher watcher(servers_.Connect(), "g", facts, clock_, [&] { synced.Notify(); });
     ASSERT_TRUE(synced.WaitForNotificationWithTimeout(kLimit));
   }
   EXPECT_EQ(log_.Count("watch_ended"), 2) << log_.Text();
   EXPECT_NE(log_.Text().find("another pepper"), std::string::npos);
   EXPECT_NE(log_.Text().find("it restarts"), std::string::npos);
   EXPECT_EQ(log_.Count("watch_answered_again"), 1) << log_.Text();
+}
+
+TEST_F(WatchLogTest, AWatchThatBreaksEachTimeItWasAnsweredFillsNoLog) {
+  constexpr int kBreaks = 20, kLines = Watcher::kOutageLines.burst;
+  static_assert(kLines < kBreaks);
+  servers_.coordinator.watches_that_break = kBreaks;
+  Facts facts;
+  std::atomic<int> answered{0};
+  Notification stands;
+  {
+    Watcher watcher(servers_.Connect(), "g", facts, clock_, [&] {
+      if (++answered == kBreaks + 1) stands.Notify();
+    });
+    ASSERT_TRUE(stands.WaitForNotificationWithTimeout(kLimit));
+  }
+  EXPECT_EQ(log_.Count("watch_ended"), kLines) << log_.Text();
+  EXPECT_EQ(log_.Count("watch_answered_again"), kLines) << log_.Text();
 }
 
 // An answer may take hours: it is silence that ends it (Generation).

@@ -13,9 +13,10 @@ constexpr absl::Duration kReopenAfter = absl::Milliseconds(100);
 }  // namespace
 
 Watcher::Watcher(std::shared_ptr<grpc::Channel> coordinator, std::string gateway_id, Facts& facts,
-                 std::function<void()> on_models)
+                 const Clock& clock, std::function<void()> on_models)
     : gateway_id_(std::move(gateway_id)),
       facts_(facts),
+      clock_(clock),
       on_models_(std::move(on_models)),
       client_(std::move(coordinator)),
       thread_([this] { Run(); }) {}
@@ -59,12 +60,15 @@ void Watcher::OnEnd(const absl::Status& end) {
 }
 
 void Watcher::Note(const absl::Status& status) {
-  if (std::exchange(noted_, status.code()) == status.code()) return;
+  if (told_ == status.code()) return;
   if (status.ok()) {
     Log(LogLevel::kInfo, "watch_answered_again");
   } else {
-    Log(LogLevel::kWarn, "watch_ended", "reason", MessageOf(status));
+    const auto left_out = outage_lines_.Take("watch_ended", clock_.NowUs());
+    if (!left_out) return;
+    Log(LogLevel::kWarn, "watch_ended", "reason", MessageOf(status), "lines_left_out", *left_out);
   }
+  told_ = status.code();
 }
 
 }  // namespace quire::gateway
