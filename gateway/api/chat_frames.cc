@@ -1,6 +1,7 @@
 #include "gateway/api/chat_frames.h"
 
 #include <charconv>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/absl_text.h"
@@ -75,6 +76,15 @@ std::string ChatFrames::End(std::string_view finish_reason, const Usage& usage) 
 
 std::string ChatFrames::Error(const http::ApiError& error) {
   return absl::StrCat("data: ", http::ErrorBody(error), "\n\n");
+}
+
+ChatFrames::Close ChatFrames::CloseStream(std::string end, uint32_t positions) {
+  return {{{std::move(end), positions}, {std::string(kDone), 0}}};
+}
+
+ChatFrames::Close ChatFrames::CloseWhole(std::string_view finish_reason, const Usage& usage,
+                                         uint32_t positions) const {
+  return {{{WholeEnd(finish_reason, usage), positions}, {std::string(kWholeClose), 0}}};
 }
 
 std::string ChatFrames::WholeStart() const {

@@ -3,6 +3,7 @@
 // and one append. Pure; one per request, one thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -20,12 +21,22 @@ class ChatFrames {
   std::string Role() const;
   // Valid until the next call.
   std::string_view Text(std::string_view text);
-  // The finish chunk, and the usage chunk where one is due. kDone follows as a frame of its own: a frame's
-  // tokens are counted with its last byte, and who has read the usage shall have been counted.
+  // The finish chunk, and the usage chunk where one is due.
   std::string End(std::string_view finish_reason, const Usage& usage) const;
-  // A stream that failed. kDone follows here too.
+  // A stream that failed.
   static std::string Error(const http::ApiError& error);
   static constexpr std::string_view kDone = "data: [DONE]\n\n";
+
+  // What closes an answer, with the tokens that are left to count. A frame's tokens are counted with its last
+  // byte, and who has read the usage shall have been counted: what follows the usage is a frame of its own.
+  struct Frame {
+    std::string bytes;
+    uint32_t positions = 0;
+  };
+  using Close = std::array<Frame, 2>;
+  // `end`: an End or an Error.
+  static Close CloseStream(std::string end, uint32_t positions);
+  Close CloseWhole(std::string_view finish_reason, const Usage& usage, uint32_t positions) const;
 
   // The body of an answer that is not streamed, around its text (AppendJsonEscaped): up to the usage's end,
   // and what closes the body.

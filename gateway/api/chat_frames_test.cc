@@ -77,6 +77,21 @@ TEST(ChatFramesTest, TheUsageIsTheEndOfItsFrame) {
   }
 }
 
+TEST(ChatFramesTest, WhatIsLeftToCountIsCountedWithTheUsage) {
+  const ChatFrames frames = Frames(UsageFrames::kOnFinish);
+  const std::string end = frames.End("stop", kUsage);
+  const ChatFrames::Close stream = ChatFrames::CloseStream(end, 3),
+                          whole = frames.CloseWhole("stop", kUsage, 3);
+  EXPECT_EQ(stream[0].bytes, end);
+  EXPECT_EQ(stream[1].bytes, kDone);
+  EXPECT_TRUE(whole[0].bytes.ends_with("\"reasoning_tokens\":0}}"));
+  EXPECT_EQ(whole[1].bytes, ChatFrames::kWholeClose);
+  for (const ChatFrames::Close& close : {stream, whole}) {
+    EXPECT_EQ(close[0].positions, 3u);
+    EXPECT_EQ(close[1].positions, 0u);
+  }
+}
+
 TEST(ChatFramesTest, NoUsageWhereItWasDeclined) {
   const std::string end = Frames(UsageFrames::kNone).End("stop", kUsage);
   EXPECT_EQ(end.find("usage"), std::string::npos);
@@ -106,10 +121,8 @@ TEST(ChatFramesTest, NoFrameHoldsALineBreakOfUnicode) {
 
 TEST(ChatFramesTest, AWholeAnswer) {
   const ChatFrames frames = Frames(UsageFrames::kOnFinish);
-  const std::string end = frames.WholeEnd("stop", kUsage);
-  EXPECT_TRUE(end.ends_with("\"reasoning_tokens\":0}}"))
-      << "the usage, whose tokens count with its last byte";
-  const json body = json::parse(frames.WholeStart() + "text" + end + std::string(ChatFrames::kWholeClose));
+  const ChatFrames::Close close = frames.CloseWhole("stop", kUsage, 0);
+  const json body = json::parse(frames.WholeStart() + "text" + close[0].bytes + close[1].bytes);
   EXPECT_EQ(body["object"], "chat.completion");
   EXPECT_EQ(body["choices"][0]["message"], json::parse(R"({"role": "assistant", "content": "text"})"));
   EXPECT_EQ(body["choices"][0]["finish_reason"], "stop");

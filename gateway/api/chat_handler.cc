@@ -169,8 +169,9 @@ awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& 
     if (step.ending) {
       const Usage usage = generation.UsageAtEnd();
       if (step.ending->is_error()) exchange.record().error = ErrorOf(*step.ending).code;
-      exchange.Append(EndOf(*step.ending, frames, usage), step.ending->positions);
-      exchange.Append(ChatFrames::kDone);
+      std::string end = EndOf(*step.ending, frames, usage);
+      for (const auto& frame : ChatFrames::CloseStream(std::move(end), step.ending->positions))
+        exchange.Append(frame.bytes, frame.positions);
       (co_await exchange.Finish()).IgnoreError();  // the client has left: nobody to tell
       break;
     }
@@ -199,9 +200,11 @@ awaitable<void> ChatHandler::AnswerWhole(http::Exchange& exchange, Generation& g
   }
   if (!ending) co_return;
   if (ending->is_error()) co_return co_await exchange.Send(http::ErrorReply(ErrorOf(*ending)));
-  reply.body += frames.WholeEnd(FinishReasonOf(ending->kind), generation.UsageAtEnd());
-  marks.push_back({reply.body.size(), ending->positions});
-  reply.body += ChatFrames::kWholeClose;
+  const Usage usage = generation.UsageAtEnd();
+  for (const auto& frame : frames.CloseWhole(FinishReasonOf(ending->kind), usage, ending->positions)) {
+    reply.body += frame.bytes;
+    marks.push_back({reply.body.size(), frame.positions});
+  }
   co_await exchange.Send(std::move(reply), std::move(marks));
   generation.Written(exchange.delivered_units());
 }
