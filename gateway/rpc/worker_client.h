@@ -1,9 +1,9 @@
 // Generate calls to worker groups: one channel per address, made on first use and dropped when a call on it
-// finds nobody there, or when none was made for ten minutes: a restarted group has another address. Any
-// thread may call but gRPC's; callbacks come on gRPC threads and must not block. A stream has no
-// deadline, since an answer may be long: whoever reads it watches for silence (the worker beats every
-// second); a peer that vanishes is noticed by keepalive in three seconds. The destructor cancels everything
-// and waits.
+// finds nobody there, or when none was made for ten minutes (seen at the next call to another address): a
+// restarted group has another one. Any thread may call but gRPC's; callbacks come on gRPC threads and must
+// not block. A stream has no deadline, since an answer may be long: whoever reads it watches for silence (the
+// worker beats every second); a peer that vanishes is noticed by keepalive in three seconds. The destructor
+// cancels everything and waits.
 #pragma once
 
 #include <functional>
