@@ -11,6 +11,7 @@ from system import DEMO_MODEL, System, metric, until
 
 SILENCE_LIMIT_S = 10.0  # after which a rank that alone is silent is taken for dead
 MOST_FAILURES = 3  # of a request's attempts
+STREAMS = 5  # how many are tried where the machine is so fast that an answer is over too soon
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +55,29 @@ def test_a_pause_of_all_kills_nobody(running, what):
 
 def test_a_gateway_that_is_stopped_again_and_again_blames_no_group(running):
     """It lets its connections down, more often than a request's attempts may fail."""
-    received = []
-
-    def read():
-        for payload in Stream(running, "Tell me a long story.", max_tokens=1500, ignore_eos=True):
-            received.append(payload)
-
     def moved():
         return metric(running.gateway_metrics(), "quire_gateway_migrations_total")
 
-    before = moved()
-    reader = threading.Thread(target=read)
-    reader.start()
-    while reader.is_alive() and moved() < before + MOST_FAILURES + 1:
-        enough = len(received) + 20
-        until("a stream that goes on", lambda enough=enough: len(received) > enough or not reader.is_alive())
-        with stopped([running.pid_of("gateway")]):
-            time.sleep(5)  # what is tested: longer than a worker's patience with a connection
-    reader.join()
-    outcome = Outcome(received)
-    assert outcome.error is None and outcome.finish_reason == "length" and outcome.done == 1
-    if moved() < before + MOST_FAILURES:
-        pytest.skip("the answer was over before enough connections broke: nothing is shown")
+    def moves_of_one_stream():
+        received, before = [], moved()
+
+        def read():
+            for payload in Stream(running, "Tell me a long story.", max_tokens=1500, ignore_eos=True):
+                received.append(payload)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        while reader.is_alive() and moved() < before + MOST_FAILURES + 1:
+            enough = len(received) + 20
+            until("a stream that goes on", lambda: len(received) > enough or not reader.is_alive())
+            with stopped([running.pid_of("gateway")]):
+                time.sleep(5)  # what is tested: longer than a worker's patience with a connection
+        reader.join()
+        outcome = Outcome(received)
+        assert outcome.error is None and outcome.finish_reason == "length" and outcome.done == 1
+        return moved() - before
+
+    for _ in range(STREAMS):
+        if moves_of_one_stream() >= MOST_FAILURES:
+            return
+    pytest.skip(f"{STREAMS} answers were over before enough connections of theirs broke: nothing is shown")
