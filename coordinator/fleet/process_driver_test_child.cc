@@ -16,8 +16,14 @@ int main(int argc, char** argv) {
   }
   const bool obedient = std::strcmp(argv[1], "obedient") == 0;
   if ((obedient || std::strcmp(argv[1], "stubborn") == 0) && argc > 2) {
-    std::signal(SIGTERM, obedient ? [](int) { _exit(0); } : SIG_IGN);
+    // Waited for, not handled: ThreadSanitizer may keep a handler from running until the next signal.
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, nullptr);
     if (std::FILE* ready = std::fopen(argv[2], "w")) std::fclose(ready);
+    int received = 0;
+    if (obedient && sigwait(&term, &received) == 0) return 0;
   }
   while (true) pause();
 }
