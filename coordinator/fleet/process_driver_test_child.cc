@@ -1,6 +1,7 @@
 // A stand-in for quire-worker in process_driver_test: "exit CODE" says why and ends at once, "wait" lives
 // until a signal ends it, "obedient" ends with 0 at SIGTERM, "stubborn" ignores SIGTERM (both say when they
 // do by opening the file named next, so that a test knows).
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -21,7 +22,8 @@ int main(int argc, char** argv) {
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, nullptr);
-    if (std::FILE* ready = std::fopen(argv[2], "w")) std::fclose(ready);
+    if (open(argv[2], O_RDWR | O_CLOEXEC) < 0)
+      return 3;  // waits for nobody; who opens it to read sees a writer
     int received = 0;
     if (obedient && sigwait(&term, &received) == 0) return 0;
   }
