@@ -25,6 +25,17 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+// A stream that has lost its group and waits a minute for another.
+v1::ReadmitRequest PatientReadmit(const RequestId& id) {
+  v1::ReadmitRequest request;
+  request.set_request_id(id.ToBytes());
+  request.set_model("tiny");
+  request.set_tokens_so_far(110);
+  request.set_max_tokens(200);
+  request.set_max_wait_ms(60'000);
+  return request;
+}
+
 // ---- requests ----
 
 TEST_F(CoordinatorTest, ARequestFromAdmitToUsage) {
@@ -160,12 +171,7 @@ TEST_F(CoordinatorTest, AReadmitLeavesTheQueueWhenItsGatewayCancelsOrTheRequestI
   const RequestId id = RequestId::Random();
   ASSERT_TRUE(gateway_->Admit(id, key_id_).grant.has_value());
   group->Leave();
-  v1::ReadmitRequest request;
-  request.set_request_id(id.ToBytes());
-  request.set_model("tiny");
-  request.set_tokens_so_far(110);
-  request.set_max_tokens(200);
-  request.set_max_wait_ms(60'000);
+  const v1::ReadmitRequest request = PatientReadmit(id);
   grpc::ClientContext context;
   auto caller = std::async(std::launch::async, [&] {
     v1::ReadmitReply reply;
@@ -381,12 +387,7 @@ TEST_F(CoordinatorTest, AStreamThatLooksForAGroupWhenItStopsAsksItsSuccessor) {
   const RequestId id = RequestId::Random();
   ASSERT_TRUE(gateway_->Admit(id, key_id_).grant.has_value());
   group->Leave();
-  v1::ReadmitRequest request;
-  request.set_request_id(id.ToBytes());
-  request.set_model("tiny");
-  request.set_tokens_so_far(110);
-  request.set_max_tokens(200);
-  request.set_max_wait_ms(60'000);
+  const v1::ReadmitRequest request = PatientReadmit(id);
   grpc::ClientContext context;
   v1::ReadmitReply reply;
   auto caller =

@@ -15,7 +15,7 @@ import uuid
 import grpc
 import pytest
 from system import BIN, TINY_MODEL, http, until
-from wire import channel, request, services
+from wire import begun, channel, request, services
 
 pytestmark = pytest.mark.tiny
 LOST = 70  # the exit code of a rank whose group is lost
@@ -157,11 +157,7 @@ def test_no_rank_of_a_group_that_drains_says_that_it_serves(start, free_ports, t
         return http("GET", f"http://127.0.0.1:{free_ports[rank]}/readyz")[0]
     until("two ranks that serve", lambda: [ready(0), ready(1)] == [200, 200])
     with channel(group) as connection:
-        stub = services.InferenceStub(connection)
-        calls = [stub.Generate(request(group, [1, 2, 3], seed=seed, max_tokens=1000), timeout=600) for seed in range(128)]
-        for call in calls:
-            while not next(call).HasField("tokens"):
-                pass
+        calls = begun(services.InferenceStub(connection), group, 128)
         ranks[told].process.send_signal(signal.SIGTERM)
         until("two ranks that say so", lambda: [ready(0), ready(1)] == [503, 503])
         assert not all(call.done() for call in calls)

@@ -6,7 +6,7 @@ import signal
 import pytest
 from stream import Stream
 from system import TINY_MODEL, System, metric, until
-from wire import channel, request, services
+from wire import begun, channel, request, services
 
 pytestmark = pytest.mark.tiny
 
@@ -77,11 +77,7 @@ def test_a_coordinator_that_stops_lets_its_groups_end_their_work():
     with System(TINY_MODEL, tensor_parallel=2, kv_blocks=4096, drain_seconds=600) as system:
         group = system.groups()[0]
         with channel(group) as connection:
-            stub = services.InferenceStub(connection)
-            calls = [stub.Generate(request(group, [1, 2, 3], seed=seed, max_tokens=1000), timeout=600) for seed in range(64)]
-            for call in calls:
-                while not next(call).HasField("tokens"):
-                    pass
+            calls = begun(services.InferenceStub(connection), group, 64)
             os.kill(system.pid_of("coordinator"), signal.SIGTERM)
             for call in calls:
                 assert list(call)[-1].HasField("finished")

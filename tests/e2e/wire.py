@@ -49,6 +49,15 @@ def generate(stub, message):
     return tuple(ids), tuple(logprobs)
 
 
+def begun(stub, group, count):
+    """So many long streams, each of which has brought a token."""
+    calls = [stub.Generate(request(group, [1, 2, 3], seed=seed, max_tokens=1000), timeout=600) for seed in range(count)]
+    for call in calls:
+        while not next(call).HasField("tokens"):
+            pass
+    return calls
+
+
 def health(group):
     """True while the group says SERVING."""
     with channel(group) as connection:
