@@ -1,6 +1,6 @@
 // A stand-in for quire-worker in process_driver_test: "exit CODE" says why and ends at once, "wait" lives
-// until a signal ends it, "obedient" ends with 0 at SIGTERM, "stubborn" ignores SIGTERM (both say when they
-// do by opening the file named next, so that a test knows).
+// until a signal ends it, "obedient" ends with 0 at SIGTERM, "stubborn" doesn't hear SIGTERM (both say when
+// that holds by opening the FIFO named next, so that a test knows).
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -22,8 +22,8 @@ int main(int argc, char** argv) {
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, nullptr);
-    if (open(argv[2], O_RDWR | O_CLOEXEC) < 0)
-      return 3;  // waits for nobody; who opens it to read sees a writer
+    // To read as well: that waits for nobody, and whoever opens the FIFO to read finds a writer.
+    if (open(argv[2], O_RDWR | O_CLOEXEC) < 0) return 3;
     int received = 0;
     if (obedient && sigwait(&term, &received) == 0) return 0;
   }

@@ -12,8 +12,7 @@ namespace {
 constexpr char kSchema[] = "CREATE TABLE blob(digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;";
 constexpr char kIfDamaged[] =
     "stop the coordinator, delete this file with its -wal and -shm, and start it again: workers bring the "
-    "text "
-    "bundles back";
+    "text bundles back";
 
 }  // namespace
 
