@@ -34,7 +34,8 @@ struct GatewayOptions {
   std::string cors_origin = "*";                                // see http::CorsPolicy::Parse
   std::chrono::milliseconds drain_delay{0};    // how long a drain goes on accepting, not ready any more
   std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
-  std::chrono::milliseconds silence_limit{8'000};  // of a worker that runs an answer
+  std::chrono::milliseconds silence_limit{8'000};         // of a worker that runs an answer
+  std::chrono::milliseconds coordinator_patience{8'000};  // with one that is away, for an admission
 };
 
 class Gateway {

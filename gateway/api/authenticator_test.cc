@@ -32,7 +32,7 @@ TEST(Authenticator, AKeyIsRefusedForGoodOnlyByWhoKnowsTheKeys) {
   http::RequestHead head;
   head.headers = {{"authorization", "Bearer " + made.text}};
 
-  facts.BeginStream();
+  facts.BeginStream(0);
   facts.Apply(Event(&key));
   EXPECT_EQ(authenticator.Check(head), nullptr);  // the full state is not there yet
   EXPECT_EQ(authenticator.Refusal().status, 503);
@@ -48,7 +48,7 @@ TEST(Authenticator, AnUnknownKeyCostsTheWorkOfAWrongOne) {
   const NewApiKey right = GenerateApiKey(KeyKind::kApi), wrong = GenerateApiKey(KeyKind::kApi),
                   unknown = GenerateApiKey(KeyKind::kApi);
   Facts facts;
-  facts.BeginStream();
+  facts.BeginStream(0);
   for (const NewApiKey& known : {right, wrong}) {
     v1::KeyFact key;
     key.set_key_id(known.id);

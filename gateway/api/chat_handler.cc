@@ -61,6 +61,7 @@ awaitable<void> ChatHandler::Handle(http::Exchange& exchange) const {
 }
 
 std::optional<http::ApiError> ChatHandler::Overrun(const v1::KeyFact& key) const {
+  if (services_.CoordinatorIsGone(services_.clock.NowUs())) return FromStatus(NobodyAdmits());
   if (services_.ledger.accountant().backlogged()) return LedgerBehind();
   if (abandonments_.Spent(key.key_id(), services_.clock.NowUs())) return TooManyAbandoned();
   return std::nullopt;

@@ -34,7 +34,7 @@ class ChatHandlerTest : public ::testing::Test {
 
   void SetUp() override {
     clock_.AdvanceMs(1000);
-    facts_.BeginStream();
+    facts_.BeginStream(clock_.NowUs());
     Tell([&](v1::WatchEvent& event) {
       v1::KeyFact& key = *event.mutable_key();
       key.set_key_id(ParseApiKey(backend_.key())->id);
@@ -133,6 +133,7 @@ class ChatHandlerTest : public ::testing::Test {
   const GenerationServices services_{.coordinator = coordinator_,
                                      .workers = workers_,
                                      .ledger = ledger_,
+                                     .facts = facts_,
                                      .clock = clock_,
                                      .metrics = generation_metrics_,
                                      .gateway_id = "gateway",
@@ -176,6 +177,33 @@ TEST_F(ChatHandlerTest, AModelOfOthersIsNotLookedFor) {
   const http::TestReply broken = Ask(Request(Body("theirs")));
   EXPECT_EQ(broken.status, 404);
   EXPECT_EQ(broken.body, unknown.body);
+}
+
+// So long its restart may take. Who can't be admitted then is told so, and newcomers before they are read.
+TEST_F(ChatHandlerTest, ACoordinatorThatIsAwayIsWaitedForALittle) {
+  std::atomic<int> asked{0};
+  Notification waits;
+  const auto over = std::make_shared<Notification>();
+  backend_.admit = [&, over](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter&) {
+    if (++asked == 1) waits.Notify();
+    over->WaitForNotification();
+    return grpc::Status::OK;
+  };
+  http::TestClient client(server_->port());
+  client.Send(Request(Body("tiny")));
+  waits.WaitForNotification();
+  PassSilently(2 * services_.coordinator_patience.count());  // a queue is no absence
+  facts_.BeginStream(clock_.NowUs());
+  PassSilently(services_.coordinator_patience.count() - kBlinkMs);
+  EXPECT_FALSE(client.HasReply());
+  PassSilently(kBlinkMs);
+  const http::TestReply refused = http::TestReplies(client).Next(), newcomer = Ask(Request(Body("tiny")));
+  over->Notify();
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.Header("retry-after"), "1");
+  EXPECT_EQ(newcomer.body, refused.body);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(CodeOf(refused), "service_unavailable");
 }
 
 // A worker that beats may take as long as it likes over an answer; one that doesn't is left, and only then.

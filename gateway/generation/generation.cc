@@ -28,6 +28,8 @@ bool WorthAsking(const absl::Status& status) {
 
 }  // namespace
 
+absl::Status NobodyAdmits() { return absl::UnavailableError("the coordinator does not answer: retry later"); }
+
 Generation::Generation(const GenerationServices& services, GenerationRequest request)
     : services_(services),
       accountant_(services.ledger.accountant()),
@@ -115,11 +117,17 @@ void Generation::Handle(const AdmitEnded& event) {
   }
   if (granted_ || answer_.failed()) return;  // a whole answer still needs its grant
   NoteBroken("admit_broken", event.status);
-  if (AdmitTimeLeftUs() == 0 || !WorthAsking(event.status)) {
-    StopWorker();
-    return Fail(absl::UnavailableError("the coordinator does not answer: retry later"), v1::SETTLE_ABANDONED);
-  }
+  if (AdmitTimeLeftUs() == 0 || !WorthAsking(event.status)) return GiveUpAdmission();
   admit_again_us_ = services_.clock.NowUs() + kAdmitAgainAfterUs;
+}
+
+void Generation::GiveUpAdmission() {
+  admit_call_.reset();
+  readmit_call_.reset();
+  admit_again_us_.reset();
+  readmit_at_us_.reset();
+  StopWorker();
+  Fail(NobodyAdmits(), v1::SETTLE_ABANDONED);
 }
 
 // However often the coordinator goes away, a request waits for its admission no longer than it would in one
@@ -164,6 +172,7 @@ boost::asio::awaitable<Step> Generation::UntilGranted(milliseconds limit) {
 }
 
 void Generation::DoWhatIsDue(int64_t now_us) {
+  if (!granted_ && !answer_.failed() && services_.CoordinatorIsGone(now_us)) GiveUpAdmission();
   if (admit_again_us_ && now_us >= *admit_again_us_) SendAdmit();
   if (answer_.ended()) return;
   if (readmit_at_us_ && now_us >= *readmit_at_us_) SendReadmit();
@@ -174,6 +183,8 @@ void Generation::DoWhatIsDue(int64_t now_us) {
 
 int64_t Generation::NextDueUs() const {
   int64_t due_us = admit_again_us_.value_or(INT64_MAX);
+  // Whoever looks as often as patience lasts misses no absence's end.
+  if (!granted_) due_us = std::min(due_us, services_.GivesUpFromUs(looked_us_));
   if (answer_.ended()) return due_us;
   if (readmit_at_us_) due_us = std::min(due_us, *readmit_at_us_);
   return due_us;

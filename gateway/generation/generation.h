@@ -28,6 +28,7 @@
 #include "gateway/generation/metrics.h"
 #include "gateway/generation/pulse.h"
 #include "gateway/rpc/coordinator_client.h"
+#include "gateway/rpc/facts.h"
 #include "gateway/rpc/worker_client.h"
 #include "proto/inference.pb.h"
 
@@ -37,6 +38,7 @@ struct GenerationServices {
   CoordinatorClient& coordinator;
   WorkerClient& workers;
   LedgerDriver& ledger;
+  const Facts& facts;
   const Clock& clock;
   GenerationMetrics& metrics;
   std::string gateway_id;
@@ -45,7 +47,21 @@ struct GenerationServices {
   const std::atomic<bool>& cut_off;
   std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
   std::chrono::milliseconds silence_limit{8'000};  // a worker says something every second
+  // With a coordinator that is away, for an admission: what its restart takes. Less than a stream waits with
+  // its headers, so that a refusal has a status.
+  std::chrono::milliseconds coordinator_patience{8'000};
+
+  // From when on nobody waits for an admission any more, if the coordinator stays as it is now.
+  int64_t GivesUpFromUs(int64_t now_us) const {
+    return facts.AwaySinceUs().value_or(now_us) + coordinator_patience.count() * 1000;
+  }
+  bool CoordinatorIsGone(int64_t now_us) const {
+    return facts.AwaySinceUs().has_value() && now_us >= GivesUpFromUs(now_us);
+  }
 };
+
+// What those are told whom nobody can admit.
+absl::Status NobodyAdmits();
 
 class Generation {
  public:
@@ -94,6 +110,7 @@ class Generation {
 
   void SendAdmit();
   int64_t AdmitTimeLeftUs() const;
+  void GiveUpAdmission();
   void DoWhatIsDue(int64_t now_us);
   int64_t NextDueUs() const;
   int64_t SilentFromUs() const;

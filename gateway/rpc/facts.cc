@@ -38,10 +38,16 @@ bool Facts::current() const {
   return stream_synced_;
 }
 
-void Facts::BeginStream() {
+std::optional<int64_t> Facts::AwaySinceUs() const {
+  MutexLock lock(&mutex_);
+  return away_since_us_;
+}
+
+void Facts::BeginStream(int64_t now_us) {
   MutexLock lock(&mutex_);
   arriving_ = State();
   stream_synced_ = false;
+  if (!away_since_us_) away_since_us_ = now_us;
 }
 
 bool Facts::Apply(const v1::WatchEvent& event) {
@@ -50,6 +56,7 @@ bool Facts::Apply(const v1::WatchEvent& event) {
     if (stream_synced_) return false;
     current_ = std::exchange(arriving_, State());
     stream_synced_ = ever_synced_ = true;
+    away_since_us_.reset();
     return true;
   }
   const bool models_changed = ApplyTo(stream_synced_ ? current_ : arriving_, event);

@@ -4,8 +4,10 @@
 // then the new one at once.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,9 +31,11 @@ class Facts {
   bool synced() const ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream that stands now has brought a full state: what readers see is what the coordinator says.
   bool current() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Where it is not so: since when. An absence begins as a new stream does, in place of the one that ended.
+  std::optional<int64_t> AwaySinceUs() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A new stream begins: what follows up to `synced` is a full state.
-  void BeginStream() ABSL_LOCKS_EXCLUDED(mutex_);
+  void BeginStream(int64_t now_us) ABSL_LOCKS_EXCLUDED(mutex_);
   // True where the set of models, as readers see it, may have changed.
   bool Apply(const v1::WatchEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -47,6 +51,7 @@ class Facts {
   State arriving_ ABSL_GUARDED_BY(mutex_);
   bool stream_synced_ ABSL_GUARDED_BY(mutex_) = false;
   bool ever_synced_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<int64_t> away_since_us_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quire::gateway

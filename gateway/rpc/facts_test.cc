@@ -28,7 +28,7 @@ v1::WatchEvent Synced() {
 
 TEST(FactsTest, NothingIsSeenBeforeTheFirstFullState) {
   Facts facts;
-  facts.BeginStream();
+  facts.BeginStream(0);
   EXPECT_FALSE(facts.Apply(Key("k")));
   EXPECT_FALSE(facts.Apply(Model("m")));
   EXPECT_EQ(facts.FindKey("k"), nullptr);
@@ -42,19 +42,35 @@ TEST(FactsTest, NothingIsSeenBeforeTheFirstFullState) {
 TEST(FactsTest, TheyAreCurrentWhileTheirStreamStands) {
   Facts facts;
   EXPECT_FALSE(facts.current());
-  facts.BeginStream();
+  facts.BeginStream(0);
   facts.Apply(Synced());
   EXPECT_TRUE(facts.current());
-  facts.BeginStream();
+  facts.BeginStream(0);
   EXPECT_FALSE(facts.current());
   EXPECT_TRUE(facts.synced());
   facts.Apply(Synced());
   EXPECT_TRUE(facts.current());
 }
 
+// Streams that bring nothing, one after another, are one absence.
+TEST(FactsTest, TheyAreAwayFromTheirStreamsEndToTheNextFullState) {
+  Facts facts;
+  EXPECT_EQ(facts.AwaySinceUs(), std::nullopt);
+  facts.BeginStream(5);
+  EXPECT_EQ(facts.AwaySinceUs(), 5);
+  facts.Apply(Synced());
+  EXPECT_EQ(facts.AwaySinceUs(), std::nullopt);
+  facts.BeginStream(100);
+  facts.Apply(Key("k"));
+  facts.BeginStream(200);
+  EXPECT_EQ(facts.AwaySinceUs(), 100);
+  facts.Apply(Synced());
+  EXPECT_EQ(facts.AwaySinceUs(), std::nullopt);
+}
+
 TEST(FactsTest, ChangesAfterSyncedCountAtOnce) {
   Facts facts;
-  facts.BeginStream();
+  facts.BeginStream(0);
   facts.Apply(Synced());
   EXPECT_FALSE(facts.Apply(Key("k")));
   EXPECT_NE(facts.FindKey("k"), nullptr);
@@ -66,10 +82,10 @@ TEST(FactsTest, ChangesAfterSyncedCountAtOnce) {
 
 TEST(FactsTest, AReconnectKeepsTheOldStateUntilTheNewOneIsWhole) {
   Facts facts;
-  facts.BeginStream();
+  facts.BeginStream(0);
   facts.Apply(Key("old"));
   facts.Apply(Synced());
-  facts.BeginStream();
+  facts.BeginStream(0);
   facts.Apply(Key("new"));
   EXPECT_NE(facts.FindKey("old"), nullptr);
   EXPECT_EQ(facts.FindKey("new"), nullptr);

@@ -35,7 +35,7 @@ void Watcher::Run() {
   request.set_gateway_id(gateway_id_);
   MutexLock lock(&mutex_);
   while (!closing_) {
-    facts_.BeginStream();
+    facts_.BeginStream(clock_.NowUs());
     ended_ = false;
     stream_ = client_.Watch(
         request, [this](const v1::WatchEvent& event) { OnEvent(event); },
