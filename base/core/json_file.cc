@@ -46,7 +46,9 @@ absl::StatusOr<nlohmann::json> ParseJsonFile(std::string_view text, std::string_
     return absl::InvalidArgumentError(absl::StrCat(name, " is nested deeper than ", kMaxJsonFileDepth));
   }
   nlohmann::json parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(name, " is not valid JSON"));
+  const bool has_nul = text.find('\0') != std::string_view::npos;  // which the parser takes for the end
+  if (has_nul || parsed.is_discarded())
+    return absl::InvalidArgumentError(absl::StrCat(name, " is not valid JSON"));
   return parsed;
 }
 

@@ -99,6 +99,10 @@ absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) {
     return absl::InvalidArgumentError("it starts with a byte-order mark");
   }
+  // nlohmann's lexer takes one for the end.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("syntax error at byte ", nul + 1, ": a NUL"));
+  }
   StrictBuilder builder;
   if (!json::sax_parse(text.begin(), text.end(), &builder)) {
     return absl::InvalidArgumentError(builder.error());
