@@ -20,8 +20,6 @@ constexpr double kGreedyBelow = 1e-6;    // smaller temperatures would overflow 
 constexpr float kLeastTopP = std::numeric_limits<float>::min();
 
 ApiResult<OriginText> RenderPrompt(const ChatRequest& request, const TextModel& text) {
-  if (text.chat_template() == nullptr)
-    return InvalidField("model", "model: it has no chat template, so it can't chat");
   const bool continues = request.ContinuesAssistant();
   if (continues && text.think_end_id()) {
     return InvalidField("messages",

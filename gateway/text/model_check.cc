@@ -59,7 +59,12 @@ const char* TemplatePlace(const v1::TextBundle& bundle) {
 absl::StatusOr<std::shared_ptr<const TextModel>> LoadTextModel(const v1::TextBundle& bundle) {
   QUIRE_ASSIGN_OR_RETURN(std::shared_ptr<const TextModel> model, TextModel::Create(bundle));
   QUIRE_RETURN_IF_ERROR(TryTokenizer(model->tokenizer()));
-  if (model->chat_template() == nullptr) return model;
+  if (model->chat_template() == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("the model has no chat template (", kTemplateFile,
+                                                   ", or chat_template in tokenizer_config.json), and chats "
+                                                   "are all that is served: fetch the files that "
+                                                   "are missing, or take a model for chats"));
+  }
   const absl::Status rendered = TryTemplate(*model);
   if (rendered.ok()) return model;
   return absl::InvalidArgumentError(absl::StrCat(TemplatePlace(bundle), ": a chat of \"", kHello,
@@ -78,9 +83,8 @@ absl::StatusOr<std::string> CheckModelFolder(const std::string& folder) {
   QUIRE_ASSIGN_OR_RETURN(const v1::TextBundle bundle, ReadBundle(folder));
   const absl::StatusOr<std::shared_ptr<const TextModel>> model = LoadTextModel(bundle);
   if (!model.ok()) return absl::InvalidArgumentError(absl::StrCat(folder, ": ", MessageOf(model.status())));
-  const bool chats = (*model)->chat_template() != nullptr;
-  return absl::StrCat("OK: ", folder, ": a tokenizer of ", (*model)->tokenizer().vocabulary_size(), " ids, ",
-                      chats ? "a chat template" : "no chat template, so it can't chat");
+  return absl::StrCat("OK: ", folder, ": a tokenizer of ", (*model)->tokenizer().vocabulary_size(),
+                      " ids, a chat template");
 }
 
 }  // namespace quire::gateway

@@ -1,7 +1,7 @@
 // Whether a model can be spoken for: its text model, made of its files and tried on a short conversation, so
-// that a bad tokenizer or template is refused at once and not at every request. The catalog loads each bundle
-// by LoadTextModel, and `quire-gateway --check DIR` a folder, where the operator looks. Any thread. Always:
-// the error names the file and what is wrong in it.
+// that a bad tokenizer or template, or none, is refused at once and not at every request. The catalog loads
+// each bundle by LoadTextModel, and `quire-gateway --check DIR` a folder, where the operator looks. Any
+// thread. Always: the error names the file and what is wrong in it.
 #pragma once
 
 #include <memory>

@@ -40,8 +40,25 @@ class ModelCheck : public ::testing::Test {
 TEST_F(ModelCheck, AWholeFolderPasses) {
   EXPECT_EQ(*CheckModelFolder(folder_.string()),
             "OK: " + folder_.string() + ": a tokenizer of 6 ids, a chat template");
+}
+
+TEST_F(ModelCheck, AModelThatCantChatIsRefused) {
   Write("tokenizer_config.json", "{}");
-  EXPECT_THAT(*CheckModelFolder(folder_.string()), HasSubstr("it can't chat"));
+  EXPECT_THAT(Problem(), HasSubstr("no chat template"));
+  std::filesystem::remove(folder_ / "tokenizer_config.json");
+  EXPECT_THAT(Problem(), AllOf(HasSubstr("no chat template"), HasSubstr("tokenizer_config.json")));
+  Write("chat_template.jinja", "{{ messages[0].content }}");
+  EXPECT_EQ(Problem(), "") << "where its template stands is its own affair";
+}
+
+// As a download that was cut off leaves it.
+TEST_F(ModelCheck, AnEmptyFileIsNotAnAbsentOne) {
+  for (const char* name : {"generation_config.json", "chat_template.jinja", "config.json",
+                           "tokenizer_config.json", "tokenizer.json"}) {
+    Write(name, "");
+    EXPECT_THAT(Problem(), AllOf(HasSubstr(name), HasSubstr("empty")));
+    std::filesystem::remove(folder_ / name);
+  }
 }
 
 TEST_F(ModelCheck, NamesTheFileAndThePlace) {

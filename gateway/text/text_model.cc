@@ -19,6 +19,16 @@ std::optional<std::string_view> File(const v1::TextBundle& bundle, std::string_v
   return std::nullopt;
 }
 
+// One that is left out is absent; one without a byte was cut off.
+absl::Status CheckNoneIsEmpty(const v1::TextBundle& bundle) {
+  for (const v1::TextFile& file : bundle.files()) {
+    if (!file.content().empty()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.name(), ": the file is empty: fetch it again, or remove it"));
+  }
+  return absl::OkStatus();
+}
+
 // The ids that end a choice, sorted, none twice.
 absl::StatusOr<std::vector<TokenId>> EosIds(const GenerationConfig& generation,
                                             const GenerationConfig& config, const Tokenizer& tokenizer) {
@@ -49,6 +59,7 @@ absl::Status CheckVocabulary(const Tokenizer& tokenizer, const GenerationConfig&
 absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::TextBundle& bundle) {
   const auto tokenizer_json = File(bundle, "tokenizer.json");
   if (!tokenizer_json) return absl::InvalidArgumentError("the text bundle has no tokenizer.json");
+  QUIRE_RETURN_IF_ERROR(CheckNoneIsEmpty(bundle));
   const std::string_view tokenizer_config = File(bundle, "tokenizer_config.json").value_or("");
   std::shared_ptr<TextModel> model(new TextModel);
   QUIRE_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::Create(*tokenizer_json, tokenizer_config));

@@ -104,6 +104,8 @@ def test_good_text_files_are_said_to_be(model):
     ("chat_template.jinja", "{{ messages }}\n{% if %}", "chat_template.jinja: chat template, line 2"),
     ("chat_template.jinja", "a\n\n{{ messages[0].none.x }}", "line 3"),
     ("tokenizer_config.json", "{", "tokenizer_config.json"),
+    ("tokenizer_config.json", "{}", "no chat template"),
+    ("generation_config.json", "", "generation_config.json: the file is empty"),
     ("generation_config.json", '{"temperature": "hot"}', "generation_config.json: temperature"),
     ("tokenizer.json", "{}", "tokenizer.json")])
 def test_a_bad_text_file_is_named_with_its_place(model, file, content, said):
