@@ -34,6 +34,12 @@ constexpr int kMaxGroupFailures = 3;  // of one group, while none ever served
 
 int64_t NowMs() { return SystemClock().NowMs(); }
 
+// As under nohup.
+bool HangupIsIgnored() {
+  struct sigaction now {};
+  return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 bool IsFinal(const ProcessEnd& end) { return end.exit_code && !RestartCanHelp(*end.exit_code); }
 
 // What it said itself, or where it may be found.
@@ -90,6 +96,7 @@ absl::Status Launcher::MakeSignalFd() {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int number : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, number);
+  if (!HangupIsIgnored()) sigaddset(&signals, SIGHUP);  // blocked it would come all the same
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (signals_.valid()) return absl::OkStatus();
@@ -187,8 +194,8 @@ void Launcher::TakeSignals() {
   while (read(signals_.get(), &taken, sizeof taken) == sizeof taken) {
     if (taken.ssi_signo == SIGCHLD) {
       child_ended = true;
-    } else {
-      OnStopSignal(static_cast<int>(taken.ssi_signo));
+    } else {  // a terminal that is closed is an operator who leaves
+      OnStopSignal(taken.ssi_signo == SIGHUP ? SIGTERM : static_cast<int>(taken.ssi_signo));
     }
   }
   // As PID 1 of a container the workers of a coordinator that died become our children.

@@ -32,7 +32,7 @@ class Launcher {
   // `programs`: the folder of quire-coordinator, quire-gateway and quire-worker.
   Launcher(ServeOptions options, std::string programs);
 
-  // Returns when told to stop (OK) or when it can't go on (why). Blocks SIGTERM, SIGINT and SIGCHLD.
+  // Returns when told to stop (OK) or when it can't go on (why). Blocks SIGTERM, SIGINT, SIGHUP, SIGCHLD.
   absl::Status Run();
 
  private:

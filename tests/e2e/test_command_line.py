@@ -150,6 +150,26 @@ def test_stop_drains_and_keeps_keys(tmp_path):
         assert second.chat("Hi", max_tokens=3)[0] == 200
 
 
+def test_a_terminal_that_is_closed_is_no_kill(tmp_path):
+    """SIGHUP ends the tree as SIGTERM does, and nobody finds the keys in a ready file afterwards."""
+    ready_file = tmp_path / "ready.json"
+    with System(TINY_MODEL, ready_file=ready_file) as system:
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+        os.kill(system.process.pid, signal.SIGHUP)
+        code, said = system.ended()
+        assert code == 0 and "stopping: open requests are finished first" in said, said
+        assert not ready_file.exists()
+
+
+def test_under_nohup_a_closed_terminal_is_nothing():
+    with System(TINY_MODEL, under=("nohup", )) as system:
+        os.kill(system.process.pid, signal.SIGHUP)
+        status = dict(line.split(":\t") for line in pathlib.Path(f"/proc/{system.process.pid}/status").read_text().splitlines())
+        assert not int(status["SigBlk"], 16) & 1 << (signal.SIGHUP - 1), "it would be taken sooner or later"
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+        assert system.stop() == 0
+
+
 @pytest.mark.parametrize("program", ["gateway", "coordinator"])
 def test_ports_stay_ours_while_a_program_is_down(program):
     """A port that the system gave us must not go to somebody else before the program is back on it."""
