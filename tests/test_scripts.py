@@ -44,6 +44,39 @@ def write(root, files):
         (root / name).write_text(text)
 
 
+QUIRE = {"build/release/bin/quire": '#!/bin/sh\necho "quire $*"\n'}
+BUILT = {"scripts/setup": "#!/bin/sh\n", "scripts/jobs": "#!/bin/sh\necho 1\n", "bin/cmake": "#!/bin/sh\n",
+         "scripts/fetch-demo-model": "#!/bin/sh\necho fetched\n", **QUIRE}
+
+
+def run_serve(root, files, *flags):
+    """scripts/serve, in a tree that has nothing but these."""
+    files = {"scripts/serve": (ROOT / "scripts/serve").read_text(), **files}
+    write(root, files)
+    for name in files:
+        (root / name).chmod(0o755)
+    return subprocess.run([root / "scripts/serve", *flags], capture_output=True, text=True,
+                          env={**os.environ, "PATH": f"{root}/bin:{os.environ['PATH']}"})
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "--version"])
+@pytest.mark.parametrize("files", [{}, QUIRE], ids=["nothing is there", "built"])
+def test_asking_serve_for_its_options_installs_and_builds_nothing(tmp_path, flag, files):
+    trap = {name: "#!/bin/sh\necho done; exit 9\n" for name in ("scripts/setup", "bin/cmake", "scripts/fetch-demo-model")}
+    done = run_serve(tmp_path, {**trap, **files}, "--groups", "2", flag)
+    assert done.returncode == 0 and "done" not in done.stdout, done.stdout + done.stderr
+    assert (f"quire serve {flag}" if files else "scripts/serve builds it") in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("flags, given", [([], False), (["--model-name", "x"], False), (["--model", "m"], True),
+                                          (["--model=m"], True)])
+def test_serve_fetches_a_model_unless_one_is_given(tmp_path, flags, given):
+    done = run_serve(tmp_path, BUILT, *flags)
+    assert ("fetched" in done.stdout) != given
+    demo = [] if given else ["--model", "models/smollm2-135m-instruct"]
+    assert " ".join(["quire serve", *demo, *flags]) in done.stdout, done.stdout + done.stderr
+
+
 V1 = "4:memory:/m\n3:cpu,cpuacct:/docker/c\n0::/\n"
 LARGE = "MemTotal: 990000000 kB\n"
 
