@@ -61,7 +61,7 @@ void LogOptions::Declare(Options& options) {
 
 void LogOptions::DeclareLimits(Options& options) {
   constexpr IntLimits kMegabytes{1, 1 << 20}, kFiles{1, 1000};
-  options.Add("log-level", &level, "LEVEL", "debug, info, warn or error");
+  options.Add("log-level", &level, "debug|info|warn|error", "the least that is logged");
   options.Add("log-max-mb", &max_mb, "MB", "a log file is set aside at this size", kMegabytes);
   options.Add("log-files", &files, "N", "how many files of a log are kept, the current one included", kFiles);
 }

@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 namespace quire {
 namespace {
@@ -31,10 +32,16 @@ Options::Options(std::string program, std::string summary)
 
 void Options::Add(const std::string& name, std::string* target, const std::string& unit,
                   const std::string& help) {
-  options_.push_back({name, unit, help, *target, false, false, false, [target](const std::string& value) {
-                        *target = value;
-                        return absl::OkStatus();
-                      }});
+  auto set = [name, target, unit](const std::string& value) -> absl::Status {
+    const std::vector<std::string> words = absl::StrSplit(unit, '|');
+    if (words.size() > 1 && std::find(words.begin(), words.end(), value) == words.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", name, ": '", value, "' is none of ", absl::StrJoin(words, ", ")));
+    }
+    *target = value;
+    return absl::OkStatus();
+  };
+  options_.push_back({name, unit, help, *target, false, false, false, set});
 }
 
 void Options::Add(const std::string& name, int64_t* target, const std::string& unit, const std::string& help,

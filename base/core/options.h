@@ -24,7 +24,7 @@ class Options {
   Options(std::string program, std::string summary);
 
   // Each target holds the default when declared and must outlive Parse. `unit` is what --help shows for the
-  // value ("DIR", "ms", "tokens").
+  // value ("DIR", "ms", "tokens"); where it is a choice ("warn|error"), Parse takes only one of its words.
   void Add(const std::string& name, std::string* target, const std::string& unit, const std::string& help);
   void Add(const std::string& name, int64_t* target, const std::string& unit, const std::string& help,
            IntLimits limits = {});

@@ -13,6 +13,7 @@ struct Config {
   std::string model = "demo";
   int64_t ranks = 2;
   bool insecure = false;
+  std::string level = "info";
 };
 
 absl::Status ParseInto(Config& config, std::vector<const char*> args) {
@@ -20,6 +21,7 @@ absl::Status ParseInto(Config& config, std::vector<const char*> args) {
   options.Add("model", &config.model, "DIR", "what to serve");
   options.Add("ranks", &config.ranks, "ranks", "processes of a group", {1, 64});
   options.Add("insecure", &config.insecure, "allow plaintext");
+  options.Add("level", &config.level, "info|warn", "the least that is logged");
   args.insert(args.begin(), "prog");
   return options.Parse(static_cast<int>(args.size()), args.data());
 }
@@ -41,6 +43,12 @@ TEST(Options, SaysWhichAndWhy) {
   EXPECT_THAT(MessageOf(ParseInto(config, {"--ranks", "x"})), HasSubstr("'x' is not a whole number"));
   EXPECT_THAT(MessageOf(ParseInto(config, {"--ranks"})), HasSubstr("needs a value"));
   EXPECT_THAT(MessageOf(ParseInto(config, {"stray"})), HasSubstr("is not a flag"));
+  for (const char* level : {"bogus", "", "inf", "info|warn", "WARN"}) {
+    EXPECT_THAT(MessageOf(ParseInto(config, {"--level", level})), HasSubstr("' is none of info, warn"));
+  }
+  EXPECT_EQ(config.level, "info");
+  EXPECT_TRUE(ParseInto(config, {"--level", "warn"}).ok());
+  EXPECT_EQ(config.level, "warn");
 }
 
 }  // namespace

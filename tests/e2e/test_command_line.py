@@ -43,6 +43,13 @@ def test_wrong_flag():
     assert ended.returncode == 2 and "did you mean --model" in ended.stderr
 
 
+@pytest.mark.parametrize("program", ["quire-coordinator", "quire-gateway", "quire-worker", "quire serve"])
+def test_a_log_level_that_is_none(program):
+    name, *command = program.split()
+    ended = subprocess.run([BIN / name, *command, "--log-level", "bogus"], capture_output=True, text=True)
+    assert ended.returncode == 2 and "--log-level: 'bogus' is none of debug, info, warn, error" in ended.stderr, ended.stderr
+
+
 def test_missing_model(tmp_path):
     ended = serve_once("--model", str(tmp_path / "none"), "--data", str(tmp_path / "data"))
     assert ended.returncode == 1 and "none" in ended.stderr
