@@ -261,6 +261,30 @@ TEST_F(GatewayFailuresTest, AClientThatLeavesCancelsTheWorkerAndPaysForWhatItGot
   EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 4u);
 }
 
+// The FIN of a half-close is that of a close: nothing tells them apart before something is written, and who
+// waits in the queue, or for a whole answer, is written nothing.
+TEST_F(GatewayFailuresTest, AClientThatClosesItsSendingSideHasLeft) {
+  for (const char* fields : {"", "\"stream\": true"}) {
+    auto started = std::make_shared<Notification>(), cancelled = std::make_shared<Notification>();
+    backend_.generate = [started, cancelled](const v1::GenerateRequest&, TokenWriter& out) {
+      out.Accept();
+      started->Notify();
+      out.AwaitCancel();
+      cancelled->Notify();
+      return kOk;
+    };
+    http::TestClient client(gateway_->api_port());
+    client.Send(Request("POST", "/v1/chat/completions", ChatBody(fields), backend_.key()));
+    started->WaitForNotification();
+    client.HalfClose();
+    EXPECT_TRUE(cancelled->WaitForNotificationWithTimeout(absl::Seconds(60)));
+    EXPECT_EQ(client.ReadToEnd().find("[DONE]"), std::string::npos);
+    EXPECT_TRUE(client.closed_by_server());
+  }
+  EXPECT_EQ(backend_.AwaitSettle(0).reason(), v1::SETTLE_ABANDONED);
+  EXPECT_EQ(backend_.AwaitSettle(1).reason(), v1::SETTLE_ABANDONED);
+}
+
 TEST_F(GatewayFailuresTest, AClientThatLeavesBeforeTheAnswerOwesNothing) {
   Notification started, cancelled;
   backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
