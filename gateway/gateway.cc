@@ -76,17 +76,27 @@ struct Gateway::Parts {
   ~Parts() { text_threads.Stop(); }  // before the server, whose handlers may wait for them
 
   void OnModels() {
-    catalog.AfterNextLoad([this] { AnnounceIfReady(); });
+    AnnounceAfterLoad();
     catalog.Refresh();
   }
 
-  void AnnounceIfReady() ABSL_LOCKS_EXCLUDED(mutex) {
+  // A load that fails is tried again: the first that makes this gateway ready tells so.
+  void AnnounceAfterLoad() {
+    catalog.AfterNextLoad([this] {
+      if (!AnnounceIfReady()) AnnounceAfterLoad();
+    });
+  }
+
+  // Whether it is.
+  bool AnnounceIfReady() ABSL_LOCKS_EXCLUDED(mutex) {
     std::function<void()> then;
     {
       MutexLock lock(&mutex);
-      if (ready()) then = std::exchange(when_ready, nullptr);
+      if (!ready()) return false;
+      then = std::exchange(when_ready, nullptr);
     }
     if (then) then();
+    return true;
   }
 
   // Until no connection is left (true), or the other thing holds, or `limit` passed.
@@ -99,8 +109,9 @@ struct Gateway::Parts {
     return closed;
   }
 
-  // One that knows no model yet would refuse every request for it as unknown.
-  bool ready() const { return facts.synced() && !facts.Models().empty() && catalog.settled(); }
+  // One that knows no model yet would refuse every request for it as unknown, one that can load none would
+  // answer 503.
+  bool ready() const { return facts.synced() && catalog.settled() && !catalog.Servable().empty(); }
 
   http::RouteTable Routes() {
     http::RouteTable routes;

@@ -43,8 +43,8 @@ class Gateway {
   static absl::StatusOr<std::unique_ptr<Gateway>> Start(const GatewayOptions& options);
   ~Gateway();
 
-  // Calls `then` once, from this or another thread, when a full Watch state is there with at least one model,
-  // and its models are loaded (or can't be).
+  // Calls `then` once, from this or another thread, when a full Watch state is there, at least one of its
+  // models is loaded, and the others are too (or can't be).
   void WhenReady(std::function<void()> then);
 
   int api_port() const;

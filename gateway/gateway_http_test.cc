@@ -70,6 +70,35 @@ TEST_F(NoModelYetTest, IsNotReady) {
   EXPECT_EQ(Chat("").status, 200);
 }
 
+class LostBundlesTest : public NoModelYetTest {
+ protected:
+  void SetUp() override {
+    backend_.bundles_lost = true;
+    NoModelYetTest::SetUp();
+  }
+};
+
+// A restart after bundles.db was lost: the models are known, and nobody can speak for them before a group has
+// registered.
+TEST_F(LostBundlesTest, IsNotReadyBeforeItCanLoadOne) {
+  std::atomic<bool> ready = false;
+  Notification told;
+  gateway_->WhenReady([&] {
+    ready = true;
+    told.Notify();
+  });
+  backend_.models_hidden = false;
+  while (Metrics().find("\nquire_gateway_models_unavailable 2\n") == std::string::npos) continue;
+  EXPECT_EQ(Ready(), 503);
+  EXPECT_EQ(json::parse(Chat("").body)["error"]["code"], "model_unavailable");
+  EXPECT_FALSE(ready);
+  backend_.bundles_lost = false;
+  ASSERT_TRUE(told.WaitForNotificationWithTimeout(absl::Seconds(60)));
+  EXPECT_EQ(Ready(), 200);
+  AnswerWith("Hello");
+  EXPECT_EQ(Chat("").status, 200);
+}
+
 class JustStartedTest : public NoModelYetTest {
  protected:
   void SetUp() override {

@@ -98,6 +98,7 @@ class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Servic
   }
   grpc::Status GetTextBundle(grpc::ServerContext*, const v1::GetTextBundleRequest* request,
                              grpc::ServerWriter<v1::BundleChunk>* writer) override {
+    if (backend_.bundles_lost) return {grpc::StatusCode::NOT_FOUND, "no such bundle"};
     const bool is_other = request->digest() == ToBytes(Sha256(backend_.other_bundle));
     const std::string& bundle = is_other ? backend_.other_bundle : backend_.bundle_;
     v1::BundleChunk chunk;

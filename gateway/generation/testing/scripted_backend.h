@@ -65,6 +65,8 @@ class ScriptedBackend {
   std::string other_bundle;
   // No group has registered yet: while it holds, Watch names no model.
   std::atomic<bool> models_hidden{false};
+  // The coordinator knows the models and has lost their text bundles, until a group brings them.
+  std::atomic<bool> bundles_lost{false};
 
   v1::AdmitReply Placement() const;
   // An answer to a Readmit: another epoch of the group here.
