@@ -29,6 +29,22 @@ bool HasMarkOfOurs(const fs::path& data) {
 // What may stand in a folder that no coordinator has had yet: ours, and a new volume's own.
 bool MeansNothing(const std::string& name) { return name == "logs" || name == "run" || name == "lost+found"; }
 
+// For who can't make a folder.
+const char* AdviceFor(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free space, or give --data another folder";
+    case EEXIST:
+      return "it is no folder: move it away, or give --data another folder";
+    case EACCES:
+    case EPERM:
+      return "let this user write there, or give --data another folder";
+    default:
+      return "give --data another folder";
+  }
+}
+
 }  // namespace
 
 absl::Status CheckDataFolder(const std::string& data) {
@@ -60,11 +76,11 @@ absl::Status MakeFolder(const std::string& folder) {
   std::error_code error;
   const fs::path parent = fs::path(folder).parent_path();
   if (!parent.empty()) fs::create_directories(parent, error);
-  if (mkdir(folder.c_str(), 0700) == 0 || (errno == EEXIST && fs::is_directory(folder, error))) {
-    return absl::OkStatus();
-  }
-  return absl::UnavailableError(absl::StrCat("can't make ", folder, ": ", std::strerror(errno),
-                                             ": free space, or give --data another folder"));
+  if (mkdir(folder.c_str(), 0700) == 0) return absl::OkStatus();
+  const int why = errno;
+  if (why == EEXIST && fs::is_directory(folder, error)) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("can't make ", folder, ": ", std::strerror(why), ": ", AdviceFor(why)));
 }
 
 // As it will be written: a file beside it that is then renamed.

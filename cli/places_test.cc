@@ -73,6 +73,19 @@ TEST_F(PlacesTest, AFolderIsMadeSecretAndOneThatIsThereKeepsItsMode) {
   EXPECT_THAT(std::string(MakeFolder(root_ + "/file").message()), HasSubstr("File exists"));
 }
 
+TEST_F(PlacesTest, WhyAFolderCantBeMadeDecidesWhatToDo) {
+  std::ofstream(root_ + "/file") << "x";
+  const std::string in_the_way(MakeFolder(root_ + "/file").message());
+  EXPECT_THAT(in_the_way, HasSubstr("move it away"));
+  const std::string under_a_file(MakeFolder(root_ + "/file/data").message());
+  EXPECT_THAT(under_a_file, HasSubstr("Not a directory: give --data another folder"));
+  const std::string not_there(MakeFolder("/proc/quire").message());
+  EXPECT_THAT(not_there, HasSubstr("give --data another folder"));
+  for (const std::string& said : {in_the_way, under_a_file, not_there}) {
+    EXPECT_THAT(said, testing::Not(HasSubstr("free space")));
+  }
+}
+
 TEST_F(PlacesTest, AFolderThatACoordinatorHasIsNotOurs) {
   EXPECT_TRUE(CheckNobodyHas(data_).ok());
   Put("lock");

@@ -92,10 +92,24 @@ int AffordableConnections(int64_t wanted) {
   return static_cast<int>(affordable);
 }
 
+// Of those that only a check can do without; null: none.
+const char* MissingFlag(const Config& config) {
+  if (!config.check.empty()) return nullptr;
+  if (config.gateway.coordinator.empty()) return "--coordinator";
+  return config.pepper_file.empty() ? "--pepper-file" : nullptr;
+}
+
+absl::StatusOr<std::string> ReadPepper(const std::string& path) {
+  absl::StatusOr<std::string> pepper = ReadWholeFile(path);
+  if (pepper.ok()) return pepper;
+  return absl::Status(pepper.status().code(),
+                      absl::StrCat("--pepper-file: ", MessageOf(pepper.status()),
+                                   ": give it the path of pepper in the coordinator's data folder, as a file "
+                                   "that this user may read"));
+}
+
 absl::Status Serve(Config& config) {
-  if (config.gateway.coordinator.empty()) return absl::InvalidArgumentError("--coordinator is missing");
-  if (config.pepper_file.empty()) return absl::InvalidArgumentError("--pepper-file is missing");
-  QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadWholeFile(config.pepper_file));
+  QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadPepper(config.pepper_file));
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.threads = static_cast<int>(config.threads);
   config.gateway.limits.connections = AffordableConnections(config.max_connections);
@@ -135,6 +149,10 @@ int main(int argc, char** argv) {
   Options options("quire-gateway", "Serves the OpenAI-compatible API: HTTP in, tokens from the workers out.");
   gateway::Declare(options, config);
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  if (const char* flag = gateway::MissingFlag(config); flag != nullptr) {
+    std::fprintf(stderr, "quire-gateway: %s is missing: --help says what it is\n", flag);
+    return kExitUsage;
+  }
   InitLogging("gateway", config.log);
   if (config.check.empty()) BlockShutdownSignals();  // a check just ends
   const absl::Status status = config.check.empty() ? gateway::Serve(config) : gateway::Check(config);

@@ -67,6 +67,16 @@ TEST(KeptPort, ATakenPortIsNamed) {
   const absl::Status error = KeptPort::Keep("127.0.0.1", ntohs(address.sin_port)).status();
   EXPECT_TRUE(absl::IsUnavailable(error));
   EXPECT_THAT(std::string(error.message()), testing::HasSubstr(std::to_string(ntohs(address.sin_port))));
+  EXPECT_THAT(std::string(error.message()), testing::HasSubstr("choose another port"));
+}
+
+// The first is nobody's name (RFC 6761), the second nobody's address (RFC 5737).
+TEST(KeptPort, AHostThatIsNotOursIsNamed) {
+  for (const char* host : {"nope.invalid", "192.0.2.1"}) {
+    const std::string error(KeptPort::Keep(host, 0).status().message());
+    EXPECT_THAT(error, testing::AllOf(testing::HasSubstr(host), testing::HasSubstr("address of this machine"),
+                                      testing::Not(testing::HasSubstr("another port"))));
+  }
 }
 
 }  // namespace

@@ -50,6 +50,35 @@ def test_a_log_level_that_is_none(program):
     assert ended.returncode == 2 and "--log-level: 'bogus' is none of debug, info, warn, error" in ended.stderr, ended.stderr
 
 
+def run_gateway(*flags):
+    return subprocess.run([BIN / "quire-gateway", *flags], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("flags, missing", [((), "--coordinator"), (("--coordinator", "127.0.0.1:1"), "--pepper-file")])
+def test_a_gateway_without_a_flag_that_it_needs(flags, missing):
+    ended = run_gateway(*flags)
+    assert ended.returncode == 2 and f"{missing} is missing" in ended.stderr, ended.stderr
+
+
+def test_a_pepper_that_cant_be_read(tmp_path):
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "none", "no file")):
+        ended = run_gateway("--coordinator", "127.0.0.1:1", "--pepper-file", path)
+        assert ended.returncode == 1 and why in ended.stderr, ended.stderr
+        assert str(path) in ended.stderr and "give it the path of pepper in the coordinator's data folder" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("flag", ["--model", "--data"])
+def test_a_folder_that_is_an_empty_word(flag):
+    ended = serve_once("--model", TINY_MODEL, f"{flag}=")
+    assert ended.returncode == 2 and f"{flag} is empty" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("host", ["nope.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine(tmp_path, host):
+    ended = serve_once("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", "--host", host)
+    assert ended.returncode == 1 and host in ended.stderr and "address of this machine" in ended.stderr, ended.stderr
+
+
 def test_missing_model(tmp_path):
     ended = serve_once("--model", str(tmp_path / "none"), "--data", str(tmp_path / "data"))
     assert ended.returncode == 1 and "none" in ended.stderr
