@@ -150,7 +150,10 @@ absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
 
 absl::Status Launcher::Prepare() {
   QUIRE_RETURN_IF_ERROR(CheckNobodyHas(options_.data));  // before its logs are touched
-  for (const std::string& folder : {options_.data, logs_, run_}) QUIRE_RETURN_IF_ERROR(MakeFolder(folder));
+  for (const std::string& folder : {options_.data, logs_, run_}) {
+    QUIRE_RETURN_IF_ERROR(MakeFolder(folder));
+    QUIRE_RETURN_IF_ERROR(CheckWritable(folder));  // what starts has to log and to write its books
+  }
   RemoveReadyFile(options_.ready_file);
   QUIRE_RETURN_IF_ERROR(log_follower_.Start());
   QUIRE_RETURN_IF_ERROR(ready_follower_.Start());

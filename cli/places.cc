@@ -83,6 +83,25 @@ absl::Status MakeFolder(const std::string& folder) {
       absl::StrCat("can't make ", folder, ": ", std::strerror(why), ": ", AdviceFor(why)));
 }
 
+absl::Status CheckWritable(const std::string& folder) {
+  constexpr size_t kTrialBytes = 64 << 10;
+  const std::string path = folder + "/.trial", content(kTrialBytes, '.');
+  unlink(path.c_str());  // a leftover
+  const Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (file.valid()) unlink(path.c_str());
+  size_t written = 0;
+  while (file.valid() && written < kTrialBytes) {
+    const ssize_t more = write(file.get(), content.data() + written, kTrialBytes - written);
+    if (more < 0 && errno == EINTR) continue;
+    if (more <= 0) break;
+    written += static_cast<size_t>(more);
+  }
+  if (written == kTrialBytes && fsync(file.get()) == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      folder, " can't be written: ", std::strerror(errno),
+      ": make room on its disk, let this user write there, or give --data a folder that is writable"));
+}
+
 // As it will be written: a file beside it that is then renamed.
 absl::Status CheckReadyFile(const std::string& path) {
   if (path.empty()) return absl::OkStatus();

@@ -15,6 +15,10 @@ absl::Status CheckNobodyHas(const std::string& data);
 // Makes the folder, with mode 0700, if there is none.
 absl::Status MakeFolder(const std::string& folder);
 
+// Whether there is room to begin with, and leave: tried with a file that loses its name at once. Unavailable
+// says why not.
+absl::Status CheckWritable(const std::string& folder);
+
 // Whether the ready file can be written later on. Empty: none is wanted.
 absl::Status CheckReadyFile(const std::string& path);
 // Nobody is to take a former run's file for ours.

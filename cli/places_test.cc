@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -84,6 +86,21 @@ TEST_F(PlacesTest, WhyAFolderCantBeMadeDecidesWhatToDo) {
   for (const std::string& said : {in_the_way, under_a_file, not_there}) {
     EXPECT_THAT(said, testing::Not(HasSubstr("free space")));
   }
+}
+
+TEST_F(PlacesTest, AFolderThatCantBeWrittenSaysWhy) {
+  EXPECT_TRUE(CheckWritable(root_).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(root_)) << "the trial leaves nothing";
+  EXPECT_THAT(std::string(CheckWritable(root_ + "/none").message()), HasSubstr("No such file"));
+  struct rlimit before {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const struct rlimit small { 4096, before.rlim_max };
+  std::signal(SIGXFSZ, SIG_IGN);  // as on a disk that gets full: the first writes pass
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const absl::Status full = CheckWritable(root_);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_DFL);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("File too large: make room"));
 }
 
 TEST_F(PlacesTest, AFolderThatACoordinatorHasIsNotOurs) {

@@ -11,6 +11,7 @@
 #include "base/core/status.h"
 #include "base/process/child.h"
 #include "cli/messages.h"
+#include "cli/places.h"
 
 namespace quire::cli {
 namespace {
@@ -30,6 +31,7 @@ int64_t SizeOf(const std::string& path) {
 Service::Service(std::string name, std::string program, const std::string& logs, Arguments arguments)
     : name_(std::move(name)),
       program_(std::move(program)),
+      logs_(logs),
       log_file_(absl::StrCat(logs, "/", name_, ".log")),
       error_file_(absl::StrCat(logs, "/", name_, ".err")),
       arguments_(std::move(arguments)),
@@ -87,7 +89,7 @@ std::string Service::LastWords() const {
     const nlohmann::json fields = nlohmann::json::parse(line, nullptr, false);
     if (TextOf(fields, "level") == "error") words = line;
   }
-  return words;
+  return words.empty() ? MessageOf(CheckWritable(logs_)) : words;
 }
 
 }  // namespace quire::cli

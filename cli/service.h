@@ -55,11 +55,12 @@ class Service {
   const std::string& name() const { return name_; }
   const std::string& log_file() const { return log_file_; }
   // Why this run, or the last one, can't go on, as it says itself: the last line on its stderr, or else the
-  // last error in its log. Empty: it said nothing, as one that was killed.
+  // last error in its log. One that left no word may have had no room for it: then, why LOGS can't be
+  // written. Empty: it said nothing, as one that was killed.
   std::string LastWords() const;
 
  private:
-  const std::string name_, program_, log_file_, error_file_;
+  const std::string name_, program_, logs_, log_file_, error_file_;
   const Arguments arguments_;
   Process process_;
   int64_t started_ms_ = 0, start_at_ms_ = 0, backoff_ms_;

@@ -54,5 +54,16 @@ TEST_F(LastWordsTest, WhatStandsOnStderrComesFirst) {
   EXPECT_EQ(WordsOf(R"(echo '{"level":"error"}' >> "$1"; echo no luck >&2)"), "no luck");
 }
 
+// Its words went where there was no room for them.
+TEST_F(LastWordsTest, WhereNoneCouldBeWrittenTheDiskIsBlamed) {
+  EXPECT_EQ(WordsOf("exit 1"), "");
+  Service service("x", "/bin/sh", logs_, [&] {
+    return std::vector<std::string>{"-c", "rm -r \"$1\"; exit 1", "x", logs_};
+  });
+  EXPECT_TRUE(service.Start(1).ok());
+  service.Reap(2);
+  EXPECT_NE(service.LastWords().find(logs_ + " can't be written: No such file"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace quire::cli

@@ -16,8 +16,27 @@
 namespace quire {
 namespace {
 
+const char* WhatToDo(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+      return ": let this user do that";
+    case EISDIR:
+      return ": a file belongs there, not a folder";
+    case ENOSPC:
+    case EDQUOT:
+      return ": make room on its disk, or raise the quota";
+    case EROFS:
+      return ": mount it writable";
+    default:
+      return "";
+  }
+}
+
 absl::Status ErrnoError(const std::string& what, const std::string& path) {
-  return absl::UnavailableError(absl::StrCat("can't ", what, " ", path, ": ", std::strerror(errno)));
+  const int error = errno;
+  return absl::UnavailableError(
+      absl::StrCat("can't ", what, " ", path, ": ", std::strerror(error), WhatToDo(error)));
 }
 
 bool WriteAll(int fd, std::string_view content) {

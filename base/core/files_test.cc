@@ -52,6 +52,7 @@ TEST(Files, ALinkThatLiesInTheWayIsNotFollowed) {
 TEST(Files, WhatCannotBeReadIsNotEmpty) {
   const auto folder = ReadWholeFile(testing::TempDir());
   EXPECT_EQ(folder.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(folder.status().message().find("a file belongs there"), absl::string_view::npos);
 }
 
 // On a full disk what was written in vain would take the room that others need.
