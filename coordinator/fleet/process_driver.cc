@@ -11,9 +11,11 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/core/exit_code.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
@@ -28,6 +30,21 @@ constexpr int64_t kGraceRoundMs = 1'000;
 
 bool AnyLives(const std::vector<Process>& ranks) {
   return std::any_of(ranks.begin(), ranks.end(), [](const Process& rank) { return rank.pidfd.valid(); });
+}
+
+// The last of these lines of a log that says what went wrong. What a rank logged before it was killed says
+// nothing of its end.
+std::string LastError(const std::string& lines) {
+  std::string last;
+  for (const absl::string_view line : absl::StrSplit(lines, '\n')) {
+    const nlohmann::json fields = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
+    if (fields.is_object() && fields.value("level", nlohmann::json()) == "error") last = std::string(line);
+  }
+  return last;
+}
+
+std::string HowItEnded(const ProcessEnd& end) {
+  return end.known() ? end.Text() : "ended; how, only the earlier coordinator that started it could tell";
 }
 
 }  // namespace
@@ -197,7 +214,7 @@ void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
     if (EndedAsTold(end, run)) {
       EndAsTold(group, rank);
     } else {
-      FailGroup(group, {absl::StrCat("rank ", rank, ": ", end.Text()), rank, final}, run);
+      FailGroup(group, {absl::StrCat("rank ", rank, ": ", HowItEnded(end)), rank, final}, run);
     }
   } else if (group.phase == GroupPhase::kStopping && end.known() && !end.clean()) {
     SignalRanks(group, SIGKILL);  // they wait for it: it may have died before it took our SIGTERM
@@ -273,9 +290,12 @@ void ProcessDriver::FailGroup(GroupRun& group, const Cause& cause, const ServedR
   std::string log, last_line = cause.why;
   if (cause.rank) {
     log = files_.Errors(group.id, *cause.rank);
-    if (LastLines(log, 1).empty()) log = files_.Log(group.id, *cause.rank);
-    absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
     last_line = LastLines(log, 1);
+    if (last_line.empty()) {
+      log = files_.Log(group.id, *cause.rank);
+      last_line = LastError(LastLines(log, kLogTailLines));
+    }
+    absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
   }
   group.backoff.CountRun(run.ms);
   if (cause.final) group.backoff.ExpectNoHelp();

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "base/core/files.h"
+#include "base/core/test_log.h"
 #include "coordinator/fleet/test_driver.h"
 
 namespace quire::coordinator {
@@ -91,6 +92,29 @@ TEST_F(RestartTest, AnAdoptedGroupThatDrainedHasNotFailed) {
     second.Stop();
     std::signal(SIGCHLD, SIG_DFL);
   }
+}
+
+// What it logged long before it was killed is not why it ended.
+TEST_F(RestartTest, AnEndThatNobodySawIsNotToldByAnOldLogLine) {
+  const CapturedLog captured;
+  LeaveGroups();
+  std::signal(SIGCHLD, SIG_IGN);
+  const std::string registered = R"({"level":"info","event":"registered"})";
+  ASSERT_TRUE(WriteFileAtomically(data_ + "/logs/g0-rank0.log", registered + "\n", 0600).ok());
+  ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/2);
+  config.served = [](const std::string&, uint64_t) { return ProcessDriver::ServedRun{.ms = 1}; };
+  Fences fences;
+  {
+    ProcessDriver second(config, clock_, fences.Sink());
+    ASSERT_TRUE(second.Start().ok());
+    Kill(left_[0].pids[0]);
+    fences.WaitForCalls("g0", 3);
+    EXPECT_THAT(second.List()[0].last_exit, HasSubstr("earlier coordinator"));
+    second.Stop();
+  }
+  std::signal(SIGCHLD, SIG_DFL);
+  EXPECT_EQ(captured.Count("group_lost"), 1);
+  EXPECT_THAT(captured.Text(), HasSubstr(R"("last_line":"")"));
 }
 
 TEST_F(RestartTest, WhatIsRecordedCanBeEndedWithoutACommand) {
