@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -29,7 +30,6 @@
 #include "coordinator/fleet/process_driver.h"
 #include "coordinator/ledger/blob_store.h"
 #include "coordinator/ledger/ledger_reports.h"
-#include "coordinator/ledger/sqlite_store.h"
 
 namespace quire::coordinator {
 namespace {
@@ -102,8 +102,7 @@ class AssembledCoordinator final : public Coordinator {
   }
 
   absl::Status BeginLedger() {
-    QUIRE_ASSIGN_OR_RETURN(store_, SqliteStore::Open(folder_.File("ledger.db")));
-    metered_store_ = std::make_unique<MeteredStore>(store_.get(), clock_, metrics_);
+    metered_store_ = std::make_unique<MeteredStore>(folder_.ledger(), clock_, metrics_);
     LedgerOptions rules;
     rules.reap_after_us = config_.reap_after_s * 1'000'000;
     rules.on_news = [this](const LedgerBatch& news) { TellNews(news, router_, facts_); };
@@ -288,7 +287,6 @@ class AssembledCoordinator final : public Coordinator {
   SlowFacts facts_;
   EpochFile epochs_;
   Router router_;
-  std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<MeteredStore> metered_store_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerReports> reports_;
@@ -337,18 +335,28 @@ void CoordinatorConfig::Declare(Options& options) {
 }
 
 absl::Status EndLocalGroups(const std::string& data) {
+  std::error_code error;
+  const auto has = [&](const char* name) {
+    return std::filesystem::exists(data + "/" + name, error) || error;
+  };
+  if (!has("lock") && !has("fleet.json")) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--data ", data, ": no coordinator has had such a folder; give the one whose groups are to end"));
+  }
   QUIRE_ASSIGN_OR_RETURN(const Fd lock, LockDataFolder(data));
   return EndRecordedGroups(data);
 }
 
-absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorConfig& config) {
-  if (config.worker.groups > 0 && (config.worker.model.empty() || config.worker.model_name.empty())) {
+absl::Status CoordinatorConfig::Check() const {
+  if (worker.groups > 0 && (worker.model.empty() || worker.model_name.empty())) {
     return absl::InvalidArgumentError(
         "--model and --model-name are required, or --groups 0 for external workers");
   }
-  if (!config.worker.model_name.empty()) {
-    QUIRE_RETURN_IF_ERROR(CheckModelName(config.worker.model_name));
-  }
+  return worker.model_name.empty() ? absl::OkStatus() : CheckModelName(worker.model_name);
+}
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorConfig& config) {
+  QUIRE_RETURN_IF_ERROR(config.Check());
   if (!config.insecure && !IsLoopbackHost(config.admin_host)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "refusing to serve the admin API on ", config.admin_host,

@@ -33,6 +33,8 @@ struct CoordinatorConfig {
   FileWriter write_file = WriteFileAtomically;  // models.json, epochs.json
 
   void Declare(Options& options);
+  // Of the command line alone: InvalidArgument says what is missing or wrong.
+  absl::Status Check() const;
 };
 
 class Coordinator {
@@ -48,7 +50,7 @@ class Coordinator {
 };
 
 // Ends the local groups that a coordinator of this data folder left: where none can start any more. It needs
-// the folder's lock and nothing else of it.
+// the folder's lock and nothing else of it. FailedPrecondition: no coordinator has had such a folder.
 absl::Status EndLocalGroups(const std::string& data);
 
 }  // namespace quire::coordinator

@@ -141,9 +141,12 @@ TEST_F(CoordinatorAdminTest, GroupsAreListedWithTheirKv) {
 
 TEST_F(CoordinatorAdminTest, BrokenFirstKeysAreMendedFromTheFile) {
   coordinator_.reset();
-  std::filesystem::remove(config_.data + "/ledger.db");  // as after a crash between the file and the rows
-  std::filesystem::remove(config_.data + "/ledger.db-wal");
-  std::filesystem::remove(config_.data + "/ledger.db-shm");
+  {  // as after a crash between the file and the rows
+    const auto books = *SqliteDatabase::Open(config_.data + "/ledger.db", SqliteMode::kReadWrite);
+    for (const char* table : {"key_model", "key", "account"}) {
+      ASSERT_TRUE(books->Query((std::string("DELETE FROM ") + table).c_str()).Run().ok());
+    }
+  }
   const std::string before = admin_key_;
   Begin();
   EXPECT_EQ(admin_key_, before);

@@ -9,24 +9,35 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
-#include "base/core/ids.h"
+#include "base/core/hash.h"
+#include "base/core/secret_file.h"
 #include "base/core/status.h"
 
 namespace quire::coordinator {
 namespace {
-
-constexpr size_t kSecretBytes = 32;
 
 absl::Status MakeFolder(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   std::error_code error;
   if (!parent.empty()) std::filesystem::create_directories(parent, error);
   if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
-  return absl::UnavailableError(
-      absl::StrCat("can't create the data folder ", path, ": ", std::strerror(errno)));
+  return absl::UnavailableError(absl::StrCat("can't create the data folder ", path, ": ",
+                                             std::strerror(errno),
+                                             ": give --data a folder that this user may make"));
+}
+
+// Says nothing of the pepper, and another one has another.
+std::string ProofOf(const std::string& pepper) {
+  return ToBytes(HmacSha256(pepper, "the pepper of this ledger's keys"));
+}
+
+absl::Status IsAnotherPepper(const std::string& path) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path,
+                   " is not the pepper that the keys in ledger.db are stored under, and every key would be "
+                   "refused: restore both from one backup, or move the folder away to begin anew"));
 }
 
 }  // namespace
@@ -36,7 +47,10 @@ absl::StatusOr<Fd> LockDataFolder(const std::string& path) {
   const std::string lock_path = path + "/lock";
   Fd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock.valid()) {
-    return absl::UnavailableError(absl::StrCat("can't open ", lock_path, ": ", std::strerror(errno)));
+    return absl::UnavailableError(absl::StrCat("can't open ", lock_path, ": ", std::strerror(errno),
+                                               errno == EISDIR
+                                                   ? ": a file belongs there, not a folder"
+                                                   : ": the data folder has to be writable for this user"));
   }
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(
@@ -48,35 +62,63 @@ absl::StatusOr<Fd> LockDataFolder(const std::string& path) {
 absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
   QUIRE_ASSIGN_OR_RETURN(Fd lock, LockDataFolder(path));
   DataFolder folder(path, std::move(lock));
-  QUIRE_RETURN_IF_ERROR(folder.CheckPepperIsThere());
-  QUIRE_ASSIGN_OR_RETURN(folder.pepper_,
-                         folder.LoadOrMakeSecret("pepper", "without the old one every key is void"));
+  QUIRE_RETURN_IF_ERROR(folder.OpenLedger());
+  QUIRE_RETURN_IF_ERROR(folder.LoadPepper());
   QUIRE_ASSIGN_OR_RETURN(folder.worker_secret_,
                          folder.LoadOrMakeSecret("worker_secret", "delete it, and restart the workers"));
   return folder;
 }
 
-// A new one would void every key of the ledger, the admin's too.
-absl::Status DataFolder::CheckPepperIsThere() const {
+absl::Status DataFolder::OpenLedger() {
   std::error_code error;
-  if (!std::filesystem::exists(File("ledger.db"), error) || std::filesystem::exists(File("pepper"), error)) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(File("pepper"),
-                   " is missing, and without it every key in ledger.db is void: restore it from a "
-                   "backup, or move the folder away to begin anew"));
+  const bool had_one =
+      std::filesystem::exists(File("pepper"), error) || std::filesystem::exists(File("keys.json"), error);
+  QUIRE_ASSIGN_OR_RETURN(ledger_, SqliteStore::Open(File("ledger.db"), SqliteStore::kCheckBytes,
+                                                    had_one ? NewBooks::kRefused : NewBooks::kAllowed));
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> DataFolder::LoadOrMakeSecret(const char* name, const char* loss) const {
-  absl::StatusOr<std::string> secret = ReadWholeFile(File(name));
-  if (absl::IsNotFound(secret.status())) {
-    secret = absl::BytesToHexString(RandomBytes(kSecretBytes));
-    QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File(name), *secret, 0600));
+// A new one would void every key of the ledger, the admin's too.
+absl::Status DataFolder::LoadPepper() {
+  QUIRE_ASSIGN_OR_RETURN(const SqliteStore::PepperFacts known, ledger_->GetPepperFacts());
+  std::error_code error;
+  if ((known.has_keys || !known.proof.empty()) && !std::filesystem::exists(File("pepper"), error)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(File("pepper"),
+                     " is missing, and without it every key in ledger.db is void: restore it from a "
+                     "backup, or move the folder away to begin anew"));
   }
-  if (secret.ok() && secret->size() < kSecretBytes) {
-    return absl::FailedPreconditionError(absl::StrCat(File(name), " is damaged: ", loss));
+  QUIRE_ASSIGN_OR_RETURN(
+      pepper_, LoadOrMakeSecret("pepper", "restore it from a backup; without it every key is void"));
+  QUIRE_RETURN_IF_ERROR(CheckPepper(known.proof));
+  return known.proof.empty() ? ledger_->KeepPepperProof(ProofOf(pepper_)) : absl::OkStatus();
+}
+
+absl::Status DataFolder::CheckPepper(const std::string& known_proof) const {
+  if (known_proof.empty()) return CheckPepperByFirstKeys();
+  return ConstantTimeEqual(known_proof, ProofOf(pepper_)) ? absl::OkStatus()
+                                                          : IsAnotherPepper(File("pepper"));
+}
+
+// Of a ledger from before proofs were kept: the first keys tell, while their file is there.
+absl::Status DataFolder::CheckPepperByFirstKeys() const {
+  QUIRE_ASSIGN_OR_RETURN(const std::optional<FirstKeys> first, LoadFirstKeys());
+  if (!first) return absl::OkStatus();
+  QUIRE_ASSIGN_OR_RETURN(const LedgerState state, ledger_->Load());
+  for (const std::string& text : {first->admin_key, first->api_key}) {
+    const std::string id = ParseApiKey(text)->id, hmac = ToBytes(ApiKeyHmac(pepper_, text));
+    for (const KeyRow& key : state.keys) {
+      if (key.id == id && !ConstantTimeEqual(key.hmac, hmac)) return IsAnotherPepper(File("pepper"));
+    }
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> DataFolder::LoadOrMakeSecret(const char* name, const char* otherwise) const {
+  absl::StatusOr<std::string> secret = ReadSecretFile(File(name), otherwise);
+  if (!absl::IsNotFound(secret.status())) return secret;
+  secret = MakeSecret();
+  QUIRE_RETURN_IF_ERROR(WriteFileAtomically(File(name), *secret, 0600));
   return secret;
 }
 

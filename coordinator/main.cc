@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <string>
 
 #include "base/core/exit_code.h"
 #include "base/core/log_options.h"
@@ -13,6 +14,12 @@ int ExitWith(const absl::Status& why) {
   return quire::ExitCodeOf(why);
 }
 
+int EndGroups(const std::string& data) {
+  const absl::Status ended = quire::coordinator::EndLocalGroups(data);
+  if (ended.ok()) std::printf("quire-coordinator: no local group of %s runs any more\n", data.c_str());
+  return ExitWith(ended);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -22,7 +29,11 @@ int main(int argc, char** argv) {
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
   quire::InitLogging("coordinator", config.log);
-  if (config.end_groups) return ExitWith(quire::coordinator::EndLocalGroups(config.data));
+  if (config.end_groups) return EndGroups(config.data);
+  if (const absl::Status wrong = config.Check(); !wrong.ok()) {
+    ExitWith(wrong);
+    return quire::kExitUsage;
+  }
   quire::BlockShutdownSignals();
   auto coordinator = quire::coordinator::Coordinator::Start(config);
   if (!coordinator.ok()) return ExitWith(coordinator.status());

@@ -14,6 +14,7 @@
 #include "base/core/log.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
+#include "base/core/secret_file.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "gateway/gateway.h"
@@ -99,17 +100,11 @@ const char* MissingFlag(const Config& config) {
   return config.pepper_file.empty() ? "--pepper-file" : nullptr;
 }
 
-absl::StatusOr<std::string> ReadPepper(const std::string& path) {
-  absl::StatusOr<std::string> pepper = ReadWholeFile(path);
-  if (pepper.ok()) return pepper;
-  return absl::Status(pepper.status().code(),
-                      absl::StrCat("--pepper-file: ", MessageOf(pepper.status()),
-                                   ": give it the path of pepper in the coordinator's data folder, as a file "
-                                   "that this user may read"));
-}
-
 absl::Status Serve(Config& config) {
-  QUIRE_ASSIGN_OR_RETURN(config.gateway.pepper, ReadPepper(config.pepper_file));
+  QUIRE_ASSIGN_OR_RETURN(
+      config.gateway.pepper,
+      ReadSecretFile(config.pepper_file,
+                     "give --pepper-file the path of pepper in the coordinator's data folder"));
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.threads = static_cast<int>(config.threads);
   config.gateway.limits.connections = AffordableConnections(config.max_connections);

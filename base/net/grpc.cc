@@ -3,6 +3,8 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/support/client_interceptor.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
@@ -46,6 +48,11 @@ class SecretShowers final : public grpc::experimental::ClientInterceptorFactoryI
  private:
   const ShownSecret secret_;
 };
+
+// With any other byte in its metadata a call aborts the process.
+bool IsHeaderText(const std::string& value) {
+  return std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
   if (files.cert.empty() || files.key.empty() || files.ca.empty()) {
@@ -131,6 +138,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectLimitMs);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  if (!IsHeaderText(secret.value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the value of ", secret.key, " holds what no header may: use printable ASCII only"));
+  }
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (!secret.key.empty()) interceptors.push_back(std::make_unique<SecretShowers>(secret));
   return grpc::experimental::CreateCustomChannelWithInterceptors(address, credentials, args,

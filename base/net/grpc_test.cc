@@ -151,6 +151,15 @@ class MutualTlsTest : public ::testing::Test {
   TlsFiles ours_, others_;
 };
 
+// gRPC ends the process at the call that would show it.
+TEST(GrpcTest, ASecretThatNoHeaderMayHoldIsRefusedBeforeAnyCall) {
+  for (const char* value : {"abc\n", "a\rb", "\xff", "\x7f"}) {
+    const auto refused = MakeGrpcChannel("127.0.0.1:1", {}, {"quire-secret", value});
+    EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << value;
+  }
+  EXPECT_TRUE(MakeGrpcChannel("127.0.0.1:1", {}, {"quire-secret", "a b~"}).ok());
+}
+
 TEST_F(MutualTlsTest, OnlyPeersOfTheSameAuthorityGetIn) {
   GrpcServerOptions options;
   options.host = "0.0.0.0";  // allowed: it has TLS

@@ -65,6 +65,11 @@ CREATE INDEX request_unbilled ON request(unbilled_ms) WHERE unbilled_ms IS NOT N
 UPDATE request SET unbilled_ms = 0 WHERE state = 1 AND account = '';
 )sql";
 
-inline constexpr const char* kLedgerSchema[] = {kLedgerSchema1, kLedgerSchema2};
+// Under another pepper every key would be refused: a proof of the one that the keys are stored under.
+inline constexpr char kLedgerSchema3[] = R"sql(
+CREATE TABLE pepper(one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL) STRICT;
+)sql";
+
+inline constexpr const char* kLedgerSchema[] = {kLedgerSchema1, kLedgerSchema2, kLedgerSchema3};
 
 }  // namespace quire::coordinator

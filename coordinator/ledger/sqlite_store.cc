@@ -230,20 +230,54 @@ absl::Status Write(SqliteDatabase& database, const LedgerBatch& batch) {
   return database.Query(kForget).Bind(batch.forget_before_ms, batch.forget_most).Run();
 }
 
+absl::Status BooksAreLost(const std::string& path) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path,
+                   " is missing or holds no books, and this folder had some: accounts, caps and revocations "
+                   "would be gone; restore it from a backup, or move the whole folder away to begin anew"));
+}
+
+// Without its -wal a file may be less than what was committed to it.
+absl::Status CheckBooksAreThere(SqliteDatabase& database, const std::string& path) {
+  SqliteQuery query = database.Query("PRAGMA user_version");
+  QUIRE_RETURN_IF_ERROR(query.Run());
+  return query.Int(0) == 0 ? BooksAreLost(path) : absl::OkStatus();
+}
+
 }  // namespace
 
 SqliteStore::SqliteStore(std::unique_ptr<SqliteDatabase> database) : database_(std::move(database)) {}
 SqliteStore::~SqliteStore() = default;
 
-absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
-                                                               uint64_t check_bytes) {
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path, uint64_t check_bytes,
+                                                               NewBooks new_books) {
+  std::error_code unseen;
+  const bool holds_nothing = std::filesystem::file_size(path, unseen) == 0 || unseen;
+  if (new_books == NewBooks::kRefused && holds_nothing) return BooksAreLost(path);
   QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite));
   std::error_code error;
   if (std::filesystem::file_size(path, error) <= check_bytes && !error) {
     QUIRE_RETURN_IF_ERROR(database->QuickCheck());
   }
+  if (new_books == NewBooks::kRefused) QUIRE_RETURN_IF_ERROR(CheckBooksAreThere(*database, path));
   QUIRE_RETURN_IF_ERROR(database->EnsureSchema(kLedgerSchema));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(database)));
+}
+
+absl::StatusOr<SqliteStore::PepperFacts> SqliteStore::GetPepperFacts() {
+  PepperFacts facts;
+  {
+    SqliteQuery query = database_->Query("SELECT proof FROM pepper");
+    QUIRE_ASSIGN_OR_RETURN(const bool kept, query.Step());
+    if (kept) facts.proof = query.Bytes(0);
+  }
+  SqliteQuery query = database_->Query("SELECT 1 FROM key LIMIT 1");
+  QUIRE_ASSIGN_OR_RETURN(facts.has_keys, query.Step());
+  return facts;
+}
+
+absl::Status SqliteStore::KeepPepperProof(const std::string& proof) {
+  return database_->Query("INSERT INTO pepper(one, proof) VALUES (1, ?1)").Bind(SqliteBlob{proof}).Run();
 }
 
 absl::StatusOr<uint64_t> SqliteStore::TakeOver() {

@@ -14,14 +14,28 @@ namespace quire::coordinator {
 
 class SqliteDatabase;
 
+enum class NewBooks { kAllowed, kRefused };
+
 class SqliteStore final : public LedgerStore {
  public:
-  // Opens or creates the file (0600) and its schema. Refuses a schema newer than this program, and a damaged
+  static constexpr uint64_t kCheckBytes = uint64_t{256} << 20;
+
+  // Opens or creates the file (0600) and its schema. Refuses a schema newer than this program, books to be
+  // begun where they are not allowed (FailedPrecondition; the file is left as it is), and a damaged
   // file (DataLoss): one of at most `check_bytes` is read through first, about a second per 500 MB; damage in
   // a larger one is found when it is read, or by the audit on demand.
   static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path,
-                                                           uint64_t check_bytes = uint64_t{256} << 20);
+                                                           uint64_t check_bytes = kCheckBytes,
+                                                           NewBooks new_books = NewBooks::kAllowed);
   ~SqliteStore() override;
+
+  // What is known of the pepper that keys are stored under: a proof made from it, kept once.
+  struct PepperFacts {
+    std::string proof;  // empty: none is kept
+    bool has_keys = false;
+  };
+  absl::StatusOr<PepperFacts> GetPepperFacts();
+  absl::Status KeepPepperProof(const std::string& proof);
 
   absl::StatusOr<uint64_t> TakeOver() override;
   absl::StatusOr<LedgerState> Load() override;

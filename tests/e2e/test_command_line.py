@@ -64,7 +64,7 @@ def test_a_pepper_that_cant_be_read(tmp_path):
     for path, why in ((tmp_path, "Is a directory"), (tmp_path / "none", "no file")):
         ended = run_gateway("--coordinator", "127.0.0.1:1", "--pepper-file", path)
         assert ended.returncode == 1 and why in ended.stderr, ended.stderr
-        assert str(path) in ended.stderr and "give it the path of pepper in the coordinator's data folder" in ended.stderr, ended.stderr
+        assert str(path) in ended.stderr and "give --pepper-file the path of pepper in the coordinator's data folder" in ended.stderr, ended.stderr
 
 
 @pytest.mark.parametrize("flag", ["--model", "--data"])
@@ -172,6 +172,27 @@ def test_taken_port(tmp_path, flag):
         other = "--admin-port" if flag == "--port" else "--port"
         ended = serve_once("--model", str(TINY_MODEL), "--data", str(tmp_path / "data"), flag, port, other, "0")
     assert ended.returncode == 1 and port in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--model", TINY_MODEL), ("--model", TINY_MODEL, "--model-name", "a\tb")])
+def test_a_coordinator_whose_command_line_is_wrong(tmp_path, flags):
+    ended = subprocess.run([BIN / "quire-coordinator", "--data", tmp_path / "data", *flags], capture_output=True, text=True,
+                           timeout=300)
+    assert ended.returncode == 2 and "--model" in ended.stderr, ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_end_groups_is_for_folders_that_a_coordinator_had(tmp_path):
+    def end_groups(data):
+        return subprocess.run([BIN / "quire-coordinator", "--end-groups", "--data", data], capture_output=True, text=True,
+                              timeout=300)
+    ended = end_groups(tmp_path / "typo")
+    assert ended.returncode == 78 and "no coordinator has had" in ended.stderr, ended.stderr
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "had").mkdir()
+    (tmp_path / "had/lock").touch()
+    ended = end_groups(tmp_path / "had")
+    assert ended.returncode == 0 and f"no local group of {tmp_path / 'had'} runs" in ended.stdout, ended.stderr
 
 
 def test_stop_drains_and_keeps_keys(tmp_path):

@@ -68,6 +68,28 @@ def test_a_damaged_file_is_no_lost_ledger(tmp_path, file):
     assert "the coordinator can't start (exit code 78)" in said and file in said, said
 
 
+@pytest.mark.parametrize("damage", [lambda text: text + "\n", lambda text: text[:40]])
+@pytest.mark.parametrize("file", ["pepper", "worker_secret"])
+def test_a_damaged_secret_is_named_before_anybody_uses_it(tmp_path, file, damage):
+    data = tmp_path / "data"
+    with System(TINY_MODEL, data=data) as first:
+        assert first.stop() == 0
+    (data / file).write_text(damage((data / file).read_text()))
+    said = refused(data)
+    assert f"{file} is damaged" in said and "the coordinator can't start (exit code 78)" in said, said
+
+
+def test_a_lost_ledger_is_not_begun_anew(tmp_path):
+    data = tmp_path / "data"
+    with System(TINY_MODEL, data=data) as first:
+        assert first.stop() == 0
+    (data / "ledger.db").rename(tmp_path / "kept")
+    assert "ledger.db is missing" in refused(data)
+    (tmp_path / "kept").rename(data / "ledger.db")
+    with System(TINY_MODEL, data=data) as second:
+        assert second.chat("Hi", max_tokens=3)[0] == 200
+
+
 def test_a_ready_file_that_can_not_be_written_is_said_before_anything_starts(tmp_path):
     assert "--ready-file" in refused(tmp_path / "data", "--ready-file", tmp_path / "none/ready")
     assert not (tmp_path / "data").exists()

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/core/files.h"
 #include "base/core/host_port.h"
 #include "base/core/log.h"
+#include "base/core/secret_file.h"
 #include "base/core/status.h"
 
 namespace quire::worker {
@@ -75,7 +75,11 @@ absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) 
   link.owner_lock = options.owner_lock;
   link.clock = clock;
   if (!options.worker_secret_file.empty() && link.tls.empty()) {
-    QUIRE_ASSIGN_OR_RETURN(link.secret, ReadWholeFile(options.worker_secret_file));
+    QUIRE_ASSIGN_OR_RETURN(
+        link.secret,
+        ReadSecretFile(
+            options.worker_secret_file,
+            "give --worker-secret-file the path of worker_secret in the coordinator's data folder"));
   }
   link.group = Describe(options, grpc_.port);
   link.bundle = std::move(options.bundle);

@@ -93,7 +93,7 @@ class ScriptedBackend {
   bool Closing();
   void RecordSettles(const v1::SettleRequest& request, v1::SettleReply& reply);
 
-  const std::string pepper_ = "pepper";
+  const std::string pepper_ = std::string(64, 'a');  // as quire-gateway reads it from a file
   const NewApiKey key_ = GenerateApiKey(KeyKind::kApi);
   const std::string bundle_;
   mutable Mutex mutex_;
