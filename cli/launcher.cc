@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
 #include "base/core/exit_code.h"
+#include "base/core/files.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "base/process/child.h"
@@ -151,7 +152,7 @@ absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
 absl::Status Launcher::Prepare() {
   QUIRE_RETURN_IF_ERROR(CheckNobodyHas(options_.data));  // before its logs are touched
   for (const std::string& folder : {options_.data, logs_, run_}) {
-    QUIRE_RETURN_IF_ERROR(MakeFolder(folder));
+    QUIRE_RETURN_IF_ERROR(MakePrivateFolder(folder));
     QUIRE_RETURN_IF_ERROR(CheckWritable(folder));  // what starts has to log and to write its books
   }
   RemoveReadyFile(options_.ready_file);
@@ -217,7 +218,7 @@ void Launcher::OnStopSignal(int number) {
 void Launcher::StartOrRetry(Service& service) {
   const absl::Status started = service.Start(NowMs());
   if (started.ok()) return;
-  if (absl::IsNotFound(started) && !service.was_ready()) return failure_.Update(started);
+  if (!service.was_ready()) return failure_.Update(started);  // who starts quire looks on
   Say(absl::StrCat(MessageOf(started), "; trying again in ", service.StartLater(NowMs()), " ms"));
 }
 

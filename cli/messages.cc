@@ -31,11 +31,7 @@ std::string Readable(const std::string& line) {
 }
 
 std::string WhyLost(const nlohmann::json& group_lost) {
-  const std::string why = TextOf(group_lost, "why"), said = TextOf(group_lost, "last_line");
-  const nlohmann::json fields = nlohmann::json::parse(said, nullptr, false);
-  const std::string level = fields.is_object() ? TextOf(fields, "level") : "";
-  if (level == "info" || level == "debug") return why;  // what it did last is not why it ended
-  const std::string last_line = Readable(said);
+  const std::string why = TextOf(group_lost, "why"), last_line = Readable(TextOf(group_lost, "last_line"));
   return last_line.empty() || last_line == why ? why : absl::StrCat(why, ": ", last_line);
 }
 

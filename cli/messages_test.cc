@@ -23,10 +23,6 @@ TEST(WhyLost, HowItEndedComesFirst) {
   EXPECT_EQ(
       WhyLost(json{{"why", "rank 0: signal 9"}, {"last_line", R"({"event":"loading","what":"weights"})"}}),
       R"(rank 0: signal 9: {"event":"loading","what":"weights"})");
-  for (const char* level : {"info", "debug"}) {
-    const std::string line = json{{"level", level}, {"event", "registered"}, {"reason", "asked"}}.dump();
-    EXPECT_EQ(WhyLost(json{{"why", "rank 0 is gone"}, {"last_line", line}}), "rank 0 is gone");
-  }
   const std::string error =
       json{{"level", "error"}, {"event", "step_failed"}, {"reason", "rank 1 is gone"}}.dump();
   EXPECT_EQ(WhyLost(json{{"why", "rank 0: exit code 70"}, {"last_line", error}}),

@@ -12,9 +12,6 @@ namespace quire::cli {
 absl::Status CheckDataFolder(const std::string& data);
 // FailedPrecondition: a coordinator has it.
 absl::Status CheckNobodyHas(const std::string& data);
-// Makes the folder, with mode 0700, if there is none.
-absl::Status MakeFolder(const std::string& folder);
-
 // Whether there is room to begin with, and leave: tried with a file that loses its name at once. Unavailable
 // says why not.
 absl::Status CheckWritable(const std::string& folder);

@@ -74,6 +74,7 @@ int64_t Service::StartLater(int64_t now_ms) {
 ProcessEnd Service::Reap(int64_t now_ms) {
   const ProcessEnd end = AwaitEnd(process_);
   process_ = Process();
+  ended_by_itself_ = end.exit_code.has_value();
   ready_ = false;
   if (now_ms - started_ms_ >= kStableMs) backoff_ms_ = kFirstBackoffMs;
   return end;
@@ -81,7 +82,7 @@ ProcessEnd Service::Reap(int64_t now_ms) {
 
 std::string Service::LastWords() const {
   std::string words = LastLines(error_file_, 1);
-  if (!words.empty()) return words;
+  if (!words.empty() || !ended_by_itself_) return words;
   const int64_t size = SizeOf(log_file_);
   std::ifstream log(log_file_, std::ios::binary);
   log.seekg(std::max(size < log_start_ ? 0 : log_start_, size - kMostReadBytes));  // smaller: begun anew

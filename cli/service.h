@@ -54,9 +54,9 @@ class Service {
 
   const std::string& name() const { return name_; }
   const std::string& log_file() const { return log_file_; }
-  // Why this run, or the last one, can't go on, as it says itself: the last line on its stderr, or else the
-  // last error in its log. One that left no word may have had no room for it: then, why LOGS can't be
-  // written. Empty: it said nothing, as one that was killed.
+  // Why the last run ended, as it says itself: the last line on its stderr, or else the last error in its
+  // log, where it was not killed, which nobody can log. One that left no word may have had no room for it:
+  // then, why LOGS can't be written. Empty: it said nothing.
   std::string LastWords() const;
 
  private:
@@ -65,7 +65,7 @@ class Service {
   Process process_;
   int64_t started_ms_ = 0, start_at_ms_ = 0, backoff_ms_;
   int64_t log_start_ = 0;  // of this run, in its log file
-  bool ready_ = false, was_ready_ = false, told_to_stop_ = false;
+  bool ready_ = false, was_ready_ = false, told_to_stop_ = false, ended_by_itself_ = false;
 };
 
 }  // namespace quire::cli

@@ -34,6 +34,8 @@ TEST_F(LastWordsTest, OfOneThatWasKilledThereAreNone) {
   std::ofstream(Log()) << R"({"level":"error","why":"a former run's"})"
                        << "\n";
   EXPECT_EQ(WordsOf(R"(echo '{"level":"info","event":"request"}' >> "$1"; kill -9 $$)"), "");
+  EXPECT_EQ(WordsOf(R"(echo '{"level":"error","why":"a group was lost"}' >> "$1"; kill -9 $$)"), "");
+  EXPECT_EQ(WordsOf("echo 'pure virtual method called' >&2; kill -6 $$"), "pure virtual method called");
 }
 
 TEST_F(LastWordsTest, AreTheLastErrorOfItsRun) {
@@ -62,7 +64,7 @@ TEST_F(LastWordsTest, WhereNoneCouldBeWrittenTheDiskIsBlamed) {
   });
   EXPECT_TRUE(service.Start(1).ok());
   service.Reap(2);
-  EXPECT_NE(service.LastWords().find(logs_ + " can't be written: No such file"), std::string::npos);
+  EXPECT_NE(service.LastWords().find("can't write in " + logs_ + ": No such file"), std::string::npos);
 }
 
 }  // namespace

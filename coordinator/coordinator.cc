@@ -348,6 +348,14 @@ absl::Status EndLocalGroups(const std::string& data) {
 }
 
 absl::Status CoordinatorConfig::Check() const {
+  if (data.empty()) return absl::InvalidArgumentError("--data is empty: give it a folder");
+  if (end_groups) return absl::OkStatus();
+  if (!insecure && !IsLoopbackHost(admin_host)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "refusing to serve the admin API on ", admin_host,
+        " without TLS, where admin keys would pass in the clear: keep --admin-host on loopback and "
+        "put a TLS proxy before it, or give --insecure"));
+  }
   if (worker.groups > 0 && (worker.model.empty() || worker.model_name.empty())) {
     return absl::InvalidArgumentError(
         "--model and --model-name are required, or --groups 0 for external workers");
@@ -357,12 +365,6 @@ absl::Status CoordinatorConfig::Check() const {
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorConfig& config) {
   QUIRE_RETURN_IF_ERROR(config.Check());
-  if (!config.insecure && !IsLoopbackHost(config.admin_host)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "refusing to serve the admin API on ", config.admin_host,
-        " without TLS, where admin keys would pass in the clear: keep --admin-host on loopback and "
-        "put a TLS proxy before it, or give --insecure"));
-  }
   QUIRE_ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(config.data));
   auto coordinator = std::make_unique<AssembledCoordinator>(config, std::move(folder));
   QUIRE_RETURN_IF_ERROR(coordinator->Begin());

@@ -64,7 +64,7 @@ TEST_F(CoordinatorAdminTest, TheAdminPlaneIsNotServedInTheClearElsewhere) {
   coordinator_.reset();
   config_.admin_host = "0.0.0.0";
   const auto refused = Coordinator::Start(config_);
-  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.status()));
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("--insecure"));
   config_.insecure = true;
   EXPECT_TRUE(Coordinator::Start(config_).ok());

@@ -4,29 +4,22 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
+#include "base/core/json_file.h"
 #include "base/core/secret_file.h"
 #include "base/core/status.h"
 
 namespace quire::coordinator {
 namespace {
-
-absl::Status MakeFolder(const std::string& path) {
-  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  std::error_code error;
-  if (!parent.empty()) std::filesystem::create_directories(parent, error);
-  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("can't create the data folder ", path, ": ",
-                                             std::strerror(errno),
-                                             ": give --data a folder that this user may make"));
-}
 
 // Says nothing of the pepper, and another one has another.
 std::string ProofOf(const std::string& pepper) {
@@ -43,15 +36,10 @@ absl::Status IsAnotherPepper(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<Fd> LockDataFolder(const std::string& path) {
-  QUIRE_RETURN_IF_ERROR(MakeFolder(path));
+  QUIRE_RETURN_IF_ERROR(MakePrivateFolder(path));
   const std::string lock_path = path + "/lock";
   Fd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock.valid()) {
-    return absl::UnavailableError(absl::StrCat("can't open ", lock_path, ": ", std::strerror(errno),
-                                               errno == EISDIR
-                                                   ? ": a file belongs there, not a folder"
-                                                   : ": the data folder has to be writable for this user"));
-  }
+  if (!lock.valid()) return FileError("open", lock_path, errno);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("another coordinator uses ", path, ": stop it, or give this one another --data folder"));
@@ -69,20 +57,28 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
   return folder;
 }
 
-absl::Status DataFolder::OpenLedger() {
+// Each is made after the ledger, by a coordinator that has books; the pepper is not asked, which an older
+// release made first and an operator may bring along.
+bool DataFolder::HadBooks() const {
+  const char* const marks[] = {"keys.json", "epochs.json", "models.json", "fleet.json", "bundles.db"};
+  return std::any_of(std::begin(marks), std::end(marks), [&](const char* mark) { return MayHave(mark); });
+}
+
+bool DataFolder::MayHave(const char* name) const {
   std::error_code error;
-  const bool had_one =
-      std::filesystem::exists(File("pepper"), error) || std::filesystem::exists(File("keys.json"), error);
+  return std::filesystem::exists(File(name), error) || error;  // what can't be looked at may be there
+}
+
+absl::Status DataFolder::OpenLedger() {
   QUIRE_ASSIGN_OR_RETURN(ledger_, SqliteStore::Open(File("ledger.db"), SqliteStore::kCheckBytes,
-                                                    had_one ? NewBooks::kRefused : NewBooks::kAllowed));
+                                                    HadBooks() ? NewBooks::kRefused : NewBooks::kAllowed));
   return absl::OkStatus();
 }
 
 // A new one would void every key of the ledger, the admin's too.
 absl::Status DataFolder::LoadPepper() {
   QUIRE_ASSIGN_OR_RETURN(const SqliteStore::PepperFacts known, ledger_->GetPepperFacts());
-  std::error_code error;
-  if ((known.has_keys || !known.proof.empty()) && !std::filesystem::exists(File("pepper"), error)) {
+  if ((known.has_keys || !known.proof.empty()) && !MayHave("pepper")) {
     return absl::FailedPreconditionError(
         absl::StrCat(File("pepper"),
                      " is missing, and without it every key in ledger.db is void: restore it from a "
@@ -90,28 +86,29 @@ absl::Status DataFolder::LoadPepper() {
   }
   QUIRE_ASSIGN_OR_RETURN(
       pepper_, LoadOrMakeSecret("pepper", "restore it from a backup; without it every key is void"));
-  QUIRE_RETURN_IF_ERROR(CheckPepper(known.proof));
-  return known.proof.empty() ? ledger_->KeepPepperProof(ProofOf(pepper_)) : absl::OkStatus();
+  if (!known.proof.empty()) {
+    return ConstantTimeEqual(known.proof, ProofOf(pepper_)) ? absl::OkStatus()
+                                                            : IsAnotherPepper(File("pepper"));
+  }
+  // Of a ledger from before proofs were kept nothing is sealed that nothing proves.
+  QUIRE_ASSIGN_OR_RETURN(const bool proven, IsProvenByFirstKeys());
+  return proven || !known.has_keys ? ledger_->KeepPepperProof(ProofOf(pepper_)) : absl::OkStatus();
 }
 
-absl::Status DataFolder::CheckPepper(const std::string& known_proof) const {
-  if (known_proof.empty()) return CheckPepperByFirstKeys();
-  return ConstantTimeEqual(known_proof, ProofOf(pepper_)) ? absl::OkStatus()
-                                                          : IsAnotherPepper(File("pepper"));
-}
-
-// Of a ledger from before proofs were kept: the first keys tell, while their file is there.
-absl::Status DataFolder::CheckPepperByFirstKeys() const {
+absl::StatusOr<bool> DataFolder::IsProvenByFirstKeys() const {
   QUIRE_ASSIGN_OR_RETURN(const std::optional<FirstKeys> first, LoadFirstKeys());
-  if (!first) return absl::OkStatus();
+  if (!first) return false;
   QUIRE_ASSIGN_OR_RETURN(const LedgerState state, ledger_->Load());
+  bool proven = false;
   for (const std::string& text : {first->admin_key, first->api_key}) {
     const std::string id = ParseApiKey(text)->id, hmac = ToBytes(ApiKeyHmac(pepper_, text));
     for (const KeyRow& key : state.keys) {
-      if (key.id == id && !ConstantTimeEqual(key.hmac, hmac)) return IsAnotherPepper(File("pepper"));
+      if (key.id != id) continue;
+      if (!ConstantTimeEqual(key.hmac, hmac)) return IsAnotherPepper(File("pepper"));
+      proven = true;
     }
   }
-  return absl::OkStatus();
+  return proven;
 }
 
 absl::StatusOr<std::string> DataFolder::LoadOrMakeSecret(const char* name, const char* otherwise) const {
@@ -126,7 +123,7 @@ absl::StatusOr<std::optional<FirstKeys>> DataFolder::LoadFirstKeys() const {
   const absl::StatusOr<std::string> content = ReadWholeFile(File("keys.json"));
   if (absl::IsNotFound(content.status())) return std::optional<FirstKeys>();
   if (!content.ok()) return content.status();
-  const nlohmann::json root = nlohmann::json::parse(*content, nullptr, false);
+  const nlohmann::json root = ParseJsonText(*content);
   const auto key = [&](const char* name, KeyKind kind) -> std::string {
     const auto found = root.is_object() ? root.find(name) : root.end();
     if (!root.is_object() || found == root.end() || !found->is_string()) return "";

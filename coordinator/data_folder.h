@@ -2,8 +2,8 @@
 // coordinator out, the ledger, the pepper under which keys are stored, the secret of local workers, and the
 // first keys (all 0600). Owned by Coordinator, used while it starts; lock and ledger last as long as the
 // object. They are made in this order, each durable before the next, so that what is missing tells a lost
-// file from a first start that was cut short: whoever has a pepper had a ledger, and a ledger that knows a
-// pepper or a key had a pepper.
+// file from a first start that was cut short: what is made after the ledger says that there was one, and a
+// ledger that knows a pepper or a key had a pepper.
 #pragma once
 
 #include <memory>
@@ -49,8 +49,10 @@ class DataFolder {
   DataFolder(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   absl::Status OpenLedger();
   absl::Status LoadPepper();
-  absl::Status CheckPepper(const std::string& known_proof) const;
-  absl::Status CheckPepperByFirstKeys() const;
+  bool HadBooks() const;
+  bool MayHave(const char* name) const;
+  // Whether a key of keys.json is stored under it; an error where one is stored under another.
+  absl::StatusOr<bool> IsProvenByFirstKeys() const;
   absl::StatusOr<std::string> LoadOrMakeSecret(const char* name, const char* otherwise) const;
 
   std::string path_, pepper_, worker_secret_;

@@ -137,12 +137,35 @@ TEST_F(DataFolderTest, ALostLedgerIsNotBegunAnew) {
   EXPECT_THAT(Refusal(), says_what_to_do);
   std::filesystem::remove(File("ledger.db"));
   std::filesystem::remove(File("pepper"));
-  EXPECT_THAT(Refusal(), says_what_to_do) << "keys.json tells too";
-  Write("pepper", pepper);
   std::filesystem::remove(File("keys.json"));
-  EXPECT_THAT(Refusal(), says_what_to_do) << "the pepper alone does, too";
+  for (const char* mark : {"keys.json", "epochs.json", "models.json", "fleet.json", "bundles.db"}) {
+    Write(mark, "{}");
+    EXPECT_THAT(Refusal(), says_what_to_do) << mark << " says that there was one";
+    std::filesystem::remove(File(mark));
+  }
+  Write("pepper", pepper);
   Write("ledger.db", books);
   EXPECT_TRUE(DataFolder::Open(data_).ok());
+}
+
+// An operator may bring one along, and a first start of an older release made it before the ledger.
+TEST_F(DataFolderTest, APepperAloneIsAFolderToBeginWith) {
+  std::filesystem::create_directory(data_);
+  const std::string pepper = MakeSecret();
+  Write("pepper", pepper);
+  const auto folder = DataFolder::Open(data_);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(folder->pepper(), pepper);
+}
+
+// A file that can't be looked at may be there.
+TEST_F(DataFolderTest, WhatCantBeLookedAtCountsAsThere) {
+  MakeUsedFolder();
+  std::filesystem::remove(File("keys.json"));
+  std::filesystem::create_symlink("epochs.json",
+                                  File("epochs.json"));  // to itself: not even root may follow it
+  std::filesystem::remove(File("ledger.db"));
+  EXPECT_THAT(Refusal(), HasSubstr("ledger.db"));
 }
 
 // As where ledger.db-wal was lost before it was copied back: the file is there, and holds no books.
@@ -184,6 +207,23 @@ TEST_F(DataFolderTest, AnOlderLedgerGetsItsProofAtItsFirstStart) {
   EXPECT_THAT(Refusal(), HasSubstr("restore both")) << "the proof does";
 }
 
+// Once it were sealed the right one would be refused for good.
+TEST_F(DataFolderTest, APepperThatNothingProvesIsNotSealed) {
+  MakeUsedFolder();
+  MakeLedgerOlder();
+  const std::string pepper = *ReadWholeFile(File("pepper")), kept = *ReadWholeFile(File("keys.json"));
+  std::filesystem::remove(File("keys.json"));  // as operators may
+  Write("pepper", MakeSecret());
+  ASSERT_TRUE(DataFolder::Open(data_).ok());
+  Write("pepper", pepper);
+  ASSERT_TRUE(DataFolder::Open(data_).ok());
+  Write("keys.json", kept);
+  ASSERT_TRUE(DataFolder::Open(data_).ok());
+  std::filesystem::remove(File("keys.json"));
+  Write("pepper", MakeSecret());
+  EXPECT_THAT(Refusal(), HasSubstr("restore both")) << "now it is proven";
+}
+
 TEST_F(DataFolderTest, ADamagedWorkerSecretIsNamed) {
   MakeUsedFolder();
   const std::string secret = *ReadWholeFile(File("worker_secret"));
@@ -197,7 +237,7 @@ TEST_F(DataFolderTest, ADamagedWorkerSecretIsNamed) {
 
 TEST_F(DataFolderTest, AFolderInAFilesPlaceSaysWhatToDo) {
   MakeUsedFolder();
-  for (const char* name : {"pepper", "worker_secret", "lock"}) {
+  for (const char* name : {"pepper", "worker_secret", "lock", "ledger.db"}) {
     std::filesystem::rename(File(name), root_ + "/kept");
     std::filesystem::create_directory(File(name));
     EXPECT_THAT(MessageOf(DataFolder::Open(data_).status()),

@@ -16,7 +16,7 @@ int ExitWith(const absl::Status& why) {
 
 int EndGroups(const std::string& data) {
   const absl::Status ended = quire::coordinator::EndLocalGroups(data);
-  if (ended.ok()) std::printf("quire-coordinator: no local group of %s runs any more\n", data.c_str());
+  if (ended.ok()) std::printf("quire-coordinator: no group that %s records runs any more\n", data.c_str());
   return ExitWith(ended);
 }
 
@@ -29,11 +29,11 @@ int main(int argc, char** argv) {
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
   quire::InitLogging("coordinator", config.log);
-  if (config.end_groups) return EndGroups(config.data);
   if (const absl::Status wrong = config.Check(); !wrong.ok()) {
     ExitWith(wrong);
     return quire::kExitUsage;
   }
+  if (config.end_groups) return EndGroups(config.data);
   quire::BlockShutdownSignals();
   auto coordinator = quire::coordinator::Coordinator::Start(config);
   if (!coordinator.ok()) return ExitWith(coordinator.status());

@@ -81,8 +81,16 @@ struct Gateway::Parts {
   }
 
   // A load that fails is tried again: the first that makes this gateway ready tells so.
-  void AnnounceAfterLoad() {
+  void AnnounceAfterLoad() ABSL_LOCKS_EXCLUDED(mutex) {
+    {
+      MutexLock lock(&mutex);
+      if (when_ready == nullptr || std::exchange(awaits_load, true)) return;
+    }
     catalog.AfterNextLoad([this] {
+      {
+        MutexLock lock(&mutex);
+        awaits_load = false;
+      }
       if (!AnnounceIfReady()) AnnounceAfterLoad();
     });
   }
@@ -151,8 +159,9 @@ struct Gateway::Parts {
   std::atomic<bool> draining{false}, cut_off{false};
   Mutex mutex;
   std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
-  bool closed ABSL_GUARDED_BY(mutex) = false;     // the drain's connections are gone
-  bool cut_short ABSL_GUARDED_BY(mutex) = false;  // the drain is to end now
+  bool awaits_load ABSL_GUARDED_BY(mutex) = false;  // to tell it then, once for however many loads
+  bool closed ABSL_GUARDED_BY(mutex) = false;       // the drain's connections are gone
+  bool cut_short ABSL_GUARDED_BY(mutex) = false;    // the drain is to end now
   const SystemClock clock;
   Metrics metrics;
   prometheus::Gauge& settles_pending;
@@ -215,6 +224,7 @@ void Gateway::WhenReady(std::function<void()> then) {
     MutexLock lock(&parts_->mutex);
     parts_->when_ready = std::move(then);
   }
+  parts_->AnnounceAfterLoad();  // before the look, lest a load ends in between
   parts_->AnnounceIfReady();
 }
 

@@ -88,7 +88,8 @@ TEST_F(LostBundlesTest, IsNotReadyBeforeItCanLoadOne) {
     told.Notify();
   });
   backend_.models_hidden = false;
-  while (Metrics().find("\nquire_gateway_models_unavailable 2\n") == std::string::npos) continue;
+  AwaitTrue("loads that failed",
+            [this] { return Metrics().find("\nquire_gateway_models_unavailable 2\n") != std::string::npos; });
   EXPECT_EQ(Ready(), 503);
   EXPECT_EQ(json::parse(Chat("").body)["error"]["code"], "model_unavailable");
   EXPECT_FALSE(ready);

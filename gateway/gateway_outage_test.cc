@@ -14,7 +14,7 @@ class GatewayOutageTest : public GatewayTest {
   }
   void BeginOutage() {
     backend_.silent = true;
-    while (Ready()) continue;
+    AwaitTrue("not ready", [this] { return !Ready(); });
   }
   bool Ready() const {
     http::TestClient client(gateway_->metrics_port());
@@ -63,7 +63,7 @@ TEST_F(GatewayOutageTest, ARestartTurnsNobodyAway) {
   BeginOutage();
   EXPECT_EQ(ChatStream().text, "ok") << "the coordinator is asked all the same";
   backend_.silent = false;
-  while (!Ready()) continue;
+  AwaitTrue("ready", [this] { return Ready(); });
   EXPECT_EQ(ChatStream().text, "ok");
 }
 

@@ -39,6 +39,15 @@ inline HttpAnswer Parse(const std::string& bytes) {
   return answer;
 }
 
+// Looks until it holds; a failure where it never does.
+template <typename Condition>
+void AwaitTrue(const char* what, const Condition& holds) {
+  for (const absl::Time end = absl::Now() + absl::Seconds(60); absl::Now() < end;) {
+    if (holds()) return;
+  }
+  ADD_FAILURE() << "it never came: " << what;
+}
+
 // A stream's answer, taken apart.
 struct Stream {
   std::string text, finish_reason;

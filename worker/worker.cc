@@ -84,6 +84,7 @@ class Rank {
   GroupServer* draining_ ABSL_GUARDED_BY(end_mutex_) = nullptr;  // while it does
   std::unique_ptr<OpsEndpoint> ops_;
   AdvertisedAddress advertised_;
+  std::string worker_secret_;
   TextBundle bundle_;
   Checkpoint checkpoint_;  // its weights are mapped until they are loaded
   int64_t tokenizer_size_ = 0;
@@ -173,6 +174,7 @@ absl::Status Rank::Load() {
   });
   QUIRE_ASSIGN_OR_RETURN(ops_, OpsEndpoint::Start(config_.metrics, &metrics_));
   QUIRE_RETURN_IF_ERROR(CheckModel());
+  QUIRE_ASSIGN_OR_RETURN(worker_secret_, config_.WorkerSecret());
   QUIRE_RETURN_IF_ERROR(JoinGroup());
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
   const int64_t started_us = clock_.NowUs();
@@ -298,7 +300,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.advertise_port = advertised_.port;
   options.coordinator = config_.coordinator;
   options.owner_lock = config_.owner_lock;
-  options.worker_secret_file = config_.worker_secret_file;
+  options.worker_secret = worker_secret_;
   options.model.name = config_.ModelName();
   options.model.numerics_id = runner_->numerics_id();
   options.model.vocab = checkpoint_.config.vocab;

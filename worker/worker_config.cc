@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/core/cpu_topology.h"
+#include "base/core/secret_file.h"
 
 namespace quire::worker {
 
@@ -80,6 +81,13 @@ void WorkerConfig::DeclareBounds(Options& options) {
               kFromZero);
   options.Add("drain-seconds", &drain_seconds, "s", "after SIGTERM: how long open requests may go on",
               kFromZero);
+}
+
+absl::StatusOr<std::string> WorkerConfig::WorkerSecret() const {
+  if (worker_secret_file.empty() || !tls.empty()) return std::string();
+  return ReadSecretFile(
+      worker_secret_file,
+      "give --worker-secret-file the path of worker_secret in the coordinator's data folder");
 }
 
 GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
 #include "base/http/metrics_plane.h"
@@ -34,6 +35,9 @@ struct WorkerConfig {
   LogOptions log;
 
   void Declare(Options& options);
+  // What the coordinator is shown; empty where TLS says who we are, or none was given. Errors:
+  // ReadSecretFile's.
+  absl::StatusOr<std::string> WorkerSecret() const;
   GrpcServerOptions Listen() const;
   // --model-name, or the last part of --model.
   std::string ModelName() const;

@@ -1,6 +1,7 @@
 #include "base/core/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,24 +21,29 @@ const char* WhatToDo(int error) {
   switch (error) {
     case EACCES:
     case EPERM:
-      return ": let this user do that";
+      return ": let this user do that, or give another path";
     case EISDIR:
       return ": a file belongs there, not a folder";
+    case EEXIST:
+    case ENOTDIR:
+      return ": a folder belongs there, not a file: move it away, or give another path";
     case ENOSPC:
     case EDQUOT:
-      return ": make room on its disk, or raise the quota";
+    case EFBIG:
+      return ": make room on its disk, or raise the quota or limit";
+    case ENOENT:
+      return ": make its folder, or give another path";
     case EROFS:
-      return ": mount it writable";
+      return ": mount it writable, or give another path";
+    case EMFILE:
+    case ENFILE:
+      return ": raise the limit on open files";
     default:
-      return "";
+      return ": look at its disk and mount, or give another path";
   }
 }
 
-absl::Status ErrnoError(const std::string& what, const std::string& path) {
-  const int error = errno;
-  return absl::UnavailableError(
-      absl::StrCat("can't ", what, " ", path, ": ", std::strerror(error), WhatToDo(error)));
-}
+absl::Status ErrnoError(const char* what, const std::string& path) { return FileError(what, path, errno); }
 
 bool WriteAll(int fd, std::string_view content) {
   while (!content.empty()) {
@@ -65,6 +71,23 @@ absl::Status SyncDirectoryOf(const std::string& path) {
 }
 
 }  // namespace
+
+absl::Status FileError(const char* what, const std::string& path, int error) {
+  return absl::UnavailableError(
+      absl::StrCat("can't ", what, " ", path, ": ", std::strerror(error), WhatToDo(error)));
+}
+
+absl::Status MakePrivateFolder(const std::string& path) {
+  if (path.empty()) return absl::InvalidArgumentError("a folder's path is empty");
+  std::error_code error;
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  if (!parent.empty()) std::filesystem::create_directories(parent, error);
+  if (error) return FileError("make the folder", parent.string(), error.value());
+  if (mkdir(path.c_str(), 0700) == 0) return absl::OkStatus();
+  const int why = errno;
+  if (why == EEXIST && std::filesystem::is_directory(path, error)) return absl::OkStatus();
+  return FileError("make the folder", path, why);
+}
 
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

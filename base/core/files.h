@@ -1,5 +1,5 @@
 // Whole small files: read, and written so that a reader or a crash sees the old content or the new, never a
-// part. Any thread.
+// part; folders; and what is said of a file that can't be had. Any thread.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +12,12 @@
 #include "absl/status/statusor.h"
 
 namespace quire {
+
+// Unavailable: "can't WHAT PATH: why: what to do", for a call that left this errno.
+absl::Status FileError(const char* what, const std::string& path, int error);
+
+// Makes the folder (mode 0700), and those above it, where there is none.
+absl::Status MakePrivateFolder(const std::string& path);
 
 // NotFound: there is no such file. Unavailable: it can't be read.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path);

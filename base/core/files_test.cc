@@ -1,11 +1,13 @@
 #include "base/core/files.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 namespace quire {
@@ -49,6 +51,36 @@ TEST(Files, ALinkThatLiesInTheWayIsNotFollowed) {
 }
 
 // What fails at the first byte is no empty file: who reads it would take it for damaged, or for nothing.
+TEST(Files, AFolderIsMadeSecretAndOneThatIsThereKeepsItsMode) {
+  std::string root = testing::TempDir() + "/quire_folders_XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  const auto mode = [&] {
+    struct stat status {};
+    EXPECT_EQ(stat((root + "/a/b").c_str(), &status), 0);
+    return status.st_mode & 0777;
+  };
+  ASSERT_TRUE(MakePrivateFolder(root + "/a/b").ok());
+  EXPECT_EQ(mode(), 0700u);
+  ASSERT_EQ(chmod((root + "/a/b").c_str(), 0750), 0);
+  ASSERT_TRUE(MakePrivateFolder(root + "/a/b").ok());
+  EXPECT_EQ(mode(), 0750u);
+  std::filesystem::remove_all(root);
+}
+
+TEST(Files, WhyAFolderCantBeMadeDecidesWhatToDo) {
+  std::string root = testing::TempDir() + "/quire_folders_XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  std::ofstream(root + "/file") << "x";
+  const auto said = [](const std::string& path) { return std::string(MakePrivateFolder(path).message()); };
+  EXPECT_NE(said(root + "/file").find("File exists: a folder belongs there"), std::string::npos);
+  EXPECT_NE(said(root + "/file/data").find("Not a directory: a folder belongs there"), std::string::npos);
+  const std::string under = said(root + "/file/deep/data");  // what can't be made is the one above it
+  EXPECT_NE(under.find("/file/deep: Not a directory"), std::string::npos) << under;
+  EXPECT_NE(said("/proc/quire").find("give another path"), std::string::npos);
+  EXPECT_FALSE(MakePrivateFolder("").ok());
+  std::filesystem::remove_all(root);
+}
+
 TEST(Files, WhatCannotBeReadIsNotEmpty) {
   const auto folder = ReadWholeFile(testing::TempDir());
   EXPECT_EQ(folder.status().code(), absl::StatusCode::kUnavailable);

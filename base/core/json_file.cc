@@ -36,6 +36,11 @@ std::string JsonString(const nlohmann::json& value) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
+nlohmann::json ParseJsonText(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return nlohmann::json(nlohmann::json::value_t::discarded);
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
 absl::StatusOr<nlohmann::json> ParseJsonFile(std::string_view text, std::string_view file_name) {
   const std::string name(file_name);
   if (text.size() > kMaxJsonFileBytes) {
@@ -45,10 +50,8 @@ absl::StatusOr<nlohmann::json> ParseJsonFile(std::string_view text, std::string_
   if (JsonDepth(text) > kMaxJsonFileDepth) {
     return absl::InvalidArgumentError(absl::StrCat(name, " is nested deeper than ", kMaxJsonFileDepth));
   }
-  nlohmann::json parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const bool has_nul = text.find('\0') != std::string_view::npos;  // which the parser takes for the end
-  if (has_nul || parsed.is_discarded())
-    return absl::InvalidArgumentError(absl::StrCat(name, " is not valid JSON"));
+  nlohmann::json parsed = ParseJsonText(text);
+  if (parsed.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(name, " is not valid JSON"));
   return parsed;
 }
 

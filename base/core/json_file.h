@@ -13,6 +13,10 @@ namespace quire {
 inline constexpr size_t kMaxJsonFileBytes = 64 << 20;
 inline constexpr int kMaxJsonFileDepth = 64;
 
+// What one of our own files holds; is_discarded() where it is no JSON, or has a NUL, which the parser would
+// take for its end.
+nlohmann::json ParseJsonText(std::string_view text);
+
 // INVALID_ARGUMENT names the file and what is wrong with it. Keys are sorted, so look-ups are fast.
 absl::StatusOr<nlohmann::json> ParseJsonFile(std::string_view text, std::string_view file_name);
 

@@ -139,14 +139,12 @@ class Server::Impl {
     error_code error;
     tcp::resolver resolver(threads_[0]->io);
     const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, error);
-    if (!error) acceptor_->open(found.begin()->endpoint().protocol(), error);
+    if (error) return CantListen(host, port, 0, error.message());
+    acceptor_->open(found.begin()->endpoint().protocol(), error);
     if (!error) acceptor_->set_option(tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor_->bind(found.begin()->endpoint(), error);
     if (!error) acceptor_->listen(kBacklog, error);
-    if (error) {
-      return absl::UnavailableError(absl::StrCat("can't listen on ", JoinHostPort(host, port), ": ",
-                                                 error.message(), "; choose another port"));
-    }
+    if (error) return CantListen(host, port, error.value(), error.message());
     port_ = acceptor_->local_endpoint().port();
     return absl::OkStatus();
   }

@@ -107,7 +107,9 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
   result.server = builder.BuildAndStart();
   if (result.server == nullptr || result.port == 0) {
     return absl::UnavailableError(
-        absl::StrCat("can't listen on ", address, ": the port is taken or not ours"));
+        absl::StrCat("can't listen on ", address,
+                     ": the host is none of this machine's (127.0.0.1; 0.0.0.0 for all), or the "
+                     "port is taken or not ours"));
   }
   return result;
 }

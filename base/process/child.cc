@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/core/files.h"
 
 extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 forgets to say that it is C
@@ -170,9 +171,7 @@ absl::StatusOr<Fd> OpenOutput(const std::string& path) {
     std::rename(path.c_str(), (path + ".1").c_str());
   }
   Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
-  if (!file.valid()) {
-    return Unavailable(absl::StrCat("can't write ", path, " (is the disk full, or read-only?)"));
-  }
+  if (!file.valid()) return FileError("write", path, errno);
   return file;
 }
 

@@ -133,7 +133,7 @@ TEST_F(ChildTest, OutputOfTheLastStartIsKept) {
   EXPECT_EQ(LastLines(Output() + ".1", 1), "crash text");
   EXPECT_EQ(LastLines(Output(), 1), "");
   const absl::Status error = OpenOutput("/proc/no-such-folder/x").status();
-  EXPECT_THAT(std::string(error.message()), HasSubstr("is the disk full, or read-only?"));
+  EXPECT_THAT(std::string(error.message()), HasSubstr("make its folder, or give another path"));
 }
 
 TEST_F(ChildTest, AStartThatSaidNothingLeavesTheCrashBeforeIt) {

@@ -18,25 +18,6 @@ int PortOf(const sockaddr_storage& address) {
   return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
-absl::Status CantListen(const std::string& host, int port, const char* why, const char* what_to_do) {
-  return absl::UnavailableError(
-      absl::StrCat("can't listen on ", JoinHostPort(host, port), ": ", why, "; ", what_to_do));
-}
-
-constexpr char kAnotherHost[] = "give an address of this machine as the host (127.0.0.1; 0.0.0.0 for all)";
-
-const char* AdviceFor(int error) {
-  switch (error) {
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-      return kAnotherHost;
-    case EACCES:
-      return "choose a port from 1024 on, or give the program CAP_NET_BIND_SERVICE";
-    default:
-      return "choose another port";
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<KeptPort> KeptPort::Keep(const std::string& host, int port) {
@@ -45,7 +26,7 @@ absl::StatusOr<KeptPort> KeptPort::Keep(const std::string& host, int port) {
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (error != 0) return CantListen(host, port, gai_strerror(error), kAnotherHost);
+  if (error != 0) return CantListen(host, port, 0, gai_strerror(error));
   KeptPort kept;
   kept.socket_ = Fd(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
@@ -57,7 +38,7 @@ absl::StatusOr<KeptPort> KeptPort::Keep(const std::string& host, int port) {
                      getsockname(kept.socket_.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
   const int why = errno;
   freeaddrinfo(found);
-  if (!bound) return CantListen(host, port, std::strerror(why), AdviceFor(why));
+  if (!bound) return CantListen(host, port, why, std::strerror(why));
   kept.port_ = PortOf(address);
   return kept;
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
 #include "base/core/hash.h"
+#include "base/core/json_file.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
 
@@ -77,7 +78,7 @@ absl::Status SlowFacts::Load() {
   absl::StatusOr<std::string> content = ReadWholeFile(path_);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
-  const json root = json::parse(*content, nullptr, false);
+  const json root = ParseJsonText(*content);
   if (!root.is_array()) {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, " is damaged: delete it; workers bring it back when they register"));

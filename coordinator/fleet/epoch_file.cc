@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
+#include "base/core/json_file.h"
 #include "base/core/status.h"
 #include "coordinator/fleet/worker_registry.h"
 
@@ -26,7 +27,7 @@ absl::Status EpochFile::Load(int64_t unix_ms) {
   const absl::StatusOr<std::string> content = ReadWholeFile(path_);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
-  const json root = json::parse(*content, nullptr, false);
+  const json root = ParseJsonText(*content);
   const absl::Status damaged = absl::FailedPreconditionError(
       absl::StrCat(path_, " is damaged: stop all worker groups, then delete it"));
   if (!root.is_object()) return damaged;

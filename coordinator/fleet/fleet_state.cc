@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/files.h"
+#include "base/core/json_file.h"
 #include "base/core/status.h"
 #include "coordinator/fleet/worker_registry.h"
 
@@ -81,7 +82,7 @@ absl::StatusOr<FleetState> LoadFleetState(const std::string& path) {
   const absl::StatusOr<std::string> content = ReadWholeFile(path);
   if (absl::IsNotFound(content.status())) return FleetState{};
   if (!content.ok()) return content.status();
-  const json root = json::parse(*content, nullptr, false);
+  const json root = ParseJsonText(*content);
   if (!root.is_object()) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is not JSON: stop its quire-worker processes by hand, then delete it"));

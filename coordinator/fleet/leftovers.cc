@@ -54,6 +54,9 @@ Leftovers FindLeftovers(const FleetState& state, const RecordedGroup& record, co
       Log(LogLevel::kWarn, "leftover_not_ours", "group", record.id, "shm", record.shm_name, "why",
           "it is not named after this data folder: if the folder was moved, stop its workers by hand");
     }
+    left.some_left_alone = std::any_of(
+        record.ranks.begin(), record.ranks.end(),
+        [](const RecordedProcess& rank) { return FindLiving(rank.pid, rank.start_time).has_value(); });
     return left;
   }
   left.whole = !record.ranks.empty();
@@ -67,6 +70,7 @@ Leftovers FindLeftovers(const FleetState& state, const RecordedGroup& record, co
     if (runs || (IsNoRank(arguments, files) && WritesErrorsTo(*living, files.Errors(record.id, rank)))) {
       left.ranks.push_back(*std::move(living));
     } else {
+      left.some_left_alone = true;
       Log(LogLevel::kWarn, "leftover_not_ours", "group", record.id, "pid", recorded.pid, "why",
           "its command line is not that of a rank of this group");
     }

@@ -16,8 +16,9 @@
 namespace quire::coordinator {
 
 struct Leftovers {
-  std::vector<Process> ranks;  // those that live and are ours
-  bool whole = false;          // all recorded ranks do, and run their program
+  std::vector<Process> ranks;    // those that live and are ours
+  bool whole = false;            // all recorded ranks do, and run their program
+  bool some_left_alone = false;  // another recorded process lives, and is not proven ours
 };
 
 // What a rank of this command runs: the command and the program's very file, so that an upgrade in place has

@@ -32,8 +32,7 @@ bool AnyLives(const std::vector<Process>& ranks) {
   return std::any_of(ranks.begin(), ranks.end(), [](const Process& rank) { return rank.pidfd.valid(); });
 }
 
-// The last of these lines of a log that says what went wrong. What a rank logged before it was killed says
-// nothing of its end.
+// The last of these lines of a log that says what went wrong.
 std::string LastError(const std::string& lines) {
   std::string last;
   for (const absl::string_view line : absl::StrSplit(lines, '\n')) {
@@ -214,7 +213,9 @@ void ProcessDriver::OnRankEnded(GroupRun& group, size_t rank) {
     if (EndedAsTold(end, run)) {
       EndAsTold(group, rank);
     } else {
-      FailGroup(group, {absl::StrCat("rank ", rank, ": ", HowItEnded(end)), rank, final}, run);
+      FailGroup(group,
+                {absl::StrCat("rank ", rank, ": ", HowItEnded(end)), rank, end.exit_code.has_value(), final},
+                run);
     }
   } else if (group.phase == GroupPhase::kStopping && end.known() && !end.clean()) {
     SignalRanks(group, SIGKILL);  // they wait for it: it may have died before it took our SIGTERM
@@ -233,7 +234,7 @@ void ProcessDriver::StartGroup(GroupRun& group) {
     Log(LogLevel::kInfo, "group_started", "group", group.id, "epoch", group.epoch, "ranks", config_.ranks);
     return;
   }
-  FailGroup(group, {MessageOf(started), std::nullopt}, {});
+  FailGroup(group, {.why = MessageOf(started)}, {});
   IfGoneGoOn(group);
 }
 
@@ -293,7 +294,8 @@ void ProcessDriver::FailGroup(GroupRun& group, const Cause& cause, const ServedR
     last_line = LastLines(log, 1);
     if (last_line.empty()) {
       log = files_.Log(group.id, *cause.rank);
-      last_line = LastError(LastLines(log, kLogTailLines));
+      // What one that was killed had logged, or an earlier run, says nothing of its end.
+      if (cause.by_itself) last_line = LastError(LastLines(log, kLogTailLines));
     }
     absl::StrAppend(&group.last_exit, "; end of ", log, ":\n", LastLines(log, kLogTailLines));
   }

@@ -62,6 +62,8 @@ class ProcessDriver final : public FleetDriver {
   void Stop() override;
   void HurryStop() override;
   std::vector<DrivenGroup> List() const override;
+  // Whether a process that a predecessor recorded may still run, and was left alone.
+  bool left_some() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct GroupRun {
@@ -101,11 +103,11 @@ class ProcessDriver final : public FleetDriver {
   static bool EndedAsTold(const ProcessEnd& end, const ServedRun& run);
   // `rank`: the one that ended first.
   void EndAsTold(GroupRun& group, size_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // None if the group couldn't start.
   struct Cause {
     std::string why;
-    std::optional<size_t> rank;
-    bool final = false;  // a restart can't help it
+    std::optional<size_t> rank = std::nullopt;  // none if the group couldn't start
+    bool by_itself = false;                     // it exited, and its log says why
+    bool final = false;                         // a restart can't help it
   };
   void FailGroup(GroupRun& group, const Cause& cause, const ServedRun& run)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -133,14 +135,16 @@ class ProcessDriver final : public FleetDriver {
   SizeGuard error_files_;  // the driver's thread, once it runs
   mutable Mutex mutex_;
   std::vector<GroupRun> groups_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;  // end every group
-  bool hurried_ ABSL_GUARDED_BY(mutex_) = false;   // and don't wait for those that take their time
-  bool quit_ ABSL_GUARDED_BY(mutex_) = false;      // end the thread
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;   // end every group
+  bool hurried_ ABSL_GUARDED_BY(mutex_) = false;    // and don't wait for those that take their time
+  bool quit_ ABSL_GUARDED_BY(mutex_) = false;       // end the thread
+  bool left_some_ ABSL_GUARDED_BY(mutex_) = false;  // of a predecessor's processes that were not proven ours
   std::thread thread_;
 };
 
 // Ends what runs of the groups recorded in the data folder, whose lock the caller holds; their epochs stay
-// recorded. For a coordinator that is gone and can't come back.
+// recorded. For a coordinator that is gone and can't come back. FailedPrecondition: what else is recorded may
+// run, and can't be proven to be its.
 absl::Status EndRecordedGroups(const std::string& data_dir);
 
 }  // namespace quire::coordinator

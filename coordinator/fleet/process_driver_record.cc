@@ -52,6 +52,7 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
   group.restarts = record.restarts;
   group.shm_name = files_.ShmName(record.id, record.epoch);
   Leftovers left = FindLeftovers(state, record, files_);
+  left_some_ = left_some_ || left.some_left_alone;
   for (Process& rank : left.ranks) {
     group.ranks.push_back(std::move(rank));
     if (Watch(group.ranks.back().pidfd.get(), TagOf(group, group.ranks.size() - 1))) continue;
@@ -100,7 +101,16 @@ absl::Status EndRecordedGroups(const std::string& data_dir) {
   ProcessDriver driver(std::move(config), clock, [](const std::string&, uint64_t) {});
   QUIRE_RETURN_IF_ERROR(driver.Start());
   driver.Stop();
-  return absl::OkStatus();
+  if (!driver.left_some()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      data_dir,
+      "/fleet.json records processes that run and can't be proven to be this folder's (the folder was "
+      "moved or copied?): stop its quire-worker processes by hand"));
+}
+
+bool ProcessDriver::left_some() const {
+  MutexLock lock(&mutex_);
+  return left_some_;
 }
 
 }  // namespace quire::coordinator

@@ -99,8 +99,11 @@ TEST_F(RestartTest, AnEndThatNobodySawIsNotToldByAnOldLogLine) {
   const CapturedLog captured;
   LeaveGroups();
   std::signal(SIGCHLD, SIG_IGN);
-  const std::string registered = R"({"level":"info","event":"registered"})";
-  ASSERT_TRUE(WriteFileAtomically(data_ + "/logs/g0-rank0.log", registered + "\n", 0600).ok());
+  const std::string lines = R"({"level":"error","event":"group_lost","why":"of an earlier run"})"
+                            "\n"
+                            R"({"level":"info","event":"registered"})"
+                            "\n";
+  ASSERT_TRUE(WriteFileAtomically(data_ + "/logs/g0-rank0.log", lines, 0600).ok());
   ProcessDriver::Config config = Config({"wait"}, /*groups=*/1, /*ranks=*/2);
   config.served = [](const std::string&, uint64_t) { return ProcessDriver::ServedRun{.ms = 1}; };
   Fences fences;
@@ -127,6 +130,21 @@ TEST_F(RestartTest, WhatIsRecordedCanBeEndedWithoutACommand) {
   ASSERT_TRUE(second->Start().ok());
   EXPECT_EQ(second->List()[1].epoch, 2u) << "their epochs are remembered";
   second->Stop();
+}
+
+// As after its data folder was moved: what runs is named after the old one.
+TEST_F(RestartTest, WhatIsRecordedElsewhereIsLeftAndSaid) {
+  LeaveGroups();
+  const std::string moved = data_ + "-moved";
+  std::filesystem::copy(data_, moved, std::filesystem::copy_options::recursive);
+  const absl::Status refused = EndRecordedGroups(moved);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("by hand"));
+  for (int64_t pid : left_[0].pids) EXPECT_TRUE(Lives(pid));
+  ASSERT_TRUE(EndRecordedGroups(data_).ok());
+  for (int64_t pid : left_[0].pids) EXPECT_FALSE(Lives(pid));
+  EXPECT_TRUE(EndRecordedGroups(moved).ok()) << "now none of them runs";
+  std::filesystem::remove_all(moved);
 }
 
 // What docs/OPERATIONS.md says of a fleet.json that is no more: the epochs are known from epochs.json, too.

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/files.h"
 #include "base/core/status.h"
 
 namespace quire::coordinator {
@@ -15,10 +16,7 @@ constexpr int kBusyTimeoutMs = 5000;
 
 absl::Status CreatePrivateFile(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "can't open ", path, " for writing: check that its folder exists and belongs to this user"));
-  }
+  if (fd < 0) return FileError("write", path, errno);
   ::close(fd);
   return absl::OkStatus();
 }

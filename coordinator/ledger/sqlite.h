@@ -79,7 +79,8 @@ class SqliteDatabase {
   // Read-write opens the file or creates it with mode 0600; WAL, synchronous=FULL (both read back), waits up
   // to 5 s for another connection's lock. `if_damaged` says what to do then.
   static constexpr const char* kRestore =
-      "restore it from a backup (docs/OPERATIONS.md), or salvage it with sqlite3's .recover";
+      "remove its -wal and -shm files and restore it from a backup (docs/OPERATIONS.md), or salvage it with "
+      "sqlite3's .recover";
   static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, SqliteMode mode,
                                                               const char* if_damaged = kRestore);
   ~SqliteDatabase();

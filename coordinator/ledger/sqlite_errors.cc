@@ -91,8 +91,8 @@ absl::Status SqliteError(const SqliteFile& file, int code, int system_errno) {
       return absl::UnavailableError(absl::StrCat(
           said, "try again; if it stays, look who else has the file open, and at memory and limits"));
     case SqliteFault::kFull:
-      return absl::ResourceExhaustedError(absl::StrCat(
-          said, "make room on its disk, or raise the quota or limit; service resumes by itself"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(said, "make room on its disk, or raise the quota or limit"));
     case SqliteFault::kFatal:
       return absl::DataLossError(
           absl::StrCat(said, "check its disk and mount; if the file is damaged, ", file.if_damaged));

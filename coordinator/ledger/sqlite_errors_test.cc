@@ -150,7 +150,7 @@ TEST_F(SqliteWordsTest, OfEveryClassOfError) {
 TEST_F(SqliteWordsTest, OfFilesThatCantBeOpenedOrAreNewer) {
   ExpectSays(SqliteDatabase::Open(Path(), SqliteMode::kReadOnly).status(), "check that it is there");
   std::filesystem::create_directory(Path());
-  ExpectSays(SqliteDatabase::Open(Path(), SqliteMode::kReadWrite).status(), "check that");
+  ExpectSays(SqliteDatabase::Open(Path(), SqliteMode::kReadWrite).status(), "a file belongs there");
   std::filesystem::remove(Path());
   auto database = *SqliteDatabase::Open(Path(), SqliteMode::kReadWrite);
   ASSERT_TRUE(database->Query("PRAGMA user_version = 99").Run().ok());

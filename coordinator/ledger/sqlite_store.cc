@@ -231,10 +231,19 @@ absl::Status Write(SqliteDatabase& database, const LedgerBatch& batch) {
 }
 
 absl::Status BooksAreLost(const std::string& path) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(path,
-                   " is missing or holds no books, and this folder had some: accounts, caps and revocations "
-                   "would be gone; restore it from a backup, or move the whole folder away to begin anew"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      path,
+      " is missing or holds no books, and this folder had some: accounts, caps and revocations "
+      "would be gone; remove its -wal and -shm files and restore it and pepper from one backup, or "
+      "move the whole folder away to begin anew"));
+}
+
+// What can't be looked at may hold all: opening it says why it can't be had.
+bool HoldsNothing(const std::string& path) {
+  std::error_code error;
+  const bool is_there = std::filesystem::exists(path, error);
+  if (!is_there) return !error;
+  return std::filesystem::is_regular_file(path, error) && std::filesystem::file_size(path, error) == 0;
 }
 
 // Without its -wal a file may be less than what was committed to it.
@@ -251,9 +260,7 @@ SqliteStore::~SqliteStore() = default;
 
 absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path, uint64_t check_bytes,
                                                                NewBooks new_books) {
-  std::error_code unseen;
-  const bool holds_nothing = std::filesystem::file_size(path, unseen) == 0 || unseen;
-  if (new_books == NewBooks::kRefused && holds_nothing) return BooksAreLost(path);
+  if (new_books == NewBooks::kRefused && HoldsNothing(path)) return BooksAreLost(path);
   QUIRE_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, SqliteMode::kReadWrite));
   std::error_code error;
   if (std::filesystem::file_size(path, error) <= check_bytes && !error) {

@@ -193,9 +193,11 @@ TEST_F(ChatHandlerTest, ACoordinatorThatIsAwayIsWaitedForALittle) {
   client.Send(Request(Body("tiny")));
   waits.WaitForNotification();
   PassSilently(2 * services_.coordinator_patience.count());  // a queue is no absence
-  facts_.BeginStream(clock_.NowUs());
-  PassSilently(services_.coordinator_patience.count() - kBlinkMs);
-  EXPECT_FALSE(client.HasReply());
+  for (int try_index = 0; try_index < 2; ++try_index) {
+    facts_.BeginStream(clock_.NowUs());
+    PassSilently(services_.coordinator_patience.count() / 2 - try_index * kBlinkMs);
+    EXPECT_FALSE(client.HasReply());
+  }
   PassSilently(kBlinkMs);
   const http::TestReply refused = http::TestReplies(client).Next(), newcomer = Ask(Request(Body("tiny")));
   over->Notify();

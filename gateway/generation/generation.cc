@@ -122,6 +122,7 @@ void Generation::Handle(const AdmitEnded& event) {
 }
 
 void Generation::GiveUpAdmission() {
+  NoteBroken("admission_given_up", NobodyAdmits());
   admit_call_.reset();
   readmit_call_.reset();
   admit_again_us_.reset();
@@ -184,7 +185,7 @@ void Generation::DoWhatIsDue(int64_t now_us) {
 int64_t Generation::NextDueUs() const {
   int64_t due_us = admit_again_us_.value_or(INT64_MAX);
   // Whoever looks as often as patience lasts misses no absence's end.
-  if (!granted_) due_us = std::min(due_us, services_.GivesUpFromUs(looked_us_));
+  if (!granted_) due_us = std::min(due_us, looked_us_ + services_.PatienceLeftUs(looked_us_));
   if (answer_.ended()) return due_us;
   if (readmit_at_us_) due_us = std::min(due_us, *readmit_at_us_);
   return due_us;

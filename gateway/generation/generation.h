@@ -51,13 +51,11 @@ struct GenerationServices {
   // its headers, so that a refusal has a status.
   std::chrono::milliseconds coordinator_patience{8'000};
 
-  // From when on nobody waits for an admission any more, if the coordinator stays as it is now.
-  int64_t GivesUpFromUs(int64_t now_us) const {
-    return facts.AwaySinceUs().value_or(now_us) + coordinator_patience.count() * 1000;
+  // For how long patience lasts, if the coordinator stays as it is now.
+  int64_t PatienceLeftUs(int64_t now_us) const {
+    return coordinator_patience.count() * 1000 - facts.AwayForUs(now_us).value_or(0);
   }
-  bool CoordinatorIsGone(int64_t now_us) const {
-    return facts.AwaySinceUs().has_value() && now_us >= GivesUpFromUs(now_us);
-  }
+  bool CoordinatorIsGone(int64_t now_us) const { return PatienceLeftUs(now_us) <= 0; }
 };
 
 // What those are told whom nobody can admit.

@@ -38,16 +38,22 @@ bool Facts::current() const {
   return stream_synced_;
 }
 
-std::optional<int64_t> Facts::AwaySinceUs() const {
+std::optional<int64_t> Facts::AwayForUs(int64_t now_us) const {
   MutexLock lock(&mutex_);
-  return away_since_us_;
+  if (!absence_) return std::nullopt;
+  return absence_->AwakeUs(now_us);
+}
+
+int64_t Facts::Absence::AwakeUs(int64_t now_us) const {
+  constexpr int64_t kLongestTryUs = 6'000'000;  // a connection's limit, and a little
+  return until_last_try_us + std::clamp<int64_t>(now_us - last_try_us, 0, kLongestTryUs);
 }
 
 void Facts::BeginStream(int64_t now_us) {
   MutexLock lock(&mutex_);
   arriving_ = State();
   stream_synced_ = false;
-  if (!away_since_us_) away_since_us_ = now_us;
+  absence_ = Absence{absence_ ? absence_->AwakeUs(now_us) : 0, now_us};
 }
 
 bool Facts::Apply(const v1::WatchEvent& event) {
@@ -56,7 +62,7 @@ bool Facts::Apply(const v1::WatchEvent& event) {
     if (stream_synced_) return false;
     current_ = std::exchange(arriving_, State());
     stream_synced_ = ever_synced_ = true;
-    away_since_us_.reset();
+    absence_.reset();
     return true;
   }
   const bool models_changed = ApplyTo(stream_synced_ ? current_ : arriving_, event);

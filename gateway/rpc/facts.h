@@ -31,8 +31,9 @@ class Facts {
   bool synced() const ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream that stands now has brought a full state: what readers see is what the coordinator says.
   bool current() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Where it is not so: since when. An absence begins as a new stream does, in place of the one that ended.
-  std::optional<int64_t> AwaySinceUs() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Where it is not so: for how long, of the time that this process was awake. An absence begins as a new
+  // stream does, in place of the one that ended; each further one says that we are awake.
+  std::optional<int64_t> AwayForUs(int64_t now_us) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A new stream begins: what follows up to `synced` is a full state.
   void BeginStream(int64_t now_us) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -51,7 +52,11 @@ class Facts {
   State arriving_ ABSL_GUARDED_BY(mutex_);
   bool stream_synced_ ABSL_GUARDED_BY(mutex_) = false;
   bool ever_synced_ ABSL_GUARDED_BY(mutex_) = false;
-  std::optional<int64_t> away_since_us_ ABSL_GUARDED_BY(mutex_);
+  struct Absence {
+    int64_t until_last_try_us = 0, last_try_us = 0;
+    int64_t AwakeUs(int64_t now_us) const;  // since it began
+  };
+  std::optional<Absence> absence_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quire::gateway

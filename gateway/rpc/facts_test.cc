@@ -55,17 +55,30 @@ TEST(FactsTest, TheyAreCurrentWhileTheirStreamStands) {
 // Streams that bring nothing, one after another, are one absence.
 TEST(FactsTest, TheyAreAwayFromTheirStreamsEndToTheNextFullState) {
   Facts facts;
-  EXPECT_EQ(facts.AwaySinceUs(), std::nullopt);
+  EXPECT_EQ(facts.AwayForUs(3), std::nullopt);
   facts.BeginStream(5);
-  EXPECT_EQ(facts.AwaySinceUs(), 5);
+  EXPECT_EQ(facts.AwayForUs(7), 2);
   facts.Apply(Synced());
-  EXPECT_EQ(facts.AwaySinceUs(), std::nullopt);
+  EXPECT_EQ(facts.AwayForUs(8), std::nullopt);
   facts.BeginStream(100);
   facts.Apply(Key("k"));
   facts.BeginStream(200);
-  EXPECT_EQ(facts.AwaySinceUs(), 100);
+  EXPECT_EQ(facts.AwayForUs(250), 150);
   facts.Apply(Synced());
-  EXPECT_EQ(facts.AwaySinceUs(), std::nullopt);
+  EXPECT_EQ(facts.AwayForUs(300), std::nullopt);
+}
+
+// The coordinator may have been back for long when we wake.
+TEST(FactsTest, ASleepOfOursIsNoAbsenceOfTheirs) {
+  constexpr int64_t kSecondUs = 1'000'000;
+  Facts facts;
+  facts.BeginStream(0);
+  facts.BeginStream(1 * kSecondUs);
+  EXPECT_EQ(facts.AwayForUs(3600 * kSecondUs), 7 * kSecondUs) << "more than a try never takes";
+  facts.BeginStream(3600 * kSecondUs);
+  EXPECT_EQ(facts.AwayForUs(3602 * kSecondUs), 9 * kSecondUs);
+  for (int64_t second = 3602; second < 3700; ++second) facts.BeginStream(second * kSecondUs);
+  EXPECT_EQ(facts.AwayForUs(3700 * kSecondUs), 107 * kSecondUs);
 }
 
 TEST(FactsTest, ChangesAfterSyncedCountAtOnce) {

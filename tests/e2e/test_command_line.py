@@ -73,10 +73,23 @@ def test_a_folder_that_is_an_empty_word(flag):
     assert ended.returncode == 2 and f"{flag} is empty" in ended.stderr, ended.stderr
 
 
-@pytest.mark.parametrize("host", ["nope.invalid", "192.0.2.1"])
+@pytest.mark.parametrize("host", ["a" * 64, "192.0.2.1"])  # no name has so long a label: nobody is asked
 def test_a_host_that_is_not_this_machine(tmp_path, host):
     ended = serve_once("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", "--host", host)
     assert ended.returncode == 1 and host in ended.stderr and "address of this machine" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("program, flags, host", [("gateway", (), "--host"), ("gateway", (), "--metrics-host"),
+                                                  ("coordinator", ("--groups", "0", "--insecure"), "--host"),
+                                                  ("coordinator", ("--groups", "0", "--insecure"), "--admin-host"),
+                                                  ("coordinator", ("--groups", "0", "--insecure"), "--metrics-host")])
+def test_a_host_of_one_program_that_is_not_this_machine(tmp_path, program, flags, host):
+    (tmp_path / "pepper").write_text("0" * 64)
+    needed = {"gateway": ("--coordinator", "127.0.0.1:1", "--pepper-file", tmp_path / "pepper"),
+              "coordinator": ("--data", tmp_path / "data")}[program]
+    ended = subprocess.run([BIN / f"quire-{program}", *needed, *flags, "--port", "0", host, "192.0.2.1"], capture_output=True,
+                           text=True, timeout=300)
+    assert ended.returncode == 1 and "192.0.2.1" in ended.stderr and "0.0.0.0 for all" in ended.stderr, ended.stderr
 
 
 def test_missing_model(tmp_path):
@@ -174,11 +187,15 @@ def test_taken_port(tmp_path, flag):
     assert ended.returncode == 1 and port in ended.stderr, ended.stderr
 
 
-@pytest.mark.parametrize("flags", [(), ("--model", TINY_MODEL), ("--model", TINY_MODEL, "--model-name", "a\tb")])
-def test_a_coordinator_whose_command_line_is_wrong(tmp_path, flags):
+@pytest.mark.parametrize("flags, named", [((), "--model"), (("--model", TINY_MODEL), "--model"),
+                                          (("--model", TINY_MODEL, "--model-name", "a\tb"), "--model"),
+                                          (("--groups", "0", "--admin-host", "0.0.0.0"), "--admin-host"),
+                                          (("--groups", "0", "--data="), "--data is empty"),
+                                          (("--end-groups", "--data="), "--data is empty")])
+def test_a_coordinator_whose_command_line_is_wrong(tmp_path, flags, named):
     ended = subprocess.run([BIN / "quire-coordinator", "--data", tmp_path / "data", *flags], capture_output=True, text=True,
                            timeout=300)
-    assert ended.returncode == 2 and "--model" in ended.stderr, ended.stderr
+    assert ended.returncode == 2 and named in ended.stderr, ended.stderr
     assert not (tmp_path / "data").exists()
 
 
@@ -192,7 +209,7 @@ def test_end_groups_is_for_folders_that_a_coordinator_had(tmp_path):
     (tmp_path / "had").mkdir()
     (tmp_path / "had/lock").touch()
     ended = end_groups(tmp_path / "had")
-    assert ended.returncode == 0 and f"no local group of {tmp_path / 'had'} runs" in ended.stdout, ended.stderr
+    assert ended.returncode == 0 and f"no group that {tmp_path / 'had'} records runs" in ended.stdout, ended.stderr
 
 
 def test_stop_drains_and_keeps_keys(tmp_path):
@@ -210,7 +227,7 @@ def test_stop_drains_and_keeps_keys(tmp_path):
 def test_a_terminal_that_is_closed_is_no_kill(tmp_path):
     """SIGHUP ends the tree as SIGTERM does, and nobody finds the keys in a ready file afterwards."""
     ready_file = tmp_path / "ready.json"
-    with System(TINY_MODEL, ready_file=ready_file) as system:
+    with System(TINY_MODEL, ready_file=ready_file, under=("env", "--default-signal=HUP")) as system:  # the tests may run under nohup
         assert system.chat("Hi", max_tokens=3)[0] == 200
         os.kill(system.process.pid, signal.SIGHUP)
         code, said = system.ended()

@@ -1,6 +1,11 @@
 """What `quire serve` does with the folder it is given, and with one that was damaged, restored or moved about."""
+import contextlib
 import json
+import os
+import shutil
+import signal
 import socket
+import sqlite3
 
 import pytest
 
@@ -77,6 +82,31 @@ def test_a_damaged_secret_is_named_before_anybody_uses_it(tmp_path, file, damage
     (data / file).write_text(damage((data / file).read_text()))
     said = refused(data)
     assert f"{file} is damaged" in said and "the coordinator can't start (exit code 78)" in said, said
+
+
+def test_a_backup_is_restored_as_the_refusal_says(tmp_path):
+    """After a crash the write-ahead log of the lost file is still there, and must not reach into its successor."""
+    data = tmp_path / "data"
+    with System(TINY_MODEL, data=data) as first:
+        with contextlib.closing(sqlite3.connect(data / "ledger.db")) as books, \
+                contextlib.closing(sqlite3.connect(tmp_path / "backup")) as backup:
+            books.backup(backup)
+        kept = first.admin("GET", "keys")[1]["data"]
+        for number in range(20):
+            first.create_key(name=f"later {number}")
+        os.kill(first.process.pid, signal.SIGSTOP)
+        os.kill(first.pid_of("coordinator"), signal.SIGKILL)
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+    (data / "ledger.db").unlink()
+    assert (data / "ledger.db-wal").exists()
+    said = refused(data)
+    assert "remove its -wal and -shm files and restore it" in said, said
+    for end in ("-wal", "-shm"):
+        (data / f"ledger.db{end}").unlink()
+    shutil.copy(tmp_path / "backup", data / "ledger.db")
+    with System(TINY_MODEL, data=data) as second:
+        assert second.admin("GET", "keys")[1]["data"] == kept
 
 
 def test_a_lost_ledger_is_not_begun_anew(tmp_path):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from stream import Outcome, Stream
-from system import DEMO_MODEL, System, metric, until
+from system import DEMO_MODEL, System, http, metric, metrics, until
 
 SILENCE_LIMIT_S = 10.0  # after which a rank that alone is silent is taken for dead
 MOST_FAILURES = 3  # of a request's attempts
@@ -81,3 +81,29 @@ def test_a_gateway_that_is_stopped_again_and_again_blames_no_group(running):
         if moves_of_one_stream() >= MOST_FAILURES:
             return
     pytest.skip(f"{STREAMS} answers were over before enough connections of theirs broke: nothing is shown")
+
+
+def test_a_gateway_that_slept_through_a_restart_refuses_nobody():
+    """It hears of the coordinator's end, sleeps for longer than its patience, and wakes when the next one is long there."""
+    with System(DEMO_MODEL) as system:
+        def serves():
+            with contextlib.suppress(OSError):  # nobody listens yet
+                return system.groups()[0]["state"] == "serving"
+
+        gateway = system.pid_of("gateway")
+        with stopped([system.process.pid]):
+            os.kill(system.pid_of("coordinator"), signal.SIGKILL)
+            until("a gateway that has noticed", lambda: http("GET", f"http://{system.gateway_metrics()}/readyz")[0] == 503)
+            answers = []
+            asking = threading.Thread(target=lambda: answers.append(system.chat("Hi", max_tokens=3)))
+            asking.start()
+            until("a chat that waits", lambda: metrics(system.gateway_metrics())['quire_http_connections{plane="api"}'] == 1)
+            os.kill(gateway, signal.SIGSTOP)
+        try:
+            until("the next coordinator's group", serves)
+            time.sleep(9)  # what is tested: longer than a gateway's patience with a coordinator
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        asking.join()
+        assert answers[0][0] == 200, answers
+        assert system.chat("Hi", max_tokens=3)[0] == 200

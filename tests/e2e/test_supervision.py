@@ -130,7 +130,7 @@ def test_a_program_that_cant_be_started_now_is_tried_again():
         assert all(fd > limit for fd, name in open_fds.items() if "pidfd" in name), "no room below, when the gateway's goes"
         before = resource.prlimit(launcher, resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         os.kill(system.pid_of("gateway"), signal.SIGKILL)
-        wait_for_output(system, "Too many open files; trying again in")
+        wait_for_output(system, "raise the limit on open files; trying again in")
         resource.prlimit(launcher, resource.RLIMIT_NOFILE, before)
         assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
         assert system.pid_of("coordinator") == coordinator

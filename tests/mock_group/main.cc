@@ -127,7 +127,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const Mode
   options.advertise_host = advertised.host;
   options.advertise_port = advertised.port;
   options.coordinator = worker.coordinator;
-  options.worker_secret_file = worker.worker_secret_file;
+  QUIRE_ASSIGN_OR_RETURN(options.worker_secret, worker.WorkerSecret());
   options.model = {worker.ModelName(),
                    "scripted-1",
                    model.vocab,

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/core/json_file.h"
 #include "base/core/status.h"
 #include "kernels/shape_check.h"
 #include "worker/model/fixed_math.h"
@@ -315,7 +316,7 @@ absl::Status LimitToFirstChunk(const Json& root, ModelConfig& config) {
 }  // namespace
 
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_view rope_scaling) {
-  const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const Json root = ParseJsonText(json);
   if (!root.is_object()) return Refuse("it is not a JSON object");
   ModelConfig config;
   QUIRE_ASSIGN_OR_RETURN(config.family, ReadFamily(root));

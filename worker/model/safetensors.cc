@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/fd.h"
 #include "base/core/files.h"
+#include "base/core/json_file.h"
 #include "base/core/status.h"
 
 namespace quire::worker {
@@ -192,7 +193,7 @@ absl::StatusOr<StoredTensors> Safetensors::MapFile(const std::string& name) {
 }
 
 absl::Status Safetensors::AddShards(const std::string& index_json) {
-  const Json index = Json::parse(index_json, nullptr, /*allow_exceptions=*/false);
+  const Json index = ParseJsonText(index_json);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
     return Broken(absl::StrCat(model_dir_, "/model.safetensors.index.json has no weight_map"));
   }

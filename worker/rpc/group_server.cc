@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/host_port.h"
 #include "base/core/log.h"
-#include "base/core/secret_file.h"
 #include "base/core/status.h"
 
 namespace quire::worker {
@@ -74,13 +73,7 @@ absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) 
   link.tls = options.listen.tls;
   link.owner_lock = options.owner_lock;
   link.clock = clock;
-  if (!options.worker_secret_file.empty() && link.tls.empty()) {
-    QUIRE_ASSIGN_OR_RETURN(
-        link.secret,
-        ReadSecretFile(
-            options.worker_secret_file,
-            "give --worker-secret-file the path of worker_secret in the coordinator's data folder"));
-  }
+  if (link.tls.empty()) link.secret = options.worker_secret;
   link.group = Describe(options, grpc_.port);
   link.bundle = std::move(options.bundle);
   link.beat = [this, identity = options.identity] { return Beat(identity); };

@@ -20,11 +20,11 @@ namespace quire::worker {
 
 struct GroupServerOptions {
   GrpcServerOptions listen;
-  std::string advertise_host;      // by which gateways reach it; empty: the one it listens on
-  int advertise_port = 0;          // likewise
-  std::string coordinator;         // host:port; empty = serve without one
-  std::string owner_lock;          // see CoordinatorLinkOptions
-  std::string worker_secret_file;  // shown to it where there is no TLS; empty: nothing is shown
+  std::string advertise_host;  // by which gateways reach it; empty: the one it listens on
+  int advertise_port = 0;      // likewise
+  std::string coordinator;     // host:port; empty = serve without one
+  std::string owner_lock;      // see CoordinatorLinkOptions
+  std::string worker_secret;   // shown to it where there is no TLS; empty: nothing is shown
   ServedModel model;
   GroupIdentity identity;
   TextBundle bundle;
