@@ -134,7 +134,7 @@ absl::StatusOr<std::optional<FirstKeys>> DataFolder::LoadFirstKeys() const {
   if (keys.admin_key.empty() || keys.api_key.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(File("keys.json"),
-                     " is damaged (it has to have an admin_key and an api_key): restore it, or "
+                     " is damaged (it has to be JSON, with an admin_key and an api_key): restore it, or "
                      "delete it; where no admin key is live any more, new ones are made"));
   }
   return std::optional<FirstKeys>(std::move(keys));

@@ -17,6 +17,7 @@
 #include "base/core/secret_file.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
+#include "base/http/cors.h"
 #include "gateway/gateway.h"
 #include "gateway/text/model_check.h"
 
@@ -93,11 +94,18 @@ int AffordableConnections(int64_t wanted) {
   return static_cast<int>(affordable);
 }
 
-// Of those that only a check can do without; null: none.
-const char* MissingFlag(const Config& config) {
-  if (!config.check.empty()) return nullptr;
-  if (config.gateway.coordinator.empty()) return "--coordinator";
-  return config.pepper_file.empty() ? "--pepper-file" : nullptr;
+absl::Status CheckFlags(const Config& config) {
+  if (!config.check.empty()) return absl::OkStatus();
+  const bool has_coordinator = !config.gateway.coordinator.empty();
+  if (!has_coordinator || config.pepper_file.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(has_coordinator ? "--pepper-file" : "--coordinator",
+                                                   " is missing: --help says what it is"));
+  }
+  for (const std::string& host : {config.gateway.host, config.gateway.metrics.host}) {
+    QUIRE_RETURN_IF_ERROR(CheckListenHost(host));
+  }
+  QUIRE_RETURN_IF_ERROR(CheckTls(config.gateway.tls));
+  return http::CorsPolicy::Parse(config.gateway.cors_origin).status();
 }
 
 absl::Status Serve(Config& config) {
@@ -144,8 +152,8 @@ int main(int argc, char** argv) {
   Options options("quire-gateway", "Serves the OpenAI-compatible API: HTTP in, tokens from the workers out.");
   gateway::Declare(options, config);
   if (const int code = ParseOrExitCode(options, argc, argv); code >= 0) return code;
-  if (const char* flag = gateway::MissingFlag(config); flag != nullptr) {
-    std::fprintf(stderr, "quire-gateway: %s is missing: --help says what it is\n", flag);
+  if (const absl::Status wrong = gateway::CheckFlags(config); !wrong.ok()) {
+    std::fprintf(stderr, "quire-gateway: %s\n", MessageOf(wrong).c_str());
     return kExitUsage;
   }
   InitLogging("gateway", config.log);

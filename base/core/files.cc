@@ -8,8 +8,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/fd.h"
@@ -90,13 +88,23 @@ absl::Status MakePrivateFolder(const std::string& path) {
 }
 
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file && errno == ENOENT) return absl::NotFoundError(absl::StrCat("no file ", path));
-  if (!file) return ErrnoError("open", path);
-  std::ostringstream content;
-  const bool is_empty = file.peek() == std::ifstream::traits_type::eof();  // or its first byte can't be read
-  if (file.bad() || (!is_empty && !(content << file.rdbuf()))) return ErrnoError("read", path);
-  return content.str();
+  const Fd file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));  // a FIFO would wait for its writer
+  if (!file.valid() && errno == ENOENT) return absl::NotFoundError(absl::StrCat("no file ", path));
+  struct stat found {};
+  if (!file.valid() || fstat(file.get(), &found) != 0) return ErrnoError("open", path);
+  if (S_ISDIR(found.st_mode)) return FileError("read", path, EISDIR);
+  if (!S_ISREG(found.st_mode)) {
+    return absl::UnavailableError(absl::StrCat("can't read ", path, ": it is no plain file: put one there"));
+  }
+  std::string content;
+  char part[1 << 16];
+  while (true) {
+    const ssize_t count = read(file.get(), part, sizeof part);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoError("read", path);
+    if (count == 0) return content;
+    content.append(part, static_cast<size_t>(count));
+  }
 }
 
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {

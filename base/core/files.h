@@ -19,7 +19,7 @@ absl::Status FileError(const char* what, const std::string& path, int error);
 // Makes the folder (mode 0700), and those above it, where there is none.
 absl::Status MakePrivateFolder(const std::string& path);
 
-// NotFound: there is no such file. Unavailable: it can't be read.
+// NotFound: there is no such file. Unavailable: it can't be read, or is none (a FIFO, a device).
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path);
 
 // Writes PATH.tmp with `mode`, syncs it, renames it to PATH and syncs the directory.

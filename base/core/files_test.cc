@@ -87,6 +87,20 @@ TEST(Files, WhatCannotBeReadIsNotEmpty) {
   EXPECT_NE(folder.status().message().find("a file belongs there"), absl::string_view::npos);
 }
 
+// One would wait for a writer, the other has no end.
+TEST(Files, WhatIsNoPlainFileIsNotRead) {
+  const std::string fifo = testing::TempDir() + "/quire_files_fifo";
+  std::filesystem::remove(fifo);
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  for (const std::string& path : {fifo, std::string("/dev/zero")}) {
+    const absl::Status refused = ReadWholeFile(path).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+    EXPECT_NE(refused.message().find("no plain file"), absl::string_view::npos) << refused;
+  }
+  EXPECT_FALSE(ReadWholeFile("/proc/self/status")->empty()) << "whose size is 0";
+  std::filesystem::remove(fifo);
+}
+
 // On a full disk what was written in vain would take the room that others need.
 TEST(Files, AWriteThatFailsLeavesNothingBehind) {
   const std::string path = testing::TempDir() + "/quire_files_test_full";

@@ -24,6 +24,12 @@ inline std::string JoinHostPort(absl::string_view host, int64_t port) {
   return absl::StrCat(HostInAddress(host), ":", port);
 }
 
+// An empty host would be every address that this machine has: too much for a variable that is not set.
+inline absl::Status CheckListenHost(absl::string_view host) {
+  if (!host.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("the host to listen on is empty: give 127.0.0.1, or 0.0.0.0 for all");
+}
+
 // `error`: what bind or listen left in errno; 0 where the host could not be looked up.
 inline absl::Status CantListen(absl::string_view host, int64_t port, int error, absl::string_view why) {
   const char* advice = "choose another port";

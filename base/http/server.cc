@@ -136,6 +136,7 @@ class Server::Impl {
   }
 
   absl::Status Bind(const std::string& host, int port) {
+    QUIRE_RETURN_IF_ERROR(CheckListenHost(host));
     error_code error;
     tcp::resolver resolver(threads_[0]->io);
     const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, error);

@@ -55,9 +55,6 @@ bool IsHeaderText(const std::string& value) {
 }
 
 absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
-  if (files.cert.empty() || files.key.empty() || files.ca.empty()) {
-    return absl::InvalidArgumentError("mTLS needs all three of --tls-cert, --tls-key and --tls-ca");
-  }
   TlsContents contents;
   QUIRE_ASSIGN_OR_RETURN(contents.cert, ReadWholeFile(files.cert));
   QUIRE_ASSIGN_OR_RETURN(contents.key, ReadWholeFile(files.key));
@@ -66,14 +63,7 @@ absl::StatusOr<TlsContents> ReadAll(const TlsFiles& files) {
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const GrpcServerOptions& options) {
-  if (options.tls.empty()) {
-    if (!IsLoopbackHost(options.host) && !options.insecure) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("refusing to serve internal gRPC on ", options.host,
-                       " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
-    }
-    return grpc::InsecureServerCredentials();
-  }
+  if (options.tls.empty()) return grpc::InsecureServerCredentials();
   QUIRE_ASSIGN_OR_RETURN(TlsContents contents, ReadAll(options.tls));
   grpc::SslServerCredentialsOptions ssl(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   ssl.pem_root_certs = contents.ca;
@@ -87,8 +77,24 @@ bool IsLoopbackHost(const std::string& host) {
   return host == "localhost" || host == "::1" || host == "[::1]" || host.rfind("127.", 0) == 0;
 }
 
+absl::Status CheckTls(const TlsFiles& files) {
+  const bool whole = !files.cert.empty() && !files.key.empty() && !files.ca.empty();
+  if (files.empty() || whole) return absl::OkStatus();
+  return absl::InvalidArgumentError("mTLS needs all three of --tls-cert, --tls-key and --tls-ca");
+}
+
+absl::Status CheckListen(const GrpcServerOptions& options) {
+  QUIRE_RETURN_IF_ERROR(CheckListenHost(options.host));
+  QUIRE_RETURN_IF_ERROR(CheckTls(options.tls));
+  if (!options.tls.empty() || IsLoopbackHost(options.host) || options.insecure) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("refusing to serve internal gRPC on ", options.host,
+                   " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+}
+
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services) {
+  QUIRE_RETURN_IF_ERROR(CheckListen(options));
   QUIRE_ASSIGN_OR_RETURN(auto credentials, ServerCredentials(options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
@@ -122,6 +128,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string
                                                                const TlsFiles& tls,
                                                                const ShownSecret& secret) {
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  QUIRE_RETURN_IF_ERROR(CheckTls(tls));
   if (!tls.empty()) {
     QUIRE_ASSIGN_OR_RETURN(TlsContents contents, ReadAll(tls));
     grpc::SslCredentialsOptions ssl;

@@ -31,8 +31,13 @@ struct GrpcServer {
   int port = 0;
 };
 
-// Starts a server over the services, with the standard health service on. FailedPrecondition where a
-// non-loopback host has no TLS and `insecure` is off; Unavailable where the port is taken.
+// What a command line can be told at once: InvalidArgument for files of which some are missing or a host that
+// is empty, FailedPrecondition where a non-loopback host has no TLS and `insecure` is off.
+absl::Status CheckTls(const TlsFiles& files);
+absl::Status CheckListen(const GrpcServerOptions& options);
+
+// Starts a server over the services, with the standard health service on. CheckListen's errors; Unavailable
+// where the port is taken.
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services);
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/host_port.h"
+#include "base/core/status.h"
 
 namespace quire {
 namespace {
@@ -21,6 +22,7 @@ int PortOf(const sockaddr_storage& address) {
 }  // namespace
 
 absl::StatusOr<KeptPort> KeptPort::Keep(const std::string& host, int port) {
+  QUIRE_RETURN_IF_ERROR(CheckListenHost(host));
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;

@@ -91,11 +91,9 @@ void CoordinatorClient::Settle(const v1::SettleRequest& request, Done<v1::Settle
 std::unique_ptr<RpcCall> CoordinatorClient::Watch(const v1::WatchRequest& request,
                                                   std::function<void(v1::WatchEvent)> on_event,
                                                   OnEnd on_end) {
-  return StartStream<v1::WatchEvent>(impl_->tracker, {}, std::move(on_event), std::move(on_end),
-                                     [&](auto* context, auto* reactor) {
-                                       context->set_wait_for_ready(true);
-                                       impl_->stub->async()->Watch(context, &request, reactor);
-                                     });
+  return StartStream<v1::WatchEvent>(
+      impl_->tracker, {}, std::move(on_event), std::move(on_end),
+      [&](auto* context, auto* reactor) { impl_->stub->async()->Watch(context, &request, reactor); });
 }
 
 std::unique_ptr<RpcCall> CoordinatorClient::GetTextBundle(const std::string& digest, Done<std::string> done) {

@@ -197,6 +197,19 @@ TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
   EXPECT_NE(facts.FindKey("key2"), nullptr);
 }
 
+// Each try ends, and the next one says that we are awake: an absence ages by them alone.
+TEST_F(RpcTest, AWatchOfNobodyEnds) {
+  CoordinatorClient client(*MakePlainChannel("127.0.0.1:1"));
+  const auto ended = std::make_shared<Notification>();
+  const auto call = client.Watch(
+      {}, [](const v1::WatchEvent&) {},
+      [ended](const absl::Status& end) {
+        EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+        ended->Notify();
+      });
+  EXPECT_TRUE(ended->WaitForNotificationWithTimeout(kLimit));
+}
+
 class WatchLogTest : public testing::Test {
  protected:
   CapturedLog log_;  // first: the watcher's threads write to it

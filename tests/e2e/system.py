@@ -129,8 +129,14 @@ class System:
 
     def wait_for_settles(self):
         """Until every request that ended is acknowledged by the ledger (a client's last frame does not wait for that)."""
+        def none_left(name):
+            try:
+                return metric(self.gateway_metrics(), name) == 0
+            except OSError:  # the gateway has just ended, and the next one doesn't serve yet
+                return False
+
         for name in ("quire_gateway_streams_open", "quire_gateway_settles_pending"):  # in the order of a request's end
-            until(f"{name} at 0", lambda name=name: metric(self.gateway_metrics(), name) == 0)
+            until(f"{name} at 0", lambda name=name: none_left(name))
 
     def usage(self):
         status, answer = self.admin("GET", "usage")

@@ -60,7 +60,17 @@ def test_a_gateway_without_a_flag_that_it_needs(flags, missing):
     assert ended.returncode == 2 and f"{missing} is missing" in ended.stderr, ended.stderr
 
 
+@pytest.mark.parametrize("flag, named", [("--host=", "listen on is empty"), ("--metrics-host=", "listen on is empty"),
+                                         ("--cors-origin=", "--cors-origin"), ("--tls-cert=a", "--tls-cert")])
+def test_a_gateway_whose_command_line_is_wrong(flag, named):
+    ended = run_gateway("--coordinator", "127.0.0.1:1", "--pepper-file", "x", flag)
+    assert ended.returncode == 2 and named in ended.stderr, ended.stderr
+
+
 def test_a_pepper_that_cant_be_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    ended = run_gateway("--coordinator", "127.0.0.1:1", "--pepper-file", tmp_path / "fifo")
+    assert ended.returncode == 1 and "no plain file" in ended.stderr, ended.stderr
     for path, why in ((tmp_path, "Is a directory"), (tmp_path / "none", "no file")):
         ended = run_gateway("--coordinator", "127.0.0.1:1", "--pepper-file", path)
         assert ended.returncode == 1 and why in ended.stderr, ended.stderr
@@ -190,6 +200,10 @@ def test_taken_port(tmp_path, flag):
 @pytest.mark.parametrize("flags, named", [((), "--model"), (("--model", TINY_MODEL), "--model"),
                                           (("--model", TINY_MODEL, "--model-name", "a\tb"), "--model"),
                                           (("--groups", "0", "--admin-host", "0.0.0.0"), "--admin-host"),
+                                          (("--groups", "0", "--host", "0.0.0.0"), "--tls-cert"),
+                                          (("--groups", "0", "--tls-cert", "a"), "--tls-cert"),
+                                          (("--groups", "0", "--host="), "listen on is empty"),
+                                          (("--groups", "0", "--metrics-host="), "listen on is empty"),
                                           (("--groups", "0", "--data="), "--data is empty"),
                                           (("--end-groups", "--data="), "--data is empty")])
 def test_a_coordinator_whose_command_line_is_wrong(tmp_path, flags, named):

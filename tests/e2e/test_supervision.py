@@ -173,3 +173,21 @@ def test_a_program_that_was_told_to_end_is_started_again(program):
         wait_for_output(system, f"the {program} ended as it was told; starting it again")
         assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
         assert system.pid_of(program) != before
+
+
+def test_with_its_coordinator_gone_nobody_waits_for_long():
+    """Who waits is refused once patience is over, and who comes then is, without asking the coordinator at all."""
+    with System(TINY_MODEL) as system:
+        os.kill(system.process.pid, signal.SIGSTOP)  # it would start another one
+        os.kill(system.pid_of("coordinator"), signal.SIGKILL)
+        given_up = 'admission_given_up'
+        log = system.data / "logs/gateway.log"
+        assert system.chat("Hi", max_tokens=3)[0] == 503
+        assert given_up in log.read_text()
+        before = log.read_text().count(given_up)
+        for _ in range(3):
+            assert system.chat("Hi", max_tokens=3)[0] == 503
+        assert log.read_text().count(given_up) == before, "they were refused at the door"
+        os.kill(system.process.pid, signal.SIGCONT)
+        assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
+        assert system.stop() == 0
