@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/tensor.h"
@@ -53,6 +54,25 @@ struct SequenceRows {
   RopeId rope{};
 };
 
+// What a step works on, beside what its tensors hold. The backend takes a copy.
+struct StepInputs {
+  std::span<const int32_t> ids;             // of each row; [tokens]
+  std::span<const SequenceRows> sequences;  // none shares a row with another
+  std::span<const int64_t> wanted_rows;     // those whose logits are computed; ascending
+};
+
+// The largest step.
+struct StepLimits {
+  int64_t tokens = 0, sequences = 0, wanted_rows = 0;
+  int64_t table_blocks = 0;  // of one sequence
+};
+
+// How many rows the ops of a step run on: as many as it has, or filled up to one of a few sizes, so that
+// steps share what was captured for that size.
+struct StepBucket {
+  int64_t tokens = 0, wanted_rows = 0;
+};
+
 struct WeightStats {
   int64_t bytes = 0;  // of weights held by this rank, padding not counted
 };
@@ -81,13 +101,21 @@ class Backend {
   // Once, before the first step. Block b of layer l holds K and V of 16 positions for every KV head of this
   // rank.
   virtual absl::Status CreateKvCache(const KvShape& shape) = 0;
+  // Before the first step; what a step's inputs stand in.
+  virtual absl::Status ReserveStep(const StepLimits& limits) = 0;
   virtual WeightStats weight_stats() const = 0;
 
-  // ---- a step ----
+  // ---- a step: BeginStep, then its ops within Run. They take tensors of the bucket's rows; all else that
+  // they read is what BeginStep took. ----
+
+  virtual StepBucket BeginStep(const StepInputs& inputs) = 0;
+  // Calls `ops`, or what was captured when it was called for this bucket before: it issues the same calls
+  // with the same arguments for equal buckets. Fails as `ops` does.
+  virtual absl::Status Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) = 0;
 
   // out [tokens, k] fp32 = row ids[i] - first_row of `table` (added as kPlain [rows, k]), zeros where that
   // row is not in this rank's table.
-  virtual void Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) = 0;
+  virtual void Embed(MatrixId table, int64_t first_row, Tensor out) = 0;
   // out bf16 = x * rsqrt(mean(x^2) + eps) * weight; x fp32 [tokens, hidden].
   virtual void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) = 0;
   // x += delta (both fp32), then RmsNorm of x.
@@ -99,14 +127,13 @@ class Backend {
   // qkv fp32 [tokens, (query_heads + 2 kv_heads) * head_dim]: rotates q and k (half-split layout of Hugging
   // Face: pairs are (i, i + head_dim/2)), writes K and V rounded to bf16 into the pages of `layer`, and q to
   // q_out bf16 [tokens, query_heads * head_dim]. Every row's K and V stand before any row attends.
-  virtual void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                            Tensor q_out) = 0;
+  virtual void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) = 0;
   // out bf16 [tokens, query_heads * head_dim]: causal attention of each row over positions 0..its own, scale
   // 1/sqrt(head_dim), fp32 softmax over fixed key tiles from position 0. Query head h uses KV head h /
   // (query/kv).
-  virtual void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) = 0;
-  // out row i = x row rows[i]; same dtype and cols.
-  virtual void GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) = 0;
+  virtual void Attention(Tensor q, int64_t layer, Tensor out) = 0;
+  // out row i = x row wanted_rows[i]; same dtype and cols.
+  virtual void GatherWanted(Tensor x, Tensor out) = 0;
 
   // Waits for everything before and makes the tensor readable by the host: returns the host address of row 0,
   // with rows `stride` elements apart (the tensor's own memory on a CPU). Valid until the next op that writes

@@ -31,34 +31,43 @@ absl::Status AttentionOps::CreateKvCache(const KvShape& shape) {
   return absl::OkStatus();
 }
 
-void AttentionOps::CheckSequences(std::span<const SequenceRows> sequences, int64_t layer, int64_t tokens,
-                                  const char* op) const {
-  CheckOp(kv_.has_value(), op, "there is no KV cache");
-  CheckOp(layer >= 0 && layer < kv_->shape().layers, op, "no such layer");
+void AttentionOps::BeginStep(std::span<const SequenceRows> sequences) {
+  sequences_ = sequences;
+  tasks_.clear();
+  rows_ = 0;
   for (const SequenceRows& s : sequences) {
-    CheckOp(s.first_row >= 0 && s.rows >= 0 && s.first_row + s.rows <= tokens, op, "rows out of range");
-    const int64_t end = s.position + s.rows;
-    CheckOp(s.position >= 0 && end <= std::ssize(s.blocks) * kBlockTokens, op,
-            "the block table is too short");
-    for (const int32_t block : s.blocks) {
-      CheckOp(block >= 0 && block < kv_->shape().blocks, op, "no such block");
+    CheckSequence(s);
+    rows_ = std::max(rows_, s.first_row + s.rows);
+    const KvShape& shape = kv_->shape();
+    const int64_t rows = s.rows * shape.query_heads / shape.kv_heads;
+    for (int64_t head = 0; head < shape.kv_heads; ++head) {
+      for (int64_t first = 0; first < rows; first += kMaxQueryRows) {
+        tasks_.push_back({&s, head, first, std::min(kMaxQueryRows, rows - first)});
+      }
     }
   }
 }
 
-void AttentionOps::CheckRopes(std::span<const SequenceRows> sequences) const {
-  for (const SequenceRows& s : sequences) {
-    const auto rope = static_cast<size_t>(s.rope);
-    CheckOp(rope < ropes_.size() && ropes_[rope].half() * 2 == kv_->shape().head_dim, "RopeAndStore",
-            "unknown rope");
-    CheckOp(s.position + s.rows <= ropes_[rope].positions(), "RopeAndStore", "position beyond the rope's");
+void AttentionOps::CheckSequence(const SequenceRows& sequence) const {
+  constexpr char kOp[] = "BeginStep";
+  CheckOp(kv_.has_value(), kOp, "there is no KV cache");
+  for (const int32_t block : sequence.blocks) {
+    CheckOp(block >= 0 && block < kv_->shape().blocks, kOp, "no such block");
   }
+  const auto rope = static_cast<size_t>(sequence.rope);
+  CheckOp(rope < ropes_.size() && ropes_[rope].half() * 2 == kv_->shape().head_dim, kOp, "unknown rope");
+  CheckOp(sequence.position + sequence.rows <= ropes_[rope].positions(), kOp, "position beyond the rope's");
 }
 
-void AttentionOps::RotateQueries(Tensor qkv, std::span<const SequenceRows> sequences, int64_t head,
-                                 Tensor q_out) const {
+void AttentionOps::CheckCall(int64_t layer, int64_t tokens, const char* op) const {
+  CheckOp(kv_.has_value(), op, "there is no KV cache");
+  CheckOp(layer >= 0 && layer < kv_->shape().layers, op, "no such layer");
+  CheckOp(rows_ <= tokens, op, "the tensors have fewer rows than the step");
+}
+
+void AttentionOps::RotateQueries(Tensor qkv, int64_t head, Tensor q_out) const {
   const int64_t at = head * kv_->shape().head_dim;
-  for (const SequenceRows& s : sequences) {
+  for (const SequenceRows& s : sequences_) {
     const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
     for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
       kernels_.rotate(qkv.f32(row) + at, rope.cosine(position), rope.sine(position), rope.half(),
@@ -67,11 +76,10 @@ void AttentionOps::RotateQueries(Tensor qkv, std::span<const SequenceRows> seque
   }
 }
 
-void AttentionOps::StoreKeys(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                             int64_t head) {
+void AttentionOps::StoreKeys(Tensor qkv, int64_t layer, int64_t head) {
   const int64_t at = (kv_->shape().query_heads + head) * kv_->shape().head_dim;
   uint16_t rotated[kMaxHeadDim];
-  for (const SequenceRows& s : sequences) {
+  for (const SequenceRows& s : sequences_) {
     const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
     for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
       kernels_.rotate(qkv.f32(row) + at, rope.cosine(position), rope.sine(position), rope.half(), rotated);
@@ -80,12 +88,11 @@ void AttentionOps::StoreKeys(Tensor qkv, int64_t layer, std::span<const Sequence
   }
 }
 
-void AttentionOps::StoreValues(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                               int64_t head) {
+void AttentionOps::StoreValues(Tensor qkv, int64_t layer, int64_t head) {
   const KvShape& shape = kv_->shape();
   const int64_t at = (shape.query_heads + shape.kv_heads + head) * shape.head_dim;
   uint16_t rounded[kMaxHeadDim];
-  for (const SequenceRows& s : sequences) {
+  for (const SequenceRows& s : sequences_) {
     for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
       kernels_.to_bf16(qkv.f32(row) + at, shape.head_dim, rounded);
       kv_->StoreValue(layer, BlockAt(s, position), head, position % kBlockTokens, rounded);
@@ -93,25 +100,23 @@ void AttentionOps::StoreValues(Tensor qkv, int64_t layer, std::span<const Sequen
   }
 }
 
-void AttentionOps::RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                                Tensor q_out) {
-  CheckSequences(sequences, layer, std::min(qkv.rows, q_out.rows), "RopeAndStore");
+void AttentionOps::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
+  CheckCall(layer, std::min(qkv.rows, q_out.rows), "RopeAndStore");
   const KvShape& shape = kv_->shape();
   const int64_t heads = shape.query_heads + 2 * shape.kv_heads;
   CheckOp(qkv.dtype == DType::kF32 && qkv.cols == heads * shape.head_dim, "RopeAndStore",
           "qkv is not fp32 [tokens, heads]");
   CheckOp(q_out.dtype == DType::kBf16 && q_out.cols == shape.query_heads * shape.head_dim, "RopeAndStore",
           "q_out is not bf16 [tokens, query heads]");
-  CheckRopes(sequences);
   // By head: two positions of V share a 32-bit word, so one thread writes all positions of a head.
   pool_.ForEach(heads, [&](int64_t i) {
     const int64_t key_head = i - shape.query_heads, value_head = key_head - shape.kv_heads;
     if (value_head >= 0) {
-      StoreValues(qkv, layer, sequences, value_head);
+      StoreValues(qkv, layer, value_head);
     } else if (key_head >= 0) {
-      StoreKeys(qkv, layer, sequences, key_head);
+      StoreKeys(qkv, layer, key_head);
     } else {
-      RotateQueries(qkv, sequences, i, q_out);
+      RotateQueries(qkv, i, q_out);
     }
   });
 }
@@ -144,21 +149,12 @@ void AttentionOps::Attend(int64_t index, Tensor q, int64_t layer, Tensor out) co
   kernels_.attention(args);
 }
 
-void AttentionOps::Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) {
-  CheckSequences(sequences, layer, std::min(q.rows, out.rows), "Attention");
+void AttentionOps::Attention(Tensor q, int64_t layer, Tensor out) {
+  CheckCall(layer, std::min(q.rows, out.rows), "Attention");
   const KvShape& shape = kv_->shape();
   const int64_t cols = shape.query_heads * shape.head_dim;
   CheckOp(q.dtype == DType::kBf16 && out.dtype == DType::kBf16 && q.cols == cols && out.cols == cols,
           "Attention", "q or out is not bf16 [tokens, query heads]");
-  tasks_.clear();
-  for (const SequenceRows& s : sequences) {
-    const int64_t rows = s.rows * shape.query_heads / shape.kv_heads;
-    for (int64_t head = 0; head < shape.kv_heads; ++head) {
-      for (int64_t first = 0; first < rows; first += kMaxQueryRows) {
-        tasks_.push_back({&s, head, first, std::min(kMaxQueryRows, rows - first)});
-      }
-    }
-  }
   pool_.ForEach(std::ssize(tasks_), [&](int64_t i) { Attend(i, q, layer, out); });
 }
 

@@ -21,11 +21,13 @@ class AttentionOps {
   AttentionOps(const KernelTable& kernels, ThreadPool& pool, Arena& memory)
       : kernels_(kernels), pool_(pool), memory_(memory) {}
 
-  // These four are Backend's.
+  // These are Backend's.
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale, int64_t max_positions);
   absl::Status CreateKvCache(const KvShape& shape);
-  void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences, Tensor q_out);
-  void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out);
+  // The sequences, and their tables, stand until the next one.
+  void BeginStep(std::span<const SequenceRows> sequences);
+  void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out);
+  void Attention(Tensor q, int64_t layer, Tensor out);
 
  private:
   // A tile of query rows of one KV head of one sequence; rows are (token, query head of the group), token
@@ -35,13 +37,12 @@ class AttentionOps {
     int64_t kv_head, first, count;
   };
 
-  void CheckSequences(std::span<const SequenceRows> sequences, int64_t layer, int64_t tokens,
-                      const char* op) const;
-  void CheckRopes(std::span<const SequenceRows> sequences) const;
+  void CheckSequence(const SequenceRows& sequence) const;
+  void CheckCall(int64_t layer, int64_t tokens, const char* op) const;
   // Each does one head of RopeAndStore for all rows.
-  void RotateQueries(Tensor qkv, std::span<const SequenceRows> sequences, int64_t head, Tensor q_out) const;
-  void StoreKeys(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences, int64_t head);
-  void StoreValues(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences, int64_t head);
+  void RotateQueries(Tensor qkv, int64_t head, Tensor q_out) const;
+  void StoreKeys(Tensor qkv, int64_t layer, int64_t head);
+  void StoreValues(Tensor qkv, int64_t layer, int64_t head);
 
   KvWalk WalkOf(const Task& task, int64_t layer) const;
   void Attend(int64_t index, Tensor q, int64_t layer, Tensor out) const;
@@ -51,7 +52,10 @@ class AttentionOps {
   Arena& memory_;
   std::vector<RopeTable> ropes_;
   std::optional<KvCache> kv_;
-  std::vector<Task> tasks_;  // of the Attention under way
+  // Of the step.
+  std::span<const SequenceRows> sequences_;
+  std::vector<Task> tasks_;
+  int64_t rows_ = 0;  // up to the last sequence's last
 };
 
 }  // namespace quire::kernels::cpu

@@ -12,6 +12,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/host_step.h"
 #include "kernels/shape_check.h"
 
 namespace quire::kernels::cpu {
@@ -36,23 +37,28 @@ class CpuBackend final : public Backend {
     return attention_.AddRope(inv_freq, scale, max_positions);
   }
   absl::Status CreateKvCache(const KvShape& shape) override { return attention_.CreateKvCache(shape); }
+  absl::Status ReserveStep(const StepLimits& limits) override {
+    step_.Reserve(limits);
+    return absl::OkStatus();
+  }
   WeightStats weight_stats() const override { return stats_; }
 
-  void Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) override;
+  StepBucket BeginStep(const StepInputs& inputs) override;
+  absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
+  void Embed(MatrixId table, int64_t first_row, Tensor out) override;
   void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override;
   void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override;
   void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
   void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
-  void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                    Tensor q_out) override {
+  void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) override {
     const FlushDenormals flush;
-    attention_.RopeAndStore(qkv, layer, sequences, q_out);
+    attention_.RopeAndStore(qkv, layer, q_out);
   }
-  void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) override {
+  void Attention(Tensor q, int64_t layer, Tensor out) override {
     const FlushDenormals flush;
-    attention_.Attention(q, layer, sequences, out);
+    attention_.Attention(q, layer, out);
   }
-  void GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) override;
+  void GatherWanted(Tensor x, Tensor out) override;
   absl::StatusOr<const float*> ReadRows(Tensor x) override;
 
  private:
@@ -71,6 +77,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   std::vector<Arena> weights_;  // one per thread
   Arena memory_;                // everything else
+  HostStep step_;
   AttentionOps attention_{kernels_, pool_, memory_};
   std::vector<PackedMatrix> matrices_;
   std::vector<std::span<const float>> vectors_;
@@ -142,7 +149,14 @@ absl::StatusOr<VectorId> CpuBackend::AddVector(std::span<const float> values) {
 
 // ---- a step ----
 
-void CpuBackend::Embed(MatrixId id, std::span<const int32_t> ids, int64_t first_row, Tensor out) {
+StepBucket CpuBackend::BeginStep(const StepInputs& inputs) {
+  const StepBucket bucket = step_.Take(inputs);
+  attention_.BeginStep(step_.sequences());
+  return bucket;
+}
+
+void CpuBackend::Embed(MatrixId id, int64_t first_row, Tensor out) {
+  const std::span<const int32_t> ids = step_.ids();
   const PackedMatrix& table = matrix(id, MatrixKind::kPlain, "Embed");
   CheckOp(out.dtype == DType::kF32 && out.rows == std::ssize(ids) && out.cols == table.k(), "Embed",
           "out is not fp32 [ids, k]");
@@ -226,12 +240,13 @@ void CpuBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
   RunMatmul(kernels_.matmul_silu_mul, x, w, nullptr, out);
 }
 
-void CpuBackend::GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) {
-  CheckOp(x.dtype == out.dtype && x.cols == out.cols && out.rows == std::ssize(rows), "GatherRows",
-          "out does not fit x and rows");
+void CpuBackend::GatherWanted(Tensor x, Tensor out) {
+  const std::span<const int64_t> rows = step_.wanted_rows();
+  CheckOp(x.dtype == out.dtype && x.cols == out.cols && out.rows == std::ssize(rows), "GatherWanted",
+          "out does not fit x and the wanted rows");
   const int64_t size = BytesOf(x.dtype);
   for (int64_t i = 0; i < out.rows; ++i) {
-    CheckOp(rows[i] >= 0 && rows[i] < x.rows, "GatherRows", "no such row");
+    CheckOp(rows[i] >= 0 && rows[i] < x.rows, "GatherWanted", "no such row");
     std::memcpy(static_cast<std::byte*>(out.data) + i * out.stride * size,
                 static_cast<const std::byte*>(x.data) + rows[i] * x.stride * size, x.cols * size);
   }

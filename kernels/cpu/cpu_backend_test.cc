@@ -119,7 +119,8 @@ TEST_P(CpuBackendTest, EmbedFindsItsRowsAndZeroesForeignOnes) {
       std::vector<int32_t> ids;
       for (int32_t id = 90; id < 110 + rows; ++id) ids.push_back(id);
       const Tensor out = NewF32(*cpu_, std::ssize(ids), k);
-      cpu_->Embed(table, ids, 100, out);
+      BeginTestStep(*cpu_, {.ids = ids, .sequences = {}, .wanted_rows = {}});
+      cpu_->Embed(table, 100, out);
       for (size_t i = 0; i < ids.size(); ++i) {
         const int64_t row = ids[i] - 100;
         for (int64_t c = 0; c < k; ++c) {
@@ -150,14 +151,15 @@ TEST_P(CpuBackendTest, AttentionIsTheReferencesWithinBf16Rounding) {
   }
 }
 
-TEST_P(CpuBackendTest, GatherRowsCopiesEitherType) {
+TEST_P(CpuBackendTest, GatherWantedCopiesEitherType) {
   const auto values = RandomFloats(5 * 7, 1);
-  const std::vector<int64_t> rows = {4, 0, 4};
+  const std::vector<int64_t> rows = {0, 3, 4};
+  BeginTestStep(*cpu_, {.ids = std::vector<int32_t>(5), .sequences = {}, .wanted_rows = rows});
   const Tensor x = NewF32(*cpu_, 5, 7, values), out = NewF32(*cpu_, 3, 7);
-  cpu_->GatherRows(x, rows, out);
+  cpu_->GatherWanted(x, out);
   for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(Bits(out, i, 1), Bits(x, rows[i], 1));
   const Tensor x16 = NewBf16(*cpu_, 5, 7, RandomBf16(5 * 7, 2)), out16 = NewBf16(*cpu_, 3, 7);
-  cpu_->GatherRows(x16, rows, out16);
+  cpu_->GatherWanted(x16, out16);
   for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(Bits(out16, i, 1), Bits(x16, rows[i], 1));
 }
 
@@ -174,7 +176,8 @@ TEST_P(CpuBackendTest, PacksPartsAndColumnSlices) {
   const MatrixId matrix = cpu_->AddMatrix(parts, 10, MatrixKind::kPlain).value();
   const Tensor out = NewF32(*cpu_, 7, 10);
   const std::vector<int32_t> ids = {0, 1, 2, 3, 4, 5, 6};
-  cpu_->Embed(matrix, ids, 0, out);
+  BeginTestStep(*cpu_, {.ids = ids, .sequences = {}, .wanted_rows = {}});
+  cpu_->Embed(matrix, 0, out);
   const int64_t rows[] = {1, 2, 4, 5, 6, 7, 8};
   for (int64_t i = 0; i < 7; ++i) {
     for (int64_t c = 0; c < 10; ++c) EXPECT_EQ(out.f32(i)[c], Bf16ToFloat(wide[rows[i] * 20 + 3 + c]));

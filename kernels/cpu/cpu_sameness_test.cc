@@ -81,7 +81,8 @@ TEST(CpuSamenessTest, NormsAndEmbeddingsAreEqualOnEveryVariant) {
     const Tensor in = NewF32(*backend, rows, cols, x), out = NewBf16(*backend, rows, cols);
     const Tensor embedded = NewF32(*backend, rows, cols);
     backend->AddRmsNorm(in, NewF32(*backend, rows, cols, x), weight, 1e-6f, out);
-    backend->Embed(AddMatrix(*backend, rows, cols, table), ids, 0, embedded);
+    BeginTestStep(*backend, {.ids = ids, .sequences = {}, .wanted_rows = {}});
+    backend->Embed(AddMatrix(*backend, rows, cols, table), 0, embedded);
     outs.push_back({in, out, embedded});
     for (int i = 0; i < 3; ++i) ExpectSame(outs[0][i], outs.back()[i]);
   }
@@ -174,7 +175,8 @@ TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
       for (int64_t i = 0; i < tokens; ++i)
         std::fill_n(qkv.f32(i), width, std::numeric_limits<float>::infinity());
       const SequenceRows before{0, tokens, 0, foreign, rope};
-      backend->RopeAndStore(qkv, 0, {&before, 1}, q);
+      BeginTestStep(*backend, {&before, 1});
+      backend->RopeAndStore(qkv, 0, q);
     }
     const int64_t at = crowded ? 25 : 0;
     for (int64_t i = 0; i < tokens; ++i) {
@@ -184,8 +186,9 @@ TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
     std::vector<SequenceRows> sequences;
     if (crowded) sequences.push_back({0, tokens, 0, other, rope});
     sequences.push_back({at, tokens, 0, mine, rope});
-    backend->RopeAndStore(qkv, 0, sequences, q);
-    backend->Attention(q, 0, sequences, out);
+    BeginTestStep(*backend, sequences);
+    backend->RopeAndStore(qkv, 0, q);
+    backend->Attention(q, 0, out);
     return Bits(out, at, tokens);
   };
   EXPECT_TRUE(run(false) == run(true));

@@ -13,6 +13,7 @@
 #include "kernels/backend.h"
 #include "kernels/backend_factory.h"
 #include "kernels/bf16.h"
+#include "kernels/test_step.h"
 
 namespace quire::kernels::cpu {
 
@@ -124,8 +125,9 @@ class AttentionRun {
     const std::span<const int32_t> blocks(blocks_.data(), (first + count + 15) / 16);
     const SequenceRows rows{
         .first_row = 0, .rows = count, .position = first, .blocks = blocks, .rope = rope_};
-    backend_.RopeAndStore(from(qkv_), 1, {&rows, 1}, from(q_));
-    backend_.Attention(from(q_), 1, {&rows, 1}, from(out_));
+    BeginTestStep(backend_, {&rows, 1});
+    backend_.RopeAndStore(from(qkv_), 1, from(q_));
+    backend_.Attention(from(q_), 1, from(out_));
   }
   void InChunks(int64_t size) {
     for (int64_t first = 0; first < length_; first += size) Chunk(first, std::min(size, length_ - first));

@@ -8,6 +8,7 @@
 #include "base/core/hash.h"
 #include "base/core/status.h"
 #include "kernels/bf16.h"
+#include "kernels/host_step.h"
 #include "kernels/shape_check.h"
 
 namespace quire::kernels {
@@ -33,17 +34,22 @@ class ReferenceBackend final : public Backend {
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
                                  int64_t max_positions) override;
   absl::Status CreateKvCache(const KvShape& shape) override;
+  absl::Status ReserveStep(const StepLimits& limits) override {
+    step_.Reserve(limits);
+    return absl::OkStatus();
+  }
   WeightStats weight_stats() const override { return stats_; }
 
-  void Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) override;
+  StepBucket BeginStep(const StepInputs& inputs) override { return step_.Take(inputs); }
+  absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
+  void Embed(MatrixId table, int64_t first_row, Tensor out) override;
   void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override;
   void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override;
   void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
   void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
-  void RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                    Tensor q_out) override;
-  void Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences, Tensor out) override;
-  void GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) override;
+  void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) override;
+  void Attention(Tensor q, int64_t layer, Tensor out) override;
+  void GatherWanted(Tensor x, Tensor out) override;
   absl::StatusOr<const float*> ReadRows(Tensor x) override { return x.f32(); }
 
  private:
@@ -60,6 +66,7 @@ class ReferenceBackend final : public Backend {
   std::vector<std::vector<float>> vectors_;
   std::vector<Rope> ropes_;
   KvShape kv_;
+  HostStep step_;
   std::vector<uint16_t> keys_, values_;  // [layer][block][16][kv_head][head_dim]
   WeightStats stats_;
 };
@@ -117,8 +124,9 @@ absl::Status ReferenceBackend::CreateKvCache(const KvShape& shape) {
   return absl::OkStatus();
 }
 
-void ReferenceBackend::Embed(MatrixId table, std::span<const int32_t> ids, int64_t first_row, Tensor out) {
+void ReferenceBackend::Embed(MatrixId table, int64_t first_row, Tensor out) {
   const Matrix& rows = matrix(table);
+  const std::span<const int32_t> ids = step_.ids();
   for (size_t i = 0; i < ids.size(); ++i) {
     const int64_t row = ids[i] - first_row;
     for (int64_t c = 0; c < rows.k; ++c) {
@@ -177,10 +185,9 @@ uint16_t* ReferenceBackend::KvEntry(std::vector<uint16_t>& cache, int64_t layer,
   return &cache.at((slot * kv_.kv_heads + head) * kv_.head_dim);
 }
 
-void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, std::span<const SequenceRows> sequences,
-                                    Tensor q_out) {
+void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
   const int64_t dim = kv_.head_dim, half = dim / 2;
-  for (const SequenceRows& sequence : sequences) {
+  for (const SequenceRows& sequence : step_.sequences()) {
     const Rope& rope = ropes_.at(static_cast<size_t>(sequence.rope));
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const int64_t row = sequence.first_row + i, position = sequence.position + i;
@@ -223,10 +230,9 @@ void ReferenceBackend::AttendOneHead(const uint16_t* q, int64_t layer, const Seq
   for (int64_t i = 0; i < dim; ++i) out[i] = FloatToBf16(static_cast<float>(sum[i] / total));
 }
 
-void ReferenceBackend::Attention(Tensor q, int64_t layer, std::span<const SequenceRows> sequences,
-                                 Tensor out) {
+void ReferenceBackend::Attention(Tensor q, int64_t layer, Tensor out) {
   const int64_t group = kv_.query_heads / kv_.kv_heads;
-  for (const SequenceRows& sequence : sequences) {
+  for (const SequenceRows& sequence : step_.sequences()) {
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const int64_t row = sequence.first_row + i;
       for (int64_t head = 0; head < kv_.query_heads; ++head) {
@@ -237,7 +243,8 @@ void ReferenceBackend::Attention(Tensor q, int64_t layer, std::span<const Sequen
   }
 }
 
-void ReferenceBackend::GatherRows(Tensor x, std::span<const int64_t> rows, Tensor out) {
+void ReferenceBackend::GatherWanted(Tensor x, Tensor out) {
+  const std::span<const int64_t> rows = step_.wanted_rows();
   const int64_t bytes = BytesOf(x.dtype);
   for (size_t i = 0; i < rows.size(); ++i) {
     std::memcpy(static_cast<std::byte*>(out.data) + i * out.stride * bytes,

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/bf16.h"
+#include "kernels/test_step.h"
 
 namespace quire::kernels {
 namespace {
@@ -44,8 +45,9 @@ TEST(ReferenceBackendTest, AttentionIsTheWeightedMeanOfValues) {
   for (int row = 0; row < 2; ++row) std::copy(rows[row], rows[row] + 6, qkv.f32(row));
   const std::vector<int32_t> blocks = {1};
   const SequenceRows sequence{.first_row = 0, .rows = 2, .position = 0, .blocks = blocks, .rope = rope};
-  backend->RopeAndStore(qkv, 0, {&sequence, 1}, q);
-  backend->Attention(q, 0, {&sequence, 1}, out);
+  BeginTestStep(*backend, {&sequence, 1});
+  backend->RopeAndStore(qkv, 0, q);
+  backend->Attention(q, 0, out);
   EXPECT_EQ(Bf16ToFloat(out.bf16(0)[0]), 1);
   // Weights 1/4 and 3/4.
   EXPECT_NEAR(Bf16ToFloat(out.bf16(1)[0]), 4, 0.02);
@@ -63,7 +65,8 @@ TEST(ReferenceBackendTest, RotationTurnsHalvesIntoEachOther) {
   qkv.f32()[0] = 3;
   const std::vector<int32_t> blocks = {0};
   const SequenceRows sequence{.first_row = 0, .rows = 1, .position = 1, .blocks = blocks, .rope = rope};
-  backend->RopeAndStore(qkv, 0, {&sequence, 1}, q);
+  BeginTestStep(*backend, {&sequence, 1});
+  backend->RopeAndStore(qkv, 0, q);
   EXPECT_NEAR(Bf16ToFloat(q.bf16()[0]), 0, 1e-6);
   EXPECT_EQ(Bf16ToFloat(q.bf16()[1]), 6);
 }

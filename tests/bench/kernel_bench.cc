@@ -13,6 +13,7 @@
 #include "base/core/options.h"
 #include "kernels/backend_factory.h"
 #include "kernels/bf16.h"
+#include "kernels/test_step.h"
 #include "tests/bench/machine_ceilings.h"
 
 namespace quire::bench {
@@ -128,14 +129,15 @@ void Attention(benchmark::State& state, const Setup& setup, AttentionShape shape
       Filled(*backend, DType::kF32, shape.sequences * shape.context, (heads + 2 * kv_heads) * dim);
   const Tensor q = backend->Allocate(DType::kBf16, qkv.rows, heads * dim).value();
   const Tensor out = backend->Allocate(DType::kBf16, qkv.rows, heads * dim).value();
-  for (int64_t layer = 0; layer < layers; ++layer) backend->RopeAndStore(qkv, layer, fill, q);
-  const auto rows = plan(shape.rows, shape.context - shape.rows);
+  kernels::BeginTestStep(*backend, fill);
+  for (int64_t layer = 0; layer < layers; ++layer) backend->RopeAndStore(qkv, layer, q);
+  kernels::BeginTestStep(*backend, plan(shape.rows, shape.context - shape.rows));
   const int64_t first = shape.context - shape.rows;
   const double keys = static_cast<double>(shape.rows) * static_cast<double>(first) +
                       static_cast<double>(shape.rows * (shape.rows + 1)) / 2;
   const double flops = keys * 4 * dim * heads * static_cast<double>(shape.sequences * layers);
   RunAgainstLines(state, setup, static_cast<double>(layer_bytes * layers), flops, [&] {
-    for (int64_t layer = 0; layer < layers; ++layer) backend->Attention(q, layer, rows, out);
+    for (int64_t layer = 0; layer < layers; ++layer) backend->Attention(q, layer, out);
   });
 }
 

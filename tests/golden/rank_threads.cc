@@ -39,10 +39,13 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
                                                .kv_heads = model->shard_.kv_heads.size(),
                                                .head_dim = model->config_.head_dim,
                                                .query_heads = model->shard_.query_heads.size()}));
-  QUIRE_ASSIGN_OR_RETURN(
-      model->decoder_,
-      worker::Decoder::Create(model->config_, model->shard_, std::move(weights),
-                              {setup.max_tokens, setup.max_tokens}, backend, *model->communicator_));
+  const kernels::StepLimits limits{.tokens = setup.max_tokens,
+                                   .sequences = 1,
+                                   .wanted_rows = setup.max_tokens,
+                                   .table_blocks = std::ssize(model->blocks_)};
+  QUIRE_ASSIGN_OR_RETURN(model->decoder_,
+                         worker::Decoder::Create(model->config_, model->shard_, std::move(weights), limits,
+                                                 backend, *model->communicator_));
   return model;
 }
 
@@ -60,18 +63,19 @@ absl::StatusOr<std::vector<float>> RankModel::Logits(std::span<const int32_t> id
 absl::Status RankModel::RunChunk(std::span<const int32_t> ids, int64_t position,
                                  std::span<const int64_t> positions, std::vector<float>& logits) {
   const worker::ModelWeights& weights = decoder_->weights();
-  worker::DecoderBatch batch;
-  batch.ids.assign(ids.begin(), ids.end());
-  batch.sequences = {{.first_row = 0,
-                      .rows = std::ssize(ids),
-                      .position = position,
-                      .blocks = blocks_,
-                      .rope = plain_rope_ ? weights.rope : weights.scaled_rope.value_or(weights.rope)}};
+  const kernels::SequenceRows sequence{
+      .first_row = 0,
+      .rows = std::ssize(ids),
+      .position = position,
+      .blocks = blocks_,
+      .rope = plain_rope_ ? weights.rope : weights.scaled_rope.value_or(weights.rope)};
+  std::vector<int64_t> wanted_rows;
   for (const int64_t wanted : positions) {
     const int64_t row = wanted - position;
-    if (row >= 0 && row < std::ssize(ids)) batch.wanted_rows.push_back(row);
+    if (row >= 0 && row < std::ssize(ids)) wanted_rows.push_back(row);
   }
-  QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor result, decoder_->Forward(batch));
+  decoder_->Prepare({.ids = ids, .sequences = {&sequence, 1}, .wanted_rows = wanted_rows});
+  QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor result, decoder_->Compute());
   if (rank() != 0 || result.rows == 0) return absl::OkStatus();
   QUIRE_ASSIGN_OR_RETURN(const float* row, backend_->ReadRows(result));
   for (int64_t i = 0; i < result.rows; ++i) {

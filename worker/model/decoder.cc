@@ -58,7 +58,8 @@ Decoder::Decoder(const ModelConfig& config, const Shard& shard, ModelWeights wei
       communicator_(communicator) {}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& config, const Shard& shard,
-                                                         ModelWeights weights, const DecoderLimits& limits,
+                                                         ModelWeights weights,
+                                                         const kernels::StepLimits& limits,
                                                          kernels::Backend& backend,
                                                          kernels::Communicator& communicator) {
   auto decoder =
@@ -67,52 +68,58 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& conf
   return decoder;
 }
 
-absl::Status Decoder::AllocateScratch(const DecoderLimits& limits) {
+absl::Status Decoder::AllocateScratch(const kernels::StepLimits& limits) {
   for (const ScratchTensor& entry : ScratchTable(config_, shard_)) {
-    const int64_t rows = entry.rows == Rows::kTokens ? limits.batch_tokens : limits.wanted_rows;
+    const int64_t rows = entry.rows == Rows::kTokens ? limits.tokens : limits.wanted_rows;
     QUIRE_ASSIGN_OR_RETURN(scratch_.*entry.tensor, backend_.Allocate(entry.dtype, rows, entry.cols));
   }
-  return absl::OkStatus();
+  return backend_.ReserveStep(limits);
 }
 
-absl::StatusOr<Tensor> Decoder::Forward(const DecoderBatch& batch) {
-  const auto tokens = static_cast<int64_t>(batch.ids.size());
-  const auto wanted = static_cast<int64_t>(batch.wanted_rows.size());
+void Decoder::Prepare(const kernels::StepInputs& inputs) {
+  bucket_ = backend_.BeginStep(inputs);
+  wanted_ = std::ssize(inputs.wanted_rows);
+}
+
+absl::StatusOr<Tensor> Decoder::Compute() {
+  QUIRE_RETURN_IF_ERROR(backend_.Run(bucket_, [this] { return RunLayers(); }));
+  if (wanted_ == 0 || shard_.rank != 0) return Tensor{};
+  return (shard_.ranks == 1 ? scratch_.logits : scratch_.all_logits).Rows(wanted_);
+}
+
+absl::Status Decoder::RunLayers() {
   const auto eps = static_cast<float>(config_.rms_eps);
-  const Tensor x = scratch_.x.Rows(tokens), delta = scratch_.delta.Rows(tokens);
-  const Tensor normed = scratch_.normed.Rows(tokens), attention = scratch_.attention.Rows(tokens);
-  QUIRE_RETURN_IF_ERROR(Embed(batch));
+  const Tensor x = scratch_.x.Rows(bucket_.tokens), delta = scratch_.delta.Rows(bucket_.tokens);
+  const Tensor normed = scratch_.normed.Rows(bucket_.tokens);
+  backend_.Embed(weights_.embedding, shard_.vocab.begin, x);
+  QUIRE_RETURN_IF_ERROR(AllReduce(x));
   backend_.RmsNorm(x, weights_.layers[0].input_norm, eps, normed);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     const LayerWeights& layer_weights = weights_.layers[layer];
     if (layer > 0) backend_.AddRmsNorm(x, delta, layer_weights.input_norm, eps, normed);
-    Attend(layer, batch);
+    Attend(layer);
     if (layer + 1 == config_.layers) break;
-    QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(layer_weights, x, attention));
+    QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(layer_weights, x, scratch_.attention.Rows(bucket_.tokens)));
   }
   // After the last attention nobody reads the other rows any more.
-  if (wanted == 0) return Tensor{};
-  const Tensor wanted_x = scratch_.wanted_x.Rows(wanted);
-  const Tensor wanted_attention = scratch_.wanted_attention.Rows(wanted);
-  backend_.GatherRows(x, batch.wanted_rows, wanted_x);
-  backend_.GatherRows(attention, batch.wanted_rows, wanted_attention);
-  QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(weights_.layers.back(), wanted_x, wanted_attention));
-  return Logits(wanted_x);
+  return bucket_.wanted_rows == 0 ? absl::OkStatus() : FinishWanted();
 }
 
-absl::Status Decoder::Embed(const DecoderBatch& batch) {
-  const Tensor x = scratch_.x.Rows(static_cast<int64_t>(batch.ids.size()));
-  backend_.Embed(weights_.embedding, batch.ids, shard_.vocab.begin, x);
-  return AllReduce(x);
+absl::Status Decoder::FinishWanted() {
+  const Tensor x = scratch_.wanted_x.Rows(bucket_.wanted_rows);
+  const Tensor attention = scratch_.wanted_attention.Rows(bucket_.wanted_rows);
+  backend_.GatherWanted(scratch_.x.Rows(bucket_.tokens), x);
+  backend_.GatherWanted(scratch_.attention.Rows(bucket_.tokens), attention);
+  QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(weights_.layers.back(), x, attention));
+  return Logits(x);
 }
 
-void Decoder::Attend(int64_t layer, const DecoderBatch& batch) {
-  const auto tokens = static_cast<int64_t>(batch.ids.size());
+void Decoder::Attend(int64_t layer) {
   const LayerWeights& weights = weights_.layers[layer];
-  const Tensor qkv = scratch_.qkv.Rows(tokens), q = scratch_.q.Rows(tokens);
-  backend_.Matmul(scratch_.normed.Rows(tokens), weights.qkv, weights.qkv_bias, qkv);
-  backend_.RopeAndStore(qkv, layer, batch.sequences, q);
-  backend_.Attention(q, layer, batch.sequences, scratch_.attention.Rows(tokens));
+  const Tensor qkv = scratch_.qkv.Rows(bucket_.tokens), q = scratch_.q.Rows(bucket_.tokens);
+  backend_.Matmul(scratch_.normed.Rows(bucket_.tokens), weights.qkv, weights.qkv_bias, qkv);
+  backend_.RopeAndStore(qkv, layer, q);
+  backend_.Attention(q, layer, scratch_.attention.Rows(bucket_.tokens));
 }
 
 absl::Status Decoder::ProjectAndFeedForward(const LayerWeights& layer, Tensor x, Tensor attention) {
@@ -126,15 +133,13 @@ absl::Status Decoder::ProjectAndFeedForward(const LayerWeights& layer, Tensor x,
   return AllReduce(delta);
 }
 
-absl::StatusOr<Tensor> Decoder::Logits(Tensor x) {
+absl::Status Decoder::Logits(Tensor x) {
   const Tensor normed = scratch_.normed.Rows(x.rows), logits = scratch_.logits.Rows(x.rows);
   backend_.AddRmsNorm(x, scratch_.delta.Rows(x.rows), weights_.final_norm,
                       static_cast<float>(config_.rms_eps), normed);
   backend_.Matmul(normed, weights_.lm_head, kernels::kNoBias, logits);
-  if (shard_.ranks == 1) return logits;
-  const Tensor all = shard_.rank == 0 ? scratch_.all_logits.Rows(x.rows) : Tensor{};
-  QUIRE_RETURN_IF_ERROR(communicator_.GatherColumns(logits, all));
-  return all;
+  if (shard_.ranks == 1) return absl::OkStatus();
+  return communicator_.GatherColumns(logits, shard_.rank == 0 ? scratch_.all_logits.Rows(x.rows) : Tensor{});
 }
 
 absl::Status Decoder::AllReduce(Tensor x) {

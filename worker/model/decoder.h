@@ -1,6 +1,6 @@
 // The forward pass of Qwen2 and Llama, written once over Backend and Communicator: embedding, layers, final
 // norm and the logits of the rows that are wanted. One per rank, called by the engine thread; all ranks call
-// Forward with the same batch. Everything it needs is allocated by Create.
+// Prepare with the same inputs, then Compute. Everything it needs is allocated by Create.
 #pragma once
 
 #include <memory>
@@ -12,18 +12,6 @@
 #include "worker/model/weights.h"
 
 namespace quire::worker {
-
-struct DecoderLimits {
-  int64_t batch_tokens = 0;
-  int64_t wanted_rows = 0;
-};
-
-// The rows of a step: token i stands in row i of every tensor.
-struct DecoderBatch {
-  std::vector<int32_t> ids;
-  std::vector<kernels::SequenceRows> sequences;
-  std::vector<int64_t> wanted_rows;  // ascending; those whose logits are computed
-};
 
 // Sized by the limits; a step uses their first rows. hidden, q and ffn are this rank's widths where they are
 // split.
@@ -50,26 +38,33 @@ class Decoder {
  public:
   // `backend` (already holding `weights` and the KV cache) and `communicator` outlive the decoder.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(const ModelConfig& config, const Shard& shard,
-                                                         ModelWeights weights, const DecoderLimits& limits,
+                                                         ModelWeights weights,
+                                                         const kernels::StepLimits& limits,
                                                          kernels::Backend& backend,
                                                          kernels::Communicator& communicator);
 
-  // On rank 0 the logits fp32 [wanted_rows, vocab], valid until the next Forward; elsewhere an empty tensor.
-  absl::StatusOr<kernels::Tensor> Forward(const DecoderBatch& batch);
+  // Hands the step to the backend: token i stands in row i of every tensor. At least one token.
+  void Prepare(const kernels::StepInputs& inputs);
+  // Runs it. On rank 0 the logits fp32 [wanted_rows, vocab], valid until the next Compute; elsewhere an empty
+  // tensor.
+  absl::StatusOr<kernels::Tensor> Compute();
 
   const ModelWeights& weights() const { return weights_; }
 
  private:
   Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights, kernels::Backend& backend,
           kernels::Communicator& communicator);
-  absl::Status AllocateScratch(const DecoderLimits& limits);
-  absl::Status Embed(const DecoderBatch& batch);
+  absl::Status AllocateScratch(const kernels::StepLimits& limits);
+  // Every op of the step, in order; what follows from the bucket alone.
+  absl::Status RunLayers();
+  // Of the wanted rows, after the last attention.
+  absl::Status FinishWanted();
   // Reads scratch_.normed, leaves the attention's output in scratch_.attention.
-  void Attend(int64_t layer, const DecoderBatch& batch);
+  void Attend(int64_t layer);
   // Output projection and FFN on `rows` rows of the residual `x`: x gets the attention's part, scratch_.delta
   // the FFN's.
   absl::Status ProjectAndFeedForward(const LayerWeights& layer, kernels::Tensor x, kernels::Tensor attention);
-  absl::StatusOr<kernels::Tensor> Logits(kernels::Tensor x);
+  absl::Status Logits(kernels::Tensor x);
   absl::Status AllReduce(kernels::Tensor x);
 
   const ModelConfig config_;
@@ -78,6 +73,9 @@ class Decoder {
   kernels::Backend& backend_;
   kernels::Communicator& communicator_;
   DecoderScratch scratch_;
+  // Of the step.
+  kernels::StepBucket bucket_;
+  int64_t wanted_ = 0;
 };
 
 }  // namespace quire::worker

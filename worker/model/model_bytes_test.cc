@@ -13,7 +13,6 @@ class CountingBackend final : public kernels::Backend {
   using Tensor = kernels::Tensor;
   using VectorId = kernels::VectorId;
   using MatrixId = kernels::MatrixId;
-  using Sequences = std::span<const kernels::SequenceRows>;
 
   int64_t allocated() const { return allocated_; }
 
@@ -32,14 +31,19 @@ class CountingBackend final : public kernels::Backend {
   }
   absl::Status CreateKvCache(const kernels::KvShape&) override { return absl::OkStatus(); }
   kernels::WeightStats weight_stats() const override { return {}; }
-  void Embed(MatrixId, std::span<const int32_t>, int64_t, Tensor) override {}
+  absl::Status ReserveStep(const kernels::StepLimits&) override { return absl::OkStatus(); }
+  kernels::StepBucket BeginStep(const kernels::StepInputs&) override { return {}; }
+  absl::Status Run(const kernels::StepBucket&, absl::FunctionRef<absl::Status()> ops) override {
+    return ops();
+  }
+  void Embed(MatrixId, int64_t, Tensor) override {}
   void RmsNorm(Tensor, VectorId, float, Tensor) override {}
   void AddRmsNorm(Tensor, Tensor, VectorId, float, Tensor) override {}
   void Matmul(Tensor, MatrixId, VectorId, Tensor) override {}
   void MatmulSiluMul(Tensor, MatrixId, Tensor) override {}
-  void RopeAndStore(Tensor, int64_t, Sequences, Tensor) override {}
-  void Attention(Tensor, int64_t, Sequences, Tensor) override {}
-  void GatherRows(Tensor, std::span<const int64_t>, Tensor) override {}
+  void RopeAndStore(Tensor, int64_t, Tensor) override {}
+  void Attention(Tensor, int64_t, Tensor) override {}
+  void GatherWanted(Tensor, Tensor) override {}
   absl::StatusOr<const float*> ReadRows(Tensor) override { return nullptr; }
 
  private:
@@ -76,7 +80,8 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
   for (const int ranks : {1, 2, 3}) {
     const auto bytes = CountModelBytes(Uneven(), ranks);
     ASSERT_TRUE(bytes.ok()) << bytes.status();
-    for (const DecoderLimits& limits : {DecoderLimits{1, 0}, {0, 1}, {7, 3}}) {
+    using Limits = kernels::StepLimits;
+    for (const Limits& limits : {Limits{.tokens = 1}, {.wanted_rows = 1}, {.tokens = 7, .wanted_rows = 3}}) {
       int64_t allocated = 0;
       for (int rank = 0; rank < ranks; ++rank) {
         CountingBackend backend;
@@ -86,8 +91,8 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
         ASSERT_TRUE(decoder.ok()) << decoder.status();
         allocated += backend.allocated();
       }
-      EXPECT_EQ(bytes->token * limits.batch_tokens + bytes->wanted_row * limits.wanted_rows, allocated)
-          << ranks << " ranks, " << limits.batch_tokens << " tokens, " << limits.wanted_rows << " rows";
+      EXPECT_EQ(bytes->token * limits.tokens + bytes->wanted_row * limits.wanted_rows, allocated)
+          << ranks << " ranks, " << limits.tokens << " tokens, " << limits.wanted_rows << " rows";
     }
   }
 }

@@ -48,19 +48,22 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
                                                .kv_heads = shard.kv_heads.size(),
                                                .head_dim = config.head_dim,
                                                .query_heads = shard.query_heads.size()}));
-  QUIRE_ASSIGN_OR_RETURN(runner->decoder_, Decoder::Create(config, shard, std::move(weights),
-                                                           {options.max_batch_tokens, options.max_sequences},
-                                                           backend, communicator));
+  const kernels::StepLimits limits{.tokens = options.max_batch_tokens,
+                                   .sequences = options.max_sequences,
+                                   .wanted_rows = options.max_sequences,
+                                   .table_blocks = BlocksFor(config.max_context)};
+  QUIRE_ASSIGN_OR_RETURN(runner->decoder_,
+                         Decoder::Create(config, shard, std::move(weights), limits, backend, communicator));
   return runner;
 }
 
 absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
   QUIRE_RETURN_IF_ERROR(CheckPlan(plan));
-  FillBatch(plan);
   plan_ = &plan;
   logits_ = {};
-  if (batch_.ids.empty()) return absl::OkStatus();
-  QUIRE_ASSIGN_OR_RETURN(logits_, decoder_->Forward(batch_));
+  if (plan.sequences.empty()) return absl::OkStatus();
+  Prepare(plan);
+  QUIRE_ASSIGN_OR_RETURN(logits_, decoder_->Compute());
   return absl::OkStatus();
 }
 
@@ -78,18 +81,16 @@ absl::StatusOr<StepResult> TransformerRunner::Collect() {
 
 // A plan may come from another process; what is wrong here would be read as an address below.
 absl::Status TransformerRunner::CheckPlan(const BatchPlan& plan) const {
-  int64_t wanted = 0;
   for (const SequencePlan& sequence : plan.sequences) {
     QUIRE_RETURN_IF_ERROR(CheckSequence(sequence));
-    wanted += sequence.wants_logits ? 1 : 0;
     if (sequence.wants_logits && shard_.rank == 0 && sequence.sample == nullptr) {
       return absl::InternalError("a sequence wants logits but has no sampling parameters");
     }
   }
-  if (plan.tokens() > options_.max_batch_tokens || wanted > options_.max_sequences) {
-    return absl::InternalError(absl::StrCat("step ", plan.step, " has ", plan.tokens(), " tokens and ",
-                                            wanted, " sampled rows; the model was loaded for ",
-                                            options_.max_batch_tokens, " and ", options_.max_sequences));
+  if (plan.tokens() > options_.max_batch_tokens || std::ssize(plan.sequences) > options_.max_sequences) {
+    return absl::InternalError(absl::StrCat("step ", plan.step, " has ", plan.tokens(), " tokens of ",
+                                            plan.sequences.size(), " sequences; the model was loaded for ",
+                                            options_.max_batch_tokens, " of ", options_.max_sequences));
   }
   return absl::OkStatus();
 }
@@ -105,8 +106,8 @@ absl::Status TransformerRunner::CheckSequence(const SequencePlan& sequence) cons
     return absl::InternalError(absl::StrCat("a sequence of ", rows, " rows at position ", sequence.position,
                                             " leaves the context of ", context));
   }
-  if (std::ssize(sequence.blocks) * kBlockTokens < sequence.position + rows) {
-    return absl::InternalError("a sequence's block table is too short");
+  if (std::ssize(sequence.blocks) != BlocksFor(sequence.position + rows)) {
+    return absl::InternalError("a sequence's block table is not as long as its positions need");
   }
   for (const int32_t block : sequence.blocks) {
     if (block < 0 || block >= options_.kv_blocks) return absl::InternalError("a KV block does not exist");
@@ -118,22 +119,22 @@ absl::Status TransformerRunner::CheckSequence(const SequencePlan& sequence) cons
   return absl::OkStatus();
 }
 
-void TransformerRunner::FillBatch(const BatchPlan& plan) {
-  batch_.ids.clear();
-  batch_.sequences.clear();
-  batch_.wanted_rows.clear();
+void TransformerRunner::Prepare(const BatchPlan& plan) {
+  ids_.clear();
+  sequences_.clear();
+  wanted_rows_.clear();
   const ModelWeights& weights = decoder_->weights();
   for (const SequencePlan& sequence : plan.sequences) {
-    const auto first_row = static_cast<int64_t>(batch_.ids.size());
-    const auto rows = static_cast<int64_t>(sequence.ids.size());
-    batch_.ids.insert(batch_.ids.end(), sequence.ids.begin(), sequence.ids.end());
-    batch_.sequences.push_back({.first_row = first_row,
-                                .rows = rows,
-                                .position = sequence.position,
-                                .blocks = sequence.blocks,
-                                .rope = sequence.scaled_rope ? *weights.scaled_rope : weights.rope});
-    if (sequence.wants_logits) batch_.wanted_rows.push_back(first_row + rows - 1);
+    const int64_t first_row = std::ssize(ids_), rows = std::ssize(sequence.ids);
+    ids_.insert(ids_.end(), sequence.ids.begin(), sequence.ids.end());
+    sequences_.push_back({.first_row = first_row,
+                          .rows = rows,
+                          .position = sequence.position,
+                          .blocks = sequence.blocks,
+                          .rope = sequence.scaled_rope ? *weights.scaled_rope : weights.rope});
+    if (sequence.wants_logits) wanted_rows_.push_back(first_row + rows - 1);
   }
+  decoder_->Prepare({.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_rows_});
 }
 
 }  // namespace quire::worker

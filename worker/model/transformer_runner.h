@@ -51,7 +51,7 @@ class TransformerRunner final : public ModelRunner {
                     kernels::Backend& backend);
   absl::Status CheckPlan(const BatchPlan& plan) const;
   absl::Status CheckSequence(const SequencePlan& sequence) const;
-  void FillBatch(const BatchPlan& plan);
+  void Prepare(const BatchPlan& plan);
 
   const ModelConfig config_;
   const TransformerOptions options_;
@@ -62,7 +62,9 @@ class TransformerRunner final : public ModelRunner {
   Sampler sampler_;
   // Of the step between Launch and Collect.
   const BatchPlan* plan_ = nullptr;
-  DecoderBatch batch_;
+  std::vector<int32_t> ids_;
+  std::vector<kernels::SequenceRows> sequences_;
+  std::vector<int64_t> wanted_rows_;
   kernels::Tensor logits_;
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/reference/reference_backend.h"
+#include "kernels/test_step.h"
 #include "worker/model/test_checkpoint.h"
 
 namespace quire::worker {
@@ -39,7 +40,9 @@ std::vector<float> Probe(Loaded& loaded) {
   const kernels::Tensor normed = *backend.Allocate(kernels::DType::kBf16, 3, 24);
   const kernels::Tensor qkv = *backend.Allocate(kernels::DType::kF32, 3, 96);
   const LayerWeights& layer = loaded.weights->layers[1];
-  backend.Embed(loaded.weights->embedding, std::vector<int32_t>{0, 7, 49}, 0, x);
+  kernels::BeginTestStep(backend,
+                         {.ids = std::vector<int32_t>{0, 7, 49}, .sequences = {}, .wanted_rows = {}});
+  backend.Embed(loaded.weights->embedding, 0, x);
   backend.RmsNorm(x, layer.input_norm, 1e-6f, normed);
   backend.Matmul(normed, layer.qkv, layer.qkv_bias, qkv);
   std::vector<float> values;

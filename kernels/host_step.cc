@@ -1,0 +1,52 @@
+#include "kernels/host_step.h"
+
+#include "base/core/hash.h"
+#include "kernels/shape_check.h"
+
+namespace quire::kernels {
+namespace {
+
+constexpr char kOp[] = "BeginStep";
+
+}  // namespace
+
+void HostStep::Reserve(const StepLimits& limits) {
+  limits_ = limits;
+  ids_.reserve(limits.tokens);
+  sequences_.reserve(limits.sequences);
+  tables_.reserve(limits.sequences * limits.table_blocks);
+  wanted_rows_.reserve(limits.wanted_rows);
+}
+
+StepBucket HostStep::Take(const StepInputs& inputs) {
+  CheckOp(std::ssize(inputs.ids) <= limits_.tokens, kOp, "more tokens than were reserved");
+  CheckOp(std::ssize(inputs.wanted_rows) <= limits_.wanted_rows, kOp, "more wanted rows than were reserved");
+  ids_.assign(inputs.ids.begin(), inputs.ids.end());
+  TakeSequences(inputs.sequences);
+  int64_t before = -1;
+  for (const int64_t row : inputs.wanted_rows) {
+    CheckOp(row > before && row < std::ssize(ids_), kOp, "wanted rows are not ascending rows of the step");
+    before = row;
+  }
+  wanted_rows_.assign(inputs.wanted_rows.begin(), inputs.wanted_rows.end());
+  return {.tokens = std::ssize(ids_), .wanted_rows = std::ssize(wanted_rows_)};
+}
+
+void HostStep::TakeSequences(std::span<const SequenceRows> sequences) {
+  CheckOp(std::ssize(sequences) <= limits_.sequences, kOp, "more sequences than were reserved");
+  tables_.clear();
+  sequences_.assign(sequences.begin(), sequences.end());
+  for (SequenceRows& s : sequences_) {
+    CheckOp(s.first_row >= 0 && s.rows >= 0 && s.first_row + s.rows <= std::ssize(ids_), kOp,
+            "rows out of range");
+    CheckOp(std::ssize(s.blocks) <= limits_.table_blocks, kOp, "a longer block table than was reserved");
+    CheckOp(s.position >= 0 && s.position + s.rows <= std::ssize(s.blocks) * kBlockTokens, kOp,
+            "the block table is too short");
+    // Within what is reserved: nothing moves.
+    const size_t at = tables_.size();
+    tables_.insert(tables_.end(), s.blocks.begin(), s.blocks.end());
+    s.blocks = std::span(tables_).subspan(at);
+  }
+}
+
+}  // namespace quire::kernels
