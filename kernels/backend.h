@@ -2,8 +2,8 @@
 // layer. One Backend per rank; the rank's engine thread alone calls it. Ops run in call order and may be
 // asynchronous: only ReadRows waits. What always holds (DESIGN section 6, "Sameness"): an output row depends
 // on its own input row (and its sequence's cached K and V), never on how many rows or sequences share the
-// call; sums over K run in one order fixed by the shape. Implementations: kernels/cpu (AVX-512 BF16 and
-// AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
+// call; sums over K run in one order fixed by the shape and its leaves. Implementations: kernels/cpu (AVX-512
+// BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,11 @@ struct HostRows {
   int64_t rows = 0;
   int64_t stride = 0;
 };
+
+// A sum over K may be cut into leaves: equal ranges of K, each summed in order, whose sums one binary tree
+// adds up. A rank that holds half of the leaves then holds the tree's half, and 1, 2, 4 and 8 ranks get the
+// same bits.
+inline constexpr int64_t kMaxLeaves = 8;
 
 enum class MatrixKind : uint8_t {
   kPlain,
@@ -90,8 +95,10 @@ class Backend {
 
   // Zeroed scratch memory that lives as long as the backend.
   virtual absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) = 0;
-  // Packs the parts, stacked by rows, into one matrix [sum of rows, k].
-  virtual absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) = 0;
+  // Packs the parts, stacked by rows, into one matrix [sum of rows, k]. `leaves` of its sums over k: 1, 2, 4
+  // or 8 where k is a multiple of 2 * leaves, 1 of any k; 1 of kGateUp.
+  virtual absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+                                             int64_t leaves) = 0;
   // A norm's weight or a bias, fp32.
   virtual absl::StatusOr<VectorId> AddVector(std::span<const float> values) = 0;
   // cos/sin tables for positions below max_positions: angle = position * inv_freq[i], both multiplied by

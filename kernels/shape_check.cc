@@ -31,6 +31,14 @@ absl::Status CheckBytes(const char* what, std::initializer_list<int64_t> dimensi
   return absl::OkStatus();
 }
 
+absl::Status CheckLeaves(int64_t k, MatrixKind kind, int64_t leaves) {
+  if (leaves == 1) return absl::OkStatus();
+  const bool is_power = leaves >= 1 && leaves <= kMaxLeaves && (leaves & (leaves - 1)) == 0;
+  if (is_power && k % (2 * leaves) == 0 && kind == MatrixKind::kPlain) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a matrix of inner size ", k, " can't be summed in ", leaves, " leaves"));
+}
+
 }  // namespace
 
 absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols) {
@@ -39,7 +47,8 @@ absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols) {
   return CheckBytes("a tensor", {rows, cols, BytesOf(dtype)});
 }
 
-absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) {
+absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+                                    int64_t leaves) {
   QUIRE_RETURN_IF_ERROR(CheckDimension("a matrix's inner size", k));
   if (parts.empty()) return absl::InvalidArgumentError("a matrix needs at least one part");
   int64_t rows = 0;
@@ -56,6 +65,7 @@ absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, 
   if (kind == MatrixKind::kGateUp && (parts.size() != 2 || parts[0].rows != parts[1].rows)) {
     return absl::InvalidArgumentError("a gate/up matrix needs exactly two parts with equal rows");
   }
+  QUIRE_RETURN_IF_ERROR(CheckLeaves(k, kind, leaves));
   QUIRE_RETURN_IF_ERROR(CheckBytes("a matrix", {rows, k, BytesOf(DType::kBf16)}));
   return rows;
 }

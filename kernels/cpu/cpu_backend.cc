@@ -30,7 +30,8 @@ class CpuBackend final : public Backend {
   std::string family() const override { return "cpu-bf16-1"; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) override;
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+                                     int64_t leaves) override;
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
                                  int64_t max_positions) override {
@@ -90,7 +91,7 @@ absl::Status CpuBackend::Init() {
   QUIRE_RETURN_IF_ERROR(pool_.status());
   tiles_.resize(pool_.threads());
   for (float*& tiles : tiles_) {
-    QUIRE_ASSIGN_OR_RETURN(tiles, memory_.AllocateArray<float>(kTileFloats));
+    QUIRE_ASSIGN_OR_RETURN(tiles, memory_.AllocateArray<float>(kTiles * kTileFloats));
   }
   return absl::OkStatus();
 }
@@ -127,12 +128,14 @@ absl::StatusOr<Tensor> CpuBackend::Allocate(DType dtype, int64_t rows, int64_t c
   return Tensor{data, dtype, rows, cols, stride};
 }
 
-absl::StatusOr<MatrixId> CpuBackend::AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) {
-  QUIRE_ASSIGN_OR_RETURN(const int64_t rows, CheckMatrix(parts, k, kind));
+absl::StatusOr<MatrixId> CpuBackend::AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+                                               int64_t leaves) {
+  QUIRE_ASSIGN_OR_RETURN(const int64_t rows, CheckMatrix(parts, k, kind, leaves));
   if (k % 2 != 0 && even_.cols < k + 1) {
     QUIRE_ASSIGN_OR_RETURN(even_, Allocate(DType::kBf16, kMaxColumns, k + 1));
   }
-  QUIRE_ASSIGN_OR_RETURN(PackedMatrix matrix, PackedMatrix::Pack(parts, rows, k, kind, weights_, pool_));
+  QUIRE_ASSIGN_OR_RETURN(PackedMatrix matrix,
+                         PackedMatrix::Pack(parts, rows, k, kind, leaves, weights_, pool_));
   matrices_.push_back(std::move(matrix));
   stats_.bytes += rows * k * BytesOf(DType::kBf16);
   return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
@@ -217,8 +220,9 @@ void CpuBackend::RunMatmul(MatmulKernel kernel, Tensor x, const PackedMatrix& ma
       if (slice.rows == 0) return;
       void* to = out.dtype == DType::kF32 ? static_cast<void*>(out.f32(first) + slice.first_row)
                                           : out.bf16(first) + slice.first_row;
-      kernel({rows.bf16(), rows.stride, rows.rows, matrix.pairs(), slice.data, slice.rows,
-              bias != nullptr ? bias + slice.first_row : nullptr, to, out.stride, tiles_[thread]});
+      kernel({rows.bf16(), rows.stride, rows.rows, matrix.leaves(), matrix.pairs() / matrix.leaves(),
+              slice.data, slice.rows, bias != nullptr ? bias + slice.first_row : nullptr, to, out.stride,
+              tiles_[thread]});
     });
   }
 }

@@ -140,6 +140,36 @@ TEST_P(PerIsa, AMatmulRowIsTheSameAloneAndAnywhereInAnyBatch) {
   }
 }
 
+// What ranks rely on that hold a part of the leaves each.
+TEST_P(PerIsa, LeavesAreSummedByOneTree) {
+  for (const auto& [m, n, leaf] : {std::array<int64_t, 3>{1, 50, 6}, {7, 96, 18}, {40, 33, 64}, {600, 16, 10}}) {
+    auto backend = MakeCpu(GetParam());
+    const int64_t k = 8 * leaf;
+    const auto w = RandomBf16(n * k, 1), x = RandomBf16(m * k, 2);
+    // The sum over leaves [first, first + count), as one matrix of that many leaves.
+    const auto product = [&](int64_t first, int64_t count) {
+      std::vector<uint16_t> w_part, x_part;
+      const auto cut = [&](const std::vector<uint16_t>& from, int64_t rows, std::vector<uint16_t>& to) {
+        for (int64_t row = 0; row < rows; ++row) {
+          const auto begin = from.begin() + row * k + first * leaf;
+          to.insert(to.end(), begin, begin + count * leaf);
+        }
+      };
+      cut(w, n, w_part);
+      cut(x, m, x_part);
+      const Tensor out = NewF32(*backend, m, n);
+      backend->Matmul(NewBf16(*backend, m, count * leaf, x_part),
+                      AddMatrix(*backend, n, count * leaf, w_part, MatrixKind::kPlain, count), kNoBias, out);
+      return Values(out);
+    };
+    for (const int64_t count : {2, 4, 8}) {
+      const std::vector<float> whole = product(0, count);
+      const std::vector<float> left = product(0, count / 2), right = product(count / 2, count / 2);
+      for (size_t i = 0; i < whole.size(); ++i) ASSERT_EQ(whole[i], left[i] + right[i]) << m << " " << count;
+    }
+  }
+}
+
 TEST_P(PerIsa, APromptIsTheSameHoweverItIsCut) {
   for (const auto& [query_heads, kv_heads, dim] :
        {std::array<int64_t, 3>{9, 3, 64}, {5, 1, 16}, {2, 2, 48}}) {

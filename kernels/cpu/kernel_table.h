@@ -18,17 +18,20 @@ inline constexpr int64_t kMaxHeadDim = 256;
 
 // One thread's slice of a matmul: `rows` outputs for each of m input rows.
 struct MatmulArgs {
-  const uint16_t* x;  // [m][2 * pairs] bf16, x_stride apart
+  const uint16_t* x;  // [m][2 * leaves * leaf_pairs] bf16, x_stride apart
   int64_t x_stride, m;
-  int64_t pairs;            // of k
+  int64_t leaves;  // of k, each of leaf_pairs pairs (kernels/backend.h)
+  int64_t leaf_pairs;
   const uint16_t* weights;  // the slice's panels (see packed_matrix.h)
   int64_t rows;
   const float* bias;  // [rows] or null; not read by matmul_silu_mul
   void* out;          // [m][rows], fp32, or bf16 by matmul_silu_mul; out_stride elements apart
   int64_t out_stride;
-  float* tiles;  // scratch of kTileFloats
+  float* tiles;  // scratch of kTiles * kTileFloats
 };
-inline constexpr int64_t kTileFloats = 2 * kMaxColumns * kPanelRows;
+// A panel's products of all columns; as many as may wait for their sum, in a tree of eight leaves.
+inline constexpr int64_t kTileFloats = kMaxColumns * kPanelRows;
+inline constexpr int64_t kTiles = 4;
 
 // Where the K and V of one sequence and KV head lie.
 struct KvWalk {

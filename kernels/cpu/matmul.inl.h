@@ -1,6 +1,7 @@
-// Matmul of one thread's slice. Every output has exactly one accumulator that takes k in ascending order,
-// whatever the number of columns (tokens) and however they are cut into register tiles; a row's bits
-// therefore never depend on its neighbours. Included after simd_math.inl.h.
+// Matmul of one thread's slice. Every output has exactly one accumulator in each leaf of k, which takes its
+// k's in ascending order, and the leaves' sums one tree, whatever the number of columns (tokens) and however
+// they are cut into register tiles; a row's bits therefore never depend on its neighbours. Included after
+// simd_math.inl.h.
 #pragma once
 
 namespace quire::kernels::cpu {
@@ -94,8 +95,8 @@ void DotAllColumns(const MatmulArgs& args, Dot dot) {
     dot.ahead = dot.weights + AheadElements(args.m);
     return DotWithPrefetch<kPanel, kContinue>(args.m, kPanel, dot);
   }
-  // Equal groups of columns. They fetch what follows this chunk, kPanel lines a step in all, spread as thinly as
-  // the first groups can.
+  // Equal groups of columns. They fetch what follows this chunk, kPanel lines a step in all, spread as thinly
+  // as the first groups can.
   const uint16_t* x = dot.x;
   float* tile = dot.tile;
   const int64_t lines = (kPanel + count - 1) / count;
@@ -109,18 +110,45 @@ void DotAllColumns(const MatmulArgs& args, Dot dot) {
   }
 }
 
-// tile [m][48] = x * panel^T. Returns where the next panel starts.
+// tile [m][48] = x * panel^T over one leaf. Returns where the panel's next leaf starts.
 template <int kPanel>
-const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, float* tile) {
-  for (int64_t pair = 0; pair < args.pairs; pair += kChunkPairs) {
-    const int64_t pairs = args.pairs - pair < kChunkPairs ? args.pairs - pair : kChunkPairs;
-    const Dot dot{weights, pairs, args.x + 2 * pair, args.x_stride, tile, nullptr};
+const uint16_t* LeafProduct(const MatmulArgs& args, int64_t leaf, const uint16_t* weights, float* tile) {
+  const uint16_t* x = args.x + 2 * leaf * args.leaf_pairs;
+  for (int64_t pair = 0; pair < args.leaf_pairs; pair += kChunkPairs) {
+    const int64_t pairs = args.leaf_pairs - pair < kChunkPairs ? args.leaf_pairs - pair : kChunkPairs;
+    const Dot dot{weights, pairs, x + 2 * pair, args.x_stride, tile, nullptr};
     if (pair == 0) {
       DotAllColumns<kPanel, false>(args, dot);
     } else {
       DotAllColumns<kPanel, true>(args, dot);
     }
     weights += pairs * kPanel * 2 * kLanes;
+  }
+  return weights;
+}
+
+template <int kPanel>
+void AddTile(int64_t m, float* to, const float* tile) {
+  for (int64_t c = 0; c < m; ++c) {
+    for (int r = 0; r < kPanel; ++r) {
+      const int64_t at = c * kPanelRows + r * kLanes;
+      Store(to + at, Add(Load(to + at), Load(tile + at)));
+    }
+  }
+}
+
+// tile [m][48] = x * panel^T. Returns where the next panel starts. Leaves are added up as a binary counter
+// carries: two sums of equally many leaves become one.
+template <int kPanel>
+const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, float* tile) {
+  float* next = tile;
+  for (int64_t leaf = 0; leaf < args.leaves; ++leaf) {
+    weights = LeafProduct<kPanel>(args, leaf, weights, next);
+    next += kTileFloats;
+    for (int64_t count = leaf + 1; count % 2 == 0; count /= 2) {
+      next -= kTileFloats;
+      AddTile<kPanel>(args.m, next - kTileFloats, next);
+    }
   }
   return weights;
 }
@@ -155,7 +183,7 @@ void Matmul(const MatmulArgs& args) {
 void MatmulSiluMul(const MatmulArgs& args) {
   const uint16_t* weights = args.weights;
   float* gate = args.tiles;
-  float* up = args.tiles + kMaxColumns * kPanelRows;
+  float* up = args.tiles + kTileFloats;
   for (int64_t row = 0; row < args.rows; row += kPanelRows) {
     const int64_t rows = PanelRowsAt(args, row);
     weights = AnyPanelProduct(args, rows, weights, gate);

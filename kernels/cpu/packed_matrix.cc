@@ -55,9 +55,10 @@ uint16_t* PackPanel(const Rows& source, int64_t first, int64_t rows, int64_t k, 
 }  // namespace
 
 absl::StatusOr<PackedMatrix> PackedMatrix::Pack(std::span<const HostRows> parts, int64_t rows, int64_t k,
-                                                MatrixKind kind, std::span<Arena> arenas, ThreadPool& pool) {
+                                                MatrixKind kind, int64_t leaves, std::span<Arena> arenas,
+                                                ThreadPool& pool) {
   const int64_t halves = kind == MatrixKind::kGateUp ? 2 : 1;
-  PackedMatrix matrix(kind, rows / halves, k);
+  PackedMatrix matrix(kind, rows / halves, k, leaves);
   const int64_t strips = StripsOf(matrix.outputs_), threads = std::ssize(arenas);
   std::vector<uint16_t*> memory(threads);
   for (int64_t t = 0; t < threads; ++t) {

@@ -25,11 +25,13 @@ class PackedMatrix {
 
   // The parts have passed CheckMatrix and hold `rows` rows together; arenas[t] is thread t's.
   static absl::StatusOr<PackedMatrix> Pack(std::span<const HostRows> parts, int64_t rows, int64_t k,
-                                           MatrixKind kind, std::span<Arena> arenas, ThreadPool& pool);
+                                           MatrixKind kind, int64_t leaves, std::span<Arena> arenas,
+                                           ThreadPool& pool);
 
   MatrixKind kind() const { return kind_; }
   int64_t k() const { return k_; }
   int64_t pairs() const { return (k_ + 1) / 2; }
+  int64_t leaves() const { return leaves_; }  // each of pairs() / leaves() pairs
   // Outputs of the matmul: half the weight's rows for gate/up.
   int64_t outputs() const { return outputs_; }
   const Slice& slice(int thread) const { return slices_[thread]; }
@@ -38,10 +40,11 @@ class PackedMatrix {
   void CopyRow(int64_t row, float* out) const;
 
  private:
-  PackedMatrix(MatrixKind kind, int64_t outputs, int64_t k) : kind_(kind), outputs_(outputs), k_(k) {}
+  PackedMatrix(MatrixKind kind, int64_t outputs, int64_t k, int64_t leaves)
+      : kind_(kind), outputs_(outputs), k_(k), leaves_(leaves) {}
 
   MatrixKind kind_;
-  int64_t outputs_, k_;
+  int64_t outputs_, k_, leaves_;
   std::vector<Slice> slices_;
 };
 

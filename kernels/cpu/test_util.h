@@ -52,13 +52,13 @@ inline Tensor NewBf16(Backend& backend, int64_t rows, int64_t cols, std::span<co
 }
 
 inline MatrixId AddMatrix(Backend& backend, int64_t rows, int64_t k, std::span<const uint16_t> values,
-                          MatrixKind kind = MatrixKind::kPlain) {
+                          MatrixKind kind = MatrixKind::kPlain, int64_t leaves = 1) {
   if (kind == MatrixKind::kPlain) {
     const HostRows part{values.data(), rows, k};
-    return backend.AddMatrix({&part, 1}, k, kind).value();
+    return backend.AddMatrix({&part, 1}, k, kind, leaves).value();
   }
   const HostRows parts[] = {{values.data(), rows / 2, k}, {values.data() + rows / 2 * k, rows / 2, k}};
-  return backend.AddMatrix(parts, k, kind).value();
+  return backend.AddMatrix(parts, k, kind, leaves).value();
 }
 
 // The tensor's elements as fp32.

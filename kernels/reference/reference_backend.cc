@@ -29,7 +29,8 @@ class ReferenceBackend final : public Backend {
   std::string family() const override { return "reference-1"; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind) override;
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+                                     int64_t leaves) override;
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
                                  int64_t max_positions) override;
@@ -85,9 +86,9 @@ absl::StatusOr<Tensor> ReferenceBackend::Allocate(DType dtype, int64_t rows, int
 }
 
 absl::StatusOr<MatrixId> ReferenceBackend::AddMatrix(std::span<const HostRows> parts, int64_t k,
-                                                     MatrixKind kind) {
+                                                     MatrixKind kind, int64_t leaves) {
   Matrix matrix;
-  QUIRE_ASSIGN_OR_RETURN(matrix.rows, CheckMatrix(parts, k, kind));
+  QUIRE_ASSIGN_OR_RETURN(matrix.rows, CheckMatrix(parts, k, kind, leaves));
   matrix.k = k;
   matrix.values.reserve(matrix.rows * k);
   for (const HostRows& part : parts) {

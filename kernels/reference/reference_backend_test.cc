@@ -21,7 +21,7 @@ TEST(ReferenceBackendTest, MatmulAddsTheBias) {
   auto backend = MakeReferenceBackend();
   const std::vector<uint16_t> w = Bf16({1, 2, 3, -1, 0.5, 4});
   const HostRows part{w.data(), 2, 3};
-  const MatrixId matrix = backend->AddMatrix({&part, 1}, 3, MatrixKind::kPlain).value();
+  const MatrixId matrix = backend->AddMatrix({&part, 1}, 3, MatrixKind::kPlain, 1).value();
   const VectorId bias = backend->AddVector(std::vector<float>{10, 20}).value();
   Tensor x = backend->Allocate(DType::kBf16, 1, 3).value();
   Tensor out = backend->Allocate(DType::kF32, 1, 2).value();
@@ -75,7 +75,7 @@ TEST(ReferenceBackendTest, RefusesImpossibleShapes) {
   auto backend = MakeReferenceBackend();
   EXPECT_FALSE(backend->Allocate(DType::kF32, -1, 3).ok());
   EXPECT_FALSE(backend->Allocate(DType::kF32, int64_t{1} << 30, int64_t{1} << 30).ok());
-  EXPECT_FALSE(backend->AddMatrix({}, 3, MatrixKind::kPlain).ok());
+  EXPECT_FALSE(backend->AddMatrix({}, 3, MatrixKind::kPlain, 1).ok());
   EXPECT_FALSE(backend->CreateKvCache({1, 1, 2, 64, 3}).ok());
   EXPECT_FALSE(backend->CreateKvCache({1, 1, 1, 63, 1}).ok());
   EXPECT_FALSE(backend->AddRope(std::vector<double>{-1.0}, 1, 64).ok());

@@ -82,7 +82,7 @@ void Matmul(benchmark::State& state, const Setup& setup, int64_t n, int64_t k, b
     const int64_t rows = gate_up ? n / 2 : n;
     const kernels::HostRows parts[] = {{weights.data(), rows, k}, {weights.data() + rows * k, rows, k}};
     const auto kind = gate_up ? kernels::MatrixKind::kGateUp : kernels::MatrixKind::kPlain;
-    matrices.push_back(backend->AddMatrix({parts, gate_up ? size_t{2} : size_t{1}}, k, kind).value());
+    matrices.push_back(backend->AddMatrix({parts, gate_up ? size_t{2} : size_t{1}}, k, kind, 1).value());
   }
   const Tensor x = Filled(*backend, DType::kBf16, m, k);
   const Tensor out = backend->Allocate(gate_up ? DType::kBf16 : DType::kF32, m, gate_up ? n / 2 : n).value();

@@ -21,8 +21,8 @@ class CountingBackend final : public kernels::Backend {
     return Tensor{nullptr, dtype, rows, cols, cols};
   }
   std::string family() const override { return "counting"; }
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t,
-                                     kernels::MatrixKind) override {
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t, kernels::MatrixKind,
+                                     int64_t) override {
     return MatrixId{};
   }
   absl::StatusOr<VectorId> AddVector(std::span<const float>) override { return VectorId{}; }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
+#include "kernels/backend.h"
 
 namespace quire::worker {
 namespace {
@@ -26,6 +27,15 @@ Range PartInStrips(int64_t count, int rank, int ranks) {
 
 }  // namespace
 
+int64_t CountLeaves(const ModelConfig& config) {
+  int64_t leaves = kernels::kMaxLeaves;
+  const auto divides = [&] {
+    return config.kv_heads % leaves == 0 && config.ffn % (leaves * kStripRows) == 0;
+  };
+  while (leaves > 1 && !divides()) leaves /= 2;
+  return leaves;
+}
+
 int64_t MostRanks(const ModelConfig& config) {
   return std::min({config.kv_heads, config.ffn / 2, config.vocab / 2});
 }
@@ -42,6 +52,7 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
   if (ranks > MostRanks(config)) {
     return absl::InvalidArgumentError(absl::StrCat("the model is too small for ", ranks, " ranks"));
   }
+  const int64_t leaves = CountLeaves(config);
   Shard shard;
   shard.rank = rank;
   shard.ranks = ranks;
@@ -50,6 +61,8 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
   shard.query_heads = {shard.kv_heads.begin * group, shard.kv_heads.end * group};
   shard.ffn = PartInStrips(config.ffn, rank, ranks);
   shard.vocab = PartInStrips(config.vocab, rank, ranks);
+  shard.as_one_rank = leaves % ranks == 0;
+  shard.leaves = shard.as_one_rank ? leaves / ranks : 1;
   return shard;
 }
 

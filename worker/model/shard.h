@@ -22,7 +22,15 @@ struct Shard {
   Range kv_heads, query_heads;
   Range ffn;
   Range vocab;
+  // Of this rank's part of the sums over heads (o) and FFN columns (down).
+  int64_t leaves = 1;
+  // Whether its group's tokens are those of one rank: the ranks' parts are subtrees of one tree.
+  bool as_one_rank = true;
 };
+
+// Of the model's sums that ranks share, whatever their number: the most that both its KV heads and its FFN
+// columns divide into.
+int64_t CountLeaves(const ModelConfig& config);
 
 // The largest number of ranks that the model can be split over; each smaller one is possible too. No rank is
 // left without a KV head with its query heads.

@@ -63,6 +63,29 @@ TEST(ShardTest, EverySizeIsPartitionedWithoutEmptyParts) {
   }
 }
 
+TEST(ShardTest, RanksThatDivideTheLeavesAnswerAsOne) {
+  ModelConfig qwq = Smol();
+  qwq.kv_heads = 8;
+  qwq.query_heads = 40;
+  qwq.ffn = 27648;
+  EXPECT_EQ(CountLeaves(qwq), 8);
+  for (const auto& [ranks, leaves, as_one] :
+       {std::tuple{1, 8, true}, {2, 4, true}, {4, 2, true}, {8, 1, true}, {3, 1, false}, {5, 1, false}}) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto shard = MakeShard(qwq, rank, ranks);
+      EXPECT_EQ(shard->leaves, leaves) << ranks;
+      EXPECT_EQ(shard->as_one_rank, as_one) << ranks;
+      if (!as_one) continue;
+      EXPECT_EQ(shard->kv_heads, (Range{rank * 8 / ranks, (rank + 1) * 8 / ranks}));
+      EXPECT_EQ(shard->ffn, (Range{rank * qwq.ffn / ranks, (rank + 1) * qwq.ffn / ranks}));
+    }
+  }
+  qwq.ffn = 96;  // six strips
+  EXPECT_EQ(CountLeaves(qwq), 2);
+  EXPECT_EQ(CountLeaves(Smol()), 1) << "three KV heads";
+  EXPECT_FALSE(MakeShard(Smol(), 0, 2)->as_one_rank);
+}
+
 TEST(ShardTest, RefusesMoreRanksThanKvHeads) {
   const auto shard = MakeShard(Smol(), 0, 4);
   ASSERT_FALSE(shard.ok());

@@ -11,10 +11,23 @@
 namespace quire::worker {
 namespace {
 
-constexpr char kConfig[] =
-    R"({"architectures": ["Qwen2ForCausalLM"], "hidden_size": 24, "intermediate_size": 40,
-  "num_attention_heads": 6, "num_key_value_heads": 3, "num_hidden_layers": 2, "vocab_size": 50, "head_dim": 8,
-  "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": false})";
+constexpr int64_t kHeadDim = 8, kIds = 50, kLayers = 2;
+
+std::string ConfigOf(const TestShape& shape) {
+  return nlohmann::json{{"architectures", {"Qwen2ForCausalLM"}},
+                        {"hidden_size", shape.hidden},
+                        {"intermediate_size", shape.ffn},
+                        {"num_attention_heads", shape.query_heads},
+                        {"num_key_value_heads", shape.kv_heads},
+                        {"num_hidden_layers", kLayers},
+                        {"vocab_size", kIds},
+                        {"head_dim", kHeadDim},
+                        {"max_position_embeddings", 128},
+                        {"rms_norm_eps", 1e-6},
+                        {"rope_theta", 10000.0},
+                        {"tie_word_embeddings", false}}
+      .dump();
+}
 
 void Append(uint32_t bits, size_t bytes, std::string& out) {
   for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(bits >> (8 * i)));
@@ -33,30 +46,38 @@ void AppendValue(const std::string& dtype, int eighths, std::string& out) {
   }
 }
 
+// A bf16 of any sign and mantissa between 2^-6 and 1/4.
+void AppendFineValue(uint32_t random, std::string& out) {
+  constexpr uint32_t kLeastExponent = 127 - 6;
+  Append((random & 0x807F) | (kLeastExponent + (random >> 7) % 4) << 7, 2, out);
+}
+
 }  // namespace
 
-TestCheckpoint::TestCheckpoint(const std::string& dtype) : dtype_(dtype) {
+TestCheckpoint::TestCheckpoint(const std::string& dtype, const TestShape& shape)
+    : dtype_(dtype), config_(ConfigOf(shape)), rounds_(shape.rounds) {
   std::string pattern = std::filesystem::temp_directory_path() / "quire_checkpoint_XXXXXX";
   dir_ = mkdtemp(pattern.data());
-  AddTensor("model.embed_tokens.weight", {50, 24});
-  for (int layer = 0; layer < 2; ++layer) {
+  const int64_t hidden = shape.hidden, q = shape.query_heads * kHeadDim, kv = shape.kv_heads * kHeadDim;
+  AddTensor("model.embed_tokens.weight", {kIds, hidden});
+  for (int layer = 0; layer < kLayers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    AddTensor(prefix + "input_layernorm.weight", {24});
-    AddTensor(prefix + "post_attention_layernorm.weight", {24});
-    AddTensor(prefix + "self_attn.q_proj.weight", {48, 24});
-    AddTensor(prefix + "self_attn.q_proj.bias", {48});
+    AddTensor(prefix + "input_layernorm.weight", {hidden});
+    AddTensor(prefix + "post_attention_layernorm.weight", {hidden});
+    AddTensor(prefix + "self_attn.q_proj.weight", {q, hidden});
+    AddTensor(prefix + "self_attn.q_proj.bias", {q});
     for (const char* name : {"k", "v"}) {
-      AddTensor(prefix + "self_attn." + name + "_proj.weight", {24, 24});
-      AddTensor(prefix + "self_attn." + name + "_proj.bias", {24});
+      AddTensor(prefix + "self_attn." + name + "_proj.weight", {kv, hidden});
+      AddTensor(prefix + "self_attn." + name + "_proj.bias", {kv});
     }
-    AddTensor(prefix + "self_attn.o_proj.weight", {24, 48});
-    AddTensor(prefix + "mlp.gate_proj.weight", {40, 24});
-    AddTensor(prefix + "mlp.up_proj.weight", {40, 24});
-    AddTensor(prefix + "mlp.down_proj.weight", {24, 40});
+    AddTensor(prefix + "self_attn.o_proj.weight", {hidden, q});
+    AddTensor(prefix + "mlp.gate_proj.weight", {shape.ffn, hidden});
+    AddTensor(prefix + "mlp.up_proj.weight", {shape.ffn, hidden});
+    AddTensor(prefix + "mlp.down_proj.weight", {hidden, shape.ffn});
   }
-  AddTensor("model.norm.weight", {24});
-  AddTensor("lm_head.weight", {50, 24});
-  std::ofstream(dir_ + "/config.json") << kConfig;
+  AddTensor("model.norm.weight", {hidden});
+  AddTensor("lm_head.weight", {kIds, hidden});
+  std::ofstream(dir_ + "/config.json") << config_;
   Write();
 }
 
@@ -68,13 +89,17 @@ void TestCheckpoint::AddTensor(const std::string& name, const std::vector<int64_
   for (const int64_t size : shape) count *= size;
   for (int64_t i = 0; i < count; ++i) {
     random_ = random_ * 1664525 + 1013904223;
-    AppendValue(dtype_, static_cast<int>(random_ >> 27) - 16, data_);
+    if (rounds_) {
+      AppendFineValue(random_ >> 16, data_);
+    } else {
+      AppendValue(dtype_, static_cast<int>(random_ >> 27) - 16, data_);
+    }
   }
   header_[name] = {{"dtype", dtype_}, {"shape", shape}, {"data_offsets", {begin, data_.size()}}};
 }
 
 absl::StatusOr<Checkpoint> TestCheckpoint::Open(const std::string& rope_scaling) const {
-  return OpenCheckpoint(dir_, kConfig, rope_scaling);
+  return OpenCheckpoint(dir_, config_, rope_scaling);
 }
 
 void TestCheckpoint::EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit) {

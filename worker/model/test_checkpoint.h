@@ -1,5 +1,5 @@
 // A random checkpoint of a few KB in a temporary folder, for the unit tests of this folder. Its values are
-// multiples of 1/8, so that BF16, F16 and F32 hold the same ones.
+// multiples of 1/8, so that BF16, F16 and F32 hold the same ones, and most sums are exact.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,16 @@
 
 namespace quire::worker {
 
+struct TestShape {
+  int64_t hidden = 24, query_heads = 6, kv_heads = 3, ffn = 40;  // of two layers, heads of 8, 50 ids
+  // BF16 only: values of many bits and sizes, whose sums are rounded.
+  bool rounds = false;
+};
+
 class TestCheckpoint {
  public:
-  // Writes a Qwen2 model with 6 query and 3 KV heads, stored as `dtype` ("BF16", "F16" or "F32").
-  explicit TestCheckpoint(const std::string& dtype);
+  // Writes a Qwen2 model of this shape, stored as `dtype` ("BF16", "F16" or "F32").
+  explicit TestCheckpoint(const std::string& dtype, const TestShape& shape = {});
   ~TestCheckpoint();
   TestCheckpoint(const TestCheckpoint&) = delete;
   TestCheckpoint& operator=(const TestCheckpoint&) = delete;
@@ -31,7 +37,8 @@ class TestCheckpoint {
   void AddTensor(const std::string& name, const std::vector<int64_t>& shape);
   void Write() const;
 
-  const std::string dtype_;
+  const std::string dtype_, config_;
+  const bool rounds_;
   std::string dir_;
   nlohmann::ordered_json header_;
   std::string data_;

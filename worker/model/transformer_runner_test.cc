@@ -147,7 +147,7 @@ TEST_F(TransformerRunnerTest, LoadsFromTheOpenCheckpointAlone) {
 
 TEST_F(TransformerRunnerTest, NumericsIdNamesWhatTokensDependOn) {
   const std::string id = runner_->numerics_id();
-  EXPECT_NE(id.find("tp1"), std::string::npos);
+  EXPECT_NE(id.find("leaves1"), std::string::npos);
   EXPECT_NE(id.find(backends_[0]->family()), std::string::npos);
   EXPECT_EQ(Load("yarn:4:32")->numerics_id(), id);
   EXPECT_NE(Load("")->numerics_id(), id);

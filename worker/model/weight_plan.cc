@@ -52,7 +52,9 @@ struct Planner {
                          Vector(prefix + "k_proj.bias", kv, kv_rows),
                          Vector(prefix + "v_proj.bias", kv, kv_rows)}};
     }
-    layer.o = {{Matrix(prefix + "o_proj.weight", hidden, config.hidden, q, q_rows)}};
+    layer.o = {{Matrix(prefix + "o_proj.weight", hidden, config.hidden, q, q_rows)},
+               MatrixKind::kPlain,
+               shard.leaves};
   }
 
   void FeedForward(const std::string& prefix, LayerPlan& layer) const {
@@ -60,7 +62,9 @@ struct Planner {
     layer.gate_up = {{Matrix(prefix + "gate_proj.weight", shard.ffn, config.ffn, hidden, config.hidden),
                       Matrix(prefix + "up_proj.weight", shard.ffn, config.ffn, hidden, config.hidden)},
                      MatrixKind::kGateUp};
-    layer.down = {{Matrix(prefix + "down_proj.weight", hidden, config.hidden, shard.ffn, config.ffn)}};
+    layer.down = {{Matrix(prefix + "down_proj.weight", hidden, config.hidden, shard.ffn, config.ffn)},
+                  MatrixKind::kPlain,
+                  shard.leaves};
   }
 
   LayerPlan Layer(int64_t index) const {

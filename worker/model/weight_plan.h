@@ -27,6 +27,7 @@ struct TensorSlice {
 struct PlannedMatrix {
   std::vector<TensorSlice> parts;  // empty: there is none
   kernels::MatrixKind kind = kernels::MatrixKind::kPlain;
+  int64_t leaves = 1;  // of its sums over k
   int64_t bytes() const;
 };
 

@@ -86,8 +86,8 @@ class Loader {
       QUIRE_ASSIGN_OR_RETURN(const HostRows rows, Read(slice));
       parts.push_back(rows);
     }
-    QUIRE_ASSIGN_OR_RETURN(const MatrixId id,
-                           backend_.AddMatrix(parts, matrix.parts[0].cols.size(), matrix.kind));
+    QUIRE_ASSIGN_OR_RETURN(const MatrixId id, backend_.AddMatrix(parts, matrix.parts[0].cols.size(),
+                                                                 matrix.kind, matrix.leaves));
     Report(matrix.bytes());
     return id;
   }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "worker/parallel/rank_sum.h"
 
 namespace quire::worker {
 namespace {
@@ -14,15 +15,6 @@ using kernels::Tensor;
 void CopyRows(Tensor x, int64_t first_row, int64_t rows, float* to) {
   for (int64_t row = 0; row < rows; ++row) {
     std::copy_n(x.f32(first_row + row), x.cols, to + row * x.cols);
-  }
-}
-
-// One row of the sum: part 0 + part 1 + ..., each element in rank order.
-void SumRow(std::span<const float* const> parts, int64_t offset, int64_t cols, float* out) {
-  std::copy_n(parts[0] + offset, cols, out);
-  for (size_t r = 1; r < parts.size(); ++r) {
-    const float* part = parts[r] + offset;
-    for (int64_t i = 0; i < cols; ++i) out[i] += part[i];
   }
 }
 
@@ -62,7 +54,8 @@ absl::Status ShmCommunicator::AllReduceSum(Tensor x) {
     const float* parts[kMaxRanks];
     for (int r = 0; r < size(); ++r) parts[r] = group_.exchange(r, parity).data();
     for (int64_t row = 0; row < rows; ++row) {
-      SumRow({parts, static_cast<size_t>(size())}, row * x.cols, x.cols, x.f32(first + row));
+      SumRanks({parts, static_cast<size_t>(size())}, x.cols, x.f32(first + row));
+      for (int r = 0; r < size(); ++r) parts[r] += x.cols;
     }
   }
   return absl::OkStatus();

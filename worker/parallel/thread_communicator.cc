@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/core/status.h"
+#include "worker/parallel/rank_sum.h"
 
 namespace quire::worker {
 
@@ -45,12 +46,9 @@ class ThreadCommunicator final : public kernels::Communicator {
 
  private:
   void SumRow(int64_t row, float* sum) const {
-    const std::vector<Tensor>& parts = group_.tensors_;
-    std::copy_n(parts[0].f32(row), parts[0].cols, sum);
-    for (size_t r = 1; r < parts.size(); ++r) {
-      const float* part = parts[r].f32(row);
-      for (int64_t i = 0; i < parts[r].cols; ++i) sum[i] += part[i];
-    }
+    std::vector<const float*> parts;
+    for (const Tensor& part : group_.tensors_) parts.push_back(part.f32(row));
+    SumRanks(parts, group_.tensors_[0].cols, sum);
   }
 
   ThreadGroup& group_;

@@ -1,0 +1,92 @@
+// One answer for every number of ranks: the leaves of kernels/backend.h, over whole models.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "kernels/backend_factory.h"
+#include "kernels/reference/reference_backend.h"
+#include "tests/golden/rank_threads.h"
+#include "worker/model/test_checkpoint.h"
+
+namespace quire::golden {
+namespace {
+
+using worker::TestCheckpoint;
+using worker::TestShape;
+
+// So many values that a sum in another order shows: it has to cross a border of bf16, in one of 30,000 or so.
+constexpr int64_t kTokens = 120;
+constexpr TestShape kEightLeaves{
+    .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 1024, .rounds = true};
+
+std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks chunks,
+                          const BackendMaker& make_backend) {
+  std::vector<int32_t> ids(kTokens);
+  for (int64_t i = 0; i < kTokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
+  std::vector<int64_t> positions(kTokens);
+  std::iota(positions.begin(), positions.end(), 0);
+  std::vector<float> logits;
+  const GroupSetup setup{.model_dir = checkpoint.dir(),
+                         .rope_scaling = "",
+                         .ranks = ranks,
+                         .max_tokens = 128,
+                         .make_backend = make_backend};
+  const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
+    absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);
+    if (found.ok() && model.rank() == 0) logits = *std::move(found);
+    return found.status();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  return logits;
+}
+
+BackendMaker Cpu(const std::string& isa, int threads) {
+  return [isa, threads] { return kernels::MakeBackend({.threads = threads, .spin_us = 0, .isa = isa}); };
+}
+
+class RankCountsTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (const auto backend = Cpu(GetParam(), 1)(); !backend.ok()) GTEST_SKIP() << backend.status();
+  }
+};
+
+TEST_P(RankCountsTest, OneTwoFourAndEightRanksGiveTheSameBits) {
+  const TestCheckpoint checkpoint("BF16", kEightLeaves);
+  const std::vector<float> one = Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1));
+  for (const int ranks : {1, 2, 4, 8}) {
+    for (const Chunks chunks : {Chunks{kTokens, 1}, Chunks{37, 25}, Chunks{1, 1}}) {
+      EXPECT_TRUE(Logits(checkpoint, ranks, chunks, Cpu(GetParam(), 2)) == one)
+          << ranks << " ranks, chunks of " << chunks.first << " and " << chunks.rest;
+    }
+  }
+  EXPECT_FALSE(Logits(checkpoint, 3, {kTokens, 1}, Cpu(GetParam(), 1)) == one)
+      << "the order of a sum matters here";
+}
+
+TEST_P(RankCountsTest, FewerLeavesServeAsManyRanks) {
+  const TestCheckpoint checkpoint(
+      "BF16", TestShape{.hidden = 40, .query_heads = 12, .kv_heads = 4, .ffn = 96, .rounds = true});
+  const std::vector<float> one = Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1));
+  EXPECT_TRUE(Logits(checkpoint, 2, {7, 5}, Cpu(GetParam(), 1)) == one);  // 96 is six strips: two leaves
+}
+
+TEST_P(RankCountsTest, LeavesAreTheReferencesSumsWithinRounding) {
+  const TestCheckpoint checkpoint("BF16", kEightLeaves);
+  const auto reference = [] { return kernels::MakeReferenceBackend(); };
+  const std::vector<float> want = Logits(checkpoint, 1, {kTokens, 1}, reference);
+  const std::vector<float> got = Logits(checkpoint, 4, {kTokens, 1}, Cpu(GetParam(), 1));
+  ASSERT_EQ(want.size(), got.size());
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    difference += (double{got[i]} - want[i]) * (double{got[i]} - want[i]);
+    size += double{want[i]} * want[i];
+  }
+  EXPECT_LT(difference / size, 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, RankCountsTest, testing::Values("avx2", "avx512"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace quire::golden

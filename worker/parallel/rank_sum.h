@@ -1,0 +1,14 @@
+// The sum of what all ranks have, in an order that the number of ranks alone fixes, so that every rank and
+// every transport gets the same bits. Of 2, 4 and 8 ranks it is the top of the tree of leaves
+// (kernels/backend.h), of other numbers ((r0 + r1) + r2) and so on. Pure, any thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace quire::worker {
+
+// out[i] = parts[0][i] + parts[1][i] + ...; at least one part. `out` overlaps none of them.
+void SumRanks(std::span<const float* const> parts, int64_t count, float* out);
+
+}  // namespace quire::worker
