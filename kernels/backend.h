@@ -1,9 +1,9 @@
 // What a device offers to the model: memory, packed weights, a paged KV cache and the ops of a Qwen2 / Llama
 // layer. One Backend per rank; the rank's engine thread alone calls it. Ops run in call order and may be
-// asynchronous: only ReadRows waits. What always holds (DESIGN section 6, "Sameness"): an output row depends
-// on its own input row (and its sequence's cached K and V), never on how many rows or sequences share the
-// call; sums over K run in one order fixed by the shape and its leaves. Implementations: kernels/cpu (AVX-512
-// BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
+// asynchronous: only what reads waits. What always holds (DESIGN section 6, "Sameness"): an output row
+// depends on its own input row (and its sequence's cached K and V), never on how many rows or sequences share
+// the call; sums over K run in one order fixed by the shape and its leaves. Implementations: kernels/cpu
+// (AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/sampling/sample_spec.h"
 #include "kernels/tensor.h"
 
 namespace quire::kernels {
@@ -70,6 +71,7 @@ struct StepInputs {
 struct StepLimits {
   int64_t tokens = 0, sequences = 0, wanted_rows = 0;
   int64_t table_blocks = 0;  // of one sequence
+  int64_t sampled_ids = 0;   // those of a row of logits that may be picked; 0: this rank samples none
 };
 
 // How many rows the ops of a step run on: as many as it has, or filled up to one of a few sizes, so that
@@ -141,6 +143,12 @@ class Backend {
   virtual void Attention(Tensor q, int64_t layer, Tensor out) = 0;
   // out row i = x row wanted_rows[i]; same dtype and cols.
   virtual void GatherWanted(Tensor x, Tensor out) = 0;
+
+  // Picks a token by specs[i] from each row i of logits fp32 [rows, at least sampled_ids]: kernels/sampling's
+  // choice, bit by bit. The specs outlive ReadSampled, which comes next.
+  virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs) = 0;
+  // Waits for the Sample before: a token for each of its rows, until the next one.
+  virtual absl::StatusOr<std::span<const SampledToken>> ReadSampled() = 0;
 
   // Waits for everything before and makes the tensor readable by the host: returns the host address of row 0,
   // with rows `stride` elements apart (the tensor's own memory on a CPU). Valid until the next op that writes

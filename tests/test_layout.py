@@ -35,7 +35,7 @@ ALLOWED = {
     "coordinator": ["base/core", "base/http", "base/net", "base/process", "proto", "coordinator/ledger", "coordinator/fleet", "coordinator/routing",
                     "coordinator/api"],
     "worker/cache": ["base/core"],
-    "worker/engine": ["base/core", "worker/cache"],
+    "worker/engine": ["base/core", "kernels", "worker/cache"],
     "worker/parallel": ["base/core", "kernels", "worker/cache", "worker/engine"],
     "worker/model": ["base/core", "kernels", "worker/cache", "worker/engine", "worker/parallel"],
     "worker/rpc": ["base/core", "base/net", "base/process", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",

@@ -13,6 +13,7 @@
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/host_step.h"
+#include "kernels/sampling/sampler.h"
 #include "kernels/shape_check.h"
 
 namespace quire::kernels::cpu {
@@ -38,10 +39,7 @@ class CpuBackend final : public Backend {
     return attention_.AddRope(inv_freq, scale, max_positions);
   }
   absl::Status CreateKvCache(const KvShape& shape) override { return attention_.CreateKvCache(shape); }
-  absl::Status ReserveStep(const StepLimits& limits) override {
-    step_.Reserve(limits);
-    return absl::OkStatus();
-  }
+  absl::Status ReserveStep(const StepLimits& limits) override;
   WeightStats weight_stats() const override { return stats_; }
 
   StepBucket BeginStep(const StepInputs& inputs) override;
@@ -60,6 +58,8 @@ class CpuBackend final : public Backend {
     attention_.Attention(q, layer, out);
   }
   void GatherWanted(Tensor x, Tensor out) override;
+  void Sample(Tensor logits, std::span<const SampleSpec* const> specs) override;
+  absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
   absl::StatusOr<const float*> ReadRows(Tensor x) override;
 
  private:
@@ -80,6 +80,8 @@ class CpuBackend final : public Backend {
   Arena memory_;                // everything else
   HostStep step_;
   AttentionOps attention_{kernels_, pool_, memory_};
+  std::vector<Sampler> samplers_;  // one for each part of the pool that may have a row
+  std::vector<SampledToken> sampled_;
   std::vector<PackedMatrix> matrices_;
   std::vector<std::span<const float>> vectors_;
   std::vector<float*> tiles_;  // matmul scratch, one per thread
@@ -148,6 +150,15 @@ absl::StatusOr<VectorId> CpuBackend::AddVector(std::span<const float> values) {
   vectors_.emplace_back(data, values.size());
   stats_.bytes += std::ssize(values) * BytesOf(DType::kF32);
   return VectorId(static_cast<int32_t>(vectors_.size() - 1));
+}
+
+absl::Status CpuBackend::ReserveStep(const StepLimits& limits) {
+  step_.Reserve(limits);
+  const int64_t samplers =
+      limits.sampled_ids > 0 ? std::min<int64_t>(pool_.threads(), limits.wanted_rows) : 0;
+  samplers_.assign(samplers, Sampler(limits.sampled_ids));
+  sampled_.reserve(limits.wanted_rows);
+  return absl::OkStatus();
 }
 
 // ---- a step ----
@@ -254,6 +265,25 @@ void CpuBackend::GatherWanted(Tensor x, Tensor out) {
     std::memcpy(static_cast<std::byte*>(out.data) + i * out.stride * size,
                 static_cast<const std::byte*>(x.data) + rows[i] * x.stride * size, x.cols * size);
   }
+}
+
+void CpuBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs) {
+  CheckOp(logits.dtype == DType::kF32 && logits.rows == std::ssize(specs), "Sample",
+          "logits are not fp32 [specs, ids]");
+  CheckOp(!samplers_.empty() && logits.cols >= samplers_[0].ids(), "Sample", "fewer ids than were reserved");
+  const FlushDenormals flush;  // as every pool thread has it
+  sampled_.resize(specs.size());
+  const int64_t parts = std::min(std::ssize(samplers_), logits.rows);
+  const auto sample = [&](int64_t part) {
+    for (int64_t row = part; row < logits.rows; row += parts) {
+      sampled_[row] =
+          samplers_[part].Sample({logits.f32(row), static_cast<size_t>(logits.cols)}, *specs[row]);
+    }
+  };
+  if (parts == 1) return sample(0);
+  pool_.Run([&](int part, int) {
+    if (part < parts) sample(part);
+  });
 }
 
 absl::StatusOr<const float*> CpuBackend::ReadRows(Tensor x) {

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/test_util.h"
 #include "kernels/reference/reference_backend.h"
+#include "kernels/sampling/sampler.h"
 
 namespace quire::kernels::cpu {
 namespace {
@@ -161,6 +162,46 @@ TEST_P(CpuBackendTest, GatherWantedCopiesEitherType) {
   const Tensor x16 = NewBf16(*cpu_, 5, 7, RandomBf16(5 * 7, 2)), out16 = NewBf16(*cpu_, 3, 7);
   cpu_->GatherWanted(x16, out16);
   for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(Bits(out16, i, 1), Bits(x16, rows[i], 1));
+}
+
+// Whichever thread has a row, and whatever it sampled before.
+TEST_P(CpuBackendTest, SamplesEachRowAsTheSamplerAlone) {
+  const int64_t rows = 17, ids = 1000;
+  const auto logits = RandomFloats(rows * (ids + 24), 3, 4);
+  const std::vector<TokenId> prompt = {1, 2, 3, 500}, output = {7, 7, 9};
+  std::vector<SampleSpec> specs(rows);
+  for (int64_t i = 0; i < rows; ++i) {
+    SamplingParams& params = specs[i].params;
+    params.temperature = i % 4 == 0 ? 0.0f : 0.5f + 0.1f * static_cast<float>(i);
+    params.top_k = i % 3 == 0 ? 20 : 0;
+    params.top_p = i % 5 == 0 ? 0.9f : 1.0f;
+    params.repetition_penalty = i % 2 == 0 ? 1.3f : 1.0f;
+    params.frequency_penalty = i % 7 == 0 ? 0.5f : 0.0f;
+    params.logprobs = i % 2 == 0;
+    if (i % 6 == 0) params.masked_ids = {11, 12};
+    specs[i].seed = 5;
+    specs[i].position = static_cast<uint32_t>(i);
+    specs[i].prompt_ids = &prompt;
+    specs[i].output_ids = &output;
+  }
+  std::vector<const SampleSpec*> pointers;
+  for (const SampleSpec& spec : specs) pointers.push_back(&spec);
+  for (const int threads : {1, 2, 3, 32}) {
+    auto backend = MakeCpu(GetParam(), threads);
+    ASSERT_TRUE(backend->ReserveStep({.wanted_rows = rows, .sampled_ids = ids}).ok());
+    const Tensor x = NewF32(*backend, rows, ids + 24, logits);
+    for (const int64_t count : {rows, int64_t{1}, int64_t{5}}) {
+      backend->Sample(x.Rows(count), std::span(pointers).first(count));
+      const auto tokens = *backend->ReadSampled();
+      ASSERT_EQ(std::ssize(tokens), count);
+      for (int64_t i = 0; i < count; ++i) {
+        const SampledToken want = Sampler(ids).Sample({x.f32(i), static_cast<size_t>(ids + 24)}, specs[i]);
+        EXPECT_EQ(tokens[i].id, want.id) << threads << " threads, row " << i;
+        EXPECT_EQ(tokens[i].logprob, want.logprob);
+        EXPECT_FALSE(tokens[i].failed);
+      }
+    }
+  }
 }
 
 TEST_P(CpuBackendTest, CountsWeightBytesWithoutPadding) {

@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "base/core/hash.h"
 #include "base/core/status.h"
 #include "kernels/bf16.h"
 #include "kernels/host_step.h"
+#include "kernels/sampling/sampler.h"
 #include "kernels/shape_check.h"
 
 namespace quire::kernels {
@@ -37,6 +39,7 @@ class ReferenceBackend final : public Backend {
   absl::Status CreateKvCache(const KvShape& shape) override;
   absl::Status ReserveStep(const StepLimits& limits) override {
     step_.Reserve(limits);
+    if (limits.sampled_ids > 0) sampler_.emplace(limits.sampled_ids);
     return absl::OkStatus();
   }
   WeightStats weight_stats() const override { return stats_; }
@@ -51,6 +54,13 @@ class ReferenceBackend final : public Backend {
   void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) override;
   void Attention(Tensor q, int64_t layer, Tensor out) override;
   void GatherWanted(Tensor x, Tensor out) override;
+  void Sample(Tensor logits, std::span<const SampleSpec* const> specs) override {
+    sampled_.clear();
+    for (int64_t row = 0; row < logits.rows; ++row) {
+      sampled_.push_back(sampler_->Sample({logits.f32(row), static_cast<size_t>(logits.cols)}, *specs[row]));
+    }
+  }
+  absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
   absl::StatusOr<const float*> ReadRows(Tensor x) override { return x.f32(); }
 
  private:
@@ -68,6 +78,8 @@ class ReferenceBackend final : public Backend {
   std::vector<Rope> ropes_;
   KvShape kv_;
   HostStep step_;
+  std::optional<Sampler> sampler_;
+  std::vector<SampledToken> sampled_;
   std::vector<uint16_t> keys_, values_;  // [layer][block][16][kv_head][head_dim]
   WeightStats stats_;
 };

@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <random>
 
+#include "kernels/sampling/fixed_math.h"
+#include "kernels/sampling/sampler.h"
 #include "tests/cuda/sampling_device.h"
-#include "worker/model/fixed_math.h"
-#include "worker/model/sampler.h"
 
 namespace quire::kernels::cuda {
 namespace {
@@ -14,12 +14,11 @@ constexpr int kVocabulary = 152064;
 
 struct Rows {
   std::vector<float> logits;
-  std::vector<worker::SampleSpec> specs;
+  std::vector<SampleSpec> specs;
 };
 
 // Logits like a model's: about normal with this spread, a few that stand out.
-Rows RandomRows(int count, float spread, int outstanding, const worker::SamplingParams& params,
-                uint32_t seed) {
+Rows RandomRows(int count, float spread, int outstanding, const SamplingParams& params, uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
   Rows rows;
@@ -29,7 +28,7 @@ Rows RandomRows(int count, float spread, int outstanding, const worker::Sampling
     for (int i = 0; i < outstanding; ++i) {
       rows.logits[static_cast<size_t>(row) * kVocabulary + random() % kVocabulary] += 5 * spread + 10;
     }
-    worker::SampleSpec spec;
+    SampleSpec spec;
     spec.params = params;
     spec.seed = random();
     spec.position = static_cast<uint32_t>(row);
@@ -40,14 +39,13 @@ Rows RandomRows(int count, float spread, int outstanding, const worker::Sampling
 
 bool Compare(const char* name, const Rows& rows) {
   std::vector<DeviceRule> rules;
-  for (const worker::SampleSpec& spec : rows.specs) {
-    const worker::SamplingParams& params = spec.params;
+  for (const SampleSpec& spec : rows.specs) {
+    const SamplingParams& params = spec.params;
     rules.push_back({params.temperature < 1e-5f ? 0.0f : 1.0f / params.temperature, params.top_p,
-                     params.min_p, params.top_k,
-                     worker::UniformNoise(spec.seed, spec.choice, spec.position)});
+                     params.min_p, params.top_k, UniformNoise(spec.seed, spec.choice, spec.position)});
   }
   const DeviceSamples samples = SampleOnDevice(rows.logits, rules, kVocabulary, kVocabulary);
-  worker::Sampler sampler(kVocabulary);
+  Sampler sampler(kVocabulary);
   int different = 0;
   for (size_t row = 0; row < rows.specs.size(); ++row) {
     const std::span<const float> logits(rows.logits.data() + row * kVocabulary, kVocabulary);
@@ -64,9 +62,9 @@ bool Compare(const char* name, const Rows& rows) {
 
 int Main() {
   bool ok = true;
-  const worker::SamplingParams greedy{.temperature = 0}, plain{}, flat{.top_p = 0.95f};
-  const worker::SamplingParams usual{.temperature = 0.6f, .top_k = 40, .top_p = 0.95f};
-  const worker::SamplingParams min_p{.temperature = 1.5f, .min_p = 0.05f};
+  const SamplingParams greedy{.temperature = 0}, plain{}, flat{.top_p = 0.95f};
+  const SamplingParams usual{.temperature = 0.6f, .top_k = 40, .top_p = 0.95f};
+  const SamplingParams min_p{.temperature = 1.5f, .min_p = 0.05f};
   for (const int rows : {1, 32}) {
     const auto seed = static_cast<uint32_t>(rows);
     ok = Compare("greedy", RandomRows(rows, 2, 10, greedy, seed)) && ok;

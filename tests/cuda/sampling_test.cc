@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "kernels/cuda/sampling/sample_rows.h"
-#include "worker/model/fixed_math.h"
-#include "worker/model/sampler.h"
+#include "kernels/sampling/fixed_math.h"
+#include "kernels/sampling/sampler.h"
 
 namespace quire::kernels::cuda {
 namespace {
@@ -18,16 +18,16 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 struct Row {
   std::vector<float> logits;
-  worker::SampleSpec spec;
+  SampleSpec spec;
 };
 
-SampleRule RuleOf(const worker::SampleSpec& spec) {
-  const worker::SamplingParams& params = spec.params;
+SampleRule RuleOf(const SampleSpec& spec) {
+  const SamplingParams& params = spec.params;
   return {.scale = params.temperature < 1e-5f ? 0.0f : 1.0f / params.temperature,
           .top_k = params.top_k,
           .top_p = params.top_p,
           .min_p = params.min_p,
-          .noise = worker::UniformNoise(spec.seed, spec.choice, spec.position)};
+          .noise = UniformNoise(spec.seed, spec.choice, spec.position)};
 }
 
 std::vector<int> OnDevice(const std::vector<Row>& rows, int vocabulary, uint64_t seed) {
@@ -48,17 +48,17 @@ std::vector<int> OnDevice(const std::vector<Row>& rows, int vocabulary, uint64_t
 }
 
 void ExpectSame(std::vector<Row> rows, int vocabulary, uint64_t seed) {
-  worker::Sampler sampler(vocabulary);
+  Sampler sampler(vocabulary);
   const std::vector<int> ids = OnDevice(rows, vocabulary, seed);
   for (size_t i = 0; i < rows.size(); ++i) {
-    const worker::SamplingParams& params = rows[i].spec.params;
+    const SamplingParams& params = rows[i].spec.params;
     // The worker's sampler masks by id; infinities of its own row would be a failure.
     for (int id = 0; id < vocabulary; ++id) {
       if (rows[i].logits[id] != kMinusInfinity) continue;
       rows[i].spec.params.masked_ids.push_back(id);
       rows[i].logits[id] = 0;
     }
-    const worker::SampledToken token = sampler.Sample(rows[i].logits, rows[i].spec);
+    const SampledToken token = sampler.Sample(rows[i].logits, rows[i].spec);
     EXPECT_EQ(ids[i], token.failed ? -1 : static_cast<int>(token.id))
         << "row " << i << " temperature " << params.temperature << " top_k " << params.top_k << " top_p "
         << params.top_p << " min_p " << params.min_p;
@@ -157,7 +157,7 @@ TEST(CudaSampling, ExpHasTheWorkersBits) {
   std::uniform_real_distribution<float> uniform(-90, 0);
   for (int i = 0; i < 100000; ++i) {
     const float x = i < 3 ? std::vector<float>{0, -87, kMinusInfinity}[i] : uniform(random);
-    ASSERT_EQ(FloatToBits(FixedExpOfNegative(x)), FloatToBits(worker::ExpOfNegative(x))) << x;
+    ASSERT_EQ(FloatToBits(FixedExpOfNegative(x)), FloatToBits(ExpOfNegative(x))) << x;
   }
 }
 

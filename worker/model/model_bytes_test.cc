@@ -44,6 +44,10 @@ class CountingBackend final : public kernels::Backend {
   void RopeAndStore(Tensor, int64_t, Tensor) override {}
   void Attention(Tensor, int64_t, Tensor) override {}
   void GatherWanted(Tensor, Tensor) override {}
+  void Sample(Tensor, std::span<const kernels::SampleSpec* const>) override {}
+  absl::StatusOr<std::span<const kernels::SampledToken>> ReadSampled() override {
+    return std::span<const kernels::SampledToken>();
+  }
   absl::StatusOr<const float*> ReadRows(Tensor) override { return nullptr; }
 
  private:

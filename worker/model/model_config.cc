@@ -9,8 +9,8 @@
 #include "absl/strings/str_split.h"
 #include "base/core/json_file.h"
 #include "base/core/status.h"
+#include "kernels/sampling/fixed_math.h"
 #include "kernels/shape_check.h"
-#include "worker/model/fixed_math.h"
 
 namespace quire::worker {
 namespace {
@@ -163,7 +163,7 @@ absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
 }
 
 double DefaultAttentionFactor(double factor, double mscale) {
-  return factor <= 1.0 ? 1.0 : 0.1 * mscale * LogOfPositive(factor) + 1.0;
+  return factor <= 1.0 ? 1.0 : 0.1 * mscale * kernels::LogOfPositive(factor) + 1.0;
 }
 
 absl::Status ReadYarn(const Json& rope, RopeScaling& scaling) {

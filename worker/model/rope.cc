@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "absl/strings/str_cat.h"
-#include "worker/model/fixed_math.h"
+#include "kernels/sampling/fixed_math.h"
 
 namespace quire::worker {
 namespace {
@@ -15,7 +15,8 @@ constexpr double kTwoPi = 2.0 * std::numbers::pi;
 
 // The (fractional) pair index whose wave turns `rotations` times over the original context.
 double CorrectionPair(double rotations, double head_dim, double theta, double original_positions) {
-  return head_dim * LogOfPositive(original_positions / (rotations * kTwoPi)) / (2.0 * LogOfPositive(theta));
+  return head_dim * kernels::LogOfPositive(original_positions / (rotations * kTwoPi)) /
+         (2.0 * kernels::LogOfPositive(theta));
 }
 
 // YaRN: fast-turning pairs keep their frequency, slow ones are interpolated, a linear ramp between.
@@ -60,7 +61,8 @@ RotaryFrequencies MakeRotaryFrequencies(const RopeScaling& scaling, double theta
   RotaryFrequencies table;
   table.inv_freq.resize(head_dim / 2);
   for (size_t i = 0; i < table.inv_freq.size(); ++i) {
-    table.inv_freq[i] = PowerOf(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+    table.inv_freq[i] =
+        kernels::PowerOf(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
   }
   if (scaling.kind == RopeScaling::Kind::kYarn) {
     ScaleYarn(scaling, theta, head_dim, table.inv_freq);

@@ -27,11 +27,7 @@ std::string NumericsId(const Checkpoint& checkpoint, int64_t sampled_ids, const 
 
 TransformerRunner::TransformerRunner(const ModelConfig& config, const TransformerOptions& options,
                                      const Shard& shard, kernels::Backend& backend)
-    : config_(config),
-      options_(options),
-      shard_(shard),
-      backend_(backend),
-      sampler_(SampledIds(config, options)) {}
+    : config_(config), options_(options), shard_(shard), backend_(backend) {}
 
 absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
     const Checkpoint& checkpoint, const TransformerOptions& options, kernels::Backend& backend,
@@ -52,7 +48,8 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
   const kernels::StepLimits limits{.tokens = options.max_batch_tokens,
                                    .sequences = options.max_sequences,
                                    .wanted_rows = options.max_sequences,
-                                   .table_blocks = BlocksFor(config.max_context)};
+                                   .table_blocks = BlocksFor(config.max_context),
+                                   .sampled_ids = shard.rank == 0 ? SampledIds(config, options) : 0};
   QUIRE_ASSIGN_OR_RETURN(runner->decoder_,
                          Decoder::Create(config, shard, std::move(weights), limits, backend, communicator));
   return runner;
@@ -60,23 +57,19 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
 
 absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
   QUIRE_RETURN_IF_ERROR(CheckPlan(plan));
-  plan_ = &plan;
-  logits_ = {};
+  specs_.clear();
   if (plan.sequences.empty()) return absl::OkStatus();
   Prepare(plan);
-  QUIRE_ASSIGN_OR_RETURN(logits_, decoder_->Compute());
+  QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor logits, decoder_->Compute());
+  if (logits.rows > 0) backend_.Sample(logits, specs_);
   return absl::OkStatus();
 }
 
 absl::StatusOr<StepResult> TransformerRunner::Collect() {
   StepResult result;
-  if (shard_.rank != 0 || logits_.rows == 0) return result;
-  QUIRE_ASSIGN_OR_RETURN(const float* row, backend_.ReadRows(logits_));
-  for (const SequencePlan& sequence : plan_->sequences) {
-    if (!sequence.wants_logits) continue;
-    result.tokens.push_back(sampler_.Sample({row, static_cast<size_t>(config_.vocab)}, *sequence.sample));
-    row += logits_.stride;
-  }
+  if (specs_.empty()) return result;
+  QUIRE_ASSIGN_OR_RETURN(const std::span<const SampledToken> tokens, backend_.ReadSampled());
+  result.tokens.assign(tokens.begin(), tokens.end());
   return result;
 }
 
@@ -133,7 +126,9 @@ void TransformerRunner::Prepare(const BatchPlan& plan) {
                           .position = sequence.position,
                           .blocks = sequence.blocks,
                           .rope = sequence.scaled_rope ? *weights.scaled_rope : weights.rope});
-    if (sequence.wants_logits) wanted_rows_.push_back(first_row + rows - 1);
+    if (!sequence.wants_logits) continue;
+    wanted_rows_.push_back(first_row + rows - 1);
+    if (shard_.rank == 0) specs_.push_back(sequence.sample);
   }
   decoder_->Prepare({.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_rows_});
 }

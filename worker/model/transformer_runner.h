@@ -1,6 +1,7 @@
 // The ModelRunner of a real model: one rank's shard of a checkpoint on one Backend. Load reads the rank's
-// slices; Launch runs a plan through the decoder; Collect samples on rank 0. Called by the rank's engine
-// thread only, except the const accessors. All device memory is allocated by Load.
+// slices; Launch runs a plan through the decoder and, on rank 0, the sampler; Collect waits for its tokens.
+// Called by the rank's engine thread only, except the const accessors. All device memory is allocated by
+// Load.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,6 @@
 #include "worker/model/checkpoint.h"
 #include "worker/model/decoder.h"
 #include "worker/model/model_config.h"
-#include "worker/model/sampler.h"
 #include "worker/model/shard.h"
 #include "worker/model/weights.h"
 
@@ -59,13 +59,11 @@ class TransformerRunner final : public ModelRunner {
   kernels::Backend& backend_;
   std::string numerics_id_;
   std::unique_ptr<Decoder> decoder_;
-  Sampler sampler_;
   // Of the step between Launch and Collect.
-  const BatchPlan* plan_ = nullptr;
   std::vector<int32_t> ids_;
   std::vector<kernels::SequenceRows> sequences_;
   std::vector<int64_t> wanted_rows_;
-  kernels::Tensor logits_;
+  std::vector<const SampleSpec*> specs_;  // of the rows whose logits are wanted; rank 0's
 };
 
 }  // namespace quire::worker

@@ -1,6 +1,7 @@
 // The worker sampler's sums on the device: fp32 sums of blocks of 64 weights (16 lanes first, then halves of
 // lanes), added up as doubles one after another. One block of threads owns it; every thread calls each
-// function, and each ends with a barrier. What always holds: the bits are those of worker/model/sampler.cc.
+// function, and each ends with a barrier. What always holds: the bits are those of
+// kernels/sampling/sampler.cc.
 #pragma once
 
 #include "kernels/cuda/device/device.h"

@@ -1,4 +1,4 @@
-// exp with the same bits on every machine, on the device: worker/model/fixed_math.h's ExpOfNegative,
+// exp with the same bits on every machine, on the device: kernels/sampling/fixed_math.h's ExpOfNegative,
 // operation by operation (a test compares them). Pure; needs a compiler that doesn't contract a * b + c.
 #pragma once
 

@@ -1,6 +1,6 @@
 // Turns rows of logits into tokens on the device: one block a row, any stream. Logits stand adjusted (bias,
-// penalties; -inf: masked). The choice is that of worker/model/sampler.h, bit by bit: the same exp, the same
-// block sums in the same order, doubles added one after another, ties to the lowest id.
+// penalties; -inf: masked). The choice is that of kernels/sampling/sampler.h, bit by bit: the same exp, the
+// same block sums in the same order, doubles added one after another, ties to the lowest id.
 //
 // What always holds: top_k, top_p and min_p each keep a prefix of the order "heavier first, then lower id",
 // so all that is out is described by one cut, and no weight is ever zeroed. The n-th of that order is found

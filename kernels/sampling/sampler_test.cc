@@ -1,4 +1,4 @@
-#include "worker/model/sampler.h"
+#include "kernels/sampling/sampler.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <random>
 #include <set>
 
-namespace quire::worker {
+namespace quire::kernels {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -250,4 +250,4 @@ TEST(SamplerTest, LogprobIsOfTheRawLogits) {
 }
 
 }  // namespace
-}  // namespace quire::worker
+}  // namespace quire::kernels

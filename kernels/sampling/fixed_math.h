@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace quire::worker {
+namespace quire::kernels {
 
 // e^x for x <= 0, within 2 ulp; exactly 0 below -87 (and for -inf).
 inline float ExpOfNegative(float x) {
@@ -37,4 +37,4 @@ double PowerOf(double base, double exponent);
 // Uniform in [0, 1), a function of its arguments alone: Philox4x32-10 with the seed as key.
 double UniformNoise(uint64_t seed, uint32_t choice, uint32_t position);
 
-}  // namespace quire::worker
+}  // namespace quire::kernels

@@ -1,4 +1,4 @@
-#include "worker/model/fixed_math.h"
+#include "kernels/sampling/fixed_math.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <set>
 
-namespace quire::worker {
+namespace quire::kernels {
 namespace {
 
 TEST(FixedMathTest, ExpIsWithinTwoUlp) {
@@ -61,4 +61,4 @@ TEST(FixedMathTest, NoiseDiffersInEveryArgument) {
 }
 
 }  // namespace
-}  // namespace quire::worker
+}  // namespace quire::kernels

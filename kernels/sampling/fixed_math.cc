@@ -1,9 +1,9 @@
-#include "worker/model/fixed_math.h"
+#include "kernels/sampling/fixed_math.h"
 
 #include <array>
 #include <cmath>
 
-namespace quire::worker {
+namespace quire::kernels {
 namespace {
 
 using Counter = std::array<uint32_t, 4>;
@@ -79,4 +79,4 @@ double UniformNoise(uint64_t seed, uint32_t choice, uint32_t position) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-}  // namespace quire::worker
+}  // namespace quire::kernels

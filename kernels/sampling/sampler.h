@@ -1,17 +1,17 @@
-// Turns a row of logits into a token: rank 0's, called by the engine thread. The result is a function of the
-// logits and the SampleSpec alone. Order: bias, masks, penalties, temperature, top_k, top_p, min_p; ties go
-// to the lowest id; the noise is counter-based, keyed by (seed, choice, position), and picks by the inverse
-// of the distribution function in a fixed order. Only the arithmetic of fixed_math.h, so the bits are the
-// same on every CPU.
+// Turns a row of logits into a token: each backend on the host has one for every thread that samples. The
+// result is a function of the logits and the SampleSpec alone. Order: bias, masks, penalties, temperature,
+// top_k, top_p, min_p; ties go to the lowest id; the noise is counter-based, keyed by (seed, choice,
+// position), and picks by the inverse of the distribution function in a fixed order. Only the arithmetic of
+// fixed_math.h, so the bits are the same on every CPU.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "worker/engine/batch_plan.h"
+#include "kernels/sampling/sample_spec.h"
 
-namespace quire::worker {
+namespace quire::kernels {
 
 class Sampler {
  public:
@@ -21,6 +21,8 @@ class Sampler {
   // `logits` holds at least tokenizer_size values. `failed` is set where one of them is not finite or every
   // id is masked.
   SampledToken Sample(std::span<const float> logits, const SampleSpec& spec);
+
+  int64_t ids() const { return tokenizer_size_; }
 
  private:
   // A place in the order "heavier first, then lower id".
@@ -50,7 +52,7 @@ class Sampler {
   void KeepDownTo(Candidate last);
   TokenId Pick(double noise) const;
 
-  const int64_t tokenizer_size_;
+  int64_t tokenizer_size_;
   std::vector<float> logits_;   // the adjusted row, padded with -inf to whole runs
   std::vector<float> weights_;  // 1 for the best token, 0 for what is out
   std::vector<float> run_max_, order_;
@@ -58,4 +60,4 @@ class Sampler {
   std::vector<int32_t> counts_;  // per id; zero between calls
 };
 
-}  // namespace quire::worker
+}  // namespace quire::kernels

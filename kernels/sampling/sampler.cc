@@ -1,13 +1,13 @@
-#include "worker/model/sampler.h"
+#include "kernels/sampling/sampler.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 
-#include "worker/model/fixed_math.h"
+#include "kernels/sampling/fixed_math.h"
 
-namespace quire::worker {
+namespace quire::kernels {
 namespace {
 
 constexpr size_t kRun = 64;
@@ -253,4 +253,4 @@ TokenId Sampler::Pick(double noise) const {
   return static_cast<TokenId>(picked);
 }
 
-}  // namespace quire::worker
+}  // namespace quire::kernels
