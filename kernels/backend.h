@@ -63,7 +63,7 @@ struct SequenceRows {
 // What a step works on, beside what its tensors hold. The backend takes a copy.
 struct StepInputs {
   std::span<const int32_t> ids;             // of each row; [tokens]
-  std::span<const SequenceRows> sequences;  // none shares a row with another
+  std::span<const SequenceRows> sequences;  // by their rows, of which none shares one
   std::span<const int64_t> wanted_rows;     // those whose logits are computed; ascending
 };
 
@@ -110,7 +110,8 @@ class Backend {
   // Once, before the first step. Block b of layer l holds K and V of 16 positions for every KV head of this
   // rank.
   virtual absl::Status CreateKvCache(const KvShape& shape) = 0;
-  // Before the first step; what a step's inputs stand in.
+  // What a step's inputs stand in. Before the first step, and where the limits change; it ends the step
+  // before.
   virtual absl::Status ReserveStep(const StepLimits& limits) = 0;
   virtual WeightStats weight_stats() const = 0;
 

@@ -14,7 +14,6 @@ void HostStep::Reserve(const StepLimits& limits) {
   limits_ = limits;
   ids_.reserve(limits.tokens);
   sequences_.reserve(limits.sequences);
-  tables_.reserve(limits.sequences * limits.table_blocks);
   wanted_rows_.reserve(limits.wanted_rows);
 }
 
@@ -34,18 +33,24 @@ StepBucket HostStep::Take(const StepInputs& inputs) {
 
 void HostStep::TakeSequences(std::span<const SequenceRows> sequences) {
   CheckOp(std::ssize(sequences) <= limits_.sequences, kOp, "more sequences than were reserved");
-  tables_.clear();
   sequences_.assign(sequences.begin(), sequences.end());
-  for (SequenceRows& s : sequences_) {
-    CheckOp(s.first_row >= 0 && s.rows >= 0 && s.first_row + s.rows <= std::ssize(ids_), kOp,
-            "rows out of range");
-    CheckOp(std::ssize(s.blocks) <= limits_.table_blocks, kOp, "a longer block table than was reserved");
-    CheckOp(s.position >= 0 && s.position + s.rows <= std::ssize(s.blocks) * kBlockTokens, kOp,
+  tables_.clear();
+  int64_t free_row = 0;  // below it they are taken
+  for (const SequenceRows& s : sequences_) {
+    CheckOp(s.first_row >= free_row && s.rows >= 0 && s.rows <= std::ssize(ids_) - s.first_row, kOp,
+            "rows out of range, or another sequence's");
+    free_row = s.first_row + s.rows;
+    const int64_t blocks = std::ssize(s.blocks);
+    CheckOp(blocks <= limits_.table_blocks, kOp, "a longer block table than was reserved");
+    CheckOp(s.position >= 0 && s.position <= blocks * kBlockTokens - s.rows, kOp,
             "the block table is too short");
-    // Within what is reserved: nothing moves.
-    const size_t at = tables_.size();
     tables_.insert(tables_.end(), s.blocks.begin(), s.blocks.end());
-    s.blocks = std::span(tables_).subspan(at);
+  }
+  size_t at = 0;
+  for (SequenceRows& s : sequences_) {
+    const size_t count = s.blocks.size();
+    s.blocks = std::span(tables_).subspan(at, count);
+    at += count;
   }
 }
 

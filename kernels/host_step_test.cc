@@ -70,6 +70,14 @@ TEST_F(HostStepTest, RowsAndTablesThatDoNotFitStopTheirCaller) {
   sequences_[0].position = 0;
   sequences_[1].first_row = 4;
   EXPECT_DEATH(Take(), "rows out of range");
+  sequences_[1].first_row = 2;
+  EXPECT_DEATH(Take(), "another sequence's");
+  sequences_[1].first_row = 3;
+  sequences_[1].rows = INT64_MAX;
+  EXPECT_DEATH(Take(), "rows out of range");
+  sequences_[1].rows = 2;
+  sequences_[1].position = INT64_MAX;
+  EXPECT_DEATH(Take(), "block table is too short");
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ namespace {
 
 constexpr int kMaxSpinUs = 1'000'000;
 
+static_assert(int64_t{1} << (kTiles - 1) == kMaxLeaves, "a tree of leaves keeps as many tiles");
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const KernelTable& kernels, int threads, int spin_us)
@@ -43,7 +45,10 @@ class CpuBackend final : public Backend {
   WeightStats weight_stats() const override { return stats_; }
 
   StepBucket BeginStep(const StepInputs& inputs) override;
-  absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
+  absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override {
+    const FlushDenormals flush;  // for what stands between ops, too: the ranks' sums
+    return ops();
+  }
   void Embed(MatrixId table, int64_t first_row, Tensor out) override;
   void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override;
   void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override;

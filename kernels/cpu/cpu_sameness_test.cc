@@ -50,15 +50,17 @@ void ExpectSame(Tensor a, Tensor b) {
 
 TEST(CpuSamenessTest, MatmulsAreEqualOnEveryVariantEvenWithWildNumbers) {
   for (const auto& [m, n, k] :
-       {std::array<int64_t, 3>{1, 100, 96}, {7, 49, 33}, {8, 31, 5200}, {40, 144, 64}}) {
+       {std::array<int64_t, 3>{1, 100, 96}, {7, 49, 33}, {8, 31, 5200}, {40, 144, 64}, {3, 17, 10448}}) {
     const auto x = WildBf16(m * k, 10 + m), w = WildBf16(n * k, 21 + m), w2 = WildBf16(2 * n * k, 30 + m);
     std::vector<std::unique_ptr<Backend>> variants = AllVariants();
+    const int64_t leaves = k % 16 == 0 ? 8 : 1;
     std::vector<std::pair<Tensor, Tensor>> outs;
     for (auto& backend : variants) {
       const Tensor input = NewBf16(*backend, m, k, x);
       outs.push_back({NewF32(*backend, m, n), NewBf16(*backend, m, n)});
       const VectorId bias = backend->AddVector(RandomFloats(n, 4)).value();
-      backend->Matmul(input, AddMatrix(*backend, n, k, w), bias, outs.back().first);
+      backend->Matmul(input, AddMatrix(*backend, n, k, w, MatrixKind::kPlain, leaves), bias,
+                      outs.back().first);
       backend->MatmulSiluMul(input, AddMatrix(*backend, 2 * n, k, w2, MatrixKind::kGateUp),
                              outs.back().second);
       ExpectSame(outs[0].first, outs.back().first);
@@ -115,7 +117,8 @@ TEST_P(PerIsa, AMatmulRowIsTheSameAloneAndAnywhereInAnyBatch) {
   for (const auto& [n, k] : {std::pair<int64_t, int64_t>{50, 64}, {96, 77}, {33, 6000}}) {
     const int64_t total = 600;
     auto backend = MakeCpu(GetParam());
-    const MatrixId plain = AddMatrix(*backend, n, k, RandomBf16(n * k, 1));
+    const MatrixId plain =
+        AddMatrix(*backend, n, k, RandomBf16(n * k, 1), MatrixKind::kPlain, k % 16 == 0 ? 8 : 1);
     const MatrixId gate_up = AddMatrix(*backend, 2 * n, k, RandomBf16(2 * n * k, 2), MatrixKind::kGateUp);
     const Tensor x = NewBf16(*backend, total, k, RandomBf16(total * k, 3));
     const Tensor alone = NewF32(*backend, total, n), alone16 = NewBf16(*backend, total, n);
@@ -142,7 +145,8 @@ TEST_P(PerIsa, AMatmulRowIsTheSameAloneAndAnywhereInAnyBatch) {
 
 // What ranks rely on that hold a part of the leaves each.
 TEST_P(PerIsa, LeavesAreSummedByOneTree) {
-  for (const auto& [m, n, leaf] : {std::array<int64_t, 3>{1, 50, 6}, {7, 96, 18}, {40, 33, 64}, {600, 16, 10}}) {
+  for (const auto& [m, n, leaf] :
+       {std::array<int64_t, 3>{1, 50, 6}, {7, 96, 18}, {40, 33, 64}, {600, 16, 10}, {2, 20, 5504}}) {
     auto backend = MakeCpu(GetParam());
     const int64_t k = 8 * leaf;
     const auto w = RandomBf16(n * k, 1), x = RandomBf16(m * k, 2);

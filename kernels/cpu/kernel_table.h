@@ -31,7 +31,7 @@ struct MatmulArgs {
 };
 // A panel's products of all columns; as many as may wait for their sum, in a tree of eight leaves.
 inline constexpr int64_t kTileFloats = kMaxColumns * kPanelRows;
-inline constexpr int64_t kTiles = 4;
+inline constexpr int64_t kTiles = 4;  // log2(kMaxLeaves) + 1
 
 // Where the K and V of one sequence and KV head lie.
 struct KvWalk {

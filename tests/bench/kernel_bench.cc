@@ -73,7 +73,8 @@ void RunAgainstLines(benchmark::State& state, const Setup& setup, double bytes, 
   state.counters["peakGF/s"] = peak;
 }
 
-void Matmul(benchmark::State& state, const Setup& setup, int64_t n, int64_t k, bool gate_up, int64_t m) {
+void Matmul(benchmark::State& state, const Setup& setup, int64_t n, int64_t k, bool gate_up, int64_t leaves,
+            int64_t m) {
   auto backend = kernels::MakeBackend(setup.backend).value();
   const int64_t copies = std::max<int64_t>(1, kWorkingSet / (n * k * 2));
   const std::vector<uint16_t> weights = RandomBf16(n * k);
@@ -82,7 +83,7 @@ void Matmul(benchmark::State& state, const Setup& setup, int64_t n, int64_t k, b
     const int64_t rows = gate_up ? n / 2 : n;
     const kernels::HostRows parts[] = {{weights.data(), rows, k}, {weights.data() + rows * k, rows, k}};
     const auto kind = gate_up ? kernels::MatrixKind::kGateUp : kernels::MatrixKind::kPlain;
-    matrices.push_back(backend->AddMatrix({parts, gate_up ? size_t{2} : size_t{1}}, k, kind, 1).value());
+    matrices.push_back(backend->AddMatrix({parts, gate_up ? size_t{2} : size_t{1}}, k, kind, leaves).value());
   }
   const Tensor x = Filled(*backend, DType::kBf16, m, k);
   const Tensor out = backend->Allocate(gate_up ? DType::kBf16 : DType::kF32, m, gate_up ? n / 2 : n).value();
@@ -146,18 +147,23 @@ void RegisterAll(const Setup& setup) {
     const char* name;
     int64_t n, k;
     bool gate_up;
+    int64_t leaves = 1;
   };
   const Shape shapes[] = {{"qkv", 960, 576, false},
                           {"o", 576, 576, false},
                           {"gate_up", 3072, 576, true},
                           {"down", 576, 1536, false},
-                          {"lm_head", 49152, 576, false}};
+                          {"lm_head", 49152, 576, false},
+                          {"o of 2048", 2048, 2048, false},
+                          {"o of 2048, 8 leaves", 2048, 2048, false, 8},
+                          {"down of 5120", 5120, 6912, false},
+                          {"down of 5120, 8 leaves", 5120, 6912, false, 8}};
   for (const Shape& shape : shapes) {
     for (const int64_t m : {1, 2, 4, 8, 16, 32, 128, 512}) {
       const std::string name = std::string("matmul/") + shape.name + "/M" + std::to_string(m);
       benchmark::RegisterBenchmark(name.c_str(),
                                    [&setup, shape, m](benchmark::State& state) {
-                                     Matmul(state, setup, shape.n, shape.k, shape.gate_up, m);
+                                     Matmul(state, setup, shape.n, shape.k, shape.gate_up, shape.leaves, m);
                                    })
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);

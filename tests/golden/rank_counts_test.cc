@@ -65,10 +65,12 @@ TEST_P(RankCountsTest, OneTwoFourAndEightRanksGiveTheSameBits) {
 }
 
 TEST_P(RankCountsTest, FewerLeavesServeAsManyRanks) {
+  // 66 strips of 16: two leaves.
   const TestCheckpoint checkpoint(
-      "BF16", TestShape{.hidden = 40, .query_heads = 12, .kv_heads = 4, .ffn = 96, .rounds = true});
+      "BF16", TestShape{.hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 1056, .rounds = true});
   const std::vector<float> one = Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1));
-  EXPECT_TRUE(Logits(checkpoint, 2, {7, 5}, Cpu(GetParam(), 1)) == one);  // 96 is six strips: two leaves
+  EXPECT_TRUE(Logits(checkpoint, 2, {37, 25}, Cpu(GetParam(), 1)) == one);
+  EXPECT_FALSE(Logits(checkpoint, 4, {kTokens, 1}, Cpu(GetParam(), 1)) == one) << "which its id says";
 }
 
 TEST_P(RankCountsTest, LeavesAreTheReferencesSumsWithinRounding) {

@@ -22,7 +22,7 @@ using kernels::SamplingParams;
 struct SequencePlan {
   int64_t position = 0;
   std::vector<TokenId> ids;
-  std::vector<int32_t> blocks;  // block table covering position + ids.size()
+  std::vector<int32_t> blocks;  // its block table: of exactly position + ids.size() tokens
   bool scaled_rope = false;
   bool wants_logits = false;           // of the last row
   const SampleSpec* sample = nullptr;  // set on rank 0 where wants_logits

@@ -36,6 +36,11 @@ int64_t CountLeaves(const ModelConfig& config) {
   return leaves;
 }
 
+std::string SumsName(const Shard& shard) {
+  const int64_t parts = shard.as_one_rank ? shard.leaves * shard.ranks : shard.ranks;
+  return absl::StrCat(parts == 4 || parts == 8 ? "tree" : "tp", parts);
+}
+
 int64_t MostRanks(const ModelConfig& config) {
   return std::min({config.kv_heads, config.ffn / 2, config.vocab / 2});
 }

@@ -32,6 +32,10 @@ struct Shard {
 // columns divide into.
 int64_t CountLeaves(const ModelConfig& config);
 
+// Names the order of the sums that ranks share, for numerics_id: equal names of one model are equal bits.
+// "tp" stands for those that were so before there were leaves.
+std::string SumsName(const Shard& shard);
+
 // The largest number of ranks that the model can be split over; each smaller one is possible too. No rank is
 // left without a KV head with its query heads.
 int64_t MostRanks(const ModelConfig& config);

@@ -80,7 +80,14 @@ TEST(ShardTest, RanksThatDivideTheLeavesAnswerAsOne) {
       EXPECT_EQ(shard->ffn, (Range{rank * qwq.ffn / ranks, (rank + 1) * qwq.ffn / ranks}));
     }
   }
+  const auto name = [&](int ranks) { return SumsName(*MakeShard(qwq, 0, ranks)); };
+  for (const int ranks : {1, 2, 4, 8}) EXPECT_EQ(name(ranks), "tree8");
+  EXPECT_EQ(name(3), "tp3");
   qwq.ffn = 96;  // six strips
+  for (const int ranks : {1, 2}) EXPECT_EQ(name(ranks), "tp2") << "as two ranks always were";
+  EXPECT_EQ(name(4), "tree4");
+  EXPECT_EQ(SumsName(*MakeShard(Smol(), 0, 1)), "tp1");
+  EXPECT_EQ(SumsName(*MakeShard(Smol(), 0, 2)), "tp2");
   EXPECT_EQ(CountLeaves(qwq), 2);
   EXPECT_EQ(CountLeaves(Smol()), 1) << "three KV heads";
   EXPECT_FALSE(MakeShard(Smol(), 0, 2)->as_one_rank);

@@ -1,6 +1,7 @@
 // The sum of what all ranks have, in an order that the number of ranks alone fixes, so that every rank and
-// every transport gets the same bits. Of 2, 4 and 8 ranks it is the top of the tree of leaves
-// (kernels/backend.h), of other numbers ((r0 + r1) + r2) and so on. Pure, any thread.
+// every transport gets the same bits. Of 2, 4 and 8 ranks it is a binary tree: the top of the leaves'
+// (kernels/backend.h) where they divide them. Of other numbers it is ((r0 + r1) + r2) and so on. Pure, any
+// thread; denormals are as the caller's thread has them (Backend::Run).
 #pragma once
 
 #include <cstdint>
