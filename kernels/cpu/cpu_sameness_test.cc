@@ -145,8 +145,11 @@ TEST_P(PerIsa, AMatmulRowIsTheSameAloneAndAnywhereInAnyBatch) {
 
 // What ranks rely on that hold a part of the leaves each.
 TEST_P(PerIsa, LeavesAreSummedByOneTree) {
-  for (const auto& [m, n, leaf] :
-       {std::array<int64_t, 3>{1, 50, 6}, {7, 96, 18}, {40, 33, 64}, {600, 16, 10}, {2, 20, 5504}}) {
+  struct Shape {
+    int64_t m, n, leaf;
+  };
+  for (const Shape shape : {Shape{1, 50, 6}, {7, 96, 18}, {40, 33, 64}, {600, 16, 10}, {2, 20, 5504}}) {
+    const int64_t m = shape.m, n = shape.n, leaf = shape.leaf;
     auto backend = MakeCpu(GetParam());
     const int64_t k = 8 * leaf;
     const auto w = RandomBf16(n * k, 1), x = RandomBf16(m * k, 2);
