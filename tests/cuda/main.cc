@@ -1,4 +1,4 @@
-// quire-cuda-sampling: on a GPU, the device's sampler beside the worker's, and its times. JSON lines on
+// quire-cuda-sampling: on a GPU, the device's sampler beside the host's, and its times. JSON lines on
 // stdout; exit code 1 where a choice differs.
 #include <cstdio>
 #include <random>

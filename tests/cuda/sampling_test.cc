@@ -52,7 +52,7 @@ void ExpectSame(std::vector<Row> rows, int vocabulary, uint64_t seed) {
   const std::vector<int> ids = OnDevice(rows, vocabulary, seed);
   for (size_t i = 0; i < rows.size(); ++i) {
     const SamplingParams& params = rows[i].spec.params;
-    // The worker's sampler masks by id; infinities of its own row would be a failure.
+    // The host's sampler masks by id; infinities of its own row would be a failure.
     for (int id = 0; id < vocabulary; ++id) {
       if (rows[i].logits[id] != kMinusInfinity) continue;
       rows[i].spec.params.masked_ids.push_back(id);
