@@ -122,7 +122,10 @@ absl::Status Launcher::CheckModel() {
     return absl::InternalError("quire-worker does not say over how many ranks: is it of this build?");
   }
   ranks_reason_ = TextOf(answer, "reason");
-  return AskAboutModel("quire-gateway", {"--check", options_.model}).status();
+  args = {"--check", options_.model, "--cors-origin=" + options_.cors_origin};
+  for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kGateway))
+    args.push_back(std::move(flag));
+  return AskAboutModel("quire-gateway", std::move(args)).status();
 }
 
 absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
@@ -145,7 +148,8 @@ absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
   QUIRE_RETURN_IF_ERROR(opened);
   const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1);
   if (end.clean() || stage_ == Stage::kStopped) return words;
-  return absl::InvalidArgumentError(
+  if (end.exit_code == kExitUsage) return absl::InvalidArgumentError(Readable(words));
+  return absl::FailedPreconditionError(
       absl::StrCat("--model ", options_.model, ": ", words.empty() ? end.Text() : Readable(words)));
 }
 
@@ -239,8 +243,10 @@ void Launcher::OnEnded(Service& service) {
 
 void Launcher::OnEndedWhileServing(Service& service, const ProcessEnd& end, bool served) {
   if (!service.was_ready()) {
-    return failure_.Update(absl::UnavailableError(
-        absl::StrCat("the ", service.name(), " can't start (", end.Text(), "): ", WordsOf(service))));
+    const std::string why =
+        absl::StrCat("the ", service.name(), " can't start (", end.Text(), "): ", WordsOf(service));
+    return failure_.Update(end.exit_code == kExitUsage ? absl::InvalidArgumentError(why)
+                                                       : absl::UnavailableError(why));
   }
   if (IsFinal(end)) return failure_.Update(GoneForGood(service, end));
   if (end.clean() && served) {  // somebody told it to: a restart, or an upgrade
@@ -256,7 +262,7 @@ void Launcher::OnEndedWhileServing(Service& service, const ProcessEnd& end, bool
 // still delivers is settled with it.
 void Launcher::OnEndedWhileStopping(Service& service, const ProcessEnd& end) {
   if (&service == &gateway_) {
-    if (!end.clean()) {
+    if (!end.clean() && gateway_.was_ready()) {  // one that never served may have died of the signal
       failure_.Update(absl::UnavailableError(
           absl::StrCat("the gateway ended (", end.Text(), ") while it drained: ", WordsOf(gateway_))));
     }

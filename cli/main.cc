@@ -34,12 +34,12 @@ int Serve(int argc, const char* const* argv) {
   if (error) {
     std::fprintf(stderr, "quire serve: can't find its programs: /proc/self/exe: %s: mount /proc\n",
                  error.message().c_str());
-    return 1;
+    return quire::kExitFailed;
   }
   const absl::Status status = quire::cli::Launcher(serve, self.parent_path()).Run();
   if (status.ok()) return 0;
   std::fprintf(stderr, "quire serve: %s\n", quire::MessageOf(status).c_str());
-  return 1;
+  return absl::IsInvalidArgument(status) ? quire::kExitUsage : quire::kExitFailed;
 }
 
 }  // namespace
@@ -51,5 +51,5 @@ int main(int argc, char** argv) {
   const bool help = command == "--help" || command == "-h" || command == "help";
   if (!help && !command.empty()) std::fprintf(stderr, "quire: there is no command '%s'\n", argv[1]);
   std::fputs(kUsage, help ? stdout : stderr);
-  return help ? 0 : 2;
+  return help ? 0 : quire::kExitUsage;
 }

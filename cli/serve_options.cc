@@ -103,9 +103,6 @@ absl::StatusOr<int64_t> ServeOptions::Ranks() const {
 
 absl::Status ServeOptions::Check() const {
   QUIRE_RETURN_IF_ERROR(Ranks().status());
-  if (model.empty()) return absl::InvalidArgumentError("--model is empty: give it the model's folder");
-  if (data.empty())
-    return absl::InvalidArgumentError("--data is empty: give it a folder for ledger and keys");
   std::error_code error;
   switch (std::filesystem::status(model, error).type()) {
     case std::filesystem::file_type::directory:

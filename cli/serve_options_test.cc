@@ -81,14 +81,6 @@ TEST(ServeOptions, AModelNameThatNoRequestCouldNameIsRefused) {
   EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--tensor-parallel"));
 }
 
-// As an unset variable of a script gives them.
-TEST(ServeOptions, EmptyFoldersAreRefused) {
-  EXPECT_THAT(std::string(Parsed({"--model="}).Check().message()), HasSubstr("--model is empty"));
-  ServeOptions options = Parsed({"--data="});
-  options.model = testing::TempDir();
-  EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--data is empty"));
-}
-
 // A link to itself, which not even root may follow.
 TEST(ServeOptions, AModelThatCantBeLookedAtIsRefused) {
   std::string folder = testing::TempDir() + "/quire_options_XXXXXX";

@@ -348,7 +348,6 @@ absl::Status EndLocalGroups(const std::string& data) {
 }
 
 absl::Status CoordinatorConfig::Check() const {
-  if (data.empty()) return absl::InvalidArgumentError("--data is empty: give it a folder");
   if (end_groups) return absl::OkStatus();
   QUIRE_RETURN_IF_ERROR(CheckListen({host, static_cast<int>(port), tls, insecure}));
   for (const std::string& address : {admin_host, metrics.host})

@@ -132,10 +132,10 @@ absl::StatusOr<std::optional<FirstKeys>> DataFolder::LoadFirstKeys() const {
   };
   FirstKeys keys{key("admin_key", KeyKind::kAdmin), key("api_key", KeyKind::kApi)};
   if (keys.admin_key.empty() || keys.api_key.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(File("keys.json"),
-                     " is damaged (it has to be JSON, with an admin_key and an api_key): restore it, or "
-                     "delete it; where no admin key is live any more, new ones are made"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        File("keys.json"),
+        " is damaged (it has to be JSON and nothing else, with an admin_key and an api_key): restore it, or "
+        "delete it; where no admin key is live any more, new ones are made"));
   }
   return std::optional<FirstKeys>(std::move(keys));
 }

@@ -95,6 +95,7 @@ int AffordableConnections(int64_t wanted) {
 }
 
 absl::Status CheckFlags(const Config& config) {
+  QUIRE_RETURN_IF_ERROR(http::CorsPolicy::Parse(config.gateway.cors_origin).status());
   if (!config.check.empty()) return absl::OkStatus();
   const bool has_coordinator = !config.gateway.coordinator.empty();
   if (!has_coordinator || config.pepper_file.empty()) {
@@ -104,8 +105,7 @@ absl::Status CheckFlags(const Config& config) {
   for (const std::string& host : {config.gateway.host, config.gateway.metrics.host}) {
     QUIRE_RETURN_IF_ERROR(CheckListenHost(host));
   }
-  QUIRE_RETURN_IF_ERROR(CheckTls(config.gateway.tls));
-  return http::CorsPolicy::Parse(config.gateway.cors_origin).status();
+  return CheckTls(config.gateway.tls);
 }
 
 absl::Status Serve(Config& config) {

@@ -57,7 +57,7 @@ void WorkerConfig::DeclareRank(Options& options) {
 
 void WorkerConfig::DeclareAddresses(Options& options) {
   options.Add("coordinator", &coordinator, "HOST:PORT",
-              "where to register; empty = serve without a coordinator");
+              "where to register; not given: serve without a coordinator");
   options.Add(
       "owner-lock", &owner_lock, "FILE",
       "held by the coordinator that starts this group: free for 15 minutes and nobody back, the group ends");

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/core/status.h"
 
 namespace quire {
 namespace {
@@ -25,6 +26,12 @@ size_t EditDistance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
+// A variable of a script that is not set, most often: what it stood for is not to be guessed.
+absl::Status CheckGiven(const std::string& name, const std::string& value) {
+  if (!value.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", name, " is empty: give it a value, or leave it out"));
+}
+
 }  // namespace
 
 Options::Options(std::string program, std::string summary)
@@ -33,6 +40,7 @@ Options::Options(std::string program, std::string summary)
 void Options::Add(const std::string& name, std::string* target, const std::string& unit,
                   const std::string& help) {
   auto set = [name, target, unit](const std::string& value) -> absl::Status {
+    QUIRE_RETURN_IF_ERROR(CheckGiven(name, value));
     const std::vector<std::string> words = absl::StrSplit(unit, '|');
     if (words.size() > 1 && std::find(words.begin(), words.end(), value) == words.end()) {
       return absl::InvalidArgumentError(
@@ -82,7 +90,8 @@ void Options::Add(const std::string& name, bool* target, const std::string& help
 void Options::AddList(const std::string& name, std::vector<std::string>* target, const std::string& unit,
                       const std::string& help) {
   options_.push_back({name, unit, help, absl::StrJoin(*target, ","), false, false, false,
-                      [target](const std::string& value) {
+                      [name, target](const std::string& value) {
+                        QUIRE_RETURN_IF_ERROR(CheckGiven(name, value));
                         target->push_back(value);
                         return absl::OkStatus();
                       }});
@@ -144,6 +153,9 @@ absl::Status Options::Parse(int argc, const char* const* argv) {
     } else if (option != nullptr && !has_value) {
       if (++i >= argc) return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
       value = argv[i];
+    }
+    if (has_value && (name == "help" || name == "version")) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, " takes no value"));
     }
     if (option == nullptr) return Unknown(name);
     option->given = true;

@@ -182,6 +182,11 @@ absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body) {
     if (!read.ok()) return read;
   }
   if (spec.name.empty()) return Wrong("name", "is required");
+  if (spec.has_cap && spec.kind == KeyKind::kAdmin) {
+    return Wrong(
+        "kind",
+        "is admin, and such a key spends nothing: cap the account with PUT /admin/v1/accounts/{account}");
+  }
   return spec;
 }
 
@@ -202,6 +207,7 @@ absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::stri
       return absl::InvalidArgumentError("usage takes from_ms, to_ms, account and by=hour");
     }
   }
+  if (parsed.from_ms > parsed.to_ms) return Wrong("from_ms", "is after to_ms");
   return parsed;
 }
 

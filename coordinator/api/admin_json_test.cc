@@ -35,9 +35,9 @@ TEST(AdminJson, ANewKeyHasDefaults) {
 
 TEST(AdminJson, ANewKeyMayHaveEverything) {
   const NewKeySpec spec =
-      *ParseNewKey(R"({"name":"ci","account":"a.b-c_1","kind":"admin","models":["m"],"cap_nano_usd":5})");
-  EXPECT_EQ(spec.kind, KeyKind::kAdmin);
+      *ParseNewKey(R"({"name":"ci","account":"a.b-c_1","kind":"api","models":["m"],"cap_nano_usd":5})");
   EXPECT_EQ(spec.cap_nano_usd, 5);
+  EXPECT_EQ(ParseNewKey(R"({"name":"ci","kind":"admin"})")->kind, KeyKind::kAdmin);
   EXPECT_TRUE(ParseNewKey(R"({"name":"ci","cap_usd":null})")->has_cap);
 }
 
@@ -56,6 +56,7 @@ TEST(AdminJson, WhatIsWrongIsNamed) {
   EXPECT_THAT(WhyNot(R"({"name":"x","cap_nano_usd":-1})"), HasSubstr("'cap_nano_usd'"));
   EXPECT_THAT(WhyNot(R"({"name":"x","cap_nano_usd":1e30})"), HasSubstr("'cap_nano_usd'"));
   EXPECT_THAT(WhyNot(R"({"name":"x","cap_usd":"1","cap_nano_usd":1})"), HasSubstr("exclude"));
+  EXPECT_THAT(WhyNot(R"({"name":"x","kind":"admin","cap_usd":"1"})"), HasSubstr("'kind'"));
   EXPECT_THAT(WhyNot(R"({"name":"x","budget":1})"), HasSubstr("'budget'"));
 }
 
@@ -89,6 +90,7 @@ TEST(AdminJson, UsageTakesItsOwnParametersOnly) {
   EXPECT_EQ(query.account, "acme");
   EXPECT_TRUE(query.by_hour);
   EXPECT_FALSE(ParseUsageQuery({{"from_ms", "-5"}}).ok());
+  EXPECT_FALSE(ParseUsageQuery({{"from_ms", "9"}, {"to_ms", "1"}}).ok());
   EXPECT_FALSE(ParseUsageQuery({{"by", "minute"}}).ok());
   EXPECT_FALSE(ParseUsageQuery({{"drop", "table"}}).ok());
 }

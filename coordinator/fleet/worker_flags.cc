@@ -77,8 +77,10 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, cons
   const Cores cores = CoresOf(identity.rank, nodes, quota);
   std::vector<std::string> argv{binary};
   auto add = [&](absl::string_view name, const auto& value) {
+    std::string text = absl::StrCat(value);
+    if (text.empty()) return;  // it was not given
     argv.push_back(absl::StrCat("--", name));
-    argv.push_back(absl::StrCat(value));
+    argv.push_back(std::move(text));
   };
   ForEach(*this, [&](const char* name, const auto* value, auto...) { add(name, *value); });
   add("group-id", identity.group_id);
@@ -86,17 +88,17 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, cons
   add("rank", identity.rank);
   add("ranks", ranks);
   add("shm", identity.shm_name);
-  if (!cores.cpus.empty()) add("cpus", cores.cpus);
+  add("cpus", cores.cpus);
   add("threads", cores.threads);
   add("host-groups", std::max<int64_t>(1, groups));
   add("spin-us", groups * ranks > host_cpus ? 0 : kSpinUs);
   add("coordinator", coordinator_address);
-  if (!owner_lock.empty()) add("owner-lock", owner_lock);
+  add("owner-lock", owner_lock);
   for (std::string& flag : log.FlagsFor(identity.log_file)) argv.push_back(std::move(flag));
-  if (!tls_cert.empty()) add("tls-cert", tls_cert);
-  if (!tls_key.empty()) add("tls-key", tls_key);
-  if (!tls_ca.empty()) add("tls-ca", tls_ca);
-  if (!worker_secret_file.empty()) add("worker-secret-file", worker_secret_file);
+  add("tls-cert", tls_cert);
+  add("tls-key", tls_key);
+  add("tls-ca", tls_ca);
+  add("worker-secret-file", worker_secret_file);
   if (insecure) argv.push_back("--insecure");
   return argv;
 }
