@@ -180,9 +180,12 @@ absl::Status Rank::Load() {
   const int64_t started_us = clock_.NowUs();
   group_->Enter(Phase::kLoading);
   QUIRE_RETURN_IF_ERROR(LoadModel());
+  const int64_t load_us = clock_.NowUs() - started_us, bytes = runner_->weight_bytes();
+  Log(LogLevel::kInfo, "weights_loaded", "mib", bytes >> 20, "ms", load_us / 1000, "mib_per_s",
+      static_cast<double>(bytes) / std::max<int64_t>(load_us, 1) * 1e6 / (1 << 20));
   metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
-      .Set(static_cast<double>(runner_->weight_bytes()));
-  return AgreeOnLoaded(clock_.NowUs() - started_us);
+      .Set(static_cast<double>(bytes));
+  return AgreeOnLoaded(load_us);
 }
 
 // The rank with the least memory decides.

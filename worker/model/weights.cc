@@ -7,6 +7,7 @@
 
 #include "base/core/status.h"
 #include "kernels/bf16.h"
+#include "worker/model/read_ahead.h"
 #include "worker/model/rope.h"
 
 namespace quire::worker {
@@ -15,6 +16,9 @@ namespace {
 using kernels::HostRows;
 using kernels::MatrixId;
 using kernels::VectorId;
+
+// A disk's queue stays full while a matrix is packed.
+constexpr int64_t kReadAheadBytes = int64_t{256} << 20;
 
 float HalfToFloat(uint16_t half) {
   const uint32_t sign = uint32_t{half & 0x8000u} << 16;
@@ -46,7 +50,12 @@ class Loader {
  public:
   Loader(const Safetensors& files, const WeightPlan& plan, kernels::Backend& backend,
          const LoadProgress& progress)
-      : files_(files), plan_(plan), backend_(backend), progress_(progress), total_bytes_(plan.bytes()) {}
+      : files_(files),
+        plan_(plan),
+        backend_(backend),
+        progress_(progress),
+        total_bytes_(plan.bytes()),
+        ahead_(files, plan, kReadAheadBytes, ReadAhead::AdviseKernel) {}
 
   absl::StatusOr<ModelWeights> Load() {
     ModelWeights weights;
@@ -123,6 +132,7 @@ class Loader {
 
   void Report(int64_t bytes) {
     loaded_bytes_ += bytes;
+    ahead_.OnLoaded(++loaded_items_);
     if (progress_) progress_(loaded_bytes_, total_bytes_);
   }
 
@@ -131,7 +141,8 @@ class Loader {
   kernels::Backend& backend_;
   const LoadProgress& progress_;
   const int64_t total_bytes_;
-  int64_t loaded_bytes_ = 0;
+  ReadAhead ahead_;
+  int64_t loaded_bytes_ = 0, loaded_items_ = 0;
   std::deque<std::vector<uint16_t>> converted_;  // parts of the matrix being added
 };
 
