@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from stream import Outcome, Stream
-from system import TINY_MODEL, System, http, serve_once, until
+from system import TINY_MODEL, System, http, until
 
 pytestmark = pytest.mark.tiny
 
@@ -151,9 +151,3 @@ def test_a_model_by_its_name(system):
     assert system.openai().models.retrieve(system.model).id == system.model
     status, body = http("GET", f"{system.url}/v1/openai/models/no%2Fsuch/model", system.api_key)
     assert status == 404 and body["error"]["code"] == "model_not_found"
-
-
-def test_a_wrong_origin_is_said_at_once(tmp_path):
-    ended = serve_once("--model", str(TINY_MODEL), "--data", str(tmp_path / "data"), "--port", "0", "--admin-port", "0",
-                       "--cors-origin", "chat.example")
-    assert ended.returncode == 1 and "--cors-origin" in ended.stderr, ended.stderr + ended.stdout
