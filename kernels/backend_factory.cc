@@ -1,6 +1,7 @@
 #include "kernels/backend_factory.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/core/status.h"
 #include "kernels/cpu/cpu_backend.h"
 
 namespace quire::kernels {
@@ -11,6 +12,13 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
         absl::StrCat("unknown device \"", options.device, "\"; this build has auto and cpu"));
   }
   return cpu::MakeCpuBackend(options.threads, options.spin_us, options.isa);
+}
+
+absl::StatusOr<Device> MakeDevice(const BackendOptions& options, Rendezvous& rendezvous) {
+  Device device;
+  QUIRE_ASSIGN_OR_RETURN(device.backend, MakeBackend(options));
+  QUIRE_ASSIGN_OR_RETURN(device.communicator, rendezvous.HostCommunicator());
+  return device;
 }
 
 }  // namespace quire::kernels

@@ -1,5 +1,5 @@
-// The one place that chooses an implementation of Backend (DESIGN invariant 10). Called by a program's
-// composition root, once per rank, before the engine thread starts.
+// The one place that chooses an implementation of Backend (DESIGN invariant 10), and the Communicator with
+// it. Called by a program's composition root, once per rank, before the engine thread starts.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
+#include "kernels/communicator.h"
+#include "kernels/rendezvous.h"
 
 namespace quire::kernels {
 
@@ -20,5 +22,15 @@ struct BackendOptions {
 // InvalidArgument for an unknown name or an impossible number, FailedPrecondition for what this machine
 // lacks; the message says which and why.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options);
+
+// A rank's device: where it computes, and how its tensors cross to the other ranks. Made together, since a
+// device that exchanges by itself shares its stream and memory with its communicator.
+struct Device {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> communicator;
+};
+
+// All ranks of the group call it, at the same point. The group of `rendezvous` outlives the device.
+absl::StatusOr<Device> MakeDevice(const BackendOptions& options, Rendezvous& rendezvous);
 
 }  // namespace quire::kernels

@@ -4,7 +4,7 @@
 
 namespace quire::worker {
 
-FollowerSignals::FollowerSignals(RankGroup& group)
+FollowerSignals::FollowerSignals(Liveness& group)
     : thread_([&group] {
         WaitForShutdownSignal();
         group.AskToDrain();

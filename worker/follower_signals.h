@@ -6,14 +6,14 @@
 
 #include <thread>
 
-#include "worker/parallel/rank_group.h"
+#include "worker/parallel/liveness.h"
 
 namespace quire::worker {
 
 class FollowerSignals {
  public:
   // `group` outlives this.
-  explicit FollowerSignals(RankGroup& group);
+  explicit FollowerSignals(Liveness& group);
   ~FollowerSignals();
   FollowerSignals(const FollowerSignals&) = delete;
   FollowerSignals& operator=(const FollowerSignals&) = delete;

@@ -33,6 +33,7 @@
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
+#include "worker/parallel/shm_group.h"
 #include "worker/rpc/group_server.h"
 
 namespace quire::worker {
@@ -92,9 +93,8 @@ class Rank {
   std::vector<std::string> rank_metrics_;  // host:port of each
   int32_t kv_blocks_ = 0;
   std::shared_ptr<GroupName> shm_;
-  std::unique_ptr<RankGroup> group_;
-  std::unique_ptr<kernels::Backend> backend_;
-  std::unique_ptr<ShmCommunicator> communicator_;
+  RankGroup group_;
+  kernels::Device device_;
   std::unique_ptr<TransformerRunner> runner_;
 };
 
@@ -178,7 +178,7 @@ absl::Status Rank::Load() {
   QUIRE_RETURN_IF_ERROR(JoinGroup());
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
   const int64_t started_us = clock_.NowUs();
-  group_->Enter(Phase::kLoading);
+  group_.liveness->Enter(Phase::kLoading);
   QUIRE_RETURN_IF_ERROR(LoadModel());
   const int64_t load_us = clock_.NowUs() - started_us, bytes = runner_->weight_bytes();
   Log(LogLevel::kInfo, "weights_loaded", "mib", bytes >> 20, "ms", load_us / 1000, "mib_per_s",
@@ -190,7 +190,7 @@ absl::Status Rank::Load() {
 
 // The rank with the least memory decides.
 absl::Status Rank::AgreeOnKvBlocks() {
-  QUIRE_ASSIGN_OR_RETURN(const auto blocks, group_->AllGather(absl::StrCat(kv_blocks_)));
+  QUIRE_ASSIGN_OR_RETURN(const auto blocks, group_.rendezvous->AllGather(absl::StrCat(kv_blocks_)));
   for (const std::string& text : blocks) {
     int32_t of_rank = 0;
     if (!absl::SimpleAtoi(text, &of_rank)) return absl::InternalError("a rank's record does not parse");
@@ -207,10 +207,11 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
   constexpr int64_t kPatience = 10, kMinuteUs = 60'000'000;
   const int64_t limit_us = kPatience * load_us + kMinuteUs;
   const RankRecord loaded{{"numerics id", runner_->numerics_id()}};
-  QUIRE_ASSIGN_OR_RETURN(const auto records, group_->AllGather(EncodeRecord(loaded), limit_us));
+  QUIRE_ASSIGN_OR_RETURN(const auto records, group_.rendezvous->AllGather(EncodeRecord(loaded), limit_us));
   QUIRE_RETURN_IF_ERROR(CheckEqual(records));
   const std::string metrics_host = HostBeside(config_.metrics.host, advertised_);
-  QUIRE_ASSIGN_OR_RETURN(rank_metrics_, group_->AllGather(JoinHostPort(metrics_host, ops_->port())));
+  QUIRE_ASSIGN_OR_RETURN(rank_metrics_,
+                         group_.rendezvous->AllGather(JoinHostPort(metrics_host, ops_->port())));
   return absl::OkStatus();
 }
 
@@ -254,7 +255,7 @@ absl::Status Rank::JoinGroup() {
   if (config_.ranks > 1 && config_.shm.empty()) {
     return absl::InvalidArgumentError("give all ranks of the group one --shm name, new for every epoch");
   }
-  RankGroupOptions options;
+  ShmGroupOptions options;
   options.shm = shm_;
   options.rank = static_cast<int>(config_.rank);
   options.size = static_cast<int>(config_.ranks);
@@ -266,8 +267,7 @@ absl::Status Rank::JoinGroup() {
     if (config_.rank != 0) ops_->set_ready(false);
     if (serving_) RequestShutdown();
   };
-  QUIRE_ASSIGN_OR_RETURN(group_, RankGroup::Join(
-                                     options, [this] { OnLost(); }, on_drain_asked));
+  QUIRE_ASSIGN_OR_RETURN(group_, JoinShmGroup(options, {[this] { OnLost(); }, on_drain_asked}));
   return absl::OkStatus();
 }
 
@@ -275,8 +275,7 @@ absl::Status Rank::LoadModel() {
   kernels::BackendOptions device;
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
-  QUIRE_ASSIGN_OR_RETURN(backend_, kernels::MakeBackend(device));
-  communicator_ = std::make_unique<ShmCommunicator>(*group_);
+  QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
   TransformerOptions options;
   options.kv_blocks = kv_blocks_;
   options.max_batch_tokens = config_.limits.max_batch_tokens;
@@ -289,8 +288,8 @@ absl::Status Rank::LoadModel() {
     Log(LogLevel::kInfo, "loading", "what",
         absl::StrCat("weights ", percent, " % (", loaded >> 20, " of ", total >> 20, " MiB)"));
   };
-  QUIRE_ASSIGN_OR_RETURN(runner_,
-                         TransformerRunner::Load(checkpoint_, options, *backend_, *communicator_, progress));
+  QUIRE_ASSIGN_OR_RETURN(runner_, TransformerRunner::Load(checkpoint_, options, *device_.backend,
+                                                          *device_.communicator, progress));
   checkpoint_.files.reset();  // the backend has its own copy
   return absl::OkStatus();
 }
@@ -317,17 +316,17 @@ GroupServerOptions Rank::ServerOptions() {
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;
   options.engine.waiting_room = config_.limits.max_sequences;
-  options.healthy = [this] { return group_->Healthy(); };
+  options.healthy = [this] { return group_.liveness->Healthy(); };
   options.on_lost = [this](const absl::Status& why) {
     Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));
-    group_->Lose(MessageOf(why));
+    group_.liveness->Lose(MessageOf(why));
   };
   options.on_drain = [] { RequestShutdown(); };
   return options;
 }
 
 absl::StatusOr<int> Rank::Serve() {
-  DistributedRunner runner(*group_, *runner_, StepLimits());
+  DistributedRunner runner(group_, *runner_, StepLimits());
   serving_ = true;
   QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(ServerOptions(), &runner, &metrics_, &clock_));
   ops_->set_ready(true);
@@ -335,20 +334,20 @@ absl::StatusOr<int> Rank::Serve() {
       server->port());
   WaitForShutdownSignal();
   ops_->set_ready(false);
-  group_->AskToDrain();  // whoever told us: no rank says any more that it serves
+  group_.liveness->AskToDrain();  // whoever told us: no rank says any more that it serves
   SetDraining(server.get());
-  if (!group_->lost()) {
+  if (!group_.liveness->lost()) {
     const bool idle = server->Drain(absl::Seconds(config_.drain_seconds));
     Log(LogLevel::kInfo, "stopped", "all_finished", idle);
   }
   SetDraining(nullptr);
-  if (group_->lost()) {
+  if (group_.liveness->lost()) {
     MutexLock lock(&end_mutex_);
     EndLost(*server);
   }
   server->Close();  // the last words have left before the followers end, whose driver then ends this rank
   const bool stopped = runner.StopFollowers().ok();
-  group_->Leave();
+  group_.liveness->Leave();
   return stopped ? 0 : kExitGroupLost;
 }
 
@@ -356,10 +355,10 @@ absl::StatusOr<int> Rank::Follow() {
   ops_->set_ready(true);
   absl::Status status;
   {
-    const FollowerSignals signals(*group_);
+    const FollowerSignals signals(*group_.liveness);
     Log(LogLevel::kInfo, "follows", "group", config_.group_id, "epoch", config_.group_epoch, "rank",
         config_.rank);
-    status = RunFollower(*group_, *runner_, StepLimits());
+    status = RunFollower(group_, *runner_, StepLimits());
   }
   if (!status.ok()) Log(LogLevel::kError, "step_failed", "reason", MessageOf(status));
   return status.ok() ? 0 : kExitGroupLost;
@@ -373,7 +372,7 @@ void Rank::OnLost() {
 }
 
 void Rank::EndLost(GroupServer& server) {
-  server.Lose(group_->LostError());
+  server.Lose(group_.liveness->LostError());
   server.Close();
   std::_Exit(kExitGroupLost);
 }

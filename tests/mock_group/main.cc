@@ -25,6 +25,7 @@
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
+#include "worker/parallel/shm_group.h"
 #include "worker/rpc/group_server.h"
 #include "worker/worker_config.h"
 
@@ -82,28 +83,27 @@ std::string ShmName(const WorkerConfig& worker) {
   return worker.shm.empty() ? absl::StrCat("quire-mock-", getpid()) : worker.shm;
 }
 
-absl::StatusOr<std::unique_ptr<RankGroup>> JoinRanks(const WorkerConfig& worker, const ModelConfig& model,
-                                                     std::function<void()> on_drain_asked) {
+absl::StatusOr<RankGroup> JoinRanks(const WorkerConfig& worker, const ModelConfig& model,
+                                    std::function<void()> on_drain_asked) {
   const auto shm = std::make_shared<GroupName>(ShmName(worker));
   const LoadSignals signals([shm] {  // as in quire-worker: nobody waits for an answer yet
     shm->GiveUp();
     std::_Exit(0);
   });
-  RankGroupOptions options;
+  ShmGroupOptions options;
   options.shm = shm;
   options.rank = static_cast<int>(worker.rank);
   options.size = static_cast<int>(worker.ranks);
   options.buffers.plan_bytes = PlanBytesFor(PlanLimitsFor(worker.limits, model.max_context));
   Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", worker.ranks, " ranks"));
-  return RankGroup::Join(
-      options, [] { std::_Exit(70); }, std::move(on_drain_asked));
+  return JoinShmGroup(options, {[] { std::_Exit(70); }, std::move(on_drain_asked)});
 }
 
 absl::Status Follow(const MockConfig& config, RankGroup& group) {
   FollowerRunner follower(config);
   absl::Status status;
   {
-    const FollowerSignals signals(group);
+    const FollowerSignals signals(*group.liveness);
     Log(LogLevel::kInfo, "follows", "group", config.worker.group_id, "rank", config.worker.rank);
     status = RunFollower(group, follower);
   }
@@ -142,8 +142,8 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const Mode
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
   options.engine.waiting_room = worker.limits.max_sequences;
-  options.healthy = [&group] { return group.Healthy(); };
-  options.on_lost = [&group](const absl::Status& why) { group.Lose(MessageOf(why)); };
+  options.healthy = [&group] { return group.liveness->Healthy(); };
+  options.on_lost = [&group](const absl::Status& why) { group.liveness->Lose(MessageOf(why)); };
   options.on_drain = [] { RequestShutdown(); };
   return options;
 }
@@ -166,15 +166,15 @@ absl::Status Run(const MockConfig& config) {
   QUIRE_ASSIGN_OR_RETURN(auto group, JoinRanks(worker, model, [&serving] {
                            if (serving) RequestShutdown();
                          }));
-  if (worker.rank != 0) return Follow(config, *group);
+  if (worker.rank != 0) return Follow(config, group);
   serving = true;
   SystemClock clock;
   Metrics metrics;
   QUIRE_ASSIGN_OR_RETURN(auto ops, OpsEndpoint::Start(worker.metrics, &metrics));
   QUIRE_ASSIGN_OR_RETURN(GroupServerOptions options,
-                         Describe(config, model, std::move(bundle), *group, ops->port()));
+                         Describe(config, model, std::move(bundle), group, ops->port()));
   ScriptedRunner scripted(Script(config));
-  DistributedRunner runner(*group, scripted);
+  DistributedRunner runner(group, scripted);
   QUIRE_ASSIGN_OR_RETURN(auto server, GroupServer::Start(std::move(options), &runner, &metrics, &clock));
   ops->set_ready(true);
   QUIRE_RETURN_IF_ERROR(WriteReadyFile(config, server->port(), ops->address()));
@@ -182,7 +182,7 @@ absl::Status Run(const MockConfig& config) {
   WaitForShutdownSignal();
   server->Drain(absl::Seconds(worker.drain_seconds));
   QUIRE_RETURN_IF_ERROR(runner.StopFollowers());
-  group->Leave();
+  group.liveness->Leave();
   return absl::OkStatus();
 }
 

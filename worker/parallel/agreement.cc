@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/core/status.h"
 
 namespace quire::worker {
 namespace {
@@ -36,6 +37,15 @@ absl::Status CheckEqual(std::span<const std::string> records) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status AgreeOn(RankRecord mine, const BufferSizes& buffers, kernels::Rendezvous& rendezvous,
+                     int64_t timeout_ms) {
+  mine.emplace_back("exchange bytes", absl::StrCat(buffers.exchange_bytes));
+  mine.emplace_back("plan bytes", absl::StrCat(buffers.plan_bytes));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<std::string> records,
+                         rendezvous.AllGather(EncodeRecord(mine), timeout_ms * 1000));
+  return CheckEqual(records);
 }
 
 }  // namespace quire::worker

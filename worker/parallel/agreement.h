@@ -1,5 +1,6 @@
 // What each rank of a group says of itself before work begins, and the check that all say the same. A record
-// is names and values; it travels as text through RankGroup::AllGather. Pure.
+// is names and values; it travels as text through Rendezvous::AllGather. Pure, but for AgreeOn, of the thread
+// that starts the rank.
 #pragma once
 
 #include <span>
@@ -8,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/rendezvous.h"
+#include "worker/parallel/rank_group.h"
 
 namespace quire::worker {
 
@@ -18,5 +21,9 @@ std::string EncodeRecord(const RankRecord& record);
 
 // InvalidArgument names the first rank, and its first value, that is not as rank 0's.
 absl::Status CheckEqual(std::span<const std::string> records);
+
+// Returns once every rank said the same, of `mine` and of its buffers.
+absl::Status AgreeOn(RankRecord mine, const BufferSizes& buffers, kernels::Rendezvous& rendezvous,
+                     int64_t timeout_ms);
 
 }  // namespace quire::worker

@@ -2,13 +2,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "worker/parallel/shared_word.h"
 
 namespace quire::worker {
 namespace {
 
 // Passes a step's outcome on; a failure loses the group.
-absl::Status LoseOnError(RankGroup& group, absl::Status status) {
-  if (!status.ok()) group.Lose(absl::StrCat("rank ", group.rank(), " failed: ", MessageOf(status)));
+absl::Status LoseOnError(Liveness& liveness, absl::Status status) {
+  if (!status.ok()) liveness.Lose(absl::StrCat("rank ", liveness.rank(), " failed: ", MessageOf(status)));
   return status;
 }
 
@@ -18,13 +19,13 @@ void TimedSteps::Begin(const BatchPlan& plan) {
   shape_ = ShapeOf(plan);
   limit_us_ = deadline_.LimitUs(shape_);
   started_us_ = MonotonicUs();
-  group_.BeginTimed(plan.step, limit_us_);
-  group_.Enter(Phase::kComputing);
+  liveness_.BeginTimed(plan.step, limit_us_);
+  liveness_.Enter(Phase::kComputing);
 }
 
 void TimedSteps::End() {
-  group_.EndTimed();
-  group_.Enter(Phase::kIdle);
+  liveness_.EndTimed();
+  liveness_.Enter(Phase::kIdle);
   // Beyond the limit and yet not lost: the host was paused in it.
   const int64_t took_us = MonotonicUs() - started_us_;
   if (took_us <= limit_us_) deadline_.Observe(shape_, took_us);
@@ -33,28 +34,28 @@ void TimedSteps::End() {
 absl::Status DistributedRunner::Launch(const BatchPlan& plan) {
   steps_.Begin(plan);
   absl::Status status = channel_.Send(plan);
-  group_.Enter(Phase::kComputing);
+  liveness_.Enter(Phase::kComputing);
   if (status.ok()) status = local_.Launch(plan);
-  return LoseOnError(group_, std::move(status));
+  return LoseOnError(liveness_, std::move(status));
 }
 
 absl::StatusOr<StepResult> DistributedRunner::Collect() {
   absl::StatusOr<StepResult> result = local_.Collect();
-  QUIRE_RETURN_IF_ERROR(LoseOnError(group_, result.status()));
+  QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, result.status()));
   steps_.End();
   return result;
 }
 
 absl::Status RunFollower(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits) {
   PlanChannel channel(group);
-  TimedSteps steps(group, limits);
+  TimedSteps steps(*group.liveness, limits);
   while (true) {
     QUIRE_ASSIGN_OR_RETURN(const std::optional<BatchPlan> plan, channel.Receive());
     if (!plan.has_value()) return absl::OkStatus();
     steps.Begin(*plan);
     absl::Status status = local.Launch(*plan);
     if (status.ok()) status = local.Collect().status();
-    QUIRE_RETURN_IF_ERROR(LoseOnError(group, std::move(status)));
+    QUIRE_RETURN_IF_ERROR(LoseOnError(*group.liveness, std::move(status)));
     steps.End();
   }
 }

@@ -12,12 +12,13 @@ namespace quire::worker {
 // The steps of one rank, each with its limit. Engine thread.
 class TimedSteps {
  public:
-  TimedSteps(RankGroup& group, const StepDeadlineOptions& options) : group_(group), deadline_(options) {}
+  TimedSteps(Liveness& liveness, const StepDeadlineOptions& options)
+      : liveness_(liveness), deadline_(options) {}
   void Begin(const BatchPlan& plan);
   void End();
 
  private:
-  RankGroup& group_;
+  Liveness& liveness_;
   StepDeadline deadline_;
   StepShape shape_;
   int64_t started_us_ = 0, limit_us_ = 0;
@@ -27,14 +28,14 @@ class DistributedRunner final : public ModelRunner {
  public:
   // Both outlive the runner.
   DistributedRunner(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits = {})
-      : group_(group), local_(local), channel_(group), steps_(group, limits) {}
+      : liveness_(*group.liveness), local_(local), channel_(group), steps_(liveness_, limits) {}
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;
   // Lets the followers return from RunFollower, and waits until they do; no Launch after it.
   absl::Status StopFollowers() { return channel_.SendStop(); }
 
  private:
-  RankGroup& group_;
+  Liveness& liveness_;
   ModelRunner& local_;
   PlanChannel channel_;
   TimedSteps steps_;

@@ -2,7 +2,7 @@
 // records), which every rank maps first, and the buffers, once the ranks know that they agree on their sizes.
 // A lock on the file for each rank says that its process lives. Every byte is reserved before it is touched:
 // a full /dev/shm is an error at the start that says what to do, never a SIGBUS in a step. Each rank's
-// RankGroup owns one. Fresh memory is zero, which is every field's valid beginning, so no rank has to be
+// ShmLiveness owns one. Fresh memory is zero, which is every field's valid beginning, so no rank has to be
 // first.
 #pragma once
 
@@ -18,14 +18,16 @@
 #include "absl/status/statusor.h"
 #include "base/core/fd.h"
 #include "base/core/mutex.h"
+#include "kernels/rendezvous.h"
+#include "worker/parallel/liveness.h"
 #include "worker/parallel/phase_log.h"
+#include "worker/parallel/rank_group.h"
 #include "worker/parallel/shared_word.h"
 #include "worker/parallel/timed_mark.h"
 
 namespace quire::worker {
 
-inline constexpr int kMaxRanks = 64;
-inline constexpr int64_t kMaxRecordBytes = 2048;
+inline constexpr int64_t kMaxRecordBytes = kernels::Rendezvous::kMaxRecordBytes;
 
 struct alignas(64) RankSlot {
   SharedWord joined, gathered, exchange, ack;
@@ -44,11 +46,6 @@ struct GroupControl {
   std::atomic<uint32_t> reason_state;  // 0 none, 1 being written, 2 written
   char reason[kMaxRecordBytes];        // why the group is lost; ends with a zero
   RankSlot slots[kMaxRanks];
-};
-
-struct BufferSizes {
-  int64_t exchange_bytes = 0;  // of one rank's half of the exchange buffer
-  int64_t plan_bytes = 0;
 };
 
 // The memory's name below /dev/shm, which outlives the process that makes it. Whoever ends the process while
@@ -79,6 +76,7 @@ class GroupMemory {
   GroupMemory& operator=(const GroupMemory&) = delete;
 
   GroupControl& control() const { return *control_; }
+  const std::string& name() const { return name_->text(); }
   // Reserves and maps the buffers of `ranks` ranks; all ranks ask for the same.
   absl::Status MapBuffers(const BufferSizes& sizes, int ranks);
   // After MapBuffers. One rank's half (parity 0 or 1), and the plan's.

@@ -76,10 +76,10 @@ class Communicators : public ::testing::TestWithParam<int> {};
 
 TEST_P(Communicators, SharedMemorySumsInTheRanksOrderAndGathers) {
   RunShm(GetParam(), [](RankGroup& group) {
-    ShmCommunicator communicator(group);
+    auto communicator = group.rendezvous->HostCommunicator().value();
     for (int round = 0; round < 20; ++round) {
-      CheckAllReduce(communicator);
-      CheckGather(communicator);
+      CheckAllReduce(*communicator);
+      CheckGather(*communicator);
     }
   });
 }
@@ -103,6 +103,7 @@ class EchoRunner final : public ModelRunner {
     return fail ? absl::InternalError("planted") : absl::OkStatus();
   }
   absl::StatusOr<StepResult> Collect() override {
+    if (fail_later) return absl::InternalError("planted late");
     StepResult result;
     for (const SequencePlan& sequence : plans.back().sequences) {
       if (sequence.wants_logits) result.tokens.push_back({sequence.ids.back(), 0.0f, false});
@@ -110,7 +111,7 @@ class EchoRunner final : public ModelRunner {
     return result;
   }
   std::vector<BatchPlan> plans;
-  bool fail = false;
+  bool fail = false, fail_later = false;
 };
 
 // As a model's decoder does: exchanges tensors in each step.
@@ -180,13 +181,32 @@ TEST(DistributedRunner, AFailingRankLosesTheGroupForAll) {
       EXPECT_FALSE(RunFollower(group, runner).ok());
       return;
     }
-    ShmCommunicator communicator(group);
+    auto communicator = group.rendezvous->HostCommunicator().value();
     DistributedRunner distributed(group, runner);
     std::mt19937 random(7);
     ASSERT_TRUE(distributed.Launch(RandomPlan(0, random)).ok());
     Matrix matrix(1, 4);
-    EXPECT_TRUE(absl::IsUnavailable(communicator.AllReduceSum(matrix.tensor)));  // the peer will never come
-    EXPECT_FALSE(group.Healthy());
+    EXPECT_TRUE(absl::IsUnavailable(communicator->AllReduceSum(matrix.tensor)));  // the peer will never come
+    EXPECT_FALSE(group.liveness->Healthy());
+  });
+}
+
+// As on a device that computes meanwhile: a follower, which reads no result, has its error of a step from
+// Collect, the last step's too.
+TEST(DistributedRunner, AnErrorThatComesAfterLaunchDoesNotVanish) {
+  EchoRunner runners[2];
+  runners[1].fail_later = true;
+  RunShm(2, [&](RankGroup& group) {
+    EchoRunner& runner = runners[group.rank()];
+    if (group.rank() != 0) {
+      EXPECT_THAT(MessageOf(RunFollower(group, runner)), HasSubstr("planted late"));
+      return;
+    }
+    DistributedRunner distributed(group, runner);
+    std::mt19937 random(7);
+    ASSERT_TRUE(distributed.Launch(RandomPlan(0, random)).ok());
+    ASSERT_TRUE(distributed.Collect().ok());
+    EXPECT_THAT(MessageOf(distributed.StopFollowers()), HasSubstr("rank 1 failed: planted late"));
   });
 }
 
@@ -209,8 +229,8 @@ std::vector<std::string> HangIn(int hanging) {
   RunShm(
       2,
       [&](RankGroup& group) {
-        ShmCommunicator communicator(group);
-        ExchangingRunner exchanging(communicator);
+        auto communicator = group.rendezvous->HostCommunicator().value();
+        ExchangingRunner exchanging(*communicator);
         ModelRunner& runner = group.rank() == hanging ? static_cast<ModelRunner&>(stuck) : exchanging;
         absl::Status status;
         if (group.rank() != 0) {
@@ -224,8 +244,8 @@ std::vector<std::string> HangIn(int hanging) {
           if (status.ok()) status = distributed.Launch(plan);
         }
         EXPECT_FALSE(status.ok());
-        EXPECT_FALSE(group.Healthy());
-        told[group.rank()] = MessageOf(group.LostError());
+        EXPECT_FALSE(group.liveness->Healthy());
+        told[group.rank()] = MessageOf(group.liveness->LostError());
       },
       [&](int rank) {
         if (rank == hanging) stuck.lost.Notify();
@@ -253,14 +273,14 @@ TEST(PlanChannel, HoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
       sequence.blocks.assign(static_cast<size_t>(limits.max_blocks), static_cast<int32_t>(i));
       largest.sequences.push_back(sequence);
     }
-    RankGroupOptions options = GroupOf(UniqueName(), 0, 2);
+    ShmGroupOptions options = GroupOf(UniqueName(), 0, 2);
     options.buffers.plan_bytes = PlanBytesFor(limits);
     RunRanks(2, [&](int rank) {
-      RankGroupOptions mine = options;
+      ShmGroupOptions mine = options;
       mine.rank = rank;
-      auto group = RankGroup::Join(mine, nullptr);
+      auto group = JoinShmGroup(mine);
       ASSERT_TRUE(group.ok()) << group.status();
-      PlanChannel channel(**group);
+      PlanChannel channel(*group);
       if (rank == 1) {
         auto received = channel.Receive();
         ASSERT_TRUE(received.ok() && received->has_value());
@@ -273,7 +293,7 @@ TEST(PlanChannel, HoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
       larger.sequences.insert(larger.sequences.end(), 4096, largest.sequences[0]);
       EXPECT_TRUE(absl::IsInvalidArgument(channel.Send(larger)));
       EXPECT_TRUE(channel.SendStop().ok());
-      (*group)->Leave();
+      group->liveness->Leave();
     });
   }
 }
@@ -283,32 +303,32 @@ TEST(ShmCommunicator, ItsBufferHoldsAnyRowAndRefusesALongerOne) {
   for (auto [tokens, hidden, slice] :
        {std::array<int64_t, 3>{1, 64, 100}, {512, 5120, 1 << 18}, {1, 1 << 19, 10}}) {
     const int64_t bytes = ExchangeBytesFor(tokens, hidden, slice);
-    RankGroupOptions options = GroupOf(UniqueName(), 0, 2);
+    ShmGroupOptions options = GroupOf(UniqueName(), 0, 2);
     options.buffers.exchange_bytes = bytes;
     RunRanks(2, [&, hidden = hidden, slice = slice](int rank) {
-      RankGroupOptions mine = options;
+      ShmGroupOptions mine = options;
       mine.rank = rank;
-      auto group = RankGroup::Join(mine, nullptr);
+      auto group = JoinShmGroup(mine);
       ASSERT_TRUE(group.ok()) << group.status();
-      ShmCommunicator communicator(**group);
+      auto communicator = group->rendezvous->HostCommunicator().value();
       Matrix row(1, hidden), logits(1, slice), out(1, 2 * slice), longer(1, bytes / 4 + 1);
-      EXPECT_TRUE(communicator.AllReduceSum(row.tensor).ok());
-      EXPECT_TRUE(communicator.GatherColumns(logits.tensor, out.tensor).ok());
-      EXPECT_TRUE(absl::IsInvalidArgument(communicator.AllReduceSum(longer.tensor)));
-      EXPECT_TRUE(absl::IsInvalidArgument(communicator.GatherColumns(longer.tensor, out.tensor)));
-      (*group)->Leave();
+      EXPECT_TRUE(communicator->AllReduceSum(row.tensor).ok());
+      EXPECT_TRUE(communicator->GatherColumns(logits.tensor, out.tensor).ok());
+      EXPECT_TRUE(absl::IsInvalidArgument(communicator->AllReduceSum(longer.tensor)));
+      EXPECT_TRUE(absl::IsInvalidArgument(communicator->GatherColumns(longer.tensor, out.tensor)));
+      group->liveness->Leave();
     });
   }
 }
 
 TEST(ShmCommunicator, AGroupOfOneNeedsNoBuffer) {
-  RankGroupOptions options = GroupOf(UniqueName(), 0, 1);
+  ShmGroupOptions options = GroupOf(UniqueName(), 0, 1);
   options.buffers = {4, 4};
-  const auto group = RankGroup::Join(options, nullptr);
+  const auto group = JoinShmGroup(options);
   ASSERT_TRUE(group.ok()) << group.status();
-  ShmCommunicator communicator(**group);
-  CheckAllReduce(communicator);
-  CheckGather(communicator);
+  auto communicator = group->rendezvous->HostCommunicator().value();
+  CheckAllReduce(*communicator);
+  CheckGather(*communicator);
 }
 
 TEST(ThreadGroup, AFailedRankEndsTheOthersWaits) {

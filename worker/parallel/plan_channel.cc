@@ -23,6 +23,7 @@ class Writer {
     used_ = (used_ + 7) / 8 * 8;
   }
   bool overflown() const { return used_ > buffer_.size(); }
+  size_t used() const { return used_; }
 
  private:
   void Bytes(const void* data, size_t size) {
@@ -107,44 +108,38 @@ int64_t PlanBytesFor(const PlanLimits& limits) {
 }
 
 absl::Status PlanChannel::WaitForRoom() {
-  group_.Enter(Phase::kSendingPlan);
-  for (int r = 1; r < group_.size(); ++r) {
-    QUIRE_RETURN_IF_ERROR(group_.Await(group_.ack_word(r), plans_));
-  }
-  return absl::OkStatus();
+  liveness_.Enter(Phase::kSendingPlan);
+  return plans_.AwaitTaken();
 }
 
 absl::Status PlanChannel::Send(const BatchPlan& plan) {
-  if (group_.size() == 1) return absl::OkStatus();
+  if (liveness_.size() == 1) return absl::OkStatus();
   QUIRE_RETURN_IF_ERROR(WaitForRoom());
-  Writer writer(group_.plan_buffer());
+  Writer writer(plans_.buffer());
   Encode(plan, writer);
   if (writer.overflown()) {
     return absl::InvalidArgumentError(absl::StrCat("plan ", plan.step, " is larger than the plan buffer of ",
-                                                   group_.plan_buffer().size(), " bytes"));
+                                                   plans_.buffer().size(), " bytes"));
   }
-  ++plans_;
-  group_.plan_word().Advance();
-  return absl::OkStatus();
+  return plans_.Send(writer.used());
 }
 
 absl::Status PlanChannel::SendStop() {
-  if (group_.size() == 1) return absl::OkStatus();
-  group_.BeginTimed(0, kStopLimitUs);
+  if (liveness_.size() == 1) return absl::OkStatus();
+  liveness_.BeginTimed(0, kStopLimitUs);
   QUIRE_RETURN_IF_ERROR(WaitForRoom());
-  Writer(group_.plan_buffer()).Word(kStop);
-  ++plans_;
-  group_.plan_word().Advance();
+  Writer writer(plans_.buffer());
+  writer.Word(kStop);
+  QUIRE_RETURN_IF_ERROR(plans_.Send(writer.used()));
   QUIRE_RETURN_IF_ERROR(WaitForRoom());
-  group_.EndTimed();
+  liveness_.EndTimed();
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<BatchPlan>> PlanChannel::Receive() {
-  ++plans_;
-  group_.Enter(Phase::kAwaitingPlan);
-  QUIRE_RETURN_IF_ERROR(group_.Await(group_.plan_word(), plans_));
-  Reader reader(group_.plan_buffer());
+  liveness_.Enter(Phase::kAwaitingPlan);
+  QUIRE_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, plans_.Receive());
+  Reader reader(bytes);
   std::optional<BatchPlan> plan;
   if (reader.Word() == kPlan) {
     plan.emplace();
@@ -153,10 +148,10 @@ absl::StatusOr<std::optional<BatchPlan>> PlanChannel::Receive() {
     for (int64_t i = 0; i < sequences && !reader.failed(); ++i) {
       plan->sequences.push_back(DecodeSequence(reader));
     }
-    if (reader.failed()) return absl::InternalError("a plan in shared memory does not decode");
   }
-  if (!plan) group_.Leave();  // before rank 0 knows that all have read, and ends
-  group_.ack_word(group_.rank()).Advance();
+  if (reader.failed()) return absl::InternalError("a plan of rank 0 does not decode");
+  if (!plan) liveness_.Leave();  // before rank 0 knows that all have read, and ends
+  QUIRE_RETURN_IF_ERROR(plans_.Take());
   return plan;
 }
 

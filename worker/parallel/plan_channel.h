@@ -1,5 +1,5 @@
-// Plans from rank 0 to the followers, host to host in shared memory, in order, one at a time: rank 0 writes
-// the next plan only after every follower took the last. Each end is used by its rank's engine thread only.
+// Plans as bytes, from rank 0 to the followers over the group's PlanTransport. Each end is used by its rank's
+// engine thread only.
 #pragma once
 
 #include <optional>
@@ -22,7 +22,8 @@ int64_t PlanBytesFor(const PlanLimits& limits);
 
 class PlanChannel {
  public:
-  explicit PlanChannel(RankGroup& group) : group_(group) {}
+  // `group` outlives this.
+  explicit PlanChannel(RankGroup& group) : liveness_(*group.liveness), plans_(*group.plans) {}
 
   // Rank 0. Unavailable: the group is lost. InvalidArgument: larger than the group's plan_bytes.
   absl::Status Send(const BatchPlan& plan);
@@ -36,8 +37,8 @@ class PlanChannel {
   // Waits until every follower took the last plan.
   absl::Status WaitForRoom();
 
-  RankGroup& group_;
-  uint32_t plans_ = 0;
+  Liveness& liveness_;
+  PlanTransport& plans_;
 };
 
 }  // namespace quire::worker

@@ -1,5 +1,5 @@
 // A group's own life: joining, agreeing, losing, leaving, and its memory.
-#include "worker/parallel/rank_group.h"
+#include "worker/parallel/shm_group.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -25,19 +25,19 @@ TEST(RankGroup, ADeadRankLosesTheGroup) {
   Notification joined;
   Notification lost;
   std::thread peer([&] {
-    auto group = RankGroup::Join(GroupOf(name, 1, 2), nullptr);
+    auto group = JoinShmGroup(GroupOf(name, 1, 2));
     ASSERT_TRUE(group.ok());
     joined.WaitForNotification();
     // Destroyed without Leave: it gives up its place, as a killed process does.
   });
-  RankGroupOptions options = GroupOf(name, 0, 2);
-  auto group = RankGroup::Join(options, [&] { lost.Notify(); });
+  ShmGroupOptions options = GroupOf(name, 0, 2);
+  auto group = JoinShmGroup(options, {[&] { lost.Notify(); }});
   ASSERT_TRUE(group.ok()) << group.status();
   joined.Notify();
   peer.join();
   lost.WaitForNotification();
-  EXPECT_FALSE((*group)->Healthy());
-  const auto gathered = (*group)->AllGather("");
+  EXPECT_FALSE(group->liveness->Healthy());
+  const auto gathered = group->rendezvous->AllGather("");
   EXPECT_TRUE(absl::IsUnavailable(gathered.status()));
   EXPECT_THAT(MessageOf(gathered.status()), HasSubstr("rank 1 is dead"));
 }
@@ -50,14 +50,14 @@ TEST(RankGroup, EveryRankHearsThatOneAskedToDrain) {
     const auto on_drain_asked = [&asked, rank] {
       if (!asked[rank].HasBeenNotified()) asked[rank].Notify();
     };
-    auto group = RankGroup::Join(GroupOf(name, rank, 2), nullptr, on_drain_asked);
+    auto group = JoinShmGroup(GroupOf(name, rank, 2), {nullptr, on_drain_asked});
     ASSERT_TRUE(group.ok()) << group.status();
     both_joined.arrive_and_wait();
-    if (rank == 1) (*group)->AskToDrain();
+    if (rank == 1) group->liveness->AskToDrain();
     asked[rank].WaitForNotification();
-    EXPECT_TRUE((*group)->Healthy());  // asking ends nothing by itself
+    EXPECT_TRUE(group->liveness->Healthy());  // asking ends nothing by itself
     both_asked.arrive_and_wait();
-    (*group)->Leave();
+    group->liveness->Leave();
   });
 }
 
@@ -66,10 +66,10 @@ bool InDevShm(const std::string& name) { return access(absl::StrCat("/dev/shm/",
 // A rank whose group is lost before it is complete ends in on_lost, on the beat thread.
 TEST(RankGroup, NothingIsLeftInDevShmWhenTheOthersDoNotCome) {
   for (int rank : {0, 1}) {
-    RankGroupOptions options = GroupOf(UniqueName(), rank, 2);
+    ShmGroupOptions options = GroupOf(UniqueName(), rank, 2);
     options.join_timeout_ms = 1;
     bool was_there = true;
-    EXPECT_FALSE(RankGroup::Join(options, [&] { was_there = InDevShm(options.shm->text()); }).ok());
+    EXPECT_FALSE(JoinShmGroup(options, {[&] { was_there = InDevShm(options.shm->text()); }}).ok());
     EXPECT_FALSE(was_there);
     EXPECT_FALSE(InDevShm(options.shm->text()));
   }
@@ -83,7 +83,7 @@ TEST(RankGroup, WhicheverRankSeesAllHereTakesTheNameAway) {
   RankSlot& slot = (*first)->control().slots[0];
   slot.beats = 1;
   slot.joined.Advance();
-  std::thread second([&] { EXPECT_FALSE(RankGroup::Join(GroupOf(name, 1, 2), nullptr).ok()); });
+  std::thread second([&] { EXPECT_FALSE(JoinShmGroup(GroupOf(name, 1, 2)).ok()); });
   EXPECT_TRUE((*first)->control().slots[1].gathered.WaitFor(1, 0));  // it saw all here, and goes on
   EXPECT_FALSE(InDevShm(name));
   first->reset();  // as a killed process does
@@ -128,9 +128,9 @@ TEST(GroupMemory, IsNotMadeAnyMoreWhenItsNameWasGivenUp) {
 }
 
 TEST(RankGroup, NamesTheRankThatDoesNotCome) {
-  RankGroupOptions options = GroupOf(UniqueName(), 0, 3);
+  ShmGroupOptions options = GroupOf(UniqueName(), 0, 3);
   options.join_timeout_ms = 1;
-  const auto alone = RankGroup::Join(options, nullptr);
+  const auto alone = JoinShmGroup(options);
   EXPECT_TRUE(absl::IsUnavailable(alone.status()));
   EXPECT_THAT(MessageOf(alone.status()), HasSubstr("rank 1 did not arrive, it is not joined yet"));
   EXPECT_THAT(MessageOf(alone.status()), HasSubstr("rank 2 did not arrive"));
@@ -141,12 +141,12 @@ TEST(RankGroup, NamesTheRankThatDoesNotAgreeInTime) {
   Notification told;
   RunShm(2, [&](RankGroup& group) {
     if (group.rank() == 1) {
-      group.Enter(Phase::kLoading);
+      group.liveness->Enter(Phase::kLoading);
       told.WaitForNotification();  // hangs, but beats
-      reasons[1] = MessageOf(group.AllGather("").status());
+      reasons[1] = MessageOf(group.rendezvous->AllGather("").status());
       return;
     }
-    reasons[0] = MessageOf(group.AllGather("", /*limit_us=*/1).status());
+    reasons[0] = MessageOf(group.rendezvous->AllGather("", /*limit_us=*/1).status());
     told.Notify();
   });
   for (const std::string& reason : reasons)
@@ -157,24 +157,23 @@ TEST(RankGroup, GathersRecordsOfAnyBytes) {
   RunShm(3, [](RankGroup& group) {
     for (int round = 0; round < 50; ++round) {
       const std::string mine(static_cast<size_t>(round * (group.rank() + 1)) % 100, static_cast<char>(round));
-      const auto records = group.AllGather(mine);
+      const auto records = group.rendezvous->AllGather(mine);
       ASSERT_TRUE(records.ok()) << records.status();
       for (int r = 0; r < 3; ++r) {
         EXPECT_EQ((*records)[r],
                   std::string(static_cast<size_t>(round * (r + 1)) % 100, static_cast<char>(round)));
       }
     }
-    EXPECT_TRUE(group.AllGather(std::string(kMaxRecordBytes, 'x')).ok());
-    EXPECT_TRUE(absl::IsInvalidArgument(group.AllGather(std::string(kMaxRecordBytes + 1, 'x')).status()));
+    EXPECT_TRUE(group.rendezvous->AllGather(std::string(kMaxRecordBytes, 'x')).ok());
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(group.rendezvous->AllGather(std::string(kMaxRecordBytes + 1, 'x')).status()));
   });
 }
 
 // Joins as rank 0 and rank 1 with these options; what each was told.
-std::vector<std::string> JoinBoth(const RankGroupOptions& first, const RankGroupOptions& second) {
+std::vector<std::string> JoinBoth(const ShmGroupOptions& first, const ShmGroupOptions& second) {
   std::vector<std::string> told(2);
-  RunRanks(2, [&](int rank) {
-    told[rank] = MessageOf(RankGroup::Join(rank == 0 ? first : second, nullptr).status());
-  });
+  RunRanks(2, [&](int rank) { told[rank] = MessageOf(JoinShmGroup(rank == 0 ? first : second).status()); });
   EXPECT_FALSE(InDevShm(first.shm->text()));
   return told;
 }
@@ -184,7 +183,7 @@ TEST(RankGroup, RefusesRanksWithDifferentBuffersAndSaysWhose) {
        {std::pair<int64_t BufferSizes::*, std::string>{&BufferSizes::exchange_bytes, "exchange"},
         {&BufferSizes::plan_bytes, "plan"}}) {
     const std::string shm = UniqueName();
-    RankGroupOptions second = GroupOf(shm, 1, 2);
+    ShmGroupOptions second = GroupOf(shm, 1, 2);
     second.buffers.*change += 4096;
     for (const std::string& told : JoinBoth(GroupOf(shm, 0, 2), second)) {
       EXPECT_THAT(told, HasSubstr(absl::StrCat("rank 1 has ", name, " bytes")));
@@ -206,10 +205,10 @@ TEST(RankGroup, ASecondRankOfTheSameNumberIsRefusedAndDoesNoHarm) {
   std::atomic<int> good{0};
   RunRanks(3, [&](int thread) {
     if (thread == 2) refused.WaitForNotification();
-    const auto group = RankGroup::Join(GroupOf(name, thread == 2 ? 1 : 0, 2), nullptr);
+    const auto group = JoinShmGroup(GroupOf(name, thread == 2 ? 1 : 0, 2));
     if (group.ok()) {
       ++good;
-      (*group)->Leave();
+      group->liveness->Leave();
       return;
     }
     EXPECT_THAT(MessageOf(group.status()), HasSubstr("there is a rank 0"));
@@ -219,28 +218,28 @@ TEST(RankGroup, ASecondRankOfTheSameNumberIsRefusedAndDoesNoHarm) {
 }
 
 TEST(RankGroup, RefusesRanksThatCanNotBe) {
-  EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(GroupOf("x", 2, 2), nullptr).status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(RankGroup::Join(GroupOf("x", 0, kMaxRanks + 1), nullptr).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(JoinShmGroup(GroupOf("x", 2, 2)).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(JoinShmGroup(GroupOf("x", 0, kMaxRanks + 1)).status()));
 }
 
 TEST(RankGroup, TheFirstReasonIsTheOneThatAllTell) {
   RunShm(2, [](RankGroup& group) {
-    if (group.rank() == 1) group.Lose("the disk of rank 1 is on fire");
-    EXPECT_THAT(MessageOf(group.AllGather("").status()), HasSubstr("on fire"));
-    group.Lose("another reason");
-    EXPECT_THAT(MessageOf(group.LostError()), HasSubstr("on fire"));
-    EXPECT_FALSE(group.Healthy());
+    if (group.rank() == 1) group.liveness->Lose("the disk of rank 1 is on fire");
+    EXPECT_THAT(MessageOf(group.rendezvous->AllGather("").status()), HasSubstr("on fire"));
+    group.liveness->Lose("another reason");
+    EXPECT_THAT(MessageOf(group.liveness->LostError()), HasSubstr("on fire"));
+    EXPECT_FALSE(group.liveness->Healthy());
   });
 }
 
 TEST(RankGroup, AHealthyGroupSaysSoUntilSomebodyLeaves) {
   RunShm(2, [](RankGroup& group) {
-    EXPECT_TRUE(group.Healthy());
-    ASSERT_TRUE(group.AllGather("").ok());  // nobody leaves before both have looked
-    if (group.rank() == 1) group.Leave();
-    ASSERT_TRUE(group.AllGather("").ok());
-    EXPECT_FALSE(group.Healthy());
-    EXPECT_FALSE(group.lost());
+    EXPECT_TRUE(group.liveness->Healthy());
+    ASSERT_TRUE(group.rendezvous->AllGather("").ok());  // nobody leaves before both have looked
+    if (group.rank() == 1) group.liveness->Leave();
+    ASSERT_TRUE(group.rendezvous->AllGather("").ok());
+    EXPECT_FALSE(group.liveness->Healthy());
+    EXPECT_FALSE(group.liveness->lost());
   });
 }
 
@@ -261,7 +260,7 @@ TEST(Agreement, NamesTheFirstValueThatDiffers) {
 }
 
 // In a child with a /dev/shm of its own, of `bytes`: the message of a Join, or "skip".
-std::string JoinWithShmOf(int64_t bytes, const RankGroupOptions& options) {
+std::string JoinWithShmOf(int64_t bytes, const ShmGroupOptions& options) {
   int channel[2];
   EXPECT_EQ(pipe(channel), 0);
   const pid_t child = fork();
@@ -271,7 +270,7 @@ std::string JoinWithShmOf(int64_t bytes, const RankGroupOptions& options) {
     if ((unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
         mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
         mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) == 0) {
-      said = RankGroup::Join(options, nullptr).status().ToString();
+      said = JoinShmGroup(options).status().ToString();
     }
     const ssize_t written = write(channel[1], said.data(), said.size());
     _exit(written < 0);
@@ -288,7 +287,7 @@ std::string JoinWithShmOf(int64_t bytes, const RankGroupOptions& options) {
 }
 
 TEST(GroupMemory, AFullDevShmIsRefusedWithWhatToDo) {
-  RankGroupOptions options = GroupOf(UniqueName(), 0, 1);
+  ShmGroupOptions options = GroupOf(UniqueName(), 0, 1);
   options.buffers = {8 << 20, 1 << 20};
   const std::string fits = JoinWithShmOf(64 << 20, options);
   if (fits == "skip") GTEST_SKIP() << "no mount namespaces here: a full /dev/shm can't be tried";

@@ -1,8 +1,9 @@
 // Judges the ranks of a group by what one of them sees at each of its own beats: who is dead, whose beats
-// stopped, and who is in a step (or a wait) for longer than it may take. A round counts for two beats of time
-// at most, however late it comes (the host slept, a debugger held all, the machine is overloaded). So a pause
-// of everybody kills nobody, a clock that jumps does nothing, and on a machine that is always late a fault is
-// found all the same, later. Pure: the caller gives the time. Owned and called by the beat thread.
+// stopped, whose host can't be reached, and who is in a step (or a wait) for longer than it may take. A round
+// counts for two beats of time at most, however late it comes (the host slept, a debugger held all, the
+// machine is overloaded). So a pause of everybody kills nobody, a clock that jumps does nothing, and on a
+// machine that is always late a fault is found all the same, later. Pure: the caller gives the time. Owned
+// and called by the beat thread.
 #pragma once
 
 #include <cstdint>
@@ -19,19 +20,27 @@ struct RankView {
   bool dead = false;   // its process is no more
   uint64_t step = 0;   // 0: in none; a new number for each
   int64_t step_limit_us = 0;
+  // Of what was sent to it: how much its host has taken, and whether there is more. Where nothing is sent,
+  // nothing is waited for.
+  uint64_t acked_bytes = 0;
+  bool unacked = false;
 };
 
 struct RankVerdict {
-  enum class Fault { kDead, kSilent, kOverdue } fault = Fault::kSilent;
+  enum class Fault { kDead, kSilent, kCut, kOverdue } fault = Fault::kSilent;
   int rank = 0;
-  int64_t us = 0;  // of silence, or in the step
+  int64_t us = 0;  // of silence, cut off, or in the step
+};
+
+struct RankWatchLimits {
+  int64_t beat_us = 250'000;        // beats, and rounds, come that often
+  int64_t silence_us = 10'000'000;  // a rank without a beat for so long hangs
+  int64_t cut_us = 1'250'000;       // a host that takes nothing of what is sent to it for so long is cut off
 };
 
 class RankWatch {
  public:
-  // A rank is silent after `silence_us` without a beat; beats come every `beat_us`.
-  RankWatch(int self, int size, int64_t beat_us, int64_t silence_us)
-      : self_(self), beat_us_(beat_us), silence_us_(silence_us), seen_(size) {}
+  RankWatch(int self, int size, const RankWatchLimits& limits) : self_(self), limits_(limits), seen_(size) {}
 
   // One round, right after this rank's own beat. The first fault found, if any.
   std::optional<RankVerdict> Look(int64_t now_us, std::span<const RankView> ranks);
@@ -39,11 +48,12 @@ class RankWatch {
  private:
   struct Seen {
     uint64_t beats = 0, step = 0;
-    int64_t silent_us = 0, in_step_us = 0;
+    uint64_t acked_bytes = 0;
+    int64_t silent_us = 0, in_step_us = 0, cut_us = 0;
   };
 
   const int self_;
-  const int64_t beat_us_, silence_us_;
+  const RankWatchLimits limits_;
   std::optional<int64_t> last_us_;
   std::vector<Seen> seen_;
 };

@@ -13,7 +13,7 @@ constexpr int64_t kHourUs = 3600 * kSecondUs;
 
 struct World {
   explicit World(int size) : views(size) {
-    for (int r = 0; r < size; ++r) watches.emplace_back(r, size, kBeatUs, kSilenceUs);
+    for (int r = 0; r < size; ++r) watches.emplace_back(r, size, RankWatchLimits{kBeatUs, kSilenceUs});
   }
   // Rank `r` comes to its round now.
   std::optional<RankVerdict> Round(int r) {

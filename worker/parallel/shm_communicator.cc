@@ -31,9 +31,9 @@ absl::StatusOr<uint32_t> ShmCommunicator::Exchange() {
   ++exchanges_;
   group_.CountExchange();
   group_.Enter(Phase::kExchanging);
-  group_.exchange_word(rank()).Advance();
+  group_.slot(rank()).exchange.Advance();
   for (int r = 0; r < size(); ++r) {
-    QUIRE_RETURN_IF_ERROR(group_.Await(group_.exchange_word(r), exchanges_));
+    QUIRE_RETURN_IF_ERROR(group_.Await(group_.slot(r).exchange, exchanges_));
   }
   group_.Enter(Phase::kComputing);
   return exchanges_ & 1;
@@ -41,7 +41,7 @@ absl::StatusOr<uint32_t> ShmCommunicator::Exchange() {
 
 absl::Status ShmCommunicator::AllReduceSum(Tensor x) {
   if (size() == 1) return absl::OkStatus();
-  const auto capacity = static_cast<int64_t>(group_.exchange(0, 0).size());
+  const auto capacity = static_cast<int64_t>(group_.memory().exchange(0, 0).size());
   const int64_t chunk_rows = capacity / x.cols;
   if (chunk_rows == 0) {
     return absl::InvalidArgumentError(
@@ -52,7 +52,7 @@ absl::Status ShmCommunicator::AllReduceSum(Tensor x) {
     CopyRows(x, first, rows, NextHalf().data());
     QUIRE_ASSIGN_OR_RETURN(const uint32_t parity, Exchange());
     const float* parts[kMaxRanks];
-    for (int r = 0; r < size(); ++r) parts[r] = group_.exchange(r, parity).data();
+    for (int r = 0; r < size(); ++r) parts[r] = group_.memory().exchange(r, parity).data();
     for (int64_t row = 0; row < rows; ++row) {
       SumRanks({parts, static_cast<size_t>(size())}, x.cols, x.f32(first + row));
       for (int r = 0; r < size(); ++r) parts[r] += x.cols;
@@ -68,7 +68,7 @@ absl::Status ShmCommunicator::GatherColumns(Tensor local, Tensor out) {
     for (int64_t row = 0; row < local.rows; ++row) std::copy_n(local.f32(row), local.cols, out.f32(row));
     return absl::OkStatus();
   }
-  const auto capacity = static_cast<int64_t>(group_.exchange(0, 0).size());
+  const auto capacity = static_cast<int64_t>(group_.memory().exchange(0, 0).size());
   if (local.cols + 1 > capacity) {
     return absl::InvalidArgumentError(
         absl::StrCat("a row of ", local.cols, " floats does not fit the exchange buffer of ", capacity));
@@ -82,7 +82,7 @@ absl::Status ShmCommunicator::GatherColumns(Tensor local, Tensor out) {
     if (rank() != 0) continue;
     float* to = std::copy_n(local.f32(row), local.cols, out.f32(row));
     for (int r = 1; r < size(); ++r) {
-      const float* part = group_.exchange(r, parity).data();
+      const float* part = group_.memory().exchange(r, parity).data();
       int32_t part_cols = 0;
       std::memcpy(&part_cols, part, sizeof(part_cols));
       to = std::copy_n(part + 1, part_cols, to);

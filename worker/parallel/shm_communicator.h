@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernels/communicator.h"
-#include "worker/parallel/rank_group.h"
+#include "worker/parallel/shm_liveness.h"
 
 namespace quire::worker {
 
@@ -17,7 +17,7 @@ int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden, int64_t vocab
 class ShmCommunicator final : public kernels::Communicator {
  public:
   // `group` outlives the communicator.
-  explicit ShmCommunicator(RankGroup& group) : group_(group) {}
+  explicit ShmCommunicator(ShmLiveness& group) : group_(group) {}
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
   absl::Status AllReduceSum(kernels::Tensor x) override;
@@ -26,9 +26,9 @@ class ShmCommunicator final : public kernels::Communicator {
  private:
   // Publishes this rank's half and waits for every rank's; the parity to read is returned.
   absl::StatusOr<uint32_t> Exchange();
-  std::span<float> NextHalf() { return group_.exchange(rank(), (exchanges_ + 1) & 1); }
+  std::span<float> NextHalf() { return group_.memory().exchange(rank(), (exchanges_ + 1) & 1); }
 
-  RankGroup& group_;
+  ShmLiveness& group_;
   uint32_t exchanges_ = 0;  // made so far; equal on all ranks
 };
 

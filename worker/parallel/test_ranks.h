@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "worker/parallel/rank_group.h"
+#include "worker/parallel/shm_group.h"
 
 namespace quire::worker {
 
@@ -22,8 +22,8 @@ inline std::string UniqueName() {
   return absl::StrCat("quire-test-", getpid(), "-", next++);
 }
 
-inline RankGroupOptions GroupOf(const std::string& name, int rank, int size) {
-  RankGroupOptions options;
+inline ShmGroupOptions GroupOf(const std::string& name, int rank, int size) {
+  ShmGroupOptions options;
   options.shm = std::make_shared<GroupName>(name);
   options.rank = rank;
   options.size = size;
@@ -44,13 +44,13 @@ inline void RunShm(int size, const std::function<void(RankGroup&)>& body,
   const std::string name = UniqueName();
   std::latch all_joined(size);
   RunRanks(size, [&](int rank) {
-    auto group = RankGroup::Join(GroupOf(name, rank, size), [&lost, rank] {
-      if (lost) lost(rank);
-    });
+    auto group = JoinShmGroup(GroupOf(name, rank, size), {[&lost, rank] {
+                                if (lost) lost(rank);
+                              }});
     all_joined.arrive_and_wait();  // a body that loses the group would else end another's Join
     ASSERT_TRUE(group.ok()) << group.status();
-    body(**group);
-    (*group)->Leave();
+    body(*group);
+    group->liveness->Leave();
   });
 }
 

@@ -1,0 +1,28 @@
+// Rendezvous in the group's shared memory: each rank's record stands in its slot, beside a word that it
+// raises when the record is written and again when it has read all.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/rendezvous.h"
+#include "worker/parallel/shm_liveness.h"
+
+namespace quire::worker {
+
+class ShmRendezvous final : public kernels::Rendezvous {
+ public:
+  // `group` outlives this and its communicator; its buffers are mapped before there is one.
+  explicit ShmRendezvous(ShmLiveness& group) : group_(group) {}
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
+  using Rendezvous::AllGather;
+  absl::StatusOr<std::vector<std::string>> AllGather(const std::string& record, int64_t limit_us) override;
+  absl::StatusOr<std::unique_ptr<kernels::Communicator>> HostCommunicator() override;
+
+ private:
+  ShmLiveness& group_;
+  uint32_t gathers_ = 0;
+};
+
+}  // namespace quire::worker
