@@ -1,5 +1,5 @@
-// Ranks as threads over the real shared memory and over the thread communicator: one suite for both. Then
-// plans, and what becomes of a group whose ranks fail or hang in a step.
+// Ranks as threads over all forms of a group and over the thread communicator: one suite for all. Then plans,
+// and what becomes of a group whose ranks fail or hang in a step.
 #include <gmock/gmock.h>
 #include <array>
 #include <random>
@@ -31,24 +31,28 @@ void FillRandom(Matrix& matrix, int seed) {
   for (float& value : matrix.values) value = normal(random);
 }
 
+void CheckAllReduceOf(kernels::Communicator& communicator, int64_t rows, int64_t cols) {
+  std::vector<Matrix> parts;
+  for (int r = 0; r < communicator.size(); ++r) {
+    FillRandom(parts.emplace_back(rows, cols), r + 100 * static_cast<int>(cols));
+  }
+  Matrix mine = parts[communicator.rank()];
+  mine.tensor.data = mine.values.data();
+  ASSERT_TRUE(communicator.AllReduceSum(mine.tensor).ok());
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t col = 0; col < cols; ++col) {
+      std::vector<const float*> of_ranks;
+      for (const Matrix& part : parts) of_ranks.push_back(&part.values[row * (cols + 3) + col]);
+      float sum = 0;
+      SumRanks(of_ranks, 1, &sum);
+      ASSERT_EQ(mine.tensor.f32(row)[col], sum) << row << "," << col;  // bitwise: its order
+    }
+  }
+}
+
 void CheckAllReduce(kernels::Communicator& communicator) {
   for (auto [rows, cols] : {std::pair<int64_t, int64_t>{1, 5}, {3, 576}, {64, 17}, {7, 2048}}) {
-    std::vector<Matrix> parts;
-    for (int r = 0; r < communicator.size(); ++r) {
-      FillRandom(parts.emplace_back(rows, cols), r + 100 * static_cast<int>(cols));
-    }
-    Matrix mine = parts[communicator.rank()];
-    mine.tensor.data = mine.values.data();
-    ASSERT_TRUE(communicator.AllReduceSum(mine.tensor).ok());
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t col = 0; col < cols; ++col) {
-        std::vector<const float*> of_ranks;
-        for (const Matrix& part : parts) of_ranks.push_back(&part.values[row * (cols + 3) + col]);
-        float sum = 0;
-        SumRanks(of_ranks, 1, &sum);
-        ASSERT_EQ(mine.tensor.f32(row)[col], sum) << row << "," << col;  // bitwise: its order
-      }
-    }
+    CheckAllReduceOf(communicator, rows, cols);
   }
 }
 
@@ -72,10 +76,10 @@ void CheckGather(kernels::Communicator& communicator) {
   }
 }
 
-class Communicators : public ::testing::TestWithParam<int> {};
+class GroupCommunicator : public ::testing::TestWithParam<std::tuple<GroupForm, int>> {};
 
-TEST_P(Communicators, SharedMemorySumsInTheRanksOrderAndGathers) {
-  RunShm(GetParam(), [](RankGroup& group) {
+TEST_P(GroupCommunicator, SumsInTheRanksOrderAndGathers) {
+  RunGroup(std::get<0>(GetParam()), std::get<1>(GetParam()), [](RankGroup& group) {
     auto communicator = group.rendezvous->HostCommunicator().value();
     for (int round = 0; round < 20; ++round) {
       CheckAllReduce(*communicator);
@@ -84,7 +88,25 @@ TEST_P(Communicators, SharedMemorySumsInTheRanksOrderAndGathers) {
   });
 }
 
-TEST_P(Communicators, ThreadsSumInTheRanksOrderAndGather) {
+// As large as an exchange gets, which over TCP then goes another way.
+TEST_P(GroupCommunicator, SumsManyBytesInTheRanksOrderToo) {
+  TestRank each{.size = std::get<1>(GetParam())};
+  each.buffers.exchange_bytes = 1 << 20;
+  RunGroup(std::get<0>(GetParam()), each, [](RankGroup& group) {
+    auto communicator = group.rendezvous->HostCommunicator().value();
+    CheckAllReduceOf(*communicator, 601, 577);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, GroupCommunicator,
+                         ::testing::Combine(kAllForms, ::testing::Values(1, 2, 3, 4, 8)),
+                         [](const auto& info) {
+                           return absl::StrCat(FormName(std::get<0>(info.param)), std::get<1>(info.param));
+                         });
+
+class ThreadCommunicators : public ::testing::TestWithParam<int> {};
+
+TEST_P(ThreadCommunicators, ThreadsSumInTheRanksOrderAndGather) {
   ThreadGroup group(GetParam());
   RunRanks(GetParam(), [&](int rank) {
     auto communicator = group.MakeCommunicator(rank);
@@ -93,7 +115,7 @@ TEST_P(Communicators, ThreadsSumInTheRanksOrderAndGather) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Communicators, ::testing::Values(1, 2, 3, 4, 8));
+INSTANTIATE_TEST_SUITE_P(Sizes, ThreadCommunicators, ::testing::Values(1, 2, 3, 4, 8));
 
 // Remembers what it ran; answers one token per sequence that wants logits: its last input id.
 class EchoRunner final : public ModelRunner {
@@ -150,9 +172,12 @@ bool Same(const BatchPlan& a, const BatchPlan& b) {
                                         b.sequences.end(), same_sequence);
 }
 
-TEST(DistributedRunner, FollowersRunEveryPlanAndStop) {
+class DistributedRunnerTest : public ::testing::TestWithParam<GroupForm> {};
+INSTANTIATE_TEST_SUITE_P(Forms, DistributedRunnerTest, kAllForms, NameOfForm);
+
+TEST_P(DistributedRunnerTest, FollowersRunEveryPlanAndStop) {
   EchoRunner runners[3];
-  RunShm(3, [&](RankGroup& group) {
+  RunGroup(GetParam(), 3, [&](RankGroup& group) {
     EchoRunner& runner = runners[group.rank()];
     if (group.rank() != 0) {
       EXPECT_TRUE(RunFollower(group, runner).ok());
@@ -172,10 +197,10 @@ TEST(DistributedRunner, FollowersRunEveryPlanAndStop) {
   }
 }
 
-TEST(DistributedRunner, AFailingRankLosesTheGroupForAll) {
+TEST_P(DistributedRunnerTest, AFailingRankLosesTheGroupForAll) {
   EchoRunner runners[2];
   runners[1].fail = true;
-  RunShm(2, [&](RankGroup& group) {
+  RunGroup(GetParam(), 2, [&](RankGroup& group) {
     EchoRunner& runner = runners[group.rank()];
     if (group.rank() != 0) {
       EXPECT_FALSE(RunFollower(group, runner).ok());
@@ -193,10 +218,10 @@ TEST(DistributedRunner, AFailingRankLosesTheGroupForAll) {
 
 // As on a device that computes meanwhile: a follower, which reads no result, has its error of a step from
 // Collect, the last step's too.
-TEST(DistributedRunner, AnErrorThatComesAfterLaunchDoesNotVanish) {
+TEST_P(DistributedRunnerTest, AnErrorThatComesAfterLaunchDoesNotVanish) {
   EchoRunner runners[2];
   runners[1].fail_later = true;
-  RunShm(2, [&](RankGroup& group) {
+  RunGroup(GetParam(), 2, [&](RankGroup& group) {
     EchoRunner& runner = runners[group.rank()];
     if (group.rank() != 0) {
       EXPECT_THAT(MessageOf(RunFollower(group, runner)), HasSubstr("planted late"));
@@ -222,12 +247,12 @@ class HangingRunner final : public ModelRunner {
 };
 
 // What each rank of two was told when `hanging` hangs in step 5, which all ranks exchange tensors in.
-std::vector<std::string> HangIn(int hanging) {
+std::vector<std::string> HangIn(GroupForm form, int hanging) {
   HangingRunner stuck;
   std::vector<std::string> told(2);
   const StepDeadlineOptions at_once{.floor_us = 1};
-  RunShm(
-      2,
+  RunGroup(
+      form, 2,
       [&](RankGroup& group) {
         auto communicator = group.rendezvous->HostCommunicator().value();
         ExchangingRunner exchanging(*communicator);
@@ -253,9 +278,9 @@ std::vector<std::string> HangIn(int hanging) {
   return told;
 }
 
-TEST(DistributedRunner, ARankThatHangsInAStepIsFoundAndNamedByAll) {
+TEST_P(DistributedRunnerTest, ARankThatHangsInAStepIsFoundAndNamedByAll) {
   for (int hanging : {0, 1}) {
-    for (const std::string& told : HangIn(hanging)) {
+    for (const std::string& told : HangIn(GetParam(), hanging)) {
       EXPECT_THAT(told,
                   HasSubstr(absl::StrCat("rank ", hanging, " did not arrive, it is computing (step 5")));
       EXPECT_THAT(told, HasSubstr("waiting for"));
@@ -263,7 +288,7 @@ TEST(DistributedRunner, ARankThatHangsInAStepIsFoundAndNamedByAll) {
   }
 }
 
-TEST(PlanChannel, HoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
+TEST_P(DistributedRunnerTest, ItsChannelHoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
   for (const PlanLimits& limits : {PlanLimits{1, 1, 1}, {3, 3, 1}, {5, 64, 7}, {64, 512, 512}, {7, 8, 4}}) {
     BatchPlan largest;
     for (int64_t i = 0; i < limits.max_sequences; ++i) {
@@ -273,15 +298,11 @@ TEST(PlanChannel, HoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
       sequence.blocks.assign(static_cast<size_t>(limits.max_blocks), static_cast<int32_t>(i));
       largest.sequences.push_back(sequence);
     }
-    ShmGroupOptions options = GroupOf(UniqueName(), 0, 2);
-    options.buffers.plan_bytes = PlanBytesFor(limits);
-    RunRanks(2, [&](int rank) {
-      ShmGroupOptions mine = options;
-      mine.rank = rank;
-      auto group = JoinShmGroup(mine);
-      ASSERT_TRUE(group.ok()) << group.status();
-      PlanChannel channel(*group);
-      if (rank == 1) {
+    TestRank each;
+    each.buffers.plan_bytes = PlanBytesFor(limits);
+    RunGroup(GetParam(), each, [&](RankGroup& group) {
+      PlanChannel channel(group);
+      if (group.rank() == 1) {
         auto received = channel.Receive();
         ASSERT_TRUE(received.ok() && received->has_value());
         EXPECT_TRUE(Same(**received, largest));
@@ -293,7 +314,6 @@ TEST(PlanChannel, HoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
       larger.sequences.insert(larger.sequences.end(), 4096, largest.sequences[0]);
       EXPECT_TRUE(absl::IsInvalidArgument(channel.Send(larger)));
       EXPECT_TRUE(channel.SendStop().ok());
-      group->liveness->Leave();
     });
   }
 }
@@ -303,32 +323,25 @@ TEST(ShmCommunicator, ItsBufferHoldsAnyRowAndRefusesALongerOne) {
   for (auto [tokens, hidden, slice] :
        {std::array<int64_t, 3>{1, 64, 100}, {512, 5120, 1 << 18}, {1, 1 << 19, 10}}) {
     const int64_t bytes = ExchangeBytesFor(tokens, hidden, slice);
-    ShmGroupOptions options = GroupOf(UniqueName(), 0, 2);
-    options.buffers.exchange_bytes = bytes;
-    RunRanks(2, [&, hidden = hidden, slice = slice](int rank) {
-      ShmGroupOptions mine = options;
-      mine.rank = rank;
-      auto group = JoinShmGroup(mine);
-      ASSERT_TRUE(group.ok()) << group.status();
-      auto communicator = group->rendezvous->HostCommunicator().value();
+    TestRank each;
+    each.buffers.exchange_bytes = bytes;
+    RunGroup(GroupForm::kShm, each, [&, hidden = hidden, slice = slice](RankGroup& group) {
+      auto communicator = group.rendezvous->HostCommunicator().value();
       Matrix row(1, hidden), logits(1, slice), out(1, 2 * slice), longer(1, bytes / 4 + 1);
       EXPECT_TRUE(communicator->AllReduceSum(row.tensor).ok());
       EXPECT_TRUE(communicator->GatherColumns(logits.tensor, out.tensor).ok());
       EXPECT_TRUE(absl::IsInvalidArgument(communicator->AllReduceSum(longer.tensor)));
       EXPECT_TRUE(absl::IsInvalidArgument(communicator->GatherColumns(longer.tensor, out.tensor)));
-      group->liveness->Leave();
     });
   }
 }
 
-TEST(ShmCommunicator, AGroupOfOneNeedsNoBuffer) {
-  ShmGroupOptions options = GroupOf(UniqueName(), 0, 1);
-  options.buffers = {4, 4};
-  const auto group = JoinShmGroup(options);
-  ASSERT_TRUE(group.ok()) << group.status();
-  auto communicator = group->rendezvous->HostCommunicator().value();
-  CheckAllReduce(*communicator);
-  CheckGather(*communicator);
+TEST_P(DistributedRunnerTest, AGroupOfOneNeedsNoBuffer) {
+  RunGroup(GetParam(), {.size = 1, .buffers = {4, 4}}, [](RankGroup& group) {
+    auto communicator = group.rendezvous->HostCommunicator().value();
+    CheckAllReduce(*communicator);
+    CheckGather(*communicator);
+  });
 }
 
 TEST(ThreadGroup, AFailedRankEndsTheOthersWaits) {

@@ -172,6 +172,66 @@ TEST(RankWatch, FindsAnOverdueStepOfAnyRankItselfIncluded) {
   }
 }
 
+constexpr int64_t kTcpBeatUs = 125'000, kCutUs = 1'250'000;
+
+// What rank 0 sees of a rank 1 until the link between them is cut: when it says so. Its host acknowledges
+// each beat after `rtt_us`.
+int64_t NoticedAfterUs(int64_t cut_at_us, int64_t rtt_us) {
+  RankWatch watch(0, 2, {.beat_us = kTcpBeatUs, .cut_us = kCutUs});
+  ManualClock clock;
+  std::vector<RankView> views(2);
+  for (;; clock.AdvanceUs(kTcpBeatUs)) {
+    const int64_t acked_until_us = std::min(cut_at_us, clock.NowUs()) - rtt_us;
+    ++views[0].beats;
+    views[1].beats += clock.NowUs() <= cut_at_us ? 1 : 0;
+    views[1].acked_bytes =
+        acked_until_us < 0 ? 0 : static_cast<uint64_t>(100 * (acked_until_us / kTcpBeatUs + 1));
+    views[1].unacked = true;  // this round's own beat, at least
+    const auto verdict = watch.Look(clock.NowUs(), views);
+    if (!verdict) continue;
+    EXPECT_EQ(verdict->fault, RankVerdict::Fault::kCut);
+    EXPECT_EQ(verdict->rank, 1);
+    return clock.NowUs() - cut_at_us;
+  }
+}
+
+TEST(RankWatch, ACutLinkIsNoticedIn1500MsWheneverItIsCut) {
+  for (const int64_t rtt_us : {100, 1000, 100'000}) {
+    for (int64_t phase_us = 0; phase_us < kTcpBeatUs; phase_us += 1000) {
+      const int64_t noticed_us = NoticedAfterUs(10 * kSecondUs + phase_us, rtt_us);
+      EXPECT_GE(noticed_us, kSecondUs);
+      EXPECT_LE(noticed_us, 3 * kSecondUs / 2);
+    }
+  }
+}
+
+// A host whose processes all stand acknowledges; a lost packet comes late; where nothing is sent nothing is
+// due.
+TEST(RankWatch, AHostThatAcknowledgesLateOrHasNothingToIsNotCutOff) {
+  World world(2);
+  world.views[1].unacked = true;
+  for (int i = 0; i < 100; ++i) {
+    ++world.views[1].acked_bytes;
+    ASSERT_FALSE(world.Run(kSecondUs, /*dead=*/1)) << i;
+    ++world.views[1].beats;
+  }
+  world.views[1].unacked = false;
+  EXPECT_FALSE(world.Run(4 * kSecondUs, /*dead=*/1));
+}
+
+TEST_P(Pause, OfAllHostsCutsNobodyOff) {
+  World world(2);
+  for (RankView& view : world.views) view.unacked = true;
+  for (int i = 0; i < 5; ++i) {
+    ++world.views[0].acked_bytes;
+    ++world.views[1].acked_bytes;
+    ASSERT_FALSE(world.Run(kBeatUs));
+    world.clock.AdvanceUs(GetParam());
+    ASSERT_FALSE(world.Round(0));
+    ASSERT_FALSE(world.Round(1));
+  }
+}
+
 TEST(RankWatch, ManyShortStepsAreNoLongOne) {
   World world(2);
   for (uint64_t step = 1; step < 100; ++step) {

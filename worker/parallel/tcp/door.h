@@ -1,0 +1,61 @@
+// Where a rank lets the others in while a group meets: a listening socket, and what a guest must say first.
+// Guests that say nothing, such as port scanners and probes, keep nobody waiting; those that say what is
+// wrong are told so and sent away. Used by the thread that starts the rank.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/parallel/tcp/sockets.h"
+#include "worker/parallel/tcp/transfer.h"
+
+namespace quire::worker {
+
+// What a link is for.
+enum class LinkKind { kMeeting, kBeats, kExchange, kPlans };
+
+// The first message on every link, from who dials.
+struct Hello {
+  LinkKind kind = LinkKind::kMeeting;
+  int rank = 0, size = 0;
+  int port = 0;        // where the dialler lets others in; kMeeting only
+  std::string secret;  // kMeeting: what all workers know where there is no TLS; else what rank 0 gave
+};
+std::string EncodeHello(const Hello& hello);
+// InvalidArgument: no rank of a group of this program spoke.
+absl::StatusOr<Hello> DecodeHello(const std::string& text);
+
+struct Guest {
+  Hello hello;
+  Link link;
+};
+
+class Door {
+ public:
+  // `tls` may be null: links in the clear.
+  Door(Fd listener, std::shared_ptr<const TlsContext> tls)
+      : listener_(std::move(listener)), tls_(std::move(tls)) {}
+  int port() const { return LocalAddress(listener_.get()).port(); }
+  // The next one whose hello `check` takes; what it says against others is their answer. DeadlineExceeded:
+  // none came. Unavailable, with its peer: a link of `watched` ended.
+  absl::StatusOr<Guest> Next(std::span<Link* const> watched, int64_t until_us,
+                             const std::function<absl::Status(const Hello&)>& check);
+
+ private:
+  absl::StatusOr<Guest> LetIn(Fd socket) const;
+
+  Fd listener_;
+  std::shared_ptr<const TlsContext> tls_;
+  std::vector<Fd> silent_;  // connected, and said nothing yet
+};
+
+// The first byte of an answer to a hello: the rest is for it, or says why not.
+inline constexpr char kWelcome = '+', kRefusal = '-';
+
+}  // namespace quire::worker

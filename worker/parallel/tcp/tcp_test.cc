@@ -1,0 +1,165 @@
+// What only a group over TCP has: who is let in, what crosses in the clear, and links that end.
+#include <gmock/gmock.h>
+
+#include "base/core/mutex.h"
+#include "base/core/status.h"
+#include "worker/parallel/shared_word.h"
+#include "worker/parallel/tcp/beat.h"
+#include "worker/parallel/tcp/transfer.h"
+#include "worker/parallel/test_ranks.h"
+
+namespace quire::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(TcpGroup, NothingCrossesToOtherHostsInTheClearUnlessTold) {
+  TcpGroupOptions options = TestPlace(GroupForm::kTcp).Tcp({});
+  options.meeting.rendezvous = "0.0.0.0:1";
+  const absl::Status refused = JoinTcpGroup(options).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(MessageOf(refused), HasSubstr("--insecure"));
+}
+
+TEST(TcpGroup, WithoutTlsThereMustBeASecret) {
+  TcpGroupOptions options = TestPlace(GroupForm::kTcp).Tcp({});
+  options.meeting.secret = "";
+  const absl::Status refused = JoinTcpGroup(options).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(MessageOf(refused), HasSubstr("--worker-secret-file"));
+}
+
+TEST(TcpGroup, AnAddressOfAnotherHostIsNoPlaceForRank0) {
+  TcpGroupOptions options = TestPlace(GroupForm::kTcp).Tcp({});
+  options.meeting.rendezvous = "192.0.2.1:29500";  // of nobody (RFC 5737)
+  options.meeting.insecure = true;
+  const absl::Status refused = JoinTcpGroup(options).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(MessageOf(refused), HasSubstr("is no address of this host"));
+}
+
+// One whom rank 0 refuses is told why, and the group meets all the same.
+void ExpectRefused(GroupForm form, const std::function<void(MeetingOptions&)>& change,
+                   const std::string& why) {
+  const TestPlace place(form);
+  Notification refused;
+  RunRanks(3, [&](int thread) {
+    if (thread == 0) {
+      auto group = place.Join({});
+      EXPECT_TRUE(group.ok()) << group.status();
+      if (group.ok()) group->liveness->Leave();
+      return;
+    }
+    TcpGroupOptions options = place.Tcp({.rank = 1});
+    if (thread == 1) {
+      change(options.meeting);
+      EXPECT_THAT(MessageOf(JoinTcpGroup(options).status()), HasSubstr(why));
+      refused.Notify();
+      return;
+    }
+    refused.WaitForNotification();
+    auto group = JoinTcpGroup(options);
+    EXPECT_TRUE(group.ok()) << group.status();
+    if (group.ok()) group->liveness->Leave();
+  });
+}
+
+TEST(TcpGroup, WhoDoesNotKnowTheSecretIsNotLetIn) {
+  ExpectRefused(
+      GroupForm::kTcp, [](MeetingOptions& options) { options.secret = "another"; },
+      "does not know the group's secret");
+}
+
+TEST(TcpGroup, WithTlsOnlyWorkersOfTheAuthorityAreLetIn) {
+  ExpectRefused(
+      GroupForm::kTls, [](MeetingOptions& options) { options.tls = TestCertificates::Get().stranger; }, "");
+  ExpectRefused(
+      GroupForm::kTls, [](MeetingOptions& options) { options.tls = TestCertificates::Get().gateway; }, "");
+  ExpectRefused(
+      GroupForm::kTls, [](MeetingOptions& options) { options.tls = {}; }, "");
+}
+
+TEST(TcpGroup, AWorkerTalksToNobodyWhoseCertificateIsNoWorkers) {
+  const TestPlace place(GroupForm::kTls);
+  RunRanks(2, [&](int rank) {
+    TcpGroupOptions options = place.Tcp({.rank = rank, .join_timeout_ms = rank == 0 ? 3000 : 120'000});
+    if (rank == 0) options.meeting.tls = TestCertificates::Get().gateway;
+    const absl::Status refused = JoinTcpGroup(options).status();
+    EXPECT_FALSE(refused.ok());
+    if (rank == 0) return;
+    EXPECT_THAT(MessageOf(refused), HasSubstr("is not for the role quire-worker"));
+  });
+}
+
+TEST(TcpGroup, SaysWhichTlsFileIsMissing) {
+  TcpGroupOptions options = TestPlace(GroupForm::kTls).Tcp({});
+  options.meeting.tls.key += ".absent";
+  EXPECT_THAT(MessageOf(JoinTcpGroup(options).status()), HasSubstr("--tls-key"));
+  options.meeting.tls.key = "";
+  EXPECT_THAT(MessageOf(JoinTcpGroup(options).status()), HasSubstr("--tls-key"));
+}
+
+// A probe or a port scanner: connects and says nothing, or something else, or goes.
+TEST(TcpGroup, StrangersAtTheDoorKeepNobodyWaiting) {
+  const TestPlace place(GroupForm::kTcp);
+  const HostPort where = ParseHostPort(place.rendezvous(), 0).value();
+  RunRanks(2, [&](int rank) {
+    std::vector<Fd> strangers;
+    if (rank == 1) {
+      for (int i = 0; i < 3; ++i) strangers.push_back(Dial(where, MonotonicUs() + 60'000'000).value());
+      EXPECT_EQ(send(strangers[0].get(), "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), 18);
+      strangers[1].Close();
+    }
+    auto group = place.Join({.rank = rank});
+    EXPECT_TRUE(group.ok()) << group.status();
+    if (group.ok()) group->liveness->Leave();
+  });
+}
+
+TEST(TcpGroup, ARankThatEndsWhileTheGroupGathersEndsIt) {
+  const TestPlace place(GroupForm::kTcp);
+  RunRanks(2, [&](int thread) {
+    if (thread == 0) {
+      EXPECT_THAT(MessageOf(place.Join({.size = 4}).status()), HasSubstr("rank 2"));
+      return;
+    }
+    Link link(Dial(ParseHostPort(place.rendezvous(), 0).value(), MonotonicUs() + 60'000'000).value(),
+              "rank 0");
+    const Hello hello{LinkKind::kMeeting, 2, 4, 1, "of this test"};
+    EXPECT_TRUE(SendMessage(link, EncodeHello(hello), {}).ok());
+  });
+}
+
+TEST(ParseHostPort, TakesWhatIsAPlace) {
+  for (auto [text, host, port] : {std::tuple{"h:1", "h", 1},
+                                  {"[::1]:2", "::1", 2},
+                                  {"::1", "::1", 9},
+                                  {"h", "h", 9},
+                                  {"[fe80::1]", "fe80::1", 9},
+                                  {"10.0.0.1:65535", "10.0.0.1", 65535}}) {
+    const auto place = ParseHostPort(text, 9);
+    ASSERT_TRUE(place.ok()) << text;
+    EXPECT_EQ(place->host, host);
+    EXPECT_EQ(place->port, port);
+  }
+  for (const char* text : {"", ":1", "h:", "h:0", "h:65536", "h:x", "[::1", "[]:1"}) {
+    EXPECT_THAT(MessageOf(ParseHostPort(text, 9).status()), HasSubstr("give HOST:PORT")) << text;
+  }
+}
+
+TEST(BeatText, ComesBackAsItWas) {
+  const Beat beat{7, true, false, true, true, 12, 3456, "computing; before: idle", "two\nlines"};
+  const auto back = DecodeBeat(EncodeBeat(beat));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(EncodeBeat(*back), EncodeBeat(beat));
+  EXPECT_EQ(back->reason, beat.reason);
+  EXPECT_LE(EncodeBeat({.doing = std::string(1 << 20, 'x'), .reason = std::string(1 << 20, 'y')}).size(),
+            kMostBeatBytes);
+  for (const char* text :
+       {"", "\n\n", "1 2 3\n\n", "a 0 0 0 0 1 1\n\n", "1 0 0 0 7 1 1\n\n", "1 0 0 0 0 1 1\n"}) {
+    EXPECT_FALSE(DecodeBeat(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace quire::worker
