@@ -24,6 +24,7 @@
 #include "kernels/backend_factory.h"
 #include "worker/advertised_address.h"
 #include "worker/follower_signals.h"
+#include "worker/join_group.h"
 #include "worker/kv_plan.h"
 #include "worker/load_signals.h"
 #include "worker/model/checkpoint.h"
@@ -33,7 +34,6 @@
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
-#include "worker/parallel/shm_group.h"
 #include "worker/rpc/group_server.h"
 
 namespace quire::worker {
@@ -62,7 +62,7 @@ class Rank {
   std::string ShmName() const;
   absl::Status PlanMemory();
   absl::StatusOr<BufferSizes> Buffers() const;
-  absl::Status JoinGroup();
+  absl::Status JoinRanks();
   absl::Status LoadModel();
   // That all ranks computed, or loaded, what they must have in common.
   absl::Status AgreeOnKvBlocks();
@@ -167,6 +167,7 @@ absl::Status Rank::CheckModel() {
 }
 
 absl::Status Rank::Load() {
+  QUIRE_RETURN_IF_ERROR(CheckPlacement(config_));
   shm_ = std::make_shared<GroupName>(ShmName());
   const LoadSignals signals([this] {  // nobody waits for an answer of this rank yet
     shm_->GiveUp();
@@ -175,7 +176,7 @@ absl::Status Rank::Load() {
   QUIRE_ASSIGN_OR_RETURN(ops_, OpsEndpoint::Start(config_.metrics, &metrics_));
   QUIRE_RETURN_IF_ERROR(CheckModel());
   QUIRE_ASSIGN_OR_RETURN(worker_secret_, config_.WorkerSecret());
-  QUIRE_RETURN_IF_ERROR(JoinGroup());
+  QUIRE_RETURN_IF_ERROR(JoinRanks());
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
   const int64_t started_us = clock_.NowUs();
   group_.liveness->Enter(Phase::kLoading);
@@ -251,23 +252,14 @@ std::string Rank::ShmName() const {
   return absl::StrCat("quire-", config_.group_id, "-", config_.group_epoch, "-", getpid());
 }
 
-absl::Status Rank::JoinGroup() {
-  if (config_.ranks > 1 && config_.shm.empty()) {
-    return absl::InvalidArgumentError("give all ranks of the group one --shm name, new for every epoch");
-  }
-  ShmGroupOptions options;
-  options.shm = shm_;
-  options.rank = static_cast<int>(config_.rank);
-  options.size = static_cast<int>(config_.ranks);
-  options.spin_us = config_.spin_us;
-  options.agreement = agreement_;
-  QUIRE_ASSIGN_OR_RETURN(options.buffers, Buffers());
-  Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", config_.ranks, " ranks"));
+absl::Status Rank::JoinRanks() {
+  GroupTerms terms{.shm = shm_, .buffers = {}, .agreement = agreement_};
+  QUIRE_ASSIGN_OR_RETURN(terms.buffers, Buffers());
   const auto on_drain_asked = [this] {  // at every beat; the first one counts
     if (config_.rank != 0) ops_->set_ready(false);
     if (serving_) RequestShutdown();
   };
-  QUIRE_ASSIGN_OR_RETURN(group_, JoinShmGroup(options, {[this] { OnLost(); }, on_drain_asked}));
+  QUIRE_ASSIGN_OR_RETURN(group_, JoinGroup(config_, terms, {[this] { OnLost(); }, on_drain_asked}));
   return absl::OkStatus();
 }
 

@@ -23,7 +23,7 @@ void WorkerConfig::Declare(Options& options) {
   options.Add("tls-cert", &tls.cert, "FILE", "this component's certificate");
   options.Add("tls-key", &tls.key, "FILE", "its key");
   options.Add("tls-ca", &tls.ca, "FILE", "the CA of its peers' certificates");
-  options.Add("insecure", &insecure, "allow plaintext gRPC off loopback");
+  options.Add("insecure", &insecure, "allow plaintext gRPC, and plaintext between ranks, off loopback");
   log.Declare(options);
 }
 
@@ -36,13 +36,18 @@ void WorkerConfig::DeclareRank(Options& options) {
               "overrides the checkpoint's RoPE scaling");
   options.Add("group-id", &group_id, "ID", "the group this rank belongs to");
   options.Add("group-epoch", &group_epoch, "N", "which life of the group; higher than any before", kCount);
-  options.Add("rank", &rank, "R", "this process's place in the group", kFromZero);
+  options.Add("rank", &rank, "R", "this process's place in the group; default: LWS_WORKER_INDEX, or 0",
+              kFromZero);
   options.Add(
       "ranks", &ranks, "N",
-      "processes of the group; 0, with --check only: one for each NUMA node, as far as the model allows",
+      "processes of the group; 0, with --check only: one for each NUMA node, as far as the model allows; "
+      "default: LWS_GROUP_SIZE, or 1",
       IntLimits{0, 64});
   options.Add("shm", &shm, "NAME",
               "shared memory of the group's ranks, new for every epoch; one rank alone needs none");
+  options.Add("rendezvous", &rendezvous, "HOST:PORT",
+              "where rank 0 listens for the ranks of a group on several hosts (port 29500 if none is given); "
+              "default, without --shm: LWS_LEADER_ADDRESS");
   options.Add(
       "cpus", &cpus, "LIST",
       "the CPUs that this rank runs on, as in 0-3,8; all = those that its affinity (taskset, cpuset) leaves");
@@ -61,8 +66,10 @@ void WorkerConfig::DeclareAddresses(Options& options) {
   options.Add(
       "owner-lock", &owner_lock, "FILE",
       "held by the coordinator that starts this group: free for 15 minutes and nobody back, the group ends");
-  options.Add("worker-secret-file", &worker_secret_file, "FILE",
-              "worker_secret of the coordinator's data folder; needed where there is no TLS");
+  options.Add(
+      "worker-secret-file", &worker_secret_file, "FILE",
+      "worker_secret of the coordinator's data folder; needed where there is no TLS, by all ranks with "
+      "--rendezvous");
   options.Add("host", &host, "ADDRESS", "where rank 0 serves gRPC");
   options.Add("advertise", &advertise, "HOST[:PORT]",
               "by which gateways reach this worker; default: --host and its port");
@@ -91,6 +98,11 @@ absl::StatusOr<std::string> WorkerConfig::WorkerSecret() const {
 }
 
 GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }
+
+std::string WorkerConfig::Rendezvous() const {
+  if (!rendezvous.empty()) return rendezvous;
+  return shm.empty() && ranks > 1 ? lws_rendezvous : "";
+}
 
 std::string WorkerConfig::ModelName() const {
   if (!model_name.empty()) return model_name;

@@ -20,7 +20,7 @@ struct WorkerConfig {
   std::string group_id = "group-0";
   int64_t group_epoch = 1;
   int64_t rank = 0, ranks = 1;
-  std::string shm;
+  std::string shm, rendezvous, lws_rendezvous;
   std::string cpus = "all";
   int64_t threads = 0, spin_us = 0;
   std::string coordinator, owner_lock, worker_secret_file;
@@ -41,6 +41,9 @@ struct WorkerConfig {
   GrpcServerOptions Listen() const;
   // --model-name, or the last part of --model.
   std::string ModelName() const;
+  // Where the ranks of a group on several hosts meet: --rendezvous, or where --shm isn't given either, the
+  // leader of this pod's LeaderWorkerSet. Empty: all ranks are on this host.
+  std::string Rendezvous() const;
 
  private:
   void DeclareRank(Options& options);

@@ -21,11 +21,11 @@
 #include "worker/advertised_address.h"
 #include "worker/engine/testing/scripted_runner.h"
 #include "worker/follower_signals.h"
+#include "worker/join_group.h"
 #include "worker/load_signals.h"
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
-#include "worker/parallel/shm_group.h"
 #include "worker/rpc/group_server.h"
 #include "worker/worker_config.h"
 
@@ -85,18 +85,14 @@ std::string ShmName(const WorkerConfig& worker) {
 
 absl::StatusOr<RankGroup> JoinRanks(const WorkerConfig& worker, const ModelConfig& model,
                                     std::function<void()> on_drain_asked) {
-  const auto shm = std::make_shared<GroupName>(ShmName(worker));
-  const LoadSignals signals([shm] {  // as in quire-worker: nobody waits for an answer yet
+  GroupTerms terms;
+  terms.shm = std::make_shared<GroupName>(ShmName(worker));
+  const LoadSignals signals([shm = terms.shm] {  // as in quire-worker: nobody waits for an answer yet
     shm->GiveUp();
     std::_Exit(0);
   });
-  ShmGroupOptions options;
-  options.shm = shm;
-  options.rank = static_cast<int>(worker.rank);
-  options.size = static_cast<int>(worker.ranks);
-  options.buffers.plan_bytes = PlanBytesFor(PlanLimitsFor(worker.limits, model.max_context));
-  Log(LogLevel::kInfo, "loading", "what", absl::StrCat("waiting for all ", worker.ranks, " ranks"));
-  return JoinShmGroup(options, {[] { std::_Exit(70); }, std::move(on_drain_asked)});
+  terms.buffers.plan_bytes = PlanBytesFor(PlanLimitsFor(worker.limits, model.max_context));
+  return JoinGroup(worker, terms, {[] { std::_Exit(70); }, std::move(on_drain_asked)});
 }
 
 absl::Status Follow(const MockConfig& config, RankGroup& group) {

@@ -81,7 +81,9 @@ absl::StatusOr<Guest> Door::Next(std::span<Link* const> watched, int64_t until_u
     }
     if (polled[0].revents == 0) continue;
     Fd socket = AcceptFrom(listener_.get());
-    if (socket.valid() && silent_.size() < kMostSilent) silent_.push_back(std::move(socket));
+    if (!socket.valid()) continue;
+    if (silent_.size() == kMostSilent) silent_.erase(silent_.begin());
+    silent_.push_back(std::move(socket));
   }
 }
 

@@ -1,0 +1,238 @@
+"""A group whose ranks run on several hosts (namespaces that veth pairs and a bridge join): it answers as ranks on one host do,
+to the bit; a link that is cut ends it, and the coordinator sees that; delay and loss don't. How long what took is printed."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import grpc
+import pytest
+from hosts import Hosts, needs_namespaces
+from system import BIN, TINY_MODEL, http, until
+from test_ranks import LOST, Rank, start  # noqa: F401 (a fixture)
+from wire import begun, generate, request, services
+
+pytestmark = [pytest.mark.tiny, needs_namespaces]
+PORT = 29500
+
+
+class HostRank(Rank):
+    """A rank on a host of its own. None: a flag that is not given."""
+
+    def __init__(self, hosts, rank, ranks, environment=None, **flags):
+        options = {"model": TINY_MODEL, "rank": rank, "ranks": ranks, "kv-blocks": 64, "host": "0.0.0.0",
+                   "advertise": hosts.address(rank or 0), "rendezvous": f"{hosts.address(0)}:{PORT}", **flags}
+        index = rank if rank is not None else int(environment["LWS_WORKER_INDEX"])
+        command = hosts.inside(index, BIN / "quire-worker", *(f"--{name.replace('_', '-')}={value}"
+                                                              for name, value in options.items() if value is not None))
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
+
+
+@pytest.fixture
+def run_rank():
+    """run_rank(hosts, rank, ranks, **flags): a rank; what still runs is killed in the end."""
+    started = []
+
+    def begin(*args, **flags):
+        started.append(HostRank(*args, **flags))
+        return started[-1]
+    yield begin
+    for rank in started:
+        rank.process.kill()
+        rank.process.wait(60)
+
+
+@pytest.fixture
+def run_group(run_rank):
+    """run_group(hosts, ranks, **flags): all ranks of a group."""
+    return lambda hosts, ranks, **flags: [run_rank(hosts, rank, ranks, **flags) for rank in range(ranks)]
+
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Flags of a worker with a certificate, and what a client needs to talk to one."""
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "names").write_text("subjectAltName=DNS:quire-worker,DNS:quire-gateway\n")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl(folder, "req", "-x509", *key, "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(folder, "req", "-new", *key, "-subj", "/CN=group", "-keyout", "key", "-out", "csr")
+    openssl(folder, "x509", "-req", "-days", "2", "-extfile", "names", "-CAcreateserial", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-in", "csr", "-out", "pem")
+    return {"tls_cert": folder / "pem", "tls_key": folder / "key", "tls_ca": folder / "ca.pem"}
+
+
+@pytest.fixture
+def secret(tmp_path):
+    (tmp_path / "worker_secret").write_text("5a" * 32)
+    return {"worker_secret_file": tmp_path / "worker_secret", "insecure": "true"}
+
+
+def connect(address, tls=None):
+    if tls is None:
+        return grpc.insecure_channel(address)
+    parts = [pathlib.Path(tls[name]).read_bytes() for name in ("tls_ca", "tls_key", "tls_cert")]
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*parts),
+                               [("grpc.ssl_target_name_override", "quire-worker")])
+
+
+def serving(hosts, ranks):
+    """host:port of a group that serves."""
+    return f"{hosts.address(0)}:{ranks[0].until('group_ready')['port']}"
+
+
+def answers(address, tls=None, tokens=24):
+    """(ids, logprobs) of a few prompts of mixed lengths."""
+    group = {"address": address, "epoch": 1}
+    prompts = [[1, 2, 3], [7] * 40, list(range(5, 150))]
+    with connect(address, tls) as connection:
+        stub = services.InferenceStub(connection)
+        return [generate(stub, request(group, ids, seed, tokens, top_k=20)) for seed, ids in enumerate(prompts)]
+
+
+def end(ranks, code=0):
+    for rank in ranks:
+        ended, log = rank.end()
+        assert ended == code, log
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_answers_are_those_of_one_host(run_group, start, certificates, ranks):  # noqa: F811
+    here = [start("quire-worker", rank, ranks=ranks) for rank in range(ranks)]
+    wanted = answers(f"127.0.0.1:{here[0].until('group_ready')['port']}")
+    with Hosts(ranks) as hosts:
+        group = run_group(hosts, ranks, **certificates)
+        assert answers(serving(hosts, group), certificates) == wanted
+        group[-1].process.send_signal(signal.SIGTERM)  # any rank is told to end, as on one host
+        end(group)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_waits_for_the_others_can_be_told_to_end(run_rank, secret, rank):
+    with Hosts(2) as hosts:
+        waiting = run_rank(hosts, rank, 2, **secret)
+        waiting.until("loading")
+        waiting.process.send_signal(signal.SIGTERM)
+        end([waiting])
+
+
+def test_pods_of_a_leader_worker_set_need_no_flags_of_their_own(run_rank, secret):
+    with Hosts(2) as hosts:
+        ranks = [run_rank(hosts, None, None, rendezvous=None, advertise=hosts.address(index), **secret,
+                          environment={"LWS_GROUP_SIZE": "2", "LWS_WORKER_INDEX": str(index),
+                                       "LWS_LEADER_ADDRESS": hosts.address(0)}) for index in (0, 1)]
+        assert len(answers(serving(hosts, ranks), tokens=3)) == 3
+        ranks[0].process.send_signal(signal.SIGTERM)
+        end(ranks)
+
+
+@pytest.mark.parametrize("flag, first, second", [("max-sequences", 64, 32), ("kv-blocks", 64, 65), ("group-epoch", 1, 2)])
+def test_ranks_that_differ_do_not_start(run_rank, secret, flag, first, second):
+    with Hosts(2) as hosts:
+        ranks = [run_rank(hosts, rank, 2, **{**secret, flag: value}) for rank, value in enumerate((first, second))]
+        for rank in ranks:
+            code, log = rank.end()
+            assert code != 0
+            assert f"rank 1 has --{flag} {second}, rank 0 has --{flag} {first}" in log
+
+
+def test_a_rank_with_another_secret_is_not_let_in(run_rank, secret, tmp_path):
+    (tmp_path / "another").write_text("6b" * 32)
+    with Hosts(2) as hosts:
+        run_rank(hosts, 0, 2, **secret)
+        code, log = run_rank(hosts, 1, 2, **{**secret, "worker_secret_file": tmp_path / "another"}).end()
+        assert code == 1 and "does not know the group's secret" in log
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_nothing_goes_to_another_host_in_the_clear_unless_told(run_rank, secret, rank):
+    with Hosts(2) as hosts:
+        if rank == 1:
+            run_rank(hosts, 0, 2, **secret)
+        code, log = run_rank(hosts, rank, 2, **{**secret, "insecure": "false"}).end()
+        assert code == 1 and "without mTLS" in log and "--insecure" in log
+
+
+class Coordinator:
+    """One that starts no groups, on this process's address among the hosts."""
+
+    def __init__(self, hosts, folder):
+        self.log, self.ready_file, self.data = (folder / "log").open("w"), folder / "ready", folder / "data"
+        self.process = subprocess.Popen(
+            [BIN / "quire-coordinator", f"--data={self.data}", "--groups=0", f"--host={hosts.here}", "--insecure",
+             "--admin-port=0", f"--ready-file={self.ready_file}"], stdout=self.log, stderr=self.log)
+        until("a coordinator", self.ready_file.exists)
+        ready = json.loads(self.ready_file.read_text())
+        self.admin_url, self.key = "http://" + ready["admin"], json.loads((self.data / "keys.json").read_text())["admin_key"]
+        self.flags = {"coordinator": ready["grpc"], "worker_secret_file": self.data / "worker_secret", "insecure": "true"}
+
+    def serving_groups(self):
+        status, answer = http("GET", f"{self.admin_url}/admin/v1/groups", self.key)
+        assert status == 200, answer
+        return sum(group["state"] == "serving" for group in answer["data"])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(60)
+        self.log.close()
+
+
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize("ranks, way", [(2, "link down"), (2, "packets dropped"), (3, "packets between followers dropped")])
+def test_a_cut_link_ends_the_group_and_the_coordinator_sees_it(run_group, tmp_path, ranks, way, busy, capsys):
+    with Hosts(ranks) as hosts, Coordinator(hosts, tmp_path) as coordinator:
+        group = run_group(hosts, ranks, max_sequences=8, **coordinator.flags)
+        address = serving(hosts, group)
+        until("a group that serves", lambda: coordinator.serving_groups() == 1)
+        with connect(address) as connection:
+            calls = begun(services.InferenceStub(connection), {"address": address, "epoch": 1}, 4) if busy else []
+            cut_at = time.monotonic()
+            if way == "link down":
+                hosts.cut(ranks - 1)
+            else:
+                hosts.drop(ranks - 1, ranks - 2)
+            until("no group that serves", lambda: coordinator.serving_groups() == 0)
+            noticed_s = time.monotonic() - cut_at
+            for call in calls:
+                with pytest.raises(grpc.RpcError):
+                    list(call)
+        for rank in group:
+            code, log = rank.end()
+            assert code == LOST, log
+            assert "can't be reached: its host has taken nothing" in log
+        with capsys.disabled():
+            print(f" [{way}, {'busy' if busy else 'idle'}: the coordinator saw it after {noticed_s:.2f} s] ", end="")
+
+
+@pytest.mark.parametrize("tokens", [3, pytest.param(200, marks=pytest.mark.full)])
+def test_delay_and_loss_are_survived(run_group, start, certificates, tokens):  # noqa: F811
+    """50 ms each way, one frame in a hundred lost."""
+    here = [start("quire-worker", rank) for rank in (0, 1)]
+    wanted = answers(f"127.0.0.1:{here[0].until('group_ready')['port']}", tokens=tokens)
+    with Hosts(2, lossy=[(1, 0.05, 0.01)]) as hosts:
+        group = run_group(hosts, 2, **certificates)
+        assert answers(serving(hosts, group), certificates, tokens) == wanted
+        group[0].process.send_signal(signal.SIGTERM)
+        end(group)
+        assert hosts.lost_frames() > 0
+
+
+def test_a_pause_of_all_ranks_kills_nobody(run_rank, secret):
+    with Hosts(2) as hosts:
+        group = [run_rank(hosts, 0, 2, **{**secret, "rendezvous": f"0.0.0.0:{PORT}"}), run_rank(hosts, 1, 2, **secret)]
+        address = serving(hosts, group)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for rank in group:
+                rank.process.send_signal(number)
+            time.sleep(3 if number == signal.SIGSTOP else 0)  # what is tested, not waited for
+        assert len(answers(address, tokens=3)) == 3
+        group[0].process.send_signal(signal.SIGTERM)
+        end(group)
