@@ -280,6 +280,35 @@ TEST_F(GatewayFailoverTest, ProgressNamesTheGroupThatRunsTheRequest) {
   EXPECT_EQ(settle.made_by(0).group_epoch(), 1u);
 }
 
+// All requests of a gateway share one session with a group: each goes on elsewhere when it breaks.
+TEST_F(GatewayFailoverTest, ASessionThatBreaksIsOneFailureOfEachOfItsRequests) {
+  constexpr int kStreams = 3;
+  std::atomic<int> begun{0};
+  Notification all_begun;
+  backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+    out.Accept();
+    if (request.attempt() == 1) {
+      out.Text("a");
+      if (++begun == kStreams) all_begun.Notify();
+      out.AwaitCancel();  // the session's end is one
+      return kOk;
+    }
+    out.Text(request.choices(0).resumed_ids_size() == 1 ? "b" : "ab");  // the break may overtake a token
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kStreams; ++i) {
+    clients.emplace_back([&] { EXPECT_EQ(ChatStream().text, "ab"); });
+  }
+  all_begun.WaitForNotification();
+  backend_.BreakSessions();
+  for (std::thread& client : clients) client.join();
+  const std::vector<v1::ReadmitRequest> readmits = TakeReadmits();
+  ASSERT_EQ(readmits.size(), size_t{kStreams});
+  for (const v1::ReadmitRequest& readmit : readmits) EXPECT_EQ(readmit.failed_group_id(), "g");
+}
+
 // The connection's end wakes whoever writes to it before anybody else hears of it.
 TEST_F(GatewayFailoverTest, AClientThatLeavesWhileItIsWrittenToIsGone) {
   backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {

@@ -347,6 +347,40 @@ TEST_F(ChatHandlerTest, WhoSleptJudgesNoSilence) {
   EXPECT_EQ(attempts, 1);
 }
 
+// A worker that has others' tokens to send, and none for this one yet, is well.
+TEST_F(ChatHandlerTest, AGroupThatSpeaksToOthersIsNotSilent) {
+  std::atomic<int> attempts{0};
+  Notification waits, over;
+  BoundedQueue<std::string> words(10);
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    if (++attempts == 1) {
+      out.Accept();
+      waits.Notify();
+      over.WaitForNotification();
+    } else {
+      out.Accept();
+      while (const auto word = words.Pop()) out.Text(*word);
+    }
+    out.Text("!");
+    out.Finish(v1::FINISH_LENGTH);
+    return grpc::Status::OK;
+  };
+  http::TestClient quiet(server_->port()), loud(server_->port());
+  const std::string request = Request(Body("tiny", R"(, "stream": true, "max_tokens": 40)"));
+  quiet.Send(request);
+  waits.WaitForNotification();
+  loud.Send(request);
+  for (const char* word : {"a", "b", "c"}) {
+    PassSilently(services_.silence_limit.count() - 1000);
+    words.TryPush(word);
+    loud.ReadUntil(absl::StrCat(R"("content":")", word, "\""));
+  }
+  words.Close();
+  over.Notify();
+  EXPECT_NE(quiet.ReadUntil("[DONE]").find(R"("content":"!")"), std::string::npos);
+  EXPECT_EQ(attempts, 2);
+}
+
 // Tokens without text wait for nobody: they hold nothing up, however many come in a row.
 TEST_F(ChatHandlerTest, ManyTokensWithoutTextAreReadToTheEnd) {
   std::atomic<int> attempts{0};
@@ -397,7 +431,9 @@ TEST_F(ChatHandlerTest, AWorkerThatIsNotReadIsNotSilent) {
   client.Send(Request(Body("tiny", R"(, "max_tokens": 1450, "stream": true)")));
   AwaitTokens(kGrant + kHeld);
   held.Notify();
-  AwaitTokens(kGrant + kHeld + WorkerClient::kReadAhead);
+  // Grants come in whole steps, of what was dealt with before too much was held.
+  AwaitTokens((kGrant + kHeld) / WorkerClient::kGrantTokens * WorkerClient::kGrantTokens +
+              WorkerClient::kReadAhead);
   PassSilently(services_.silence_limit.count() + kBlinkMs);
   generous = true;
   PassSilently(kBlinkMs);  // for the next Progress

@@ -215,7 +215,11 @@ void Generation::KeepLooking(const boost::asio::any_io_executor& executor) {
   });
 }
 
-int64_t Generation::SilentFromUs() const { return heard_us_ + services_.silence_limit.count() * 1000; }
+// Whatever its group says to anybody says that the group is well.
+int64_t Generation::SilentFromUs() const {
+  const int64_t group_us = worker_call_ != nullptr ? worker_call_->heard_us() : 0;
+  return std::max(heard_us_, group_us) + services_.silence_limit.count() * 1000;
+}
 
 Step Generation::TakeAllowed() {
   const Allowance allowance = accountant_.MayDeliver(request_.id, services_.clock.NowUs());

@@ -1,9 +1,9 @@
-// One request's life after it was parsed and encoded: Admit, Generate, tokens to text, grants, and at last
-// the Settle. Lives in its handler's coroutine, on that connection's thread; gRPC threads reach it through a
-// mailbox only. The handler loops: Next (what may be written now), write, Written. Where the group that runs
-// it dies, drains or falls silent, it goes on elsewhere with the tokens that it has (generation_attempts.cc).
-// Always: a position is handed out only under a granted one; exactly one ending is handed out; whatever
-// happens, destruction cancels what runs and settles what was delivered.
+// One request's life after it was parsed and encoded: Admit, a worker's tokens, tokens to text, grants, and
+// at last the Settle. Lives in its handler's coroutine, on that connection's thread; gRPC threads reach it
+// through a mailbox only. The handler loops: Next (what may be written now), write, Written. Where the group
+// that runs it dies, drains or falls silent, it goes on elsewhere with the tokens that it has
+// (generation_attempts.cc). Always: a position is handed out only under a granted one; exactly one ending is
+// handed out; whatever happens, destruction cancels what runs and settles what was delivered.
 #pragma once
 
 #include <atomic>
@@ -93,18 +93,13 @@ class Generation {
   struct AdmitEnded {
     absl::Status status;
   };
-  struct GenerateEvent {
+  struct WorkerEvent {
     uint32_t attempt = 0;
-    v1::GenerateReply reply;
-  };
-  struct GenerateEnded {
-    uint32_t attempt = 0;
-    absl::Status status;
+    v1::RequestUpdate update;
     int64_t at_us = 0;  // when it came: a handler that writes hears of it later
   };
   struct Woken {};
-  using Event = std::variant<AdmitEvent, AdmitEnded, GenerateEvent, GenerateEnded,
-                             absl::StatusOr<v1::ReadmitReply>, Woken>;
+  using Event = std::variant<AdmitEvent, AdmitEnded, WorkerEvent, absl::StatusOr<v1::ReadmitReply>, Woken>;
 
   void SendAdmit();
   int64_t AdmitTimeLeftUs() const;
@@ -127,8 +122,8 @@ class Generation {
   bool Listens() const;
   void Handle(const AdmitEvent& event);
   void Handle(const AdmitEnded& event);
-  void Handle(const GenerateEvent& event);
-  void Handle(const GenerateEnded& event);
+  void Handle(const WorkerEvent& event);
+  void HandleEnd(const absl::Status& status, int64_t at_us);
   void Handle(const absl::StatusOr<v1::ReadmitReply>& reply);
   void Handle(const Woken&) {}
   void TakeTokens(const v1::Tokens& tokens);
@@ -157,13 +152,13 @@ class Generation {
   std::optional<int64_t> admit_again_us_;  // when to send Admit again
 
   Attempts attempts_;
-  std::unique_ptr<RpcCall> generate_call_;
+  std::unique_ptr<WorkerCall> worker_call_;
   v1::Placement placement_;                // the last one
   uint32_t running_attempt_ = 0;           // 0 = none runs; events of another are dropped (R6)
   int64_t heard_us_ = 0;                   // of the group that runs it, while it was listened to
   int64_t looked_us_ = 0;                  // when this request last looked at what is going on
   std::shared_ptr<Pulse> pulse_;           // while it runs
-  int64_t unanswered_reads_ = 0;           // replies that were handled and not yet made good by ReadMore
+  int64_t ungranted_tokens_ = 0;           // that were handled and not yet made good by Grant
   std::vector<TokenId> output_;            // accepted so far: what the next attempt resumes with
   std::optional<uint64_t> cached_tokens_;  // as the first attempt found them (R4)
 

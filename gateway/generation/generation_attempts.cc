@@ -48,45 +48,42 @@ void Generation::SubmitTo(const v1::Placement& placement) {
   placement_ = placement;
   running_attempt_ = accountant_.NewAttempt(request_.id, placement);
   heard_us_ = services_.clock.NowUs();
-  unanswered_reads_ = 0;
+  ungranted_tokens_ = 0;
   const uint32_t attempt = running_attempt_;
-  generate_call_ = services_.workers.Generate(
+  worker_call_ = services_.workers.Generate(
       placement.address(), GenerateMessage(request_, attempt, output_, placement.group_epoch()),
-      [mailbox = mailbox_, attempt](v1::GenerateReply reply) {
-        mailbox->Push(GenerateEvent{attempt, std::move(reply)});
-      },
-      [mailbox = mailbox_, attempt, &clock = services_.clock](absl::Status status) {
-        mailbox->Push(GenerateEnded{attempt, std::move(status), clock.NowUs()});
+      [mailbox = mailbox_, attempt, &clock = services_.clock](v1::RequestUpdate update) {
+        mailbox->Push(WorkerEvent{attempt, std::move(update), clock.NowUs()});
       });
 }
 
 void Generation::StopWorker() {
   running_attempt_ = 0;
   pulse_.reset();
-  generate_call_.reset();
+  worker_call_.reset();
 }
 
-void Generation::Handle(const GenerateEvent& event) {
-  if (event.attempt != running_attempt_ || answer_.ended()) return;
-  ++unanswered_reads_;
+void Generation::Handle(const WorkerEvent& event) {
+  // What one part of it ends, the next one is for nobody.
+  const auto matters = [&] { return event.attempt == running_attempt_ && !answer_.ended(); };
+  const v1::RequestUpdate& update = event.update;
+  if (!matters()) return;
   heard_us_ = services_.clock.NowUs();
-  switch (event.reply.event_case()) {
-    case v1::GenerateReply::kAccepted:
-      attempts_.Accepted();
-      if (!cached_tokens_) cached_tokens_ = event.reply.accepted().cached_tokens();
-      return;
-    case v1::GenerateReply::kTokens:
-      return TakeTokens(event.reply.tokens());
-    case v1::GenerateReply::kFinished:
-      return answer_.Finish(event.reply.finished().reason() == v1::FINISH_STOP ? Ending::Kind::kStop
-                                                                               : Ending::Kind::kLength);
-    case v1::GenerateReply::EVENT_NOT_SET:  // a beat
-      return;
+  if (update.has_accepted()) {
+    attempts_.Accepted();
+    if (!cached_tokens_) cached_tokens_ = update.accepted().cached_tokens();
   }
+  if (update.has_tokens()) TakeTokens(update.tokens());
+  if (update.has_finished() && matters()) {
+    answer_.Finish(update.finished().reason() == v1::FINISH_STOP ? Ending::Kind::kStop
+                                                                 : Ending::Kind::kLength);
+  }
+  if (update.has_ended() && matters()) HandleEnd(StatusOf(update.ended()), event.at_us);
 }
 
 void Generation::TakeTokens(const v1::Tokens& tokens) {
   const uint64_t count = tokens.ids_size();
+  ungranted_tokens_ += tokens.ids_size();
   if (tokens.first_position() != answer_.tokens() || answer_.tokens() + count > request_.max_tokens) {
     return AttemptFailed(absl::UnavailableError("the worker sent tokens out of order"));
   }
@@ -112,17 +109,18 @@ void Generation::ObserveToken() {
 
 // Lets the worker go on unless too much of it waits here already.
 void Generation::ReadOn() {
-  if (generate_call_ == nullptr || unanswered_reads_ == 0 || answer_.held() > kMaxHeldPositions) return;
+  const int64_t due = ungranted_tokens_ - ungranted_tokens_ % WorkerClient::kGrantTokens;
+  if (worker_call_ == nullptr || due == 0 || answer_.held() > kMaxHeldPositions) return;
   if (!Listens()) heard_us_ = services_.clock.NowUs();
-  generate_call_->ReadMore(std::exchange(unanswered_reads_, 0));
+  ungranted_tokens_ -= due;
+  worker_call_->Grant(due);
 }
 
-// All that may be read ahead was read, beats included: who says nothing more then is not silent.
-bool Generation::Listens() const { return unanswered_reads_ < WorkerClient::kReadAhead; }
+// All that may be read ahead was read: a worker that says nothing more then is not silent.
+bool Generation::Listens() const { return ungranted_tokens_ < WorkerClient::kReadAhead; }
 
-void Generation::Handle(const GenerateEnded& event) {
-  if (event.attempt != running_attempt_ || answer_.ended()) return;
-  if (IsBusy(event.status)) {
+void Generation::HandleEnd(const absl::Status& status, int64_t at_us) {
+  if (IsBusy(status)) {
     const int64_t delay_us = attempts_.Backoff(services_.clock.NowUs());
     if (attempts_.TimeLeftUs(services_.clock.NowUs()) > delay_us)
       return LookElsewhere(/*failed=*/false, delay_us);
@@ -130,12 +128,11 @@ void Generation::Handle(const GenerateEnded& event) {
     return Fail(absl::UnavailableError("all worker groups are busy: retry later"));
   }
   // The connection may have been let down from this side.
-  if (absl::IsUnavailable(event.status) && pulse_ != nullptr && pulse_->SleptAbout(event.at_us)) {
-    NoteBroken(event.status);
+  if (absl::IsUnavailable(status) && pulse_ != nullptr && pulse_->SleptAbout(at_us)) {
+    NoteBroken(status);
     return LookElsewhere(/*failed=*/false, 0);
   }
-  AttemptFailed(event.status.ok() ? absl::UnavailableError("the worker ended the answer early")
-                                  : event.status);
+  AttemptFailed(status.ok() ? absl::UnavailableError("the worker ended the answer early") : status);
 }
 
 void Generation::NoteBroken(const absl::Status& why) {

@@ -1,6 +1,6 @@
-// The gRPC side of rpc/: unary and server-streaming calls over the callback API, tracked so that a client's
-// destructor can cancel what is under way and wait for the last callback. Included by .cc files of rpc/ only.
-// Any thread.
+// The gRPC side of rpc/: calls over the callback API, unary and server-streaming ones here, tracked so that a
+// client's destructor can cancel what is under way and wait for the last callback. Included by .cc files of
+// rpc/ only. Any thread.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -105,9 +105,6 @@ class CallHandle final : public RpcCall {
  public:
   explicit CallHandle(std::shared_ptr<Call> call) : call_(std::move(call)) {}
   ~CallHandle() override { call_->Cancel(); }
-  void ReadMore(int64_t replies) override {
-    if constexpr (requires { call_->ReadMore(replies); }) call_->ReadMore(replies);
-  }
 
  private:
   const std::shared_ptr<Call> call_;
@@ -138,58 +135,31 @@ std::shared_ptr<UnaryCall<Request, Reply>> StartUnary(CallTracker& tracker, cons
   return call;
 }
 
-// One request, many replies; keeps itself alive until OnDone. At most `window` replies are read ahead of what
-// the owner has dealt with (ReadMore); past that nothing is read, so that gRPC's flow control holds the
-// sender back.
+// One request, many replies; keeps itself alive until OnDone.
 template <typename Reply>
 class StreamCall final : public grpc::ClientReadReactor<Reply>, public TrackedCall {
  public:
   using OnReply = std::function<void(Reply)>;
   using OnEnd = std::function<void(absl::Status)>;
 
-  StreamCall(CallTracker& tracker, std::optional<int64_t> window, OnReply on_reply, OnEnd on_end)
-      : tracker_(tracker),
-        bounded_(window.has_value()),
-        on_reply_(std::move(on_reply)),
-        on_end_(std::move(on_end)),
-        room_(window.value_or(1)) {}
+  StreamCall(CallTracker& tracker, OnReply on_reply, OnEnd on_end)
+      : tracker_(tracker), on_reply_(std::move(on_reply)), on_end_(std::move(on_end)) {}
 
   grpc::ClientContext& context() { return *context_; }
 
   // After the stub's async method was called with this reactor.
   void Run(std::shared_ptr<StreamCall> self) {
     self_ = std::move(self);
-    if (bounded_) this->AddHold();  // reads are also started from outside: no OnDone before the last one
     this->StartRead(&reply_);
     this->StartCall();
   }
 
-  void ReadMore(int64_t replies) ABSL_LOCKS_EXCLUDED(mutex_) {
-    MutexLock lock(&mutex_);
-    if (!bounded_) return;
-    room_ += replies;
-    ReadOn();
-  }
+  void Cancel() override { context_.TryCancel(); }
 
-  // What was read ahead is dropped by the owner: reads on to the end.
-  void Cancel() override ABSL_LOCKS_EXCLUDED(mutex_) {
-    context_.TryCancel();
-    MutexLock lock(&mutex_);
-    cancelled_ = true;
-    ReadOn();
-  }
-
-  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
-    if (ok) on_reply_(std::exchange(reply_, Reply()));
-    MutexLock lock(&mutex_);
-    reading_ = false;
-    if (!ok) {
-      ended_ = true;
-      if (bounded_) this->RemoveHold();
-      return;
-    }
-    if (bounded_) --room_;
-    ReadOn();
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    on_reply_(std::exchange(reply_, Reply()));
+    this->StartRead(&reply_);
   }
 
   void OnDone(const grpc::Status& status) override {
@@ -202,38 +172,22 @@ class StreamCall final : public grpc::ClientReadReactor<Reply>, public TrackedCa
   }
 
  private:
-  void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (reading_ || ended_ || (room_ <= 0 && !cancelled_)) return;
-    reading_ = true;
-    this->StartRead(&reply_);
-  }
-
   CallTracker& tracker_;
   CallContext context_;
-  const bool bounded_;
   OnReply on_reply_;
   OnEnd on_end_;
   Reply reply_;
   std::shared_ptr<StreamCall> self_;
-  Mutex mutex_;
-  int64_t room_ ABSL_GUARDED_BY(mutex_);
-  bool reading_ ABSL_GUARDED_BY(mutex_) = true;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-struct StreamLimits {
-  std::optional<std::chrono::milliseconds> deadline;  // none: the stream lives until it breaks
-  std::optional<int64_t> window;                      // replies read ahead; none: all that come
-};
-
-// `start(context, reactor)` calls the stub's async method.
+// `start(context, reactor)` calls the stub's async method. Without a deadline the stream lives until it
+// breaks.
 template <typename Reply, typename Start>
-std::unique_ptr<RpcCall> StartStream(CallTracker& tracker, StreamLimits limits,
+std::unique_ptr<RpcCall> StartStream(CallTracker& tracker, std::optional<std::chrono::milliseconds> deadline,
                                      typename StreamCall<Reply>::OnReply on_reply,
                                      typename StreamCall<Reply>::OnEnd on_end, Start start) {
-  auto call = std::make_shared<StreamCall<Reply>>(tracker, limits.window, std::move(on_reply), on_end);
-  if (limits.deadline) SetDeadline(call->context(), *limits.deadline);
+  auto call = std::make_shared<StreamCall<Reply>>(tracker, std::move(on_reply), on_end);
+  if (deadline) SetDeadline(call->context(), *deadline);
   if (!tracker.Add(call.get())) {
     on_end(absl::CancelledError("the gateway is shutting down"));
     return nullptr;

@@ -57,8 +57,7 @@ std::unique_ptr<RpcCall> CoordinatorClient::Admit(const v1::AdmitRequest& reques
                                                   OnEnd on_end) {
   const milliseconds deadline = milliseconds(request.max_wait_ms()) + kMoneyDeadline;
   return StartStream<v1::AdmitReply>(
-      impl_->tracker, {.deadline = deadline, .window = {}}, std::move(on_reply), std::move(on_end),
-      [&](auto* context, auto* reactor) {
+      impl_->tracker, deadline, std::move(on_reply), std::move(on_end), [&](auto* context, auto* reactor) {
         context->set_wait_for_ready(true);  // a coordinator that is being restarted is worth the deadline
         impl_->stub->async()->Admit(context, &request, reactor);
       });
@@ -92,7 +91,7 @@ std::unique_ptr<RpcCall> CoordinatorClient::Watch(const v1::WatchRequest& reques
                                                   std::function<void(v1::WatchEvent)> on_event,
                                                   OnEnd on_end) {
   return StartStream<v1::WatchEvent>(
-      impl_->tracker, {}, std::move(on_event), std::move(on_end),
+      impl_->tracker, std::nullopt, std::move(on_event), std::move(on_end),
       [&](auto* context, auto* reactor) { impl_->stub->async()->Watch(context, &request, reactor); });
 }
 
@@ -101,8 +100,7 @@ std::unique_ptr<RpcCall> CoordinatorClient::GetTextBundle(const std::string& dig
   request.set_digest(digest);
   auto chunks = std::make_shared<BundleChunks>();
   return StartStream<v1::BundleChunk>(
-      impl_->tracker, {.deadline = kBundleDeadline, .window = {}},
-      [chunks](v1::BundleChunk chunk) { chunks->Add(chunk); },
+      impl_->tracker, kBundleDeadline, [chunks](v1::BundleChunk chunk) { chunks->Add(chunk); },
       [chunks, digest, done = std::move(done)](const absl::Status& end) { done(chunks->Take(digest, end)); },
       [&](auto* context, auto* reactor) { impl_->stub->async()->GetTextBundle(context, &request, reactor); });
 }

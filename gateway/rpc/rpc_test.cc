@@ -1,10 +1,9 @@
-// The rpc clients against real in-process servers.
+// The client of the coordinator and the Watch against real in-process servers.
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <map>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -16,9 +15,7 @@
 #include "base/net/grpc.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/watcher.h"
-#include "gateway/rpc/worker_client.h"
 #include "proto/coordinator.grpc.pb.h"
-#include "proto/inference.grpc.pb.h"
 
 namespace quire::gateway {
 namespace {
@@ -74,28 +71,9 @@ class TestCoordinator final : public v1::Coordinator::Service {
   std::function<grpc::Status(int stream)> watch_refusal = [](int) { return grpc::Status::OK; };
 };
 
-class TestWorker final : public v1::Inference::Service {
- public:
-  grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
-                        grpc::ServerWriter<v1::GenerateReply>* writer) override {
-    deadline = context->deadline();
-    v1::GenerateReply reply;
-    for (uint32_t i = 0; i < request->max_tokens() && !context->IsCancelled(); ++i) {
-      reply.mutable_tokens()->set_first_position(i);
-      if (!writer->Write(reply)) break;
-    }
-    if (request->attempt() == kToldWhenWritten) written.Notify();
-    if (context->IsCancelled()) cancelled.Notify();
-    return grpc::Status::OK;
-  }
-  static constexpr uint32_t kToldWhenWritten = 77;
-  Notification cancelled, written;
-  std::chrono::system_clock::time_point deadline;  // of the last Generate
-};
-
 struct RpcTestServers {
   RpcTestServers() {
-    auto started = StartGrpcServer({}, {&coordinator, &worker});
+    auto started = StartGrpcServer({}, {&coordinator});
     EXPECT_TRUE(started.ok()) << started.status();
     server = *std::move(started);
     address = "127.0.0.1:" + std::to_string(server.port);
@@ -105,14 +83,9 @@ struct RpcTestServers {
   std::shared_ptr<grpc::Channel> Connect() { return *MakeGrpcChannel(address, {}); }
 
   TestCoordinator coordinator;
-  TestWorker worker;
   GrpcServer server;
   std::string address;
 };
-
-absl::StatusOr<std::shared_ptr<grpc::Channel>> MakePlainChannel(const std::string& address) {
-  return MakeGrpcChannel(address, {});
-}
 
 class RpcTest : public testing::Test {
  protected:
@@ -120,8 +93,6 @@ class RpcTest : public testing::Test {
 
   ManualClock clock_;
   RpcTestServers servers_;
-  TestWorker& worker_ = servers_.worker;
-  const std::string& address_ = servers_.address;
 };
 
 TEST_F(RpcTest, AdmitStreamsItsRepliesThenEnds) {
@@ -251,175 +222,6 @@ TEST_F(WatchLogTest, AWatchThatBreaksEachTimeItWasAnsweredFillsNoLog) {
   }
   EXPECT_EQ(log_.Count("watch_ended"), kLines) << log_.Text();
   EXPECT_EQ(log_.Count("watch_answered_again"), kLines) << log_.Text();
-}
-
-// An answer may take hours: it is silence that ends it (Generation).
-TEST_F(RpcTest, AGenerateHasNoDeadline) {
-  WorkerClient client(MakePlainChannel, clock_);
-  v1::GenerateRequest request;
-  request.set_max_tokens(1);
-  Notification ended;
-  const auto call = client.Generate(
-      address_, request, [](const v1::GenerateReply&) {}, [&](const absl::Status&) { ended.Notify(); });
-  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
-  EXPECT_EQ(worker_.deadline, std::chrono::system_clock::time_point::max());
-}
-
-TEST_F(RpcTest, GenerateStreamsAndDroppingTheHandleCancels) {
-  WorkerClient client(MakePlainChannel, clock_);
-  v1::GenerateRequest request;
-  request.set_max_tokens(3);
-  int tokens = 0;
-  Notification ended;
-  auto whole = client.Generate(
-      address_, request, [&](const v1::GenerateReply&) { ++tokens; },
-      [&](const absl::Status&) { ended.Notify(); });
-  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
-  EXPECT_EQ(tokens, 3);
-
-  request.set_max_tokens(1u << 31);
-  Notification started, cut;
-  absl::Status end;
-  auto endless = client.Generate(
-      address_, request,
-      [&](const v1::GenerateReply& reply) {
-        if (reply.tokens().first_position() == 0) started.Notify();
-      },
-      [&](const absl::Status& status) {
-        end = status;
-        cut.Notify();
-      });
-  ASSERT_TRUE(started.WaitForNotificationWithTimeout(kLimit));
-  endless.reset();
-  ASSERT_TRUE(cut.WaitForNotificationWithTimeout(kLimit));
-  EXPECT_TRUE(absl::IsCancelled(end)) << end;
-  EXPECT_TRUE(worker_.cancelled.WaitForNotificationWithTimeout(kLimit));
-}
-
-TEST_F(RpcTest, AGenerateIsReadNoFurtherThanItsReaderIs) {
-  WorkerClient client(MakePlainChannel, clock_);
-  constexpr int64_t kMessages = WorkerClient::kReadAhead + 200;
-  v1::GenerateRequest request;
-  request.set_max_tokens(kMessages);
-  request.set_attempt(TestWorker::kToldWhenWritten);
-  Mutex mutex;
-  int64_t read = 0, dealt_with = 0, most_ahead = 0;
-  Notification ended;
-  auto call = client.Generate(
-      address_, request,
-      [&](const v1::GenerateReply&) {
-        MutexLock lock(&mutex);
-        most_ahead = std::max(most_ahead, ++read - dealt_with);
-      },
-      [&](const absl::Status&) { ended.Notify(); });
-  ASSERT_TRUE(worker_.written.WaitForNotificationWithTimeout(kLimit));  // all of it lies ready
-  {
-    MutexLock lock(&mutex);
-    const auto full = [&] { return read == WorkerClient::kReadAhead; };
-    ASSERT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&full), kLimit));
-  }
-  for (int64_t i = 0; i < kMessages; ++i) {
-    MutexLock lock(&mutex);
-    const auto there = [&] { return read > dealt_with; };
-    ASSERT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&there), kLimit));
-    ++dealt_with;
-    call->ReadMore(1);
-  }
-  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
-  EXPECT_EQ(read, kMessages);
-  EXPECT_EQ(most_ahead, WorkerClient::kReadAhead);
-}
-
-TEST_F(RpcTest, ACallThatIsHeldBackIsCancelledAllTheSame) {
-  v1::GenerateRequest request;
-  request.set_max_tokens(1u << 31);
-  Notification full, ended;
-  int64_t read = 0;
-  WorkerClient client(MakePlainChannel, clock_);
-  auto call = client.Generate(
-      address_, request,
-      [&](const v1::GenerateReply&) {
-        if (++read == WorkerClient::kReadAhead) full.Notify();
-      },
-      [&](const absl::Status&) { ended.Notify(); });
-  ASSERT_TRUE(full.WaitForNotificationWithTimeout(kLimit));
-  call.reset();
-  EXPECT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
-}
-
-TEST_F(RpcTest, AGroupThatIsNotThereEndsTheCallAtOnce) {
-  WorkerClient client(MakePlainChannel, clock_);
-  absl::Status end;
-  Notification ended;
-  auto call = client.Generate(
-      "127.0.0.1:1", {}, [](const v1::GenerateReply&) {},
-      [&](const absl::Status& status) {
-        end = status;
-        ended.Notify();
-      });
-  ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
-  EXPECT_TRUE(absl::IsUnavailable(end)) << end;
-}
-
-class WorkerChannelsTest : public RpcTest {
- protected:
-  WorkerClient::Connect Connect() {
-    return [this](const std::string& address) {
-      auto channel = MakePlainChannel(address);
-      channels_[address].push_back(*channel);
-      return channel;
-    };
-  }
-  // A call to another address, that of a group which came later.
-  static void CallElsewhere(WorkerClient& client, const std::string& address) {
-    v1::GenerateRequest request;
-    request.set_max_tokens(1);
-    Notification ended;
-    const auto call = client.Generate(
-        address, request, [](const v1::GenerateReply&) {}, [&](const absl::Status&) { ended.Notify(); });
-    ASSERT_TRUE(ended.WaitForNotificationWithTimeout(kLimit));
-  }
-  // The same server under another spelling: not by a name, whose look-up leaks in c-ares.
-  const std::string elsewhere_ = absl::StrCat("ipv4:127.0.0.1:", servers_.server.port);
-  std::map<std::string, std::vector<std::weak_ptr<grpc::Channel>>> channels_;  // that were made
-};
-
-TEST_F(WorkerChannelsTest, TheChannelOfAGroupThatNobodyAsksForIsDropped) {
-  WorkerClient client(Connect(), clock_);
-  CallElsewhere(client, address_);
-  clock_.AdvanceUs(WorkerClient::kUnusedAfterUs - 1);
-  CallElsewhere(client, elsewhere_);
-  EXPECT_FALSE(channels_[address_].front().expired());
-  // A call may still let go of its channel while the next one looks; it is looked at again.
-  const absl::Time give_up = absl::Now() + kLimit;
-  while (!channels_[address_].front().expired() && absl::Now() < give_up) {
-    clock_.AdvanceUs(WorkerClient::kUnusedAfterUs);
-    CallElsewhere(client, elsewhere_);
-  }
-  EXPECT_TRUE(channels_[address_].front().expired());
-  EXPECT_EQ(channels_[elsewhere_].size(), 1u);
-  CallElsewhere(client, address_);
-  EXPECT_EQ(channels_[address_].size(), 2u);
-}
-
-TEST_F(WorkerChannelsTest, AChannelWithACallStaysHoweverLongThatTakes) {
-  WorkerClient client(Connect(), clock_);
-  v1::GenerateRequest request;
-  request.set_max_tokens(1u << 31);
-  Notification started;
-  const auto endless = client.Generate(
-      address_, request,
-      [&](const v1::GenerateReply& reply) {
-        if (reply.tokens().first_position() == 0) started.Notify();
-      },
-      [](const absl::Status&) {});
-  ASSERT_TRUE(started.WaitForNotificationWithTimeout(kLimit));
-  for (int i = 0; i < 3; ++i) {
-    clock_.AdvanceUs(WorkerClient::kUnusedAfterUs);
-    CallElsewhere(client, elsewhere_);
-  }
-  CallElsewhere(client, address_);
-  EXPECT_EQ(channels_[address_].size(), 1u);
 }
 
 }  // namespace

@@ -1,76 +1,72 @@
 #include "gateway/rpc/worker_client.h"
 
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "base/core/mutex.h"
-#include "gateway/rpc/calls.h"
-#include "proto/inference.grpc.pb.h"
+#include "gateway/rpc/group_session.h"
 
 namespace quire::gateway {
 namespace {
 
-using Stub = std::shared_ptr<v1::Inference::Stub>;
-
-struct Known {
-  Stub stub;
-  int64_t used_us = 0;  // by the last call
-};
+// Far more than any context holds; a message beyond the wire's limit would end its whole session.
+constexpr size_t kMaxRequestBytes = size_t{8} << 20;
 
 }  // namespace
+
+WorkerCall::WorkerCall(std::shared_ptr<GroupSession> session, uint64_t tag)
+    : session_(std::move(session)), tag_(tag) {}
+
+WorkerCall::~WorkerCall() { session_->Abort(tag_); }
+
+void WorkerCall::Grant(int64_t tokens) { session_->Grant(tag_, static_cast<uint32_t>(tokens)); }
+
+int64_t WorkerCall::heard_us() const { return session_->heard_us(); }
 
 struct WorkerClient::Impl {
   Impl(Connect connect, const Clock& clock) : connect(std::move(connect)), clock(clock) {}
 
-  absl::StatusOr<Stub> StubFor(const std::string& address) ABSL_LOCKS_EXCLUDED(mutex) {
-    std::vector<Stub> unused;  // go after the lock, on the caller's thread (calls.h)
+  // The address's session, but not `ended`: then a new one.
+  absl::StatusOr<std::shared_ptr<GroupSession>> SessionWith(const std::string& address,
+                                                            const std::shared_ptr<GroupSession>& ended)
+      ABSL_LOCKS_EXCLUDED(mutex) {
     MutexLock lock(&mutex);
-    unused = TakeUnused(address);
-    Known& known = stubs[address];
-    if (known.stub == nullptr) {
-      auto channel = connect(address);
-      if (!channel.ok()) {
-        stubs.erase(address);
-        return channel.status();
-      }
-      known.stub = v1::Inference::NewStub(*std::move(channel));
+    std::shared_ptr<GroupSession>& known = sessions[address];
+    if (known != nullptr && known != ended) return known;
+    known = nullptr;
+    auto channel = connect(address);
+    if (!channel.ok()) {
+      sessions.erase(address);
+      return channel.status();
     }
-    known.used_us = clock.NowUs();
-    return known.stub;
+    auto session =
+        std::make_shared<GroupSession>(tracker, clock, v1::Inference::NewStub(*std::move(channel)),
+                                       [this, address](GroupSession* self, GroupSession::Stub stub) {
+                                         Forget(address, self, std::move(stub));
+                                       });
+    if (!tracker.Add(session.get())) return absl::CancelledError("the gateway is shutting down");
+    known = session;
+    session->Start(session);
+    return session;
   }
 
-  // Of all but the wanted one: there are few, and nothing but a call is sure to come.
-  std::vector<Stub> TakeUnused(const std::string& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    std::vector<Stub> unused;
-    const int64_t now_us = clock.NowUs();
-    for (auto next = stubs.begin(); next != stubs.end();) {
-      const auto found = next++;
-      Known& known = found->second;
-      if (known.stub.use_count() > 1) known.used_us = now_us;  // a call has it
-      if (found->first == wanted || now_us - known.used_us < kUnusedAfterUs) continue;
-      unused.push_back(std::move(known.stub));
-      stubs.erase(found);
-    }
-    return unused;
-  }
-
-  // Nobody is there any more.
-  void Forget(const std::string& address, const Stub& stub) ABSL_LOCKS_EXCLUDED(mutex) {
+  void Forget(const std::string& address, const GroupSession* session, GroupSession::Stub stub)
+      ABSL_LOCKS_EXCLUDED(mutex) {
+    GroupSession::Stub last;  // goes after the lock
     MutexLock lock(&mutex);
-    auto found = stubs.find(address);
-    if (found == stubs.end() || found->second.stub != stub) return;
-    forgotten = std::move(found->second.stub);
-    stubs.erase(found);
+    last = std::exchange(forgotten, std::move(stub));
+    const auto found = sessions.find(address);
+    if (found != sessions.end() && found->second.get() == session) sessions.erase(found);
   }
 
   const Connect connect;
   const Clock& clock;
   Mutex mutex;
-  absl::flat_hash_map<std::string, Known> stubs ABSL_GUARDED_BY(mutex);
-  Stub forgotten ABSL_GUARDED_BY(mutex);  // the last one: Forget runs where no last channel may go (calls.h)
-  CallTracker tracker;                    // last: its destructor waits for callbacks, which use the rest
+  absl::flat_hash_map<std::string, std::shared_ptr<GroupSession>> sessions ABSL_GUARDED_BY(mutex);
+  // The last one's: Forget runs where no last channel may go (calls.h).
+  GroupSession::Stub forgotten ABSL_GUARDED_BY(mutex);
+  CallTracker tracker;  // last: its destructor waits for callbacks, which use the rest
 };
 
 WorkerClient::WorkerClient(Connect connect, const Clock& clock)
@@ -78,23 +74,32 @@ WorkerClient::WorkerClient(Connect connect, const Clock& clock)
 
 WorkerClient::~WorkerClient() = default;
 
-std::unique_ptr<RpcCall> WorkerClient::Generate(const std::string& address,
-                                                const v1::GenerateRequest& request,
-                                                std::function<void(v1::GenerateReply)> on_reply,
-                                                std::function<void(absl::Status)> on_end) {
-  absl::StatusOr<Stub> stub = impl_->StubFor(address);
-  if (!stub.ok()) {
-    on_end(stub.status());
+std::unique_ptr<WorkerCall> WorkerClient::Generate(const std::string& address,
+                                                   const v1::GenerateRequest& request,
+                                                   std::function<void(v1::RequestUpdate)> on_update) {
+  if (request.ByteSizeLong() > kMaxRequestBytes) {
+    on_update(EndedWith(absl::InvalidArgumentError("the request is too large: send a shorter prompt")));
     return nullptr;
   }
-  auto end = [impl = impl_.get(), address, stub = *stub,
-              on_end = std::move(on_end)](const absl::Status& status) {
-    if (absl::IsUnavailable(status)) impl->Forget(address, stub);
-    on_end(status);
-  };
-  return StartStream<v1::GenerateReply>(
-      impl_->tracker, {.deadline = {}, .window = kReadAhead}, std::move(on_reply), std::move(end),
-      [&](auto* context, auto* reactor) { (*stub)->async()->Generate(context, &request, reactor); });
+  const auto listener = std::make_shared<GroupSession::OnUpdate>(std::move(on_update));
+  std::shared_ptr<GroupSession> ended;
+  for (int tries = 2; tries > 0; --tries) {
+    auto session = impl_->SessionWith(address, ended);
+    if (!session.ok()) {
+      (*listener)(EndedWith(session.status()));
+      return nullptr;
+    }
+    if (const auto tag = (*session)->Submit(request, kReadAhead, listener)) {
+      return std::make_unique<WorkerCall>(*std::move(session), *tag);
+    }
+    ended = *std::move(session);  // just now: nobody has forgotten it yet
+  }
+  (*listener)(EndedWith(absl::UnavailableError("the sessions with the worker group end at once")));
+  return nullptr;
+}
+
+absl::Status StatusOf(const v1::Ended& ended) {
+  return absl::Status(static_cast<absl::StatusCode>(ended.code()), ended.message());
 }
 
 }  // namespace quire::gateway

@@ -1,13 +1,12 @@
-// quire-bench-generate: closed-loop load on one worker group's Generate, as a gateway would make it. Each
-// stream sends one request after another; random prompt ids, sampling as asked, end-of-sequence ignored.
+// quire-bench-generate: closed-loop load on one worker group, in one session as a gateway would have it. Each
+// stream is one request a round; random prompt ids, sampling as asked, end-of-sequence ignored.
 // Prints one JSON line: output tokens/s between the first and the last token of the streams (decode), prompt
-// tokens/s up to the first token (prefill), both medians over the rounds. One thread per stream.
+// tokens/s up to the first token (prefill), both medians over the rounds.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "base/core/ids.h"
@@ -76,18 +75,37 @@ quire::v1::GenerateRequest MakeRequest(const Config& config, uint64_t seed) {
   return request;
 }
 
-StreamTimes RunStream(grpc::ChannelInterface& channel, const Config& config, uint64_t seed) {
+// One stream per request, of which the tag is its number from 1.
+std::vector<StreamTimes> RunStreams(grpc::ChannelInterface& channel, const Config& config, uint64_t round) {
   auto stub = quire::v1::Inference::NewStub(
       std::shared_ptr<grpc::ChannelInterface>(&channel, [](grpc::ChannelInterface*) {}));
   grpc::ClientContext context;
-  StreamTimes times;
-  const quire::v1::GenerateRequest request = MakeRequest(config, seed);
-  times.sent = Clock::now();
-  auto stream = stub->Generate(&context, request);
-  for (quire::v1::GenerateReply reply; stream->Read(&reply);) {
-    if (reply.has_tokens()) times.tokens.insert(times.tokens.end(), reply.tokens().ids_size(), Clock::now());
+  std::vector<StreamTimes> times(static_cast<size_t>(config.streams));
+  std::vector<quire::v1::GatewayFrame> frames(times.size());
+  for (size_t i = 0; i < times.size(); ++i) {
+    quire::v1::Submit& submit = *frames[i].mutable_submit();
+    submit.set_tag(i + 1);
+    submit.set_credit(static_cast<uint32_t>(config.max_tokens));
+    *submit.mutable_request() = MakeRequest(config, round * 1000 + i);
   }
-  times.ok = stream->Finish().ok() && std::ssize(times.tokens) == config.max_tokens;
+  auto session = stub->Serve(&context);
+  for (size_t i = 0; i < times.size(); ++i) {
+    times[i].sent = Clock::now();
+    session->Write(frames[i]);
+  }
+  session->WritesDone();
+  for (quire::v1::GroupFrame frame; session->Read(&frame);) {
+    const auto now = Clock::now();
+    for (const quire::v1::RequestUpdate& update : frame.updates()) {
+      StreamTimes& stream = times.at(update.tag() - 1);
+      stream.tokens.insert(stream.tokens.end(), update.tokens().ids_size(), now);
+      if (update.has_ended()) {
+        stream.ok = update.ended().code() == 0 && std::ssize(stream.tokens) == config.max_tokens;
+      }
+    }
+  }
+  const bool ok = session->Finish().ok();
+  for (StreamTimes& stream : times) stream.ok = stream.ok && ok;
   return times;
 }
 
@@ -97,12 +115,7 @@ struct Round {
 };
 
 Round RunRound(grpc::ChannelInterface& channel, const Config& config, uint64_t round) {
-  std::vector<StreamTimes> times(static_cast<size_t>(config.streams));
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < times.size(); ++i) {
-    threads.emplace_back([&, i] { times[i] = RunStream(channel, config, round * 1000 + i); });
-  }
-  for (std::thread& thread : threads) thread.join();
+  const std::vector<StreamTimes> times = RunStreams(channel, config, round);
   Round result;
   for (const StreamTimes& t : times) result.ok = result.ok && t.ok;
   if (!result.ok) return result;
@@ -131,7 +144,7 @@ double Median(std::vector<double> values) {
 
 int main(int argc, char** argv) {
   Config config;
-  quire::Options options("quire-bench-generate", "Closed-loop load on one worker group's Generate.");
+  quire::Options options("quire-bench-generate", "Closed-loop load on one worker group.");
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
   auto channel = quire::MakeGrpcChannel(config.address, {});

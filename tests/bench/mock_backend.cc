@@ -1,10 +1,12 @@
 // quire-bench-backend: what a gateway needs behind it, at no cost worth speaking of: a scripted coordinator
 // that admits everything, with a first grant of the real one's size, so that the gateway asks for as many
-// extensions, and a worker group that answers Generate with --interval-us between tokens (0 = at once).
-// Writes DIR/pepper, prints {"coordinator","key","model"}, serves until SIGTERM. For bench_gateway.py.
+// extensions, and a worker group whose requests get a token each --interval-us, all in one frame as a group's
+// step brings them (0 = as fast as there is credit). Writes DIR/pepper, prints {"coordinator","key","model"},
+// serves until SIGTERM. For bench_gateway.py.
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -25,26 +27,37 @@ namespace {
 
 constexpr uint64_t kFirstGrant = 256;  // the ledger's (docs/LEDGER.md, R3)
 
-// One Generate call: a token per tick (or as fast as they are taken), then the end. gRPC deletes it at its
-// end, through the share that it holds of itself; the pacer holds another.
-class MockStream final : public grpc::ServerWriteReactor<v1::GenerateReply>,
-                         public std::enable_shared_from_this<MockStream> {
+// One session: a frame per tick with a token of each request (or as fast as they are taken). gRPC deletes it
+// at its end, through the share that it holds of itself; the pacer holds another.
+class MockSession final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>,
+                          public std::enable_shared_from_this<MockSession> {
  public:
-  explicit MockStream(uint32_t tokens) : tokens_(tokens) {}
+  explicit MockSession(bool paced) : paced_(paced) {}
 
   // `pacer` is null where tokens come at once.
   void Begin(Pacer* pacer) {
     self_ = shared_from_this();
-    if (pacer == nullptr) {
-      MutexLock lock(&mutex_);
-      due_ = tokens_;
-    } else {
-      pacer->Add([stream = shared_from_this()] { return stream->OnTick(); });
-    }
-    reply_.mutable_accepted();
-    StartWrite(&reply_);
+    if (pacer != nullptr) pacer->Add([session = shared_from_this()] { return session->OnTick(); });
+    StartRead(&received_);
   }
 
+  void OnReadDone(bool ok) override {
+    MutexLock lock(&mutex_);
+    if (!ok) return End();
+    if (received_.has_submit()) {
+      const v1::Submit& submit = received_.submit();
+      MockRequest& request = requests_[submit.tag()];
+      request.tokens = submit.request().max_tokens();
+      request.credit = submit.credit();
+      request.due = paced_ ? 0 : request.tokens;
+    }
+    for (const v1::Credit& credit : received_.credits()) {
+      if (auto it = requests_.find(credit.tag()); it != requests_.end()) it->second.credit += credit.tokens();
+    }
+    for (const uint64_t tag : received_.aborts()) requests_.erase(tag);
+    WriteNext();
+    if (!ended_) StartRead(&received_);
+  }
   void OnWriteDone(bool ok) override {
     MutexLock lock(&mutex_);
     writing_ = false;
@@ -58,49 +71,68 @@ class MockStream final : public grpc::ServerWriteReactor<v1::GenerateReply>,
   void OnDone() override { self_.reset(); }
 
  private:
+  struct MockRequest {
+    uint32_t tokens = 0, due = 0, sent = 0, credit = 0;
+  };
+
   bool OnTick() {
     MutexLock lock(&mutex_);
-    if (++due_ <= tokens_ && !writing_) WriteNext();
-    return due_ < tokens_ && !ended_;
+    for (auto& [tag, request] : requests_) request.due = std::min(request.due + 1, request.tokens);
+    WriteNext();
+    return !ended_;
   }
 
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (finished_) return End();
-    if (ended_ || (written_ == due_ && written_ < tokens_)) return;  // the next tick goes on
-    reply_.Clear();
-    if (written_ < tokens_) {
-      reply_.mutable_tokens()->set_first_position(written_++);
-      reply_.mutable_tokens()->add_ids('a' + static_cast<int>(written_ % 26));
-    } else {
-      finished_ = true;
-      reply_.mutable_finished()->set_reason(v1::FINISH_LENGTH);
+    if (writing_ || ended_) return;
+    frame_.Clear();
+    for (auto next = requests_.begin(); next != requests_.end();) {
+      const auto it = next++;
+      if (Say(it->first, it->second)) requests_.erase(it);
     }
+    if (frame_.updates_size() == 0) return;  // the next tick or credit goes on
     writing_ = true;
-    StartWrite(&reply_);
+    StartWrite(&frame_);
+  }
+
+  // True at its end.
+  bool Say(uint64_t tag, MockRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const uint32_t count = std::min(request.due - request.sent, request.credit);
+    if (count == 0) return false;
+    v1::RequestUpdate& update = *frame_.add_updates();
+    update.set_tag(tag);
+    if (request.sent == 0) update.mutable_accepted();
+    update.mutable_tokens()->set_first_position(request.sent);
+    request.credit -= count;
+    for (const uint32_t end = request.sent + count; request.sent < end; ++request.sent) {
+      update.mutable_tokens()->add_ids('a' + static_cast<int>(request.sent % 26));
+    }
+    if (request.sent < request.tokens) return false;
+    update.mutable_finished()->set_reason(v1::FINISH_LENGTH);
+    update.mutable_ended();
+    return true;
   }
 
   void End() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!std::exchange(ended_, true)) Finish(grpc::Status::OK);
   }
 
-  const uint32_t tokens_;
-  std::shared_ptr<MockStream> self_;
+  const bool paced_;
+  std::shared_ptr<MockSession> self_;
+  v1::GatewayFrame received_;
+  v1::GroupFrame frame_;  // the write under way
   Mutex mutex_;
-  v1::GenerateReply reply_;  // the write under way
-  uint32_t due_ ABSL_GUARDED_BY(mutex_) = 0, written_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool writing_ ABSL_GUARDED_BY(mutex_) = true, finished_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<uint64_t, MockRequest> requests_ ABSL_GUARDED_BY(mutex_);  // by tag
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false, ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 class MockInference final : public v1::Inference::CallbackService {
  public:
   explicit MockInference(Pacer* pacer) : pacer_(pacer) {}
 
-  grpc::ServerWriteReactor<v1::GenerateReply>* Generate(grpc::CallbackServerContext*,
-                                                        const v1::GenerateRequest* request) override {
-    const auto stream = std::make_shared<MockStream>(request->max_tokens());
-    stream->Begin(pacer_);
-    return stream.get();
+  grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* Serve(grpc::CallbackServerContext*) override {
+    const auto session = std::make_shared<MockSession>(pacer_ != nullptr);
+    session->Begin(pacer_);
+    return session.get();
   }
 
  private:

@@ -15,7 +15,7 @@ import uuid
 import grpc
 import pytest
 from system import BIN, TINY_MODEL, http, until
-from wire import begun, channel, request, services
+from wire import Call, begun, channel, request, services
 
 pytestmark = pytest.mark.tiny
 LOST = 70  # the exit code of a rank whose group is lost
@@ -77,10 +77,10 @@ def test_a_rank_that_hangs_in_a_step_ends_the_group(start, tmp_path, hanging):
     group = {"address": json.loads(ready.read_text())["grpc"], "epoch": 1}
     with channel(group) as connection:
         stub = services.InferenceStub(connection)
-        assert len(list(stub.Generate(request(group, [1, 2, 3], seed=1, max_tokens=5), timeout=60))) > 0
+        assert len(list(Call(stub, request(group, [1, 2, 3], seed=1, max_tokens=5), timeout=60))) > 0
         hang.touch()
         with pytest.raises(grpc.RpcError):
-            list(stub.Generate(request(group, [1, 2, 3], seed=2, max_tokens=5), timeout=120))
+            list(Call(stub, request(group, [1, 2, 3], seed=2, max_tokens=5), timeout=120))
     for rank in ranks:
         code, log = rank.end()
         assert code == LOST

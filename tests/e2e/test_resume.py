@@ -5,7 +5,7 @@ import os
 import pytest
 
 from system import TINY_MODEL, System
-from wire import channel, pb, request, services
+from wire import Call, channel, pb, request, services
 
 pytestmark = pytest.mark.tiny
 
@@ -35,7 +35,7 @@ def stub():
 
 def run(stub, message, first):
     ids, logprobs, reason = [], [], None
-    for reply in stub.Generate(message, timeout=300):
+    for reply in Call(stub, message, timeout=300):
         if reply.HasField("tokens"):
             assert reply.tokens.first_position == first + len(ids)
             ids += reply.tokens.ids

@@ -1,4 +1,4 @@
-"""DESIGN invariant 2 over Generate: a token is a function of its own request, not of what ran beside it."""
+"""DESIGN invariant 2 over the wire: a token is a function of its own request, not of what ran beside it."""
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from system import DEMO_MODEL, TINY_MODEL, System, metric, until
-from wire import channel, generate, request, services
+from wire import Call, channel, generate, request, services
 
 STREAMS = 32
 CROWD = 16  # requests that run all the time beside the streams
@@ -28,7 +28,7 @@ class Crowd:
             with self.lock:
                 if self.leaving:
                     return
-                self.calls[i] = self.stub.Generate(request(self.group, prompt, seed=i, max_tokens=400))
+                self.calls[i] = Call(self.stub, request(self.group, prompt, seed=i, max_tokens=400))
             try:
                 for _ in self.calls[i]:
                     pass

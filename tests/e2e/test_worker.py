@@ -3,10 +3,11 @@ import json
 import os
 import signal
 
+import grpc
 import pytest
 from stream import Stream
 from system import TINY_MODEL, System, metric, until
-from wire import begun, channel, request, services
+from wire import Call, Session, channel, request, services
 
 pytestmark = pytest.mark.tiny
 
@@ -32,7 +33,7 @@ def leave_a_chat(system):
 
 def leave_the_wire(group, seed):
     with channel(group) as connection:
-        call = services.InferenceStub(connection).Generate(request(group, [1, 2, 3], seed, max_tokens=900))
+        call = Call(services.InferenceStub(connection), request(group, [1, 2, 3], seed, max_tokens=900))
         next(iter(call))
         call.cancel()
 
@@ -77,7 +78,16 @@ def test_a_coordinator_that_stops_lets_its_groups_end_their_work():
     with System(TINY_MODEL, tensor_parallel=2, kv_blocks=4096, drain_seconds=600) as system:
         group = system.groups()[0]
         with channel(group) as connection:
-            calls = begun(services.InferenceStub(connection), group, 64)
-            os.kill(system.pid_of("coordinator"), signal.SIGTERM)
-            for call in calls:
-                assert list(call)[-1].HasField("finished")
+            session = Session(services.InferenceStub(connection))
+            tags = {session.submit(request(group, [1, 2, 3], seed=seed, max_tokens=1000)) for seed in range(64)}
+            begun, finished = set(), set()
+            with pytest.raises(grpc.RpcError) as ended:  # on purpose, when the worker closes
+                for update in session.updates():
+                    assert not update.HasField("ended") or update.ended.code == 0, update
+                    finished |= {update.tag} if update.HasField("finished") else set()
+                    if update.tag not in begun:
+                        begun.add(update.tag)
+                        if begun == tags:
+                            os.kill(system.pid_of("coordinator"), signal.SIGTERM)
+            assert finished == tags
+            assert ended.value.code() == grpc.StatusCode.ABORTED

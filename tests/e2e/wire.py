@@ -1,7 +1,8 @@
-"""Generate and the standard health check over real gRPC, as another service would call them."""
+"""A worker group's Serve and the standard health check over real gRPC, as another service would call them."""
 import importlib
 import os
 import pathlib
+import queue
 import sys
 import tempfile
 
@@ -36,22 +37,108 @@ def request(group, prompt_ids, seed, max_tokens=32, temperature=1.0, logprobs=Tr
         sampling=pb.Sampling(temperature=temperature, logprobs=logprobs, **{**defaults, **sampling}))
 
 
+PLENTY = 1 << 30
+
+
+class Ended(grpc.RpcError):
+    """A request's own end, where that is none of its answer's."""
+
+    def __init__(self, code, message):
+        super().__init__(f"{code}: {message}")
+        self._code = next(status for status in grpc.StatusCode if status.value[0] == code)
+
+    def code(self):
+        return self._code
+
+
+class Session:
+    """One Serve stream: what is submitted and what comes."""
+
+    def __init__(self, stub, timeout=600):
+        self._frames, self._last_tag = queue.SimpleQueue(), 0
+        self._stream = stub.Serve(iter(self._frames.get, None), timeout=timeout)
+
+    def submit(self, message, credit=PLENTY):
+        self._last_tag += 1
+        self._frames.put(pb.GatewayFrame(submit=pb.Submit(tag=self._last_tag, request=message, credit=credit)))
+        return self._last_tag
+
+    def abort(self, tag):
+        self._frames.put(pb.GatewayFrame(aborts=[tag]))
+
+    def grant(self, tag, tokens):
+        self._frames.put(pb.GatewayFrame(credits=[pb.Credit(tag=tag, tokens=tokens)]))
+
+    def __iter__(self):
+        """The frames."""
+        for frame in self._stream:
+            if frame.closing:
+                self.close()
+            yield frame
+
+    def updates(self):
+        for frame in self:
+            yield from frame.updates
+
+    def close(self):
+        """Nothing more is submitted."""
+        self._frames.put(None)
+
+    def done(self):
+        return self._stream.done()
+
+    def cancel(self):
+        self._stream.cancel()
+        self.close()
+
+
+class Call:
+    """One request in a session of its own: iterates over its updates."""
+
+    def __init__(self, stub, message, timeout=600):
+        self._session = Session(stub, timeout)
+        self._updates, self._over = self._read(), False
+        self._session.submit(message)
+
+    def _read(self):
+        for update in self._session.updates():
+            yield update
+            if update.HasField("ended"):
+                self._over = True
+                self._session.close()
+                if update.ended.code != 0:
+                    raise Ended(update.ended.code, update.ended.message)
+        assert self._over, "the session ended without a status before its request"
+
+    def __iter__(self):
+        return self._updates
+
+    def __next__(self):
+        return next(self._updates)
+
+    def done(self):
+        return self._over or self._session.done()
+
+    def cancel(self):
+        self._session.cancel()
+
+
 def generate(stub, message):
     """(ids, logprobs) of the whole answer."""
     ids, logprobs, finished = [], [], False
-    for reply in stub.Generate(message, timeout=300):
-        if reply.HasField("tokens"):
-            assert reply.tokens.first_position == len(ids) and not finished
-            ids += reply.tokens.ids
-            logprobs += reply.tokens.logprobs
-        finished = finished or reply.HasField("finished")
+    for update in Call(stub, message, timeout=300):
+        if update.HasField("tokens"):
+            assert update.tokens.first_position == len(ids) and not finished
+            ids += update.tokens.ids
+            logprobs += update.tokens.logprobs
+        finished = finished or update.HasField("finished")
     assert finished
     return tuple(ids), tuple(logprobs)
 
 
 def begun(stub, group, count):
-    """So many long streams, each of which has brought a token."""
-    calls = [stub.Generate(request(group, [1, 2, 3], seed=seed, max_tokens=1000), timeout=600) for seed in range(count)]
+    """So many long requests, each in a session of its own, and each has brought a token."""
+    calls = [Call(stub, request(group, [1, 2, 3], seed=seed, max_tokens=1000)) for seed in range(count)]
     for call in calls:
         while not next(call).HasField("tokens"):
             pass

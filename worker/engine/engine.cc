@@ -16,7 +16,7 @@ constexpr int32_t kAuditBlocks = 1024;
 }  // namespace
 
 Engine::Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock,
-               std::function<void(absl::Status)> on_lost)
+               UpdateSink on_updates, std::function<void(absl::Status)> on_lost)
     : options_(options),
       runner_(runner),
       clock_(clock),
@@ -24,15 +24,16 @@ Engine::Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metri
       metrics_(*metrics),
       mailbox_(options.limits.max_sequences + options.waiting_room),
       cache_(options.kv_blocks),
-      scheduler_(options.limits, &cache_) {
+      scheduler_(options.limits, &cache_),
+      emitter_(std::move(on_updates)) {
   Publish();
   thread_ = std::thread([this] { Run(); });
 }
 
 Engine::~Engine() { Stop(absl::UnavailableError("the worker is stopping")); }
 
-absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, UpdateSink sink) {
-  return mailbox_.Submit(std::move(request), std::move(sink));
+absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, ReplyTo to) {
+  return mailbox_.Submit(std::move(request), to);
 }
 
 void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, steps_); }
@@ -40,6 +41,7 @@ void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, steps_); }
 void Engine::Stop(absl::Status why) {
   mailbox_.Stop(std::move(why));
   if (thread_.joinable()) thread_.join();
+  emitter_.Stop();
 }
 
 EngineLoad Engine::load() const {
@@ -59,13 +61,17 @@ void Engine::Run() {
     }
     Apply(step, *result);
     Publish();
+    HandOver();
   }
 }
 
 // Waits for work; false when the engine is told to stop.
 bool Engine::ReadMail() {
   do {
-    if (scheduler_.empty()) AuditIdle();
+    if (scheduler_.empty()) {
+      HandOver();  // of those that needed no step
+      AuditIdle();
+    }
     Mail mail = mailbox_.Take(/*wait=*/scheduler_.empty());
     for (Submission& submission : mail.submissions) Begin(std::move(submission));
     for (const Cancellation& cancellation : mail.cancellations) EndCancelled(cancellation);
@@ -81,7 +87,7 @@ void Engine::Begin(Submission submission) {
   const int64_t context = submission.request.scaled_rope ? options_.scaled_context : options_.plain_context;
   Request& request = requests_[submission.ticket];
   request.sequence = std::make_unique<Sequence>(submission.ticket, std::move(submission.request), context);
-  request.sink = std::move(submission.sink);
+  request.to = submission.to;
   Update update;
   update.failed = scheduler_.CheckFits(*request.sequence);
   update.finished = request.sequence->finished();  // the resumed ids were all that was asked for
@@ -102,7 +108,7 @@ void Engine::EndCancelled(const Cancellation& cancellation) {
   metrics_.steps_after_cancel_max.Set(static_cast<double>(most_steps_after_cancel_));
 }
 
-// Tells the newly admitted how much of their prompt is cached, before their first step.
+// Tells the newly admitted how much of their prompt is cached.
 void Engine::Announce(const Step& step) {
   for (const Sequence* sequence : step.admitted) {
     metrics_.prefix_cache_hit_tokens.Increment(static_cast<double>(sequence->computed()));
@@ -111,7 +117,7 @@ void Engine::Announce(const Step& step) {
     Update update;
     update.cached_tokens =
         std::min(sequence->computed(), static_cast<int64_t>(sequence->request().prompt_ids.size()));
-    request.sink(std::move(update));
+    Tell(request, std::move(update));
   }
 }
 
@@ -136,6 +142,7 @@ absl::StatusOr<StepResult> Engine::RunStep(const BatchPlan& plan) {
 }
 
 void Engine::Apply(const Step& step, const StepResult& result) {
+  updates_.reserve(updates_.size() + step.sequences.size());
   size_t next_token = 0;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     Sequence& sequence = *step.sequences[i];
@@ -167,7 +174,16 @@ void Engine::ApplySample(Sequence& sequence, const SampledToken& token) {
   metrics_.emitted_tokens.Increment();
   update.finished = sequence.finished();
   if (update.finished) return End(sequence.id(), std::move(update));
-  requests_.at(sequence.id()).sink(std::move(update));
+  Tell(requests_.at(sequence.id()), std::move(update));
+}
+
+void Engine::Tell(const Request& request, Update update) {
+  update.to = request.to;
+  updates_.push_back(std::move(update));
+}
+
+void Engine::HandOver() {
+  if (!updates_.empty()) emitter_.Post(std::exchange(updates_, {}));
 }
 
 void Engine::End(uint64_t id, Update last) {
@@ -175,7 +191,7 @@ void Engine::End(uint64_t id, Update last) {
   scheduler_.Remove(node.mapped().sequence.get());
   Publish();  // first: who saw the engine idle sees its blocks free
   mailbox_.Ended(id);
-  node.mapped().sink(std::move(last));
+  Tell(node.mapped(), std::move(last));
 }
 
 void Engine::EndAll(const absl::Status& why) {
@@ -186,6 +202,7 @@ void Engine::EndAll(const absl::Status& why) {
     update.failed = why;
     End(requests_.begin()->first, std::move(update));
   }
+  HandOver();
 }
 
 void Engine::AuditIdle() {

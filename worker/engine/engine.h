@@ -8,10 +8,12 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/core/clock.h"
 #include "base/core/metrics.h"
+#include "worker/engine/emitter.h"
 #include "worker/engine/engine_metrics.h"
 #include "worker/engine/mailbox.h"
 #include "worker/engine/model_runner.h"
@@ -36,27 +38,28 @@ struct EngineLoad {
 
 class Engine {
  public:
-  // Starts the thread. `on_lost` is called on it, at most once, when a step can't be run: every request has
-  // then been failed with Unavailable and none is admitted any more. Runner, metrics and clock outlive the
-  // engine.
+  // Starts the thread. `on_updates` gets what each step brought, on the emitter's thread. `on_lost` is called
+  // on the engine's, at most once, when a step can't be run: every request is then failed with Unavailable
+  // and none is admitted any more. Runner, metrics and clock outlive the engine.
   Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock,
-         std::function<void(absl::Status)> on_lost);
+         UpdateSink on_updates, std::function<void(absl::Status)> on_lost);
   ~Engine();  // Stop
 
-  // See Mailbox. A request that can't be served alone fails through its sink with InvalidArgument.
-  absl::StatusOr<uint64_t> Submit(GenerationRequest request, UpdateSink sink);
-  // The request's sink is not called again once the engine has seen this; unknown tickets are ignored.
+  // See Mailbox. A request that can't be served alone fails by an update with InvalidArgument.
+  absl::StatusOr<uint64_t> Submit(GenerationRequest request, ReplyTo to);
+  // The request gets no update of a step that begins once the engine has seen this; unknown tickets are
+  // ignored.
   void Cancel(uint64_t ticket);
   void StopAdmitting(absl::Status why) { mailbox_.Refuse(std::move(why)); }
   bool AwaitIdle(absl::Duration timeout) { return mailbox_.AwaitEmpty(timeout); }
-  // Fails what is left with `why` and joins the thread. Once, from one thread.
+  // Fails what is left with `why`; all updates have been handed on when it returns. From one thread.
   void Stop(absl::Status why);
   EngineLoad load() const ABSL_LOCKS_EXCLUDED(load_mutex_);
 
  private:
   struct Request {
     std::unique_ptr<Sequence> sequence;
-    UpdateSink sink;
+    ReplyTo to;
     bool announced = false;
   };
 
@@ -68,7 +71,10 @@ class Engine {
   absl::StatusOr<StepResult> RunStep(const BatchPlan& plan);
   void Apply(const Step& step, const StepResult& result);
   void ApplySample(Sequence& sequence, const SampledToken& token);
-  // Sends the request's last update and forgets it.
+  void Tell(const Request& request, Update update);
+  // What was told since the last time goes to the emitter.
+  void HandOver();
+  // The request's last update: it is forgotten.
   void End(uint64_t id, Update last);
   void EndAll(const absl::Status& why);
   void AuditIdle();
@@ -89,6 +95,8 @@ class Engine {
   uint64_t emitted_tokens_ = 0, most_steps_after_cancel_ = 0;
   size_t largest_batch_ = 0;
   int64_t published_preemptions_ = 0;
+  std::vector<Update> updates_;  // of this step
+  Emitter emitter_;
   std::thread thread_;  // last: it uses everything above
 };
 

@@ -12,8 +12,9 @@ namespace quire::worker {
 namespace {
 
 constexpr int64_t kContext = 100'000;
+constexpr uint64_t kSession = 3;
 
-// What a request got so far. Written by the engine thread.
+// What a request got so far. Written by the emitter's thread.
 struct Answer {
   std::vector<TokenId> ids;
   int64_t next_position = 0;
@@ -55,13 +56,21 @@ class TestEngine {
     options.kv_blocks = knobs.kv_blocks;
     options.plain_context = options.scaled_context = kContext;
     options.waiting_room = knobs.waiting_room;
-    engine_ = std::make_unique<Engine>(options, runner_.get(), &metrics_, &clock_,
-                                       [this](absl::Status why) { lost_ = std::move(why); });
+    engine_ = std::make_unique<Engine>(
+        options, runner_.get(), &metrics_, &clock_,
+        [this](std::vector<Update> updates) { Take(std::move(updates)); },
+        [this](absl::Status why) { lost_ = std::move(why); });
   }
 
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, std::shared_ptr<Answer> answer) {
     answer->next_position = static_cast<int64_t>(request.resumed_ids.size());
-    return engine_->Submit(std::move(request), [answer](Update update) { answer->Take(std::move(update)); });
+    uint64_t tag = 0;
+    {
+      MutexLock lock(&mutex_);
+      tag = answers_.size();
+      answers_.push_back(std::move(answer));
+    }
+    return engine_->Submit(std::move(request), {kSession, tag});
   }
 
   std::shared_ptr<Answer> Start(GenerationRequest request) {
@@ -112,11 +121,33 @@ class TestEngine {
   Engine& engine() { return *engine_; }
   const absl::Status& lost() const { return lost_; }
 
+  // How often updates were handed over.
+  int batches() const {
+    MutexLock lock(&mutex_);
+    return batches_;
+  }
+
  private:
+  void Take(std::vector<Update> updates) {
+    std::vector<std::shared_ptr<Answer>> answers;
+    {
+      MutexLock lock(&mutex_);
+      ++batches_;
+      for (const Update& update : updates) answers.push_back(answers_[update.to.tag]);
+    }
+    for (size_t i = 0; i < updates.size(); ++i) {
+      EXPECT_EQ(updates[i].to.session, kSession);
+      answers[i]->Take(std::move(updates[i]));
+    }
+  }
+
   Metrics metrics_;
   SystemClock clock_;
   ScriptedOptions script_;
   absl::Status lost_;
+  mutable Mutex mutex_;
+  std::vector<std::shared_ptr<Answer>> answers_ ABSL_GUARDED_BY(mutex_);  // by tag
+  int batches_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<ScriptedRunner> runner_;
   std::unique_ptr<Engine> engine_;
 };
@@ -366,6 +397,23 @@ TEST(Engine, StopFailsWhatIsLeft) {
   group.engine().Stop(absl::UnavailableError("the drain took too long"));
   EXPECT_EQ(answer->failed.message(), "the drain took too long");
   EXPECT_EQ(answer->ends, 1);
+}
+
+TEST(Engine, WhatAStepBroughtToAllIsHandedOverAtOnce) {
+  Knobs knobs;
+  Notification all_there;
+  knobs.script.on_launch = [&](const BatchPlan&) {
+    all_there.WaitForNotification();
+    return absl::OkStatus();
+  };
+  TestEngine group(knobs);
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (int i = 0; i < 16; ++i) answers.push_back(group.Start(Request(5, 10)));
+  all_there.Notify();
+  for (const auto& answer : answers) answer->done.WaitForNotification();
+  group.StopAndAudit();
+  EXPECT_EQ(group.batches(), group.Metric("quire_worker_steps_total"));
+  EXPECT_LE(group.batches(), 11);  // the first step may have begun with some of them only
 }
 
 TEST(Engine, RequestThatCanNeverFitFailsAlone) {

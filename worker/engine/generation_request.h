@@ -30,8 +30,15 @@ struct GenerationRequest {
 
 enum class FinishCause { kStop, kLength };
 
+// Whom a request's updates are for: a session of its gateway, and the request's tag there. The engine only
+// hands it back.
+struct ReplyTo {
+  uint64_t session = 0, tag = 0;
+};
+
 // What one step brought to one request. The last update has `finished` or a `failed` that is not OK.
 struct Update {
+  ReplyTo to;
   std::optional<int64_t> cached_tokens;  // in the first update only: prompt tokens found in the prefix cache
   int64_t first_position = 0;            // of ids[0] in the output
   std::vector<TokenId> ids;
@@ -40,7 +47,7 @@ struct Update {
   absl::Status failed;
 };
 
-// Called on the engine thread: must not block.
-using UpdateSink = std::function<void(Update)>;
+// What one step brought to all. Called on the emitter's thread (emitter.h): must not wait for a reader.
+using UpdateSink = std::function<void(std::vector<Update>)>;
 
 }  // namespace quire::worker

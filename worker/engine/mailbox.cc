@@ -6,7 +6,7 @@
 
 namespace quire::worker {
 
-absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, UpdateSink sink) {
+absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, ReplyTo to) {
   MutexLock lock(&mutex_);
   if (!refusal_.ok()) return refusal_;
   if (static_cast<int64_t>(live_.size()) >= max_live_) {
@@ -15,7 +15,7 @@ absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, UpdateSink s
   }
   const uint64_t ticket = next_ticket_++;
   live_.insert(ticket);
-  mail_.submissions.push_back({ticket, std::move(request), std::move(sink)});
+  mail_.submissions.push_back({ticket, std::move(request), to});
   return ticket;
 }
 

@@ -21,7 +21,7 @@ namespace quire::worker {
 struct Submission {
   uint64_t ticket = 0;
   GenerationRequest request;
-  UpdateSink sink;
+  ReplyTo to;
 };
 
 struct Cancellation {
@@ -39,8 +39,8 @@ class Mailbox {
  public:
   explicit Mailbox(int64_t max_live) : max_live_(max_live) {}
 
-  // Any thread. The ticket names the request from now on; the sink may be called before this returns.
-  absl::StatusOr<uint64_t> Submit(GenerationRequest request, UpdateSink sink) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Any thread. The ticket names the request from now on; updates may come before this returns.
+  absl::StatusOr<uint64_t> Submit(GenerationRequest request, ReplyTo to) ABSL_LOCKS_EXCLUDED(mutex_);
   // `steps` is read under the lock: a caller that is stalled before it must not count as late.
   void Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps) ABSL_LOCKS_EXCLUDED(mutex_);
   // Submit answers `why` from now on; what is inside goes on.

@@ -10,8 +10,8 @@
 namespace quire::worker {
 namespace {
 
-// For calls to end after they were told to.
-constexpr std::chrono::milliseconds kCloseLimit(500);
+// For sessions to end after they were told to; those of a lost group have nothing more to say.
+constexpr std::chrono::milliseconds kCloseLimit(5000), kLostCloseLimit(500);
 
 v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
   v1::GroupInfo group;
@@ -53,11 +53,13 @@ absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(GroupServerOptio
 GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics,
                          const Clock* clock)
     : ranks_healthy_(options.healthy),
-      engine_(WithContexts(options.engine, options.model), runner, metrics, clock,
-              [this, on_lost = options.on_lost](const absl::Status& why) {
-                Lose(why);
-                on_lost(why);
-              }),
+      engine_(
+          WithContexts(options.engine, options.model), runner, metrics, clock,
+          [this](std::vector<Update> updates) { service_.Take(std::move(updates)); },
+          [this, on_lost = options.on_lost](const absl::Status& why) {
+            Lose(why);
+            on_lost(why);
+          }),
       service_(options.model, options.identity.epoch, &engine_) {}
 
 absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) {
@@ -95,8 +97,9 @@ GroupServer::~GroupServer() {
 
 void GroupServer::Close() {
   health_.reset();
+  service_.CloseAll(absl::AbortedError("the worker is stopping: ask for another placement"));
   if (grpc_.server != nullptr && !std::exchange(closed_, true))
-    grpc_.server->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
+    grpc_.server->Shutdown(std::chrono::system_clock::now() + (lost_ ? kLostCloseLimit : kCloseLimit));
 }
 
 void GroupServer::Lose(const absl::Status& why) {

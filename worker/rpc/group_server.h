@@ -1,4 +1,4 @@
-// A worker group's face to the world, over any ModelRunner: engine, Generate, health and the link to the
+// A worker group's face to the world, over any ModelRunner: engine, Inference, health and the link to the
 // coordinator, put together. Runs in rank 0, and in the mock group. Owned by the composition root. Lose and
 // Drain may be called from any thread.
 #pragma once
@@ -12,8 +12,8 @@
 #include "base/net/grpc.h"
 #include "worker/engine/engine.h"
 #include "worker/rpc/coordinator_link.h"
-#include "worker/rpc/generate_service.h"
 #include "worker/rpc/health_reporter.h"
+#include "worker/rpc/inference_service.h"
 #include "worker/rpc/served_model.h"
 
 namespace quire::worker {
@@ -30,7 +30,7 @@ struct GroupServerOptions {
   TextBundle bundle;
   EngineOptions engine;                       // its contexts are the model's
   std::function<bool()> healthy;              // nobody lost the group or left it; any thread
-  std::function<void(absl::Status)> on_lost;  // the group can't go on; once open calls are failed
+  std::function<void(absl::Status)> on_lost;  // the group can't go on; once the sessions are failed
   std::function<void()> on_drain;  // the coordinator asks for a deliberate end; may come repeatedly
 };
 
@@ -45,9 +45,10 @@ class GroupServer {
   EngineLoad load() const { return engine_.load(); }
   // False if requests are still inside after `timeout`.
   bool AwaitIdle(absl::Duration timeout) { return engine_.AwaitIdle(timeout); }
-  // The group is lost: NOT_SERVING, and every open call ends with Unavailable at once.
+  // The group is lost: NOT_SERVING, and every session ends with Unavailable at once.
   void Lose(const absl::Status& why);
-  // Ends the server within half a second, whatever its calls do. Not by two threads.
+  // Ends the server within half a second, whatever its sessions do: those without requests at once. Not by
+  // two threads.
   void Close();
   // A deliberate end: tells the coordinator at once, admits nothing more, lets what runs end within `limit`
   // and ends the rest with Aborted, to go on elsewhere. True if all ended by itself.
@@ -64,7 +65,7 @@ class GroupServer {
   const std::function<bool()> ranks_healthy_;
   std::atomic<bool> lost_{false}, draining_{false};
   Engine engine_;
-  GenerateService service_;
+  InferenceService service_;
   GrpcServer grpc_;
   std::unique_ptr<HealthReporter> health_;
   std::unique_ptr<CoordinatorLink> link_;

@@ -1,4 +1,5 @@
-// Generate, health and drain over a real wire: a GroupServer in this process, and a generated client.
+// What one request gets, health and drain over a real wire: a GroupServer in this process, and a generated
+// client.
 #include "worker/rpc/group_server.h"
 
 #include <gmock/gmock.h>
@@ -105,15 +106,7 @@ TEST(Generate, ClientThatLeavesFreesItsBlocksWithinTwoSteps) {
   group.AuditIdle();
 }
 
-TEST(Generate, ReaderThatDoesNotReadIsAborted) {
-  ScriptedGroup group({.kv_blocks = 6000});
-  auto open = group.OpenWithFixedWindow(TestRequest(1, 90'000));  // outgrows the window, then the bound
-  ASSERT_TRUE(open->ReadUntilToken());
-  group.AuditIdle();
-  EXPECT_EQ(open->ReadToEnd().status.error_code(), grpc::ABORTED);  // to be resumed once it reads again
-}
-
-TEST(Generate, LostGroupEndsEveryCallWithUnavailable) {
+TEST(Generate, LostGroupEndsEveryRequestWithUnavailable) {
   ScriptedGroup group({.held_from_step = 3});
   auto open = group.Open(TestRequest(20, 50));
   ASSERT_TRUE(open->ReadUntilToken());
@@ -125,7 +118,7 @@ TEST(Generate, LostGroupEndsEveryCallWithUnavailable) {
   group.ReleaseSteps();
 }
 
-TEST(Generate, DrainLetsOpenCallsEnd) {
+TEST(Generate, DrainLetsOpenRequestsEnd) {
   ScriptedGroup group({.held_from_step = 3});
   auto open = group.Open(TestRequest(20, 50));
   ASSERT_TRUE(open->ReadUntilToken());

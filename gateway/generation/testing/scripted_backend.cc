@@ -2,6 +2,9 @@
 
 #include <grpc/grpc.h>
 
+#include <deque>
+#include <thread>
+
 #include "base/core/hash.h"
 
 namespace quire::gateway::testing {
@@ -30,35 +33,100 @@ void KeepGrpc() {
 
 }  // namespace
 
+// One gateway's session: each request's script runs on a thread of its own.
+class ScriptedSession {
+ public:
+  using Stream = grpc::ServerReaderWriter<v1::GroupFrame, v1::GatewayFrame>;
+
+  ScriptedSession(grpc::ServerContext& context, Stream& stream) : context_(context), stream_(stream) {}
+
+  void Open(uint64_t tag, int64_t credit) {
+    MutexLock lock(&mutex_);
+    requests_[tag].credit = credit;
+  }
+  void Grant(uint64_t tag, int64_t tokens) {
+    MutexLock lock(&mutex_);
+    requests_[tag].credit += tokens;
+    Flush(tag);
+  }
+  void Abort(uint64_t tag) {
+    MutexLock lock(&mutex_);
+    requests_[tag].aborted = true;
+  }
+  void Say(uint64_t tag, v1::RequestUpdate update) {
+    MutexLock lock(&mutex_);
+    update.set_tag(tag);
+    requests_[tag].pending.push_back(std::move(update));
+    Flush(tag);
+  }
+  void Beat() {
+    MutexLock lock(&mutex_);
+    stream_.Write(v1::GroupFrame());
+  }
+  void AwaitAbort(uint64_t tag) {
+    MutexLock lock(&mutex_);
+    const auto aborted = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return over_ || requests_[tag].aborted;
+    };
+    mutex_.Await(absl::Condition(&aborted));
+  }
+  void Break() { context_.TryCancel(); }
+  void Over() {
+    MutexLock lock(&mutex_);
+    over_ = true;
+  }
+
+ private:
+  struct Request {
+    int64_t credit = 0;
+    std::deque<v1::RequestUpdate> pending;
+    bool aborted = false;
+  };
+
+  void Flush(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Request& request = requests_[tag];
+    while (!request.pending.empty() && request.pending.front().tokens().ids_size() <= request.credit) {
+      request.credit -= request.pending.front().tokens().ids_size();
+      v1::GroupFrame frame;
+      *frame.add_updates() = std::move(request.pending.front());
+      request.pending.pop_front();
+      stream_.Write(frame);
+    }
+  }
+
+  grpc::ServerContext& context_;
+  Mutex mutex_;
+  Stream& stream_;  // written under the mutex
+  std::map<uint64_t, Request> requests_ ABSL_GUARDED_BY(mutex_);
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 void TokenWriter::Accept(uint32_t cached_tokens) {
-  v1::GenerateReply reply;
-  reply.mutable_accepted()->set_cached_tokens(cached_tokens);
-  writer_.Write(reply);
+  v1::RequestUpdate update;
+  update.mutable_accepted()->set_cached_tokens(cached_tokens);
+  session_.Say(tag_, std::move(update));
 }
 
-void TokenWriter::Beat() { writer_.Write(v1::GenerateReply()); }
+void TokenWriter::Beat() { session_.Beat(); }
 
 void TokenWriter::Text(const std::string& text) {
   for (const TokenId id : TinyIds(text)) Token(id);
 }
 
 void TokenWriter::Token(TokenId id) {
-  v1::GenerateReply reply;
-  reply.mutable_tokens()->set_first_position(position_++);
-  reply.mutable_tokens()->add_ids(id);
-  writer_.Write(reply);
+  v1::RequestUpdate update;
+  update.mutable_tokens()->set_first_position(position_++);
+  update.mutable_tokens()->add_ids(id);
+  session_.Say(tag_, std::move(update));
 }
 
 void TokenWriter::Finish(v1::FinishReason reason) {
-  v1::GenerateReply reply;
-  reply.mutable_finished()->set_reason(reason);
-  writer_.Write(reply);
+  v1::RequestUpdate update;
+  update.mutable_finished()->set_reason(reason);
+  session_.Say(tag_, std::move(update));
 }
 
-void TokenWriter::AwaitCancel() {
-  while (!context_.IsCancelled())
-    absl::SleepFor(absl::Milliseconds(1));  // the sync API tells it in no other way
-}
+void TokenWriter::AwaitCancel() { session_.AwaitAbort(tag_); }
 
 class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Service {
  public:
@@ -118,14 +186,41 @@ class ScriptedBackend::InferenceService final : public v1::Inference::Service {
  public:
   explicit InferenceService(ScriptedBackend& backend) : backend_(backend) {}
 
-  grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
-                        grpc::ServerWriter<v1::GenerateReply>* writer) override {
-    TokenWriter tokens(*context, *writer, *request);
-    const auto generate = backend_.generate;
-    return generate(*request, tokens);
+  grpc::Status Serve(grpc::ServerContext* context, ScriptedSession::Stream* stream) override {
+    ScriptedSession session(*context, *stream);
+    {
+      MutexLock lock(&backend_.mutex_);
+      backend_.sessions_.insert(&session);
+    }
+    std::vector<std::thread> scripts;
+    for (v1::GatewayFrame frame; stream->Read(&frame);) {
+      if (frame.has_submit()) {
+        session.Open(frame.submit().tag(), frame.submit().credit());
+        scripts.emplace_back([this, &session, submit = frame.submit()] { Run(session, submit); });
+      }
+      for (const v1::Credit& credit : frame.credits()) session.Grant(credit.tag(), credit.tokens());
+      for (const uint64_t tag : frame.aborts()) session.Abort(tag);
+    }
+    {
+      MutexLock lock(&backend_.mutex_);
+      backend_.sessions_.erase(&session);
+    }
+    session.Over();
+    for (std::thread& script : scripts) script.join();
+    return grpc::Status::OK;
   }
 
  private:
+  void Run(ScriptedSession& session, const v1::Submit& submit) {
+    TokenWriter tokens(session, submit.tag(), submit.request());
+    const auto generate = backend_.generate;
+    const grpc::Status status = generate(submit.request(), tokens);
+    v1::RequestUpdate update;
+    update.mutable_ended()->set_code(status.error_code());
+    update.mutable_ended()->set_message(status.error_message());
+    session.Say(submit.tag(), std::move(update));
+  }
+
   ScriptedBackend& backend_;
 };
 
@@ -263,6 +358,11 @@ v1::RequestSettle ScriptedBackend::AwaitSettle(size_t n) {
 size_t ScriptedBackend::settled() const {
   MutexLock lock(&mutex_);
   return settles_.size();
+}
+
+void ScriptedBackend::BreakSessions() {
+  MutexLock lock(&mutex_);
+  for (ScriptedSession* session : sessions_) session->Break();
 }
 
 uint64_t ScriptedBackend::DeliveredOf(const v1::RequestSettle& settle) {

@@ -22,25 +22,27 @@
 
 namespace quire::gateway::testing {
 
-// What a script says on one Generate stream.
+class ScriptedSession;
+
+// What a script says of one request. Its tokens wait here for the gateway's credit, and what comes behind
+// them too.
 class TokenWriter {
  public:
-  TokenWriter(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateReply>& writer,
-              const v1::GenerateRequest& request)
-      : context_(context), writer_(writer), position_(request.choices(0).resumed_ids_size()) {}
-  // A message without an event.
+  TokenWriter(ScriptedSession& session, uint64_t tag, const v1::GenerateRequest& request)
+      : session_(session), tag_(tag), position_(request.choices(0).resumed_ids_size()) {}
+  // A frame without updates, to all requests of the session.
   void Beat();
   void Accept(uint32_t cached_tokens = 0);
-  // One token per byte, each in a message of its own; a control token by its id.
+  // One token per byte, each in an update of its own; a control token by its id.
   void Text(const std::string& text);
   void Token(TokenId id);
   void Finish(v1::FinishReason reason);
-  // Until the gateway cancels this stream.
+  // Until the gateway aborts this request.
   void AwaitCancel();
 
  private:
-  grpc::ServerContext& context_;
-  grpc::ServerWriter<v1::GenerateReply>& writer_;
+  ScriptedSession& session_;
+  const uint64_t tag_;
   uint32_t position_;
 };
 
@@ -82,6 +84,8 @@ class ScriptedBackend {
   v1::RequestSettle AwaitSettle(size_t n = 0);
   size_t settled() const;
   static uint64_t DeliveredOf(const v1::RequestSettle& settle);
+  // The worker's sessions end, as they do when a group dies.
+  void BreakSessions();
 
  private:
   class CoordinatorService;
@@ -99,6 +103,7 @@ class ScriptedBackend {
   mutable Mutex mutex_;
   std::vector<v1::RequestSettle> settles_ ABSL_GUARDED_BY(mutex_);  // in the order they came
   absl::flat_hash_set<std::string> settled_ids_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<ScriptedSession*> sessions_ ABSL_GUARDED_BY(mutex_);
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<CoordinatorService> coordinator_;
   std::unique_ptr<InferenceService> inference_;

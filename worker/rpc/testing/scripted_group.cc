@@ -24,48 +24,92 @@ v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens) {
   return request;
 }
 
-void Reply::Take(const v1::GenerateReply& message) {
-  in_order &= finished == v1::FINISH_UNSPECIFIED;
-  if (message.has_accepted()) {
+void Reply::Take(const v1::RequestUpdate& update) {
+  in_order &= !ended;
+  if (update.has_accepted()) {
     in_order &= ids.empty() && accepted.numerics_id().empty();
-    accepted = message.accepted();
-  } else if (message.has_tokens()) {
-    const v1::Tokens& tokens = message.tokens();
+    accepted = update.accepted();
+  }
+  if (update.has_tokens()) {
+    const v1::Tokens& tokens = update.tokens();
     if (ids.empty()) first_position = tokens.first_position();
-    in_order &= !accepted.numerics_id().empty() && tokens.first_position() == first_position + ids.size();
+    in_order &= !accepted.numerics_id().empty() && finished == v1::FINISH_UNSPECIFIED &&
+                tokens.first_position() == first_position + ids.size();
     ids.insert(ids.end(), tokens.ids().begin(), tokens.ids().end());
     logprobs.insert(logprobs.end(), tokens.logprobs().begin(), tokens.logprobs().end());
-  } else if (message.has_finished()) {
-    finished = message.finished().reason();
   }
+  if (update.has_finished()) finished = update.finished().reason();
+  if (!update.has_ended()) return;
+  ended = true;
+  status = grpc::Status(static_cast<grpc::StatusCode>(update.ended().code()), update.ended().message());
 }
 
-OpenCall::OpenCall(v1::Inference::Stub* stub, const v1::GenerateRequest& request)
-    : reader_(stub->Generate(&context_, request)) {}
+TestSession::~TestSession() {
+  context_.TryCancel();
+  End();
+}
 
-bool OpenCall::ReadUntilToken() {
-  v1::GenerateReply message;
-  while (reply_.ids.empty()) {
-    if (!reader_->Read(&message)) return false;
-    reply_.Take(message);
+void TestSession::Submit(uint64_t tag, const v1::GenerateRequest& request, uint32_t credit) {
+  v1::GatewayFrame frame;
+  frame.mutable_submit()->set_tag(tag);
+  *frame.mutable_submit()->mutable_request() = request;
+  frame.mutable_submit()->set_credit(credit);
+  stream_->Write(frame);
+}
+
+void TestSession::Grant(uint64_t tag, uint32_t tokens) {
+  v1::GatewayFrame frame;
+  frame.add_credits()->set_tag(tag);
+  frame.mutable_credits(0)->set_tokens(tokens);
+  stream_->Write(frame);
+}
+
+void TestSession::Abort(uint64_t tag) {
+  v1::GatewayFrame frame;
+  frame.add_aborts(tag);
+  stream_->Write(frame);
+}
+
+bool TestSession::ReadFrame() {
+  if (end_) return false;
+  if (!stream_->Read(&frame_)) {
+    end_ = stream_->Finish();
+    return false;
+  }
+  for (const v1::RequestUpdate& update : frame_.updates()) replies_[update.tag()].Take(update);
+  if (frame_.closing()) CloseSending();
+  return true;
+}
+
+bool TestSession::ReadUntil(const std::function<bool()>& seen) {
+  while (!seen()) {
+    if (!ReadFrame()) return false;
   }
   return true;
+}
+
+const Reply& TestSession::ReadToEnd(uint64_t tag) {
+  Reply& reply = replies_[tag];
+  if (!ReadUntil([&] { return reply.ended; })) reply.status = *end_;
+  return reply;
+}
+
+grpc::Status TestSession::End() {
+  while (ReadFrame()) {
+  }
+  return *end_;
+}
+
+bool OpenCall::ReadUntilToken() {
+  const Reply& reply = session_.reply(kTag);
+  return session_.ReadUntil([&] { return reply.ended || !reply.ids.empty(); }) && !reply.ids.empty();
 }
 
 bool OpenCall::ReadUntilBeat() {
-  v1::GenerateReply message;
   do {
-    if (!reader_->Read(&message)) return false;
-    reply_.Take(message);
-  } while (message.event_case() != v1::GenerateReply::EVENT_NOT_SET);
+    if (!session_.ReadFrame()) return false;
+  } while (session_.frame().updates_size() > 0);
   return true;
-}
-
-Reply OpenCall::ReadToEnd() {
-  v1::GenerateReply message;
-  while (reader_->Read(&message)) reply_.Take(message);
-  reply_.status = reader_->Finish();
-  return reply_;
 }
 
 HealthWatch::HealthWatch(std::shared_ptr<grpc::Channel> channel, const std::string& service)
@@ -139,12 +183,12 @@ std::unique_ptr<OpenCall> ScriptedGroup::Open(const v1::GenerateRequest& request
   return std::make_unique<OpenCall>(stub_.get(), request);
 }
 
-std::unique_ptr<OpenCall> ScriptedGroup::OpenWithFixedWindow(const v1::GenerateRequest& request) {
+std::unique_ptr<TestSession> ScriptedGroup::OpenSessionWithFixedWindow() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   fixed_window_stub_ = v1::Inference::NewStub(grpc::CreateCustomChannel(
       absl::StrCat("127.0.0.1:", server_->port()), grpc::InsecureChannelCredentials(), arguments));
-  return std::make_unique<OpenCall>(fixed_window_stub_.get(), request);
+  return std::make_unique<TestSession>(fixed_window_stub_.get());
 }
 
 std::unique_ptr<HealthWatch> ScriptedGroup::WatchHealth(const std::string& service) {

@@ -4,7 +4,10 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +21,7 @@ inline constexpr uint64_t kTestEpoch = 7;
 // A valid greedy request with a prompt of equal tokens.
 v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens);
 
-// All that a call answered.
+// All that a request was answered.
 struct Reply {
   grpc::Status status;
   v1::Accepted accepted;
@@ -26,25 +29,59 @@ struct Reply {
   std::vector<float> logprobs;
   uint32_t first_position = 0;
   v1::FinishReason finished = v1::FINISH_UNSPECIFIED;
-  bool in_order = true;  // accepted, tokens without gaps, finished
+  bool ended = false;
+  bool in_order = true;  // accepted, tokens without gaps, finished, ended
 
-  void Take(const v1::GenerateReply& message);
+  void Take(const v1::RequestUpdate& update);
 };
 
-class OpenCall {
+// A gateway's end of a session. Requests have the tags that they are submitted with.
+class TestSession {
  public:
-  OpenCall(v1::Inference::Stub* stub, const v1::GenerateRequest& request);
-  // False if the call ended first.
-  bool ReadUntilToken();
-  // False if the call ended first.
-  bool ReadUntilBeat();
-  Reply ReadToEnd();
+  explicit TestSession(v1::Inference::Stub* stub) : stream_(stub->Serve(&context_)) {}
+  ~TestSession();
+
+  static constexpr uint32_t kPlenty = 1u << 30;
+
+  void Submit(uint64_t tag, const v1::GenerateRequest& request, uint32_t credit = kPlenty);
+  void Grant(uint64_t tag, uint32_t tokens);
+  void Abort(uint64_t tag);
+  // False if the session ended first.
+  bool ReadFrame();
+  bool ReadUntil(const std::function<bool()>& seen);
+  // Reads until the request has ended, or the session with its status.
+  const Reply& ReadToEnd(uint64_t tag);
+  const v1::GroupFrame& frame() const { return frame_; }  // the last one
+  const Reply& reply(uint64_t tag) { return replies_[tag]; }
   void Cancel() { context_.TryCancel(); }
+  void CloseSending() { stream_->WritesDone(); }
+  // Of the session; reads all that still comes.
+  grpc::Status End();
 
  private:
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::GenerateReply>> reader_;
-  Reply reply_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::GatewayFrame, v1::GroupFrame>> stream_;
+  v1::GroupFrame frame_;
+  std::map<uint64_t, Reply> replies_;
+  std::optional<grpc::Status> end_;
+};
+
+// A session with one request.
+class OpenCall {
+ public:
+  OpenCall(v1::Inference::Stub* stub, const v1::GenerateRequest& request) : session_(stub) {
+    session_.Submit(kTag, request);
+  }
+  // False if the request ended first.
+  bool ReadUntilToken();
+  // False if the session ended first.
+  bool ReadUntilBeat();
+  Reply ReadToEnd() { return session_.ReadToEnd(kTag); }
+  void Cancel() { session_.Cancel(); }
+
+ private:
+  static constexpr uint64_t kTag = 1;
+  TestSession session_;
 };
 
 // grpc.health.v1.Health/Watch, whose messages are two bytes long.
@@ -80,8 +117,9 @@ class ScriptedGroup {
 
   Reply Generate(const v1::GenerateRequest& request) { return Open(request)->ReadToEnd(); }
   std::unique_ptr<OpenCall> Open(const v1::GenerateRequest& request);
-  // A call over a connection whose window stays at 64 KiB, however much the server sends.
-  std::unique_ptr<OpenCall> OpenWithFixedWindow(const v1::GenerateRequest& request);
+  std::unique_ptr<TestSession> OpenSession() { return std::make_unique<TestSession>(stub_.get()); }
+  // Over a connection whose window stays at 64 KiB, however much the server sends.
+  std::unique_ptr<TestSession> OpenSessionWithFixedWindow();
   std::unique_ptr<HealthWatch> WatchHealth(const std::string& service);
   // What the request must get.
   std::vector<TokenId> Expected(const v1::GenerateRequest& request) const;

@@ -1,0 +1,84 @@
+#include "worker/rpc/inference_service.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "worker/rpc/request_validation.h"
+
+namespace quire::worker {
+
+grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* InferenceService::Serve(
+    grpc::CallbackServerContext* context) {
+  std::shared_ptr<Session> session;
+  absl::Status failed, closed;
+  {
+    MutexLock lock(&mutex_);
+    session = std::make_shared<Session>(++last_session_, this, engine_, context);
+    open_.emplace(last_session_, session);
+    failed = failed_;
+    closed = closed_;
+  }
+  session->Begin();
+  if (!failed.ok()) session->Fail(failed);
+  if (!closed.ok()) session->Close(closed);
+  return session.get();
+}
+
+void InferenceService::Take(std::vector<Update> updates) {
+  const auto of_session = [](const Update& update) { return update.to.session; };
+  std::ranges::stable_sort(updates, {}, of_session);
+  for (auto first = updates.begin(); first != updates.end();) {
+    const auto last = std::ranges::upper_bound(first, updates.end(), of_session(*first), {}, of_session);
+    if (const auto session = Find(of_session(*first))) session->Take(std::span(first, last));
+    first = last;
+  }
+}
+
+void InferenceService::Beat() {
+  for (const auto& session : Open()) session->Beat();
+}
+
+void InferenceService::FailAll(const absl::Status& why) {
+  {
+    MutexLock lock(&mutex_);
+    failed_ = why;
+  }
+  for (const auto& session : Open()) session->Fail(why);
+}
+
+void InferenceService::CloseAll(const absl::Status& why) {
+  {
+    MutexLock lock(&mutex_);
+    closed_ = why;
+  }
+  for (const auto& session : Open()) session->Close(why);
+}
+
+absl::StatusOr<GenerationRequest> InferenceService::Validate(const v1::GenerateRequest& request) const {
+  return ValidateRequest(request, model_, group_epoch_);
+}
+
+std::shared_ptr<Session> InferenceService::Find(uint64_t session) {
+  MutexLock lock(&mutex_);
+  const auto it = open_.find(session);
+  return it == open_.end() ? nullptr : it->second;
+}
+
+std::vector<std::shared_ptr<Session>> InferenceService::Open() {
+  MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<Session>> sessions;
+  for (const auto& [id, session] : open_) sessions.push_back(session);
+  return sessions;
+}
+
+void InferenceService::Forget(uint64_t session) {
+  std::shared_ptr<Session> last;  // destroyed after the lock is gone
+  MutexLock lock(&mutex_);
+  if (auto it = open_.find(session); it != open_.end()) {
+    last = std::move(it->second);
+    open_.erase(it);
+  }
+}
+
+}  // namespace quire::worker

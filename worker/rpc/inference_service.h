@@ -1,0 +1,50 @@
+// Inference.Serve over the engine: the list of open sessions, and whose updates are whose. Owned by
+// GroupServer; the engine outlives it, and it outlives the gRPC server. Any thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/core/mutex.h"
+#include "worker/rpc/served_model.h"
+#include "worker/rpc/session.h"
+
+namespace quire::worker {
+
+class InferenceService final : public v1::Inference::CallbackService {
+ public:
+  InferenceService(ServedModel model, uint64_t group_epoch, Engine* engine)
+      : model_(std::move(model)), group_epoch_(group_epoch), engine_(engine) {}
+
+  grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* Serve(
+      grpc::CallbackServerContext* context) override;
+  // What a step brought, to the sessions that it is for: the engine's sink.
+  void Take(std::vector<Update> updates) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The group is well: every session hears it, so that its gateway can tell a long wait from a dead group.
+  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends every session, and each later one, with `why`.
+  void FailAll(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same, of each once its last request has ended.
+  void CloseAll(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
+  // gRPC is done with the session.
+  void Forget(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const ServedModel& model() const { return model_; }
+  absl::StatusOr<GenerationRequest> Validate(const v1::GenerateRequest& request) const;
+
+ private:
+  std::shared_ptr<Session> Find(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::shared_ptr<Session>> Open() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const ServedModel model_;
+  const uint64_t group_epoch_;
+  Engine* const engine_;
+  Mutex mutex_;
+  uint64_t last_session_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<uint64_t, std::shared_ptr<Session>> open_ ABSL_GUARDED_BY(mutex_);
+  absl::Status failed_ ABSL_GUARDED_BY(mutex_);
+  absl::Status closed_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace quire::worker
