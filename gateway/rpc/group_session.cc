@@ -39,11 +39,8 @@ void GroupSession::Start(std::shared_ptr<GroupSession> self) {
   StartCall();
 }
 
-std::optional<uint64_t> GroupSession::Submit(const v1::GenerateRequest& request, uint32_t credit,
+std::optional<uint64_t> GroupSession::Submit(v1::Submit& submission,
                                              const std::shared_ptr<OnUpdate>& on_update) {
-  v1::Submit submission;
-  *submission.mutable_request() = request;
-  submission.set_credit(credit);
   MutexLock lock(&mutex_);
   if (ended_ || closing_) return std::nullopt;
   const uint64_t tag = ++last_tag_;

@@ -1,9 +1,9 @@
 // The gateway's session with one worker group: one Serve stream for all its requests there. Made by
 // WorkerClient (the .cc files of rpc/ only include it) and kept alive by gRPC until OnDone. Any thread; a
-// request's callback comes on one gRPC thread at a time. What always holds: tags are never used twice; each
-// request that was submitted hears of its end once, last, unless it was aborted before; after
-// OnReadDone(false) nothing is submitted or written any more; what comes is always read: the requests' credit
-// bounds it.
+// request's callback comes on one gRPC thread at a time.
+// What always holds: tags are never used twice; each request that was submitted hears of its end once, last,
+// unless it was aborted before; nothing is submitted once the group has said that it closes, or written once
+// reading has ended; what comes is always read: the requests' credit bounds it.
 #pragma once
 
 #include <atomic>
@@ -34,9 +34,10 @@ class GroupSession final : public grpc::ClientBidiReactor<v1::GatewayFrame, v1::
   // Opens the stream.
   void Start(std::shared_ptr<GroupSession> self);
 
-  // The request's tag; nothing where the session takes none any more, and then `on_update` is not called.
-  std::optional<uint64_t> Submit(const v1::GenerateRequest& request, uint32_t credit,
-                                 const std::shared_ptr<OnUpdate>& on_update) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The request's tag, and the submission is gone; nothing where the session takes none any more, and then
+  // `on_update` is not called.
+  std::optional<uint64_t> Submit(v1::Submit& submission, const std::shared_ptr<OnUpdate>& on_update)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void Grant(uint64_t tag, uint32_t tokens) ABSL_LOCKS_EXCLUDED(mutex_);
   // A callback that is already running may still be at it afterwards.
   void Abort(uint64_t tag) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -71,8 +72,7 @@ class GroupSession final : public grpc::ClientBidiReactor<v1::GatewayFrame, v1::
   std::deque<v1::Submit> submissions_ ABSL_GUARDED_BY(mutex_);
   v1::GatewayFrame rest_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool closing_ ABSL_GUARDED_BY(mutex_) =
-      false;  // this side is closed as soon as nothing is left to be written
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // this side ends once nothing is left to be written
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

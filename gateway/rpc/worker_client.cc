@@ -74,14 +74,16 @@ WorkerClient::WorkerClient(Connect connect, const Clock& clock)
 
 WorkerClient::~WorkerClient() = default;
 
-std::unique_ptr<WorkerCall> WorkerClient::Generate(const std::string& address,
-                                                   const v1::GenerateRequest& request,
+std::unique_ptr<WorkerCall> WorkerClient::Generate(const std::string& address, v1::GenerateRequest request,
                                                    std::function<void(v1::RequestUpdate)> on_update) {
   if (request.ByteSizeLong() > kMaxRequestBytes) {
     on_update(EndedWith(absl::InvalidArgumentError("the request is too large: send a shorter prompt")));
     return nullptr;
   }
   const auto listener = std::make_shared<GroupSession::OnUpdate>(std::move(on_update));
+  v1::Submit submission;
+  *submission.mutable_request() = std::move(request);
+  submission.set_credit(kReadAhead);
   std::shared_ptr<GroupSession> ended;
   for (int tries = 2; tries > 0; --tries) {
     auto session = impl_->SessionWith(address, ended);
@@ -89,7 +91,7 @@ std::unique_ptr<WorkerCall> WorkerClient::Generate(const std::string& address,
       (*listener)(EndedWith(session.status()));
       return nullptr;
     }
-    if (const auto tag = (*session)->Submit(request, kReadAhead, listener)) {
+    if (const auto tag = (*session)->Submit(submission, listener)) {
       return std::make_unique<WorkerCall>(*std::move(session), *tag);
     }
     ended = *std::move(session);  // just now: nobody has forgotten it yet

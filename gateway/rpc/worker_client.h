@@ -54,7 +54,7 @@ class WorkerClient {
 
   // The last update has `ended`, and comes once, unless the call was destroyed before. A request that can't
   // be sent gets it before this returns null.
-  std::unique_ptr<WorkerCall> Generate(const std::string& address, const v1::GenerateRequest& request,
+  std::unique_ptr<WorkerCall> Generate(const std::string& address, v1::GenerateRequest request,
                                        std::function<void(v1::RequestUpdate)> on_update);
 
  private:

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <thread>
@@ -18,7 +21,7 @@
 namespace quire::gateway {
 namespace {
 
-constexpr absl::Duration kLimit = absl::Seconds(60);
+constexpr absl::Duration kPatience = absl::Seconds(60);
 
 // The group's end of a session.
 class GroupEnd final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame> {
@@ -53,7 +56,7 @@ class GroupEnd final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Grou
   v1::Submit AwaitSubmit(size_t n) {
     MutexLock lock(&mutex_);
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return submits_.size() >= n; };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience));
     return submits_.at(n - 1);
   }
   void AwaitAbort(uint64_t tag) {
@@ -61,12 +64,12 @@ class GroupEnd final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Grou
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return std::ranges::count(aborts_, tag) > 0;
     };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience));
   }
   void AwaitCredit(uint64_t tag, uint64_t tokens) {
     MutexLock lock(&mutex_);
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return credit_[tag] >= tokens; };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience));
     EXPECT_EQ(credit_[tag], tokens);
   }
   size_t aborts() {
@@ -130,7 +133,7 @@ class TestGroup final : public v1::Inference::CallbackService {
   GroupEnd& Session(size_t n) {
     MutexLock lock(&mutex_);
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return sessions_.size() >= n; };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience));
     return *sessions_.at(n - 1);
   }
   size_t sessions() {
@@ -156,12 +159,12 @@ class Heard {
   void AwaitTokens(int64_t tokens) {
     MutexLock lock(&mutex_);
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return tokens_ >= tokens; };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience));
   }
   absl::Status AwaitEnd() {
     MutexLock lock(&mutex_);
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !ends_.empty(); };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLimit));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience));
     return ends_.at(0);
   }
   int64_t tokens() {
@@ -354,7 +357,7 @@ TEST_F(WorkerClientTest, ANewSessionIsOpenedAfterOneThatEndedAndItsChannelGoes) 
   EXPECT_FALSE(second.AwaitEnd().ok());
   ASSERT_EQ(channels_[address_].size(), 2u);
   // The last one that ended is kept until the next does; that one's call may still let go of it.
-  for (const absl::Time give_up = absl::Now() + kLimit; absl::Now() < give_up;) {
+  for (const absl::Time give_up = absl::Now() + kPatience; absl::Now() < give_up;) {
     if (channels_[address_][0].expired()) return;
     std::this_thread::yield();
   }
@@ -372,7 +375,7 @@ TEST_F(WorkerClientTest, AGroupThatClosesEndsNothingThatWasSaidBefore) {
   closing.set_closing(true);
   session.Say(closing);
   session.SayEnded(2, absl::StatusCode::kAborted);  // it came too late
-  EXPECT_TRUE(session.reads_done().WaitForNotificationWithTimeout(kLimit));
+  EXPECT_TRUE(session.reads_done().WaitForNotificationWithTimeout(kPatience));
   EXPECT_FALSE(session.cancelled().HasBeenNotified());
   const auto three = Call(next);
   EXPECT_EQ(group_.Session(2).AwaitSubmit(1).tag(), 1u);
@@ -423,7 +426,7 @@ TEST_F(WorkerClientTest, TheEndOfTheClientEndsItsSessionsAndHandlesMayOutliveIt)
   client_.reset();
   EXPECT_EQ(heard.ends(), 1u);
   call->Grant(32);
-  EXPECT_TRUE(session.cancelled().WaitForNotificationWithTimeout(kLimit));
+  EXPECT_TRUE(session.cancelled().WaitForNotificationWithTimeout(kPatience));
 }
 
 }  // namespace

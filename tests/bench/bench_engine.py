@@ -1,4 +1,4 @@
-"""Decode and prefill tokens/s of a worker group over Generate, beside the machine's own lines measured in the same run:
+"""Decode and prefill tokens/s of a worker group over its wire, beside the machine's own lines measured in the same run:
     .venv/bin/python tests/bench/bench_engine.py [--model DIR] [--ranks 2] [--rounds 3]
 Lines without a word on sampling draw at temperature 1 from the whole vocabulary; greedy and QwQ's own recommendation stand beside.
 Ceilings are measured before and after each figure and the better one counts (machines are noisy). The line of a decode step

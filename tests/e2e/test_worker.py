@@ -7,7 +7,7 @@ import grpc
 import pytest
 from stream import Stream
 from system import TINY_MODEL, System, metric, until
-from wire import Call, Session, channel, request, services
+from wire import Call, Session, channel, generate, request, services
 
 pytestmark = pytest.mark.tiny
 
@@ -72,6 +72,27 @@ def test_each_rank_holds_its_slice_only(tiny):
     # Matrices are held once over all ranks; norms and some biases on every rank.
     replicated = 4 * hidden * (2 * config["num_hidden_layers"] + 1) + 4 * vocabulary
     assert sum(held) <= whole + 2 * replicated
+
+
+def test_a_session_serves_many_and_waits_for_no_reader(tiny):
+    [group] = tiny.groups()
+    with channel(group) as connection:
+        stub = services.InferenceStub(connection)
+        wanted = [generate(stub, request(group, [5, 6], seed=seed, max_tokens=60))[0] for seed in range(6)]
+        session = Session(stub)
+        slow = session.submit(request(group, [5, 6], seed=0, max_tokens=60), credit=3)
+        tags = [slow] + [session.submit(request(group, [5, 6], seed=seed, max_tokens=60)) for seed in range(1, 6)]
+        got, ended = {tag: () for tag in tags}, set()
+        for update in session.updates():
+            got[update.tag] += tuple(update.tokens.ids)
+            ended |= {update.tag} if update.HasField("ended") else set()
+            if len(ended) == 5 and slow not in ended:
+                assert len(got[slow]) <= 3
+                session.grant(slow, 57)
+            if len(ended) == 6:
+                break
+        session.close()
+        assert [got[tag] for tag in tags] == wanted
 
 
 def test_a_coordinator_that_stops_lets_its_groups_end_their_work():

@@ -1,4 +1,4 @@
-// quire-mock-group: a worker group without weights. The real engine, Generate, health and registration over a
+// quire-mock-group: a worker group without weights. The real engine, sessions, health and registration over a
 // scripted model whose tokens are a pure function of the prompt, the seed and the position, so that a test
 // knows what any request must get. Takes quire-worker's flags; reads only the text files and config.json of
 // --model. With --ranks above 1 its other ranks compute nothing, but take every plan and can be made to hang.

@@ -10,8 +10,9 @@
 namespace quire::worker {
 namespace {
 
-// For sessions to end after they were told to; those of a lost group have nothing more to say.
-constexpr std::chrono::milliseconds kCloseLimit(5000), kLostCloseLimit(500);
+// For sessions to end after they were told to (of the fleet driver's kLastWordsMs); those of a lost group
+// have nothing more to say.
+constexpr std::chrono::milliseconds kCloseLimit(2000), kLostCloseLimit(500);
 
 v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
   v1::GroupInfo group;

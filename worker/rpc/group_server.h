@@ -47,8 +47,8 @@ class GroupServer {
   bool AwaitIdle(absl::Duration timeout) { return engine_.AwaitIdle(timeout); }
   // The group is lost: NOT_SERVING, and every session ends with Unavailable at once.
   void Lose(const absl::Status& why);
-  // Ends the server within half a second, whatever its sessions do: those without requests at once. Not by
-  // two threads.
+  // Ends the server once its sessions have ended, which they are told to: within half a second where the
+  // group is lost, within two where not. Not by two threads.
   void Close();
   // A deliberate end: tells the coordinator at once, admits nothing more, lets what runs end within `limit`
   // and ends the rest with Aborted, to go on elsewhere. True if all ended by itself.

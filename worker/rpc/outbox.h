@@ -3,7 +3,7 @@
 // What always holds: no more tokens are sent than there is credit for; those of one request come in order,
 // with its end behind them, once; who lacks credit holds up nobody else; a request with more than
 // kMaxUnreadTokens pending ends with Aborted, to be resumed, and one with more than kFewTokens where the
-// session's are more than kMaxSessionUnread (answers that are whole and not read are in no engine); after its
+// session's are more than kMaxSessionUnread (no engine holds answers that are whole, read or not); after its
 // end, or when it is dropped, its tag is unknown.
 #pragma once
 

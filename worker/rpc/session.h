@@ -1,9 +1,9 @@
 // One gateway's session: its Submits, Credits and Aborts to the engine, and to it what the engine's steps
 // brought to all its requests, a frame per step. Made and kept alive by InferenceService until gRPC is done
-// with it; Take comes from the emitter's thread, the On... reactions from gRPC's, the rest from any. What
-// always holds: one write at a time; what can't be written meanwhile waits in the outbox, which is bounded;
-// Finish is called exactly once; whatever ends the session, its requests are cancelled; a peer that doesn't
-// read for kMaxUnreadBeats, or that leaves kMaxRequests ends unread, loses the session.
+// with it; Take comes from the emitter's thread, the On... reactions from gRPC's, the rest from any.
+// What always holds: one write at a time; what can't be written meanwhile waits in the outbox, which is
+// bounded; Finish is called exactly once; whatever ends the session, its requests are cancelled; a peer that
+// doesn't read for kMaxUnreadBeats, or that leaves kMaxRequests ends unread, loses the session.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -24,7 +24,7 @@ class InferenceService;
 class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame> {
  public:
   static constexpr size_t kMaxRequests = 8192;
-  static constexpr int kMaxUnreadBeats = 10;  // seconds, as many as a gateway waits for a beat, and some more
+  static constexpr int kMaxUnreadBeats = 10;  // seconds; a gateway waits for a beat no longer
 
   Session(uint64_t id, InferenceService* service, Engine* engine, grpc::CallbackServerContext* context);
 
@@ -36,8 +36,7 @@ class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Group
   // Ends the session with `why`, behind what can be sent at once.
   void Fail(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends it with `why` once its last request has ended and its gateway has closed its side, which it is asked
-  // to: the end of a stream may overtake what was written before. Nobody's credit holds anything back any
-  // more.
+  // to: the end of a stream may overtake what was written before. Want of credit holds nothing back any more.
   void Close(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
