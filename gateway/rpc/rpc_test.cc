@@ -170,7 +170,7 @@ TEST_F(RpcTest, WatchIsOpenedAgainAndSwapsTheWholeState) {
 
 // Each try ends, and the next one says that we are awake: an absence ages by them alone.
 TEST_F(RpcTest, AWatchOfNobodyEnds) {
-  CoordinatorClient client(*MakePlainChannel("127.0.0.1:1"));
+  CoordinatorClient client(*MakeGrpcChannel("127.0.0.1:1", {}));
   const auto ended = std::make_shared<Notification>();
   const auto call = client.Watch(
       {}, [](const v1::WatchEvent&) {},
