@@ -3,6 +3,8 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -16,8 +18,19 @@ namespace quire::worker {
 namespace {
 
 constexpr const char* kMagic = "quire-ranks-1";
-constexpr size_t kMostHelloBytes = 1024, kMostSilent = 64;
-constexpr int64_t kHelloLimitUs = 20'000'000;
+constexpr size_t kMostHelloBytes = 1024, kMostCallers = 64;
+constexpr int64_t kTellLimitUs = 5'000'000;
+
+// Whom `check` refuses is told why.
+absl::StatusOr<Guest> LetIn(Link link, const Hello& hello,
+                            const std::function<absl::Status(const Hello&)>& check) {
+  if (absl::Status taken = check(hello); !taken.ok()) {
+    SendMessage(link, kRefusal + MessageOf(taken), {.until_us = MonotonicUs() + kTellLimitUs}).IgnoreError();
+    return taken;
+  }
+  link.set_peer(absl::StrCat("rank ", hello.rank, " (", link.peer(), ")"));
+  return Guest{hello, std::move(link)};
+}
 
 }  // namespace
 
@@ -40,19 +53,43 @@ absl::StatusOr<Hello> DecodeHello(const std::string& text) {
   return hello;
 }
 
-absl::StatusOr<Guest> Door::LetIn(Fd socket) const {
-  const WaitLimit limit{.until_us = MonotonicUs() + kHelloLimitUs};
-  Guest guest;
+void Door::Accept() {
+  Fd socket = AcceptFrom(listener_.get());
+  if (!socket.valid()) return;
   const std::string address = PeerAddress(socket.get()).Text();
-  guest.link = Link(std::move(socket), address);
-  if (tls_ != nullptr) {
-    QUIRE_RETURN_IF_ERROR(guest.link.StartTls(*tls_, /*server=*/true));
-    QUIRE_RETURN_IF_ERROR(FinishHandshake(guest.link, limit));
+  Caller caller;
+  caller.link = Link(std::move(socket), address);
+  if (tls_ != nullptr && !caller.link.StartTls(*tls_, /*server=*/true).ok()) return;
+  if (callers_.size() == kMostCallers) callers_.erase(callers_.begin());
+  callers_.push_back(std::move(caller));
+}
+
+absl::StatusOr<std::optional<Hello>> Door::Hear(Caller& caller) const {
+  if (!caller.shook) {
+    QUIRE_ASSIGN_OR_RETURN(caller.shook, caller.link.Handshake());
+    if (!caller.shook) return std::nullopt;
   }
-  QUIRE_ASSIGN_OR_RETURN(const std::string text, ReadMessage(guest.link, kMostHelloBytes, limit));
-  QUIRE_ASSIGN_OR_RETURN(guest.hello, DecodeHello(text));
-  guest.link.set_peer(absl::StrCat("rank ", guest.hello.rank, " (", address, ")"));
-  return guest;
+  while (true) {
+    uint32_t length = 0;
+    size_t wanted = sizeof(length);
+    if (caller.said.size() >= sizeof(length)) {
+      std::memcpy(&length, caller.said.data(), sizeof(length));
+      wanted += length;
+      if (length > kMostHelloBytes) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(caller.link.peer(), " does not speak as a rank of a group does"));
+      }
+    }
+    if (caller.said.size() == wanted) {
+      QUIRE_ASSIGN_OR_RETURN(Hello hello, DecodeHello(caller.said.substr(sizeof(length))));
+      return hello;
+    }
+    std::array<uint8_t, kMostHelloBytes> bytes;
+    const size_t room = std::min(bytes.size(), wanted - caller.said.size());
+    QUIRE_ASSIGN_OR_RETURN(const size_t count, caller.link.Read(std::span(bytes).first(room)));
+    if (count == 0) return std::nullopt;
+    caller.said.append(reinterpret_cast<const char*>(bytes.data()), count);
+  }
 }
 
 absl::StatusOr<Guest> Door::Next(std::span<Link* const> watched, int64_t until_us,
@@ -60,30 +97,25 @@ absl::StatusOr<Guest> Door::Next(std::span<Link* const> watched, int64_t until_u
   while (true) {
     std::vector<pollfd> polled{{listener_.get(), POLLIN, 0}};
     for (const Link* link : watched) polled.push_back({link->fd(), POLLRDHUP, 0});
-    for (const Fd& fd : silent_) polled.push_back({fd.get(), POLLIN, 0});
+    for (const Caller& caller : callers_) polled.push_back({caller.link.fd(), caller.link.read_wants(), 0});
     const int64_t left_us = until_us - MonotonicUs();
     if (left_us <= 0) return absl::DeadlineExceededError("not all ranks came");
     poll(polled.data(), polled.size(), static_cast<int>(std::min<int64_t>(left_us / 1000 + 1, 60'000)));
     for (size_t i = 0; i < watched.size(); ++i) {
       if (polled[1 + i].revents != 0) return absl::UnavailableError(watched[i]->peer());
     }
-    for (size_t i = silent_.size(); i-- > 0;) {
+    for (size_t i = callers_.size(); i-- > 0;) {
       if (polled[1 + watched.size() + i].revents == 0) continue;
-      Fd socket = std::move(silent_[i]);
-      silent_.erase(silent_.begin() + static_cast<std::ptrdiff_t>(i));
-      absl::StatusOr<Guest> guest = LetIn(std::move(socket));
-      absl::Status taken = guest.ok() ? check(guest->hello) : guest.status();
-      if (taken.ok()) return guest;
-      Log(LogLevel::kWarn, "rank_refused", "reason", MessageOf(taken));
-      if (!guest.ok()) continue;
-      SendMessage(guest->link, kRefusal + MessageOf(taken), {.until_us = MonotonicUs() + kHelloLimitUs})
-          .IgnoreError();
+      const absl::StatusOr<std::optional<Hello>> hello = Hear(callers_[i]);
+      if (hello.ok() && !hello->has_value()) continue;
+      Link link = std::move(callers_[i].link);
+      callers_.erase(callers_.begin() + static_cast<std::ptrdiff_t>(i));
+      absl::StatusOr<Guest> guest =
+          hello.ok() ? LetIn(std::move(link), **hello, check) : absl::StatusOr<Guest>(hello.status());
+      if (guest.ok()) return guest;
+      Log(LogLevel::kWarn, "rank_refused", "reason", MessageOf(guest.status()));
     }
-    if (polled[0].revents == 0) continue;
-    Fd socket = AcceptFrom(listener_.get());
-    if (!socket.valid()) continue;
-    if (silent_.size() == kMostSilent) silent_.erase(silent_.begin());
-    silent_.push_back(std::move(socket));
+    if (polled[0].revents != 0) Accept();
   }
 }
 

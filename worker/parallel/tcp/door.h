@@ -1,11 +1,12 @@
 // Where a rank lets the others in while a group meets: a listening socket, and what a guest must say first.
-// Guests that say nothing, such as port scanners and probes, keep nobody waiting; those that say what is
-// wrong are told so and sent away. Used by the thread that starts the rank.
+// Who says nothing, or says it bit by bit, such as port scanners and probes, keeps nobody waiting; who says
+// what is wrong is told so and sent away. Used by the thread that starts the rank.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,11 +49,20 @@ class Door {
                              const std::function<absl::Status(const Hello&)>& check);
 
  private:
-  absl::StatusOr<Guest> LetIn(Fd socket) const;
+  // Who is connected and has not said all of its hello yet.
+  struct Caller {
+    Link link;
+    bool shook = false;  // hands: TLS
+    std::string said;    // of the hello, behind its length
+  };
+
+  void Accept();
+  // Takes what has come and no byte beyond the hello, which it returns once it is whole.
+  absl::StatusOr<std::optional<Hello>> Hear(Caller& caller) const;
 
   Fd listener_;
   std::shared_ptr<const TlsContext> tls_;
-  std::vector<Fd> silent_;  // connected, and said nothing yet
+  std::vector<Caller> callers_;
 };
 
 // The first byte of an answer to a hello: the rest is for it, or says why not.

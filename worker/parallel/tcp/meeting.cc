@@ -1,5 +1,7 @@
 #include "worker/parallel/tcp/meeting.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -69,8 +71,12 @@ class Meeting {
   absl::Status Introduce();
   absl::Status DialLower(const std::vector<std::string>& places);
   absl::Status AwaitHigher(Door& door);
-  absl::StatusOr<Fd> Reach(int rank, const HostPort& place) const;
+  absl::Status AwaitAllMet();
+  absl::StatusOr<Fd> Reach(const HostPort& place, int64_t until_us, const std::string& who,
+                           const std::string& advice) const;
   absl::StatusOr<Link> Greet(Fd socket, const Hello& hello, int rank) const;
+  // What is said on a link of the star: all is well, or why the meeting ends there.
+  absl::Status Hear(Link& link, int64_t until_us);
   // Why a watched link woke the door: what is said on it, or that it ended.
   absl::Status WhyEnded(const std::string& peer);
   absl::Status NotAllCame(LinkKind kind) const;
@@ -176,19 +182,41 @@ absl::Status Meeting::Host() {
   absl::Status met = GatherVisitors(*door);
   if (met.ok()) met = Introduce();
   if (met.ok()) met = AwaitHigher(*door);
-  if (!met.ok()) TellAll(kRefusal + MessageOf(met));
+  if (met.ok()) met = AwaitAllMet();
+  TellAll(met.ok() ? std::string(1, kWelcome) : kRefusal + MessageOf(met));
   return met;
+}
+
+// In whatever order they say so, and whoever says that it can't be.
+absl::Status Meeting::AwaitAllMet() {
+  std::vector<Link*> waiting = Watched();
+  while (!waiting.empty()) {
+    std::vector<pollfd> polled;
+    for (const Link* link : waiting) polled.push_back({link->fd(), POLLIN, 0});
+    const int64_t left_us = until_us_ - MonotonicUs();
+    if (left_us <= 0) {
+      return absl::UnavailableError(absl::StrCat(waiting.front()->peer(),
+                                                 " has not reached every other rank in ",
+                                                 options_.timeout_ms / 1000, " s"));
+    }
+    poll(polled.data(), polled.size(), static_cast<int>(left_us / 1000 + 1));
+    for (size_t i = polled.size(); i-- > 0;) {
+      if (polled[i].revents == 0) continue;
+      QUIRE_RETURN_IF_ERROR(Hear(*waiting[i], MonotonicUs() + kTellLimitUs));
+      waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // ---- the others ----
 
-absl::StatusOr<Fd> Meeting::Reach(int rank, const HostPort& place) const {
-  absl::StatusOr<Fd> socket = Dial(place, until_us_);
+absl::StatusOr<Fd> Meeting::Reach(const HostPort& place, int64_t until_us, const std::string& who,
+                                  const std::string& advice) const {
+  absl::StatusOr<Fd> socket = Dial(place, until_us);
   if (!socket.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat("no rank ", rank, " at ", JoinHostPort(place.host, place.port), " (",
-                     MessageOf(socket.status()), "): start all ranks of the group within ",
-                     options_.timeout_ms / 1000, " s, each with --rendezvous HOST:PORT of rank 0"));
+    return absl::UnavailableError(absl::StrCat(who, " at ", JoinHostPort(place.host, place.port), " (",
+                                               MessageOf(socket.status()), "): ", advice));
   }
   QUIRE_RETURN_IF_ERROR(CheckClear(options_, PeerAddress(socket->get())));
   return socket;
@@ -206,7 +234,10 @@ absl::StatusOr<Link> Meeting::Greet(Fd socket, const Hello& hello, int rank) con
 }
 
 absl::Status Meeting::Visit() {
-  QUIRE_ASSIGN_OR_RETURN(Fd socket, Reach(0, place_));
+  QUIRE_ASSIGN_OR_RETURN(
+      Fd socket, Reach(place_, until_us_, "no rank 0",
+                       absl::StrCat("start all ranks of the group within ", options_.timeout_ms / 1000,
+                                    " s, each with --rendezvous HOST:PORT of rank 0")));
   // The others reach this host by the address that rank 0 sees.
   QUIRE_ASSIGN_OR_RETURN(Fd listener, ListenAt(LocalAddress(socket.get()).WithPort(0)));
   Door door(std::move(listener), tls_);
@@ -226,8 +257,10 @@ absl::Status Meeting::Visit() {
   if (std::ssize(places) != options_.size)
     return absl::InvalidArgumentError("rank 0's answer does not parse");
   word_ = places[0];
-  QUIRE_RETURN_IF_ERROR(DialLower(places));
-  return AwaitHigher(door);
+  absl::Status met = DialLower(places);
+  if (met.ok()) met = AwaitHigher(door);
+  TellAll(met.ok() ? std::string(1, kWelcome) : kRefusal + MessageOf(met));
+  return met.ok() ? Hear(links_.star[0], until_us_) : met;
 }
 
 absl::Status Meeting::DialLower(const std::vector<std::string>& places) {
@@ -239,7 +272,10 @@ absl::Status Meeting::DialLower(const std::vector<std::string>& places) {
     for (const LinkKind kind : {LinkKind::kBeats, LinkKind::kExchange, LinkKind::kPlans}) {
       if (kind == LinkKind::kPlans && r != 0) continue;
       const Hello hello{kind, options_.rank, options_.size, 0, word_};
-      QUIRE_ASSIGN_OR_RETURN(Fd socket, Reach(r, place));
+      QUIRE_ASSIGN_OR_RETURN(Fd socket,
+                             Reach(place, std::min(until_us_, MonotonicUs() + options_.reach_ms * 1000),
+                                   absl::StrCat("rank ", options_.rank, " can't reach rank ", r),
+                                   "let every host of the group reach the others, at any port"));
       QUIRE_ASSIGN_OR_RETURN(LinksOf(links_, kind)[static_cast<size_t>(r)],
                              Greet(std::move(socket), hello, r));
     }
@@ -278,14 +314,21 @@ std::vector<Link*> Meeting::Watched() {
   return watched;
 }
 
+absl::Status Meeting::Hear(Link& link, int64_t until_us) {
+  const auto said = ReadMessage(link, kMostAnswerBytes, {.until_us = until_us});
+  if (said.ok() && *said == std::string(1, kWelcome)) return absl::OkStatus();
+  if (said.ok() && !said->empty() && said->front() == kRefusal) {
+    return absl::UnavailableError(said->substr(1));
+  }
+  link.Close();
+  return absl::UnavailableError(absl::StrCat(link.peer(), " ended while the group gathered"));
+}
+
 absl::Status Meeting::WhyEnded(const std::string& peer) {
   for (Link* link : Watched()) {
     if (link->peer() != peer) continue;
-    const auto said = ReadMessage(*link, kMostAnswerBytes, {.until_us = MonotonicUs() + kTellLimitUs});
-    if (said.ok() && !said->empty() && said->front() == kRefusal) {
-      return absl::UnavailableError(said->substr(1));
-    }
-    link->Close();
+    // Perhaps it had all its links before it ended.
+    for (int i = 0; i < 2; ++i) QUIRE_RETURN_IF_ERROR(Hear(*link, MonotonicUs() + kTellLimitUs));
   }
   return absl::UnavailableError(absl::StrCat(peer, " ended while the group gathered"));
 }

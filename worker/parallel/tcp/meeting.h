@@ -1,8 +1,9 @@
 // How the ranks of a group on several hosts find each other. All know one address, rank 0's; each dials it
 // and says who it is and where it listens itself; when all are there rank 0 tells every rank where the others
 // are, and a word to know each other by. Then the higher dials the lower of every two ranks, once for each
-// kind of link. Whatever goes wrong with one ends the meeting for all, with one reason. Used by the thread
-// that starts the rank.
+// kind of link, and when each has said that it has all its links, rank 0 ends the meeting: before that nobody
+// is watched. Whatever goes wrong with one ends the meeting for all, with one reason. Used by the thread that
+// starts the rank.
 #pragma once
 
 #include <memory>
@@ -23,6 +24,7 @@ struct MeetingOptions {
   bool insecure = false;  // in the clear to other hosts, too
   std::string secret;     // what all ranks know; needed where there is no TLS
   int64_t timeout_ms = 120'000;
+  int64_t reach_ms = 20'000;  // for a connection to another rank, which listens by then
 };
 
 // By the peers' ranks; this rank's own place is empty, and so are, of a follower's stars, all but rank 0's.

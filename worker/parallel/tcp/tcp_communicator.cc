@@ -162,12 +162,12 @@ absl::Status TcpCommunicator::ReceiveColumns(Tensor local, Tensor out) {
   QUIRE_RETURN_IF_ERROR(Exchange());
   int64_t cols = 0;
   for (const ColumnsHead& head : heads) {
-    cols += head.cols;
-    if (head.rows != local.rows || head.cols < 0 || cols > out.cols) {
+    if (head.rows != local.rows || head.cols < 0 || head.cols > out.cols - cols) {
       return absl::InternalError(absl::StrCat("a rank has ", head.rows, " rows of ", head.cols,
                                               " columns, rank 0 has ", local.rows, " rows and room for ",
                                               out.cols, " columns of all"));
     }
+    cols += head.cols;
   }
   for (int64_t row = 0; row < local.rows; ++row) {
     float* to = std::copy_n(local.f32(row), local.cols, out.f32(row));

@@ -5,6 +5,7 @@
 #include "base/core/status.h"
 #include "worker/parallel/shared_word.h"
 #include "worker/parallel/tcp/beat.h"
+#include "worker/parallel/tcp/tcp_liveness.h"
 #include "worker/parallel/tcp/transfer.h"
 #include "worker/parallel/test_ranks.h"
 
@@ -116,18 +117,96 @@ TEST(TcpGroup, StrangersAtTheDoorKeepNobodyWaiting) {
   });
 }
 
+// The length of a hello and two letters of it, and the same of a TLS record: then they wait.
+TEST(TcpGroup, StrangersThatSayHalfOfItKeepNobodyWaiting) {
+  for (const GroupForm form : {GroupForm::kTcp, GroupForm::kTls}) {
+    const TestPlace place(form);
+    const HostPort where = ParseHostPort(place.rendezvous(), 0).value();
+    const std::string half =
+        form == GroupForm::kTcp ? std::string("\x64\0\0\0qu", 6) : std::string("\x16\x03\x01\0\x64\x01\0", 7);
+    RunRanks(2, [&](int rank) {
+      std::vector<Fd> strangers;
+      for (int i = 0; rank == 1 && i < 8; ++i) {
+        strangers.push_back(Dial(where, MonotonicUs() + 60'000'000).value());
+        EXPECT_EQ(send(strangers.back().get(), half.data(), half.size(), MSG_NOSIGNAL), std::ssize(half));
+      }
+      auto group = place.Join({.rank = rank});
+      EXPECT_TRUE(group.ok()) << group.status();
+      if (group.ok()) group->liveness->Leave();
+    });
+  }
+}
+
+// A rank of this test's own making: a link to rank 0, on which it says who it is.
+Link DialAs(const TestPlace& place, const Hello& hello) {
+  Link link(Dial(ParseHostPort(place.rendezvous(), 0).value(), MonotonicUs() + 60'000'000).value(), "rank 0");
+  EXPECT_TRUE(SendMessage(link, EncodeHello(hello), {}).ok());
+  return link;
+}
+
+std::string Heard(Link& link) { return ReadMessage(link, 4096, {}).value_or(""); }
+
 TEST(TcpGroup, ARankThatEndsWhileTheGroupGathersEndsIt) {
   const TestPlace place(GroupForm::kTcp);
   RunRanks(2, [&](int thread) {
     if (thread == 0) {
       EXPECT_THAT(MessageOf(place.Join({.size = 4}).status()), HasSubstr("rank 2"));
+    } else {
+      DialAs(place, {LinkKind::kMeeting, 2, 4, 1, "of this test"});
+    }
+  });
+}
+
+// As behind a firewall: rank 1 says a port at which nobody listens.
+TEST(TcpGroup, ARankThatCanNotBeReachedIsNamedToAll) {
+  const TestPlace place(GroupForm::kTcp);
+  const std::string why = "rank 2 can't reach rank 1";
+  RunRanks(3, [&](int rank) {
+    if (rank == 1) {
+      Link link = DialAs(place, {LinkKind::kMeeting, 1, 3, 1, "of this test"});
+      EXPECT_THAT(Heard(link), HasSubstr("127.0.0.1:1"));
+      EXPECT_THAT(Heard(link), HasSubstr(why));
       return;
     }
-    Link link(Dial(ParseHostPort(place.rendezvous(), 0).value(), MonotonicUs() + 60'000'000).value(),
-              "rank 0");
-    const Hello hello{LinkKind::kMeeting, 2, 4, 1, "of this test"};
-    EXPECT_TRUE(SendMessage(link, EncodeHello(hello), {}).ok());
+    TcpGroupOptions options = place.Tcp({.rank = rank, .size = 3});
+    options.meeting.reach_ms = 500;
+    EXPECT_THAT(MessageOf(JoinTcpGroup(options).status()), HasSubstr(why));
   });
+}
+
+// Nobody goes on, and judges others, before all can.
+TEST(TcpGroup, TheMeetingEndsWhenEachRankHasSaidThatItHasItsLinks) {
+  const TestPlace place(GroupForm::kTcp);
+  RunRanks(2, [&](int rank) {
+    if (rank == 0) {
+      EXPECT_EQ(MessageOf(place.Join({}).status()), "no room here");
+      return;
+    }
+    Link star = DialAs(place, {LinkKind::kMeeting, 1, 2, 1, "of this test"});
+    const std::string answer = Heard(star), word = answer.substr(1, answer.find('\n') - 1);
+    const Link beats = DialAs(place, {LinkKind::kBeats, 1, 2, 0, word});
+    const Link exchange = DialAs(place, {LinkKind::kExchange, 1, 2, 0, word});
+    const Link plans = DialAs(place, {LinkKind::kPlans, 1, 2, 0, word});
+    EXPECT_TRUE(SendMessage(star, kRefusal + std::string("no room here"), {}).ok());
+    EXPECT_EQ(Heard(star), "-no room here");
+  });
+}
+
+// A length beyond any beat's, an empty message, and one that is none.
+TEST(TcpLiveness, WhoSaysWhatIsNoBeatEndsTheGroup) {
+  for (const std::string& said : {std::string(4, '\xff'), std::string(4, '\0'), Framed("1 2 3")}) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    const Fd peer(ends[1]);
+    std::vector<Link> links(2);
+    links[1] = Link(Fd(ends[0]), "rank 1");
+    Notification lost;
+    TcpLiveness liveness(0, 60'000, std::move(links), {[&] { lost.Notify(); }});
+    liveness.Begin();
+    EXPECT_EQ(write(peer.get(), said.data(), said.size()), std::ssize(said));
+    lost.WaitForNotification();
+    EXPECT_THAT(MessageOf(liveness.LostError()), HasSubstr("rank 1"));
+  }
 }
 
 TEST(ParseHostPort, TakesWhatIsAPlace) {
