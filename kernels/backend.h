@@ -1,9 +1,9 @@
 // What a device offers to the model: memory, packed weights, a paged KV cache and the ops of a Qwen2 / Llama
 // layer. One Backend per rank; the rank's engine thread alone calls it. Ops run in call order and may be
-// asynchronous: only what reads waits. What always holds (DESIGN section 6, "Sameness"): an output row
-// depends on its own input row (and its sequence's cached K and V), never on how many rows or sequences share
-// the call; sums over K run in one order fixed by the shape and its leaves. Implementations: kernels/cpu
-// (AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
+// asynchronous: only what reads, and Finish, wait. What always holds (DESIGN section 6, "Sameness"): an
+// output row depends on its own input row (and its sequence's cached K and V), never on how many rows or
+// sequences share the call; sums over K run in one order fixed by the shape and its leaves. Implementations:
+// kernels/cpu (AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
 #pragma once
 
 #include <cstdint>
@@ -155,6 +155,9 @@ class Backend {
   // with rows `stride` elements apart (the tensor's own memory on a CPU). Valid until the next op that writes
   // the tensor.
   virtual absl::StatusOr<const float*> ReadRows(Tensor x) = 0;
+  // Waits for everything before; why any of it failed, as what reads says it, too. How a rank that reads
+  // nothing ends its step.
+  virtual absl::Status Finish() = 0;
 };
 
 }  // namespace quire::kernels

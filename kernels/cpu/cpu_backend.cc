@@ -66,6 +66,7 @@ class CpuBackend final : public Backend {
   void Sample(Tensor logits, std::span<const SampleSpec* const> specs) override;
   absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
   absl::StatusOr<const float*> ReadRows(Tensor x) override;
+  absl::Status Finish() override { return absl::OkStatus(); }
 
  private:
   using MatmulKernel = void (*)(const MatmulArgs&);

@@ -62,6 +62,7 @@ class ReferenceBackend final : public Backend {
   }
   absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
   absl::StatusOr<const float*> ReadRows(Tensor x) override { return x.f32(); }
+  absl::Status Finish() override { return absl::OkStatus(); }
 
  private:
   const Matrix& matrix(MatrixId id) const { return matrices_.at(static_cast<size_t>(id)); }

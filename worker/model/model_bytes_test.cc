@@ -3,67 +3,22 @@
 #include <gtest/gtest.h>
 
 #include "worker/model/decoder.h"
+#include "worker/model/idle_backend.h"
 
 namespace quire::worker {
 namespace {
 
 // Counts what is allocated, and does nothing else.
-class CountingBackend final : public kernels::Backend {
+class CountingBackend final : public IdleBackend {
  public:
-  using Tensor = kernels::Tensor;
-  using VectorId = kernels::VectorId;
-  using MatrixId = kernels::MatrixId;
-
   int64_t allocated() const { return allocated_; }
-
   absl::StatusOr<Tensor> Allocate(kernels::DType dtype, int64_t rows, int64_t cols) override {
     allocated_ += kernels::BytesOf(dtype) * rows * cols;
-    return Tensor{nullptr, dtype, rows, cols, cols};
+    return IdleBackend::Allocate(dtype, rows, cols);
   }
-  std::string family() const override { return "counting"; }
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t, kernels::MatrixKind,
-                                     int64_t) override {
-    return MatrixId{};
-  }
-  absl::StatusOr<VectorId> AddVector(std::span<const float>) override { return VectorId{}; }
-  absl::StatusOr<kernels::RopeId> AddRope(std::span<const double>, double, int64_t) override {
-    return kernels::RopeId{};
-  }
-  absl::Status CreateKvCache(const kernels::KvShape&) override { return absl::OkStatus(); }
-  kernels::WeightStats weight_stats() const override { return {}; }
-  absl::Status ReserveStep(const kernels::StepLimits&) override { return absl::OkStatus(); }
-  kernels::StepBucket BeginStep(const kernels::StepInputs&) override { return {}; }
-  absl::Status Run(const kernels::StepBucket&, absl::FunctionRef<absl::Status()> ops) override {
-    return ops();
-  }
-  void Embed(MatrixId, int64_t, Tensor) override {}
-  void RmsNorm(Tensor, VectorId, float, Tensor) override {}
-  void AddRmsNorm(Tensor, Tensor, VectorId, float, Tensor) override {}
-  void Matmul(Tensor, MatrixId, VectorId, Tensor) override {}
-  void MatmulSiluMul(Tensor, MatrixId, Tensor) override {}
-  void RopeAndStore(Tensor, int64_t, Tensor) override {}
-  void Attention(Tensor, int64_t, Tensor) override {}
-  void GatherWanted(Tensor, Tensor) override {}
-  void Sample(Tensor, std::span<const kernels::SampleSpec* const>) override {}
-  absl::StatusOr<std::span<const kernels::SampledToken>> ReadSampled() override {
-    return std::span<const kernels::SampledToken>();
-  }
-  absl::StatusOr<const float*> ReadRows(Tensor) override { return nullptr; }
 
  private:
   int64_t allocated_ = 0;
-};
-
-class Place final : public kernels::Communicator {
- public:
-  Place(int rank, int size) : rank_(rank), size_(size) {}
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
-  absl::Status AllReduceSum(kernels::Tensor) override { return absl::OkStatus(); }
-  absl::Status GatherColumns(kernels::Tensor, kernels::Tensor) override { return absl::OkStatus(); }
-
- private:
-  const int rank_, size_;
 };
 
 // Uneven in every direction that is split.
@@ -89,7 +44,7 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
       int64_t allocated = 0;
       for (int rank = 0; rank < ranks; ++rank) {
         CountingBackend backend;
-        Place place(rank, ranks);
+        IdlePlace place(rank, ranks);
         const auto decoder = Decoder::Create(Uneven(), *MakeShard(Uneven(), rank, ranks), ModelWeights{},
                                              limits, backend, place);
         ASSERT_TRUE(decoder.ok()) << decoder.status();

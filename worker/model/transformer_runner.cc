@@ -66,7 +66,10 @@ absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
 
 absl::StatusOr<StepResult> TransformerRunner::Collect() {
   StepResult result;
-  if (specs_.empty()) return result;
+  if (specs_.empty()) {
+    QUIRE_RETURN_IF_ERROR(backend_.Finish());
+    return result;
+  }
   QUIRE_ASSIGN_OR_RETURN(const std::span<const SampledToken> tokens, backend_.ReadSampled());
   result.tokens.assign(tokens.begin(), tokens.end());
   return result;

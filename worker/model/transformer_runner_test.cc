@@ -3,18 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "kernels/reference/reference_backend.h"
+#include "worker/model/idle_backend.h"
 #include "worker/model/test_checkpoint.h"
 
 namespace quire::worker {
 namespace {
-
-class Alone final : public kernels::Communicator {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  absl::Status AllReduceSum(kernels::Tensor) override { return absl::OkStatus(); }
-  absl::Status GatherColumns(kernels::Tensor, kernels::Tensor) override { return absl::OkStatus(); }
-};
 
 class TransformerRunnerTest : public testing::Test {
  protected:
@@ -59,7 +52,7 @@ class TransformerRunnerTest : public testing::Test {
   }
 
   const TestCheckpoint checkpoint_{"BF16"};
-  Alone alone_;
+  IdlePlace alone_{0, 1};
   std::vector<std::unique_ptr<kernels::Backend>> backends_;
   std::unique_ptr<TransformerRunner> runner_;
   SampleSpec spec_;
@@ -93,6 +86,27 @@ TEST_F(TransformerRunnerTest, ScaledRopeIsAnotherModel) {
   SequencePlan scaled = plain;
   scaled.scaled_rope = true;
   EXPECT_NE(Run({plain}), Run({scaled}));
+}
+
+// A device that says only in the end that it failed.
+class FailingLate final : public IdleBackend {
+ public:
+  absl::Status Finish() override { return absl::InternalError("the device fell off the bus"); }
+};
+
+TEST_F(TransformerRunnerTest, ARankThatSamplesNothingHearsOfItsDevicesFailure) {
+  FailingLate device;
+  IdlePlace follower(1, 2);
+  const auto checkpoint = checkpoint_.Open("");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const auto runner = TransformerRunner::Load(
+      *checkpoint, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
+      device, follower);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  SequencePlan plan = Prompt({1, 2, 3}, {0});
+  plan.sample = nullptr;  // as at a follower
+  ASSERT_TRUE((*runner)->Launch({1, {plan}}).ok());
+  EXPECT_TRUE(absl::IsInternal((*runner)->Collect().status()));
 }
 
 TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFit) {
