@@ -83,7 +83,8 @@ std::vector<uint64_t> Outbox::DropAll() {
 
 bool Outbox::NextFrame(v1::GroupFrame& frame) {
   frame.Clear();
-  for (int64_t tokens = 0; !ready_.empty() && tokens < kMaxFrameTokens;) {
+  int64_t tokens = 0;
+  while (!ready_.empty() && tokens < kMaxFrameTokens && frame.updates_size() < kMaxFrameUpdates) {
     const uint64_t tag = ready_.front();
     ready_.pop_front();
     const auto it = requests_.find(tag);

@@ -23,7 +23,10 @@ class Outbox {
  public:
   static constexpr int64_t kMaxUnreadTokens = 4096;
   static constexpr int64_t kMaxSessionUnread = 1 << 22, kFewTokens = 64;
-  static constexpr int64_t kMaxFrameTokens = 1 << 16;  // a frame ends with the request that reaches it
+  // A frame ends with the request that reaches one of these: it is far below what the wire takes, also where
+  // every update has an end with some KiB of reasons.
+  static constexpr int64_t kMaxFrameTokens = 1 << 16;
+  static constexpr int kMaxFrameUpdates = 1024;
 
   explicit Outbox(std::string numerics_id) : numerics_id_(std::move(numerics_id)) {}
 

@@ -218,6 +218,19 @@ TEST_F(OutboxTest, AFrameIsBoundedAndTheRestComesNext) {
   EXPECT_EQ(std::ssize(read), kRequests);
 }
 
+TEST_F(OutboxTest, EndsAreBoundedToo) {
+  constexpr uint64_t kRequests = 2 * Outbox::kMaxFrameUpdates + 1;
+  for (uint64_t tag = 1; tag <= kRequests; ++tag) {
+    outbox_.Refuse(tag, absl::UnavailableError(std::string(8192, 'x')));
+  }
+  uint64_t ended = 0;
+  for (auto frame = Frame(); !frame.empty(); frame = Frame()) {
+    EXPECT_LE(std::ssize(frame), Outbox::kMaxFrameUpdates);
+    ended += frame.size();
+  }
+  EXPECT_EQ(ended, kRequests);
+}
+
 TEST_F(OutboxTest, DropAllNamesEveryTicket) {
   outbox_.Open(1, 11, 0, kPlenty);
   outbox_.Open(2, 12, 0, kPlenty);

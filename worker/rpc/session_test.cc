@@ -236,5 +236,14 @@ TEST(Session, APeerThatReadsNothingLosesIt) {
   EXPECT_EQ(session->End().error_code(), grpc::CANCELLED);
 }
 
+// Refusals cost the engine nothing: the session's own bound holds them.
+TEST(Session, APeerThatLeavesEndsUnreadLosesIt) {
+  ScriptedGroup group;
+  const auto session = group.OpenSessionWithFixedWindow();
+  for (uint64_t tag = 1; tag <= 2 * Session::kMaxRequests; ++tag) session->Submit(tag, v1::GenerateRequest());
+  EXPECT_EQ(session->End().error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
+}
+
 }  // namespace
 }  // namespace quire::worker
