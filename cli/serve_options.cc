@@ -26,6 +26,8 @@ constexpr PassedOnOption kPassedOn[] = {
      "KV-cache blocks of 16 tokens per group; default: what fits"},
     {"max-batch-tokens", &ServeOptions::max_batch_tokens, "TOKENS", "token budget of one step"},
     {"prefill-chunk", &ServeOptions::prefill_chunk, "TOKENS", "largest part of one prompt in a step"},
+    {"target-step-ms", &ServeOptions::target_step_ms, "ms",
+     "time for a step of prompts beside streams that run, which get a token each in it; 0 = no limit (80)"},
     {"max-sequences", &ServeOptions::max_sequences, "N", "sequences that run at once in a group"},
     {"admit-headroom", &ServeOptions::admit_headroom, "TOKENS",
      "KV room left to each running request when another is admitted (64)"},

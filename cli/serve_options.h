@@ -24,8 +24,8 @@ struct ServeOptions {
   int64_t stream_drain_seconds = 300, drain_seconds = 8;  // of the gateway; of a group
   std::string ready_file;
   // Passed on to the coordinator, and by it to the workers; empty = their own default.
-  std::string kv_blocks, max_batch_tokens, prefill_chunk, max_sequences, admit_headroom, threads_per_rank,
-      rope_scaling;
+  std::string kv_blocks, max_batch_tokens, prefill_chunk, target_step_ms, max_sequences, admit_headroom,
+      threads_per_rank, rope_scaling;
   std::string prompt_nano_usd, cached_prompt_nano_usd, completion_nano_usd, max_queue, reap_after,
       coordinator_metrics_port;
   // Passed on to the gateway.

@@ -82,6 +82,10 @@ void WorkerConfig::DeclareBounds(Options& options) {
   options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);
   options.Add("prefill-chunk", &limits.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
               kCount);
+  options.Add(
+      "target-step-ms", &limits.target_step_ms, "ms",
+      "time for a step of prompts beside streams that run, which get a token each in it; 0 = no limit",
+      kFromZero);
   options.Add("max-sequences", &limits.max_sequences, "N", "most sequences in a batch", kCount);
   options.Add("admit-headroom", &limits.headroom_tokens, "tokens",
               "KV room for the next tokens of each running request that is left when another one is admitted",

@@ -26,6 +26,9 @@ void WorkerFlags::ForEach(Self& self, Visitor&& visit) {
   visit("max-batch-tokens", &self.max_batch_tokens, "tokens", "token budget of one step", kPositive);
   visit("prefill-chunk", &self.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
         kPositive);
+  visit("target-step-ms", &self.target_step_ms, "ms",
+        "time for a step of prompts beside streams that run, which get a token each in it; 0 = no limit",
+        kCount);
   visit("max-sequences", &self.max_sequences, "N", "most sequences in a batch", kPositive);
   visit("admit-headroom", &self.admit_headroom, "tokens",
         "KV room for the next tokens of each running request that is left when another one is admitted",

@@ -25,7 +25,7 @@ struct WorkerFlags {
   // Handed on as they are.
   std::string model, model_name, rope_scaling;
   int64_t kv_blocks = 0, max_batch_tokens = 512, prefill_chunk = 256, max_sequences = 64, admit_headroom = 64;
-  int64_t drain_seconds = 8;
+  int64_t target_step_ms = 80, drain_seconds = 8;
   // The coordinator's own, from which a rank's are derived.
   std::string binary = "quire-worker";
   int64_t groups = 1, ranks = 1, threads_per_rank = 0;

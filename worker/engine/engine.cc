@@ -51,9 +51,9 @@ EngineLoad Engine::load() const {
 
 void Engine::Run() {
   while (ReadMail()) {
-    const Step step = scheduler_.Schedule();
+    const Step step = scheduler_.Schedule(costs_.prices());
     Announce(step);
-    const absl::StatusOr<StepResult> result = RunStep(step.plan);
+    const absl::StatusOr<StepResult> result = RunStep(step);
     if (!result.ok()) {
       EndAll(absl::UnavailableError(absl::StrCat("the worker group is lost: ", MessageOf(result.status()))));
       on_lost_(result.status());
@@ -121,7 +121,8 @@ void Engine::Announce(const Step& step) {
   }
 }
 
-absl::StatusOr<StepResult> Engine::RunStep(const BatchPlan& plan) {
+absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
+  const BatchPlan& plan = step.plan;
   const int64_t start_us = clock_->NowUs();
   steps_.fetch_add(1);
   metrics_.steps.Increment();
@@ -137,8 +138,17 @@ absl::StatusOr<StepResult> Engine::RunStep(const BatchPlan& plan) {
         absl::StrCat("step ", plan.step, " returned ", result.tokens.size(), " tokens, not ", wanted));
   }
   metrics_.computed_tokens.Increment(static_cast<double>(plan.tokens()));
-  metrics_.step_seconds.Observe(static_cast<double>(clock_->NowUs() - start_us) * 1e-6);
+  Measure(step.work, clock_->NowUs() - start_us);
   return result;
+}
+
+void Engine::Measure(const StepWork& work, int64_t took_us) {
+  costs_.Observe(work, took_us);
+  metrics_.step_seconds.Observe(static_cast<double>(took_us) * 1e-6);
+  if (work.decode_rows == 0 || work.prompt_rows == 0) return;
+  metrics_.mixed_steps.Increment();
+  const int64_t target_us = options_.limits.target_step_ms * 1000;
+  if (target_us > 0 && took_us > target_us) metrics_.steps_over_target.Increment();
 }
 
 void Engine::Apply(const Step& step, const StepResult& result) {

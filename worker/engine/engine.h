@@ -68,7 +68,9 @@ class Engine {
   void Begin(Submission submission);
   void EndCancelled(const Cancellation& cancellation);
   void Announce(const Step& step);
-  absl::StatusOr<StepResult> RunStep(const BatchPlan& plan);
+  absl::StatusOr<StepResult> RunStep(const Step& step);
+  // What the step took, for the prices of the next ones and for metrics.
+  void Measure(const StepWork& work, int64_t took_us);
   void Apply(const Step& step, const StepResult& result);
   void ApplySample(Sequence& sequence, const SampledToken& token);
   void Tell(const Request& request, Update update);
@@ -91,6 +93,7 @@ class Engine {
   EngineLoad load_ ABSL_GUARDED_BY(load_mutex_);
   PrefixCache cache_;
   Scheduler scheduler_;
+  StepCosts costs_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
   uint64_t emitted_tokens_ = 0, most_steps_after_cancel_ = 0;
   size_t largest_batch_ = 0;

@@ -13,6 +13,10 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
           metrics.Gauge("quire_worker_steps_after_cancel_max",
                         "Most steps begun between a cancel and the release of its blocks")),
       steps(metrics.Counter("quire_worker_steps_total", "Steps begun")),
+      mixed_steps(metrics.Counter("quire_worker_mixed_steps_total",
+                                  "Steps with prompts beside sequences that decode")),
+      steps_over_target(metrics.Counter("quire_worker_steps_over_target_total",
+                                        "Of those, the ones that took longer than --target-step-ms")),
       emitted_tokens(metrics.Counter("quire_worker_emitted_tokens_total", "Tokens sampled and sent")),
       computed_tokens(metrics.Counter("quire_worker_computed_tokens_total", "Rows run, prompt and output")),
       preemptions(

@@ -18,6 +18,8 @@ struct EngineMetrics {
   prometheus::Gauge& batch_sequences_max;
   prometheus::Gauge& steps_after_cancel_max;
   prometheus::Counter& steps;
+  prometheus::Counter& mixed_steps;
+  prometheus::Counter& steps_over_target;
   prometheus::Counter& emitted_tokens;
   prometheus::Counter& computed_tokens;
   prometheus::Counter& preemptions;

@@ -1,15 +1,56 @@
 #include "worker/engine/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
 namespace quire::worker {
+namespace {
+
+// What a step has left for prompts, dealt to one after another: each may take its even share, and what one
+// leaves goes to the next.
+class PromptBudget {
+ public:
+  PromptBudget(const SchedulerLimits& limits, const StepPrices& prices, const StepWork& decodes,
+               int64_t prompts)
+      : chunk_(limits.prefill_chunk),
+        prices_(prices),
+        sharers_(prompts),
+        tokens_(limits.max_batch_tokens - decodes.decode_rows) {
+    if (limits.target_step_ms == 0 || decodes.decode_rows == 0) return;
+    us_ = static_cast<double>(limits.target_step_ms) * 1e3 - prices.TimeOf(decodes);
+    tokens_ = std::min(tokens_, std::max(prices.known_prompt_rows, prompts));
+  }
+
+  // How many rows the next prompt gets.
+  int64_t Take(int64_t remaining, int64_t position) {
+    const int64_t in_time = prices_.PromptRowsWithin(us_ / static_cast<double>(sharers_), position);
+    const int64_t least = std::max<int64_t>(1, block_ / sharers_);
+    const int64_t rows = std::min({remaining, chunk_, tokens_ / sharers_, std::max(in_time, least)});
+    --sharers_;
+    tokens_ -= rows;
+    block_ -= rows;
+    us_ -= prices_.TimeOf({0, rows, KeysOf(position, rows)}) - prices_.step_us;
+    return rows;
+  }
+
+ private:
+  const int64_t chunk_;
+  const StepPrices& prices_;
+  int64_t sharers_;
+  int64_t tokens_;
+  int64_t block_ = kBlockTokens;  // what goes on in any case
+  double us_ = std::numeric_limits<double>::infinity();
+};
+
+}  // namespace
 
 absl::Status SchedulerLimits::Check() const {
   if (max_sequences < 1) return absl::InvalidArgumentError("--max-sequences must be at least 1");
   if (headroom_tokens < 0) return absl::InvalidArgumentError("--admit-headroom must be at least 0");
   if (prefill_chunk < 1) return absl::InvalidArgumentError("--prefill-chunk must be at least 1");
+  if (target_step_ms < 0) return absl::InvalidArgumentError("--target-step-ms must be at least 0");
   if (max_batch_tokens < max_sequences) {
     return absl::InvalidArgumentError(absl::StrCat("--max-batch-tokens ", max_batch_tokens,
                                                    " is less than --max-sequences ", max_sequences,
@@ -36,11 +77,11 @@ void Scheduler::Remove(Sequence* sequence) {
   sequence->ReleaseBlocks();
 }
 
-Step Scheduler::Schedule() {
+Step Scheduler::Schedule(const StepPrices& prices) {
   Step step;
   GrowRunning();
   Admit(step);
-  ShareTokens(step);
+  ShareBudget(prices, step);
   if (!step.sequences.empty()) step.plan.step = next_step_++;
   return step;
 }
@@ -90,20 +131,26 @@ int64_t Scheduler::RoomToGrow() const {
   return blocks;
 }
 
-void Scheduler::ShareTokens(Step& step) {
+void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
   // Shortest remainder first, so that what the short ones leave goes to the long ones. Decodes, with one
   // token left, come first of all.
-  std::vector<Sequence*> order = running_;
-  std::stable_sort(order.begin(), order.end(),
+  step.sequences = running_;
+  std::stable_sort(step.sequences.begin(), step.sequences.end(),
                    [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });
-  int64_t budget = limits_.max_batch_tokens;
-  int64_t sharers = running();
-  for (Sequence* sequence : order) {
-    const int64_t share = std::min(budget / sharers--, limits_.prefill_chunk);
-    const int64_t rows = std::min(sequence->remaining(), share);
+  StepWork& work = step.work;
+  for (const Sequence* sequence : step.sequences) {
+    if (sequence->remaining() > 1) break;
+    ++work.decode_rows;
+    work.keys += KeysOf(sequence->computed(), 1);
+  }
+  PromptBudget budget(limits_, prices, work, running() - work.decode_rows);
+  for (Sequence* sequence : step.sequences) {
+    const int64_t remaining = sequence->remaining(), position = sequence->computed();
+    const int64_t rows = remaining == 1 ? 1 : budget.Take(remaining, position);
     step.plan.sequences.push_back(sequence->Plan(rows));
-    step.sequences.push_back(sequence);
-    budget -= rows;
+    if (remaining == 1) continue;
+    work.prompt_rows += rows;
+    work.keys += KeysOf(position, rows);
   }
 }
 

@@ -2,7 +2,9 @@
 // device; equal calls give equal plans. Owned by the engine, which owns the sequences; engine thread only.
 //
 // The rules: (1) every running sequence gets at least one token a step, decodes first; what is left of the
-// token budget is shared evenly by the partial prefills, so that no prompt starves another. (2) A sequence is
+// budget is shared evenly by the partial prefills, so that no prompt starves another. The budget is tokens,
+// and, where sequences decode beside the prompts, also time: at the given prices the step ends by the target,
+// but for one block of prompt that always goes on. (2) A sequence is
 // admitted in order of arrival, once there are blocks for all tokens it has and for the next ones of
 // everybody (headroom_tokens): without that room an admission soon preempts somebody. (3) When a running one
 // needs a block and none is idle, the last admitted is preempted: it waits at the front and is computed anew.
@@ -17,6 +19,7 @@
 #include "worker/cache/prefix_cache.h"
 #include "worker/engine/batch_plan.h"
 #include "worker/engine/sequence.h"
+#include "worker/engine/step_costs.h"
 
 namespace quire::worker {
 
@@ -28,6 +31,9 @@ struct SchedulerLimits {
   // much work as fits, chats and long answers: 64 takes recomputed rows from 28-35 % to 0-18 % for 7 % fewer
   // sequences a step; twice as much saves little more and costs as much again.
   int64_t headroom_tokens = 64;
+  // Of a step in which prompts run beside sequences that decode, which get a token each in that time; 0 =
+  // off.
+  int64_t target_step_ms = 80;
 
   absl::Status Check() const;
 };
@@ -37,6 +43,7 @@ struct Step {
   BatchPlan plan;
   std::vector<Sequence*> sequences;
   std::vector<Sequence*> admitted;  // in this step
+  StepWork work;
 };
 
 class Scheduler {
@@ -50,8 +57,8 @@ class Scheduler {
   // Takes it out, waiting or running, and releases its blocks. Not between Schedule and the end of the step.
   void Remove(Sequence* sequence);
 
-  // The next step; empty when nothing can run, which is only when nothing is there.
-  Step Schedule();
+  // The next step, at these prices; empty when nothing can run, which is only when nothing is there.
+  Step Schedule(const StepPrices& prices);
 
   bool empty() const { return waiting_.empty() && running_.empty(); }
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
@@ -64,7 +71,7 @@ class Scheduler {
   void Preempt(Sequence* victim);
   void Admit(Step& step);
   int64_t RoomToGrow() const;  // blocks for the next tokens of the running
-  void ShareTokens(Step& step);
+  void ShareBudget(const StepPrices& prices, Step& step);
 
   const SchedulerLimits limits_;
   PrefixCache* const cache_;

@@ -29,7 +29,7 @@ struct Bench {
 
   // One whole step; the rows that each sequence got.
   std::map<const Sequence*, int64_t> RunStep() {
-    const Step step = scheduler.Schedule();
+    const Step step = scheduler.Schedule(prices);
     std::map<const Sequence*, int64_t> rows;
     for (size_t i = 0; i < step.sequences.size(); ++i) {
       Sequence* sequence = step.sequences[i];
@@ -45,6 +45,7 @@ struct Bench {
   PrefixCache cache;
   std::vector<std::unique_ptr<Sequence>> sequences;
   Scheduler scheduler;
+  StepPrices prices;  // nothing costs anything
 };
 
 TEST(Scheduler, LimitsAreCheckedAgainstEachOther) {
@@ -191,7 +192,7 @@ void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int st
       bench.scheduler.Remove(live.back());
       live.pop_back();
     }
-    const Step step = bench.scheduler.Schedule();
+    const Step step = bench.scheduler.Schedule({});
     ASSERT_EQ(step.sequences.empty(), live.empty());
     CheckStep(step, limits, bench.scheduler.running());
     for (size_t s = 0; s < step.sequences.size(); ++s) {

@@ -1,0 +1,253 @@
+// --target-step-ms: what the scheduler plans at given prices, and an engine whose steps take what a model of
+// costs says, on a clock that the test moves.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/core/mutex.h"
+#include "worker/engine/engine.h"
+#include "worker/engine/testing/scripted_runner.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr StepPrices kPrices{.step_us = 8000, .decode_row_us = 900, .prompt_row_us = 700, .key_us = 0.5};
+
+GenerationRequest Prompt(int64_t tokens, int64_t max_tokens, TokenId first) {
+  GenerationRequest request;
+  for (int64_t i = 0; i < tokens; ++i) request.prompt_ids.push_back(first + static_cast<TokenId>(i));
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+// ---- plans, on numbers ----
+
+// Streams that decode, and prompts beside them; the rows of each prompt in the next step, in order of coming.
+class Plans {
+ public:
+  Plans(int64_t streams, std::vector<int64_t> prompts, SchedulerLimits limits = {})
+      : cache_(8000), scheduler_(limits, &cache_) {
+    for (int64_t i = 0; i < streams; ++i) Add(1);
+    if (streams > 0) RunStep({});
+    for (const int64_t tokens : prompts) prompts_.push_back(Add(tokens));
+  }
+
+  std::vector<int64_t> Next(const StepPrices& prices) {
+    const Step step = RunStep(prices);
+    std::vector<int64_t> rows;
+    for (const Sequence* prompt : prompts_) {
+      for (size_t i = 0; i < step.sequences.size(); ++i) {
+        if (step.sequences[i] == prompt) rows.push_back(std::ssize(step.plan.sequences[i].ids));
+      }
+    }
+    work_ = step.work;
+    return rows;
+  }
+
+  const StepWork& work() const { return work_; }
+
+ private:
+  Sequence* Add(int64_t tokens) {
+    const auto first = static_cast<TokenId>(100'000 * sequences_.size());
+    sequences_.push_back(std::make_unique<Sequence>(sequences_.size(), Prompt(tokens, 1000, first), 1 << 20));
+    scheduler_.Add(sequences_.back().get());
+    return sequences_.back().get();
+  }
+
+  Step RunStep(const StepPrices& prices) {
+    Step step = scheduler_.Schedule(prices);
+    for (size_t i = 0; i < step.sequences.size(); ++i) {
+      step.sequences[i]->Advance(std::ssize(step.plan.sequences[i].ids), cache_);
+      if (step.plan.sequences[i].wants_logits) step.sequences[i]->Append(7);
+    }
+    return step;
+  }
+
+  PrefixCache cache_;
+  std::vector<std::unique_ptr<Sequence>> sequences_;
+  Scheduler scheduler_;
+  std::vector<Sequence*> prompts_;
+  StepWork work_;
+};
+
+TEST(StepTarget, APromptBesideStreamsTakesWhatTimeIsLeft) {
+  Plans plans(8, {20'000});
+  for (int step = 0; step < 60; ++step) {
+    const int64_t rows = plans.Next(kPrices).at(0);
+    EXPECT_LE(kPrices.TimeOf(plans.work()), 80'000) << step;
+    StepWork more = plans.work();
+    more.prompt_rows += 1;
+    more.keys += more.keys;  // well above the next row's
+    EXPECT_GT(kPrices.TimeOf(more), 80'000) << step;
+    EXPECT_GT(rows, 16);
+  }
+}
+
+TEST(StepTarget, AlonePromptsUseTheWholeChunkWhateverItCosts) {
+  StepPrices dear = kPrices;
+  dear.prompt_row_us = 1e6;
+  dear.known_prompt_rows = 16;
+  EXPECT_EQ(Plans(0, {5000}).Next(dear), std::vector<int64_t>{256});
+  EXPECT_EQ(Plans(0, {5000, 5000, 100}).Next(dear), (std::vector<int64_t>{206, 206, 100}));
+}
+
+TEST(StepTarget, ZeroIsOff) {
+  StepPrices dear = kPrices;
+  dear.prompt_row_us = 1e6;
+  dear.known_prompt_rows = 16;
+  EXPECT_EQ(Plans(8, {5000}, {.target_step_ms = 0}).Next(dear), std::vector<int64_t>{256});
+}
+
+TEST(StepTarget, ABlockGoesOnWhereThereIsNoTime) {
+  StepPrices dear = kPrices;
+  dear.step_us = 1e6;  // the streams alone take longer than the target
+  EXPECT_EQ(Plans(8, {5000}).Next(dear), std::vector<int64_t>{16});
+  EXPECT_EQ(Plans(8, {5000, 5000}).Next(dear), (std::vector<int64_t>{8, 8}));
+  EXPECT_EQ(Plans(8, {5000, 5}).Next(dear), (std::vector<int64_t>{11, 5}));
+  const std::vector<int64_t> each(20, 1);
+  EXPECT_EQ(Plans(8, std::vector<int64_t>(20, 5000)).Next(dear), each);
+}
+
+TEST(StepTarget, PromptsShareTheTimeShortestRemainderFirst) {
+  Plans plans(8, {3000, 20, 3000});
+  const std::vector<int64_t> rows = plans.Next(kPrices);
+  EXPECT_EQ(rows[1], 20);  // within its share: done
+  EXPECT_GE(rows[0], 20);  // and the others have more of what it left
+  EXPECT_NEAR(static_cast<double>(rows[0]), static_cast<double>(rows[2]), 1);
+  EXPECT_LE(kPrices.TimeOf(plans.work()), 80'000);
+}
+
+TEST(StepTarget, BeyondWhatWasMeasuredNothingIsGuessed) {
+  StepPrices prices = kPrices;
+  prices.known_prompt_rows = 32;
+  EXPECT_EQ(Plans(8, {3000}).Next(prices), std::vector<int64_t>{32});
+  EXPECT_EQ(Plans(8, {3000, 3000}).Next(prices), (std::vector<int64_t>{16, 16}));
+}
+
+TEST(StepTarget, LimitsRefuseANegativeOne) {
+  EXPECT_FALSE((SchedulerLimits{.target_step_ms = -1}).Check().ok());
+}
+
+// ---- the engine ----
+
+struct Measured {
+  StepWork work;
+  int64_t us = 0;
+};
+
+StepWork WorkOf(const BatchPlan& plan) {
+  StepWork work;
+  for (const SequencePlan& sequence : plan.sequences) {
+    const int64_t rows = std::ssize(sequence.ids);
+    const bool decodes = rows == 1 && sequence.wants_logits;
+    (decodes ? work.decode_rows : work.prompt_rows) += rows;
+    work.keys += KeysOf(sequence.position, rows);
+  }
+  return work;
+}
+
+// Runs eight streams and six prompts of 2,000 tokens, all there before the first step, to their ends. Step n
+// takes `cost(n, work)`.
+std::vector<Measured> RunLoad(SchedulerLimits limits,
+                              const std::function<double(size_t step, const StepWork& work)>& cost) {
+  ManualClock clock;
+  Metrics metrics;
+  Notification all_there;
+  std::vector<Measured> steps;
+  ScriptedOptions script;
+  script.kv_blocks = 2000;
+  script.on_launch = [&](const BatchPlan& plan) {
+    all_there.WaitForNotification();
+    const StepWork work = WorkOf(plan);
+    steps.push_back({work, std::llround(cost(steps.size(), work))});
+    clock.AdvanceUs(steps.back().us);
+    return absl::OkStatus();
+  };
+  ScriptedRunner runner(script);
+  EngineOptions options{.limits = limits, .kv_blocks = script.kv_blocks};
+  options.plain_context = options.scaled_context = 100'000;
+  Engine engine(
+      options, &runner, &metrics, &clock, [](const std::vector<Update>&) {}, [](const absl::Status&) {});
+  for (int i = 0; i < 14; ++i) {
+    const bool stream = i < 8;
+    const auto submitted = engine.Submit(Prompt(stream ? 10 : 2000, stream ? 700 : 1, 10'000 * i), ReplyTo{});
+    EXPECT_TRUE(submitted.ok()) << submitted.status();
+  }
+  all_there.Notify();
+  EXPECT_TRUE(engine.AwaitIdle(absl::Seconds(60)));
+  engine.Stop(absl::UnavailableError("the test is over"));
+  return steps;
+}
+
+bool IsMixed(const Measured& step) { return step.work.decode_rows > 0 && step.work.prompt_rows > 0; }
+
+// The mixed steps from number `first` of them on.
+std::vector<Measured> MixedSteps(const std::vector<Measured>& steps, size_t first = 0) {
+  std::vector<Measured> mixed;
+  for (const Measured& step : steps) {
+    if (IsMixed(step)) mixed.push_back(step);
+  }
+  mixed.erase(mixed.begin(), mixed.begin() + static_cast<ptrdiff_t>(std::min(first, mixed.size())));
+  return mixed;
+}
+
+TEST(StepTargetEngine, StepsBesideStreamsEndInTime) {
+  const auto cost = [](size_t, const StepWork& work) { return kPrices.TimeOf(work); };
+  const std::vector<Measured> mixed = MixedSteps(RunLoad({}, cost));
+  ASSERT_GT(mixed.size(), 100u);
+  for (size_t i = 0; i < mixed.size(); ++i) {
+    EXPECT_LE(mixed[i].us, 80'000) << i;
+    EXPECT_GE(mixed[i].work.prompt_rows, 10) << i;  // the last rows of a prompt are fewer than a block
+  }
+  // And the time is used.
+  int64_t rows = 0;
+  for (const Measured& step : mixed) rows += step.work.prompt_rows;
+  EXPECT_GT(rows, 11'000);
+  EXPECT_LT(mixed.size(), 250u);
+  // Off: what the option is for.
+  const std::vector<Measured> off = MixedSteps(RunLoad({.target_step_ms = 0}, cost));
+  EXPECT_GT(std::max_element(off.begin(), off.end(), [](auto& a, auto& b) { return a.us < b.us; })->us,
+            250'000);
+}
+
+TEST(StepTargetEngine, AfterACostHasChangedToo) {
+  for (const double factor : {2.0, 0.4}) {
+    const auto cost = [factor](size_t step, const StepWork& work) {
+      StepPrices prices = kPrices;
+      if (step >= 40) prices.prompt_row_us *= factor;
+      if (step >= 40) prices.key_us *= factor;
+      return prices.TimeOf(work);
+    };
+    const std::vector<Measured> steps = RunLoad({}, cost);
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const bool tells_of_it = i >= 40 && i < 46;
+      if (!IsMixed(steps[i]) || tells_of_it) continue;
+      EXPECT_LE(steps[i].us, 84'000) << i << " " << factor;
+    }
+    const int64_t rows = MixedSteps(steps, 60).front().work.prompt_rows;
+    EXPECT_GT(rows, factor > 1 ? 20 : 80) << factor;
+  }
+}
+
+TEST(StepTargetEngine, APauseCostsPromptsNothing) {
+  const auto cost = [](size_t step, const StepWork& work) { return step == 50 ? 6e6 : kPrices.TimeOf(work); };
+  const std::vector<Measured> steps = RunLoad({}, cost);
+  ASSERT_TRUE(IsMixed(steps[50]));
+  for (size_t i = 51; i < 60; ++i) {
+    EXPECT_LE(steps[i].us, 80'000);
+    EXPECT_GT(steps[i].work.prompt_rows, 0.9 * static_cast<double>(steps[49].work.prompt_rows));
+  }
+}
+
+// A model whose decode step alone takes longer than the target.
+TEST(StepTargetEngine, AModelTooLargeForTheTargetStillReadsPrompts) {
+  StepPrices large{.step_us = 300'000, .decode_row_us = 5000, .prompt_row_us = 4000, .key_us = 1};
+  const std::vector<Measured> mixed =
+      MixedSteps(RunLoad({}, [&](size_t, const StepWork& work) { return large.TimeOf(work); }));
+  ASSERT_GT(mixed.size(), 100u);
+  for (size_t i = 0; i < 100; ++i) EXPECT_GE(mixed[i].work.prompt_rows, 12) << i;
+}
+
+}  // namespace
+}  // namespace quire::worker
