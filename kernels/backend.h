@@ -42,7 +42,13 @@ enum class MatrixKind : uint8_t {
 enum class MatrixId : int32_t {};
 enum class VectorId : int32_t {};
 enum class RopeId : int32_t {};
-inline constexpr VectorId kNoBias = VectorId{-1};
+inline constexpr VectorId kNoBias = VectorId{-1}, kNoNorm = VectorId{-1};
+
+// RMSNorms over each head of q and of k, with weights of [head_dim]; some architectures have them.
+struct HeadNorms {
+  VectorId q = kNoNorm, k = kNoNorm;
+  float eps = 0;
+};
 
 struct KvShape {
   int64_t layers = 0, blocks = 0, kv_heads = 0, head_dim = 0;
@@ -134,10 +140,11 @@ class Backend {
   virtual void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) = 0;
   // out bf16 [tokens, n / 2] = silu(gate) * up for a kGateUp matrix [n, k].
   virtual void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) = 0;
-  // qkv fp32 [tokens, (query_heads + 2 kv_heads) * head_dim]: rotates q and k (half-split layout of Hugging
-  // Face: pairs are (i, i + head_dim/2)), writes K and V rounded to bf16 into the pages of `layer`, and q to
-  // q_out bf16 [tokens, query_heads * head_dim]. Every row's K and V stand before any row attends.
-  virtual void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) = 0;
+  // qkv fp32 [tokens, (query_heads + 2 kv_heads) * head_dim]: norms each head of q and k where `norms` says
+  // so, rotates them (half-split layout of Hugging Face: pairs are (i, i + head_dim/2)), writes K and V
+  // rounded to bf16 into the pages of `layer`, and q to q_out bf16 [tokens, query_heads * head_dim]. Nothing
+  // is rounded to bf16 before. Every row's K and V stand before any row attends.
+  virtual void RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) = 0;
   // out bf16 [tokens, query_heads * head_dim]: causal attention of each row over positions 0..its own, scale
   // 1/sqrt(head_dim), fp32 softmax over fixed key tiles from position 0. Query head h uses KV head h /
   // (query/kv).

@@ -65,24 +65,33 @@ void AttentionOps::CheckCall(int64_t layer, int64_t tokens, const char* op) cons
   CheckOp(rows_ <= tokens, op, "the tensors have fewer rows than the step");
 }
 
-void AttentionOps::RotateQueries(Tensor qkv, int64_t head, Tensor q_out) const {
+void AttentionOps::RotateHead(const float* x, const float* weight, float eps, const RopeTable& rope,
+                              int64_t position, uint16_t* out) const {
+  float normed[kMaxHeadDim];
+  if (weight != nullptr) {
+    kernels_.norm_head(x, weight, 2 * rope.half(), eps, normed);
+    x = normed;
+  }
+  kernels_.rotate(x, rope.cosine(position), rope.sine(position), rope.half(), out);
+}
+
+void AttentionOps::RotateQueries(Tensor qkv, const HeadWeights& norms, int64_t head, Tensor q_out) const {
   const int64_t at = head * kv_->shape().head_dim;
   for (const SequenceRows& s : sequences_) {
     const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
     for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
-      kernels_.rotate(qkv.f32(row) + at, rope.cosine(position), rope.sine(position), rope.half(),
-                      q_out.bf16(row) + at);
+      RotateHead(qkv.f32(row) + at, norms.q, norms.eps, rope, position, q_out.bf16(row) + at);
     }
   }
 }
 
-void AttentionOps::StoreKeys(Tensor qkv, int64_t layer, int64_t head) {
+void AttentionOps::StoreKeys(Tensor qkv, int64_t layer, const HeadWeights& norms, int64_t head) {
   const int64_t at = (kv_->shape().query_heads + head) * kv_->shape().head_dim;
   uint16_t rotated[kMaxHeadDim];
   for (const SequenceRows& s : sequences_) {
     const RopeTable& rope = ropes_[static_cast<size_t>(s.rope)];
     for (int64_t row = s.first_row, position = s.position; row < s.first_row + s.rows; ++row, ++position) {
-      kernels_.rotate(qkv.f32(row) + at, rope.cosine(position), rope.sine(position), rope.half(), rotated);
+      RotateHead(qkv.f32(row) + at, norms.k, norms.eps, rope, position, rotated);
       kv_->StoreKey(layer, BlockAt(s, position), head, position % kBlockTokens, rotated);
     }
   }
@@ -100,7 +109,7 @@ void AttentionOps::StoreValues(Tensor qkv, int64_t layer, int64_t head) {
   }
 }
 
-void AttentionOps::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
+void AttentionOps::RopeAndStore(Tensor qkv, int64_t layer, const HeadWeights& norms, Tensor q_out) {
   CheckCall(layer, std::min(qkv.rows, q_out.rows), "RopeAndStore");
   const KvShape& shape = kv_->shape();
   const int64_t heads = shape.query_heads + 2 * shape.kv_heads;
@@ -114,9 +123,9 @@ void AttentionOps::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
     if (value_head >= 0) {
       StoreValues(qkv, layer, value_head);
     } else if (key_head >= 0) {
-      StoreKeys(qkv, layer, key_head);
+      StoreKeys(qkv, layer, norms, key_head);
     } else {
-      RotateQueries(qkv, i, q_out);
+      RotateQueries(qkv, norms, i, q_out);
     }
   });
 }

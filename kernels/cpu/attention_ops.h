@@ -15,18 +15,25 @@
 
 namespace quire::kernels::cpu {
 
+// Weights of [head_dim], or null where a head is not normed.
+struct HeadWeights {
+  const float *q = nullptr, *k = nullptr;
+  float eps = 0;
+};
+
 class AttentionOps {
  public:
   // All three must outlive it.
   AttentionOps(const KernelTable& kernels, ThreadPool& pool, Arena& memory)
       : kernels_(kernels), pool_(pool), memory_(memory) {}
 
+  int64_t head_dim() const { return kv_ ? kv_->shape().head_dim : 0; }
   // These are Backend's.
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale, int64_t max_positions);
   absl::Status CreateKvCache(const KvShape& shape);
   // The sequences, and their tables, stand until the next one.
   void BeginStep(std::span<const SequenceRows> sequences);
-  void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out);
+  void RopeAndStore(Tensor qkv, int64_t layer, const HeadWeights& norms, Tensor q_out);
   void Attention(Tensor q, int64_t layer, Tensor out);
 
  private:
@@ -39,9 +46,12 @@ class AttentionOps {
 
   void CheckSequence(const SequenceRows& sequence) const;
   void CheckCall(int64_t layer, int64_t tokens, const char* op) const;
+  // The head at x normed, its weight given, then rotated.
+  void RotateHead(const float* x, const float* weight, float eps, const RopeTable& rope, int64_t position,
+                  uint16_t* out) const;
   // Each does one head of RopeAndStore for all rows.
-  void RotateQueries(Tensor qkv, int64_t head, Tensor q_out) const;
-  void StoreKeys(Tensor qkv, int64_t layer, int64_t head);
+  void RotateQueries(Tensor qkv, const HeadWeights& norms, int64_t head, Tensor q_out) const;
+  void StoreKeys(Tensor qkv, int64_t layer, const HeadWeights& norms, int64_t head);
   void StoreValues(Tensor qkv, int64_t layer, int64_t head);
 
   KvWalk WalkOf(const Task& task, int64_t layer) const;

@@ -54,9 +54,10 @@ class CpuBackend final : public Backend {
   void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override;
   void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
   void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
-  void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) override {
+  void RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) override {
     const FlushDenormals flush;
-    attention_.RopeAndStore(qkv, layer, q_out);
+    const HeadWeights weights{head_weight(norms.q), head_weight(norms.k), norms.eps};
+    attention_.RopeAndStore(qkv, layer, weights, q_out);
   }
   void Attention(Tensor q, int64_t layer, Tensor out) override {
     const FlushDenormals flush;
@@ -73,6 +74,9 @@ class CpuBackend final : public Backend {
 
   const PackedMatrix& matrix(MatrixId id, MatrixKind kind, const char* op) const;
   std::span<const float> vector(VectorId id, int64_t size, const char* op) const;
+  const float* head_weight(VectorId id) const {
+    return id == kNoNorm ? nullptr : vector(id, attention_.head_dim(), "RopeAndStore").data();
+  }
   void NormRows(Tensor x, const Tensor* delta, VectorId weight, float eps, Tensor out, const char* op);
   void RunMatmul(MatmulKernel kernel, Tensor x, const PackedMatrix& matrix, const float* bias, Tensor out);
   Tensor WithEvenColumns(Tensor x);

@@ -152,6 +152,26 @@ TEST_P(CpuBackendTest, AttentionIsTheReferencesWithinBf16Rounding) {
   }
 }
 
+TEST_P(CpuBackendTest, HeadNormsAreTheReferences) {
+  for (const int64_t dim : {2, 16, 18, 34, 40, 62, 64, 66, 80, 128, 130, 256}) {
+    const KvShape shape{.kv_heads = 2, .head_dim = dim, .query_heads = 6};
+    auto backend = MakeCpu(GetParam());
+    auto reference = MakeReferenceBackend();
+    AttentionRun got(*backend, shape, 37, /*normed=*/true), want(*reference, shape, 37, /*normed=*/true);
+    got.InChunks(37);
+    want.InChunks(37);
+    EXPECT_LT(RelativeError(Values(got.q()), Values(want.q())), 1e-4) << dim;
+    EXPECT_LT(RelativeError(Values(got.out()), Values(want.out())), 3e-3) << dim;
+  }
+}
+
+TEST_P(CpuBackendTest, AHeadNormOfAnotherLengthStopsTheProcess) {
+  ASSERT_TRUE(cpu_->CreateKvCache({1, 1, 1, 64, 1}).ok());
+  const HeadNorms norms{.q = cpu_->AddVector(std::vector<float>(63)).value()};
+  const Tensor qkv = NewF32(*cpu_, 1, 3 * 64), q = NewBf16(*cpu_, 1, 64);
+  EXPECT_DEATH(cpu_->RopeAndStore(qkv, 0, norms, q), "the vector has another length");
+}
+
 TEST_P(CpuBackendTest, GatherWantedCopiesEitherType) {
   const auto values = RandomFloats(5 * 7, 1);
   const std::vector<int64_t> rows = {0, 3, 4};

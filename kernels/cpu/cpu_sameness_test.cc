@@ -91,10 +91,16 @@ TEST(CpuSamenessTest, NormsAndEmbeddingsAreEqualOnEveryVariant) {
 }
 
 TEST(CpuSamenessTest, AttentionIsEqualOnEveryVariant) {
-  for (const int64_t dim : {16, 34, 64, 128}) {
+  for (const auto& [dim, normed] : {std::pair<int64_t, bool>{16, false},
+                                    {34, false},
+                                    {64, false},
+                                    {128, false},
+                                    {18, true},
+                                    {80, true},
+                                    {128, true}}) {
     std::string q, out;
     for (auto& backend : AllVariants()) {
-      AttentionRun run(*backend, {.kv_heads = 3, .head_dim = dim, .query_heads = 9}, 230);
+      AttentionRun run(*backend, {.kv_heads = 3, .head_dim = dim, .query_heads = 9}, 230, normed);
       run.InChunks(100);
       if (q.empty()) {
         q = Bits(run.q());
@@ -213,7 +219,7 @@ TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
         std::fill_n(qkv.f32(i), width, std::numeric_limits<float>::infinity());
       const SequenceRows before{0, tokens, 0, foreign, rope};
       BeginTestStep(*backend, {&before, 1});
-      backend->RopeAndStore(qkv, 0, q);
+      backend->RopeAndStore(qkv, 0, {}, q);
     }
     const int64_t at = crowded ? 25 : 0;
     for (int64_t i = 0; i < tokens; ++i) {
@@ -224,7 +230,7 @@ TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
     if (crowded) sequences.push_back({0, tokens, 0, other, rope});
     sequences.push_back({at, tokens, 0, mine, rope});
     BeginTestStep(*backend, sequences);
-    backend->RopeAndStore(qkv, 0, q);
+    backend->RopeAndStore(qkv, 0, {}, q);
     backend->Attention(q, 0, out);
     return Bits(out, at, tokens);
   };

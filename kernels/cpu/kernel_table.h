@@ -60,6 +60,8 @@ struct KernelTable {
   void (*attention)(const AttentionArgs& args);
   // x[n] += delta[n] unless delta is null; out = bf16(x / rms(x) * weight).
   void (*rms_norm)(float* x, const float* delta, const float* weight, int64_t n, float eps, uint16_t* out);
+  // out[n] = x / rms(x) * weight.
+  void (*norm_head)(const float* x, const float* weight, int64_t n, float eps, float* out);
   // out[2 * half] = bf16 of x rotated by cosine[half], sine[half]; pairs are (i, i + half).
   void (*rotate)(const float* x, const float* cosine, const float* sine, int64_t half, uint16_t* out);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);

@@ -13,8 +13,8 @@
 namespace quire::kernels::cpu {
 
 const KernelTable& Avx2Kernels() {
-  static constexpr KernelTable kTable = {"avx2",  Matmul, MatmulSiluMul, Attention,
-                                         RmsNorm, Rotate, RowToBf16,     DotOnePair};
+  static constexpr KernelTable kTable = {"avx2",   Matmul, MatmulSiluMul, Attention, RmsNorm,
+                                         NormHead, Rotate, RowToBf16,     DotOnePair};
   return kTable;
 }
 

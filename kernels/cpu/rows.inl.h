@@ -6,6 +6,11 @@ namespace {
 
 constexpr int64_t kStep = 4 * kLanes;
 
+F32 InverseRms(const F32* squares, int64_t n, float eps) {
+  const float sum = SumLanes(Add(Add(squares[0], squares[1]), Add(squares[2], squares[3])));
+  return Set1(1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + eps));
+}
+
 // Four sums in parallel hide the latency; which element goes into which depends on its index alone.
 void RmsNorm(float* x, const float* delta, const float* weight, int64_t n, float eps, uint16_t* out) {
   F32 squares[4] = {Zero(), Zero(), Zero(), Zero()};
@@ -21,12 +26,25 @@ void RmsNorm(float* x, const float* delta, const float* weight, int64_t n, float
       squares[j] = Fma(value, value, squares[j]);
     }
   }
-  const float sum = SumLanes(Add(Add(squares[0], squares[1]), Add(squares[2], squares[3])));
-  const F32 inverse = Set1(1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + eps));
+  const F32 inverse = InverseRms(squares, n, eps);
   for (int64_t i = 0; i < n; i += kLanes) {
     const int64_t left = n - i;
     const F32 value = Mul(LoadFirst(x + i, left), inverse);
     StoreBf16First(out + i, left, Mul(value, LoadFirst(weight + i, left)));
+  }
+}
+
+void NormHead(const float* x, const float* weight, int64_t n, float eps, float* out) {
+  F32 squares[4] = {Zero(), Zero(), Zero(), Zero()};
+  for (int64_t i = 0; i < n; i += kLanes) {
+    F32& sum = squares[i / kLanes % 4];
+    const F32 value = LoadFirst(x + i, n - i);
+    sum = Fma(value, value, sum);
+  }
+  const F32 inverse = InverseRms(squares, n, eps);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int64_t left = n - i;
+    StoreFirst(out + i, left, Mul(Mul(LoadFirst(x + i, left), inverse), LoadFirst(weight + i, left)));
   }
 }
 

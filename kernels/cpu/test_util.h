@@ -97,7 +97,7 @@ inline double RelativeError(std::span<const float> got, std::span<const float> w
 // RopeAndStore and Attention in chunks; q and attention outputs of every token are collected.
 class AttentionRun {
  public:
-  AttentionRun(Backend& backend, KvShape shape, int64_t length)
+  AttentionRun(Backend& backend, KvShape shape, int64_t length, bool normed = false)
       : backend_(backend), shape_(shape), length_(length) {
     const int64_t needed = (length + 15) / 16;
     shape_.layers = 2;
@@ -112,6 +112,11 @@ class AttentionRun {
     if (const absl::Status status = backend.CreateKvCache(shape_); !status.ok()) std::abort();
     const int64_t width = (shape.query_heads + 2 * shape.kv_heads) * shape.head_dim;
     qkv_ = NewF32(backend, length, width, RandomFloats(length * width, 11));
+    if (normed) {
+      norms_ = {.q = backend.AddVector(RandomFloats(shape.head_dim, 12)).value(),
+                .k = backend.AddVector(RandomFloats(shape.head_dim, 13)).value(),
+                .eps = 1e-2f};
+    }
     q_ = NewBf16(backend, length, shape.query_heads * shape.head_dim);
     out_ = NewBf16(backend, length, shape.query_heads * shape.head_dim);
   }
@@ -126,7 +131,7 @@ class AttentionRun {
     const SequenceRows rows{
         .first_row = 0, .rows = count, .position = first, .blocks = blocks, .rope = rope_};
     BeginTestStep(backend_, {&rows, 1});
-    backend_.RopeAndStore(from(qkv_), 1, from(q_));
+    backend_.RopeAndStore(from(qkv_), 1, norms_, from(q_));
     backend_.Attention(from(q_), 1, from(out_));
   }
   void InChunks(int64_t size) {
@@ -142,6 +147,7 @@ class AttentionRun {
   const int64_t length_;
   std::vector<int32_t> blocks_;
   RopeId rope_{};
+  HeadNorms norms_;
   Tensor qkv_, q_, out_;
 };
 

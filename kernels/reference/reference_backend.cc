@@ -51,7 +51,7 @@ class ReferenceBackend final : public Backend {
   void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override;
   void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
   void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
-  void RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) override;
+  void RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) override;
   void Attention(Tensor q, int64_t layer, Tensor out) override;
   void GatherWanted(Tensor x, Tensor out) override;
   void Sample(Tensor logits, std::span<const SampleSpec* const> specs) override {
@@ -67,6 +67,8 @@ class ReferenceBackend final : public Backend {
  private:
   const Matrix& matrix(MatrixId id) const { return matrices_.at(static_cast<size_t>(id)); }
   const std::vector<float>& vector(VectorId id) const { return vectors_.at(static_cast<size_t>(id)); }
+  // A head of q or k, normed where `norm` is one.
+  std::vector<double> NormedHead(const float* x, VectorId norm, float eps) const;
   // K (then V) of one position: [head_dim].
   uint16_t* KvEntry(std::vector<uint16_t>& cache, int64_t layer, const SequenceRows& sequence,
                     int64_t position, int64_t head);
@@ -199,7 +201,17 @@ uint16_t* ReferenceBackend::KvEntry(std::vector<uint16_t>& cache, int64_t layer,
   return &cache.at((slot * kv_.kv_heads + head) * kv_.head_dim);
 }
 
-void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
+std::vector<double> ReferenceBackend::NormedHead(const float* x, VectorId norm, float eps) const {
+  std::vector<double> head(x, x + kv_.head_dim);
+  if (norm == kNoNorm) return head;
+  double sum = 0;
+  for (const double value : head) sum += value * value;
+  const double inverse = 1 / std::sqrt(sum / static_cast<double>(kv_.head_dim) + eps);
+  for (int64_t i = 0; i < kv_.head_dim; ++i) head[i] *= inverse * vector(norm).at(i);
+  return head;
+}
+
+void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) {
   const int64_t dim = kv_.head_dim, half = dim / 2;
   for (const SequenceRows& sequence : step_.sequences()) {
     const Rope& rope = ropes_.at(static_cast<size_t>(sequence.rope));
@@ -207,7 +219,8 @@ void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
       const int64_t row = sequence.first_row + i, position = sequence.position + i;
       for (int64_t head = 0; head < kv_.query_heads + 2 * kv_.kv_heads; ++head) {
         const int64_t kv_head = head - kv_.query_heads;
-        const float* in = qkv.f32(row) + head * dim;
+        const VectorId norm = kv_head < 0 ? norms.q : kv_head < kv_.kv_heads ? norms.k : kNoNorm;
+        const std::vector<double> in = NormedHead(qkv.f32(row) + head * dim, norm, norms.eps);
         uint16_t* to = kv_head < 0 ? q_out.bf16(row) + head * dim
                        : kv_head < kv_.kv_heads
                            ? KvEntry(keys_, layer, sequence, position, kv_head)
@@ -217,7 +230,7 @@ void ReferenceBackend::RopeAndStore(Tensor qkv, int64_t layer, Tensor q_out) {
           const double angle = static_cast<double>(position) * rope.inv_freq[j % half];
           const double cosine = std::cos(angle) * rope.scale, sine = std::sin(angle) * rope.scale;
           const double other = j < half ? -in[j + half] : in[j - half];
-          to[j] = FloatToBf16(rotated ? static_cast<float>(in[j] * cosine + other * sine) : in[j]);
+          to[j] = FloatToBf16(static_cast<float>(rotated ? in[j] * cosine + other * sine : in[j]));
         }
       }
     }

@@ -46,7 +46,7 @@ TEST(ReferenceBackendTest, AttentionIsTheWeightedMeanOfValues) {
   const std::vector<int32_t> blocks = {1};
   const SequenceRows sequence{.first_row = 0, .rows = 2, .position = 0, .blocks = blocks, .rope = rope};
   BeginTestStep(*backend, {&sequence, 1});
-  backend->RopeAndStore(qkv, 0, q);
+  backend->RopeAndStore(qkv, 0, {}, q);
   backend->Attention(q, 0, out);
   EXPECT_EQ(Bf16ToFloat(out.bf16(0)[0]), 1);
   // Weights 1/4 and 3/4.
@@ -66,9 +66,29 @@ TEST(ReferenceBackendTest, RotationTurnsHalvesIntoEachOther) {
   const std::vector<int32_t> blocks = {0};
   const SequenceRows sequence{.first_row = 0, .rows = 1, .position = 1, .blocks = blocks, .rope = rope};
   BeginTestStep(*backend, {&sequence, 1});
-  backend->RopeAndStore(qkv, 0, q);
+  backend->RopeAndStore(qkv, 0, {}, q);
   EXPECT_NEAR(Bf16ToFloat(q.bf16()[0]), 0, 1e-6);
   EXPECT_EQ(Bf16ToFloat(q.bf16()[1]), 6);
+}
+
+TEST(ReferenceBackendTest, HeadsAreNormedBeforeTheyTurn) {
+  auto backend = MakeReferenceBackend();
+  ASSERT_TRUE(
+      backend->CreateKvCache({.layers = 1, .blocks = 1, .kv_heads = 1, .head_dim = 2, .query_heads = 2})
+          .ok());
+  const RopeId rope = backend->AddRope(std::vector<double>{std::acos(0.0)}, 1, 64).value();
+  const HeadNorms norms{.q = backend->AddVector(std::vector<float>{10, 100}).value(), .eps = 0.5f};
+  Tensor qkv = backend->Allocate(DType::kF32, 1, 8).value();
+  Tensor q = backend->Allocate(DType::kBf16, 1, 4).value();
+  const float heads[8] = {1, 0, 3, 4, 7, 8, 9, 9};
+  std::copy(heads, heads + 8, qkv.f32());
+  const std::vector<int32_t> blocks = {0};
+  const SequenceRows sequence{.first_row = 0, .rows = 1, .position = 1, .blocks = blocks, .rope = rope};
+  BeginTestStep(*backend, {&sequence, 1});
+  backend->RopeAndStore(qkv, 0, norms, q);
+  // (1, 0) over sqrt(1/2 + 1/2), (3, 4) over sqrt(25/2 + 1/2), times (10, 100), a quarter turn.
+  const double expected[4] = {0, 10, -400 / std::sqrt(13.0), 30 / std::sqrt(13.0)};
+  for (int i = 0; i < 4; ++i) EXPECT_NEAR(Bf16ToFloat(q.bf16()[i]), expected[i], 0.5) << i;
 }
 
 TEST(ReferenceBackendTest, RefusesImpossibleShapes) {

@@ -131,7 +131,7 @@ void Attention(benchmark::State& state, const Setup& setup, AttentionShape shape
   const Tensor q = backend->Allocate(DType::kBf16, qkv.rows, heads * dim).value();
   const Tensor out = backend->Allocate(DType::kBf16, qkv.rows, heads * dim).value();
   kernels::BeginTestStep(*backend, fill);
-  for (int64_t layer = 0; layer < layers; ++layer) backend->RopeAndStore(qkv, layer, q);
+  for (int64_t layer = 0; layer < layers; ++layer) backend->RopeAndStore(qkv, layer, {}, q);
   kernels::BeginTestStep(*backend, plan(shape.rows, shape.context - shape.rows));
   const int64_t first = shape.context - shape.rows;
   const double keys = static_cast<double>(shape.rows) * static_cast<double>(first) +

@@ -40,7 +40,7 @@ class IdleBackend : public kernels::Backend {
   void AddRmsNorm(Tensor, Tensor, VectorId, float, Tensor) override {}
   void Matmul(Tensor, MatrixId, VectorId, Tensor) override {}
   void MatmulSiluMul(Tensor, MatrixId, Tensor) override {}
-  void RopeAndStore(Tensor, int64_t, Tensor) override {}
+  void RopeAndStore(Tensor, int64_t, const kernels::HeadNorms&, Tensor) override {}
   void Attention(Tensor, int64_t, Tensor) override {}
   void GatherWanted(Tensor, Tensor) override {}
   void Sample(Tensor, std::span<const kernels::SampleSpec* const>) override {}
