@@ -63,7 +63,7 @@ constexpr int64_t kGatewayEndsMs = 40'000, kCoordinatorEndsMs = 30'000;
 }  // namespace
 
 void ServeOptions::Declare(Options& options) {
-  options.Add("model", &model, "DIR", "a Qwen2 or Llama model in Hugging Face form");
+  options.Add("model", &model, "DIR", "a Qwen2, Qwen3 or Llama model in Hugging Face form");
   options.Require("model");
   options.Add("model-name", &model_name, "NAME", "what clients call it; default: the folder's name");
   options.Add(

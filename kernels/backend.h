@@ -1,4 +1,4 @@
-// What a device offers to the model: memory, packed weights, a paged KV cache and the ops of a Qwen2 / Llama
+// What a device offers to the model: memory, packed weights, a paged KV cache and the ops of a Qwen or Llama
 // layer. One Backend per rank; the rank's engine thread alone calls it. Ops run in call order and may be
 // asynchronous: only what reads, and Finish, wait. What always holds (DESIGN section 6, "Sameness"): an
 // output row depends on its own input row (and its sequence's cached K and V), never on how many rows or

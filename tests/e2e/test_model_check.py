@@ -11,6 +11,8 @@ import pytest
 
 from system import BIN, TINY_MODEL
 
+TINY_QWEN3 = TINY_MODEL.parent / "tiny-qwen3"
+
 pytestmark = pytest.mark.tiny
 
 
@@ -60,6 +62,16 @@ def test_a_tensor_that_would_be_ignored(model):
         header["model.layers.0.self_attn.q_norm.weight"] = header.pop("model.norm.weight")
     rewrite(model, edit)
     assert check(model).returncode == 1
+
+
+def test_qwen3s_head_norms_are_asked_for(tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(TINY_QWEN3, model)
+    assert check(model).returncode == 0 and check(model, "--rank=2", "--ranks=3").returncode == 0
+    name = "model.layers.2.self_attn.k_norm.weight"
+    rewrite(model, lambda header: header.update({"somewhere.else": header.pop(name)}))
+    ended = check(model)
+    assert ended.returncode == 1 and name in ended.stderr, ended.stderr
 
 
 @pytest.mark.parametrize("field, value, said", [("head_dim", 300, "head_dim is 300; at most 256"),

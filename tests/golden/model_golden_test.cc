@@ -208,7 +208,11 @@ StoredBytes CountStored(const worker::Safetensors& files, const worker::ModelCon
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     for (const char* name : {"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."}) {
       add(prefix + name + "weight");
-      if (config.qkv_bias) add(prefix + name + "bias");
+      if (config.architecture.qkv_bias) add(prefix + name + "bias");
+    }
+    if (config.architecture.head_norms) {
+      add(prefix + "self_attn.q_norm.weight");
+      add(prefix + "self_attn.k_norm.weight");
     }
     for (const char* name : {"self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
                              "input_layernorm", "post_attention_layernorm"}) {

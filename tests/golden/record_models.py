@@ -1,5 +1,6 @@
 """Records what Hugging Face transformers computes, for model_golden_test.cc: python tests/golden/record_models.py
-[--smollm2 FOLDER]. Run by hand when a recording has to change; needs torch and transformers (not part of .venv).
+[--only NAME] [--smollm2 FOLDER]. Run by hand when a recording has to change; needs torch and transformers (not part of
+.venv).
 
 The reference is the fp32 run of the bf16 weights. Beside its logits stands the error of transformers' own bf16 run, the
 measure for ours. Writes data/models/: the tiny checkpoints, NAME.json and NAME.f32 (the reference's logits, raw).
@@ -71,15 +72,23 @@ def record(name, folder, prompt, vocabulary, rope_flag="", rope=None, vocab_stri
           f"{expected.std():.2f}, smallest margin {min(margins):.1e}", flush=True)
 
 
-def record_tiny():
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+# Recording: model, prompt tokens, RoPE. One that is new comes last: the prompts of the others stay what they are.
+TINY = {"tiny-qwen2": ("tiny-qwen2", 75, {}), "tiny-llama-tied": ("tiny-llama-tied", 75, {}),
+        "tiny-llama-untied": ("tiny-llama-untied", 75, {}),
+        # Well past the original 64 positions.
+        "tiny-qwen2-yarn": ("tiny-qwen2", 170, {"rope_flag": "yarn:4:64", "rope": YARN}),
+        "tiny-qwen3": ("tiny-qwen3", 75, {})}
+
+
+def record_tiny(only):
     size = len(tiny_models.tokens())
     random = np.random.Generator(np.random.PCG64(7))
-    for name in tiny_models.CONFIGS:
-        tiny_models.write_model(name, DATA / name)
-        record(name, DATA / name, random.integers(0, size, 75).tolist(), size)
-    # Well past the original 64 positions.
-    record("tiny-qwen2-yarn", DATA / "tiny-qwen2", random.integers(0, size, 170).tolist(), size, "yarn:4:64",
-           {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64})
+    for name, (model, prompt_tokens, rope) in TINY.items():
+        prompt = random.integers(0, size, prompt_tokens).tolist()
+        if only in (None, name):
+            tiny_models.write_model(model, DATA / model)
+            record(name, DATA / model, prompt, size, **rope)
 
 
 def record_smollm2(folder):
@@ -91,10 +100,11 @@ def record_smollm2(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=TINY, help="the one tiny recording to write (default: all)")
     parser.add_argument("--smollm2", type=Path, help="folder made by scripts/fetch-demo-model")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    record_tiny()
+    record_tiny(arguments.only)
     if arguments.smollm2:
         record_smollm2(arguments.smollm2.resolve())
 

@@ -35,6 +35,12 @@ CONFIGS = {
                           "head_dim": 32, "num_attention_heads": 6, "num_hidden_layers": 2, "intermediate_size": 128,
                           "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "rope_scaling": LLAMA3_ROPE,
                           "max_position_embeddings": 2048, "tie_word_embeddings": False},
+    # Heads wider than the hidden size over their number.
+    "tiny-qwen3": {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 64, "head_dim": 26,
+                   "num_attention_heads": 6, "num_hidden_layers": 3, "intermediate_size": 100, "rms_norm_eps": 1e-6,
+                   "attention_bias": False, "rope_theta": 1000000.0, "rope_scaling": None,
+                   "max_position_embeddings": 1024, "tie_word_embeddings": False, "sliding_window": None,
+                   "use_sliding_window": False, "max_window_layers": 3},
 }
 
 
@@ -84,6 +90,9 @@ def weights(config, random):
             yield f"{prefix}self_attn.{name}_proj.weight", matrix(rows, hidden, gain=1.5)
             if config["model_type"] == "qwen2":
                 yield f"{prefix}self_attn.{name}_proj.bias", vector(rows, 0.0, 0.5)
+        if config["model_type"] == "qwen3":
+            yield prefix + "self_attn.q_norm.weight", vector(config["head_dim"], 1.2, 0.4)
+            yield prefix + "self_attn.k_norm.weight", vector(config["head_dim"], 1.2, 0.4)
         yield prefix + "self_attn.o_proj.weight", matrix(hidden, q)
         yield prefix + "post_attention_layernorm.weight", vector(hidden, 1.0, 0.2)
         yield prefix + "mlp.gate_proj.weight", matrix(ffn, hidden)

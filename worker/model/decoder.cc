@@ -118,7 +118,7 @@ void Decoder::Attend(int64_t layer) {
   const LayerWeights& weights = weights_.layers[layer];
   const Tensor qkv = scratch_.qkv.Rows(bucket_.tokens), q = scratch_.q.Rows(bucket_.tokens);
   backend_.Matmul(scratch_.normed.Rows(bucket_.tokens), weights.qkv, weights.qkv_bias, qkv);
-  backend_.RopeAndStore(qkv, layer, {}, q);
+  backend_.RopeAndStore(qkv, layer, weights.head_norms, q);
   backend_.Attention(q, layer, scratch_.attention.Rows(bucket_.tokens));
 }
 

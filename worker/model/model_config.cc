@@ -82,16 +82,14 @@ absl::StatusOr<std::string> ReadString(const Json& object, const char* key) {
   return value->get<std::string>();
 }
 
-absl::StatusOr<ModelConfig::Family> ReadFamily(const Json& root) {
+absl::StatusOr<Architecture> ReadArchitecture(const Json& root) {
   const Json* names = Find(root, "architectures");
   if (names == nullptr || !names->is_array() || names->size() != 1 || !names->front().is_string()) {
     return Refuse("architectures must name one architecture");
   }
   const std::string name = names->front().get<std::string>();
-  if (name == "Qwen2ForCausalLM") return ModelConfig::Family::kQwen2;
-  if (name == "LlamaForCausalLM") return ModelConfig::Family::kLlama;
-  return Refuse(
-      absl::StrCat("architecture ", name, " is not supported; Qwen2ForCausalLM and LlamaForCausalLM are"));
+  if (const Architecture* architecture = FindArchitecture(name)) return *architecture;
+  return Refuse(absl::StrCat("architecture ", name, " is not supported; these are: ", ArchitectureNames()));
 }
 
 absl::Status ReadShape(const Json& root, ModelConfig& config) {
@@ -110,6 +108,8 @@ absl::Status ReadShape(const Json& root, ModelConfig& config) {
   }
   if (Find(root, "head_dim") != nullptr) {
     QUIRE_RETURN_IF_ERROR(ReadInt(root, "head_dim", 2, 1 << 10, config.head_dim));
+  } else if (config.architecture.head_dim > 0) {
+    config.head_dim = config.architecture.head_dim;
   } else if (config.hidden % config.query_heads == 0) {
     config.head_dim = config.hidden / config.query_heads;
   } else {
@@ -142,11 +142,11 @@ absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
   if (activation != "silu" && !activation.empty()) {
     return Refuse(absl::StrCat("hidden_act is ", activation, "; only silu is supported"));
   }
-  const bool qwen = config.family == ModelConfig::Family::kQwen2;
+  const Architecture& architecture = config.architecture;
   bool sliding = false, attention_bias = false, mlp_bias = false;
-  // Qwen2 names a window that use_sliding_window leaves unused; elsewhere a named window is in use.
+  const bool window_named = Find(root, "sliding_window") != nullptr;
   QUIRE_RETURN_IF_ERROR(
-      ReadBoolOr(root, "use_sliding_window", !qwen && Find(root, "sliding_window") != nullptr, sliding));
+      ReadBoolOr(root, "use_sliding_window", window_named && !architecture.window_needs_flag, sliding));
   if (sliding) return Refuse("a sliding window is in use; only full attention is supported");
   if (const Json* types = Find(root, "layer_types"); types != nullptr) {
     if (!types->is_array()) return Refuse("layer_types is not a list");
@@ -156,8 +156,9 @@ absl::Status CheckUnsupported(const Json& root, ModelConfig& config) {
   }
   QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "attention_bias", false, attention_bias));
   QUIRE_RETURN_IF_ERROR(ReadBoolOr(root, "mlp_bias", false, mlp_bias));
-  if (!qwen && (attention_bias || mlp_bias)) {
-    return Refuse("attention_bias and mlp_bias are not supported for Llama");
+  if (!architecture.qkv_bias && (attention_bias || mlp_bias)) {
+    return Refuse(
+        absl::StrCat("attention_bias and mlp_bias are not supported for ", std::string(architecture.name)));
   }
   return CheckRotaryPart(root);
 }
@@ -319,8 +320,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string_
   const Json root = ParseJsonText(json);
   if (!root.is_object()) return Refuse("it is not a JSON object");
   ModelConfig config;
-  QUIRE_ASSIGN_OR_RETURN(config.family, ReadFamily(root));
-  config.qkv_bias = config.family == ModelConfig::Family::kQwen2;
+  QUIRE_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(root));
   QUIRE_RETURN_IF_ERROR(ReadShape(root, config));
   QUIRE_RETURN_IF_ERROR(CheckUnsupported(root, config));
   QUIRE_RETURN_IF_ERROR(

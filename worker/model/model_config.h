@@ -1,6 +1,7 @@
-// A checkpoint's config.json, checked field by field: what shape the model has. Qwen2 and Llama; anything
-// that this program would compute wrongly (another architecture, quantization, a sliding window in use, an
-// unknown RoPE scaling) is refused with a message that names the field. Plain data, read once at start.
+// A checkpoint's config.json, checked field by field: what shape the model has. The architectures of
+// architecture.h; anything that this program would compute wrongly (another architecture, quantization, a
+// sliding window in use, an unknown RoPE scaling) is refused with a message that names the field. Plain data,
+// read once at start.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "worker/model/architecture.h"
 
 namespace quire::worker {
 
@@ -27,12 +29,10 @@ struct RopeScaling {
 };
 
 struct ModelConfig {
-  enum class Family { kQwen2, kLlama };
-  Family family = Family::kLlama;
+  Architecture architecture;
   int64_t vocab = 0, hidden = 0, layers = 0, ffn = 0;
   int64_t query_heads = 0, kv_heads = 0, head_dim = 0;
   double rms_eps = 0.0;
-  bool qkv_bias = false;
   bool tied_embeddings = false;
   double rope_theta = 0.0;
   // The RoPE of ordinary requests (plain, or what config.json says) and how far it reaches.

@@ -28,8 +28,9 @@ Json Llama() {
 TEST(ModelConfigTest, ReadsQwen2) {
   const auto config = ParseModelConfig(Qwen().dump(), "");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->family, ModelConfig::Family::kQwen2);
-  EXPECT_TRUE(config->qkv_bias);
+  EXPECT_EQ(config->architecture.name, "Qwen2ForCausalLM");
+  EXPECT_TRUE(config->architecture.qkv_bias);
+  EXPECT_FALSE(config->architecture.head_norms);
   EXPECT_FALSE(config->tied_embeddings);
   EXPECT_EQ(config->head_dim, 128);
   EXPECT_EQ(config->kv_heads, 8);
@@ -43,10 +44,40 @@ TEST(ModelConfigTest, ReadsQwen2) {
 TEST(ModelConfigTest, ReadsLlama) {
   const auto config = ParseModelConfig(Llama().dump(), "");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->family, ModelConfig::Family::kLlama);
-  EXPECT_FALSE(config->qkv_bias);
+  EXPECT_EQ(config->architecture.name, "LlamaForCausalLM");
+  EXPECT_FALSE(config->architecture.qkv_bias);
+  EXPECT_FALSE(config->architecture.head_norms);
   EXPECT_TRUE(config->tied_embeddings);
   EXPECT_EQ(config->head_dim, 64);
+}
+
+// Qwen3-0.6B's, less the fields that nobody reads: its heads are wider than its hidden size over their
+// number.
+Json Qwen3() {
+  return Json::parse(R"({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_act": "silu",
+    "attention_bias": false, "head_dim": 128, "hidden_size": 1024, "intermediate_size": 3072,
+    "max_position_embeddings": 40960, "max_window_layers": 28, "num_attention_heads": 16, "num_hidden_layers": 28,
+    "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000,
+    "sliding_window": null, "tie_word_embeddings": true, "use_sliding_window": false, "vocab_size": 151936})");
+}
+
+TEST(ModelConfigTest, ReadsQwen3) {
+  Json json = Qwen3();
+  const auto config = ParseModelConfig(json.dump(), "");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->architecture.name, "Qwen3ForCausalLM");
+  EXPECT_FALSE(config->architecture.qkv_bias);
+  EXPECT_TRUE(config->architecture.head_norms);
+  EXPECT_TRUE(config->tied_embeddings);
+  EXPECT_EQ(config->head_dim, 128);
+  EXPECT_EQ(config->max_context, 40960);
+  json.erase("head_dim");  // transformers' default, not 1024 / 16
+  EXPECT_EQ(ParseModelConfig(json.dump(), "")->head_dim, 128);
+  json["sliding_window"] = 4096;  // named, not in use
+  EXPECT_TRUE(ParseModelConfig(json.dump(), "").ok());
+  json["use_sliding_window"] = true;
+  EXPECT_FALSE(ParseModelConfig(json.dump(), "").ok());
+  EXPECT_EQ(ParseModelConfig(Qwen3().dump(), "yarn:4:32768")->max_context, 131072);
 }
 
 TEST(ModelConfigTest, RopeScalingFlagAddsYarn) {
@@ -187,11 +218,12 @@ TEST(ModelConfigTest, RefusesRopesAndSaysWhat) {
   });
 }
 
-TEST(ModelConfigTest, RefusesLlamaBiases) {
+TEST(ModelConfigTest, RefusesBiasesWhereNobodyLoadsThem) {
   for (const char* field : {"attention_bias", "mlp_bias"}) {
-    Json json = Llama();
-    json[field] = true;
-    EXPECT_FALSE(ParseModelConfig(json.dump(), "").ok()) << field;
+    for (Json json : {Llama(), Qwen3()}) {
+      json[field] = true;
+      EXPECT_FALSE(ParseModelConfig(json.dump(), "").ok()) << field;
+    }
   }
   Json json = Llama();
   json["sliding_window"] = 4096;

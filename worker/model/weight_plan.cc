@@ -33,8 +33,8 @@ struct Planner {
 
   Range Heads(Range heads) const { return {heads.begin * config.head_dim, heads.end * config.head_dim}; }
 
-  PlannedVector Norm(const std::string& name) const {
-    return {{Vector(name, Whole(config.hidden), config.hidden)}};
+  PlannedVector Norm(const std::string& name, int64_t size) const {
+    return {{Vector(name, Whole(size), size)}};
   }
 
   PlannedMatrix Vocabulary(const std::string& name) const {
@@ -47,10 +47,14 @@ struct Planner {
     layer.qkv = {{Matrix(prefix + "q_proj.weight", q, q_rows, hidden, config.hidden),
                   Matrix(prefix + "k_proj.weight", kv, kv_rows, hidden, config.hidden),
                   Matrix(prefix + "v_proj.weight", kv, kv_rows, hidden, config.hidden)}};
-    if (config.qkv_bias) {
+    if (config.architecture.qkv_bias) {
       layer.qkv_bias = {{Vector(prefix + "q_proj.bias", q, q_rows),
                          Vector(prefix + "k_proj.bias", kv, kv_rows),
                          Vector(prefix + "v_proj.bias", kv, kv_rows)}};
+    }
+    if (config.architecture.head_norms) {
+      layer.q_norm = Norm(prefix + "q_norm.weight", config.head_dim);
+      layer.k_norm = Norm(prefix + "k_norm.weight", config.head_dim);
     }
     layer.o = {{Matrix(prefix + "o_proj.weight", hidden, config.hidden, q, q_rows)},
                MatrixKind::kPlain,
@@ -70,9 +74,9 @@ struct Planner {
   LayerPlan Layer(int64_t index) const {
     const std::string prefix = absl::StrCat("model.layers.", index, ".");
     LayerPlan layer;
-    layer.input_norm = Norm(prefix + "input_layernorm.weight");
+    layer.input_norm = Norm(prefix + "input_layernorm.weight", config.hidden);
     Attention(prefix + "self_attn.", layer);
-    layer.post_attention_norm = Norm(prefix + "post_attention_layernorm.weight");
+    layer.post_attention_norm = Norm(prefix + "post_attention_layernorm.weight", config.hidden);
     FeedForward(prefix + "mlp.", layer);
     return layer;
   }
@@ -117,7 +121,7 @@ WeightPlan PlanWeights(const ModelConfig& config, const Shard& shard) {
   WeightPlan plan;
   if (!config.tied_embeddings) plan.embedding = planner.Vocabulary("model.embed_tokens.weight");
   for (int64_t layer = 0; layer < config.layers; ++layer) plan.layers.push_back(planner.Layer(layer));
-  plan.final_norm = planner.Norm("model.norm.weight");
+  plan.final_norm = planner.Norm("model.norm.weight", config.hidden);
   plan.lm_head = planner.Vocabulary(config.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
   return plan;
 }

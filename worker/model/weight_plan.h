@@ -41,6 +41,7 @@ struct LayerPlan {
   PlannedVector input_norm;
   PlannedMatrix qkv;  // q, k and v, stacked
   PlannedVector qkv_bias;
+  PlannedVector q_norm, k_norm;  // of one head; whole on every rank
   PlannedMatrix o;
   PlannedVector post_attention_norm;
   PlannedMatrix gate_up, down;
@@ -60,6 +61,8 @@ struct WeightPlan {
       visit(layer.input_norm);
       visit(layer.qkv);
       visit(layer.qkv_bias);
+      visit(layer.q_norm);
+      visit(layer.k_norm);
       visit(layer.o);
       visit(layer.post_attention_norm);
       visit(layer.gate_up);

@@ -48,10 +48,11 @@ float ElementAt(const StoredTensor& tensor, int64_t index) {
 // Carries what every step of loading needs; lives during LoadWeights only.
 class Loader {
  public:
-  Loader(const Safetensors& files, const WeightPlan& plan, kernels::Backend& backend,
+  Loader(const Safetensors& files, const WeightPlan& plan, double eps, kernels::Backend& backend,
          const LoadProgress& progress)
       : files_(files),
         plan_(plan),
+        eps_(static_cast<float>(eps)),
         backend_(backend),
         progress_(progress),
         total_bytes_(plan.bytes()),
@@ -80,6 +81,11 @@ class Loader {
     QUIRE_ASSIGN_OR_RETURN(layer.qkv, Add(plan.qkv));
     if (!plan.qkv_bias.parts.empty()) {
       QUIRE_ASSIGN_OR_RETURN(layer.qkv_bias, Add(plan.qkv_bias));
+    }
+    if (!plan.q_norm.parts.empty()) {
+      QUIRE_ASSIGN_OR_RETURN(layer.head_norms.q, Add(plan.q_norm));
+      QUIRE_ASSIGN_OR_RETURN(layer.head_norms.k, Add(plan.k_norm));
+      layer.head_norms.eps = eps_;
     }
     QUIRE_ASSIGN_OR_RETURN(layer.o, Add(plan.o));
     QUIRE_ASSIGN_OR_RETURN(layer.post_attention_norm, Add(plan.post_attention_norm));
@@ -138,6 +144,7 @@ class Loader {
 
   const Safetensors& files_;
   const WeightPlan& plan_;
+  const float eps_;  // of the norms
   kernels::Backend& backend_;
   const LoadProgress& progress_;
   const int64_t total_bytes_;
@@ -158,7 +165,7 @@ absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelCo
                                          const WeightPlan& plan, int64_t max_positions,
                                          kernels::Backend& backend, const LoadProgress& progress) {
   QUIRE_RETURN_IF_ERROR(CheckWeights(files, plan));
-  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, Loader(files, plan, backend, progress).Load());
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, Loader(files, plan, config.rms_eps, backend, progress).Load());
   QUIRE_ASSIGN_OR_RETURN(
       weights.rope, AddRope(config, config.rope, std::min(config.plain_context, max_positions), backend));
   if (config.scaled_rope) {

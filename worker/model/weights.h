@@ -18,6 +18,7 @@ struct LayerWeights {
   kernels::VectorId input_norm{};
   kernels::MatrixId qkv{};  // this rank's rows of q, k and v, stacked
   kernels::VectorId qkv_bias = kernels::kNoBias;
+  kernels::HeadNorms head_norms;
   kernels::MatrixId o{};
   kernels::VectorId post_attention_norm{};
   kernels::MatrixId gate_up{};
