@@ -47,6 +47,7 @@ class StepCosts {
   // The prices may have changed since the last step: by `common` of themselves all together, each by `own`.
   void Loosen(const Vector& parts, double common, double own);
   void Correct(const Vector& parts);
+  void KeepFromBelowZero();
 
   Vector prices_{};
   std::array<Vector, kPrices> covariance_{};
