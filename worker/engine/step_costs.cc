@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/core/hash.h"
 
@@ -16,8 +17,8 @@ constexpr double kOwnDrift = 0.01;     // and one price beside the others
 constexpr double kLeastPart = 0.02;    // of a step's time; a smaller price may still grow as if it were this
 constexpr double kErrorWeight = 1.0 / 16, kMostError = 0.5;
 // Mean errors that are added: on a noisy machine nine steps of ten end by a limit then, not half of them, for
-// 2 % fewer prompt tokens/s (simulated at +-20 %).
-constexpr double kCaution = 3;
+// 2 % fewer prompt tokens/s (simulated at +-20 %). What is noisier than that can't be kept in time anyway.
+constexpr double kCaution = 3, kMostCaution = 0.3;
 
 double Dot(const std::array<double, 4>& a, const std::array<double, 4>& b) {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3];
@@ -50,10 +51,11 @@ void StepCosts::Observe(const StepWork& work, int64_t took_us) {
   for (int i = 0; i < kPrices; ++i) spread[i] = Dot(covariance_[i], parts);
   const double variance = Dot(spread, parts) + kNoise * kNoise;
   const double off = 1 - Dot(prices_, parts);
-  int& surprises = surprises_[work.prompt_rows > 0 ? 1 : 0];
-  surprises = off * off > kSurprise * kSurprise * variance ? surprises + 1 : 0;
-  if (surprises == 1) return;
-  if (surprises > 1) Loosen(parts, 1, 1);
+  const bool surprise = off * off > kSurprise * kSurprise * variance;
+  const int direction = !surprise ? 0 : off > 0 ? 1 : -1;
+  const int before = std::exchange(surprise_[work.prompt_rows > 0 ? 1 : 0], direction);
+  if (surprise && direction != before) return;
+  if (surprise) Loosen(parts, 1, 1);
   Correct(parts);
   most_prompt_rows_ = std::max(most_prompt_rows_, work.prompt_rows);
 }
@@ -94,7 +96,7 @@ void StepCosts::KeepFromBelowZero() {
 }
 
 StepPrices StepCosts::prices() const {
-  const double raised = 1 + kCaution * error_;
+  const double raised = 1 + std::min(kCaution * error_, kMostCaution);
   // The first measure is of one block; from then on at most twice what was seen.
   const int64_t known = std::max<int64_t>(kBlockTokens, 2 * most_prompt_rows_);
   return {prices_[0] * raised, prices_[1] * raised, prices_[2] * raised, prices_[3] * raised, known};

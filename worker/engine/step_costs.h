@@ -51,9 +51,10 @@ class StepCosts {
 
   Vector prices_{};
   std::array<Vector, kPrices> covariance_{};
-  double error_ = 0;                // of recent estimates, relative, mean
-  std::array<int, 2> surprises_{};  // one after another: of steps without prompt rows, and with
-  int64_t most_prompt_rows_ = 0;    // of a measured step
+  double error_ = 0;  // of recent estimates, relative, mean
+  // Whether the last step took much more (1) or much less (-1) than estimated: without prompt rows, and with.
+  std::array<int, 2> surprise_{};
+  int64_t most_prompt_rows_ = 0;  // of a measured step
 };
 
 }  // namespace quire::worker
