@@ -18,6 +18,8 @@ using worker::TestShape;
 constexpr int64_t kTokens = 120;
 constexpr TestShape kEightLeaves{
     .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 1024, .rounds = true};
+constexpr TestShape kWithHeadNorms{
+    .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 1024, .rounds = true, .head_norms = true};
 
 std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks chunks,
                           const BackendMaker& make_backend) {
@@ -59,6 +61,16 @@ TEST_P(RankCountsTest, OneTwoFourAndEightRanksGiveTheSameBits) {
       EXPECT_TRUE(Logits(checkpoint, ranks, chunks, Cpu(GetParam(), 2)) == one)
           << ranks << " ranks, chunks of " << chunks.first << " and " << chunks.rest;
     }
+  }
+  EXPECT_FALSE(Logits(checkpoint, 3, {kTokens, 1}, Cpu(GetParam(), 1)) == one)
+      << "the order of a sum matters here";
+}
+
+TEST_P(RankCountsTest, HeadNormsToo) {
+  const TestCheckpoint checkpoint("BF16", kWithHeadNorms);
+  const std::vector<float> one = Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1));
+  for (const int ranks : {2, 4, 8}) {
+    EXPECT_TRUE(Logits(checkpoint, ranks, {37, 25}, Cpu(GetParam(), 2)) == one) << ranks << " ranks";
   }
   EXPECT_FALSE(Logits(checkpoint, 3, {kTokens, 1}, Cpu(GetParam(), 1)) == one)
       << "the order of a sum matters here";

@@ -117,6 +117,19 @@ TEST(StepCosts, ASecondStepLikeItIsBelieved) {
   }
 }
 
+// Two steps that a stop of the machine fell into: believed, and taken back by the next two.
+TEST(StepCosts, TwoPausesInARowAreForgottenInTwoSteps) {
+  for (const double factor : {20.0, 1000.0}) {
+    StepCosts costs;
+    Live(costs, kSmall);
+    const StepWork mixed = Mixed(8, 800, 50, 500);
+    for (int i = 0; i < 2; ++i) Observe(costs, Scaled(kSmall, factor), mixed);
+    EXPECT_GT(Ratio(costs, kSmall, mixed), 1.5) << factor;
+    for (int i = 0; i < 2; ++i) Observe(costs, kSmall, mixed);
+    EXPECT_NEAR(Ratio(costs, kSmall, mixed), 1, 0.15) << factor;
+  }
+}
+
 // A machine that became slower while no prompt came: what decodes take says it for prompts too.
 TEST(StepCosts, PromptsGetDearerWithTheWholeMachine) {
   StepCosts costs;

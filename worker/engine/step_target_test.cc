@@ -127,6 +127,40 @@ TEST(StepTarget, BeyondWhatWasMeasuredNothingIsGuessed) {
   EXPECT_EQ(Plans(8, {3000, 3000}).Next(prices), (std::vector<int64_t>{16, 16}));
 }
 
+// Random prices, none and absurd ones among them, and any mix of prompts under any limits.
+TEST(StepTarget, EveryPromptGoesOnInEveryStepAtAnyPrice) {
+  std::mt19937 random(11);
+  const auto price = [&] { return std::vector<double>{0, 1e-9, 5, 1e12}.at(random() % 4); };
+  for (int trial = 0; trial < 300; ++trial) {
+    const int64_t streams = 1 + static_cast<int64_t>(random() % 20);
+    const int64_t waiting = 1 + static_cast<int64_t>(random() % 20);
+    const SchedulerLimits limits{.max_batch_tokens = 64 + static_cast<int64_t>(random() % 300),
+                                 .prefill_chunk = 1 + static_cast<int64_t>(random() % 300),
+                                 .target_step_ms = 1 + static_cast<int64_t>(random() % 200)};
+    std::vector<int64_t> left;
+    for (int64_t i = 0; i < waiting; ++i) left.push_back(2 + static_cast<int64_t>(random() % 3000));
+    Plans plans(streams, left, limits);
+    for (int step = 0; step < 4; ++step) {
+      const StepPrices prices{price(), price(), price(), price(),
+                              kBlockTokens + static_cast<int64_t>(random() % 200)};
+      const std::vector<int64_t> rows = plans.Next(prices);
+      ASSERT_EQ(rows.size(), left.size());
+      int64_t sum = 0, most = 0;
+      for (size_t i = 0; i < rows.size(); ++i) {
+        ASSERT_GE(rows[i], 1) << trial;
+        if (left[i] == 0) continue;  // it decodes
+        sum += rows[i];
+        most += std::min(left[i], limits.prefill_chunk);
+        left[i] -= rows[i];
+      }
+      const StepWork& work = plans.work();
+      EXPECT_GE(sum, std::min({int64_t{kBlockTokens}, most, limits.max_batch_tokens - work.decode_rows}))
+          << trial;
+      EXPECT_LE(work.decode_rows + work.prompt_rows, limits.max_batch_tokens) << trial;
+    }
+  }
+}
+
 TEST(StepTarget, LimitsRefuseANegativeOne) {
   EXPECT_FALSE((SchedulerLimits{.target_step_ms = -1}).Check().ok());
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <utility>
 
 namespace quire::worker {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 constexpr int64_t kHeadDim = 8, kIds = 50, kLayers = 2;
 
 std::string ConfigOf(const TestShape& shape) {
-  return nlohmann::json{{"architectures", {"Qwen2ForCausalLM"}},
+  return nlohmann::json{{"architectures", {shape.head_norms ? "Qwen3ForCausalLM" : "Qwen2ForCausalLM"}},
                         {"hidden_size", shape.hidden},
                         {"intermediate_size", shape.ffn},
                         {"num_attention_heads", shape.query_heads},
@@ -58,19 +59,13 @@ TestCheckpoint::TestCheckpoint(const std::string& dtype, const TestShape& shape)
     : dtype_(dtype), config_(ConfigOf(shape)), rounds_(shape.rounds) {
   std::string pattern = std::filesystem::temp_directory_path() / "quire_checkpoint_XXXXXX";
   dir_ = mkdtemp(pattern.data());
-  const int64_t hidden = shape.hidden, q = shape.query_heads * kHeadDim, kv = shape.kv_heads * kHeadDim;
+  const int64_t hidden = shape.hidden;
   AddTensor("model.embed_tokens.weight", {kIds, hidden});
   for (int layer = 0; layer < kLayers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     AddTensor(prefix + "input_layernorm.weight", {hidden});
     AddTensor(prefix + "post_attention_layernorm.weight", {hidden});
-    AddTensor(prefix + "self_attn.q_proj.weight", {q, hidden});
-    AddTensor(prefix + "self_attn.q_proj.bias", {q});
-    for (const char* name : {"k", "v"}) {
-      AddTensor(prefix + "self_attn." + name + "_proj.weight", {kv, hidden});
-      AddTensor(prefix + "self_attn." + name + "_proj.bias", {kv});
-    }
-    AddTensor(prefix + "self_attn.o_proj.weight", {hidden, q});
+    AddAttention(prefix + "self_attn.", shape);
     AddTensor(prefix + "mlp.gate_proj.weight", {shape.ffn, hidden});
     AddTensor(prefix + "mlp.up_proj.weight", {shape.ffn, hidden});
     AddTensor(prefix + "mlp.down_proj.weight", {hidden, shape.ffn});
@@ -82,6 +77,19 @@ TestCheckpoint::TestCheckpoint(const std::string& dtype, const TestShape& shape)
 }
 
 TestCheckpoint::~TestCheckpoint() { std::filesystem::remove_all(dir_); }
+
+void TestCheckpoint::AddAttention(const std::string& prefix, const TestShape& shape) {
+  const int64_t q = shape.query_heads * kHeadDim, kv = shape.kv_heads * kHeadDim;
+  for (const auto& [name, rows] : {std::pair<std::string, int64_t>{"q", q}, {"k", kv}, {"v", kv}}) {
+    AddTensor(prefix + name + "_proj.weight", {rows, shape.hidden});
+    if (!shape.head_norms) AddTensor(prefix + name + "_proj.bias", {rows});
+  }
+  if (shape.head_norms) {
+    AddTensor(prefix + "q_norm.weight", {kHeadDim});
+    AddTensor(prefix + "k_norm.weight", {kHeadDim});
+  }
+  AddTensor(prefix + "o_proj.weight", {shape.hidden, q});
+}
 
 void TestCheckpoint::AddTensor(const std::string& name, const std::vector<int64_t>& shape) {
   const size_t begin = data_.size();

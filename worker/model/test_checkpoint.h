@@ -16,11 +16,12 @@ struct TestShape {
   int64_t hidden = 24, query_heads = 6, kv_heads = 3, ffn = 40;  // of two layers, heads of 8, 50 ids
   // BF16 only: values of many bits and sizes, whose sums are rounded.
   bool rounds = false;
+  bool head_norms = false;  // Qwen3's, in place of Qwen2's biases
 };
 
 class TestCheckpoint {
  public:
-  // Writes a Qwen2 model of this shape, stored as `dtype` ("BF16", "F16" or "F32").
+  // Writes a Qwen2 or Qwen3 model of this shape, stored as `dtype` ("BF16", "F16" or "F32").
   explicit TestCheckpoint(const std::string& dtype, const TestShape& shape = {});
   ~TestCheckpoint();
   TestCheckpoint(const TestCheckpoint&) = delete;
@@ -35,6 +36,7 @@ class TestCheckpoint {
 
  private:
   void AddTensor(const std::string& name, const std::vector<int64_t>& shape);
+  void AddAttention(const std::string& prefix, const TestShape& shape);
   void Write() const;
 
   const std::string dtype_, config_;

@@ -17,24 +17,30 @@ absl::Status Check(const TestCheckpoint& checkpoint, int rank = 0, int ranks = 1
   return CheckWeights(*open->files, PlanWeights(open->config, *MakeShard(open->config, rank, ranks)));
 }
 
-// What a checkpoint whose header was changed is told.
-std::string Verdict(const std::function<void(Header& header)>& edit) {
-  TestCheckpoint checkpoint("BF16");
-  checkpoint.EditHeader(edit);
-  return std::string(Check(checkpoint).message());
-}
+// With Qwen2's biases, and with Qwen3's head norms.
+class WeightPlanTest : public testing::TestWithParam<bool> {
+ protected:
+  static TestShape Shape() { return {.head_norms = GetParam()}; }
 
-std::set<std::string> TensorNames() {
-  std::set<std::string> names;
-  TestCheckpoint("BF16").EditHeader([&](const Header& header) {
-    for (const auto& [name, entry] : header.items()) names.insert(name);
-  });
-  return names;
-}
+  // What a checkpoint whose header was changed is told.
+  static std::string Verdict(const std::function<void(Header& header)>& edit) {
+    TestCheckpoint checkpoint("BF16", Shape());
+    checkpoint.EditHeader(edit);
+    return std::string(Check(checkpoint).message());
+  }
 
-TEST(WeightPlanTest, EveryRankTakesEveryTensor) {
+  static std::set<std::string> TensorNames() {
+    std::set<std::string> names;
+    TestCheckpoint("BF16", Shape()).EditHeader([&](const Header& header) {
+      for (const auto& [name, entry] : header.items()) names.insert(name);
+    });
+    return names;
+  }
+};
+
+TEST_P(WeightPlanTest, EveryRankTakesEveryTensor) {
   const std::set<std::string> stored = TensorNames();
-  const TestCheckpoint checkpoint("BF16");
+  const TestCheckpoint checkpoint("BF16", Shape());
   const auto open = checkpoint.Open();
   ASSERT_TRUE(open.ok()) << open.status();
   const ModelConfig& config = open->config;
@@ -54,7 +60,7 @@ TEST(WeightPlanTest, EveryRankTakesEveryTensor) {
   EXPECT_EQ(elements, 2 * 50 * 24 + 2 * (48 * 24 + 2 * 24 * 24 + 24 * 48 + 3 * 40 * 24));
 }
 
-TEST(WeightPlanTest, SaysWhichTensorIsMissing) {
+TEST_P(WeightPlanTest, SaysWhichTensorIsMissing) {
   for (const std::string& name : TensorNames()) {
     const std::string verdict = Verdict([&](Header& header) {
       header["other"] = header[name];
@@ -64,7 +70,7 @@ TEST(WeightPlanTest, SaysWhichTensorIsMissing) {
   }
 }
 
-TEST(WeightPlanTest, SaysWhichTensorHasAnotherShape) {
+TEST_P(WeightPlanTest, SaysWhichTensorHasAnotherShape) {
   for (const std::string& name : TensorNames()) {
     const std::string verdict = Verdict([&](Header& header) {
       Header& shape = header[name]["shape"];
@@ -79,24 +85,29 @@ TEST(WeightPlanTest, SaysWhichTensorHasAnotherShape) {
   }
 }
 
-TEST(WeightPlanTest, SaysWhichTensorHasAnotherType) {
+TEST_P(WeightPlanTest, SaysWhichTensorHasAnotherType) {
   for (const std::string& name : TensorNames()) {
     const std::string verdict = Verdict([&](Header& header) { header[name]["dtype"] = "I16"; });
     EXPECT_NE(verdict.find(name + " is stored neither"), std::string::npos) << verdict;
   }
 }
 
-TEST(WeightPlanTest, RefusesATensorOfALayerThatWouldBeIgnored) {
+TEST_P(WeightPlanTest, RefusesATensorOfALayerThatWouldBeIgnored) {
   const auto verdict_with = [](const std::string& extra) {
-    TestCheckpoint checkpoint("BF16");
+    TestCheckpoint checkpoint("BF16", Shape());
     checkpoint.Add(extra, {24});
     return std::string(Check(checkpoint).message());
   };
-  EXPECT_NE(verdict_with("model.layers.0.self_attn.q_norm.weight").find("q_norm"), std::string::npos);
+  // The other architecture's.
+  const std::string other = GetParam() ? "q_proj.bias" : "q_norm.weight";
+  EXPECT_NE(verdict_with("model.layers.0.self_attn." + other).find(other), std::string::npos);
   EXPECT_NE(verdict_with("model.layers.2.input_layernorm.weight").find("layers.2"), std::string::npos);
   EXPECT_EQ(verdict_with("model.layers.0.self_attn.rotary_emb.inv_freq"), "");
   EXPECT_EQ(verdict_with("metadata.whatever"), "");
 }
+
+INSTANTIATE_TEST_SUITE_P(Architecture, WeightPlanTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Qwen3" : "Qwen2"; });
 
 }  // namespace
 }  // namespace quire::worker
