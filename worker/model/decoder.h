@@ -1,6 +1,6 @@
-// The forward pass of every architecture, written once over Backend and Communicator: embedding, layers, final
-// norm and the logits of the rows that are wanted. One per rank, called by the engine thread; all ranks call
-// Prepare with the same inputs, then Compute. Everything it needs is allocated by Create.
+// The forward pass of every architecture, written once over Backend and Communicator: embedding, layers,
+// final norm and the logits of the rows that are wanted. One per rank, called by the engine thread; all ranks
+// call Prepare with the same inputs, then Compute. Everything it needs is allocated by Create.
 #pragma once
 
 #include <memory>
