@@ -3,7 +3,7 @@
 // asynchronous: only what reads, and Finish, wait. What always holds (DESIGN section 6, "Sameness"): an
 // output row depends on its own input row (and its sequence's cached K and V), never on how many rows or
 // sequences share the call; sums over K run in one order fixed by the shape and its leaves. Implementations:
-// kernels/cpu (AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
+// kernels/cpu (AMX, AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
 #pragma once
 
 #include <cstdint>
@@ -94,8 +94,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Kernel family and version, a part of numerics_id: equal strings promise equal bits ("cpu-bf16-1"). AVX2
-  // and AVX-512 are one family.
+  // Kernel family and version, a part of numerics_id: equal strings promise equal bits. AVX2 and AVX-512 are
+  // one, "cpu-bf16-1", AMX and its twin another, "cpu-bf16-2".
   virtual std::string family() const = 0;
 
   // ---- load; in execution order (layer 0 qkv, o, gate/up, down, layer 1 ..., lm_head), which is prefetched

@@ -16,7 +16,9 @@ struct BackendOptions {
   std::string device = "auto";  // auto or cpu
   int threads = 1;              // compute threads, the calling one included
   int spin_us = 0;              // how long an idle compute thread spins before it sleeps; 0: never spins
-  std::string isa = "auto";     // auto, avx2 or avx512; all give the same bits
+  // auto, avx2, avx512 or amx. avx2 and avx512 give the same bits, amx its own family's (Backend::family).
+  // Tests have amx-twin, too: amx's bits on any CPU, slowly.
+  std::string isa = "auto";
 };
 
 // InvalidArgument for an unknown name or an impossible number, FailedPrecondition for what this machine

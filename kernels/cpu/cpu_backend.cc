@@ -30,7 +30,7 @@ class CpuBackend final : public Backend {
   // The rest of construction, which can fail. Once, before anything else.
   absl::Status Init();
 
-  std::string family() const override { return "cpu-bf16-1"; }
+  std::string family() const override { return kernels_.family; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
@@ -84,7 +84,7 @@ class CpuBackend final : public Backend {
   template <typename Body>
   void Split(int64_t count, const Body& body);
 
-  const KernelTable& kernels_;
+  const KernelTable kernels_;
   ThreadPool pool_;
   std::vector<Arena> weights_;  // one per thread
   Arena memory_;                // everything else
@@ -254,7 +254,7 @@ void CpuBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
   CheckOp(out.dtype == DType::kF32 && out.rows == x.rows && out.cols == w.outputs(), "Matmul",
           "out is not fp32 [tokens, n]");
   const float* bias_data = bias == kNoBias ? nullptr : vector(bias, w.outputs(), "Matmul").data();
-  RunMatmul(kernels_.matmul, x, w, bias_data, out);
+  RunMatmul(kernels_.matmuls.plain, x, w, bias_data, out);
 }
 
 void CpuBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
@@ -262,7 +262,7 @@ void CpuBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
   CheckOp(x.dtype == DType::kBf16 && x.cols == w.k(), "MatmulSiluMul", "x is not bf16 [tokens, k]");
   CheckOp(out.dtype == DType::kBf16 && out.rows == x.rows && out.cols == w.outputs(), "MatmulSiluMul",
           "out is not bf16 [tokens, n / 2]");
-  RunMatmul(kernels_.matmul_silu_mul, x, w, nullptr, out);
+  RunMatmul(kernels_.matmuls.silu_mul, x, w, nullptr, out);
 }
 
 void CpuBackend::GatherWanted(Tensor x, Tensor out) {
@@ -312,8 +312,8 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(int threads, int spin_us
     return absl::InvalidArgumentError(
         absl::StrCat("spin_us is ", spin_us, "; it must be between 0 and ", kMaxSpinUs));
   }
-  QUIRE_ASSIGN_OR_RETURN(const KernelTable* kernels, ChooseKernels(isa));
-  auto backend = std::make_unique<CpuBackend>(*kernels, threads, spin_us);
+  QUIRE_ASSIGN_OR_RETURN(const KernelTable kernels, ChooseKernels(isa));
+  auto backend = std::make_unique<CpuBackend>(kernels, threads, spin_us);
   QUIRE_RETURN_IF_ERROR(backend->Init());
   return backend;
 }

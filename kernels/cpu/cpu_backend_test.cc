@@ -1,5 +1,6 @@
-// Every op of the CPU backend against the fp64 reference, on both instruction sets, over shapes that fit no
-// register tile. A machine without AVX-512 BF16 runs the AVX2 half.
+// Every op of the CPU backend against the fp64 reference, on every instruction set, over shapes that fit no
+// register tile. A machine without AVX-512 BF16 or AMX runs what gives the same bits, AVX2's kernels and the
+// twin.
 #include "kernels/cpu/cpu_backend.h"
 
 #include <gtest/gtest.h>
@@ -270,8 +271,8 @@ TEST_P(CpuBackendTest, RefusesImpossibleShapesAtLoad) {
   EXPECT_FALSE(cpu_->CreateKvCache({1, 1, 1, 64, 1}).ok());
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, CpuBackendTest, testing::Values("avx2", "avx512"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Isa, CpuBackendTest, testing::ValuesIn(TestedIsas()),
+                         [](const auto& info) { return TestNameOf(info.param); });
 
 TEST(BackendFactoryTest, SaysWhichOptionIsWrong) {
   const auto message = [](BackendOptions options) {

@@ -1,5 +1,6 @@
 // The CPU's part of "a token is a function" (DESIGN section 6): the bits of a row depend neither on its
-// batch, nor on how a prompt was cut, nor on instruction set or threads.
+// batch, nor on how a prompt was cut, nor on threads or, within a family, the instruction set. A machine
+// without AMX runs its twin.
 #include <gtest/gtest.h>
 
 #include <xmmintrin.h>
@@ -8,34 +9,27 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/cpu/agreement.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/test_util.h"
 
 namespace quire::kernels::cpu {
 namespace {
 
-// What there is to compare with the first: {isa, threads, spin}.
-std::vector<std::unique_ptr<Backend>> AllVariants() {
+using Isas = std::vector<std::string>;
+// Each family's instruction sets: within one, every bit is the same.
+const Isas kFamilies[] = {{"avx2", "avx512"}, {"amx-twin", "amx"}};
+// Only in their matmuls do the families differ.
+const Isas kAll = {"avx2", "avx512", "amx-twin", "amx"};
+
+// What there is to compare with the first, of what this machine has: {isa, threads, spin}.
+std::vector<std::unique_ptr<Backend>> Variants(const Isas& isas) {
   std::vector<std::unique_ptr<Backend>> variants;
-  for (const std::string isa : {"avx2", "avx512"}) {
+  for (const std::string& isa : isas) {
     if (!ChooseKernels(isa).ok()) continue;
     for (const int threads : {1, 2, 3}) variants.push_back(MakeCpu(isa, threads, threads == 3 ? 10 : 0));
   }
   return variants;
-}
-
-// Bits that include denormals, infinities, huge and tiny numbers.
-std::vector<uint16_t> WildBf16(int64_t count, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<uint16_t> out = RandomBf16(count, seed);
-  for (uint16_t& value : out) {
-    const uint32_t kind = random() % 16;
-    if (kind == 0) value = static_cast<uint16_t>(random() & 0x807f);          // denormal
-    if (kind == 1) value = static_cast<uint16_t>((value & 0x80ff) | 0x0080);  // near the smallest normal
-    if (kind == 2) value = static_cast<uint16_t>((value & 0x807f) | 0x1f80);  // squares to a denormal
-  }
-  if (seed % 2) out[seed % count] = 0x7f80;
-  return out;
 }
 
 // Equal bits, any NaN being as good as any other.
@@ -48,23 +42,28 @@ void ExpectSame(Tensor a, Tensor b) {
   }
 }
 
+void ExpectSameMatmuls(const Isas& family, int64_t m, int64_t n, int64_t k) {
+  const auto x = WildBf16(m * k, 10 + m), w = WildBf16(n * k, 21 + m), w2 = WildBf16(2 * n * k, 30 + m);
+  const int64_t leaves = k % 16 == 0 ? 8 : 1;
+  std::vector<std::unique_ptr<Backend>> variants = Variants(family);
+  std::vector<std::pair<Tensor, Tensor>> outs;
+  for (auto& backend : variants) {
+    const Tensor input = NewBf16(*backend, m, k, x);
+    outs.push_back({NewF32(*backend, m, n), NewBf16(*backend, m, n)});
+    const VectorId bias = backend->AddVector(RandomFloats(n, 4)).value();
+    backend->Matmul(input, AddMatrix(*backend, n, k, w, MatrixKind::kPlain, leaves), bias, outs.back().first);
+    backend->MatmulSiluMul(input, AddMatrix(*backend, 2 * n, k, w2, MatrixKind::kGateUp), outs.back().second);
+    ExpectSame(outs[0].first, outs.back().first);
+    ExpectSame(outs[0].second, outs.back().second);
+  }
+}
+
 TEST(CpuSamenessTest, MatmulsAreEqualOnEveryVariantEvenWithWildNumbers) {
-  for (const auto& [m, n, k] :
-       {std::array<int64_t, 3>{1, 100, 96}, {7, 49, 33}, {8, 31, 5200}, {40, 144, 64}, {3, 17, 10448}}) {
-    const auto x = WildBf16(m * k, 10 + m), w = WildBf16(n * k, 21 + m), w2 = WildBf16(2 * n * k, 30 + m);
-    std::vector<std::unique_ptr<Backend>> variants = AllVariants();
-    const int64_t leaves = k % 16 == 0 ? 8 : 1;
-    std::vector<std::pair<Tensor, Tensor>> outs;
-    for (auto& backend : variants) {
-      const Tensor input = NewBf16(*backend, m, k, x);
-      outs.push_back({NewF32(*backend, m, n), NewBf16(*backend, m, n)});
-      const VectorId bias = backend->AddVector(RandomFloats(n, 4)).value();
-      backend->Matmul(input, AddMatrix(*backend, n, k, w, MatrixKind::kPlain, leaves), bias,
-                      outs.back().first);
-      backend->MatmulSiluMul(input, AddMatrix(*backend, 2 * n, k, w2, MatrixKind::kGateUp),
-                             outs.back().second);
-      ExpectSame(outs[0].first, outs.back().first);
-      ExpectSame(outs[0].second, outs.back().second);
+  for (const Isas& family : kFamilies) {
+    for (const auto& [m, n, k] :
+         {std::array<int64_t, 3>{1, 100, 96}, {7, 49, 33}, {8, 31, 5200}, {40, 144, 64}, {3, 17, 10448}}) {
+      SCOPED_TRACE(testing::Message() << family[0] << " m " << m << " n " << n << " k " << k);
+      ExpectSameMatmuls(family, m, n, k);
     }
   }
 }
@@ -76,7 +75,7 @@ TEST(CpuSamenessTest, NormsAndEmbeddingsAreEqualOnEveryVariant) {
   x[2 * cols] = std::numeric_limits<float>::infinity();
   const auto table = WildBf16(rows * cols, 2);
   const std::vector<int32_t> ids = {4, 0, 3, 9, 2};
-  std::vector<std::unique_ptr<Backend>> variants = AllVariants();
+  std::vector<std::unique_ptr<Backend>> variants = Variants(kAll);
   std::vector<std::array<Tensor, 3>> outs;
   for (auto& backend : variants) {
     const VectorId weight = backend->AddVector(RandomFloats(cols, 3)).value();
@@ -99,7 +98,7 @@ TEST(CpuSamenessTest, AttentionIsEqualOnEveryVariant) {
                                     {80, true},
                                     {128, true}}) {
     std::string q, out;
-    for (auto& backend : AllVariants()) {
+    for (auto& backend : Variants(kAll)) {
       AttentionRun run(*backend, {.kv_heads = 3, .head_dim = dim, .query_heads = 9}, 230, normed);
       run.InChunks(100);
       if (q.empty()) {
@@ -237,8 +236,8 @@ TEST_P(PerIsa, ASequenceIsTheSameAmongOthersAndAfterABlocksFormerOwner) {
   EXPECT_TRUE(run(false) == run(true));
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, PerIsa, testing::Values("avx2", "avx512"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Isa, PerIsa, testing::ValuesIn(TestedIsas()),
+                         [](const auto& info) { return TestNameOf(info.param); });
 
 // What two fused multiply-adds give, odd element first, and ways to get it wrong: each in one lane only.
 float RightDot(const uint16_t* w, const uint16_t* x, float acc) {
@@ -295,17 +294,47 @@ TEST(IsaTest, SaysWhatItChoseAndWhy) {
   const CpuFacts none{false, false, false}, avx2{true, false, false}, odd{true, true, false},
       good{true, true, true};
   EXPECT_FALSE(DecideKernels("auto", none).ok());
+  EXPECT_FALSE(DecideKernels("amx-twin", none).ok());
   EXPECT_FALSE(DecideKernels("sse", good).ok());
   EXPECT_FALSE(DecideKernels("avx512", avx2).ok());
   EXPECT_FALSE(DecideKernels("avx512", odd).ok());
-  EXPECT_FALSE(DecideKernels("avx2", good)->avx512);
-  EXPECT_TRUE(DecideKernels("auto", good)->avx512);
-  EXPECT_TRUE(DecideKernels("avx512", good)->avx512);
+  EXPECT_EQ(DecideKernels("avx2", good)->isa, Isa::kAvx2);
+  EXPECT_EQ(DecideKernels("auto", good)->isa, Isa::kAvx512);
+  EXPECT_EQ(DecideKernels("avx512", good)->isa, Isa::kAvx512);
   const KernelChoice plain = *DecideKernels("auto", avx2), fallback = *DecideKernels("auto", odd);
-  EXPECT_FALSE(plain.avx512 || plain.slower_than_expected);
-  EXPECT_FALSE(fallback.avx512);
+  EXPECT_EQ(plain.isa, Isa::kAvx2);
+  EXPECT_FALSE(plain.slower_than_expected);
+  EXPECT_EQ(fallback.isa, Isa::kAvx2);
   EXPECT_TRUE(fallback.slower_than_expected);
   EXPECT_NE(fallback.reason.find("vdpbf16ps"), std::string::npos);
+  EXPECT_FALSE(DecideKernels("auto", good)->slower_than_expected) << "it has no AMX";
+}
+
+TEST(IsaTest, TakesAmxOnlyWhereItIsProved) {
+  const CpuFacts without{true, true, true}, proved{true, true, true, absl::OkStatus()},
+      broken{true, true, true, absl::FailedPreconditionError("tiles are missing")},
+      odd{true, true, false, absl::OkStatus()};
+  EXPECT_EQ(DecideKernels("auto", proved)->isa, Isa::kAmx);
+  EXPECT_EQ(DecideKernels("amx", proved)->isa, Isa::kAmx);
+  EXPECT_EQ(DecideKernels("avx512", proved)->isa, Isa::kAvx512);
+  for (const CpuFacts& cpu : {without, broken, odd}) {
+    EXPECT_EQ(DecideKernels("amx", cpu).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(DecideKernels("amx-twin", cpu)->isa, Isa::kAmxTwin);
+  }
+  EXPECT_EQ(DecideKernels("auto", odd)->isa, Isa::kAvx2) << "attention needs the dot product";
+  const KernelChoice fallback = *DecideKernels("auto", broken);
+  EXPECT_EQ(fallback.isa, Isa::kAvx512);
+  EXPECT_TRUE(fallback.slower_than_expected);
+  EXPECT_NE(fallback.reason.find("tiles are missing"), std::string::npos);
+}
+
+TEST(IsaTest, FamiliesAreNamed) {
+  EXPECT_EQ(MakeCpu("avx2")->family(), "cpu-bf16-1");
+  EXPECT_EQ(MakeCpu("amx-twin")->family(), "cpu-bf16-2");
+  for (const auto& [isa, family] : {std::pair{"avx512", "cpu-bf16-1"}, {"amx", "cpu-bf16-2"}}) {
+    if (!ChooseKernels(isa).ok()) continue;
+    EXPECT_EQ(MakeCpu(isa)->family(), family);
+  }
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
-// Which of the kernel tables this CPU can run. AVX-512 counts only if its bf16 dot product gives AVX2's bits
-// on this very CPU, which is tried out; so choosing one never changes a token. Called once at start.
+// Which kernels this CPU can run. AVX-512 counts only if its bf16 dot product gives AVX2's bits on this very
+// CPU, AMX only if its tile products give its twin's, which is tried out; so choosing within a family never
+// changes a token. Called once at start.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,22 +12,27 @@
 
 namespace quire::kernels::cpu {
 
+enum class Isa : uint8_t {
+  kAvx2,
+  kAvx512,
+  kAmx,      // AVX-512, but for the matmuls
+  kAmxTwin,  // AVX2, and matmuls with AMX's bits; for tests
+};
+
 struct CpuFacts {
   bool avx2 = false, avx512 = false;
-  bool dot_products_agree = false;  // of the two, where it has both
+  bool dot_products_agree = false;                                          // of the two, where it has both
+  absl::Status amx = absl::NotFoundError("this CPU has no AMX with BF16");  // ProveAmx's
 };
 struct KernelChoice {
-  bool avx512 = false;
+  Isa isa = Isa::kAvx2;
   std::string reason;                 // for the log
-  bool slower_than_expected = false;  // the CPU has the faster instructions, and they can't be used
+  bool slower_than_expected = false;  // the CPU has faster instructions, and they can't be used
 };
-// `isa` is auto, avx2 or avx512. InvalidArgument for another name, FailedPrecondition if the CPU lacks it.
+// `isa` is auto, avx2, avx512, amx or, in tests, amx-twin. InvalidArgument for another name,
+// FailedPrecondition if the CPU lacks it.
 absl::StatusOr<KernelChoice> DecideKernels(std::string_view isa, const CpuFacts& cpu);
 // The same for this CPU; logs what auto chose, and why.
-absl::StatusOr<const KernelTable*> ChooseKernels(std::string_view isa);
-
-// Whether the two tables' dot products agree in every lane on random, extreme, cancelling, underflowing and
-// denormal inputs.
-bool DotProductsAgree(const KernelTable& a, const KernelTable& b);
+absl::StatusOr<KernelTable> ChooseKernels(std::string_view isa);
 
 }  // namespace quire::kernels::cpu

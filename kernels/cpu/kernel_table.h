@@ -1,8 +1,9 @@
-// The compute kernels behind plain function pointers, one table per instruction set. The tables are compiled
-// from the same sources (*.inl.h) over two SIMD wrappers, and give the same bits. Only plain data here: these
-// structs cross into files compiled for newer CPUs, where a shared inline function could leak instructions
-// that this CPU lacks. Kernels are pure but for their outputs; any thread that holds FlushDenormals calls
-// them.
+// The compute kernels behind plain function pointers. Two families: cpu-bf16-1 is one table for each
+// instruction set, compiled from the same sources (*.inl.h) over two SIMD wrappers; cpu-bf16-2 is such a
+// table with other matmuls, AMX's or its twin's. Tables of a family give the same bits. Only plain data here:
+// these structs cross into files compiled for newer CPUs, where a shared inline function could leak
+// instructions that this CPU lacks. Kernels are pure but for their outputs; any thread that holds
+// FlushDenormals calls them.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ struct MatmulArgs {
   int64_t leaf_pairs;
   const uint16_t* weights;  // the slice's panels (see packed_matrix.h)
   int64_t rows;
-  const float* bias;  // [rows] or null; not read by matmul_silu_mul
-  void* out;          // [m][rows], fp32, or bf16 by matmul_silu_mul; out_stride elements apart
+  const float* bias;  // [rows] or null; not read by silu_mul
+  void* out;          // [m][rows], fp32, or bf16 by silu_mul; out_stride elements apart
   int64_t out_stride;
   float* tiles;  // scratch of kTiles * kTileFloats
 };
@@ -53,10 +54,15 @@ struct AttentionArgs {
   KvWalk next;  // what this thread will probably walk after it, for prefetching
 };
 
+struct MatmulKernels {
+  void (*plain)(const MatmulArgs& args);
+  void (*silu_mul)(const MatmulArgs& args);  // of a gate/up matrix
+};
+
 struct KernelTable {
   const char* name;
-  void (*matmul)(const MatmulArgs& args);
-  void (*matmul_silu_mul)(const MatmulArgs& args);
+  const char* family;  // equal ones promise equal bits
+  MatmulKernels matmuls;
   void (*attention)(const AttentionArgs& args);
   // x[n] += delta[n] unless delta is null; out = bf16(x / rms(x) * weight).
   void (*rms_norm)(float* x, const float* delta, const float* weight, int64_t n, float eps, uint16_t* out);
@@ -65,12 +71,16 @@ struct KernelTable {
   // out[2 * half] = bf16 of x rotated by cosine[half], sine[half]; pairs are (i, i + half).
   void (*rotate)(const float* x, const float* cosine, const float* sine, int64_t half, uint16_t* out);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
-  // acc[16] += w[16][2] . x[16][2], the step everything else is made of; for the check that tables agree.
+  // acc[16] += w[16][2] . x[16][2], the step that cpu-bf16-1 is made of, and all attention; for the check
+  // that tables agree.
   void (*dot_pairs)(const uint16_t* w, const uint16_t* x, float* acc);
 };
 
 // Call only where the CPU has the instructions (see isa.h).
 const KernelTable& Avx2Kernels();
 const KernelTable& Avx512Kernels();
+// cpu-bf16-2: AMX's, which only run where isa.h has proved it, and what gives the same bits on AVX2.
+MatmulKernels AmxMatmuls();
+MatmulKernels AmxTwinMatmuls();
 
 }  // namespace quire::kernels::cpu

@@ -7,14 +7,16 @@
 #include "kernels/cpu/simd_math.inl.h"
 //
 #include "kernels/cpu/attention.inl.h"
+#include "kernels/cpu/dots.inl.h"
 #include "kernels/cpu/matmul.inl.h"
 #include "kernels/cpu/rows.inl.h"
 
 namespace quire::kernels::cpu {
 
 const KernelTable& Avx512Kernels() {
-  static constexpr KernelTable kTable = {"avx512", Matmul, MatmulSiluMul, Attention, RmsNorm,
-                                         NormHead, Rotate, RowToBf16,     DotOnePair};
+  static constexpr KernelTable kTable = {"avx512",  "cpu-bf16-1", {Matmul, MatmulSiluMul},
+                                         Attention, RmsNorm,      NormHead,
+                                         Rotate,    RowToBf16,    DotOnePair};
   return kTable;
 }
 

@@ -1,135 +1,14 @@
-// Matmul of one thread's slice. Every output has exactly one accumulator in each leaf of k, which takes its
-// k's in ascending order, and the leaves' sums one tree, whatever the number of columns (tokens) and however
-// they are cut into register tiles; a row's bits therefore never depend on its neighbours. Included after
-// simd_math.inl.h.
+// Matmul of one thread's slice: the tree over a panel's leaves, and what is done with the sums. Included
+// after dots.inl.h or tiles.inl.h, which say how a leaf's products are computed (LeafProduct) and where they
+// stand (TileRows): how many rows they take, and which one each column (token) has.
 #pragma once
 
 namespace quire::kernels::cpu {
 namespace {
 
-// k is cut so that a panel's chunk stays in L2 (48 rows of it: 0.5 MB) while all columns pass over it.
-constexpr int64_t kChunkPairs = 5120 / 2;
-// How far ahead of itself a pass over m columns fetches weights, in elements. Measured, T1 hint: with few
-// columns a longer lead keeps the hardware's own prefetcher from helping, with many a shorter one comes too
-// late.
-inline int64_t AheadElements(int64_t m) { return m == 1 ? 2048 : m <= 5 ? 512 : 4096; }
-
-struct Dot {
-  const uint16_t* weights;  // a panel's chunk: [pairs][panel's SIMD rows][16][2]
-  int64_t pairs;
-  const uint16_t* x;  // first column
-  int64_t x_stride;
-  float* tile;            // [columns][48]
-  const uint16_t* ahead;  // what to prefetch meanwhile
-};
-
-// kRows of the panel's kPanel SIMD rows against kColumns columns, all in registers.
-template <int kPanel, int kRows, int kColumns, bool kContinue, int kPrefetch>
-void DotTile(const Dot& dot) {
-  F32 acc[kColumns][kRows];
-#pragma GCC unroll 8
-  for (int c = 0; c < kColumns; ++c) {
-#pragma GCC unroll 3
-    for (int r = 0; r < kRows; ++r) {
-      acc[c][r] = kContinue ? Load(dot.tile + c * kPanelRows + r * kLanes) : Zero();
-    }
-  }
-  const uint16_t* weights = dot.weights;
-  const uint16_t* x = dot.x;
-  const uint16_t* ahead = dot.ahead;
-  for (int64_t pair = 0; pair < dot.pairs; ++pair) {
-    Pairs w[kRows];
-#pragma GCC unroll 3
-    for (int r = 0; r < kRows; ++r) w[r] = LoadPairs(weights + r * 2 * kLanes);
-#pragma GCC unroll 3
-    for (int i = 0; i < kPrefetch; ++i) PrefetchToL2(ahead + i * 2 * kLanes);
-#pragma GCC unroll 8
-    for (int c = 0; c < kColumns; ++c) {
-      const Pairs broadcast = BroadcastPair(x + c * dot.x_stride);
-#pragma GCC unroll 3
-      for (int r = 0; r < kRows; ++r) acc[c][r] = DotPairs(acc[c][r], w[r], broadcast);
-    }
-    weights += kPanel * 2 * kLanes;
-    ahead += kPrefetch * 2 * kLanes;
-    x += 2;
-  }
-#pragma GCC unroll 8
-  for (int c = 0; c < kColumns; ++c) {
-#pragma GCC unroll 3
-    for (int r = 0; r < kRows; ++r) Store(dot.tile + c * kPanelRows + r * kLanes, acc[c][r]);
-  }
-}
-
-template <int kPanel, int kColumns, bool kContinue, int kPrefetch>
-void DotPanel(Dot dot) {
-  // One column needs few registers: then even narrow registers take the panel as one stream.
-  constexpr int kRows = kColumns == 1 || kTileRows > kPanel ? kPanel : kTileRows;
-  static_assert(kPanel % kRows == 0 || kRows == 3);
-  for (int row = 0; row < kPanel; row += kRows) {
-    DotTile<kPanel, kRows, kColumns, kContinue, kPrefetch>(dot);
-    dot.weights += kRows * 2 * kLanes;
-    dot.tile += kRows * kLanes;
-  }
-}
-
-template <int kPanel, int kColumns, bool kContinue, int kPrefetch>
-void DotColumns(int64_t columns, const Dot& dot) {
-  if (columns == kColumns) return DotPanel<kPanel, kColumns, kContinue, kPrefetch>(dot);
-  if constexpr (kColumns > 1) DotColumns<kPanel, kColumns - 1, kContinue, kPrefetch>(columns, dot);
-}
-
-template <int kPanel, bool kContinue>
-void DotWithPrefetch(int64_t columns, int64_t lines, const Dot& dot) {
-  if (lines <= 0) return DotColumns<kPanel, kTileColumns, kContinue, 0>(columns, dot);
-  if (lines == 1) return DotColumns<kPanel, kTileColumns, kContinue, 1>(columns, dot);
-  if constexpr (kPanel > 1) {
-    if (lines == 2) return DotColumns<kPanel, kTileColumns, kContinue, 2>(columns, dot);
-  }
-  if constexpr (kPanel > 2) return DotColumns<kPanel, kTileColumns, kContinue, kPanel>(columns, dot);
-}
-
-template <int kPanel, bool kContinue>
-void DotAllColumns(const MatmulArgs& args, Dot dot) {
-  const int64_t count = (args.m + kTileColumns - 1) / kTileColumns;
-  if (count == 1) {
-    dot.ahead = dot.weights + AheadElements(args.m);
-    return DotWithPrefetch<kPanel, kContinue>(args.m, kPanel, dot);
-  }
-  // Equal groups of columns. They fetch what follows this chunk, kPanel lines a step in all, spread as thinly
-  // as the first groups can.
-  const uint16_t* x = dot.x;
-  float* tile = dot.tile;
-  const int64_t lines = (kPanel + count - 1) / count;
-  dot.ahead = dot.weights + dot.pairs * kPanel * 2 * kLanes;
-  for (int64_t i = 0, left = kPanel; i < count; ++i, left -= lines) {
-    const int64_t first = args.m * i / count, columns = args.m * (i + 1) / count - first;
-    dot.x = x + first * dot.x_stride;
-    dot.tile = tile + first * kPanelRows;
-    DotWithPrefetch<kPanel, kContinue>(columns, left < lines ? left : lines, dot);
-    dot.ahead += lines * dot.pairs * 2 * kLanes;
-  }
-}
-
-// tile [m][48] = x * panel^T over one leaf. Returns where the panel's next leaf starts.
 template <int kPanel>
-const uint16_t* LeafProduct(const MatmulArgs& args, int64_t leaf, const uint16_t* weights, float* tile) {
-  const uint16_t* x = args.x + 2 * leaf * args.leaf_pairs;
-  for (int64_t pair = 0; pair < args.leaf_pairs; pair += kChunkPairs) {
-    const int64_t pairs = args.leaf_pairs - pair < kChunkPairs ? args.leaf_pairs - pair : kChunkPairs;
-    const Dot dot{weights, pairs, x + 2 * pair, args.x_stride, tile, nullptr};
-    if (pair == 0) {
-      DotAllColumns<kPanel, false>(args, dot);
-    } else {
-      DotAllColumns<kPanel, true>(args, dot);
-    }
-    weights += pairs * kPanel * 2 * kLanes;
-  }
-  return weights;
-}
-
-template <int kPanel>
-void AddTile(int64_t m, float* to, const float* tile) {
-  for (int64_t c = 0; c < m; ++c) {
+void AddTile(int64_t tile_rows, float* to, const float* tile) {
+  for (int64_t c = 0; c < tile_rows; ++c) {
     for (int r = 0; r < kPanel; ++r) {
       const int64_t at = c * kPanelRows + r * kLanes;
       Store(to + at, Add(Load(to + at), Load(tile + at)));
@@ -137,7 +16,7 @@ void AddTile(int64_t m, float* to, const float* tile) {
   }
 }
 
-// tile [m][48] = x * panel^T. Returns where the next panel starts. Leaves are added up as a binary counter
+// tile [rows][48] = x * panel^T. Returns where the next panel starts. Leaves are added up as a binary counter
 // carries: two sums of equally many leaves become one.
 template <int kPanel>
 const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, float* tile) {
@@ -147,7 +26,7 @@ const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, fl
     next += kTileFloats;
     for (int64_t count = leaf + 1; count % 2 == 0; count /= 2) {
       next -= kTileFloats;
-      AddTile<kPanel>(args.m, next - kTileFloats, next);
+      AddTile<kPanel>(TileRows::Count(args.m), next - kTileFloats, next);
     }
   }
   return weights;
@@ -164,6 +43,7 @@ inline int64_t PanelRowsAt(const MatmulArgs& args, int64_t row) {
 }
 
 void Matmul(const MatmulArgs& args) {
+  const TileRows tile_rows(args.m);
   const uint16_t* weights = args.weights;
   for (int64_t row = 0; row < args.rows; row += kPanelRows) {
     const int64_t rows = PanelRowsAt(args, row);
@@ -171,7 +51,7 @@ void Matmul(const MatmulArgs& args) {
     for (int64_t m = 0; m < args.m; ++m) {
       float* out = static_cast<float*>(args.out) + m * args.out_stride + row;
       for (int64_t i = 0; i < rows; i += kLanes) {
-        F32 value = Load(args.tiles + m * kPanelRows + i);
+        F32 value = Load(args.tiles + tile_rows.Of(m) * kPanelRows + i);
         if (args.bias != nullptr) value = Add(value, LoadFirst(args.bias + row + i, rows - i));
         StoreFirst(out + i, rows - i, value);
       }
@@ -181,6 +61,7 @@ void Matmul(const MatmulArgs& args) {
 
 // Gate and up panels alternate.
 void MatmulSiluMul(const MatmulArgs& args) {
+  const TileRows tile_rows(args.m);
   const uint16_t* weights = args.weights;
   float* gate = args.tiles;
   float* up = args.tiles + kTileFloats;
@@ -191,7 +72,7 @@ void MatmulSiluMul(const MatmulArgs& args) {
     for (int64_t m = 0; m < args.m; ++m) {
       uint16_t* out = static_cast<uint16_t*>(args.out) + m * args.out_stride + row;
       for (int64_t i = 0; i < rows; i += kLanes) {
-        const int64_t at = m * kPanelRows + i;
+        const int64_t at = tile_rows.Of(m) * kPanelRows + i;
         StoreBf16First(out + i, rows - i, Mul(Silu(Load(gate + at)), Load(up + at)));
       }
     }

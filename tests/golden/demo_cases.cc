@@ -5,6 +5,7 @@ namespace quire::golden {
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const int ranks : {1, 2, 3}) cases.push_back({"smollm2", "auto", ranks, {0.42, 0.34}});
+  cases.push_back({"smollm2", "amx-twin", 1, {0.42, 0.34}});
   return cases;
 }
 

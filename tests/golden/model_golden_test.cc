@@ -64,6 +64,17 @@ class ModelGoldenTest : public testing::TestWithParam<Case> {
     return Logits(positions, std::vector{Chunks{Whole(), 0}}).front();
   }
 
+  void ExpectEqualLogits(const char* one, const char* other) {
+    std::vector<std::vector<float>> results;
+    for (const char* isa : {one, other}) {
+      setup_.make_backend = [isa] { return MakeNamedBackend(isa); };
+      results.push_back(WholeLogits(recording_.logit_rows));
+      ASSERT_FALSE(results.back().empty());
+    }
+    ASSERT_EQ(results[0].size(), results[1].size());
+    EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].size() * sizeof(float)), 0);
+  }
+
   int64_t Whole() const { return std::ssize(ids_); }
 
   Recording recording_;
@@ -125,14 +136,14 @@ TEST_P(ModelGoldenTest, ChunksDoNotChangeABit) {
 TEST_P(ModelGoldenTest, InstructionSetsAgreeBitwise) {
   if (GetParam().backend != "auto" || GetParam().ranks != 1) return;  // one path, or nothing new
   if (!MakeNamedBackend("avx512").ok()) GTEST_SKIP() << "this machine has no AVX-512 BF16";
-  std::vector<std::vector<float>> results;
-  for (const char* isa : {"avx2", "avx512"}) {
-    setup_.make_backend = [isa] { return MakeNamedBackend(isa); };
-    results.push_back(WholeLogits(recording_.logit_rows));
-    ASSERT_FALSE(results.back().empty());
-  }
-  ASSERT_EQ(results[0].size(), results[1].size());
-  EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].size() * sizeof(float)), 0);
+  ExpectEqualLogits("avx2", "avx512");
+}
+
+TEST_P(ModelGoldenTest, AmxAndItsTwinAgreeBitwise) {
+  if (GetParam().backend != "amx-twin") return;
+  const absl::Status amx = MakeNamedBackend("amx").status();
+  if (!amx.ok()) GTEST_SKIP() << "AMX and its twin were not compared: " << amx.message();
+  ExpectEqualLogits("amx-twin", "amx");
 }
 
 // A checkpoint whose own config.json says YaRN means it for every request, short ones too, as transformers

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/backend_factory.h"
+#include "kernels/cpu/test_util.h"
 #include "kernels/reference/reference_backend.h"
 #include "tests/golden/rank_threads.h"
 #include "worker/model/test_checkpoint.h"
@@ -99,8 +100,8 @@ TEST_P(RankCountsTest, LeavesAreTheReferencesSumsWithinRounding) {
   EXPECT_LT(difference / size, 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, RankCountsTest, testing::Values("avx2", "avx512"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Isa, RankCountsTest, testing::ValuesIn(kernels::cpu::TestedIsas()),
+                         [](const auto& info) { return kernels::cpu::TestNameOf(info.param); });
 
 }  // namespace
 }  // namespace quire::golden

@@ -15,6 +15,7 @@ std::vector<Case> Cases() {
     for (const char* backend : {"reference", "auto"}) {
       for (const int ranks : {1, 2, 3}) cases.push_back({recording, backend, ranks, allowed});
     }
+    cases.push_back({recording, "amx-twin", 1, allowed});
   }
   return cases;
 }
