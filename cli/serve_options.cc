@@ -33,6 +33,7 @@ constexpr PassedOnOption kPassedOn[] = {
      "KV room left to each running request when another is admitted (64)"},
     {"threads-per-rank", &ServeOptions::threads_per_rank, "THREADS",
      "compute threads of a rank; default: the cores, shared out among the ranks of all groups"},
+    {"isa", &ServeOptions::isa, "auto|avx2|avx512|amx", "instruction set of the workers' kernels (auto)"},
     {"rope-scaling", &ServeOptions::rope_scaling, "SPEC", "yarn:FACTOR:ORIGINAL, in place of config.json's"},
     {"prompt-nano-usd", &ServeOptions::prompt_nano_usd, "NANO-USD", "price of a prompt token (75)"},
     {"cached-prompt-nano-usd", &ServeOptions::cached_prompt_nano_usd, "NANO-USD",

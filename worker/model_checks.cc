@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "kernels/backend_factory.h"
 #include "kernels/shape_check.h"
 #include "worker/model/rope.h"
 #include "worker/tokenizer_size.h"
@@ -36,6 +37,12 @@ absl::Status CheckRopes(const ModelConfig& model) {
   };
   QUIRE_RETURN_IF_ERROR(check(model.rope, model.plain_context));
   return model.scaled_rope ? check(*model.scaled_rope, model.max_context) : absl::OkStatus();
+}
+
+absl::Status CheckKernels(const std::string& isa) {
+  const absl::Status usable = kernels::MakeBackend({.isa = isa}).status();
+  if (usable.ok()) return usable;
+  return absl::Status(usable.code(), absl::StrCat("--isa ", isa, ": ", MessageOf(usable)));
 }
 
 }  // namespace quire::worker

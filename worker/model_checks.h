@@ -1,8 +1,9 @@
 // What loading would refuse and a check can tell beforehand, beside what the model's own parts check: names,
-// the tokenizer against the model, rotary tables. Pure; called before the load.
+// the tokenizer against the model, rotary tables, the kernels. Called before the load.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -17,5 +18,8 @@ absl::Status CheckNames(const WorkerConfig& config);
 // One more than the highest id of tokenizer.json, which the model must have.
 absl::StatusOr<int64_t> CheckTokenizer(std::string_view tokenizer_json, const ModelConfig& model);
 absl::Status CheckRopes(const ModelConfig& model);
+// That this machine has the instruction set of --isa. Makes a backend: a load, which makes its own, needs no
+// such check.
+absl::Status CheckKernels(const std::string& isa);
 
 }  // namespace quire::worker

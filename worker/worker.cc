@@ -133,6 +133,7 @@ std::string Rank::Ranks() const {
 }
 
 absl::Status Rank::CheckModel() {
+  if (config_.check) QUIRE_RETURN_IF_ERROR(CheckKernels(config_.isa));
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(
@@ -267,6 +268,7 @@ absl::Status Rank::LoadModel() {
   kernels::BackendOptions device;
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
+  device.isa = config_.isa;
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
   TransformerOptions options;
   options.kv_blocks = kv_blocks_;

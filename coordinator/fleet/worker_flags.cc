@@ -21,6 +21,7 @@ void WorkerFlags::ForEach(Self& self, Visitor&& visit) {
   visit("model-name", &self.model_name, "NAME", "what clients call the model");
   visit("rope-scaling", &self.rope_scaling, "yarn:FACTOR:ORIGINAL",
         "overrides the checkpoint's RoPE scaling");
+  visit("isa", &self.isa, "auto|avx2|avx512|amx", "instruction set of the workers' kernels");
   visit("kv-blocks", &self.kv_blocks, "N", "KV blocks of 16 tokens per group; 0 = what memory allows",
         kCount);
   visit("max-batch-tokens", &self.max_batch_tokens, "tokens", "token budget of one step", kPositive);

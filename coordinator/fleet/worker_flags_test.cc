@@ -37,6 +37,7 @@ TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   EXPECT_EQ(ValueOf(command, "kv-blocks"), "77");
   EXPECT_EQ(ValueOf(command, "max-batch-tokens"), "512");
   EXPECT_EQ(ValueOf(command, "target-step-ms"), "80");
+  EXPECT_EQ(ValueOf(command, "isa"), "auto");
   EXPECT_EQ(ValueOf(command, "ranks"), "2");
   EXPECT_EQ(ValueOf(command, "rank"), "1");
   EXPECT_EQ(ValueOf(command, "group-epoch"), "9");

@@ -166,6 +166,16 @@ def test_a_flag_that_is_passed_on_is_refused_before_weights_are_read(tmp_path, f
     assert "weights" not in ended.stdout, ended.stdout
 
 
+def test_instructions_that_this_machine_has_not(tmp_path):
+    serve = ("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0")
+    unknown = serve_once(*serve, "--isa=amx-twin")  # of tests alone
+    assert unknown.returncode == 2 and "--isa: 'amx-twin' is none of auto, avx2, avx512, amx" in unknown.stderr, unknown.stderr
+    if "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text():
+        pytest.skip("this CPU says that it has AMX: whether it can be used, kernels/cpu's tests try")
+    ended = serve_once(*serve, "--isa=amx")
+    assert ended.returncode == 1 and "--isa amx: this CPU has no A" in ended.stderr, ended.stderr
+
+
 def options_of(*command):
     """{flag: its help}, as --help prints them."""
     said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout

@@ -212,6 +212,17 @@ def test_the_rank_with_the_least_memory_decides_the_kv_blocks(start, least):
         assert rank.end()[0] in (0, LOST)
 
 
+def test_a_rank_computes_with_the_instructions_that_it_was_told_to_or_not_at_all(start):
+    alone = start("quire-worker", 0, ranks=1)
+    assert alone.until("cpu_kernels")["family"] in ("cpu-bf16-1", "cpu-bf16-2")
+    alone.process.send_signal(signal.SIGTERM)
+    alone.end()
+    if "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text():
+        pytest.skip("this CPU says that it has AMX: whether it can be used, kernels/cpu's tests try")
+    code, log = start("quire-worker", 0, ranks=1, isa="amx").end()
+    assert code == 1 and re.search("this CPU has no (AMX|AVX-512) with BF16; use auto", log), log
+
+
 def test_only_a_check_chooses_the_number_of_ranks(start):
     code, log = start("quire-worker", 0, ranks=0).end()
     assert code == 1 and "--rank 0 is not below --ranks 0" in log
