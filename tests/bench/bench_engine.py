@@ -2,7 +2,8 @@
     .venv/bin/python tests/bench/bench_engine.py [--model DIR] [--ranks 2] [--rounds 3]
 Lines without a word on sampling draw at temperature 1 from the whole vocabulary; greedy and QwQ's own recommendation stand beside.
 Ceilings are measured before and after each figure and the better one counts (machines are noisy). The line of a decode step
-is the nearer of reading all weights once and computing 2 x parameters x streams; of prefill it is the compute line."""
+is the nearer of reading all weights once and computing 2 x parameters x streams (by AMX where it is used); of prefill it is
+the compute line."""
 import argparse
 import json
 import pathlib
@@ -44,6 +45,7 @@ def main():
     figures = {}
     with System(options.model, tensor_parallel=options.ranks) as system:
         [group] = system.groups()
+        on_tiles = "cpu-bf16-2" in group["numerics_id"]
         weight_bytes = sum(metric(address, "quire_worker_weight_bytes") for address in group["rank_metrics"])
         vocabulary = json.loads((pathlib.Path(options.model) / "config.json").read_text())["vocab_size"]
         for _ in range(options.rounds):
@@ -52,7 +54,7 @@ def main():
                 found = measure(group, rounds=1, vocabulary=vocabulary, **load)
                 read, flops, amx = (max(pair) for pair in zip(before, ceilings()))
                 streams = load["streams"]
-                compute_line = flops / weight_bytes  # 2 FLOP per parameter of 2 bytes
+                compute_line = (amx if on_tiles else flops) / weight_bytes  # 2 FLOP per parameter of 2 bytes
                 line = compute_line if name.startswith("prefill") else min(streams * read / weight_bytes, compute_line)
                 rate = found["prefill_tokens_per_s" if name.startswith("prefill") else "decode_tokens_per_s"]
                 figures.setdefault(name, []).append((rate, rate / line, read, flops, amx))
@@ -60,7 +62,7 @@ def main():
         rate, share, read, flops, amx = (statistics.median(column) for column in zip(*rows))
         print(f"{name:29} {rate:8.0f} tokens/s  {100 * share:4.0f} % of the line  "
               f"(read {read / 1e9:.1f} GB/s, bf16 {flops / 1e9:.0f} GFLOP/s"
-              + (f"; AMX {amx / 1e9:.0f}, which no kernel uses yet)" if amx > 0 else ")"))
+              + (f"; AMX {amx / 1e9:.0f}, which {'the' if on_tiles else 'no'} matmuls use)" if amx > 0 else ")"))
     ratio = statistics.median(many[0] / one[0] for many, one in zip(figures["decode 32"], figures["decode 1"]))
     print(f"32 streams to one: {ratio:.2f}")
     for name in ("decode 32", "decode 32 top_k 20 top_p 0.95"):

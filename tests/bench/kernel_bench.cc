@@ -1,6 +1,6 @@
 // How close the CPU kernels come to the machine: matmuls of SmolLM2-135M's shapes and attention, each with
-// the share of its nearer line (memory or bf16 arithmetic, measured right before and after it) in column
-// `line%`.
+// the share of its nearer line (memory or bf16 arithmetic, that of AMX for its matmuls; measured right before
+// and after it) in column `line%`.
 //   quire-kernel-bench --threads 2 [--isa avx2] [--benchmark_filter=REGEX]
 //   quire-kernel-bench --ceilings      prints the lines alone, as JSON, for other benches
 #include <benchmark/benchmark.h>
@@ -52,11 +52,11 @@ Tensor Filled(Backend& backend, DType dtype, int64_t rows, int64_t cols) {
   return out;
 }
 
-// Runs `body` as the benchmark's iteration and reports it against the lines; bytes and flops are per
-// iteration.
+// Runs `body` as the benchmark's iteration and reports it against the lines of reading and of `arithmetic`;
+// bytes and flops are per iteration.
 template <typename Body>
-void RunAgainstLines(benchmark::State& state, const Setup& setup, double bytes, double flops,
-                     const Body& body) {
+void RunAgainstLines(benchmark::State& state, const Setup& setup, double Ceilings::*arithmetic, double bytes,
+                     double flops, const Body& body) {
   body();
   const Ceilings before = setup.meter->Measure();
   const double start = Now(setup.cpu_time);
@@ -65,7 +65,7 @@ void RunAgainstLines(benchmark::State& state, const Setup& setup, double bytes, 
   const Ceilings after = setup.meter->Measure();
   const double seconds = elapsed / static_cast<double>(state.iterations());
   const double read = std::max(before.read_gb_s, after.read_gb_s);
-  const double peak = std::max(before.bf16_gflop_s, after.bf16_gflop_s);
+  const double peak = std::max(before.*arithmetic, after.*arithmetic);
   state.counters["GB/s"] = bytes / seconds / 1e9;
   state.counters["GF/s"] = flops / seconds / 1e9;
   state.counters["line%"] = 100 * std::max(bytes / read / 1e9, flops / peak / 1e9) / seconds;
@@ -88,7 +88,9 @@ void Matmul(benchmark::State& state, const Setup& setup, int64_t n, int64_t k, b
   const Tensor x = Filled(*backend, DType::kBf16, m, k);
   const Tensor out = backend->Allocate(gate_up ? DType::kBf16 : DType::kF32, m, gate_up ? n / 2 : n).value();
   const double elements = static_cast<double>(n * k * copies);
-  RunAgainstLines(state, setup, 2 * elements, 2 * elements * static_cast<double>(m), [&] {
+  const auto arithmetic =
+      backend->family() == "cpu-bf16-2" ? &Ceilings::amx_gflop_s : &Ceilings::bf16_gflop_s;
+  RunAgainstLines(state, setup, arithmetic, 2 * elements, 2 * elements * static_cast<double>(m), [&] {
     for (const MatrixId matrix : matrices) {
       if (gate_up) {
         backend->MatmulSiluMul(x, matrix, out);
@@ -137,9 +139,10 @@ void Attention(benchmark::State& state, const Setup& setup, AttentionShape shape
   const double keys = static_cast<double>(shape.rows) * static_cast<double>(first) +
                       static_cast<double>(shape.rows * (shape.rows + 1)) / 2;
   const double flops = keys * 4 * dim * heads * static_cast<double>(shape.sequences * layers);
-  RunAgainstLines(state, setup, static_cast<double>(layer_bytes * layers), flops, [&] {
-    for (int64_t layer = 0; layer < layers; ++layer) backend->Attention(q, layer, out);
-  });
+  RunAgainstLines(state, setup, &Ceilings::bf16_gflop_s, static_cast<double>(layer_bytes * layers), flops,
+                  [&] {
+                    for (int64_t layer = 0; layer < layers; ++layer) backend->Attention(q, layer, out);
+                  });
 }
 
 void RegisterAll(const Setup& setup) {
@@ -189,7 +192,7 @@ int Main(int argc, char** argv) {
   Options options("quire-kernel-bench", "Measures the CPU kernels against this machine's own lines.");
   options.Add("threads", &threads, "N", "compute threads", {.min = 1, .max = 256});
   options.Add("spin-us", &spin_us, "us", "how long idle compute threads spin", {.min = 0, .max = 1'000'000});
-  options.Add("isa", &setup.backend.isa, "NAME", "auto, avx2 or avx512");
+  options.Add("isa", &setup.backend.isa, "NAME", "auto, avx2, avx512 or amx");
   options.Add("cpu-time", &setup.cpu_time,
               "count CPU time, not wall time: for a busy machine, with --threads 1");
   bool ceilings_only = false;
@@ -212,7 +215,7 @@ int Main(int argc, char** argv) {
   }
   std::printf("lines of this machine, %d threads: read %.1f GB/s, bf16 %.0f GFLOP/s", setup.backend.threads,
               now.read_gb_s, now.bf16_gflop_s);
-  if (now.amx_gflop_s > 0) std::printf(", AMX %.0f GFLOP/s (no kernel uses it yet)", now.amx_gflop_s);
+  if (now.amx_gflop_s > 0) std::printf(", AMX %.0f GFLOP/s", now.amx_gflop_s);
   std::printf("\n");
   RegisterAll(setup);
   benchmark::RunSpecifiedBenchmarks();

@@ -1,11 +1,8 @@
 #include "tests/bench/machine_ceilings.h"
 
-#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,6 +10,8 @@
 #include <cstring>
 #include <thread>
 #include <vector>
+
+#include "kernels/cpu/amx_probe.h"
 
 namespace quire::bench {
 namespace {
@@ -80,19 +79,8 @@ __attribute__((target("avx2,fma"))) double DotChains256() {
   return static_cast<double>(kRounds) * kChains * 16;
 }
 
-// AMX-BF16 that this process may use: the CPU has it, it has a tile palette (some machines say AMX and have
-// none), the kernel saves its registers and grants them (Linux asks for this once a process).
 bool MayUseAmx() {
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;  // CPUID.7.0:EDX
-  constexpr uint64_t kTileState = uint64_t{3} << 17;      // XCR0
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (~d & (kBf16 | kTile)) != 0) return false;
-  if (!__get_cpuid_count(0x1d, 0, &a, &b, &c, &d) || a == 0) return false;
-  unsigned low = 0, high = 0;
-  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if (((uint64_t{high} << 32 | low) & kTileState) != kTileState) return false;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return kernels::cpu::ProveAmx(kernels::cpu::AskForAmx(), kernels::cpu::AmxMatmuls()).ok();
 }
 
 // Four accumulator tiles of two A and two B tiles, all 16 rows of 64 bytes, as a matmul would hold them.
@@ -124,7 +112,8 @@ double Now(bool cpu_time) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-CeilingMeter::CeilingMeter(int threads, bool cpu_time) : threads_(threads), cpu_time_(cpu_time) {
+CeilingMeter::CeilingMeter(int threads, bool cpu_time)
+    : threads_(threads), cpu_time_(cpu_time), amx_(MayUseAmx()) {
   memory_ = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   madvise(memory_, kBytes, MADV_HUGEPAGE);
   std::memset(memory_, 1, kBytes);
@@ -147,7 +136,7 @@ Ceilings CeilingMeter::Measure() {
   const double seconds =
       Together(threads_, cpu_time_, [&](int) { flops.fetch_add(wide ? DotChains512() : DotChains256()); });
   out.bf16_gflop_s = flops.load() / seconds / 1e9;
-  if (MayUseAmx()) {
+  if (amx_) {
     flops = 0;
     const double amx_seconds = Together(threads_, cpu_time_, [&](int) { flops.fetch_add(AmxTiles()); });
     out.amx_gflop_s = flops.load() / amx_seconds / 1e9;

@@ -28,7 +28,7 @@ class CeilingMeter {
  private:
   static constexpr size_t kBytes = size_t{256} << 20;
   const int threads_;
-  const bool cpu_time_;
+  const bool cpu_time_, amx_;
   void* memory_;
 };
 
