@@ -166,7 +166,8 @@ absl::Status CpuBackend::ReserveStep(const StepLimits& limits) {
   step_.Reserve(limits);
   const int64_t samplers =
       limits.sampled_ids > 0 ? std::min<int64_t>(pool_.threads(), limits.wanted_rows) : 0;
-  samplers_.assign(samplers, Sampler(limits.sampled_ids));
+  samplers_.clear();
+  for (int64_t i = 0; i < samplers; ++i) samplers_.emplace_back(limits.sampled_ids, *kernels_.scans);
   sampled_.reserve(limits.wanted_rows);
   return absl::OkStatus();
 }

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/sampling/row_scans.h"
+
 namespace quire::kernels::cpu {
 
 inline constexpr int64_t kLanes = 16;        // outputs of one SIMD vector, keys of a KV block
@@ -74,6 +76,7 @@ struct KernelTable {
   // acc[16] += w[16][2] . x[16][2], the step that cpu-bf16-1 is made of, and all attention; for the check
   // that tables agree.
   void (*dot_pairs)(const uint16_t* w, const uint16_t* x, float* acc);
+  const RowScans* scans;  // of rows of logits
 };
 
 // Call only where the CPU has the instructions (see isa.h).

@@ -10,13 +10,14 @@
 #include "kernels/cpu/dots.inl.h"
 #include "kernels/cpu/matmul.inl.h"
 #include "kernels/cpu/rows.inl.h"
+#include "kernels/cpu/sampling.inl.h"
 
 namespace quire::kernels::cpu {
 
 const KernelTable& Avx2Kernels() {
-  static constexpr KernelTable kTable = {"avx2",    "cpu-bf16-1", {Matmul, MatmulSiluMul},
-                                         Attention, RmsNorm,      NormHead,
-                                         Rotate,    RowToBf16,    DotOnePair};
+  static constexpr KernelTable kTable = {
+      "avx2",     "cpu-bf16-1", {Matmul, MatmulSiluMul}, Attention, RmsNorm, NormHead, Rotate, RowToBf16,
+      DotOnePair, &kRowScans};
   return kTable;
 }
 

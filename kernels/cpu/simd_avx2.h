@@ -79,6 +79,24 @@ inline F32 SelectFirst(int64_t n, F32 x, F32 other) {
           _mm256_blendv_ps(other.hi, x.hi, _mm256_castsi256_ps(hi))};
 }
 
+// x in the lanes whose bit is set, else other.
+inline __m256 SelectBits(__m256i bits, __m256i lanes, __m256 x, __m256 other) {
+  const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(bits, lanes), lanes);
+  return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(set));
+}
+inline F32 SelectBits(uint32_t bits, F32 x, F32 other) {
+  const __m256i all = _mm256_set1_epi32(static_cast<int>(bits));
+  const __m256i lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  return {SelectBits(all, lanes, x.lo, other.lo),
+          SelectBits(all, _mm256_slli_epi32(lanes, 8), x.hi, other.hi)};
+}
+// A bit for each lane where a >= b.
+inline uint32_t AtLeast(F32 a, F32 b) {
+  const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ));
+  const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ));
+  return static_cast<uint32_t>(lo | hi << 8);
+}
+
 inline __m256 AddHalves(F32 x) { return _mm256_add_ps(x.lo, x.hi); }
 inline __m256 MaxHalves(F32 x) { return _mm256_max_ps(x.lo, x.hi); }
 

@@ -44,6 +44,11 @@ inline F32 ZeroWhereLess(F32 a, F32 b, F32 x) {
 }
 inline F32 SelectFirst(int64_t n, F32 x, F32 other) { return _mm512_mask_mov_ps(other, FirstLanes(n), x); }
 
+inline F32 SelectBits(uint32_t bits, F32 x, F32 other) {
+  return _mm512_mask_mov_ps(other, static_cast<__mmask16>(bits), x);
+}
+inline uint32_t AtLeast(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+
 inline __m256 FoldHalves(F32 x, __m256 (*fold)(__m256, __m256)) {
   return fold(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
 }

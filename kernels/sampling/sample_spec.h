@@ -20,14 +20,14 @@ struct SamplingParams {
   float repetition_penalty = 1.0f;  // prompt and output
   float presence_penalty = 0.0f;    // output only
   float frequency_penalty = 0.0f;   // output only
-  std::vector<std::pair<TokenId, float>> logit_bias;
-  std::vector<TokenId> masked_ids;  // never sampled at this position (stop ids before min_tokens)
+  std::vector<std::pair<TokenId, float>> logit_bias = {};
+  std::vector<TokenId> masked_ids = {};  // never sampled at this position (stop ids before min_tokens)
   bool logprobs = false;
 };
 
 // All that a sampled token is a function of, beside the logits (DESIGN invariant 2).
 struct SampleSpec {
-  SamplingParams params;
+  SamplingParams params = {};
   uint64_t seed = 0;
   uint32_t choice = 0;
   uint32_t position = 0;  // index of the token to be sampled in the choice's output

@@ -4,109 +4,107 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "kernels/sampling/fixed_math.h"
 
 namespace quire::kernels {
 namespace {
 
-constexpr size_t kRun = 64;
-constexpr size_t kLanes = 16;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 // Below it 1 / temperature would overflow on the way; the distribution is a point long before.
 constexpr float kGreedyBelow = 1e-5f;
-constexpr size_t kSmallNucleus = 256;
-
-bool AllFinite(std::span<const float> values) {
-  uint32_t bad = 0;
-  for (const float value : values) {
-    bad |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & 0x7F800000u) == 0x7F800000u);
-  }
-  return bad == 0;
-}
-
-// Lanes first, then halves of lanes: an order that vector registers of any width up to 16 keep.
-template <typename Combine>
-float FoldLanes(float (&lanes)[kLanes], Combine combine) {
-  for (size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (size_t i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
-  }
-  return lanes[0];
-}
-
-float RunMax(const float* run) {
-  const auto max = [](float a, float b) { return a > b ? a : b; };
-  float lanes[kLanes];
-  std::copy_n(run, kLanes, lanes);
-  for (size_t at = kLanes; at < kRun; at += kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] = max(lanes[i], run[at + i]);
-  }
-  return FoldLanes(lanes, max);
-}
-
-// Of the weights that are at least `bound`.
-float RunSum(const float* run, float bound) {
-  float lanes[kLanes] = {};
-  for (size_t at = 0; at < kRun; at += kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] += run[at + i] >= bound ? run[at + i] : 0.0f;
-  }
-  return FoldLanes(lanes, [](float a, float b) { return a + b; });
-}
-
-float Max(const std::vector<float>& runs) {
-  float max = kMinusInfinity;
-  for (size_t at = 0; at < runs.size(); at += kRun) max = std::max(max, RunMax(&runs[at]));
-  return max;
-}
+// Weights of lower exponents are zero.
+constexpr float kLeastExponent = -87.0f;
+// Of two exponents so far apart, the greater one has the greater weight, whatever their rounding.
+constexpr float kApart = 1e-4f;
+// A nucleus is looked for among so many of the best, then among more, then by its mass.
+constexpr size_t kSmallNuclei[] = {32, 256};
 
 constexpr auto kBetter = [](const auto& a, const auto& b) {
-  return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+  return a.weight != b.weight ? a.weight > b.weight : a.place < b.place;
 };
+
+// The count-th largest.
+float NthLargest(std::vector<float>& values, size_t count) {
+  const auto nth = values.begin() + static_cast<ptrdiff_t>(count) - 1;
+  std::ranges::nth_element(values, nth, std::greater<>());
+  return *nth;
+}
+
+bool IsAdjusted(const SampleSpec& spec) {
+  const SamplingParams& params = spec.params;
+  return !params.logit_bias.empty() || !params.masked_ids.empty() || params.repetition_penalty != 1.0f ||
+         params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f;
+}
 
 }  // namespace
 
-Sampler::Sampler(int64_t tokenizer_size)
-    : tokenizer_size_(tokenizer_size), counts_(static_cast<size_t>(tokenizer_size)) {
-  const size_t runs = (static_cast<size_t>(tokenizer_size) + kRun - 1) / kRun;
-  logits_.assign(runs * kRun, kMinusInfinity);
-  weights_.resize(runs * kRun);
+Sampler::Sampler(int64_t tokenizer_size, const RowScans& scans)
+    : tokenizer_size_(tokenizer_size), scans_(scans), counts_(static_cast<size_t>(tokenizer_size)) {
+  const int64_t runs = (tokenizer_size + kRunIds - 1) / kRunIds;
+  adjusted_.resize(tokenizer_size);
+  maxima_.resize(runs);
+  order_.reserve(runs);
+  runs_.reserve(runs);
+  sums_.resize(runs);
+  some_sums_.resize(runs);
+  weights_.resize(runs * kRunIds);
 }
 
 SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec) {
-  const SamplingParams& params = spec.params;
-  const std::span<const float> row = logits.first(static_cast<size_t>(tokenizer_size_));
+  std::span<const float> row = logits.first(static_cast<size_t>(tokenizer_size_));
   SampledToken token;
-  token.failed = !AllFinite(row);
+  // Not a number where one isn't finite.
+  token.failed = scans_.maxima(row.data(), tokenizer_size_, maxima_.data()) != 0.0f;
   if (token.failed) return token;
-  std::ranges::copy(row, logits_.begin());
-  double log_total = 0.0;
-  if (params.logprobs) {
-    const float top = Max(logits_);
-    ComputeWeights(top, 1.0f);
-    log_total = static_cast<double>(top) + LogOfPositive(SumWeights());
+  const double log_total = spec.params.logprobs ? LogTotal(row) : 0.0;
+  if (IsAdjusted(spec)) {
+    Adjust(row, spec);
+    row = adjusted_;
+    scans_.maxima(row.data(), tokenizer_size_, maxima_.data());
   }
-  Adjust(spec);
-  const float top = Max(logits_);
+  const float top = *std::ranges::max_element(maxima_);
   token.failed = !std::isfinite(top);
   if (token.failed) return token;
-  if (params.temperature < kGreedyBelow) {
-    token.id = static_cast<TokenId>(std::ranges::find(logits_, top) - logits_.begin());
-  } else {
-    ComputeWeights(top, 1.0f / params.temperature);
-    Filter(params);
-    token.id = Pick(UniformNoise(spec.seed, spec.choice, spec.position));
+  token.id = spec.params.temperature < kGreedyBelow ? PickGreedily(row, top) : PickByNoise(row, top, spec);
+  if (spec.params.logprobs) {
+    token.logprob = static_cast<float>(static_cast<double>(logits[token.id]) - log_total);
   }
-  if (params.logprobs) token.logprob = static_cast<float>(static_cast<double>(row[token.id]) - log_total);
   return token;
 }
 
-void Sampler::Adjust(const SampleSpec& spec) {
+std::vector<std::pair<TokenId, float>> Sampler::Kept() const {
+  std::vector<std::pair<TokenId, float>> kept;
+  for (int64_t place = 0; place < std::ssize(runs_) * kRunIds; ++place) {
+    if (weights_[place] != 0.0f) kept.emplace_back(IdAt(place), weights_[place]);
+  }
+  return kept;
+}
+
+double Sampler::LogTotal(std::span<const float> row) {
+  const float top = *std::ranges::max_element(maxima_);
+  runs_.resize(maxima_.size());
+  std::iota(runs_.begin(), runs_.end(), 0);
+  scans_.weigh({.logits = row.data(),
+                .ids = tokenizer_size_,
+                .runs = runs_.data(),
+                .count = std::ssize(runs_),
+                .top = top,
+                .scale = 1.0f,
+                .weights = nullptr,
+                .sums = sums_.data()});
+  return static_cast<double>(top) + LogOfPositive(SumWeights());
+}
+
+void Sampler::Adjust(std::span<const float> row, const SampleSpec& spec) {
   const SamplingParams& params = spec.params;
+  std::ranges::copy(row, adjusted_.begin());
   for (const auto& [id, bias] : params.logit_bias) {
-    if (InVocabulary(id)) logits_[id] += bias;
+    if (InVocabulary(id)) adjusted_[id] += bias;
   }
   for (const TokenId id : params.masked_ids) {
-    if (InVocabulary(id)) logits_[id] = kMinusInfinity;
+    if (InVocabulary(id)) adjusted_[id] = kMinusInfinity;
   }
   if (params.repetition_penalty != 1.0f) PenalizeRepetition(spec);
   if (params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f) PenalizeOutput(spec);
@@ -118,7 +116,7 @@ void Sampler::PenalizeRepetition(const SampleSpec& spec) {
     if (ids == nullptr) continue;
     for (const TokenId id : *ids) {
       if (!InVocabulary(id) || counts_[id]++ != 0) continue;
-      logits_[id] = logits_[id] > 0.0f ? logits_[id] / penalty : logits_[id] * penalty;
+      adjusted_[id] = adjusted_[id] > 0.0f ? adjusted_[id] / penalty : adjusted_[id] * penalty;
     }
   }
   for (const auto* ids : {spec.prompt_ids, spec.output_ids}) {
@@ -136,49 +134,95 @@ void Sampler::PenalizeOutput(const SampleSpec& spec) {
   }
   for (const TokenId id : *spec.output_ids) {
     if (!InVocabulary(id) || counts_[id] == 0) continue;
-    logits_[id] -=
+    adjusted_[id] -=
         spec.params.frequency_penalty * static_cast<float>(counts_[id]) + spec.params.presence_penalty;
     counts_[id] = 0;
   }
 }
 
-void Sampler::ComputeWeights(float top, float scale) {
-  const float* logits = logits_.data();
-  float* weights = weights_.data();
-  for (size_t i = 0; i < logits_.size(); ++i) weights[i] = ExpOfNegative((logits[i] - top) * scale);
+TokenId Sampler::PickGreedily(std::span<const float> row, float top) const {
+  const int64_t run = std::ranges::find(maxima_, top) - maxima_.begin();
+  return static_cast<TokenId>(std::find(row.begin() + run * kRunIds, row.end(), top) - row.begin());
 }
 
-double Sampler::SumFrom(float bound) const {
+TokenId Sampler::PickByNoise(std::span<const float> row, float top, const SampleSpec& spec) {
+  const float scale = 1.0f / spec.params.temperature;
+  Weigh(row, top, scale, LeastExponent(spec.params, top, scale));
+  Filter(spec.params);
+  return Pick(UniformNoise(spec.seed, spec.choice, spec.position));
+}
+
+float Sampler::LeastExponent(const SamplingParams& params, float top, float scale) {
+  float least = kLeastExponent;
+  const auto top_k = static_cast<size_t>(params.top_k);
+  if (params.top_k > 0 && top_k <= maxima_.size()) {
+    // The k-th best run's best bounds the k-th best from below.
+    order_ = maxima_;
+    least = std::max(least, (NthLargest(order_, top_k) - top) * scale - kApart);
+  }
+  // The nucleus is one of all that top_k leaves, min_p's part of it or not.
+  if (params.min_p >= std::numeric_limits<float>::min() && params.top_p >= 1.0f) {
+    least = std::max(least, static_cast<float>(LogOfPositive(params.min_p)) - kApart);
+  }
+  return least;
+}
+
+void Sampler::Weigh(std::span<const float> row, float top, float scale, float least) {
+  runs_.clear();
+  for (size_t run = 0; run < maxima_.size(); ++run) {
+    if ((maxima_[run] - top) * scale >= least) runs_.push_back(static_cast<int32_t>(run));
+  }
+  scans_.weigh({.logits = row.data(),
+                .ids = tokenizer_size_,
+                .runs = runs_.data(),
+                .count = std::ssize(runs_),
+                .top = top,
+                .scale = scale,
+                .weights = weights_.data(),
+                .sums = sums_.data()});
+}
+
+double Sampler::SumWeights() const {
   double total = 0.0;
-  for (size_t at = 0; at < weights_.size(); at += kRun) total += RunSum(&weights_[at], bound);
+  for (size_t i = 0; i < runs_.size(); ++i) total += sums_[i];
+  return total;
+}
+
+double Sampler::SumFrom(float bound) {
+  scans_.sum(weights_.data(), std::ssize(runs_), bound, some_sums_.data());
+  double total = 0.0;
+  for (size_t i = 0; i < runs_.size(); ++i) total += some_sums_[i];
   return total;
 }
 
 void Sampler::Filter(const SamplingParams& params) {
   if (params.top_k > 0 && params.top_k < tokenizer_size_) {
     SelectBest(static_cast<size_t>(params.top_k));
-    KeepDownTo(*std::ranges::max_element(best_, kBetter));
+    KeepBest();
   }
   if (params.top_p < 1.0f) FilterTopP(params.top_p);
   // The best weighs 1.
-  if (params.min_p > 0.0f) {
-    for (float& weight : weights_) weight = weight >= params.min_p ? weight : 0.0f;
-  }
+  if (params.min_p > 0.0f) KeepFrom(params.min_p);
 }
 
 void Sampler::FilterTopP(double top_p) {
   const double mass = top_p * SumWeights();
-  SelectBest(kSmallNucleus);
-  std::ranges::sort(best_, kBetter);
-  double sum = 0.0;
-  for (const Candidate& candidate : best_) {
-    sum += candidate.weight;
-    if (sum >= mass) return KeepDownTo(candidate);
+  for (const size_t count : kSmallNuclei) {
+    SelectBest(count);
+    std::ranges::sort(best_, kBetter);
+    double sum = 0.0;
+    for (size_t i = 0; i < best_.size(); ++i) {
+      sum += best_[i].weight;
+      if (sum < mass) continue;
+      best_.resize(i + 1);
+      return KeepBest();
+    }
+    if (best_.size() < count) return;  // all of them are the nucleus
   }
-  if (best_.size() == kSmallNucleus) KeepDownTo(FindLargeNucleus(mass));
+  KeepDownTo(FindLargeNucleus(mass));
 }
 
-Sampler::Candidate Sampler::FindLargeNucleus(double mass) const {
+Sampler::Candidate Sampler::FindLargeNucleus(double mass) {
   // The largest bound whose weights reach the mass, by halving: floats that are not negative are ordered like
   // their bits.
   uint32_t low = 0, high = std::bit_cast<uint32_t>(1.0f);
@@ -193,31 +237,28 @@ Sampler::Candidate Sampler::FindLargeNucleus(double mass) const {
   // Of those at the bound, the lowest ids until the mass is reached.
   Candidate last{std::bit_cast<float>(low), 0};
   double sum = SumFrom(std::bit_cast<float>(low + 1));
-  for (size_t id = 0; id < weights_.size() && sum < mass; ++id) {
-    if (weights_[id] != last.weight) continue;
-    last.id = static_cast<TokenId>(id);
+  const int64_t places = std::ssize(runs_) * kRunIds;
+  for (int64_t place = 0; place < places && sum < mass; ++place) {
+    if (weights_[place] != last.weight) continue;
+    last.place = static_cast<int32_t>(place);
     sum += last.weight;
   }
   return last;
 }
 
 void Sampler::SelectBest(size_t count) {
-  run_max_.clear();
-  for (size_t at = 0; at < weights_.size(); at += kRun) run_max_.push_back(RunMax(&weights_[at]));
+  const size_t runs = runs_.size();
+  order_.resize(runs);
+  scans_.maxima(weights_.data(), std::ssize(runs_) * kRunIds, order_.data());
   // The count-th best run maximum bounds the count-th best weight from below: few runs remain to be read.
   float bound = std::numeric_limits<float>::min();
-  if (count <= run_max_.size()) {
-    order_ = run_max_;
-    std::ranges::nth_element(order_, order_.begin() + static_cast<ptrdiff_t>(count) - 1, std::greater<>());
-    bound = std::max(bound, order_[count - 1]);
-  }
+  if (count <= runs) bound = std::max(bound, NthLargest(order_, count));
   best_.clear();
-  for (size_t id = 0; id < weights_.size(); ++id) {
-    if (id % kRun == 0 && run_max_[id / kRun] < bound) {
-      id += kRun - 1;
-    } else if (weights_[id] >= bound) {
-      best_.push_back({weights_[id], static_cast<TokenId>(id)});
-    }
+  int32_t found[kRunIds];
+  for (size_t run = 0; run < runs; ++run) {
+    const auto first = static_cast<int32_t>(run) * static_cast<int32_t>(kRunIds);
+    const int64_t size = scans_.find(&weights_[first], kRunIds, bound, found);
+    for (int64_t i = 0; i < size; ++i) best_.push_back({weights_[first + found[i]], first + found[i]});
   }
   if (count < best_.size()) {
     std::ranges::nth_element(best_, best_.begin() + static_cast<ptrdiff_t>(count), kBetter);
@@ -225,32 +266,60 @@ void Sampler::SelectBest(size_t count) {
   }
 }
 
-void Sampler::KeepDownTo(Candidate last) {
-  for (float& weight : weights_) weight = weight >= last.weight ? weight : 0.0f;
-  for (size_t id = static_cast<size_t>(last.id) + 1; id < weights_.size(); ++id) {
-    weights_[id] = weights_[id] == last.weight ? 0.0f : weights_[id];
+void Sampler::KeepBest() {
+  std::ranges::sort(best_, {}, &Candidate::place);
+  // Runs without one are gone; what is left of the others moves forward.
+  size_t runs = 0;
+  for (size_t i = 0, next = 0; i < best_.size(); i = next) {
+    const int64_t run = best_[i].place / kRunIds;
+    runs_[runs] = runs_[run];
+    float* weights = &weights_[runs * kRunIds];
+    std::fill_n(weights, kRunIds, 0.0f);
+    for (next = i; next < best_.size() && best_[next].place / kRunIds == run; ++next) {
+      weights[best_[next].place % kRunIds] = best_[next].weight;
+    }
+    ++runs;
   }
+  runs_.resize(runs);
+  scans_.sum(weights_.data(), std::ssize(runs_), 0.0f, sums_.data());
+}
+
+void Sampler::KeepDownTo(Candidate last) {
+  const size_t places = runs_.size() * kRunIds;
+  for (size_t place = static_cast<size_t>(last.place) + 1; place < places; ++place) {
+    weights_[place] = weights_[place] == last.weight ? 0.0f : weights_[place];
+  }
+  KeepFrom(last.weight);
+}
+
+void Sampler::KeepFrom(float bound) {
+  const size_t places = runs_.size() * kRunIds;
+  for (size_t place = 0; place < places; ++place) {
+    weights_[place] = weights_[place] >= bound ? weights_[place] : 0.0f;
+  }
+  scans_.sum(weights_.data(), std::ssize(runs_), 0.0f, sums_.data());
 }
 
 TokenId Sampler::Pick(double noise) const {
   const double target = noise * SumWeights();
   double before = 0.0, sum = 0.0;
-  size_t run = 0, picked = 0;
-  for (size_t at = 0; at < weights_.size() && sum <= target; at += kRun) {
-    const double weight = RunSum(&weights_[at], 0.0f);
-    if (weight == 0.0) continue;
-    run = at;
+  size_t run = 0;
+  for (size_t i = 0; i < runs_.size() && sum <= target; ++i) {
+    if (sums_[i] == 0.0f) continue;
+    run = i;
     before = sum;
-    sum += weight;
+    sum += sums_[i];
   }
   // A run's sum and its parts may round apart: then its last token stands for the difference.
   sum = before;
-  for (size_t id = run; id < run + kRun && sum <= target; ++id) {
-    if (weights_[id] == 0.0f) continue;
-    picked = id;
-    sum += weights_[id];
+  int64_t picked = 0;
+  for (int64_t place = static_cast<int64_t>(run) * kRunIds, end = place + kRunIds;
+       place < end && sum <= target; ++place) {
+    if (weights_[place] == 0.0f) continue;
+    picked = place;
+    sum += weights_[place];
   }
-  return static_cast<TokenId>(picked);
+  return IdAt(picked);
 }
 
 }  // namespace quire::kernels

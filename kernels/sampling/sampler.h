@@ -2,13 +2,16 @@
 // result is a function of the logits and the SampleSpec alone. Order: bias, masks, penalties, temperature,
 // top_k, top_p, min_p; ties go to the lowest id; the noise is counter-based, keyed by (seed, choice,
 // position), and picks by the inverse of the distribution function in a fixed order. Only the arithmetic of
-// fixed_math.h, so the bits are the same on every CPU.
+// fixed_math.h, so the bits are the same on every CPU. What always holds: only runs of ids with one that may
+// be kept are weighed; all others weigh nothing, so that leaving them out of a sum changes no bit of it.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "kernels/sampling/row_scans.h"
 #include "kernels/sampling/sample_spec.h"
 
 namespace quire::kernels {
@@ -16,46 +19,67 @@ namespace quire::kernels {
 class Sampler {
  public:
   // Ids at or above `tokenizer_size` are never sampled (checkpoints pad their vocabulary).
-  explicit Sampler(int64_t tokenizer_size);
+  explicit Sampler(int64_t tokenizer_size, const RowScans& scans = PortableScans());
 
   // `logits` holds at least tokenizer_size values. `failed` is set where one of them is not finite or every
   // id is masked.
   SampledToken Sample(std::span<const float> logits, const SampleSpec& spec);
 
   int64_t ids() const { return tokenizer_size_; }
+  // What the last row's token was picked from, with weights, ascending, unless it was picked greedily.
+  std::vector<std::pair<TokenId, float>> Kept() const;
 
  private:
-  // A place in the order "heavier first, then lower id".
+  // What has a weight: the runs that may be kept, one after the other, as far as they matter. A place is an
+  // index into their weights; places ascend like their ids.
   struct Candidate {
     float weight = 0.0f;
-    TokenId id = 0;
+    int32_t place = 0;
   };
 
-  void Adjust(const SampleSpec& spec);
+  // ln of the sum of e^logit.
+  double LogTotal(std::span<const float> row);
+  // adjusted_ = the row by bias, masks and penalties.
+  void Adjust(std::span<const float> row, const SampleSpec& spec);
   void PenalizeRepetition(const SampleSpec& spec);
   void PenalizeOutput(const SampleSpec& spec);
   bool InVocabulary(TokenId id) const { return id >= 0 && id < tokenizer_size_; }
 
-  // weights_ = exp((logits_ - top) * scale).
-  void ComputeWeights(float top, float scale);
-  double SumWeights() const { return SumFrom(0.0f); }
+  TokenId PickGreedily(std::span<const float> row, float top) const;
+  TokenId PickByNoise(std::span<const float> row, float top, const SampleSpec& spec);
+  // The lowest (logit - top) * scale of a run that may hold a kept id.
+  float LeastExponent(const SamplingParams& params, float top, float scale);
+  // Weighs the runs that reach it.
+  void Weigh(std::span<const float> row, float top, float scale, float least);
+  double SumWeights() const;
   // Of the weights that are at least `bound`.
-  double SumFrom(float bound) const;
-  // Apply top_k, top_p and min_p, in that order, by zeroing weights.
+  double SumFrom(float bound);
+  // Apply top_k, top_p and min_p, in that order.
   void Filter(const SamplingParams& params);
   void FilterTopP(double top_p);
-  // The last of the nucleus of this mass, where that is larger than kSmallNucleus.
-  Candidate FindLargeNucleus(double mass) const;
+  // The last of the nucleus of this mass, where that is larger than the largest small one.
+  Candidate FindLargeNucleus(double mass);
   // best_ = the `count` heaviest (or all that weigh anything, if they are fewer), in no order.
   void SelectBest(size_t count);
+  // Nothing but best_ is kept.
+  void KeepBest();
   // Zeroes what comes after `last`.
   void KeepDownTo(Candidate last);
+  void KeepFrom(float bound);
   TokenId Pick(double noise) const;
+  int32_t IdAt(int64_t place) const {
+    return runs_[place / kRunIds] * static_cast<int32_t>(kRunIds) + static_cast<int32_t>(place % kRunIds);
+  }
 
-  int64_t tokenizer_size_;
-  std::vector<float> logits_;   // the adjusted row, padded with -inf to whole runs
-  std::vector<float> weights_;  // 1 for the best token, 0 for what is out
-  std::vector<float> run_max_, order_;
+  const int64_t tokenizer_size_;
+  const RowScans& scans_;
+  std::vector<float> adjusted_;  // the row as its bias, masks and penalties leave it
+  std::vector<float> maxima_;    // of the row's runs
+  std::vector<float> order_;
+  // Of the runs that may be kept: their numbers, sums and weights, 1 for the best token, 0 for what is out.
+  std::vector<int32_t> runs_;
+  std::vector<float> sums_, some_sums_;
+  std::vector<float> weights_;
   std::vector<Candidate> best_;
   std::vector<int32_t> counts_;  // per id; zero between calls
 };

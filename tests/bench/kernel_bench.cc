@@ -1,6 +1,7 @@
 // How close the CPU kernels come to the machine: matmuls of SmolLM2-135M's shapes and attention, each with
 // the share of its nearer line (memory or bf16 arithmetic, that of AMX for its matmuls; measured right before
-// and after it) in column `line%`.
+// and after it) in column `line%`; and picking a step's tokens from logits of 49k and 152k ids, by the usual
+// ways of sampling.
 //   quire-kernel-bench --threads 2 [--isa avx2] [--benchmark_filter=REGEX]
 //   quire-kernel-bench --ceilings      prints the lines alone, as JSON, for other benches
 #include <benchmark/benchmark.h>
@@ -145,6 +146,59 @@ void Attention(benchmark::State& state, const Setup& setup, AttentionShape shape
                   });
 }
 
+// Logits are spread like a model's; a row's noise is its own.
+void Sampling(benchmark::State& state, const Setup& setup, int64_t ids, int64_t rows,
+              const kernels::SamplingParams& params) {
+  auto backend = kernels::MakeBackend(setup.backend).value();
+  if (!backend->ReserveStep({.wanted_rows = rows, .sampled_ids = ids}).ok()) {
+    return state.SkipWithError("no room");
+  }
+  const Tensor logits = backend->Allocate(DType::kF32, rows, ids).value();
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal(0.0f, 2.5f);
+  std::vector<kernels::SampleSpec> specs(rows);
+  std::vector<const kernels::SampleSpec*> pointers;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t id = 0; id < ids; ++id) logits.f32(row)[id] = normal(random);
+    specs[row].params = params;
+    specs[row].position = static_cast<uint32_t>(row);
+    pointers.push_back(&specs[row]);
+  }
+  const double values = static_cast<double>(rows * ids);
+  RunAgainstLines(state, setup, &Ceilings::bf16_gflop_s, 4 * values, 0, [&] {
+    backend->Sample(logits, pointers);
+    benchmark::DoNotOptimize(backend->ReadSampled().value().data());
+  });
+}
+
+void RegisterSampling(const Setup& setup) {
+  struct Way {
+    const char* name;
+    kernels::SamplingParams params;
+  };
+  const Way ways[] = {{"greedy", {.temperature = 0}},
+                      {"t0.6 top_k20 top_p0.95", {.temperature = 0.6f, .top_k = 20, .top_p = 0.95f}},
+                      {"t0.6", {.temperature = 0.6f}},
+                      {"t0.6 top_p0.95", {.temperature = 0.6f, .top_p = 0.95f}},
+                      {"t1 top_p0.95", {.temperature = 1.0f, .top_p = 0.95f}},
+                      {"t1 top_k5000", {.temperature = 1.0f, .top_k = 5000}},
+                      {"greedy logprobs", {.temperature = 0, .logprobs = true}}};
+  for (const int64_t ids : {49152, 152064}) {
+    for (const int64_t rows : {1, 32}) {
+      for (const Way& way : ways) {
+        const std::string name =
+            "sample/V" + std::to_string(ids) + "/B" + std::to_string(rows) + "/" + way.name;
+        benchmark::RegisterBenchmark(name.c_str(),
+                                     [&setup, ids, rows, params = way.params](benchmark::State& state) {
+                                       Sampling(state, setup, ids, rows, params);
+                                     })
+            ->UseRealTime()
+            ->Unit(benchmark::kMicrosecond);
+      }
+    }
+  }
+}
+
 void RegisterAll(const Setup& setup) {
   struct Shape {
     const char* name;
@@ -218,6 +272,7 @@ int Main(int argc, char** argv) {
   if (now.amx_gflop_s > 0) std::printf(", AMX %.0f GFLOP/s", now.amx_gflop_s);
   std::printf("\n");
   RegisterAll(setup);
+  RegisterSampling(setup);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

@@ -1,0 +1,118 @@
+#include "kernels/sampling/testing/sampler_cases.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <random>
+
+#include "kernels/sampling/sampler.h"
+#include "kernels/sampling/testing/naive_sampler.h"
+
+namespace quire::kernels {
+namespace {
+
+// What penalties count.
+const std::vector<TokenId> kPrompt = {0, 3, 3, 70, 1 << 20}, kOutput = {3, 5, 5, 1, -1};
+
+template <typename T>
+T OneOf(std::mt19937& random, std::initializer_list<T> values) {
+  return values.begin()[random() % values.size()];
+}
+
+void Adjust(SampleSpec& spec, int64_t ids, std::mt19937& random) {
+  SamplingParams& params = spec.params;
+  params.repetition_penalty = OneOf(random, {1.0f, 1.3f, 0.7f});
+  params.presence_penalty = OneOf(random, {0.0f, 1.0f});
+  params.frequency_penalty = OneOf(random, {0.0f, 0.5f, -0.5f});
+  const auto any_id = [&] { return static_cast<TokenId>(random() % static_cast<uint64_t>(ids)); };
+  params.logit_bias = {{any_id(), 5.0f}, {any_id(), -100.0f}, {any_id(), 1.0f}, {-1, 1.0f}, {1 << 20, 1.0f}};
+  for (int i = OneOf(random, {0, 1, 30}); i > 0; --i) params.masked_ids.push_back(any_id());
+}
+
+void ExpectSame(Sampler& sampler, NaiveSampler& naive, const std::vector<float>& row,
+                const SampleSpec& spec) {
+  const SamplingParams& params = spec.params;
+  SCOPED_TRACE(testing::Message() << "temperature " << params.temperature << " top_k " << params.top_k
+                                  << " top_p " << params.top_p << " min_p " << params.min_p);
+  const SampledToken got = sampler.Sample(row, spec), want = naive.Sample(row, spec);
+  ASSERT_EQ(got.failed, want.failed);
+  ASSERT_EQ(got.id, want.id);
+  ASSERT_EQ(std::bit_cast<uint32_t>(got.logprob), std::bit_cast<uint32_t>(want.logprob));
+  if (got.failed || params.temperature < 1e-4f) return;  // nothing is weighed
+  ASSERT_TRUE(sampler.Kept() == naive.Kept());
+}
+
+}  // namespace
+
+std::vector<std::vector<float>> UglyRows(int64_t ids, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  const auto row = [&](const std::function<float(int64_t)>& value) {
+    std::vector<float> out;
+    for (int64_t id = 0; id < ids; ++id) out.push_back(value(id));
+    return out;
+  };
+  const int64_t peak = static_cast<int64_t>(random() % static_cast<uint64_t>(ids));
+  return {row([&](int64_t) { return 2.5f * normal(random); }),
+          row([&](int64_t) { return 0.05f * normal(random) - 20.0f; }),
+          row([&](int64_t) { return 30.0f * normal(random); }),
+          row([&](int64_t) { return std::round(2.0f * normal(random)) / 2.0f; }),
+          row([&](int64_t id) { return id % 7 == 0 ? 1e-6f * normal(random) : -1e-6f; }),
+          row([&](int64_t) { return -3.0f; }),
+          row([&](int64_t id) { return id == peak ? 50.0f : normal(random); }),
+          row([&](int64_t id) { return id < peak ? -1.0f : 1.0f; }),
+          row([&](int64_t) {
+            return OneOf(random, {0.0f, -0.0f, -86.9f, -87.0f, -87.1f});
+          }),
+          row([&](int64_t) {
+            return OneOf(random, {3e38f, -3e38f, 1.0f, 0.0f});
+          })};
+}
+
+std::vector<SampleSpec> AssortedSpecs(int64_t ids, int64_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto size = static_cast<int32_t>(ids);
+  std::vector<SampleSpec> specs(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    SampleSpec& spec = specs[i];
+    SamplingParams& params = spec.params;
+    params.temperature = OneOf(random, {0.0f, 0.3f, 0.6f, 1.0f, 1.0f, 1.7f, 100.0f, 1e-3f});
+    params.top_k =
+        OneOf(random, {0, 0, 0, 1, 2, 20, 31, 32, 33, 255, 256, 257, 1000, size - 1, size, size + 5});
+    params.top_p = OneOf(random, {1.0f, 1.0f, 0.95f, 0.5f, 0.0f, 0.999f, 0.9999999f});
+    params.min_p = OneOf(random, {0.0f, 0.0f, 0.0f, 0.05f, 0.5f, 1.0f, 1e-30f, 1e-40f});
+    params.logprobs = random() % 2 == 0;
+    spec.seed = random();
+    spec.choice = random() % 3;
+    spec.position = static_cast<uint32_t>(i);
+    spec.prompt_ids = &kPrompt;
+    spec.output_ids = &kOutput;
+    if (i % 5 == 0) Adjust(spec, ids, random);
+  }
+  return specs;
+}
+
+void ExpectNaiveChoices(const RowScans& scans, int64_t ids, int64_t specs_per_row, uint32_t seed) {
+  Sampler sampler(ids, scans);
+  NaiveSampler naive(ids);
+  const std::vector<std::vector<float>> rows = UglyRows(ids, seed);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SCOPED_TRACE(testing::Message() << ids << " ids, row " << i);
+    for (const SampleSpec& spec : AssortedSpecs(ids, specs_per_row, seed + static_cast<uint32_t>(i))) {
+      ExpectSame(sampler, naive, rows[i], spec);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+  std::vector<float> row = rows[0];
+  for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
+    for (const int64_t at : {int64_t{0}, ids / 2, ids - 1}) {
+      const float good = std::exchange(row[at], bad);
+      ExpectSame(sampler, naive, row, AssortedSpecs(ids, 1, seed)[0]);
+      row[at] = good;
+    }
+  }
+}
+
+}  // namespace quire::kernels
