@@ -153,7 +153,8 @@ class Backend {
   virtual void GatherWanted(Tensor x, Tensor out) = 0;
 
   // Picks a token by specs[i] from each row i of logits fp32 [rows, at least sampled_ids]: kernels/sampling's
-  // choice, bit by bit. The specs outlive ReadSampled, which comes next.
+  // choice, bit by bit. Rows don't know of one another, so several may be one sequence's. The specs, and what
+  // they point to, outlive ReadSampled, which comes next.
   virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs) = 0;
   // Waits for the Sample before: a token for each of its rows, until the next one.
   virtual absl::StatusOr<std::span<const SampledToken>> ReadSampled() = 0;

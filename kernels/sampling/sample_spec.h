@@ -1,14 +1,17 @@
-// What a token is sampled by, and the token: plain data between the engine, which fills it in, and a backend's
-// Sample. A spec points into its sequence, which outlives the step.
+// What a token is sampled by, and the token: plain data between the engine, which fills it in, and a
+// backend's Sample. A spec points into its sequence, which outlives the step.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/core/ids.h"
 
 namespace quire::kernels {
+
+inline constexpr int32_t kMaxTopLogprobs = 20;
 
 // What a request asked of sampling. Neutral defaults; ranges are validated by the gateway and checked again
 // by worker/rpc.
@@ -23,6 +26,7 @@ struct SamplingParams {
   std::vector<std::pair<TokenId, float>> logit_bias = {};
   std::vector<TokenId> masked_ids = {};  // never sampled at this position (stop ids before min_tokens)
   bool logprobs = false;
+  int32_t top_logprobs = 0;  // of so many of the likeliest ids, kMaxTopLogprobs at most; implies logprobs
 };
 
 // All that a sampled token is a function of, beside the logits (DESIGN invariant 2).
@@ -33,12 +37,22 @@ struct SampleSpec {
   uint32_t position = 0;  // index of the token to be sampled in the choice's output
   const std::vector<TokenId>* prompt_ids = nullptr;
   const std::vector<TokenId>* output_ids = nullptr;
+  // A grammar's mask: a bit for each id that may be sampled here, id 0's the lowest of the first word; none
+  // behind the last. Empty: every id may.
+  std::span<const uint32_t> allowed;
+};
+
+struct TokenLogprob {
+  TokenId id = -1;
+  float logprob = 0.0f;
 };
 
 struct SampledToken {
   TokenId id = -1;
   float logprob = 0.0f;  // of the raw logits
-  bool failed = false;   // this row's logits were not finite: the request fails, the others go on
+  // This row's logits were not finite, or no id may be sampled: the request fails, the others go on.
+  bool failed = false;
+  std::vector<TokenLogprob> top_logprobs = {};  // likeliest first, of the raw logits
 };
 
 }  // namespace quire::kernels

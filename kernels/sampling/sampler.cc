@@ -32,10 +32,15 @@ float NthLargest(std::vector<float>& values, size_t count) {
   return *nth;
 }
 
+float Logprob(float logit, double log_total) {
+  return static_cast<float>(static_cast<double>(logit) - log_total);
+}
+
 bool IsAdjusted(const SampleSpec& spec) {
   const SamplingParams& params = spec.params;
-  return !params.logit_bias.empty() || !params.masked_ids.empty() || params.repetition_penalty != 1.0f ||
-         params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f;
+  return !spec.allowed.empty() || !params.logit_bias.empty() || !params.masked_ids.empty() ||
+         params.repetition_penalty != 1.0f || params.presence_penalty != 0.0f ||
+         params.frequency_penalty != 0.0f;
 }
 
 }  // namespace
@@ -58,7 +63,12 @@ SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& sp
   // Not a number where one isn't finite.
   token.failed = scans_.maxima(row.data(), tokenizer_size_, maxima_.data()) != 0.0f;
   if (token.failed) return token;
-  const double log_total = spec.params.logprobs ? LogTotal(row) : 0.0;
+  const bool logprobs = spec.params.logprobs || spec.params.top_logprobs > 0;
+  const double log_total = logprobs ? LogTotal(row) : 0.0;
+  if (spec.params.top_logprobs > 0) {
+    const int32_t count = std::min(spec.params.top_logprobs, kMaxTopLogprobs);
+    token.top_logprobs = TopLogprobs(row, static_cast<size_t>(count), log_total);
+  }
   if (IsAdjusted(spec)) {
     Adjust(row, spec);
     row = adjusted_;
@@ -68,9 +78,7 @@ SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& sp
   token.failed = !std::isfinite(top);
   if (token.failed) return token;
   token.id = spec.params.temperature < kGreedyBelow ? PickGreedily(row, top) : PickByNoise(row, top, spec);
-  if (spec.params.logprobs) {
-    token.logprob = static_cast<float>(static_cast<double>(logits[token.id]) - log_total);
-  }
+  if (logprobs) token.logprob = Logprob(logits[token.id], log_total);
   return token;
 }
 
@@ -97,9 +105,40 @@ double Sampler::LogTotal(std::span<const float> row) {
   return static_cast<double>(top) + LogOfPositive(SumWeights());
 }
 
+std::vector<TokenLogprob> Sampler::TopLogprobs(std::span<const float> row, size_t count, double log_total) {
+  float bound = kMinusInfinity;
+  if (count <= maxima_.size()) {
+    order_ = maxima_;
+    bound = NthLargest(order_, count);
+  }
+  best_.clear();
+  int32_t found[kRunIds];
+  for (size_t run = 0; run < maxima_.size(); ++run) {
+    if (maxima_[run] < bound) continue;
+    const auto first = static_cast<int32_t>(run * kRunIds);
+    const int64_t size = scans_.find(&row[first], std::min(kRunIds, tokenizer_size_ - first), bound, found);
+    for (int64_t i = 0; i < size; ++i) best_.push_back({row[first + found[i]], first + found[i]});
+  }
+  count = std::min(count, best_.size());
+  std::partial_sort(best_.begin(), best_.begin() + static_cast<ptrdiff_t>(count), best_.end(), kBetter);
+  std::vector<TokenLogprob> top;
+  for (size_t i = 0; i < count; ++i) top.push_back({best_[i].place, Logprob(best_[i].weight, log_total)});
+  return top;
+}
+
+void Sampler::Mask(std::span<const float> row, std::span<const uint32_t> allowed) {
+  const int64_t known = std::min(tokenizer_size_, 32 * std::ssize(allowed));
+  scans_.mask(row.data(), allowed.data(), known, adjusted_.data());
+  std::fill(adjusted_.begin() + known, adjusted_.end(), kMinusInfinity);
+}
+
 void Sampler::Adjust(std::span<const float> row, const SampleSpec& spec) {
   const SamplingParams& params = spec.params;
-  std::ranges::copy(row, adjusted_.begin());
+  if (spec.allowed.empty()) {
+    std::ranges::copy(row, adjusted_.begin());
+  } else {
+    Mask(row, spec.allowed);
+  }
   for (const auto& [id, bias] : params.logit_bias) {
     if (InVocabulary(id)) adjusted_[id] += bias;
   }

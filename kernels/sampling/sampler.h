@@ -30,8 +30,8 @@ class Sampler {
   std::vector<std::pair<TokenId, float>> Kept() const;
 
  private:
-  // What has a weight: the runs that may be kept, one after the other, as far as they matter. A place is an
-  // index into their weights; places ascend like their ids.
+  // Of the runs that may be kept, one after the other; a place is an index into their weights. Places ascend
+  // like their ids.
   struct Candidate {
     float weight = 0.0f;
     int32_t place = 0;
@@ -39,8 +39,12 @@ class Sampler {
 
   // ln of the sum of e^logit.
   double LogTotal(std::span<const float> row);
+  // The `count` likeliest of the row.
+  std::vector<TokenLogprob> TopLogprobs(std::span<const float> row, size_t count, double log_total);
   // adjusted_ = the row by bias, masks and penalties.
   void Adjust(std::span<const float> row, const SampleSpec& spec);
+  // adjusted_ = the row where ids are allowed, -inf elsewhere.
+  void Mask(std::span<const float> row, std::span<const uint32_t> allowed);
   void PenalizeRepetition(const SampleSpec& spec);
   void PenalizeOutput(const SampleSpec& spec);
   bool InVocabulary(TokenId id) const { return id >= 0 && id < tokenizer_size_; }

@@ -249,5 +249,41 @@ TEST(SamplerTest, LogprobIsOfTheRawLogits) {
   EXPECT_NEAR(token.logprob, double{logits[17]} - std::log(total), 1e-5);
 }
 
+TEST(SamplerTest, AGrammarAllowsIdsByBits) {
+  const std::vector<uint32_t> words = {1u << 3 | 1u << 31, 1u << 1};  // ids 3, 31 and 33
+  std::vector<float> logits(100, 1.0f);
+  logits[31] = 2.0f;
+  logits[99] = 9.0f;  // behind the words
+  SampleSpec spec;
+  spec.allowed = words;
+  Sampler sampler(100);
+  EXPECT_EQ(Keys(Draw(sampler, logits, spec, 300)), (std::set<TokenId>{3, 31, 33}));
+  spec.params.temperature = 0.0f;
+  spec.params.masked_ids = {31};
+  spec.params.logit_bias = {{0, 100.0f}};
+  EXPECT_EQ(sampler.Sample(logits, spec).id, 3);
+  spec.params.masked_ids = {3, 31, 33};
+  EXPECT_TRUE(sampler.Sample(logits, spec).failed);
+}
+
+TEST(SamplerTest, TopLogprobsAreTheRawLogitsBest) {
+  std::vector<float> logits = RandomLogits(1000, 2.0f, 7);
+  logits[5] = logits[900] = 20.0f;
+  SampleSpec spec = Greedy();
+  spec.params.top_logprobs = 3;
+  spec.params.masked_ids = {5, 900};
+  Sampler sampler(1000);
+  const SampledToken token = sampler.Sample(logits, spec);
+  ASSERT_EQ(token.top_logprobs.size(), 3u);
+  EXPECT_EQ(token.top_logprobs[0].id, 5);
+  EXPECT_EQ(token.top_logprobs[1].id, 900);
+  EXPECT_EQ(token.top_logprobs[1].logprob, token.top_logprobs[0].logprob);
+  EXPECT_EQ(token.top_logprobs[2].id, token.id);
+  EXPECT_EQ(token.top_logprobs[2].logprob, token.logprob);
+  EXPECT_NEAR(token.top_logprobs[0].logprob, -std::log(2.0), 1e-3);
+  spec.params.top_logprobs = 20;
+  EXPECT_EQ(Sampler(7).Sample(logits, spec).top_logprobs.size(), 7u);
+}
+
 }  // namespace
 }  // namespace quire::kernels

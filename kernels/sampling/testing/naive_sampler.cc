@@ -80,10 +80,12 @@ SampledToken NaiveSampler::Sample(std::span<const float> logits, const SampleSpe
   if (token.failed) return token;
   std::ranges::copy(row, logits_.begin());
   double log_total = 0.0;
-  if (params.logprobs) {
+  const bool logprobs = params.logprobs || params.top_logprobs > 0;
+  if (logprobs) {
     const float top = Max(logits_);
     ComputeWeights(top, 1.0f);
     log_total = static_cast<double>(top) + LogOfPositive(SumWeights());
+    if (params.top_logprobs > 0) token.top_logprobs = TopLogprobs(row, params.top_logprobs, log_total);
   }
   Adjust(spec);
   const float top = Max(logits_);
@@ -96,7 +98,7 @@ SampledToken NaiveSampler::Sample(std::span<const float> logits, const SampleSpe
     Filter(params);
     token.id = Pick(UniformNoise(spec.seed, spec.choice, spec.position));
   }
-  if (params.logprobs) token.logprob = static_cast<float>(static_cast<double>(row[token.id]) - log_total);
+  if (logprobs) token.logprob = static_cast<float>(static_cast<double>(row[token.id]) - log_total);
   return token;
 }
 
@@ -108,8 +110,24 @@ std::vector<std::pair<TokenId, float>> NaiveSampler::Kept() const {
   return kept;
 }
 
+std::vector<TokenLogprob> NaiveSampler::TopLogprobs(std::span<const float> row, int32_t count,
+                                                    double log_total) {
+  std::vector<TokenLogprob> all;
+  for (const float logit : row) {
+    const auto logprob = static_cast<float>(static_cast<double>(logit) - log_total);
+    all.push_back({static_cast<TokenId>(all.size()), logprob});
+  }
+  std::ranges::stable_sort(all, [&](const auto& a, const auto& b) { return row[a.id] > row[b.id]; });
+  all.resize(std::min(all.size(), static_cast<size_t>(std::min(count, kMaxTopLogprobs))));
+  return all;
+}
+
 void NaiveSampler::Adjust(const SampleSpec& spec) {
   const SamplingParams& params = spec.params;
+  for (TokenId id = 0; !spec.allowed.empty() && id < tokenizer_size_; ++id) {
+    const bool known = id < 32 * std::ssize(spec.allowed);
+    if (!known || (spec.allowed[id / 32] & (1u << (id % 32))) == 0) logits_[id] = kMinusInfinity;
+  }
   for (const auto& [id, bias] : params.logit_bias) {
     if (InVocabulary(id)) logits_[id] += bias;
   }

@@ -30,6 +30,7 @@ class NaiveSampler {
     TokenId id = 0;
   };
 
+  static std::vector<TokenLogprob> TopLogprobs(std::span<const float> row, int32_t count, double log_total);
   void Adjust(const SampleSpec& spec);
   void PenalizeRepetition(const SampleSpec& spec);
   void PenalizeOutput(const SampleSpec& spec);

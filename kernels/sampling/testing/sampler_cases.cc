@@ -31,6 +31,27 @@ void Adjust(SampleSpec& spec, int64_t ids, std::mt19937& random) {
   for (int i = OneOf(random, {0, 1, 30}); i > 0; --i) params.masked_ids.push_back(any_id());
 }
 
+// Some hundred words of any bits, of few bits and of none.
+const std::vector<uint32_t>& GrammarWords() {
+  static const std::vector<uint32_t> kWords = [] {
+    std::mt19937 random(9);
+    std::vector<uint32_t> words(5000);
+    for (uint32_t& word : words) {
+      const auto any = static_cast<uint32_t>(random()), few = any & static_cast<uint32_t>(random());
+      word = OneOf<uint32_t>(random, {any, few, 0, ~0u});
+    }
+    return words;
+  }();
+  return kWords;
+}
+
+// As long as the vocabulary needs, or shorter.
+std::span<const uint32_t> AnyGrammar(int64_t ids, std::mt19937& random) {
+  const auto words = static_cast<size_t>((ids + 31) / 32);
+  const size_t first = random() % (GrammarWords().size() - words + 1);
+  return std::span(GrammarWords()).subspan(first, OneOf(random, {words, words, 1 + words / 2}));
+}
+
 void ExpectSame(Sampler& sampler, NaiveSampler& naive, const std::vector<float>& row,
                 const SampleSpec& spec) {
   const SamplingParams& params = spec.params;
@@ -39,6 +60,11 @@ void ExpectSame(Sampler& sampler, NaiveSampler& naive, const std::vector<float>&
   const SampledToken got = sampler.Sample(row, spec), want = naive.Sample(row, spec);
   ASSERT_EQ(got.failed, want.failed);
   ASSERT_EQ(got.id, want.id);
+  ASSERT_EQ(got.top_logprobs.size(), want.top_logprobs.size());
+  for (size_t i = 0; i < want.top_logprobs.size(); ++i) {
+    ASSERT_EQ(got.top_logprobs[i].id, want.top_logprobs[i].id) << i;
+    ASSERT_EQ(got.top_logprobs[i].logprob, want.top_logprobs[i].logprob) << i;
+  }
   ASSERT_EQ(std::bit_cast<uint32_t>(got.logprob), std::bit_cast<uint32_t>(want.logprob));
   if (got.failed || params.temperature < 1e-4f) return;  // nothing is weighed
   ASSERT_TRUE(sampler.Kept() == naive.Kept());
@@ -84,12 +110,14 @@ std::vector<SampleSpec> AssortedSpecs(int64_t ids, int64_t count, uint32_t seed)
     params.top_p = OneOf(random, {1.0f, 1.0f, 0.95f, 0.5f, 0.0f, 0.999f, 0.9999999f});
     params.min_p = OneOf(random, {0.0f, 0.0f, 0.0f, 0.05f, 0.5f, 1.0f, 1e-30f, 1e-40f});
     params.logprobs = random() % 2 == 0;
+    params.top_logprobs = OneOf(random, {0, 0, 1, 5, 20, 21});
     spec.seed = random();
     spec.choice = random() % 3;
     spec.position = static_cast<uint32_t>(i);
     spec.prompt_ids = &kPrompt;
     spec.output_ids = &kOutput;
     if (i % 5 == 0) Adjust(spec, ids, random);
+    if (i % 7 == 0) spec.allowed = AnyGrammar(ids, random);
   }
   return specs;
 }
