@@ -8,6 +8,7 @@
 #include "kernels/cpu/test_util.h"
 #include "kernels/reference/reference_backend.h"
 #include "kernels/sampling/sampler.h"
+#include "kernels/sampling/testing/naive_sampler.h"
 
 namespace quire::kernels::cpu {
 namespace {
@@ -189,7 +190,10 @@ TEST_P(CpuBackendTest, GatherWantedCopiesEitherType) {
 TEST_P(CpuBackendTest, SamplesEachRowAsTheSamplerAlone) {
   const int64_t rows = 17, ids = 1000;
   const auto logits = RandomFloats(rows * (ids + 24), 3, 4);
-  const std::vector<TokenId> prompt = {1, 2, 3, 500}, output = {7, 7, 9};
+  const std::vector<TokenId> prompt = {1, 2, 3, 500};
+  TokenCounts counts;
+  counts.AddPrompt(prompt);
+  for (const TokenId id : {7, 7, 9}) counts.AddOutput(id);
   std::vector<SampleSpec> specs(rows);
   for (int64_t i = 0; i < rows; ++i) {
     SamplingParams& params = specs[i].params;
@@ -202,8 +206,7 @@ TEST_P(CpuBackendTest, SamplesEachRowAsTheSamplerAlone) {
     if (i % 6 == 0) params.masked_ids = {11, 12};
     specs[i].seed = 5;
     specs[i].position = static_cast<uint32_t>(i);
-    specs[i].prompt_ids = &prompt;
-    specs[i].output_ids = &output;
+    specs[i].counts = &counts;
   }
   std::vector<const SampleSpec*> pointers;
   for (const SampleSpec& spec : specs) pointers.push_back(&spec);
@@ -222,6 +225,35 @@ TEST_P(CpuBackendTest, SamplesEachRowAsTheSamplerAlone) {
         EXPECT_FALSE(tokens[i].failed);
       }
     }
+  }
+}
+
+// Each as if the tokens from its own on had not come: what a naive sampler picks that reads the others.
+TEST_P(CpuBackendTest, SamplesSeveralRowsOfOneSequence) {
+  const int64_t rows = 4, ids = 300;
+  const std::vector<TokenId> prompt = {1, 2, 3, 250}, output = {7, 7, 9, 40, 7, 9};
+  TokenCounts counts;
+  counts.AddPrompt(prompt);
+  for (const TokenId id : output) counts.AddOutput(id);
+  std::vector<SampleSpec> specs(rows);
+  std::vector<const SampleSpec*> pointers;
+  for (int64_t i = 0; i < rows; ++i) {
+    specs[i].params = {.temperature = 0.9f, .repetition_penalty = 1.3f, .frequency_penalty = 1.5f};
+    specs[i].position = static_cast<uint32_t>(std::ssize(output) - rows + 1 + i);
+    specs[i].counts = &counts;
+    specs[i].uncounted = std::span(output).subspan(specs[i].position);
+    pointers.push_back(&specs[i]);
+  }
+  auto backend = MakeCpu(GetParam(), 2);
+  ASSERT_TRUE(backend->ReserveStep({.wanted_rows = rows, .sampled_ids = ids}).ok());
+  const auto logits = RandomFloats(ids, 3, 0.5);
+  const Tensor x = NewF32(*backend, rows, ids);
+  for (int64_t i = 0; i < rows; ++i) std::ranges::copy(logits, x.f32(i));  // only tokens and noise differ
+  backend->Sample(x, pointers);
+  const auto tokens = *backend->ReadSampled();
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto before = std::span(output).first(specs[i].position);
+    EXPECT_EQ(tokens[i].id, NaiveSampler(ids).Sample(logits, specs[i], prompt, before).id) << i;
   }
 }
 

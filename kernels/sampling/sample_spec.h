@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/core/ids.h"
+#include "kernels/sampling/token_counts.h"
 
 namespace quire::kernels {
 
@@ -27,6 +28,11 @@ struct SamplingParams {
   std::vector<TokenId> masked_ids = {};  // never sampled at this position (stop ids before min_tokens)
   bool logprobs = false;
   int32_t top_logprobs = 0;  // of so many of the likeliest ids, kMaxTopLogprobs at most; implies logprobs
+
+  // Whether the tokens before the sampled one count.
+  bool penalizes() const {
+    return repetition_penalty != 1.0f || presence_penalty != 0.0f || frequency_penalty != 0.0f;
+  }
 };
 
 // All that a sampled token is a function of, beside the logits (DESIGN invariant 2).
@@ -34,9 +40,10 @@ struct SampleSpec {
   SamplingParams params = {};
   uint64_t seed = 0;
   uint32_t choice = 0;
-  uint32_t position = 0;  // index of the token to be sampled in the choice's output
-  const std::vector<TokenId>* prompt_ids = nullptr;
-  const std::vector<TokenId>* output_ids = nullptr;
+  uint32_t position = 0;                // index of the token to be sampled in the choice's output
+  const TokenCounts* counts = nullptr;  // of the tokens before it, where the params penalize
+  // Counted and yet not before this row: several rows of a sequence share its counts.
+  std::span<const TokenId> uncounted;
   // A grammar's mask: a bit for each id that may be sampled here, id 0's the lowest of the first word; none
   // behind the last. Empty: every id may.
   std::span<const uint32_t> allowed;

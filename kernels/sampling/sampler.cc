@@ -36,17 +36,17 @@ float Logprob(float logit, double log_total) {
   return static_cast<float>(static_cast<double>(logit) - log_total);
 }
 
+bool Penalizes(const SampleSpec& spec) { return spec.counts != nullptr && spec.params.penalizes(); }
+
 bool IsAdjusted(const SampleSpec& spec) {
   const SamplingParams& params = spec.params;
-  return !spec.allowed.empty() || !params.logit_bias.empty() || !params.masked_ids.empty() ||
-         params.repetition_penalty != 1.0f || params.presence_penalty != 0.0f ||
-         params.frequency_penalty != 0.0f;
+  return !spec.allowed.empty() || !params.logit_bias.empty() || !params.masked_ids.empty() || Penalizes(spec);
 }
 
 }  // namespace
 
 Sampler::Sampler(int64_t tokenizer_size, const RowScans& scans)
-    : tokenizer_size_(tokenizer_size), scans_(scans), counts_(static_cast<size_t>(tokenizer_size)) {
+    : tokenizer_size_(tokenizer_size), scans_(scans) {
   const int64_t runs = (tokenizer_size + kRunIds - 1) / kRunIds;
   adjusted_.resize(tokenizer_size);
   maxima_.resize(runs);
@@ -145,37 +145,17 @@ void Sampler::Adjust(std::span<const float> row, const SampleSpec& spec) {
   for (const TokenId id : params.masked_ids) {
     if (InVocabulary(id)) adjusted_[id] = kMinusInfinity;
   }
-  if (params.repetition_penalty != 1.0f) PenalizeRepetition(spec);
-  if (params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f) PenalizeOutput(spec);
+  if (Penalizes(spec)) Penalize(spec);
 }
 
-void Sampler::PenalizeRepetition(const SampleSpec& spec) {
-  const float penalty = spec.params.repetition_penalty;
-  for (const auto* ids : {spec.prompt_ids, spec.output_ids}) {
-    if (ids == nullptr) continue;
-    for (const TokenId id : *ids) {
-      if (!InVocabulary(id) || counts_[id]++ != 0) continue;
-      adjusted_[id] = adjusted_[id] > 0.0f ? adjusted_[id] / penalty : adjusted_[id] * penalty;
-    }
-  }
-  for (const auto* ids : {spec.prompt_ids, spec.output_ids}) {
-    if (ids == nullptr) continue;
-    for (const TokenId id : *ids) {
-      if (InVocabulary(id)) counts_[id] = 0;
-    }
-  }
-}
-
-void Sampler::PenalizeOutput(const SampleSpec& spec) {
-  if (spec.output_ids == nullptr) return;
-  for (const TokenId id : *spec.output_ids) {
-    if (InVocabulary(id)) ++counts_[id];
-  }
-  for (const TokenId id : *spec.output_ids) {
-    if (!InVocabulary(id) || counts_[id] == 0) continue;
-    adjusted_[id] -=
-        spec.params.frequency_penalty * static_cast<float>(counts_[id]) + spec.params.presence_penalty;
-    counts_[id] = 0;
+void Sampler::Penalize(const SampleSpec& spec) {
+  const SamplingParams& params = spec.params;
+  for (const auto& [id, count] : spec.counts->counts()) {
+    const auto made = count.output - static_cast<int32_t>(std::ranges::count(spec.uncounted, id));
+    if (!InVocabulary(id) || (made == 0 && !count.in_prompt)) continue;
+    float& logit = adjusted_[id];
+    logit = logit > 0.0f ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (made > 0) logit -= params.frequency_penalty * static_cast<float>(made) + params.presence_penalty;
   }
 }
 

@@ -45,8 +45,7 @@ class Sampler {
   void Adjust(std::span<const float> row, const SampleSpec& spec);
   // adjusted_ = the row where ids are allowed, -inf elsewhere.
   void Mask(std::span<const float> row, std::span<const uint32_t> allowed);
-  void PenalizeRepetition(const SampleSpec& spec);
-  void PenalizeOutput(const SampleSpec& spec);
+  void Penalize(const SampleSpec& spec);
   bool InVocabulary(TokenId id) const { return id >= 0 && id < tokenizer_size_; }
 
   TokenId PickGreedily(std::span<const float> row, float top) const;
@@ -85,7 +84,6 @@ class Sampler {
   std::vector<float> sums_, some_sums_;
   std::vector<float> weights_;
   std::vector<Candidate> best_;
-  std::vector<int32_t> counts_;  // per id; zero between calls
 };
 
 }  // namespace quire::kernels

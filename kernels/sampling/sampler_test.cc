@@ -79,10 +79,12 @@ TEST(SamplerTest, BiasAndMask) {
 }
 
 TEST(SamplerTest, PenaltiesCountWhatTheyShould) {
-  const std::vector<TokenId> prompt = {0, 0}, output = {1, 1, 2};
+  const std::vector<TokenId> prompt = {0, 0};
+  TokenCounts counts;
+  counts.AddPrompt(prompt);
+  for (const TokenId id : {1, 1, 2}) counts.AddOutput(id);
   SampleSpec spec = Greedy();
-  spec.prompt_ids = &prompt;
-  spec.output_ids = &output;
+  spec.counts = &counts;
   // Prompt and output, once per id; negative logits are multiplied.
   spec.params.repetition_penalty = 2.0f;
   EXPECT_EQ(GreedyId({4.0f, 3.9f, 3.8f, 2.1f}, spec), 3);
@@ -97,6 +99,11 @@ TEST(SamplerTest, PenaltiesCountWhatTheyShould) {
   spec.params.presence_penalty = 1.0f;
   EXPECT_EQ(GreedyId({2.9f, 4.0f, 3.6f}, spec), 1);
   EXPECT_EQ(GreedyId({3.1f, 4.0f, 3.6f}, spec), 0);
+  // As if the last two had not come yet.
+  const std::vector<TokenId> after = {1, 2};
+  spec.uncounted = after;
+  EXPECT_EQ(GreedyId({3.5f, 4.0f, 3.6f}, spec), 2);
+  EXPECT_EQ(GreedyId({3.5f, 4.7f, 3.6f}, spec), 1);
 }
 
 TEST(SamplerTest, FailsOnlyWhereNothingCanBeSampled) {
@@ -216,7 +223,8 @@ TEST(SamplerTest, FiltersOfALargeVocabularyEqualAFullSort) {
 
 TEST(SamplerTest, ATokenIsAFunctionOfItsSpecAlone) {
   const std::vector<float> logits = RandomLogits(1000, 2.0f, 4), other = RandomLogits(1000, 2.0f, 5);
-  const std::vector<TokenId> output = {1, 2, 3};
+  TokenCounts counts;
+  for (const TokenId id : {1, 2, 3}) counts.AddOutput(id);
   SampleSpec spec;
   spec.seed = 42;
   spec.choice = 1;
@@ -224,7 +232,7 @@ TEST(SamplerTest, ATokenIsAFunctionOfItsSpecAlone) {
   spec.params.logprobs = true;
   Sampler fresh(1000), used(1000);
   SampleSpec noisy = spec;
-  noisy.output_ids = &output;
+  noisy.counts = &counts;
   noisy.params.presence_penalty = 1.5f;
   noisy.params.repetition_penalty = 1.5f;
   noisy.params.top_p = 0.5f;

@@ -9,8 +9,11 @@ Sequence::Sequence(uint64_t id, GenerationRequest request, int64_t context)
   sample_.params = request_.sampling;
   sample_.seed = request_.seed;
   sample_.choice = request_.choice;
-  sample_.prompt_ids = &request_.prompt_ids;
-  sample_.output_ids = &output_;
+  if (request_.sampling.penalizes()) {
+    sample_.counts = &counts_;
+    counts_.AddPrompt(request_.prompt_ids);
+    for (const TokenId id : output_) counts_.AddOutput(id);
+  }
   if (!request_.ignore_eos) stop_mask_ = request_.stop_ids;
   CheckFinished();
 }
@@ -89,6 +92,7 @@ void Sequence::ForgetBlocks(PrefixCache& cache) {
 
 void Sequence::Append(TokenId id) {
   output_.push_back(id);
+  if (sample_.counts != nullptr) counts_.AddOutput(id);
   CheckFinished();
 }
 

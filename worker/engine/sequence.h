@@ -65,6 +65,7 @@ class Sequence {
   std::vector<TokenId> output_;
   std::optional<FinishCause> finished_;
   SampleSpec sample_;
+  kernels::TokenCounts counts_;     // of all its tokens, where penalties look at them
   std::vector<TokenId> stop_mask_;  // what is masked before min_tokens
   int64_t computed_ = 0;
   std::vector<BlockRef> blocks_;

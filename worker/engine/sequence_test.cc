@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace quire::worker {
 namespace {
 
@@ -73,6 +75,40 @@ TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
   plan = sequence.Plan(1);
   EXPECT_TRUE(plan.sample->params.masked_ids.empty());
   EXPECT_EQ(plan.sample->position, 1u);
+}
+
+TEST(Sequence, PenaltiesCountItsTokensOnceEachHoweverOftenItStarts) {
+  GenerationRequest request = NewRequest(4, 10);
+  request.sampling.frequency_penalty = 0.5f;
+  request.resumed_ids = {7, 100};
+  PrefixCache cache(4);
+  Sequence sequence(1, request, 100);
+  const auto counts = [&] {
+    EXPECT_TRUE(sequence.AcquireBlocks(cache, 0));
+    const SequencePlan plan = sequence.Plan(sequence.remaining());
+    std::map<TokenId, std::pair<int, bool>> found;
+    for (const auto& [id, count] : plan.sample->counts->counts()) found[id] = {count.output, count.in_prompt};
+    sequence.ReleaseBlocks();
+    return found;
+  };
+  using Found = std::map<TokenId, std::pair<int, bool>>;
+  const Found resumed = {
+      {7, {1, false}}, {100, {1, true}}, {101, {0, true}}, {102, {0, true}}, {103, {0, true}}};
+  EXPECT_EQ(counts(), resumed);
+  EXPECT_EQ(counts(), resumed) << "preempted";
+  sequence.Append(7);
+  sequence.Append(103);
+  Found grown = resumed;
+  grown[7].first = 2;
+  grown[103].first = 1;
+  EXPECT_EQ(counts(), grown);
+}
+
+TEST(Sequence, TokensAreNotCountedWhereNothingPenalizesThem) {
+  PrefixCache cache(4);
+  Sequence sequence(1, NewRequest(4, 10), 100);
+  ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
+  EXPECT_EQ(sequence.Plan(4).sample->counts, nullptr);
 }
 
 TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {

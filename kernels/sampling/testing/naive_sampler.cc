@@ -72,7 +72,8 @@ NaiveSampler::NaiveSampler(int64_t tokenizer_size)
   weights_.resize(runs * kRun);
 }
 
-SampledToken NaiveSampler::Sample(std::span<const float> logits, const SampleSpec& spec) {
+SampledToken NaiveSampler::Sample(std::span<const float> logits, const SampleSpec& spec,
+                                  std::span<const TokenId> prompt, std::span<const TokenId> output) {
   const SamplingParams& params = spec.params;
   const std::span<const float> row = logits.first(static_cast<size_t>(tokenizer_size_));
   SampledToken token;
@@ -88,6 +89,8 @@ SampledToken NaiveSampler::Sample(std::span<const float> logits, const SampleSpe
     if (params.top_logprobs > 0) token.top_logprobs = TopLogprobs(row, params.top_logprobs, log_total);
   }
   Adjust(spec);
+  if (params.repetition_penalty != 1.0f) PenalizeRepetition(params.repetition_penalty, prompt, output);
+  if (params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f) PenalizeOutput(params, output);
   const float top = Max(logits_);
   token.failed = !std::isfinite(top);
   if (token.failed) return token;
@@ -134,36 +137,26 @@ void NaiveSampler::Adjust(const SampleSpec& spec) {
   for (const TokenId id : params.masked_ids) {
     if (InVocabulary(id)) logits_[id] = kMinusInfinity;
   }
-  if (params.repetition_penalty != 1.0f) PenalizeRepetition(spec);
-  if (params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f) PenalizeOutput(spec);
 }
 
-void NaiveSampler::PenalizeRepetition(const SampleSpec& spec) {
-  const float penalty = spec.params.repetition_penalty;
-  for (const auto* ids : {spec.prompt_ids, spec.output_ids}) {
-    if (ids == nullptr) continue;
-    for (const TokenId id : *ids) {
+void NaiveSampler::PenalizeRepetition(float penalty, std::span<const TokenId> prompt,
+                                      std::span<const TokenId> output) {
+  for (const std::span<const TokenId> ids : {prompt, output}) {
+    for (const TokenId id : ids) {
       if (!InVocabulary(id) || counts_[id]++ != 0) continue;
       logits_[id] = logits_[id] > 0.0f ? logits_[id] / penalty : logits_[id] * penalty;
     }
   }
-  for (const auto* ids : {spec.prompt_ids, spec.output_ids}) {
-    if (ids == nullptr) continue;
-    for (const TokenId id : *ids) {
-      if (InVocabulary(id)) counts_[id] = 0;
-    }
-  }
+  std::ranges::fill(counts_, 0);
 }
 
-void NaiveSampler::PenalizeOutput(const SampleSpec& spec) {
-  if (spec.output_ids == nullptr) return;
-  for (const TokenId id : *spec.output_ids) {
+void NaiveSampler::PenalizeOutput(const SamplingParams& params, std::span<const TokenId> output) {
+  for (const TokenId id : output) {
     if (InVocabulary(id)) ++counts_[id];
   }
-  for (const TokenId id : *spec.output_ids) {
+  for (const TokenId id : output) {
     if (!InVocabulary(id) || counts_[id] == 0) continue;
-    logits_[id] -=
-        spec.params.frequency_penalty * static_cast<float>(counts_[id]) + spec.params.presence_penalty;
+    logits_[id] -= params.frequency_penalty * static_cast<float>(counts_[id]) + params.presence_penalty;
     counts_[id] = 0;
   }
 }

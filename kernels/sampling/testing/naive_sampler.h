@@ -16,9 +16,10 @@ class NaiveSampler {
   // Ids at or above `tokenizer_size` are never sampled (checkpoints pad their vocabulary).
   explicit NaiveSampler(int64_t tokenizer_size);
 
-  // `logits` holds at least tokenizer_size values. `failed` is set where one of them is not finite or every
-  // id is masked.
-  SampledToken Sample(std::span<const float> logits, const SampleSpec& spec);
+  // The spec's counts are not looked at, but the tokens themselves. `logits` holds at least tokenizer_size
+  // values. `failed` is set where one of them is not finite or every id is masked.
+  SampledToken Sample(std::span<const float> logits, const SampleSpec& spec,
+                      std::span<const TokenId> prompt = {}, std::span<const TokenId> output = {});
 
   // What the last row's token was picked from, with weights, unless it was picked greedily.
   std::vector<std::pair<TokenId, float>> Kept() const;
@@ -32,8 +33,8 @@ class NaiveSampler {
 
   static std::vector<TokenLogprob> TopLogprobs(std::span<const float> row, int32_t count, double log_total);
   void Adjust(const SampleSpec& spec);
-  void PenalizeRepetition(const SampleSpec& spec);
-  void PenalizeOutput(const SampleSpec& spec);
+  void PenalizeRepetition(float penalty, std::span<const TokenId> prompt, std::span<const TokenId> output);
+  void PenalizeOutput(const SamplingParams& params, std::span<const TokenId> output);
   bool InVocabulary(TokenId id) const { return id >= 0 && id < tokenizer_size_; }
 
   // weights_ = exp((logits_ - top) * scale).

@@ -13,8 +13,19 @@
 namespace quire::kernels {
 namespace {
 
-// What penalties count.
-const std::vector<TokenId> kPrompt = {0, 3, 3, 70, 1 << 20}, kOutput = {3, 5, 5, 1, -1};
+// What penalties count: an output, and what comes of it after the row.
+constexpr TokenId kPrompt[] = {0, 3, 3, 70, 1 << 20}, kOutput[] = {3, 5, 5, 1, -1, 1 << 20, 5, 40, 0};
+constexpr size_t kAfter = 3;
+
+const TokenCounts& CountsOfAll() {
+  static const TokenCounts kCounts = [] {
+    TokenCounts counts;
+    counts.AddPrompt(kPrompt);
+    for (const TokenId id : kOutput) counts.AddOutput(id);
+    return counts;
+  }();
+  return kCounts;
+}
 
 template <typename T>
 T OneOf(std::mt19937& random, std::initializer_list<T> values) {
@@ -57,7 +68,8 @@ void ExpectSame(Sampler& sampler, NaiveSampler& naive, const std::vector<float>&
   const SamplingParams& params = spec.params;
   SCOPED_TRACE(testing::Message() << "temperature " << params.temperature << " top_k " << params.top_k
                                   << " top_p " << params.top_p << " min_p " << params.min_p);
-  const SampledToken got = sampler.Sample(row, spec), want = naive.Sample(row, spec);
+  const auto output = std::span(kOutput).first(std::size(kOutput) - spec.uncounted.size());
+  const SampledToken got = sampler.Sample(row, spec), want = naive.Sample(row, spec, kPrompt, output);
   ASSERT_EQ(got.failed, want.failed);
   ASSERT_EQ(got.id, want.id);
   ASSERT_EQ(got.top_logprobs.size(), want.top_logprobs.size());
@@ -114,8 +126,8 @@ std::vector<SampleSpec> AssortedSpecs(int64_t ids, int64_t count, uint32_t seed)
     spec.seed = random();
     spec.choice = random() % 3;
     spec.position = static_cast<uint32_t>(i);
-    spec.prompt_ids = &kPrompt;
-    spec.output_ids = &kOutput;
+    spec.counts = &CountsOfAll();
+    if (i % 2 == 0) spec.uncounted = std::span(kOutput).last(kAfter);
     if (i % 5 == 0) Adjust(spec, ids, random);
     if (i % 7 == 0) spec.allowed = AnyGrammar(ids, random);
   }
