@@ -15,6 +15,14 @@ void HostStep::Reserve(const StepLimits& limits) {
   ids_.reserve(limits.tokens);
   sequences_.reserve(limits.sequences);
   wanted_rows_.reserve(limits.wanted_rows);
+  tables_.reserve(limits.sequences * limits.table_blocks);
+}
+
+int64_t HostStep::BytesFor(const StepLimits& limits) {
+  const auto size = [](const auto& values) { return static_cast<int64_t>(sizeof(values[0])); };
+  const HostStep none;
+  return limits.tokens * size(none.ids_) + limits.wanted_rows * size(none.wanted_rows_) +
+         limits.sequences * (size(none.sequences_) + limits.table_blocks * size(none.tables_));
 }
 
 StepBucket HostStep::Take(const StepInputs& inputs) {

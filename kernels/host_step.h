@@ -15,6 +15,8 @@ namespace quire::kernels {
 class HostStep {
  public:
   void Reserve(const StepLimits& limits);
+  // What it takes; the sum of each limit's own.
+  static int64_t BytesFor(const StepLimits& limits);
   StepBucket Take(const StepInputs& inputs);
 
   std::span<const int32_t> ids() const { return ids_; }

@@ -42,6 +42,11 @@ TEST_F(HostStepTest, KeepsCopiesOfTheLargestStepThatWasReserved) {
   EXPECT_EQ(step_.wanted_rows().back(), 4);
 }
 
+TEST_F(HostStepTest, SaysWhatItTakes) {
+  const int64_t sequence = sizeof(SequenceRows) + 3 * 4;
+  EXPECT_EQ(HostStep::BytesFor(kLimits), 5 * 4 + 2 * 8 + 2 * sequence);
+}
+
 TEST_F(HostStepTest, AStepBeyondWhatIsReservedStopsItsCaller) {
   ids_.push_back(1);
   EXPECT_DEATH(Take(), "more tokens");

@@ -23,18 +23,19 @@ std::string Gib(int64_t bytes) { return absl::StrFormat("%.2f GiB", static_cast<
 // What weights and scratch memory leave for blocks, a tenth being for everything else.
 absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
   const int64_t usable = demand.memory_bytes / 10 * 9;
-  if (usable < demand.weight_bytes + demand.block_bytes) {
+  const int64_t least = demand.weight_bytes + demand.sampler_bytes + demand.block_bytes;
+  if (usable < least) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the weights need ", Gib(demand.weight_bytes), " and this group may use ", Gib(usable),
         " of memory (nine tenths of its share): it needs a machine, a container or a share of at "
         "least ",
-        Gib((demand.weight_bytes + demand.block_bytes) / 9 * 10), ", or a smaller model"));
+        Gib(least / 9 * 10), ", or a smaller model"));
   }
   const int64_t scratch =
       demand.max_batch_tokens * demand.token_bytes + demand.max_sequences * demand.sequence_bytes;
-  const int64_t room = usable - demand.weight_bytes - scratch;
+  const int64_t room = usable - demand.weight_bytes - demand.sampler_bytes - scratch;
   if (room >= demand.block_bytes) return room;
-  const int64_t free = usable - demand.weight_bytes - demand.block_bytes;
+  const int64_t free = usable - least;
   // A batch has a token of each sequence at least.
   const int64_t sequences = free / (demand.sequence_bytes + demand.token_bytes);
   const int64_t tokens = sequences < demand.max_sequences

@@ -25,6 +25,7 @@ KvDemand Small() {
           .max_batch_tokens = 512,
           .token_bytes = 20'000,
           .sequence_bytes = 400'000,
+          .sampler_bytes = 2 * 800'000,
           .memory_bytes = 16 * kGiB};
 }
 
@@ -63,6 +64,16 @@ TEST(KvPlan, RefusesWhereTheWeightsLeaveLessThanOneContext) {
   demand.max_context = 100'000;
   EXPECT_THAT(std::string(PlanKvBlocks(demand).status().message()),
               testing::HasSubstr("for a shorter context"));
+}
+
+TEST(KvPlan, WhatSamplesIsNotTheBlocks) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 11 * kGiB;
+  const int32_t before = PlanKvBlocks(demand)->blocks;
+  demand.sampler_bytes += 1000 * demand.block_bytes;
+  EXPECT_EQ(PlanKvBlocks(demand)->blocks, before - 1000);
+  demand.sampler_bytes = 5 * kGiB;
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
 }
 
 TEST(KvPlan, TakesWhatWasAskedFor) {

@@ -22,6 +22,7 @@
 #include "base/core/status.h"
 #include "base/core/version.h"
 #include "kernels/backend_factory.h"
+#include "kernels/sampling/sampler.h"
 #include "worker/advertised_address.h"
 #include "worker/follower_signals.h"
 #include "worker/join_group.h"
@@ -228,9 +229,11 @@ absl::Status Rank::PlanMemory() {
   demand.weight_bytes = bytes.weights;
   demand.max_context = checkpoint_.config.max_context;
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
-  demand.token_bytes = bytes.token;
-  demand.sequence_bytes = bytes.wanted_row;
+  demand.token_bytes = bytes.token + bytes.input_token;
+  demand.sequence_bytes = bytes.wanted_row + bytes.sequence;
   demand.max_sequences = config_.limits.max_sequences;
+  demand.sampler_bytes =
+      std::min(config_.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size_);
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;

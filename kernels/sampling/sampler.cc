@@ -55,6 +55,13 @@ Sampler::Sampler(int64_t tokenizer_size, const RowScans& scans)
   sums_.resize(runs);
   some_sums_.resize(runs);
   weights_.resize(runs * kRunIds);
+  best_.reserve(tokenizer_size);  // where all are equal
+}
+
+int64_t Sampler::BytesFor(int64_t tokenizer_size) {
+  constexpr int64_t kOfRun = kRunIds * sizeof(float) + 4 * sizeof(float) + sizeof(int32_t);
+  const int64_t runs = (tokenizer_size + kRunIds - 1) / kRunIds;
+  return tokenizer_size * static_cast<int64_t>(sizeof(float) + sizeof(Candidate)) + runs * kOfRun;
 }
 
 SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec) {

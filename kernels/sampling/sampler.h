@@ -26,6 +26,8 @@ class Sampler {
   SampledToken Sample(std::span<const float> logits, const SampleSpec& spec);
 
   int64_t ids() const { return tokenizer_size_; }
+  // What one takes.
+  static int64_t BytesFor(int64_t tokenizer_size);
   // What the last row's token was picked from, with weights, ascending, unless it was picked greedily.
   std::vector<std::pair<TokenId, float>> Kept() const;
 

@@ -257,6 +257,11 @@ TEST(SamplerTest, LogprobIsOfTheRawLogits) {
   EXPECT_NEAR(token.logprob, double{logits[17]} - std::log(total), 1e-5);
 }
 
+TEST(SamplerTest, SaysWhatItTakes) {
+  EXPECT_EQ(Sampler::BytesFor(64), 64 * (4 + 8) + 64 * 4 + 5 * 4);
+  EXPECT_EQ(Sampler::BytesFor(65), 65 * (4 + 8) + 2 * (64 * 4 + 5 * 4));
+}
+
 TEST(SamplerTest, AGrammarAllowsIdsByBits) {
   const std::vector<uint32_t> words = {1u << 3 | 1u << 31, 1u << 1};  // ids 3, 31 and 33
   std::vector<float> logits(100, 1.0f);

@@ -1,6 +1,9 @@
 #include "worker/model/model_bytes.h"
 
+#include "base/core/hash.h"
 #include "base/core/status.h"
+#include "kernels/host_step.h"
+#include "kernels/sampling/token_counts.h"
 #include "worker/model/decoder.h"
 #include "worker/model/shard.h"
 #include "worker/model/weight_plan.h"
@@ -10,6 +13,9 @@ namespace quire::worker {
 
 absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks) {
   ModelBytes bytes;
+  // Rank 0 samples, so it counts.
+  bytes.sequence = kernels::TokenCounts::BytesFor(config.max_context, config.vocab);
+  const int64_t table_blocks = BlocksFor(config.max_context);
   for (int rank = 0; rank < ranks; ++rank) {
     QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, rank, ranks));
     const ScratchBytes scratch = CountScratch(config, shard);
@@ -17,6 +23,9 @@ absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks)
     bytes.kv_block += KvBlockBytes(config, shard);
     bytes.token += scratch.token;
     bytes.wanted_row += scratch.wanted_row;
+    bytes.input_token += kernels::HostStep::BytesFor({.tokens = 1});
+    bytes.sequence +=
+        kernels::HostStep::BytesFor({.sequences = 1, .wanted_rows = 1, .table_blocks = table_blocks});
   }
   return bytes;
 }

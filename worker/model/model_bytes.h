@@ -12,6 +12,8 @@ struct ModelBytes {
   int64_t weights = 0;                // and the rotary tables, of the whole context
   int64_t kv_block = 0;               // of 16 tokens
   int64_t token = 0, wanted_row = 0;  // of the decoder's scratch memory (ScratchBytes)
+  // Of a step's inputs, and of what penalties count of a sequence.
+  int64_t input_token = 0, sequence = 0;
 };
 
 // Fails as MakeShard does.

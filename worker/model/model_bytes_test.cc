@@ -56,6 +56,16 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
   }
 }
 
+TEST(ModelBytesTest, InputsAreThoseOfEveryRankAndCountsRank0s) {
+  const auto one = CountModelBytes(Uneven(), 1), three = CountModelBytes(Uneven(), 3);
+  ASSERT_TRUE(one.ok() && three.ok());
+  EXPECT_EQ(one->input_token, 4);
+  EXPECT_EQ(three->input_token, 12);
+  const int64_t inputs = sizeof(kernels::SequenceRows) + 8 + 128 / 16 * 4;
+  EXPECT_EQ(one->sequence, inputs + kernels::TokenCounts::BytesFor(128, 50));
+  EXPECT_EQ(three->sequence, one->sequence + 2 * inputs);
+}
+
 TEST(ModelBytesTest, EveryRankHasNormsAndRotaryTablesWhole) {
   const ModelConfig config = Uneven();
   const auto one = CountModelBytes(config, 1), three = CountModelBytes(config, 3);
