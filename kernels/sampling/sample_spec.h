@@ -43,10 +43,10 @@ struct SampleSpec {
   uint32_t position = 0;                // index of the token to be sampled in the choice's output
   const TokenCounts* counts = nullptr;  // of the tokens before it, where the params penalize
   // Counted and yet not before this row: several rows of a sequence share its counts.
-  std::span<const TokenId> uncounted;
+  std::span<const TokenId> uncounted = {};
   // A grammar's mask: a bit for each id that may be sampled here, id 0's the lowest of the first word; none
   // behind the last. Empty: every id may.
-  std::span<const uint32_t> allowed;
+  std::span<const uint32_t> allowed = {};
 };
 
 struct TokenLogprob {

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <numeric>
 
+#include "kernels/sampling/adjusted_row.h"
 #include "kernels/sampling/fixed_math.h"
 
 namespace quire::kernels {
@@ -18,29 +21,23 @@ constexpr float kGreedyBelow = 1e-5f;
 constexpr float kLeastExponent = -87.0f;
 // Of two exponents so far apart, the greater one has the greater weight, whatever their rounding.
 constexpr float kApart = 1e-4f;
+// Far more than what a sum of a row's weights is off by, relatively.
+constexpr double kSumsApart = 1e-5;
 // A nucleus is looked for among so many of the best, then among more, then by its mass.
 constexpr size_t kSmallNuclei[] = {32, 256};
+
+// Weights are at most 1.
+constexpr int kBinShift = 16;
+constexpr size_t kBins = (std::bit_cast<uint32_t>(1.0f) >> kBinShift) + 1;
+
+size_t BinOf(float weight) { return std::bit_cast<uint32_t>(weight) >> kBinShift; }
 
 constexpr auto kBetter = [](const auto& a, const auto& b) {
   return a.weight != b.weight ? a.weight > b.weight : a.place < b.place;
 };
 
-// The count-th largest.
-float NthLargest(std::vector<float>& values, size_t count) {
-  const auto nth = values.begin() + static_cast<ptrdiff_t>(count) - 1;
-  std::ranges::nth_element(values, nth, std::greater<>());
-  return *nth;
-}
-
 float Logprob(float logit, double log_total) {
   return static_cast<float>(static_cast<double>(logit) - log_total);
-}
-
-bool Penalizes(const SampleSpec& spec) { return spec.counts != nullptr && spec.params.penalizes(); }
-
-bool IsAdjusted(const SampleSpec& spec) {
-  const SamplingParams& params = spec.params;
-  return !spec.allowed.empty() || !params.logit_bias.empty() || !params.masked_ids.empty() || Penalizes(spec);
 }
 
 }  // namespace
@@ -50,18 +47,20 @@ Sampler::Sampler(int64_t tokenizer_size, const RowScans& scans)
   const int64_t runs = (tokenizer_size + kRunIds - 1) / kRunIds;
   adjusted_.resize(tokenizer_size);
   maxima_.resize(runs);
-  order_.reserve(runs);
+  order_.reserve(tokenizer_size);
   runs_.reserve(runs);
   sums_.resize(runs);
-  some_sums_.resize(runs);
+  scratch_.resize(runs);
   weights_.resize(runs * kRunIds);
   best_.reserve(tokenizer_size);  // where all are equal
+  bins_.reserve(kBins);
 }
 
 int64_t Sampler::BytesFor(int64_t tokenizer_size) {
   constexpr int64_t kOfRun = kRunIds * sizeof(float) + 4 * sizeof(float) + sizeof(int32_t);
   const int64_t runs = (tokenizer_size + kRunIds - 1) / kRunIds;
-  return tokenizer_size * static_cast<int64_t>(sizeof(float) + sizeof(Candidate)) + runs * kOfRun;
+  const auto bins = static_cast<int64_t>(kBins * sizeof(double));
+  return tokenizer_size * static_cast<int64_t>(2 * sizeof(float) + sizeof(Candidate)) + runs * kOfRun + bins;
 }
 
 SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec) {
@@ -77,7 +76,7 @@ SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& sp
     token.top_logprobs = TopLogprobs(row, static_cast<size_t>(count), log_total);
   }
   if (IsAdjusted(spec)) {
-    Adjust(row, spec);
+    AdjustRow(row, spec, scans_, adjusted_);
     row = adjusted_;
     scans_.maxima(row.data(), tokenizer_size_, maxima_.data());
   }
@@ -114,10 +113,7 @@ double Sampler::LogTotal(std::span<const float> row) {
 
 std::vector<TokenLogprob> Sampler::TopLogprobs(std::span<const float> row, size_t count, double log_total) {
   float bound = kMinusInfinity;
-  if (count <= maxima_.size()) {
-    order_ = maxima_;
-    bound = NthLargest(order_, count);
-  }
+  if (count <= maxima_.size()) bound = NthLargest(maxima_, count);
   best_.clear();
   int32_t found[kRunIds];
   for (size_t run = 0; run < maxima_.size(); ++run) {
@@ -131,39 +127,6 @@ std::vector<TokenLogprob> Sampler::TopLogprobs(std::span<const float> row, size_
   std::vector<TokenLogprob> top;
   for (size_t i = 0; i < count; ++i) top.push_back({best_[i].place, Logprob(best_[i].weight, log_total)});
   return top;
-}
-
-void Sampler::Mask(std::span<const float> row, std::span<const uint32_t> allowed) {
-  const int64_t known = std::min(tokenizer_size_, 32 * std::ssize(allowed));
-  scans_.mask(row.data(), allowed.data(), known, adjusted_.data());
-  std::fill(adjusted_.begin() + known, adjusted_.end(), kMinusInfinity);
-}
-
-void Sampler::Adjust(std::span<const float> row, const SampleSpec& spec) {
-  const SamplingParams& params = spec.params;
-  if (spec.allowed.empty()) {
-    std::ranges::copy(row, adjusted_.begin());
-  } else {
-    Mask(row, spec.allowed);
-  }
-  for (const auto& [id, bias] : params.logit_bias) {
-    if (InVocabulary(id)) adjusted_[id] += bias;
-  }
-  for (const TokenId id : params.masked_ids) {
-    if (InVocabulary(id)) adjusted_[id] = kMinusInfinity;
-  }
-  if (Penalizes(spec)) Penalize(spec);
-}
-
-void Sampler::Penalize(const SampleSpec& spec) {
-  const SamplingParams& params = spec.params;
-  for (const auto& [id, count] : spec.counts->counts()) {
-    const auto made = count.output - static_cast<int32_t>(std::ranges::count(spec.uncounted, id));
-    if (!InVocabulary(id) || (made == 0 && !count.in_prompt)) continue;
-    float& logit = adjusted_[id];
-    logit = logit > 0.0f ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    if (made > 0) logit -= params.frequency_penalty * static_cast<float>(made) + params.presence_penalty;
-  }
 }
 
 TokenId Sampler::PickGreedily(std::span<const float> row, float top) const {
@@ -183,14 +146,32 @@ float Sampler::LeastExponent(const SamplingParams& params, float top, float scal
   const auto top_k = static_cast<size_t>(params.top_k);
   if (params.top_k > 0 && top_k <= maxima_.size()) {
     // The k-th best run's best bounds the k-th best from below.
-    order_ = maxima_;
-    least = std::max(least, (NthLargest(order_, top_k) - top) * scale - kApart);
+    least = std::max(least, (NthLargest(maxima_, top_k) - top) * scale - kApart);
   }
   // The nucleus is one of all that top_k leaves, min_p's part of it or not.
   if (params.min_p >= std::numeric_limits<float>::min() && params.top_p >= 1.0f) {
     least = std::max(least, static_cast<float>(LogOfPositive(params.min_p)) - kApart);
   }
   return least;
+}
+
+float Sampler::NthLargest(std::span<const float> values, size_t count) {
+  order_.clear();
+  const size_t groups = (values.size() + kRunIds - 1) / kRunIds;
+  if (count <= groups) {
+    // The count-th best group's best bounds it from below.
+    groups_.resize(groups);
+    scans_.maxima(values.data(), std::ssize(values), groups_.data());
+    const auto nth = groups_.begin() + static_cast<ptrdiff_t>(count) - 1;
+    std::ranges::nth_element(groups_, nth, std::greater<>());
+    const float bound = *nth;
+    std::ranges::copy_if(values, std::back_inserter(order_), [bound](float value) { return value >= bound; });
+  } else {
+    order_.assign(values.begin(), values.end());
+  }
+  const auto nth = order_.begin() + static_cast<ptrdiff_t>(count) - 1;
+  std::ranges::nth_element(order_, nth, std::greater<>());
+  return *nth;
 }
 
 void Sampler::Weigh(std::span<const float> row, float top, float scale, float least) {
@@ -215,9 +196,9 @@ double Sampler::SumWeights() const {
 }
 
 double Sampler::SumFrom(float bound) {
-  scans_.sum(weights_.data(), std::ssize(runs_), bound, some_sums_.data());
+  scans_.sum(weights_.data(), std::ssize(runs_), bound, scratch_.data());
   double total = 0.0;
-  for (size_t i = 0; i < runs_.size(); ++i) total += some_sums_[i];
+  for (size_t i = 0; i < runs_.size(); ++i) total += scratch_[i];
   return total;
 }
 
@@ -249,20 +230,27 @@ void Sampler::FilterTopP(double top_p) {
 }
 
 Sampler::Candidate Sampler::FindLargeNucleus(double mass) {
-  // The largest bound whose weights reach the mass, by halving: floats that are not negative are ordered like
-  // their bits.
-  uint32_t low = 0, high = std::bit_cast<uint32_t>(1.0f);
-  while (low < high) {
-    const uint32_t middle = low + (high - low + 1) / 2;
-    if (SumFrom(std::bit_cast<float>(middle)) >= mass) {
-      low = middle;
+  // The greatest weight that reaches the mass together with all greater ones. Sums depend on their order, so
+  // only what is certain in any order leaves out candidates; of the others, halves.
+  const BitRange range = BitsOfLast(mass);
+  order_.clear();
+  for (const float weight : std::span(weights_).first(runs_.size() * kRunIds)) {
+    const auto bits = std::bit_cast<uint32_t>(weight);
+    if (bits >= range.begin && bits < range.end) order_.push_back(weight);
+  }
+  auto begin = order_.begin(), end = order_.end();
+  while (end - begin > 1) {
+    const auto middle = begin + (end - begin - 1) / 2;
+    std::nth_element(begin, middle, end, std::greater<>());
+    if (SumFrom(*middle) >= mass) {
+      end = middle + 1;
     } else {
-      high = middle - 1;
+      begin = middle + 1;
     }
   }
+  Candidate last{*begin, 0};
   // Of those at the bound, the lowest ids until the mass is reached.
-  Candidate last{std::bit_cast<float>(low), 0};
-  double sum = SumFrom(std::bit_cast<float>(low + 1));
+  double sum = SumFrom(std::bit_cast<float>(std::bit_cast<uint32_t>(last.weight) + 1));
   const int64_t places = std::ssize(runs_) * kRunIds;
   for (int64_t place = 0; place < places && sum < mass; ++place) {
     if (weights_[place] != last.weight) continue;
@@ -272,13 +260,48 @@ Sampler::Candidate Sampler::FindLargeNucleus(double mass) {
   return last;
 }
 
+template <typename Share>
+void Sampler::FillBins(const Share& share) {
+  bins_.assign(kBins, 0.0);
+  for (const float weight : std::span(weights_).first(runs_.size() * kRunIds)) {
+    bins_[BinOf(weight)] += share(weight);
+  }
+}
+
+float Sampler::BoundOfBest(size_t count) {
+  FillBins([](float) { return 1.0; });
+  double above = 0.0;
+  size_t bin = kBins;
+  while (bin > 0 && above < static_cast<double>(count)) above += bins_[--bin];
+  return std::bit_cast<float>(static_cast<uint32_t>(bin << kBinShift));
+}
+
+Sampler::BitRange Sampler::BitsOfLast(double mass) {
+  FillBins([](float weight) { return double{weight}; });
+  BitRange range{1, std::bit_cast<uint32_t>(1.0f) + 1};
+  double sum = 0.0;
+  for (size_t bin = kBins; bin-- > 0;) {
+    sum += bins_[bin];
+    const auto first = static_cast<uint32_t>(bin << kBinShift);
+    if (sum < mass * (1.0 - kSumsApart)) range.end = first;
+    if (sum > mass * (1.0 + kSumsApart)) {
+      range.begin = std::max(range.begin, first);
+      break;
+    }
+  }
+  return range;
+}
+
 void Sampler::SelectBest(size_t count) {
   const size_t runs = runs_.size();
-  order_.resize(runs);
-  scans_.maxima(weights_.data(), std::ssize(runs_) * kRunIds, order_.data());
-  // The count-th best run maximum bounds the count-th best weight from below: few runs remain to be read.
   float bound = std::numeric_limits<float>::min();
-  if (count <= runs) bound = std::max(bound, NthLargest(order_, count));
+  if (count <= runs) {
+    // The count-th best run maximum bounds the count-th best weight from below: few runs remain to be read.
+    scans_.maxima(weights_.data(), std::ssize(runs_) * kRunIds, scratch_.data());
+    bound = std::max(bound, NthLargest(std::span(scratch_).first(runs), count));
+  } else if (count < runs * kRunIds && kBins < runs * kRunIds) {  // else it is less to take them all
+    bound = std::max(bound, BoundOfBest(count));
+  }
   best_.clear();
   int32_t found[kRunIds];
   for (size_t run = 0; run < runs; ++run) {

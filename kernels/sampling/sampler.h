@@ -43,17 +43,11 @@ class Sampler {
   double LogTotal(std::span<const float> row);
   // The `count` likeliest of the row.
   std::vector<TokenLogprob> TopLogprobs(std::span<const float> row, size_t count, double log_total);
-  // adjusted_ = the row by bias, masks and penalties.
-  void Adjust(std::span<const float> row, const SampleSpec& spec);
-  // adjusted_ = the row where ids are allowed, -inf elsewhere.
-  void Mask(std::span<const float> row, std::span<const uint32_t> allowed);
-  void Penalize(const SampleSpec& spec);
-  bool InVocabulary(TokenId id) const { return id >= 0 && id < tokenizer_size_; }
-
   TokenId PickGreedily(std::span<const float> row, float top) const;
   TokenId PickByNoise(std::span<const float> row, float top, const SampleSpec& spec);
   // The lowest (logit - top) * scale of a run that may hold a kept id.
   float LeastExponent(const SamplingParams& params, float top, float scale);
+  float NthLargest(std::span<const float> values, size_t count);
   // Weighs the runs that reach it.
   void Weigh(std::span<const float> row, float top, float scale, float least);
   double SumWeights() const;
@@ -64,6 +58,16 @@ class Sampler {
   void FilterTopP(double top_p);
   // The last of the nucleus of this mass, where that is larger than the largest small one.
   Candidate FindLargeNucleus(double mass);
+  // bins_ = the sums of share(weight) by the upper halves of the weights' bits, in whose order they are.
+  template <typename Share>
+  void FillBins(const Share& share);
+  // A lower bound of the count-th best weight.
+  float BoundOfBest(size_t count);
+  // Where the bits of the lightest weight of a nucleus are.
+  struct BitRange {
+    uint32_t begin = 0, end = 0;
+  };
+  BitRange BitsOfLast(double mass);
   // best_ = the `count` heaviest (or all that weigh anything, if they are fewer), in no order.
   void SelectBest(size_t count);
   // Nothing but best_ is kept.
@@ -78,14 +82,15 @@ class Sampler {
 
   const int64_t tokenizer_size_;
   const RowScans& scans_;
-  std::vector<float> adjusted_;  // the row as its bias, masks and penalties leave it
-  std::vector<float> maxima_;    // of the row's runs
-  std::vector<float> order_;
+  std::vector<float> adjusted_;
+  std::vector<float> maxima_;  // of the row's runs
+  std::vector<float> order_, groups_;
   // Of the runs that may be kept: their numbers, sums and weights, 1 for the best token, 0 for what is out.
   std::vector<int32_t> runs_;
-  std::vector<float> sums_, some_sums_;
+  std::vector<float> sums_, scratch_;
   std::vector<float> weights_;
   std::vector<Candidate> best_;
+  std::vector<double> bins_;
 };
 
 }  // namespace quire::kernels

@@ -258,8 +258,9 @@ TEST(SamplerTest, LogprobIsOfTheRawLogits) {
 }
 
 TEST(SamplerTest, SaysWhatItTakes) {
-  EXPECT_EQ(Sampler::BytesFor(64), 64 * (4 + 8) + 64 * 4 + 5 * 4);
-  EXPECT_EQ(Sampler::BytesFor(65), 65 * (4 + 8) + 2 * (64 * 4 + 5 * 4));
+  const int64_t bins = 8 * 0x3f81;
+  EXPECT_EQ(Sampler::BytesFor(64), 64 * (4 + 4 + 8) + (64 * 4 + 5 * 4) + bins);
+  EXPECT_EQ(Sampler::BytesFor(65), 65 * (4 + 4 + 8) + 2 * (64 * 4 + 5 * 4) + bins);
 }
 
 TEST(SamplerTest, AGrammarAllowsIdsByBits) {
