@@ -18,7 +18,7 @@ class SamplingTest : public testing::TestWithParam<std::string> {
   void SetUp() override {
     const auto kernels = ChooseKernels(GetParam());
     if (!kernels.ok()) GTEST_SKIP() << kernels.status();
-    scans_ = (*kernels)->scans;
+    scans_ = kernels->scans;
   }
 
   const RowScans* scans_ = nullptr;
