@@ -57,11 +57,11 @@ void TestSession::Submit(uint64_t tag, const v1::GenerateRequest& request, uint3
   stream_->Write(frame);
 }
 
-void TestSession::Grant(uint64_t tag, uint32_t tokens) {
+bool TestSession::Grant(uint64_t tag, uint32_t tokens) {
   v1::GatewayFrame frame;
   frame.add_credits()->set_tag(tag);
   frame.mutable_credits(0)->set_tokens(tokens);
-  stream_->Write(frame);
+  return stream_->Write(frame);
 }
 
 void TestSession::Abort(uint64_t tag) {

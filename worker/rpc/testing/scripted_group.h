@@ -44,7 +44,8 @@ class TestSession {
   static constexpr uint32_t kPlenty = 1u << 30;
 
   void Submit(uint64_t tag, const v1::GenerateRequest& request, uint32_t credit = kPlenty);
-  void Grant(uint64_t tag, uint32_t tokens);
+  // False if the session has ended.
+  bool Grant(uint64_t tag, uint32_t tokens);
   void Abort(uint64_t tag);
   // False if the session ended first.
   bool ReadFrame();
