@@ -12,6 +12,7 @@
 #include "kernels/cpu/agreement.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/test_util.h"
+#include "kernels/sampling/testing/sampler_cases.h"
 
 namespace quire::kernels::cpu {
 namespace {
@@ -107,6 +108,32 @@ TEST(CpuSamenessTest, AttentionIsEqualOnEveryVariant) {
       }
       EXPECT_TRUE(Bits(run.q()) == q) << dim;
       EXPECT_TRUE(Bits(run.out()) == out) << dim;
+    }
+  }
+}
+
+TEST(CpuSamenessTest, TokensAndLogprobsAreEqualOnEveryVariant) {
+  const int64_t ids = 5003, rows = 40;
+  std::vector<SampleSpec> specs = AssortedSpecs(ids, rows, 3);
+  std::vector<const SampleSpec*> pointers;
+  for (const SampleSpec& spec : specs) pointers.push_back(&spec);
+  const std::vector<std::vector<float>> ugly = UglyRows(ids, 4);
+  std::vector<SampledToken> first;
+  for (auto& backend : AllVariants()) {
+    ASSERT_TRUE(backend->ReserveStep({.wanted_rows = rows, .sampled_ids = ids}).ok());
+    const Tensor x = NewF32(*backend, rows, ids);
+    for (int64_t row = 0; row < rows; ++row) std::ranges::copy(ugly[row % std::ssize(ugly)], x.f32(row));
+    backend->Sample(x, pointers);
+    const std::span<const SampledToken> tokens = *backend->ReadSampled();
+    if (first.empty()) first.assign(tokens.begin(), tokens.end());
+    for (int64_t row = 0; row < rows; ++row) {
+      EXPECT_EQ(tokens[row].id, first[row].id) << row;
+      EXPECT_EQ(std::memcmp(&tokens[row].logprob, &first[row].logprob, sizeof(float)), 0) << row;
+      ASSERT_EQ(tokens[row].top_logprobs.size(), first[row].top_logprobs.size()) << row;
+      for (size_t i = 0; i < first[row].top_logprobs.size(); ++i) {
+        EXPECT_EQ(tokens[row].top_logprobs[i].id, first[row].top_logprobs[i].id) << row;
+        EXPECT_EQ(tokens[row].top_logprobs[i].logprob, first[row].top_logprobs[i].logprob) << row;
+      }
     }
   }
 }
