@@ -143,8 +143,8 @@ MatmulTrial::MatmulTrial(const MatmulKernels& right) : tiles_(kTiles * kTileFloa
                                                     {2, 100, 1, 33},
                                                     {9, 49, 8, 5},
                                                     {17, 33, 2, 40},
-                                                    {33, 144, 4, 16},
-                                                    {40, 65, 1, 2600},
+                                                    {33, 144, 4, 20},
+                                                    {17, 16, 1, 2600},
                                                     {300, 20, 1, 24},
                                                     {kMaxColumns, 16, 1, 16}}) {
     AddCase(kNearOne, m, rows, leaves, leaf_pairs);
