@@ -19,7 +19,6 @@ namespace {
 
 constexpr const char* kMagic = "quire-ranks-1";
 constexpr size_t kMostHelloBytes = 1024, kMostCallers = 64;
-constexpr int64_t kTellLimitUs = 5'000'000;
 
 // Whom `check` refuses is told why.
 absl::StatusOr<Guest> LetIn(Link link, const Hello& hello,

@@ -67,5 +67,7 @@ class Door {
 
 // The first byte of an answer to a hello: the rest is for it, or says why not.
 inline constexpr char kWelcome = '+', kRefusal = '-';
+// How long its peer may need to take an answer that ends the meeting.
+inline constexpr int64_t kTellLimitUs = 5'000'000;
 
 }  // namespace quire::worker

@@ -19,7 +19,6 @@ namespace quire::worker {
 namespace {
 
 constexpr size_t kMostAnswerBytes = 1 << 16;
-constexpr int64_t kTellLimitUs = 5'000'000;
 
 std::vector<Link>& LinksOf(MeetingLinks& links, LinkKind kind) {
   switch (kind) {
