@@ -1,7 +1,9 @@
 """`quire-worker --check` and `quire-gateway --check` refuse, before a byte of weights is read, what loading would refuse,
 and say which tensor, file and line."""
+import contextlib
 import json
 import os
+import pathlib
 import shutil
 import signal
 import struct
@@ -9,7 +11,7 @@ import subprocess
 
 import pytest
 
-from system import BIN, TINY_MODEL
+from system import BIN, TINY_MODEL, until
 
 TINY_QWEN3 = TINY_MODEL.parent / "tiny-qwen3"
 
@@ -134,13 +136,21 @@ def test_a_folder_that_is_none(model):
 
 @pytest.mark.parametrize("program", ["quire-worker --check --model", "quire-gateway --check"])
 def test_a_check_ends_when_it_is_told_to(model, program):
+    """In the middle of it: nobody reads what it has to say, so it waits, and never ends by itself."""
     name, *flags = program.split()
-    (model / "config.json").unlink()
-    os.mkfifo(model / "config.json")
-    running = subprocess.Popen([BIN / name, *flags, model], stderr=subprocess.PIPE)
-    with open(model / "config.json", "wb"):  # it is in the middle of it
-        running.terminate()
-        assert running.wait(60) == -signal.SIGTERM
+    (model / "config.json").write_text("no JSON")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)  # for both, it and this process
+    running = subprocess.Popen([BIN / name, *flags, model], stderr=writer)
+    until("it waits in write(2, ...)", lambda: pathlib.Path(f"/proc/{running.pid}/syscall").read_text().startswith("1 0x2 "))
+    running.terminate()
+    assert running.wait(60) == -signal.SIGTERM
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_good_model_and_its_ranks(model):
