@@ -118,7 +118,7 @@ std::vector<SampleSpec> AssortedSpecs(int64_t ids, int64_t count, uint32_t seed)
     SamplingParams& params = spec.params;
     params.temperature = OneOf(random, {0.0f, 0.3f, 0.6f, 1.0f, 1.0f, 1.7f, 100.0f, 1e-3f});
     params.top_k =
-        OneOf(random, {0, 0, 0, 1, 2, 20, 31, 32, 33, 255, 256, 257, 1000, size - 1, size, size + 5});
+        OneOf(random, {0, 0, 0, 1, 2, 20, 31, 32, 33, 255, 256, 257, 1000, 5000, size - 1, size, size + 5});
     params.top_p = OneOf(random, {1.0f, 1.0f, 0.95f, 0.5f, 0.0f, 0.999f, 0.9999999f});
     params.min_p = OneOf(random, {0.0f, 0.0f, 0.0f, 0.05f, 0.5f, 1.0f, 1e-30f, 1e-40f});
     params.logprobs = random() % 2 == 0;
