@@ -107,7 +107,7 @@ absl::Status Rank::ChooseCpus() {
   }
   const CpuList usable = UsableCpus();
   const std::optional<int64_t> quota = CpuQuota();
-  const int64_t sharers = std::max<int64_t>(1, config_.ranks) * config_.host_groups;
+  const int64_t sharers = std::max<int64_t>(1, config_.ranks_here()) * config_.host_groups;
   if (config_.threads == 0) {
     config_.threads = std::min(ThreadsWithin(std::ssize(usable), quota, sharers), kMaxComputeThreads);
   }
@@ -221,8 +221,9 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
 StepDeadlineOptions Rank::StepLimits() const { return {.weight_bytes = runner_->weight_bytes()}; }
 
 absl::Status Rank::PlanMemory() {
-  QUIRE_ASSIGN_OR_RETURN(const ModelBytes bytes,
-                         CountModelBytes(checkpoint_.config, static_cast<int>(config_.ranks)));
+  const auto ranks = static_cast<int>(config_.ranks), rank = static_cast<int>(config_.rank);
+  const std::optional<int> only = config_.ranks_here() < ranks ? std::optional(rank) : std::nullopt;
+  QUIRE_ASSIGN_OR_RETURN(const ModelBytes bytes, CountModelBytes(checkpoint_.config, ranks, only));
   KvDemand demand;
   demand.asked_blocks = config_.kv_blocks;
   demand.block_bytes = bytes.kv_block;
@@ -237,7 +238,7 @@ absl::Status Rank::PlanMemory() {
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;
-  if (config_.rank == 0) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
+  if (config_.rank == 0 || only) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
   return absl::OkStatus();
 }
 

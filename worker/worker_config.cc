@@ -80,7 +80,8 @@ void WorkerConfig::DeclareAddresses(Options& options) {
 
 void WorkerConfig::DeclareBounds(Options& options) {
   options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);
-  options.Add("host-groups", &host_groups, "N", "groups that share this host's memory", IntLimits{1, 256});
+  options.Add("host-groups", &host_groups, "N",
+              "groups (with --rendezvous: ranks) that share this host's memory and cores", IntLimits{1, 256});
   options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);
   options.Add("prefill-chunk", &limits.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
               kCount);

@@ -44,6 +44,8 @@ struct WorkerConfig {
   // Where the ranks of a group on several hosts meet: --rendezvous, or where --shm isn't given either, the
   // leader of this pod's LeaderWorkerSet. Empty: all ranks are on this host.
   std::string Rendezvous() const;
+  // Of the group's ranks, that share this host's memory and cores: with --rendezvous each counts itself.
+  int64_t ranks_here() const { return Rendezvous().empty() ? ranks : 1; }
 
  private:
   void DeclareRank(Options& options);

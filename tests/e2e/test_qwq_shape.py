@@ -121,6 +121,15 @@ def check(model, environment, *flags):
                           env=environment)
 
 
+def test_a_rank_on_a_host_of_its_own_needs_room_for_its_slice(lean, machine):
+    flags = ["--ranks=4", "--kv-blocks=1024", *shlex.split(COMMAND[1])]
+    together = check(lean, machine(40), *flags)
+    assert together.returncode == 1 and "a machine, a container" in together.stderr, together.stderr
+    for rank in range(4):
+        alone = check(lean, machine(40), f"--rank={rank}", "--rendezvous=10.0.0.1", *flags)
+        assert alone.returncode == 0 and "1024 KV blocks" in alone.stderr, alone.stderr
+
+
 def test_the_folder_is_of_the_published_size(whole):
     assert TOTAL_BYTES == 65_527_752_704 and len(SHAPES) == 771
     shards = list(whole.glob("*.safetensors"))

@@ -31,8 +31,8 @@ struct SchedulerLimits {
   // much work as fits, chats and long answers: 64 takes recomputed rows from 28-35 % to 0-18 % for 7 % fewer
   // sequences a step; twice as much saves little more and costs as much again.
   int64_t headroom_tokens = 64;
-  // Of a step in which prompts run beside sequences that decode, which get a token each in that time; 0 =
-  // off.
+  // Of a step in which prompts run beside sequences that decode, which get a token each in that time, or in
+  // half as much again as they take alone where that is more; 0 = off.
   int64_t target_step_ms = 80;
 
   absl::Status Check() const;

@@ -103,7 +103,7 @@ TEST(StepTarget, ZeroIsOff) {
 
 TEST(StepTarget, ABlockGoesOnWhereThereIsNoTime) {
   StepPrices dear = kPrices;
-  dear.step_us = 1e6;  // the streams alone take longer than the target
+  dear.prompt_row_us = 1e6;
   EXPECT_EQ(Plans(8, {5000}).Next(dear), std::vector<int64_t>{16});
   EXPECT_EQ(Plans(8, {5000, 5000}).Next(dear), (std::vector<int64_t>{8, 8}));
   EXPECT_EQ(Plans(8, {5000, 5}).Next(dear), (std::vector<int64_t>{11, 5}));
@@ -291,6 +291,16 @@ TEST(StepTargetEngine, OnANoisyMachineNineStepsOfTenEndInTime) {
   EXPECT_LT(std::ranges::max(mixed, {}, &Measured::us).us, 110'000);
 }
 
+TEST(StepTarget, StreamsThatMissTheTargetAloneWaitHalfAsMuchAgain) {
+  StepPrices large = kPrices;
+  large.step_us = 1e5;
+  Plans plans(8, {20'000});
+  const int64_t rows = plans.Next(large).at(0);
+  const double alone_us = large.TimeOf({.decode_rows = 8, .keys = plans.work().keys - KeysOf(0, rows)});
+  EXPECT_LE(large.TimeOf(plans.work()), 1.5 * alone_us);
+  EXPECT_GT(large.TimeOf(plans.work()), 1.45 * alone_us);
+}
+
 // A model whose decode step alone takes longer than the target.
 TEST(StepTargetEngine, AModelTooLargeForTheTargetStillReadsPromptsAndItShows) {
   StepPrices large{.step_us = 300'000, .decode_row_us = 5000, .prompt_row_us = 4000, .key_us = 1};
@@ -298,7 +308,10 @@ TEST(StepTargetEngine, AModelTooLargeForTheTargetStillReadsPromptsAndItShows) {
   const std::vector<Measured> mixed = MixedSteps(RunLoad(
       {}, [&](size_t, const StepWork& work) { return large.TimeOf(work); }, &metrics));
   ASSERT_GT(mixed.size(), 100u);
-  for (size_t i = 0; i < 100; ++i) EXPECT_GE(mixed[i].work.prompt_rows, 12) << i;
+  for (size_t i = 0; i < 100; ++i) {
+    EXPECT_GE(mixed[i].work.prompt_rows, i < 6 ? 12 : 30) << i;  // the first ones are a measure
+    EXPECT_LE(mixed[i].us, 1.6 * large.TimeOf({.decode_rows = mixed[i].work.decode_rows})) << i;
+  }
   for (const char* counter : {"mixed_steps", "steps_over_target"}) {
     const std::string line = absl::StrCat("\nquire_worker_", counter, "_total ", mixed.size(), "\n");
     EXPECT_NE(metrics.find(line), std::string::npos) << line;

@@ -11,12 +11,13 @@
 
 namespace quire::worker {
 
-absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks) {
+absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks, std::optional<int> only) {
   ModelBytes bytes;
   // Rank 0 samples, so it counts.
-  bytes.sequence = kernels::TokenCounts::BytesFor(config.max_context, config.vocab);
+  if (only.value_or(0) == 0)
+    bytes.sequence = kernels::TokenCounts::BytesFor(config.max_context, config.vocab);
   const int64_t table_blocks = BlocksFor(config.max_context);
-  for (int rank = 0; rank < ranks; ++rank) {
+  for (int rank = only.value_or(0); rank < (only ? *only + 1 : ranks); ++rank) {
     QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, rank, ranks));
     const ScratchBytes scratch = CountScratch(config, shard);
     bytes.weights += PlanWeights(config, shard).bytes() + RopeTableBytes(config, config.max_context);

@@ -1,7 +1,8 @@
-// What a model takes of memory, all ranks of a group together: the sum of what each of them allocates. Pure.
+// What a model takes of a host's memory: the sum of what the ranks of a group that run there allocate. Pure.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "worker/model/model_config.h"
@@ -16,7 +17,8 @@ struct ModelBytes {
   int64_t input_token = 0, sequence = 0;
 };
 
-// Fails as MakeShard does.
-absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks);
+// Of all `ranks` of a group, or of `only` that one. Fails as MakeShard does.
+absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks,
+                                           std::optional<int> only = std::nullopt);
 
 }  // namespace quire::worker

@@ -10,9 +10,8 @@
 namespace quire::worker {
 namespace {
 
-// For sessions to end after they were told to (of the fleet driver's kLastWordsMs); those of a lost group
-// have nothing more to say.
-constexpr std::chrono::milliseconds kCloseLimit(2000), kLostCloseLimit(500);
+// For sessions of a lost group to end after they were told to: they have nothing more to say.
+constexpr std::chrono::milliseconds kLostCloseLimit(500);
 
 v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
   v1::GroupInfo group;
@@ -54,6 +53,7 @@ absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(GroupServerOptio
 GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner, Metrics* metrics,
                          const Clock* clock)
     : ranks_healthy_(options.healthy),
+      close_limit_(options.close_limit),
       engine_(
           WithContexts(options.engine, options.model), runner, metrics, clock,
           [this](std::vector<Update> updates) { service_.Take(std::move(updates)); },
@@ -100,7 +100,7 @@ void GroupServer::Close() {
   health_.reset();
   service_.CloseAll(absl::AbortedError("the worker is stopping: ask for another placement"));
   if (grpc_.server != nullptr && !std::exchange(closed_, true))
-    grpc_.server->Shutdown(std::chrono::system_clock::now() + (lost_ ? kLostCloseLimit : kCloseLimit));
+    grpc_.server->Shutdown(std::chrono::system_clock::now() + (lost_ ? kLostCloseLimit : close_limit_));
 }
 
 void GroupServer::Lose(const absl::Status& why) {

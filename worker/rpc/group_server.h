@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -32,6 +33,8 @@ struct GroupServerOptions {
   std::function<bool()> healthy;              // nobody lost the group or left it; any thread
   std::function<void(absl::Status)> on_lost;  // the group can't go on; once the sessions are failed
   std::function<void()> on_drain;  // the coordinator asks for a deliberate end; may come repeatedly
+  // For sessions to end after they were told to: of the fleet driver's kLastWordsMs.
+  std::chrono::milliseconds close_limit{2000};
 };
 
 class GroupServer {
@@ -48,7 +51,7 @@ class GroupServer {
   // The group is lost: NOT_SERVING, and every session ends with Unavailable at once.
   void Lose(const absl::Status& why);
   // Ends the server once its sessions have ended, which they are told to: within half a second where the
-  // group is lost, within two where not. Not by two threads.
+  // group is lost, within close_limit where not. Not by two threads.
   void Close();
   // A deliberate end: tells the coordinator at once, admits nothing more, lets what runs end within `limit`
   // and ends the rest with Aborted, to go on elsewhere. True if all ended by itself.
@@ -63,6 +66,7 @@ class GroupServer {
   bool Lives() const { return !lost_ && ranks_healthy_(); }
 
   const std::function<bool()> ranks_healthy_;
+  const std::chrono::milliseconds close_limit_;
   std::atomic<bool> lost_{false}, draining_{false};
   Engine engine_;
   InferenceService service_;

@@ -69,6 +69,7 @@ std::optional<uint64_t> Outbox::Drop(uint64_t tag) {
   auto node = requests_.extract(tag);
   if (node.empty()) return std::nullopt;
   DropPending(node.mapped());
+  if (node.mapped().ready) std::erase(ready_, tag);
   return node.mapped().ticket;
 }
 
@@ -88,7 +89,6 @@ bool Outbox::NextFrame(v1::GroupFrame& frame) {
     const uint64_t tag = ready_.front();
     ready_.pop_front();
     const auto it = requests_.find(tag);
-    if (it == requests_.end()) continue;
     it->second.ready = false;
     v1::RequestUpdate& update = *frame.add_updates();
     update.set_tag(tag);

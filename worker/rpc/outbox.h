@@ -47,6 +47,7 @@ class Outbox {
   bool NextFrame(v1::GroupFrame& frame);
 
   bool empty() const { return requests_.empty(); }
+  size_t ready() const { return ready_.size(); }
   size_t size() const { return requests_.size(); }
 
  private:
@@ -73,7 +74,7 @@ class Outbox {
 
   const std::string numerics_id_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by tag
-  std::deque<uint64_t> ready_;                       // of which something can be said, or which are gone
+  std::deque<uint64_t> ready_;                       // of which something can be said
   int64_t unread_ = 0;                               // tokens pending in all
 };
 

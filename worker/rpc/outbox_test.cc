@@ -92,6 +92,17 @@ TEST_F(OutboxTest, SaysNoMoreThanThereIsCreditFor) {
   EXPECT_TRUE(Frame().at(0).has_ended());
 }
 
+// As of a peer that reads nothing and submits and aborts all the time.
+TEST_F(OutboxTest, NothingStaysOfWhatIsDropped) {
+  for (uint64_t tag = 1; tag <= 100; ++tag) {
+    outbox_.Refuse(tag, absl::InvalidArgumentError("no"));
+    outbox_.Drop(tag);
+  }
+  EXPECT_EQ(outbox_.ready(), 0u);
+  outbox_.Refuse(101, absl::InvalidArgumentError("no"));
+  EXPECT_EQ(Frame().at(0).tag(), 101u);
+}
+
 TEST_F(OutboxTest, WhoLacksCreditHoldsUpNobody) {
   outbox_.Open(1, 11, 0, 0);
   outbox_.Open(2, 12, 0, kPlenty);

@@ -165,6 +165,7 @@ ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   options.engine.limits.max_sequences = knobs.max_sequences;
   options.engine.kv_blocks = knobs.kv_blocks;
   options.engine.waiting_room = knobs.waiting_room;
+  options.close_limit = std::chrono::minutes(5);  // however busy the machine is
   options.healthy = [this] { return healthy_.load(); };
   options.on_lost = [this](const absl::Status&) { lost_.Notify(); };
   options.on_drain = [this] {
