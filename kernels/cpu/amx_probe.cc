@@ -74,12 +74,33 @@ absl::Status ProveAmx(const AmxFacts& facts, const MatmulKernels& kernels) {
   }
   MatmulTrial trial(AmxTwinMatmuls());
   const absl::Status proof = TryInChild([&] { return trial.Passes(kernels); });
-  if (proof.ok()) return proof;
+  if (proof.ok() || absl::IsUnavailable(proof)) return proof;
   return absl::FailedPreconditionError(
       absl::StrCat("this CPU says that it has AMX, but trying its products, ", MessageOf(proof)));
 }
 
+namespace {
+
+// Whoever started this process may have had SIGCHLD ignored, and nobody's end is told then.
+class ChildrenAreTold {
+ public:
+  ChildrenAreTold() {
+    struct sigaction told {};
+    told.sa_handler = SIG_DFL;
+    sigaction(SIGCHLD, &told, &before_);
+  }
+  ~ChildrenAreTold() { sigaction(SIGCHLD, &before_, nullptr); }
+  ChildrenAreTold(const ChildrenAreTold&) = delete;
+  ChildrenAreTold& operator=(const ChildrenAreTold&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
+}  // namespace
+
 absl::Status TryInChild(absl::FunctionRef<bool()> trial) {
+  const ChildrenAreTold told;
   const pid_t child = fork();
   if (child == 0) {
     const rlimit no_core{0, 0};
@@ -87,7 +108,11 @@ absl::Status TryInChild(absl::FunctionRef<bool()> trial) {
     for (const int number : {SIGILL, SIGSEGV, SIGBUS, SIGFPE}) std::signal(number, SIG_DFL);
     _exit(trial() ? 0 : 1);  // whatever this process would do at its end is the parent's
   }
-  if (child < 0) return absl::UnavailableError(absl::StrCat("a fork failed: ", std::strerror(errno)));
+  if (child < 0) {
+    return absl::UnavailableError(
+        absl::StrCat("AMX can't be tried, since a fork failed: ", std::strerror(errno),
+                     ": raise the limit on processes, or give --isa avx512 to all ranks"));
+  }
   int end = 0;
   while (waitpid(child, &end, 0) < 0) {
     if (errno != EINTR) {

@@ -79,6 +79,7 @@ absl::StatusOr<KernelTable> ChooseKernels(std::string_view isa) {
     cpu.dot_products_agree = DotProductsAgree(Avx512Kernels(), Avx2Kernels());
   }
   if (cpu.dot_products_agree && amx) cpu.amx = ProveAmx(AskForAmx(), AmxMatmuls());
+  if (absl::IsUnavailable(cpu.amx)) return cpu.amx;  // else an accident would choose another family
   QUIRE_ASSIGN_OR_RETURN(const KernelChoice choice, DecideKernels(isa, cpu));
   const KernelTable table = TableOf(choice.isa);
   const LogLevel level = choice.slower_than_expected ? LogLevel::kWarn : LogLevel::kInfo;

@@ -32,7 +32,7 @@ struct KernelChoice {
 // `isa` is auto, avx2, avx512, amx or, in tests, amx-twin. InvalidArgument for another name,
 // FailedPrecondition if the CPU lacks it.
 absl::StatusOr<KernelChoice> DecideKernels(std::string_view isa, const CpuFacts& cpu);
-// The same for this CPU; logs what auto chose, and why.
+// The same for this CPU; logs what auto chose, and why. Unavailable: AMX could not be tried.
 absl::StatusOr<KernelTable> ChooseKernels(std::string_view isa);
 
 }  // namespace quire::kernels::cpu

@@ -9,7 +9,7 @@ namespace quire::worker {
 namespace {
 
 // Of the decodes' own time, for prompts: where the target leaves less, it is none that could be kept.
-constexpr double kLeastPart = 0.5;
+constexpr double kLeastOfDecodes = 0.5;
 
 // What a step has left for prompts, dealt to one after another: each may take its even share, and what one
 // leaves goes to the next.
@@ -23,7 +23,7 @@ class PromptBudget {
         tokens_(limits.max_batch_tokens - decodes.decode_rows) {
     if (limits.target_step_ms == 0 || decodes.decode_rows == 0) return;
     const double decodes_us = prices.TimeOf(decodes);
-    us_ = std::max(static_cast<double>(limits.target_step_ms) * 1e3 - decodes_us, kLeastPart * decodes_us);
+    us_ = std::max(static_cast<double>(limits.target_step_ms) * 1e3 - decodes_us, kLeastOfDecodes * decodes_us);
     tokens_ = std::min(tokens_, std::max(prices.known_prompt_rows, prompts));
   }
 

@@ -13,9 +13,10 @@ absl::Status Differ(size_t rank, absl::string_view mine, absl::string_view first
   const std::pair<absl::string_view, absl::string_view> here = absl::StrSplit(mine, absl::MaxSplits('=', 1));
   const std::pair<absl::string_view, absl::string_view> there =
       absl::StrSplit(first, absl::MaxSplits('=', 1));
-  return absl::InvalidArgumentError(
-      absl::StrCat("rank ", rank, " has ", here.first, " ", here.second, ", rank 0 has ", there.first, " ",
-                   there.second, ": start all ranks of a group with the same options, model and program"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "rank ", rank, " has ", here.first, " ", here.second, ", rank 0 has ", there.first, " ", there.second,
+      ": start all ranks of a group with the same options, model and program, and on machines "
+      "of different kinds with the same --isa"));
 }
 
 }  // namespace

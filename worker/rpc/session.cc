@@ -36,8 +36,10 @@ void Session::Submit(const v1::Submit& submit) {
         absl::StrCat("tag ", tag, " is not above those before: a session uses each tag once, in order")));
   }
   if (outbox_.size() >= kMaxRequests) {
-    return End(absl::ResourceExhaustedError(
-        absl::StrCat(kMaxRequests, " requests of this session are open or not read to their end")));
+    const auto full = absl::ResourceExhaustedError(
+        absl::StrCat(kMaxRequests, " requests of this session are open or not read to their end"));
+    // Refusals, too, wait to be read.
+    return outbox_.size() < 2 * kMaxRequests ? outbox_.Refuse(tag, full) : End(full);
   }
   if (!request.ok()) return outbox_.Refuse(tag, request.status());
   const uint32_t choice = request->choice;

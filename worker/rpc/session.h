@@ -3,7 +3,7 @@
 // with it; Take comes from the emitter's thread, the On... reactions from gRPC's, the rest from any.
 // What always holds: one write at a time; what can't be written meanwhile waits in the outbox, which is
 // bounded; Finish is called exactly once; whatever ends the session, its requests are cancelled; a peer that
-// doesn't read for kMaxUnreadBeats, or that leaves kMaxRequests ends unread, loses the session.
+// doesn't read for kMaxUnreadBeats, or that leaves twice kMaxRequests ends unread, loses the session.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

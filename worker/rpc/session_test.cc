@@ -242,7 +242,7 @@ TEST(Session, APeerThatReadsNothingLosesIt) {
 TEST(Session, APeerThatLeavesEndsUnreadLosesIt) {
   ScriptedGroup group;
   const auto session = group.OpenSessionWithFixedWindow();
-  for (uint64_t tag = 1; tag <= 2 * Session::kMaxRequests; ++tag) session->Submit(tag, v1::GenerateRequest());
+  for (uint64_t tag = 1; tag <= 3 * Session::kMaxRequests; ++tag) session->Submit(tag, v1::GenerateRequest());
   // Or, where all that took ten beats, as a peer that reads nothing.
   EXPECT_THAT(session->End().error_code(), testing::AnyOf(grpc::RESOURCE_EXHAUSTED, grpc::CANCELLED));
   EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
