@@ -288,6 +288,23 @@ TEST_P(DistributedRunnerTest, ARankThatHangsInAStepIsFoundAndNamedByAll) {
   }
 }
 
+// Whose last ids end within a word of 8 bytes: what is said to follow isn't there.
+TEST_P(DistributedRunnerTest, APlanThatIsCutShortIsRefused) {
+  TestRank each;
+  each.buffers.plan_bytes = PlanBytesFor({4, 4, 4});
+  RunGroup(GetParam(), each, [](RankGroup& group) {
+    if (group.rank() == 1) {
+      EXPECT_EQ(PlanChannel(group).Receive().status().code(), absl::StatusCode::kInternal);
+      return group.liveness->Leave();
+    }
+    // kind, step, sequences; position, ids, blocks, flags; an id
+    const int64_t words[] = {1, 5, 1, 0, 1, int64_t{1} << 40, 2, 7};
+    std::memcpy(group.plans->buffer().data(), words, sizeof(words));
+    EXPECT_TRUE(group.plans->Send(7 * 8 + 4).ok());
+    group.liveness->Leave();
+  });
+}
+
 TEST_P(DistributedRunnerTest, ItsChannelHoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
   for (const PlanLimits& limits : {PlanLimits{1, 1, 1}, {3, 3, 1}, {5, 64, 7}, {64, 512, 512}, {7, 8, 4}}) {
     BatchPlan largest;

@@ -44,14 +44,16 @@ class Reader {
     return value;
   }
   std::vector<int32_t> Ints(int64_t count) {
-    if (count < 0 || static_cast<uint64_t>(count) > (buffer_.size() - used_) / sizeof(int32_t)) {
+    if (failed_ || count < 0 || static_cast<uint64_t>(count) > (buffer_.size() - used_) / sizeof(int32_t)) {
       failed_ = true;
       return {};
     }
     std::vector<int32_t> values(static_cast<size_t>(count));
     Bytes(values.data(), values.size() * sizeof(int32_t));
     used_ = (used_ + 7) / 8 * 8;
-    return values;
+    if (used_ <= buffer_.size()) return values;
+    failed_ = true;  // it ends within a word
+    return {};
   }
   bool failed() const { return failed_; }
 

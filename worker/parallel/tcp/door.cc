@@ -12,13 +12,15 @@
 #include "absl/strings/str_split.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
+#include "worker/parallel/liveness.h"
 #include "worker/parallel/shared_word.h"
 
 namespace quire::worker {
 namespace {
 
 constexpr const char* kMagic = "quire-ranks-1";
-constexpr size_t kMostHelloBytes = 1024, kMostCallers = 64;
+constexpr size_t kMostHelloBytes = 1024;
+constexpr size_t kMostCallers = 3 * kMaxRanks + 64;  // each rank's links, and strangers
 
 // Whom `check` refuses is told why.
 absl::StatusOr<Guest> LetIn(Link link, const Hello& hello,

@@ -73,6 +73,8 @@ class Meeting {
   absl::Status AwaitAllMet();
   absl::StatusOr<Fd> Reach(const HostPort& place, int64_t until_us, const std::string& who,
                            const std::string& advice) const;
+  // Under TLS 1.3 who is refused hears only that the connection ended.
+  absl::Status MayBeRefused(const absl::Status& ended) const;
   absl::StatusOr<Link> Greet(Fd socket, const Hello& hello, int rank) const;
   // What is said on a link of the star: all is well, or why the meeting ends there.
   absl::Status Hear(Link& link, int64_t until_us);
@@ -95,7 +97,7 @@ class Meeting {
 // ---- rank 0 ----
 
 absl::StatusOr<Door> Meeting::OpenAtRendezvous() const {
-  QUIRE_ASSIGN_OR_RETURN(const auto addresses, Resolve(place_));
+  QUIRE_ASSIGN_OR_RETURN(const auto addresses, ResolveInTime(place_, until_us_));
   absl::Status why = absl::UnavailableError("it has no address");
   for (const SocketAddress& address : addresses) {
     QUIRE_RETURN_IF_ERROR(CheckClear(options_, address));
@@ -232,6 +234,12 @@ absl::StatusOr<Link> Meeting::Greet(Fd socket, const Hello& hello, int rank) con
   return link;
 }
 
+absl::Status Meeting::MayBeRefused(const absl::Status& ended) const {
+  if (tls_ == nullptr || !absl::IsUnavailable(ended)) return ended;
+  return absl::UnavailableError(
+      absl::StrCat(MessageOf(ended), "; if rank 0 refused this certificate, its log says so (rank_refused)"));
+}
+
 absl::Status Meeting::Visit() {
   QUIRE_ASSIGN_OR_RETURN(
       Fd socket, Reach(place_, until_us_, "no rank 0",
@@ -242,13 +250,15 @@ absl::Status Meeting::Visit() {
   Door door(std::move(listener), tls_);
   const Hello hello{LinkKind::kMeeting, options_.rank, options_.size, door.port(),
                     tls_ == nullptr ? options_.secret : ""};
-  QUIRE_ASSIGN_OR_RETURN(links_.star[0], Greet(std::move(socket), hello, 0));
+  absl::StatusOr<Link> greeted = Greet(std::move(socket), hello, 0);
+  if (!greeted.ok()) return MayBeRefused(greeted.status());
+  links_.star[0] = *std::move(greeted);
   absl::StatusOr<std::string> answer = ReadMessage(links_.star[0], kMostAnswerBytes, {.until_us = until_us_});
   if (absl::IsDeadlineExceeded(answer.status())) {
     return absl::UnavailableError(absl::StrCat("the group at ", options_.rendezvous, " did not gather in ",
                                                options_.timeout_ms / 1000, " s: see rank 0's log"));
   }
-  if (!answer.ok()) return answer.status();
+  if (!answer.ok()) return MayBeRefused(answer.status());
   if (answer->empty() || answer->front() != kWelcome) {
     return absl::InvalidArgumentError(answer->empty() ? "rank 0 refuses" : answer->substr(1));
   }

@@ -25,6 +25,14 @@ struct FreeInfo {
   void operator()(addrinfo* info) const { freeaddrinfo(info); }
 };
 
+// Nobody tells when a name or a peer is there. False: the time is over.
+bool WaitToRetry(int64_t until_us) {
+  const int64_t left_ms = (until_us - MonotonicUs()) / 1000;
+  if (left_ms <= 0) return false;
+  poll(nullptr, 0, static_cast<int>(std::min<int64_t>(left_ms, kRetryMs)));
+  return true;
+}
+
 // A connected socket, or errno.
 absl::StatusOr<Fd> TryToDial(const SocketAddress& address, int64_t until_us) {
   Fd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -161,11 +169,14 @@ Fd AcceptFrom(int listener) { return Fd(accept4(listener, nullptr, nullptr, SOCK
 absl::StatusOr<Fd> Dial(const HostPort& place, int64_t until_us) {
   while (true) {
     absl::StatusOr<Fd> fd = DialOnce(place, until_us);
-    if (fd.ok()) return fd;
-    const int64_t left_ms = (until_us - MonotonicUs()) / 1000;
-    if (left_ms <= 0) return fd.status();
-    poll(nullptr, 0,
-         static_cast<int>(std::min<int64_t>(left_ms, kRetryMs)));  // nobody tells when it is there
+    if (fd.ok() || !WaitToRetry(until_us)) return fd;
+  }
+}
+
+absl::StatusOr<std::vector<SocketAddress>> ResolveInTime(const HostPort& place, int64_t until_us) {
+  while (true) {
+    auto addresses = Resolve(place);
+    if (addresses.ok() || !WaitToRetry(until_us)) return addresses;
   }
 }
 

@@ -43,6 +43,8 @@ class SocketAddress {
 
 // Unavailable: the name is not known (now).
 absl::StatusOr<std::vector<SocketAddress>> Resolve(const HostPort& place);
+// The same; tries again until `until_us`, since a pod's name may be known later than the pod runs.
+absl::StatusOr<std::vector<SocketAddress>> ResolveInTime(const HostPort& place, int64_t until_us);
 SocketAddress LocalAddress(int fd);
 SocketAddress PeerAddress(int fd);
 

@@ -54,7 +54,9 @@ void ExpectRefused(GroupForm form, const std::function<void(MeetingOptions&)>& c
     TcpGroupOptions options = place.Tcp({.rank = 1});
     if (thread == 1) {
       change(options.meeting);
-      EXPECT_THAT(MessageOf(JoinTcpGroup(options).status()), HasSubstr(why));
+      const absl::Status status = JoinTcpGroup(options).status();
+      EXPECT_FALSE(status.ok());
+      EXPECT_THAT(MessageOf(status), HasSubstr(why));
       refused.Notify();
       return;
     }
@@ -75,7 +77,8 @@ TEST(TcpGroup, WithTlsOnlyWorkersOfTheAuthorityAreLetIn) {
   ExpectRefused(
       GroupForm::kTls, [](MeetingOptions& options) { options.tls = TestCertificates::Get().stranger; }, "");
   ExpectRefused(
-      GroupForm::kTls, [](MeetingOptions& options) { options.tls = TestCertificates::Get().gateway; }, "");
+      GroupForm::kTls, [](MeetingOptions& options) { options.tls = TestCertificates::Get().gateway; },
+      "rank_refused");
   ExpectRefused(
       GroupForm::kTls, [](MeetingOptions& options) { options.tls = {}; }, "");
 }
