@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "kernels/communicator.h"
 
 namespace quire::kernels {
@@ -25,12 +26,18 @@ class Rendezvous {
 
   // Every rank's record, in rank order, once all ranks called it. The group is lost if another rank takes
   // longer than `limit_us` to come; Unavailable then. InvalidArgument: a record of more than kMaxRecordBytes.
-  virtual absl::StatusOr<std::vector<std::string>> AllGather(const std::string& record, int64_t limit_us) = 0;
-  absl::StatusOr<std::vector<std::string>> AllGather(const std::string& record) {
-    return AllGather(record, kUsualLimitUs);
+  absl::StatusOr<std::vector<std::string>> AllGather(const std::string& record,
+                                                     int64_t limit_us = kUsualLimitUs) {
+    if (std::ssize(record) <= kMaxRecordBytes) return Gather(record, limit_us);
+    return absl::InvalidArgumentError(
+        absl::StrCat("a record of ", record.size(), " bytes; ranks share at most ", kMaxRecordBytes));
   }
   // For tensors in host memory. Called once; the group outlives what it returns.
   virtual absl::StatusOr<std::unique_ptr<Communicator>> HostCommunicator() = 0;
+
+ protected:
+  // AllGather, of a record that is short enough.
+  virtual absl::StatusOr<std::vector<std::string>> Gather(const std::string& record, int64_t limit_us) = 0;
 };
 
 }  // namespace quire::kernels

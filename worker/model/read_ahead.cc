@@ -12,16 +12,10 @@ namespace {
 // Skipping less than this costs a disk as much as reading it.
 constexpr int64_t kWorthSkipping = 64 << 10;
 
-int64_t ElementBytes(const StoredTensor& tensor, const TensorSlice& slice) {
-  int64_t elements = 1;
-  for (const int64_t size : slice.shape) elements *= size;
-  return elements == 0 ? 0 : std::ssize(tensor.bytes) / elements;
-}
-
 // The slice's bytes as they lie in the file, in order: one part where whole rows are taken, or where what
 // lies between is little.
 void AddParts(const StoredTensor& tensor, const TensorSlice& slice, std::vector<ReadAhead::Bytes>& out) {
-  const int64_t element = ElementBytes(tensor, slice);
+  const int64_t element = ElementBytes(tensor.type);
   const int64_t row = (slice.shape.size() > 1 ? slice.shape[1] : 1) * element;
   const int64_t begin = slice.cols.begin * element, size = slice.cols.size() * element;
   if (row - size < kWorthSkipping) {

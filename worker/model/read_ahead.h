@@ -18,8 +18,7 @@ class ReadAhead {
   using Bytes = std::span<const uint8_t>;
   using Advise = std::function<void(Bytes)>;
 
-  // `advise` is called for each part when its turn comes, at most once. Tensors that `files` hasn't are left
-  // out.
+  // CheckWeights took the plan for these files. `advise` is called for each part when its turn comes, once.
   ReadAhead(const Safetensors& files, const WeightPlan& plan, int64_t window_bytes, Advise advise);
 
   // That so many matrices and vectors of the plan are loaded, in its order; asks for what then is in the

@@ -24,6 +24,9 @@ enum class StoredType : uint8_t {
   kOther
 };  // kOther: known to the format, not usable as a weight
 
+// Of those that can be weights.
+constexpr int64_t ElementBytes(StoredType type) { return type == StoredType::kF32 ? 4 : 2; }
+
 struct StoredTensor {
   StoredType type = StoredType::kOther;
   std::vector<int64_t> shape;

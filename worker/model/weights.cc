@@ -31,8 +31,6 @@ float HalfToFloat(uint16_t half) {
   return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
 }
 
-int64_t ElementBytes(StoredType type) { return type == StoredType::kF32 ? 4 : 2; }
-
 float ElementAt(const StoredTensor& tensor, int64_t index) {
   const uint8_t* at = tensor.bytes.data() + index * ElementBytes(tensor.type);
   if (tensor.type == StoredType::kF32) {

@@ -2,18 +2,12 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "worker/parallel/shm_communicator.h"
 
 namespace quire::worker {
 
-absl::StatusOr<std::vector<std::string>> ShmRendezvous::AllGather(const std::string& record,
-                                                                  int64_t limit_us) {
-  if (std::ssize(record) > kMaxRecordBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a record of ", record.size(), " bytes; ranks share at most ", kMaxRecordBytes));
-  }
+absl::StatusOr<std::vector<std::string>> ShmRendezvous::Gather(const std::string& record, int64_t limit_us) {
   group_.BeginTimed(0, limit_us);
   group_.Enter(Phase::kAgreeing);
   // A round is two advances: "my record is written" and "I have read all".

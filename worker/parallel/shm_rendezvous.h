@@ -16,11 +16,10 @@ class ShmRendezvous final : public kernels::Rendezvous {
   explicit ShmRendezvous(ShmLiveness& group) : group_(group) {}
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
-  using Rendezvous::AllGather;
-  absl::StatusOr<std::vector<std::string>> AllGather(const std::string& record, int64_t limit_us) override;
   absl::StatusOr<std::unique_ptr<kernels::Communicator>> HostCommunicator() override;
 
  private:
+  absl::StatusOr<std::vector<std::string>> Gather(const std::string& record, int64_t limit_us) override;
   ShmLiveness& group_;
   uint32_t gathers_ = 0;
 };

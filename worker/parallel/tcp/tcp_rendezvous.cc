@@ -3,7 +3,6 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "worker/parallel/tcp/tcp_communicator.h"
 
@@ -52,12 +51,7 @@ absl::StatusOr<std::vector<std::string>> TcpRendezvous::AskRank0(const std::stri
   return records;
 }
 
-absl::StatusOr<std::vector<std::string>> TcpRendezvous::AllGather(const std::string& record,
-                                                                  int64_t limit_us) {
-  if (std::ssize(record) > kMaxRecordBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a record of ", record.size(), " bytes; ranks share at most ", kMaxRecordBytes));
-  }
+absl::StatusOr<std::vector<std::string>> TcpRendezvous::Gather(const std::string& record, int64_t limit_us) {
   group_.BeginTimed(0, limit_us);
   group_.Enter(Phase::kAgreeing);
   auto records = rank() == 0 ? GatherAtRank0(record) : AskRank0(record);

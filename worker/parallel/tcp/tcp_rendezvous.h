@@ -23,11 +23,10 @@ class TcpRendezvous final : public kernels::Rendezvous {
         spin_us_(spin_us) {}
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
-  using Rendezvous::AllGather;
-  absl::StatusOr<std::vector<std::string>> AllGather(const std::string& record, int64_t limit_us) override;
   absl::StatusOr<std::unique_ptr<kernels::Communicator>> HostCommunicator() override;
 
  private:
+  absl::StatusOr<std::vector<std::string>> Gather(const std::string& record, int64_t limit_us) override;
   absl::StatusOr<std::vector<std::string>> GatherAtRank0(const std::string& record);
   absl::StatusOr<std::vector<std::string>> AskRank0(const std::string& record);
 
