@@ -4,8 +4,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include "base/core/json_text.h"
+#include <filesystem>
+#include <system_error>
 
+#include "base/core/json_text.h"
 #include "base/core/log_options.h"
 
 namespace quire {
@@ -44,6 +46,13 @@ void InitLogging(std::string_view component, std::string_view level) {
 void InitLogging(std::string_view component, const LogOptions& options) {
   InitLogging(component, options.level);
   if (options.file.empty()) return;
+  const std::filesystem::path folder = std::filesystem::path(options.file).parent_path();
+  if (std::error_code error; !folder.empty() && !std::filesystem::is_directory(folder, error)) {
+    // The sink would make it: a typo's folder, which nobody looks into.
+    Log(LogLevel::kError, "log_file_not_written", "file", options.file, "why",
+        "its folder is not there: make it");
+    return;
+  }
   try {
     const auto max_bytes = static_cast<size_t>(options.max_mb) << 20;
     const auto old_files = static_cast<size_t>(options.files - 1);

@@ -66,6 +66,14 @@ TEST_F(LogFile, AFileThatCantBeWrittenLeavesTheLogOnStderr) {
   EXPECT_THAT(said, HasSubstr("still_said"));
 }
 
+TEST_F(LogFile, AFolderOfATypoIsNotMade) {
+  options_.file = folder_ + "/tpyo/program.log";
+  testing::internal::CaptureStderr();
+  InitLogging("test", options_);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("its folder is not there"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/tpyo"));
+}
+
 TEST(LogOptions, WhatIsHandedOnIsUnderstood) {
   LogOptions mine, theirs;
   mine.level = "debug";

@@ -1,7 +1,10 @@
-"""The tiny models of tests/golden/generated_models.py, as folders that can be served."""
+"""Models that tests make for themselves, as folders that can be served: those of tests/golden/generated_models.py, and a tiny
+one whose answers are as long as a test needs."""
+import json
+import shutil
 import sys
 
-from system import ROOT
+from system import ROOT, TINY_MODEL
 
 sys.path.insert(0, str(ROOT / "tests/golden"))
 import generated_models  # noqa: E402  (needs tests/golden on the path)
@@ -16,3 +19,13 @@ def tiny_eight(folder):
 
 def tiny_yarn(folder):
     return generated_models.write_tiny(generated_models.TINY_YARN, folder / "tiny-yarn", generated_models.YARN_GAINS)
+
+
+def tiny_long(folder, tokens):
+    """The tiny model with room for prompts of a few hundred tokens and an answer of so many: it is still under way when a test
+    cuts it, however fast the machine is."""
+    model = folder / "tiny-long"
+    shutil.copytree(TINY_MODEL, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": tokens + 1000}))
+    return model

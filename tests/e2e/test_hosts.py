@@ -9,6 +9,7 @@ import time
 
 import grpc
 import pytest
+from generated import tiny_long
 from hosts import Hosts, needs_namespaces
 from system import BIN, TINY_MODEL, http, until
 from test_ranks import LOST, Rank, start  # noqa: F401 (a fixture)
@@ -189,11 +190,12 @@ class Coordinator:
 @pytest.mark.parametrize("ranks, way", [(2, "link down"), (2, "packets dropped"), (3, "packets between followers dropped")])
 def test_a_cut_link_ends_the_group_and_the_coordinator_sees_it(run_group, tmp_path, ranks, way, busy, capsys):
     with Hosts(ranks) as hosts, Coordinator(hosts, tmp_path) as coordinator:
-        group = run_group(hosts, ranks, max_sequences=8, **coordinator.flags)
+        group = run_group(hosts, ranks, model=tiny_long(tmp_path, tokens=20000), max_sequences=8, **{"kv-blocks": 8192}, **coordinator.flags)
         address = serving(hosts, group)
         until("a group that serves", lambda: coordinator.serving_groups() == 1)
         with connect(address) as connection:
-            calls = begun(services.InferenceStub(connection), {"address": address, "epoch": 1}, 4) if busy else []
+            stub, one = services.InferenceStub(connection), {"address": address, "epoch": 1}
+            calls = begun(stub, one, 4, max_tokens=20000) if busy else []
             cut_at = time.monotonic()
             if way == "link down":
                 hosts.cut(ranks - 1)

@@ -78,12 +78,12 @@ def test_alone_together_and_from_the_cache(model, ranks, threads, chunk):
             stub = services.InferenceStub(connection)
             check(solo(stub, group, workload()), group["numerics_id"])
             assert metric(rank0, "quire_worker_batch_sequences_max") == 1
-            hits = metric(rank0, "quire_worker_prefix_cache_hit_tokens_total")
-            check(together(stub, group, workload()), group["numerics_id"])
-            assert metric(rank0, "quire_worker_prefix_cache_hit_tokens_total") > hits
             with Crowd(stub, group):
                 until(f"a batch of {CROWD}", lambda: metric(rank0, "quire_worker_batch_sequences_max") >= CROWD)
                 check(together(stub, group, workload()), group["numerics_id"])
+            hits = metric(rank0, "quire_worker_prefix_cache_hit_tokens_total")
+            check(together(stub, group, workload()), group["numerics_id"])
+            assert metric(rank0, "quire_worker_prefix_cache_hit_tokens_total") > hits
 
 
 @pytest.mark.parametrize("ranks", [1, 4])

@@ -14,6 +14,7 @@ import uuid
 
 import grpc
 import pytest
+from generated import tiny_long
 from system import BIN, TINY_MODEL, http, until
 from wire import Call, begun, channel, request, services
 
@@ -149,16 +150,16 @@ def free_ports():
 
 
 @pytest.mark.parametrize("told", [0, 1])
-def test_no_rank_of_a_group_that_drains_says_that_it_serves(start, free_ports, told):
-    ranks = [start("quire-worker", rank, metrics_port=port, drain_seconds=600, max_sequences=128, **{"kv-blocks": 8192})
-             for rank, port in enumerate(free_ports)]
+def test_no_rank_of_a_group_that_drains_says_that_it_serves(start, free_ports, told, tmp_path):
+    flags = {"model": tiny_long(tmp_path, tokens=20000), "drain-seconds": 600, "kv-blocks": 8192}
+    ranks = [start("quire-worker", rank, metrics_port=port, **flags) for rank, port in enumerate(free_ports)]
     group = {"address": f"127.0.0.1:{ranks[0].until('group_ready')['port']}", "epoch": 1}
 
     def ready(rank):
         return http("GET", f"http://127.0.0.1:{free_ports[rank]}/readyz")[0]
     until("two ranks that serve", lambda: [ready(0), ready(1)] == [200, 200])
     with channel(group) as connection:
-        calls = begun(services.InferenceStub(connection), group, 128)
+        calls = begun(services.InferenceStub(connection), group, 4, max_tokens=20000)
         ranks[told].process.send_signal(signal.SIGTERM)
         until("two ranks that say so", lambda: [ready(0), ready(1)] == [503, 503])
         assert not all(call.done() for call in calls)

@@ -7,49 +7,44 @@ import grpc
 import pytest
 
 from system import DEMO_MODEL, TINY_MODEL, System, metric, until
-from wire import Call, channel, generate, request, services
+from wire import Session, channel, generate, request, services
 
 STREAMS = 32
 CROWD = 16  # requests that run all the time beside the streams
 
 
 class Crowd:
-    """CROWD requests that go on for as long as this stands: whoever comes meanwhile, however late, shares its steps with
-    them. So no stream's company hangs on how fast anybody is."""
+    """CROWD requests that go on for as long as this stands, in one session: whoever comes meanwhile, however late, shares its
+    steps with them. So no stream's company hangs on how fast anybody is."""
 
     def __init__(self, stub, group):
-        self.stub, self.group = stub, group
-        self.leaving, self.lock, self.calls, self.errors = False, threading.Lock(), {}, []
-        self.threads = [threading.Thread(target=self._run, args=(i,)) for i in range(CROWD)]
+        self.group, self.session = group, Session(stub)
+        self.leaving, self.error = False, None
+        self.reader = threading.Thread(target=self._run)
 
-    def _run(self, i):
-        prompt = [1 + i] * (1 + 3 * i)
-        while True:
-            with self.lock:
-                if self.leaving:
-                    return
-                self.calls[i] = Call(self.stub, request(self.group, prompt, seed=i, max_tokens=400))
-            try:
-                for _ in self.calls[i]:
-                    pass
-            except grpc.RpcError as error:
-                if not self.leaving:
-                    self.errors.append(error)
-                    return
+    def _submit(self, i):
+        return self.session.submit(request(self.group, [1 + i] * (1 + 3 * i), seed=i, max_tokens=400, logprobs=False))
+
+    def _run(self):
+        running = {self._submit(i): i for i in range(CROWD)}
+        try:
+            for update in self.session.updates():
+                if update.HasField("ended"):
+                    assert update.ended.code == 0, update
+                    i = running.pop(update.tag)
+                    running[self._submit(i)] = i
+        except (grpc.RpcError, AssertionError) as error:
+            self.error = None if self.leaving else error
 
     def __enter__(self):
-        for thread in self.threads:
-            thread.start()
+        self.reader.start()
         return self
 
     def __exit__(self, *_):
-        with self.lock:
-            self.leaving = True
-            for call in self.calls.values():
-                call.cancel()
-        for thread in self.threads:
-            thread.join()
-        assert not self.errors
+        self.leaving = True
+        self.session.cancel()
+        self.reader.join()
+        assert self.error is None, self.error
 
 
 def workload(vocabulary, least_tokens):
@@ -93,9 +88,10 @@ def check(model, ranks, configurations):
                     reference = solo(stub, group, requests)
                     assert metric(rank0, "quire_worker_batch_sequences_max") == 1
                 with Crowd(stub, group):
-                    until(f"a batch of {CROWD}", lambda: metric(rank0, "quire_worker_batch_sequences_max") >= CROWD)
-                    if "kv_blocks" in configuration:
+                    if "kv_blocks" in configuration:  # which may never hold all of them at once
                         until("a preemption", lambda: metric(rank0, "quire_worker_preemptions_total") > 0)
+                    else:
+                        until(f"a batch of {CROWD}", lambda: metric(rank0, "quire_worker_batch_sequences_max") >= CROWD)
                     results = together(stub, group, requests)
             until("an idle engine", lambda: metric(rank0, "quire_worker_requests_running") == 0)
         for i, (got, wanted) in enumerate(zip(results, reference)):

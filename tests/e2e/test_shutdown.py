@@ -3,15 +3,15 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import threading
 import time
 
 import pytest
+from generated import tiny_long
 from stream import Outcome, Stream
-from system import TINY_MODEL, System, until
+from system import System, until
 
 pytestmark = pytest.mark.tiny
 STREAMS, TOKENS = 4, 60000
@@ -19,13 +19,8 @@ STREAMS, TOKENS = 4, 60000
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The tiny model with room for answers that take minutes: they are cut, however fast the machine is."""
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    shutil.copytree(TINY_MODEL, folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["max_position_embeddings"] = TOKENS + 1000
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+    """Its answers take minutes: they are cut."""
+    return tiny_long(tmp_path_factory.mktemp("model"), TOKENS)
 
 
 def start_time(pid):

@@ -1,23 +1,20 @@
 """The text files of a model change while it is served: token ids of the old ones never reach a group that has the new."""
 import json
 import os
-import shutil
 import signal
 
 import pytest
 
+from generated import tiny_long
 from stream import Outcome, Stream, retried
-from system import TINY_MODEL, System
+from system import System
 
 TOKENS = 20000  # that a stream of them still runs when its group ends
 
 
 @pytest.mark.tiny
 def test_a_stream_of_the_old_text_never_goes_on_with_the_new(tmp_path):
-    model = tmp_path / "tiny"
-    shutil.copytree(TINY_MODEL, model)
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": TOKENS + 1000}))
+    model = tiny_long(tmp_path, TOKENS)
     with System(model, drain_seconds=0) as system:
         stream = Stream(system, "Go on", max_tokens=TOKENS, ignore_eos=True, seed=1)
         payloads = iter(stream)

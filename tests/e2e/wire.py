@@ -136,9 +136,9 @@ def generate(stub, message):
     return tuple(ids), tuple(logprobs)
 
 
-def begun(stub, group, count):
-    """So many long requests, each in a session of its own, and each has brought a token."""
-    calls = [Call(stub, request(group, [1, 2, 3], seed=seed, max_tokens=1000)) for seed in range(count)]
+def begun(stub, group, count, max_tokens):
+    """So many requests, each in a session of its own, and each has brought a token."""
+    calls = [Call(stub, request(group, [1, 2, 3], seed=seed, max_tokens=max_tokens)) for seed in range(count)]
     for call in calls:
         while not next(call).HasField("tokens"):
             pass
