@@ -64,8 +64,10 @@ class Rank {
   absl::Status PlanMemory();
   absl::StatusOr<BufferSizes> Buffers() const;
   absl::Status JoinRanks();
+  absl::Status OpenDevice();
   absl::Status LoadModel();
-  // That all ranks computed, or loaded, what they must have in common.
+  // That all ranks chose, computed or loaded what they must have in common.
+  absl::Status AgreeOnKernels();
   absl::Status AgreeOnKvBlocks();
   absl::Status AgreeOnLoaded(int64_t load_us);
   StepDeadlineOptions StepLimits() const;
@@ -179,6 +181,8 @@ absl::Status Rank::Load() {
   QUIRE_RETURN_IF_ERROR(CheckModel());
   QUIRE_ASSIGN_OR_RETURN(worker_secret_, config_.WorkerSecret());
   QUIRE_RETURN_IF_ERROR(JoinRanks());
+  QUIRE_RETURN_IF_ERROR(OpenDevice());
+  QUIRE_RETURN_IF_ERROR(AgreeOnKernels());
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
   const int64_t started_us = clock_.NowUs();
   group_.liveness->Enter(Phase::kLoading);
@@ -189,6 +193,12 @@ absl::Status Rank::Load() {
   metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
       .Set(static_cast<double>(bytes));
   return AgreeOnLoaded(load_us);
+}
+
+absl::Status Rank::AgreeOnKernels() {
+  const RankRecord chosen{{"kernels", device_.backend->family()}};
+  QUIRE_ASSIGN_OR_RETURN(const auto records, group_.rendezvous->AllGather(EncodeRecord(chosen)));
+  return CheckEqual(records);
 }
 
 // The rank with the least memory decides.
@@ -268,12 +278,16 @@ absl::Status Rank::JoinRanks() {
   return absl::OkStatus();
 }
 
-absl::Status Rank::LoadModel() {
+absl::Status Rank::OpenDevice() {
   kernels::BackendOptions device;
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
   device.isa = config_.isa;
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
+  return absl::OkStatus();
+}
+
+absl::Status Rank::LoadModel() {
   TransformerOptions options;
   options.kv_blocks = kv_blocks_;
   options.max_batch_tokens = config_.limits.max_batch_tokens;

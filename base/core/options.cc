@@ -1,6 +1,7 @@
 #include "base/core/options.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -123,7 +124,7 @@ absl::Status Options::Unknown(const std::string& name) const {
 
 absl::Status Options::Parse(int argc, const char* const* argv) {
   for (int i = 1; i < argc; ++i) {
-    std::string arg = argv[i];
+    const std::string arg = argv[i];
     if (arg == "--help" || arg == "-h") {
       help_requested_ = true;
       return absl::OkStatus();
@@ -132,34 +133,8 @@ absl::Status Options::Parse(int argc, const char* const* argv) {
       version_requested_ = true;
       return absl::OkStatus();
     }
-    if (arg.rfind("--", 0) != 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("'", arg, "' is not a flag; flags look like --name VALUE"));
-    }
-    std::string name = arg.substr(2), value;
-    const size_t equals = name.find('=');
-    const bool has_value = equals != std::string::npos;
-    if (has_value) {
-      value = name.substr(equals + 1);
-      name.resize(equals);
-    }
-    Option* option = Find(name);
-    if (option == nullptr && name.rfind("no-", 0) == 0 && !has_value) {
-      option = Find(name.substr(3));
-      if (option != nullptr && !option->is_switch) option = nullptr;
-      value = "false";
-    } else if (option != nullptr && option->is_switch && !has_value) {
-      value = "true";
-    } else if (option != nullptr && !has_value) {
-      if (++i >= argc) return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
-      value = argv[i];
-    }
-    if (has_value && (name == "help" || name == "version")) {
-      return absl::InvalidArgumentError(absl::StrCat("--", name, " takes no value"));
-    }
-    if (option == nullptr) return Unknown(name);
-    option->given = true;
-    if (absl::Status status = option->set(value); !status.ok()) return status;
+    QUIRE_ASSIGN_OR_RETURN(const bool took_next, Take(arg, i + 1 < argc ? argv[i + 1] : nullptr));
+    if (took_next) ++i;
   }
   for (const Option& option : options_) {
     if (option.required && !option.given) {
@@ -167,6 +142,35 @@ absl::Status Options::Parse(int argc, const char* const* argv) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Options::Take(const std::string& arg, const char* next) {
+  if (arg.rfind("--", 0) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", arg, "' is not a flag; flags look like --name VALUE"));
+  }
+  const size_t equals = std::min(arg.find('='), arg.size());
+  const std::string name = arg.substr(2, equals - 2);
+  std::optional<std::string> value;
+  if (equals < arg.size()) value = arg.substr(equals + 1);
+  if (value && (name == "help" || name == "version")) {
+    return absl::InvalidArgumentError(absl::StrCat("--", name, " takes no value"));
+  }
+  Option* option = Find(name);
+  if (option == nullptr && !value && name.rfind("no-", 0) == 0) {
+    option = Find(name.substr(3));
+    if (option != nullptr && !option->is_switch) option = nullptr;
+    value = "false";
+  }
+  if (option == nullptr) return Unknown(name);
+  if (!value && option->is_switch) value = "true";
+  const bool takes_next = !value;
+  if (takes_next && next == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
+  }
+  option->given = true;
+  QUIRE_RETURN_IF_ERROR(option->set(takes_next ? next : *value));
+  return takes_next;
 }
 
 std::string Options::Help() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace quire {
 
@@ -53,6 +54,8 @@ class Options {
     std::function<absl::Status(const std::string&)> set;
   };
   Option* Find(const std::string& name);
+  // Sets what one flag says; whether the next word was its value.
+  absl::StatusOr<bool> Take(const std::string& arg, const char* next);
   absl::Status Unknown(const std::string& name) const;
 
   std::string program_, summary_;

@@ -78,7 +78,7 @@ absl::StatusOr<HostPort> ParseHostPort(const std::string& text, int usual_port) 
     ok = ok && place.host.size() > 2 && place.host.back() == ']';
     if (ok) place.host = place.host.substr(1, place.host.size() - 2);
   }
-  if (ok && !place.host.empty()) return place;
+  if (ok && !place.host.empty() && place.host.find_first_of("[]") == std::string::npos) return place;
   return absl::InvalidArgumentError(
       absl::StrCat("\"", text, "\" is no place: give HOST:PORT of rank 0 (an IPv6 address in brackets)"));
 }

@@ -224,7 +224,7 @@ TEST(ParseHostPort, TakesWhatIsAPlace) {
     EXPECT_EQ(place->host, host);
     EXPECT_EQ(place->port, port);
   }
-  for (const char* text : {"", ":1", "h:", "h:0", "h:65536", "h:x", "[::1", "[]:1"}) {
+  for (const char* text : {"", ":1", "h:", "h:0", "h:65536", "h:x", "[::1", "[]:1", "[[a]:5"}) {
     EXPECT_THAT(MessageOf(ParseHostPort(text, 9).status()), HasSubstr("give HOST:PORT")) << text;
   }
 }
