@@ -216,9 +216,7 @@ absl::Status Rank::AgreeOnKvBlocks() {
 }
 
 absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
-  // The others load about as much: ten times as long, and a minute more, is for slow disks.
-  constexpr int64_t kPatience = 10, kMinuteUs = 60'000'000;
-  const int64_t limit_us = kPatience * load_us + kMinuteUs;
+  const int64_t limit_us = LoadLimitUs(load_us, runner_->weight_bytes());
   const RankRecord loaded{{"numerics id", runner_->numerics_id()}};
   QUIRE_ASSIGN_OR_RETURN(const auto records, group_.rendezvous->AllGather(EncodeRecord(loaded), limit_us));
   QUIRE_RETURN_IF_ERROR(CheckEqual(records));

@@ -15,7 +15,7 @@ import uuid
 import grpc
 import pytest
 from generated import tiny_long
-from system import BIN, TINY_MODEL, http, until
+from system import BIN, TINY_MODEL, http, metric, until
 from wire import Call, begun, channel, request, services
 
 pytestmark = pytest.mark.tiny
@@ -162,7 +162,7 @@ def test_no_rank_of_a_group_that_drains_says_that_it_serves(start, free_ports, t
         calls = begun(services.InferenceStub(connection), group, 4, max_tokens=20000)
         ranks[told].process.send_signal(signal.SIGTERM)
         until("two ranks that say so", lambda: [ready(0), ready(1)] == [503, 503])
-        assert not all(call.done() for call in calls)
+        assert metric(f"127.0.0.1:{free_ports[0]}", "quire_worker_requests_running") > 0
         for call in calls:
             call.cancel()
     for rank in ranks:
@@ -222,6 +222,14 @@ def test_a_rank_computes_with_the_instructions_that_it_was_told_to_or_not_at_all
         pytest.skip("this CPU says that it has AMX: whether it can be used, kernels/cpu's tests try")
     code, log = start("quire-worker", 0, ranks=1, isa="amx").end()
     assert code == 1 and re.search("this CPU has no (AMX|AVX-512) with BF16; use auto", log), log
+
+
+def test_ranks_whose_kernels_give_other_bits_say_so_before_they_load(start):
+    ranks = [start("quire-worker", rank, isa=isa) for rank, isa in enumerate(["avx2", "amx-twin"])]
+    for rank in ranks:
+        code, log = rank.end()
+        assert code != 0 and "rank 1 has kernels cpu-bf16-2, rank 0 has kernels cpu-bf16-1" in log, log
+        assert "--isa" in log and "weights" not in re.findall(r'"event":"loading".*', log)[-1], log
 
 
 def test_only_a_check_chooses_the_number_of_ranks(start):

@@ -33,7 +33,8 @@ class Crowd:
                     assert update.ended.code == 0, update
                     i = running.pop(update.tag)
                     running[self._submit(i)] = i
-        except (grpc.RpcError, AssertionError) as error:
+            raise EOFError("the worker ended the crowd's session")
+        except (grpc.RpcError, AssertionError, EOFError) as error:
             self.error = None if self.leaving else error
 
     def __enter__(self):

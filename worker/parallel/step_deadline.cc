@@ -9,6 +9,8 @@ namespace {
 
 // Of the slowest machine that is still waited for: pages of weights from a disk, weights times tokens.
 constexpr double kReadBytesPerUs = 100, kWeightBytesTokensPerUs = 4000;
+// Of the slowest disk that weights are loaded from: a network's.
+constexpr int64_t kLoadBytesPerUs = 10;
 
 int ClassOf(int64_t count) { return std::bit_width(static_cast<uint64_t>(std::max<int64_t>(1, count))); }
 // How much larger `count` is than anything of that class may have been.
@@ -17,6 +19,11 @@ double Growth(int64_t count, int of_class) {
 }
 
 }  // namespace
+
+int64_t LoadLimitUs(int64_t load_us, int64_t weight_bytes) {
+  constexpr int64_t kPatience = 10, kMinuteUs = 60'000'000;
+  return kMinuteUs + std::max(kPatience * load_us, weight_bytes / kLoadBytesPerUs);
+}
 
 StepShape ShapeOf(const BatchPlan& plan) {
   StepShape shape{.prefill = false, .tokens = 0, .context = 1};

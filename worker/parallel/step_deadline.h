@@ -21,6 +21,10 @@ struct StepShape {
 };
 StepShape ShapeOf(const BatchPlan& plan);
 
+// How long to wait for the others' weights once this rank's, so many bytes, are there after `load_us`. They
+// load about as much, but perhaps from a disk where this one had memory. Whether they live, their beats say.
+int64_t LoadLimitUs(int64_t load_us, int64_t weight_bytes);
+
 struct StepDeadlineOptions {
   int64_t floor_us = 10'000'000;  // a busy machine may let any process wait for seconds
   int64_t factor = 20;

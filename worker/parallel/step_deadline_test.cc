@@ -104,6 +104,15 @@ TEST(StepDeadline, OneOutlierIsForgotten) {
   EXPECT_LE(deadline.LimitUs(shape), before_us + before_us / 50);
 }
 
+TEST(LoadLimit, IsForWhoReadsFromANetworkWhereThisRankHadItInMemory) {
+  constexpr int64_t kGigabyte = 1'000'000'000;
+  EXPECT_GT(LoadLimitUs(/*load_us=*/2 * kUsPerSecond, 16 * kGigabyte), 107 * kUsPerSecond);  // 150 MB/s
+  EXPECT_GT(LoadLimitUs(2 * kUsPerSecond, 16 * kGigabyte), 1600 * kUsPerSecond);
+  EXPECT_GE(LoadLimitUs(300 * kUsPerSecond, kGigabyte),
+            3000 * kUsPerSecond);  // nor is that a slow one's patience
+  EXPECT_GE(LoadLimitUs(0, 0), 60 * kUsPerSecond);
+}
+
 TEST(StepDeadline, ShapesComeFromPlans) {
   BatchPlan plan;
   plan.sequences.push_back({.position = 100, .ids = {1}, .blocks = {}});
