@@ -55,8 +55,10 @@ void WorkerConfig::DeclareRank(Options& options) {
       "threads", &threads, "N",
       "compute threads of this rank; 0 = one for each of its CPUs, within its part of a cgroup's CPU quota",
       IntLimits{0, kMaxComputeThreads});
-  options.Add("isa", &isa, "auto|avx2|avx512|amx",
-              "instruction set of the kernels; auto = the best that this CPU has, proved by trying it");
+  options.Add(
+      "isa", &isa, "auto|avx2|avx512|amx|amx-twin",
+      "instruction set of the kernels; auto = the best that this CPU has, proved by trying it; amx-twin = "
+      "amx's answers on any CPU, slowly, to compare with");
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});
