@@ -9,10 +9,9 @@
 #include <utility>
 
 #include <nlohmann/json.hpp>
-#include "absl/strings/numbers.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "base/core/cpu_topology.h"
 #include "base/core/exit_code.h"
 #include "base/core/hash.h"
 #include "base/core/host_port.h"
@@ -35,6 +34,7 @@
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
 #include "worker/parallel/shm_communicator.h"
+#include "worker/rank_cpus.h"
 #include "worker/rpc/group_server.h"
 
 namespace quire::worker {
@@ -43,9 +43,6 @@ namespace {
 class Rank {
  public:
   explicit Rank(const WorkerConfig& config) : config_(config) {}
-  // Before any other thread starts and memory is taken: pages lie on the node of the CPU that first writes
-  // them.
-  absl::Status ChooseCpus();
   // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight
   // files.
   absl::Status CheckModel();
@@ -58,7 +55,6 @@ class Rank {
   absl::StatusOr<int> Follow();
 
  private:
-  void ChooseRanks();
   // The group's, below /dev/shm.
   std::string ShmName() const;
   absl::Status PlanMemory();
@@ -101,36 +97,6 @@ class Rank {
   std::unique_ptr<TransformerRunner> runner_;
 };
 
-absl::Status Rank::ChooseCpus() {
-  if (config_.cpus != "all") {
-    const absl::StatusOr<CpuList> cpus = ParseCpuList(config_.cpus);
-    const absl::Status chosen = cpus.ok() ? RunOnCpus(*cpus) : cpus.status();
-    if (!chosen.ok()) return absl::InvalidArgumentError(absl::StrCat("--cpus: ", MessageOf(chosen)));
-  }
-  const CpuList usable = UsableCpus();
-  const std::optional<int64_t> quota = CpuQuota();
-  const int64_t sharers = std::max<int64_t>(1, config_.ranks_here()) * config_.host_groups;
-  if (config_.threads == 0) {
-    config_.threads = std::min(ThreadsWithin(std::ssize(usable), quota, sharers), kMaxComputeThreads);
-  }
-  Log(LogLevel::kInfo, "cpus", "usable", FormatCpuList(usable), "quota",
-      quota ? absl::StrCat(*quota) : "none", "threads", config_.threads);
-  return absl::OkStatus();
-}
-
-void Rank::ChooseRanks() {
-  const CpuNodes found = GroupByNode(UsableCpus());
-  const int64_t nodes = std::ssize(found.nodes),
-                most = std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks);
-  config_.ranks = std::min(nodes, most);
-  ranks_reason_ = found.description;
-  if (most < nodes) absl::StrAppend(&ranks_reason_, ", but the model can be split over at most ", most);
-  const std::optional<int64_t> quota = CpuQuota();
-  if (!quota || *quota >= config_.ranks) return;
-  config_.ranks = *quota;
-  absl::StrAppend(&ranks_reason_, ", but a cgroup's quota leaves the time of ", *quota);
-}
-
 std::string Rank::Ranks() const {
   return nlohmann::json{{"ranks", absl::StrCat(config_.ranks)}, {"reason", ranks_reason_}}.dump();
 }
@@ -141,7 +107,11 @@ absl::Status Rank::CheckModel() {
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(
       checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"), config_.rope_scaling));
-  if (config_.check && config_.ranks == 0) ChooseRanks();
+  if (config_.check && config_.ranks == 0) {
+    const RankChoice choice = ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks));
+    config_.ranks = choice.ranks;
+    ranks_reason_ = choice.reason;
+  }
   if (config_.rank >= config_.ranks) {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
@@ -395,9 +365,10 @@ void Rank::SetDraining(GroupServer* server) {
 }  // namespace
 
 int RunWorker(const WorkerConfig& config) {
-  Rank rank(config);
+  WorkerConfig here = config;
+  absl::Status ready = ChooseCpus(here);
+  Rank rank(here);
   absl::StatusOr<int> code = 0;
-  absl::Status ready = rank.ChooseCpus();
   if (ready.ok()) ready = config.check ? rank.CheckModel() : rank.Load();
   if (!ready.ok()) {
     code = ready;
