@@ -12,6 +12,7 @@
 namespace quire::gateway {
 namespace {
 
+using testing::ScriptedBackend;
 using testing::TokenWriter;
 
 // 8 KB of gzip are 8 MB: no I/O thread inflates. So where the text threads take no work any more, a gzip

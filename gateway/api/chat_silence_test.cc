@@ -12,6 +12,7 @@
 namespace quire::gateway {
 namespace {
 
+using testing::ScriptedBackend;
 using testing::TokenWriter;
 
 // A worker that beats may take as long as it likes over an answer; one that doesn't is left, and only then.

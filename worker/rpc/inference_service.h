@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "base/core/metrics.h"
 #include "base/core/mutex.h"
 #include "worker/rpc/served_model.h"
 #include "worker/rpc/session.h"
@@ -14,8 +15,12 @@ namespace quire::worker {
 
 class InferenceService final : public v1::Inference::CallbackService {
  public:
-  InferenceService(ServedModel model, uint64_t group_epoch, Engine* engine)
-      : model_(std::move(model)), group_epoch_(group_epoch), engine_(engine) {}
+  InferenceService(ServedModel model, uint64_t group_epoch, Engine* engine, Metrics& metrics)
+      : model_(std::move(model)),
+        group_epoch_(group_epoch),
+        engine_(engine),
+        refusals_(metrics.Counter("quire_worker_refused_requests_total",
+                                  "Requests of gateways that were refused at the door")) {}
 
   grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* Serve(
       grpc::CallbackServerContext* context) override;
@@ -32,6 +37,7 @@ class InferenceService final : public v1::Inference::CallbackService {
 
   const ServedModel& model() const { return model_; }
   absl::StatusOr<GenerationRequest> Validate(const v1::GenerateRequest& request) const;
+  void CountRefusal() { refusals_.Increment(); }
 
  private:
   std::shared_ptr<Session> Find(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -40,6 +46,7 @@ class InferenceService final : public v1::Inference::CallbackService {
   const ServedModel model_;
   const uint64_t group_epoch_;
   Engine* const engine_;
+  prometheus::Counter& refusals_;
   Mutex mutex_;
   uint64_t last_session_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<uint64_t, std::shared_ptr<Session>> open_ ABSL_GUARDED_BY(mutex_);

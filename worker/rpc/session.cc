@@ -39,14 +39,19 @@ void Session::Submit(const v1::Submit& submit) {
     const auto full = absl::ResourceExhaustedError(
         absl::StrCat(kMaxRequests, " requests of this session are open or not read to their end"));
     // Refusals, too, wait to be read.
-    return outbox_.size() < 2 * kMaxRequests ? outbox_.Refuse(tag, full) : End(full);
+    return outbox_.size() < 2 * kMaxRequests ? Refuse(tag, full) : End(full);
   }
-  if (!request.ok()) return outbox_.Refuse(tag, request.status());
+  if (!request.ok()) return Refuse(tag, request.status());
   const uint32_t choice = request->choice;
   // The lock makes an update that comes at once wait until the outbox knows the request.
   const absl::StatusOr<uint64_t> ticket = engine_->Submit(*std::move(request), {id_, tag});
-  if (!ticket.ok()) return outbox_.Refuse(tag, ticket.status());
+  if (!ticket.ok()) return Refuse(tag, ticket.status());
   outbox_.Open(tag, *ticket, choice, submit.credit());
+}
+
+void Session::Refuse(uint64_t tag, const absl::Status& why) {
+  outbox_.Refuse(tag, why);
+  service_->CountRefusal();
 }
 
 void Session::Take(std::span<Update> updates) {

@@ -46,6 +46,7 @@ class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Group
   void OnDone() override;
 
   void Submit(const v1::Submit& submit) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Refuse(uint64_t tag, const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseWith(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Cancels its requests; Finish comes when there is nothing to send.
   void End(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

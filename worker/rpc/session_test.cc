@@ -242,9 +242,13 @@ TEST(Session, APeerThatReadsNothingLosesIt) {
 TEST(Session, APeerThatLeavesEndsUnreadLosesIt) {
   ScriptedGroup group;
   const auto session = group.OpenSessionWithFixedWindow();
-  for (uint64_t tag = 1; tag <= 3 * Session::kMaxRequests; ++tag) session->Submit(tag, v1::GenerateRequest());
-  // Or, where all that took ten beats, as a peer that reads nothing.
+  const auto other = group.OpenSession();
+  for (uint64_t tag = 1; tag <= 4 * Session::kMaxRequests; ++tag) session->Submit(tag, v1::GenerateRequest());
+  while (session->Grant(77, 1)) {  // it reads nothing until it is gone
+    ASSERT_TRUE(other->ReadFrame());
+  }
   EXPECT_THAT(session->End().error_code(), testing::AnyOf(grpc::RESOURCE_EXHAUSTED, grpc::CANCELLED));
+  EXPECT_LT(group.Metric("quire_worker_refused_requests_total"), 3 * Session::kMaxRequests);
   EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
 }
 
