@@ -136,6 +136,7 @@ TEST_P(CpuBackendTest, EmbedFindsItsRowsAndZeroesForeignOnes) {
 }
 
 TEST_P(CpuBackendTest, AttentionIsTheReferencesWithinBf16Rounding) {
+  if (GetParam() == "amx-twin") GTEST_SKIP() << "its attention is avx2's";
   const int64_t dims[] = {16, 18, 40, 64, 80, 128, 256};
   for (const int64_t dim : dims) {
     for (const auto& [query_heads, kv_heads] : {std::pair{1, 1}, {3, 1}, {8, 2}, {9, 3}, {5, 1}, {20, 2}}) {
