@@ -38,6 +38,7 @@ absl::Status FileFollower::Start() {
     if (!unseen) offsets_[entry->path().filename()] = size;
   }
   if (!error) return absl::OkStatus();
+  watch_ = FolderWatch();
   return absl::UnavailableError(absl::StrCat("can't read the folder ", folder_, ": ", error.message()));
 }
 

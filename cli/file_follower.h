@@ -21,9 +21,9 @@ class FileFollower {
   FileFollower(std::string folder, OnLine on_line)
       : folder_(std::move(folder)), on_line_(std::move(on_line)) {}
 
-  // From the files' present ends on.
+  // From the files' present ends on. Where it fails nothing is followed.
   absl::Status Start();
-  // Readable when there is something to read.
+  // Readable when there is something to read; -1 where nothing is followed.
   int fd() const { return watch_.fd(); }
   void ReadNew();
 

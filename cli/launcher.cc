@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -21,6 +20,7 @@
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "base/process/child.h"
+#include "base/process/system_error.h"
 #include "cli/messages.h"
 #include "cli/places.h"
 
@@ -101,7 +101,7 @@ absl::Status Launcher::MakeSignalFd() {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (signals_.valid()) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("can't wait for signals: ", std::strerror(errno)));
+  return SystemError("can't wait for signals", errno);
 }
 
 // Worker and gateway themselves know what they can load, weights and text: they are asked before anything
@@ -132,6 +132,7 @@ absl::Status Launcher::CheckModel() {
 absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
                                                     std::vector<std::string> args) {
   const Fd report(memfd_create("quire-model-check", MFD_CLOEXEC));
+  if (!report.valid()) return SystemError("can't ask about the model", errno);
   ChildSpec spec;
   QUIRE_ASSIGN_OR_RETURN(const std::string path, FindProgram(absl::StrCat(programs_, "/", program)));
   spec.argv = std::move(args);
@@ -161,8 +162,11 @@ absl::Status Launcher::Prepare() {
     QUIRE_RETURN_IF_ERROR(CheckWritable(folder));  // what starts has to log and to write its books
   }
   RemoveReadyFile(options_.ready_file);
-  QUIRE_RETURN_IF_ERROR(log_follower_.Start());
   QUIRE_RETURN_IF_ERROR(ready_follower_.Start());
+  if (const absl::Status followed = log_follower_.Start(); !followed.ok()) {  // no reason not to serve
+    Say(absl::StrCat(MessageOf(followed), "; going on, but how the workers load, and why a group is lost, ",
+                     "only the logs will say"));
+  }
   return KeepPorts();
 }
 

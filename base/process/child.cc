@@ -20,6 +20,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/core/files.h"
+#include "base/process/system_error.h"
 
 extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 forgets to say that it is C
@@ -32,8 +33,9 @@ namespace {
 constexpr int64_t kTailBytes = 2048;
 constexpr int kExitNeverReleased = 126, kExitNotStarted = 127;
 
-absl::Status Unavailable(absl::string_view what) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
+absl::Status CantStart(const std::string& program, int error) {
+  return absl::NotFoundError(absl::StrCat("can't start ", program, ": ", std::strerror(error),
+                                          ": put the program there again, or name another path"));
 }
 
 struct Line {
@@ -44,7 +46,7 @@ struct Line {
 absl::StatusOr<Line> MakeLine() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-    return Unavailable("can't make a line to a child process");
+    return SystemError("can't make a line to a child process", errno);
   }
   return Line{Fd(ends[0]), Fd(ends[1])};
 }
@@ -96,14 +98,18 @@ void ArrangeDescriptors(const ChildPlan& plan) {
   _exit(kExitNotStarted);
 }
 
+absl::Status CantReadProc(pid_t pid) {
+  const absl::Status unread = ReadWholeFile(absl::StrCat("/proc/", pid, "/stat")).status();
+  return absl::IsUnavailable(unread) ? unread : absl::UnavailableError("can't read /proc: is it mounted?");
+}
+
 // The child may not have been reaped by anybody else: its pid is still its own.
 absl::Status Hold(Process& process) {
   process.pidfd = Fd(pidfd_open(process.pid, 0));
   if (process.pidfd.valid()) process.start_time = StartTimeOf(process.pid);
   if (process.start_time != 0) return absl::OkStatus();
-  const absl::Status error = process.pidfd.valid()
-                                 ? absl::UnavailableError("can't read /proc: is it mounted?")
-                                 : Unavailable("can't hold a child process");
+  const absl::Status error =
+      process.pidfd.valid() ? CantReadProc(process.pid) : SystemError("can't hold a child process", errno);
   kill(process.pid, SIGKILL);
   waitpid(process.pid, nullptr, 0);
   return error;
@@ -114,7 +120,8 @@ absl::Status Hold(Process& process) {
 absl::Status StartGate::Open() {
   const char go = 1;
   if (send(release_.get(), &go, 1, MSG_NOSIGNAL) != 1)
-    return Unavailable(absl::StrCat("can't start ", program_));
+    return absl::UnavailableError(absl::StrCat("can't start ", program_, ": its process was killed before: ",
+                                               "the kernel's log says so where memory was short"));
   release_.Close();
   int why = 0;
   ssize_t count;
@@ -123,8 +130,7 @@ absl::Status StartGate::Open() {
   } while (count < 0 && errno == EINTR);
   failure_.Close();
   if (count == 0) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("can't start ", program_, ": ", std::strerror(count == sizeof why ? why : EIO)));
+  return CantStart(program_, count == sizeof why ? why : EIO);
 }
 
 absl::StatusOr<HeldChild> ForkHeld(const ChildSpec& spec) {
@@ -139,7 +145,7 @@ absl::StatusOr<HeldChild> ForkHeld(const ChildSpec& spec) {
   Process process;
   process.pid = fork();
   if (process.pid == 0) RunChild(plan);
-  if (process.pid < 0) return Unavailable(absl::StrCat("can't fork for ", spec.argv[0]));
+  if (process.pid < 0) return SystemError(absl::StrCat("can't fork for ", spec.argv[0]), errno);
   if (absl::Status held = Hold(process); !held.ok()) return held;
   return HeldChild{std::move(process),
                    StartGate(spec.argv[0], std::move(gate->our_end), std::move(failure->our_end))};
@@ -160,8 +166,7 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
     if (errno != ENOENT) why = errno;
   }
-  return absl::NotFoundError(absl::StrCat("can't start ", name, ": ", std::strerror(why),
-                                          ": put the program there again, or name another path"));
+  return CantStart(name, why);
 }
 
 absl::StatusOr<Fd> OpenOutput(const std::string& path) {

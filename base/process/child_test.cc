@@ -4,19 +4,23 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include "base/core/files.h"
 
 namespace quire {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 class ChildTest : public testing::Test {
  protected:
@@ -87,7 +91,8 @@ TEST_F(ChildTest, SaysWhyItCantBecomeTheProgram) {
   ASSERT_TRUE(child.ok());
   const absl::Status opened = child->gate.Open();
   EXPECT_TRUE(absl::IsNotFound(opened));
-  EXPECT_THAT(std::string(opened.message()), HasSubstr("no-program: Exec format error"));
+  EXPECT_THAT(std::string(opened.message()),
+              HasSubstr("no-program: Exec format error: put the program there again"));
   EXPECT_EQ(AwaitEnd(child->process).Text(), "exit code 127");
 }
 
@@ -112,10 +117,36 @@ TEST_F(ChildTest, InheritsNoDescriptorMaskOrIgnoredSignal) {
   ASSERT_TRUE(child.gate.Open().ok());
   EXPECT_EQ(AwaitEnd(child.process).Text(), "exit code 0");
   const std::string said = *ReadWholeFile(Output());
-  EXPECT_THAT(said, testing::StartsWith("4\n"));  // 0, 1, 2 and the folder that ls reads
+  EXPECT_THAT(said, StartsWith("4\n"));  // 0, 1, 2 and the folder that ls reads
   EXPECT_THAT(said, HasSubstr("SigBlk:\t0000000000000000"));
   EXPECT_THAT(said, HasSubstr("SigIgn:\t0000000000000000"));
   EXPECT_THAT(said, HasSubstr("/dev/null"));
+}
+
+// Lines, the fork, its pidfd and /proc: whichever is short of a descriptor says what to do.
+TEST_F(ChildTest, WhereNoDescriptorIsLeftTheLimitIsNamed) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  std::vector<Fd> taken;
+  while (taken.empty() || taken.back().get() < 16) taken.emplace_back(dup(output_.get()));
+  auto limit = static_cast<rlim_t>(taken.back().get() + 1);  // none below is free; a child needs some
+  int refused = 0;
+  for (bool forked = false; !forked && limit < before.rlim_cur; ++limit) {
+    const rlimit low{limit, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    absl::StatusOr<HeldChild> child = ForkHeld({{"/bin/sh", "-c", "echo ran"}, output_.get(), 0});
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    forked = child.ok();
+    if (forked) {
+      child->gate = StartGate();
+      AwaitEnd(child->process);
+      continue;
+    }
+    ++refused;
+    EXPECT_TRUE(absl::IsUnavailable(child.status())) << limit;
+    EXPECT_THAT(std::string(child.status().message()), EndsWith(": raise the limit on open files")) << limit;
+  }
+  EXPECT_GE(refused, 6);
 }
 
 TEST(FindProgram, ByPathAndInPath) {

@@ -4,18 +4,38 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/files.h"
 
 namespace quire {
+namespace {
+
+// All programs of a user share what is for inotify, where they run in containers, too.
+absl::Status CantWatch(const std::string& folder, int error) {
+  const std::string what = absl::StrCat("can't watch ", folder);
+  if (error == EMFILE) {
+    return absl::UnavailableError(absl::StrCat(
+        what,
+        ": no inotify instance is left: raise fs.inotify.max_user_instances, or the limit on open files"));
+  }
+  if (error == ENOSPC) {
+    return absl::UnavailableError(
+        absl::StrCat(what, ": no inotify watch is left: raise fs.inotify.max_user_watches"));
+  }
+  return FileError("watch", folder, error);
+}
+
+}  // namespace
 
 absl::Status FolderWatch::Start(const std::string& folder, uint32_t events) {
-  inotify_ = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (inotify_.valid() && inotify_add_watch(inotify_.get(), folder.c_str(), events) >= 0) {
-    return absl::OkStatus();
+  Fd inotify(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!inotify.valid() || inotify_add_watch(inotify.get(), folder.c_str(), events) < 0) {
+    return CantWatch(folder, errno);
   }
-  return absl::UnavailableError(absl::StrCat("can't watch ", folder, ": ", std::strerror(errno)));
+  inotify_ = std::move(inotify);
+  return absl::OkStatus();
 }
 
 void FolderWatch::Take(const std::function<void(uint32_t event, const std::string& file)>& take) {

@@ -13,9 +13,9 @@ namespace quire {
 
 class FolderWatch {
  public:
-  // From now on; `events` as inotify's (IN_MODIFY | IN_CREATE ...).
+  // From now on; `events` as inotify's (IN_MODIFY | IN_CREATE ...). Unavailable says which limit to raise.
   absl::Status Start(const std::string& folder, uint32_t events);
-  // Readable when something happened.
+  // Readable when something happened; -1 where nothing is watched.
   int fd() const { return inotify_.get(); }
   // Hands over what happened since the last call, in order: the event's bits and the file's name.
   void Take(const std::function<void(uint32_t event, const std::string& file)>& take);

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "base/core/exit_code.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
+#include "base/process/system_error.h"
 
 namespace quire::coordinator {
 namespace {
@@ -88,7 +88,7 @@ absl::Status ProcessDriver::OpenEvents() {
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll_.valid() || !wake_.valid() || !Watch(wake_.get(), kWakeEvent)) {
-    return absl::InternalError(absl::StrCat("can't set up epoll: ", std::strerror(errno)));
+    return SystemError("can't watch the workers", errno);
   }
   const absl::Status guarded = error_files_.Start();
   if (guarded.ok()) {
@@ -259,8 +259,7 @@ absl::StatusOr<StartGate> ProcessDriver::ForkRank(GroupRun& group, size_t rank) 
   spec.output = errors.get();
   QUIRE_ASSIGN_OR_RETURN(HeldChild child, ForkHeld(spec));
   if (!Watch(child.process.pidfd.get(), TagOf(group, rank))) {
-    const absl::Status error =
-        absl::UnavailableError(absl::StrCat("can't watch rank ", rank, ": ", std::strerror(errno)));
+    const absl::Status error = SystemError(absl::StrCat("can't watch rank ", rank), errno);
     SendSignal(child.process, SIGKILL);
     AwaitEnd(child.process);  // at its gate: it ends at once
     return error;
