@@ -195,10 +195,10 @@ class AssembledCoordinator final : public Coordinator {
         grpc_, StartGrpcServer({config_.host, static_cast<int>(config_.port), config_.tls, config_.insecure},
                                {service_.get()}));
     if (config_.worker.groups > 0) MakeFleet();
-    admin_ =
-        std::make_unique<AdminService>(AdminService::Parts{ledger_thread_.get(), reports_.get(), &router_,
-                                                           &facts_, fleet_.get(), &clock_, &metrics_},
-                                       folder_.pepper());
+    AdminService::Parts parts{ledger_thread_.get(), reports_.get(), &router_, &facts_,
+                              fleet_.get(),         &clock_,        &metrics_};
+    if (config_.admin_patience) parts.patience = *config_.admin_patience;
+    admin_ = std::make_unique<AdminService>(parts, folder_.pepper());
     http::HttpServerOptions http;
     http.host = config_.admin_host;
     http.port = static_cast<int>(config_.admin_port);

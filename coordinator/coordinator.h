@@ -4,7 +4,9 @@
 // delivered.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -31,6 +33,7 @@ struct CoordinatorConfig {
   bool end_groups = false;                      // nothing else
   const Clock* clock = nullptr;                 // null: the system's; a test's outlives the coordinator
   FileWriter write_file = WriteFileAtomically;  // models.json, epochs.json
+  std::optional<std::chrono::milliseconds> admin_patience;  // null: AdminService's; a test has no hurry
 
   void Declare(Options& options);
   // Of the command line alone: InvalidArgument says what is missing or wrong.

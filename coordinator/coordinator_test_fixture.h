@@ -34,6 +34,7 @@ class CoordinatorTest : public testing::Test {
     config_.ready_file = folder_ + "/ready";
     config_.worker.groups = 0;
     config_.clock = &clock_;
+    config_.admin_patience = std::chrono::minutes(5);
     Begin();
   }
   void TearDown() override {

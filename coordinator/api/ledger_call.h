@@ -1,5 +1,6 @@
 // A ledger operation as a plain call that waits for its commit: for the start, never for an RPC or a handler
-// (asking.h).
+// (asking.h). It waits as long as the disk takes, since nobody is served yet; a ledger that can't go on ends
+// the process (LedgerThreadOptions::on_fatal).
 #pragma once
 
 #include <memory>
@@ -11,11 +12,9 @@
 
 namespace quire::coordinator {
 
-// operation(ledger, reply) runs on the ledger thread. Unavailable when no answer came in time (it may still
-// happen).
+// operation(ledger, reply) runs on the ledger thread.
 template <typename T, typename Operation>
 absl::StatusOr<T> CallLedger(LedgerThread& thread, Operation operation) {
-  constexpr int kTimeoutSeconds = 10;
   struct Call {
     Notification done;
     absl::StatusOr<T> result;
@@ -28,9 +27,7 @@ absl::StatusOr<T> CallLedger(LedgerThread& thread, Operation operation) {
               }));
   });
   if (!posted) return absl::UnavailableError("the ledger is busy; try again");
-  if (!call->done.WaitForNotificationWithTimeout(absl::Seconds(kTimeoutSeconds))) {
-    return absl::UnavailableError("the ledger did not answer in time; look before you try again");
-  }
+  call->done.WaitForNotification();
   return std::move(call->result);
 }
 
