@@ -129,9 +129,11 @@ void WorkerRegistry::ExcuseIfAllWereSilent(int64_t now_us) {
 }
 
 void WorkerRegistry::ForgetGone(int64_t now_us) {
-  std::erase_if(groups_, [now_us](const auto& entry) {
-    return !entry.second.connected && now_us - entry.second.last_heard_us > kForgetGoneUs;
-  });
+  std::erase_if(groups_, [now_us](const auto& entry) { return IsForgotten(entry.second, now_us); });
+}
+
+bool WorkerRegistry::IsForgotten(const Group& group, int64_t now_us) {
+  return !group.connected && now_us - group.last_heard_us > kForgetGoneUs;
 }
 
 void WorkerRegistry::Fence(const std::string& group_id, uint64_t first_valid_epoch) {

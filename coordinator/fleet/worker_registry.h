@@ -70,6 +70,8 @@ class WorkerRegistry {
   uint64_t FirstValidEpoch(const std::string& group_id) const;
 
   static GroupState StateOf(const Group& group, int64_t now_us);
+  // Not listed any more, whether or not anybody has come meanwhile who made us forget it.
+  static bool IsForgotten(const Group& group, int64_t now_us);
   const Group* Find(const std::string& group_id) const;
   const std::map<std::string, Group>& groups() const { return groups_; }
 

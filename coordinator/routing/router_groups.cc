@@ -112,6 +112,7 @@ RouterReport Router::Report() const {
   const int64_t now_us = clock_.NowUs();
   RouterReport report;
   for (const auto& [id, group] : registry_.groups()) {
+    if (WorkerRegistry::IsForgotten(group, now_us)) continue;
     report.groups.push_back({group, WorkerRegistry::StateOf(group, now_us), book_.UseOf(EpochOf(group)),
                              CapacityOf(group), (now_us - group.last_heard_us) / 1000});
   }

@@ -91,6 +91,18 @@ TEST_F(RouterTest, ADrainingGroupGetsNothing) {
   EXPECT_EQ(router_.Report().groups[0].state, GroupState::kDraining);
 }
 
+// Nobody registers or beats who would have it forgotten.
+TEST_F(RouterTest, TheLastGroupThatLeavesIsListedForAnHour) {
+  const absl::StatusOr<uint64_t> registration = router_.Register(Info("a", 1));
+  ASSERT_TRUE(registration.ok());
+  router_.StreamEnded("a", *registration);
+  clock_.AdvanceUs(WorkerRegistry::kForgetGoneUs);
+  ASSERT_EQ(router_.Report().groups.size(), 1u);
+  EXPECT_EQ(router_.Report().groups[0].state, GroupState::kGone);
+  clock_.AdvanceUs(1);
+  EXPECT_TRUE(router_.Report().groups.empty());
+}
+
 TEST_F(RouterTest, WaitsForAGroupToRegister) {
   Answer answer;
   router_.Place(Request(1), answer.Sink());
