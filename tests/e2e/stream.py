@@ -1,25 +1,25 @@
 """A chat stream read by hand: what the bytes on the wire are, which an SDK would hide."""
 import http.client
 import json
-import time
 import urllib.error
 import urllib.parse
 
+from system import until
 
-def retried(ask):
+
+def retried(ask, limit=300):
     """As the SDKs do: a request that nobody took, or that was answered 503, is sent again. `ask` gives a Stream, or the status
     first."""
-    while True:
+    def taken():
         try:
             answer = ask()
-            if (answer.status if isinstance(answer, Stream) else answer[0]) != 503:
-                return answer
+            return None if (answer.status if isinstance(answer, Stream) else answer[0]) == 503 else answer
         except (ConnectionRefusedError, ConnectionResetError):
-            pass
+            return None
         except urllib.error.URLError as error:
             if not isinstance(error.reason, (ConnectionRefusedError, ConnectionResetError)):
                 raise
-        time.sleep(0.05)
+    return until("an answer that is no 503", taken, limit)
 
 
 class Stream:

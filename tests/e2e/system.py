@@ -1,4 +1,5 @@
 """A running Quire, started as an operator would: `quire serve` with its ready file, real processes and real wires."""
+import contextlib
 import json
 import os
 import pathlib
@@ -34,13 +35,13 @@ def http(method, url, key=None, body=None, timeout=300):
         return status, text
 
 
-def until(what, condition, limit=300):
+def until(what, condition, limit=300, pause=0.05):
     """Waits for a thing that must come. The limit is for what never comes: no test says how fast anything is."""
     start = time.monotonic()
     while not (answer := condition()):
         if time.monotonic() - start > limit:
             raise AssertionError(f"in {limit} s there was not: {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
     return answer
 
 
@@ -57,12 +58,7 @@ class System:
         ready_file = pathlib.Path(flags.pop("ready_file", pathlib.Path(self.folder.name) / "ready.json"))
         options = {"model": model, "data": self.data, "port": 0, "admin-port": 0, "ready-file": ready_file, **flags}
         args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        self.process = subprocess.Popen([*under, programs / "quire", "serve", *args], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True)
-        self.output = []
-        self._announced = threading.Event()
-        self._reader = threading.Thread(target=self._read_output, daemon=True)
-        self._reader.start()
+        self.listen_to(*under, programs / "quire", "serve", *args)
         if not self._announced.wait(600) or not ready_file.exists():
             self.stop()
             raise RuntimeError("quire serve did not get ready:\n" + "".join(self.output) + self.logs())
@@ -70,6 +66,13 @@ class System:
         self.url, self.api_key = ready["url"], ready.get("api_key")
         self.admin_url, self.admin_key = ready["admin_url"], ready.get("admin_key")
         self.model = ready["model"]
+
+    def listen_to(self, *command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.output = []
+        self._announced = threading.Event()
+        self._reader = threading.Thread(target=self._read_output, daemon=True)
+        self._reader.start()
 
     def _read_output(self):
         for line in self.process.stdout:
@@ -83,6 +86,21 @@ class System:
         code = self.process.wait(timeout=400)  # longer than the drain that a stream which never ends gets
         self._reader.join(60)  # the last line may still be in the pipe
         return code, "".join(self.output)
+
+    def has_said(self, text):
+        return any(text in line for line in list(self.output))
+
+    def wait_for_output(self, text, limit=300):
+        """Until it says so; fails as soon as it has ended without."""
+        def said():
+            ended = self.process.poll() is not None
+            if ended:
+                self._reader.join(60)  # the last line may still be in the pipe
+            if not self.has_said(text):
+                assert not ended, f"it ended without saying {text!r}:\n" + "".join(self.output)
+                return False
+            return True
+        until(f"{text!r} in what it says", said, limit)
 
     def logs(self):
         return "".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.data.glob("logs/*")))
@@ -150,11 +168,13 @@ class System:
         return answer
 
     def pid_of(self, program):
-        """Of a direct child of the launcher: coordinator or gateway."""
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for pid in children:
-            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == f"quire-{program}"[:15]:
-                return int(pid)
+        """Of a direct child of the launcher: coordinator or gateway. LookupError between two of its lives."""
+        with contextlib.suppress(OSError):  # the launcher has ended
+            children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            for pid in children:
+                with contextlib.suppress(OSError):  # it has just been reaped
+                    if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == f"quire-{program}"[:15]:
+                        return int(pid)
         raise LookupError(f"no {program} runs")
 
 

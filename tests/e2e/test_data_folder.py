@@ -97,7 +97,7 @@ def test_a_backup_is_restored_as_the_refusal_says(tmp_path):
         os.kill(first.process.pid, signal.SIGSTOP)
         os.kill(first.pid_of("coordinator"), signal.SIGKILL)
         os.kill(first.process.pid, signal.SIGKILL)
-        first.process.wait()
+        first.process.wait(60)
     (data / "ledger.db").unlink()
     assert (data / "ledger.db-wal").exists()
     said = refused(data)

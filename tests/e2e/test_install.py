@@ -11,7 +11,8 @@ PROGRAMS = {"quire", "quire-coordinator", "quire-gateway", "quire-worker"}
 
 @pytest.mark.tiny
 def test_an_installed_tree_may_be_moved(tmp_path):
-    subprocess.run(["cmake", "--install", BIN.parent, "--prefix", tmp_path / "first"], check=True, capture_output=True)
+    subprocess.run(["cmake", "--install", BIN.parent, "--prefix", tmp_path / "first"], check=True, capture_output=True,
+                   timeout=300)
     shutil.move(tmp_path / "first", tmp_path / "second place")
     installed = tmp_path / "second place/bin"
     assert {path.name for path in installed.iterdir()} == PROGRAMS

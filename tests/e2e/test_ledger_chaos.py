@@ -6,7 +6,6 @@ import random
 import signal
 import sqlite3
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -73,10 +72,12 @@ def ask_stream(system, seen, key, content, fields, leave_after=None):
 
 def ask_until_served(system, i, key):
     """Every try, the served one last: while nobody answers, a client comes back."""
-    tries = [one_request(system, i, key)]
-    while not tries[-1].id:
-        time.sleep(0.1)
+    tries = []
+
+    def served():
         tries.append(one_request(system, i, key))
+        return tries[-1].id
+    until("somebody who answers", served)
     return tries
 
 
@@ -128,11 +129,14 @@ def load_through_kills(system, keys):
     seen, begun = [], 0
     try:
         with ThreadPoolExecutor(CLIENTS) as pool:
-            while begun < len(keys) or killer.is_alive() or not enough(seen):
+            def all_served():
+                nonlocal begun
                 numbers = range(begun, begun + CLIENTS)
                 begun += CLIENTS
                 for tries in pool.map(lambda i: ask_until_served(system, i, keys[i % len(keys)]), numbers):
-                    seen += tries
+                    seen.extend(tries)
+                return begun >= len(keys) and not killer.is_alive() and enough(seen)
+            until("all kills, and requests enough", all_served, limit=1200)
     finally:
         stop.set()
         killer.join()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tiny
 
 
 def check(model, *flags):
-    return subprocess.run([BIN / "quire-worker", "--check", "--model", model, *flags], capture_output=True, text=True)
+    return subprocess.run([BIN / "quire-worker", "--check", "--model", model, *flags], capture_output=True, text=True, timeout=300)
 
 
 def rewrite(model, edit):
@@ -105,7 +105,7 @@ def test_says_which_flag_is_wrong(model, flag, said):
 
 
 def check_text(model):
-    return subprocess.run([BIN / "quire-gateway", "--check", model], capture_output=True, text=True)
+    return subprocess.run([BIN / "quire-gateway", "--check", model], capture_output=True, text=True, timeout=300)
 
 
 def test_good_text_files_are_said_to_be(model):

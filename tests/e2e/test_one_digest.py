@@ -112,7 +112,7 @@ def test_instruction_sets(model, family):
     """Those of one family that this machine can use."""
     def usable(isa):
         return subprocess.run([BIN / "quire-worker", "--check", f"--isa={isa}", f"--model={model}"],
-                              capture_output=True).returncode == 0
+                              capture_output=True, timeout=300).returncode == 0
     for isa in [FAMILIES[family][0], *filter(usable, FAMILIES[family][1:])]:
         with group_by_hand(model, 2, isa=isa, threads=2) as group, channel(group) as connection:
             stub = services.InferenceStub(connection)

@@ -118,7 +118,7 @@ def machine(tmp_path_factory):
 
 def check(model, environment, *flags):
     return subprocess.run([BIN / "quire-worker", "--check", "--model", model, *flags], capture_output=True, text=True,
-                          env=environment)
+                          env=environment, timeout=300)
 
 
 def test_a_rank_on_a_host_of_its_own_needs_room_for_its_slice(lean, machine):
@@ -148,7 +148,7 @@ def test_the_readmes_line_is_accepted(model, machine, ranks):
 
 
 def test_the_readmes_text_files_are_accepted(model):
-    ended = subprocess.run([BIN / "quire-gateway", "--check", model], capture_output=True, text=True)
+    ended = subprocess.run([BIN / "quire-gateway", "--check", model], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
 
 

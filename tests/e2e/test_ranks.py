@@ -33,19 +33,28 @@ class Rank:
     def until(self, event):
         """Reads the log up to an event's line, and returns that."""
         lines = []
-        for line in self.process.stderr:
-            lines.append(line)
-            if f'"event":"{event}"' in line:
-                return json.loads(line)
+        with self._patience():
+            for line in self.process.stderr:
+                lines.append(line)
+                if f'"event":"{event}"' in line:
+                    return json.loads(line)
         raise AssertionError(f"no {event}:\n" + "".join(lines))
 
     def end(self):
-        """(exit code, the rest of its log); one that does not end is killed."""
+        """(exit code, the rest of its log)."""
+        with self._patience():
+            log = self.process.stderr.read()
+        return self.process.wait(120), log
+
+    @contextlib.contextmanager
+    def _patience(self):
+        """It is killed if what the body reads of it doesn't come."""
         patience = threading.Timer(300, self.process.kill)
         patience.start()
-        log = self.process.stderr.read()
-        patience.cancel()
-        return self.process.wait(120), log
+        try:
+            yield
+        finally:
+            patience.cancel()
 
 
 @pytest.fixture
@@ -111,7 +120,7 @@ def test_every_thread_of_a_rank_runs_on_its_cpus(start):
     ("8191", "there is no CPU 8191 for this process: it may use "), ("8192", "CPU 8192 is above 8191")])
 def test_cpus_that_can_not_be_had(cpus, why):
     ended = subprocess.run([BIN / "quire-worker", "--check", "--model", TINY_MODEL, f"--cpus={cpus}"], capture_output=True,
-                           text=True)
+                           text=True, timeout=300)
     assert ended.returncode == 1 and f"--cpus: {why}" in ended.stderr, ended.stderr
 
 
@@ -131,7 +140,7 @@ def test_a_rank_that_is_told_to_end_waits_for_a_rank_0_that_is_late(start):
     until_all_serve(ranks)
     ranks[0].process.send_signal(signal.SIGSTOP)
     ranks[1].process.send_signal(signal.SIGTERM)
-    time.sleep(3)  # as late as a step is long; a rank is silent after 10 s
+    time.sleep(3)  # what is tested: as late as a step is long; a rank is silent after 10 s
     ranks[0].process.send_signal(signal.SIGCONT)
     for rank in ranks:
         code, log = rank.end()
@@ -280,7 +289,7 @@ def test_ranks_that_would_sample_from_different_ids_do_not_start(start, tmp_path
 def test_ranks_of_different_builds_do_not_start(start, tmp_path):
     program = (BIN / "quire-worker").read_bytes()
     version = subprocess.run([BIN / "quire-worker", "--version"], capture_output=True, text=True,
-                             check=True).stdout.split(" ", 1)[1].strip()
+                             check=True, timeout=300).stdout.split(" ", 1)[1].strip()
     changed = version[:-1] + "#"
     other = tmp_path / "quire-worker"
     other.write_bytes(program.replace(version.encode() + b"\0", changed.encode() + b"\0"))

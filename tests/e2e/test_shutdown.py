@@ -4,9 +4,7 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import threading
-import time
 
 import pytest
 from generated import tiny_long
@@ -58,14 +56,6 @@ class Running:
                 yield payload
         self.outcomes[i] = Outcome(payloads())
 
-    def has_said(self, text):
-        return any(text in line for line in list(self.system.output))
-
-    def wait_for_output(self, text):
-        while not self.has_said(text):
-            assert self.system.process.poll() is None, "".join(self.system.output)
-            time.sleep(0.05)
-
     def end(self):
         """The exit code; every stream has ended by then."""
         code = self.system.process.wait(timeout=240)
@@ -116,10 +106,13 @@ def test_a_second_signal_cuts_short(model, tmp_path, second):
     with ended(model, tmp_path) as running:
         process = running.system.process
         process.send_signal(signal.SIGTERM)
-        running.wait_for_output("stopping:")
-        while not running.has_said("stopping now"):  # SIGTERM that comes at once is the first one once more
-            process.send_signal(second)
-            time.sleep(0.05)
+        running.system.wait_for_output("stopping:")
+
+        def hurries():
+            process.send_signal(second)  # SIGTERM that comes at once is the first one once more
+            return running.system.has_said("stopping now") or process.poll() is not None
+        until("the second signal is taken", hurries)
+        running.system.wait_for_output("stopping now")
         process.send_signal(second)  # a third does no harm
     assert all(outcome.error for outcome in running.outcomes)
 
@@ -138,7 +131,7 @@ def test_sigterm_that_comes_twice_is_one(model, tmp_path):
         until("the gateway drains", lambda: '"draining"' in (running.system.data / "logs/gateway.log").read_text())
         for _ in range(2):
             running.system.process.send_signal(signal.SIGTERM)
-        running.wait_for_output("stopping:")
+        running.system.wait_for_output("stopping:")
         os.kill(gateway, signal.SIGTERM)
         until("the gateway has taken it", lambda: not waits_for(gateway, signal.SIGTERM))
         before = list(running.payloads)
@@ -155,18 +148,19 @@ def test_signals_at_once(model, tmp_path):
         process = running.system.process
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             os.kill(process.pid, number)
-        running.wait_for_output("stopping:")
-        while process.poll() is None:  # those at once may have counted as one
-            os.kill(process.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
+        running.system.wait_for_output("stopping:")
+
+        def ends():
+            process.send_signal(signal.SIGINT)  # those at once may have counted as one
+            return process.poll() is not None
+        until("it ends", ends)
 
 
 def test_a_coordinator_that_dies_during_the_drain_is_replaced(model, tmp_path):
     with ended(model, tmp_path) as running:
         process = running.system.process
         process.send_signal(signal.SIGTERM)
-        running.wait_for_output("stopping:")
+        running.system.wait_for_output("stopping:")
         os.kill(running.system.pid_of("coordinator"), signal.SIGKILL)
-        running.wait_for_output("the coordinator ended")
+        running.system.wait_for_output("the coordinator ended")
         process.send_signal(signal.SIGINT)
