@@ -6,11 +6,17 @@ import signal
 
 import pytest
 
+from generated import tiny_long
 from stream import retried
-from system import BIN, TINY_MODEL, System, until
-from test_failover import STREAMS, Run, Stage, all_serving, check, no_alarms, restart_in_turn
+from system import BIN, System, until
+from test_failover import MOST_TOKENS, STREAMS, Run, Stage, all_serving, check, no_alarms, restart_in_turn
 
 PROGRAMS = ("quire", "quire-coordinator", "quire-gateway", "quire-worker")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_long(tmp_path_factory.mktemp("model"), 3 * MOST_TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +64,8 @@ def groups_serve(system):
 
 
 @pytest.mark.tiny
-def test_upgrade_in_place_under_load(programs):
-    stage = Stage(TINY_MODEL, tokens=700, programs=programs)
+def test_upgrade_in_place_under_load(model, programs):
+    stage = Stage(model, tokens=700, programs=programs)
     system = stage.system
     with system:
         def upgrade_what_decides_and_computes():
@@ -89,7 +95,7 @@ def test_upgrade_in_place_under_load(programs):
         # The launcher's own program: the operator stops and starts it.
         assert not runs(system.process.pid, programs / "quire")
         assert system.stop() == 0
-        with System(TINY_MODEL, programs=programs, data=system.data) as after:
+        with System(model, programs=programs, data=system.data) as after:
             assert runs(after.process.pid, programs / "quire")
             assert after.api_key == system.api_key
             assert after.chat("Hi", max_tokens=3)[0] == 200
