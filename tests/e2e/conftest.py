@@ -18,9 +18,10 @@ def bereaved():
     """An installation whose gateway died amid requests, and has been started again."""
     from test_ledger_faults import Installation
     with Installation(reap_after=120) as quire:  # the least that is allowed
-        quire.stop_gateway_amid_requests(lambda: quire.chat("Go on", max_tokens=200, ignore_eos=True))
+        lasting, _ = quire.stop_gateway_amid_requests(lambda: quire.chat("Go on", max_tokens=200, ignore_eos=True))
         quire.gateway.kill()
-        quire.gateway.wait()
+        quire.gateway.wait(60)
+        lasting.close()
         assert quire.open_requests() > 0 and quire.held() > 0
         quire.start_gateway()
         yield quire

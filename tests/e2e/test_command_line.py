@@ -1,4 +1,5 @@
 """What the programs say to somebody who asks or got something wrong, and how `quire serve` ends."""
+import contextlib
 import json
 import os
 import pathlib
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.tiny
 @pytest.mark.parametrize("program", sorted(path.name for path in BIN.glob("quire*") if path.name != "quire-test-child"))
 def test_version(program):
     [declared] = re.findall(r"^project\(quire .*VERSION ([0-9.]+)\)", (ROOT / "CMakeLists.txt").read_text(), re.M)
-    said = subprocess.run([BIN / program, "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([BIN / program, "--version"], capture_output=True, text=True, check=True, timeout=300).stdout
     assert re.fullmatch(rf"{program} {re.escape(declared)}( \(\S+\))?\n", said), said
 
 
@@ -47,7 +48,7 @@ def test_wrong_flag():
 @pytest.mark.parametrize("program", ["quire-coordinator", "quire-gateway", "quire-worker", "quire serve"])
 def test_a_log_level_that_is_none(program):
     name, *command = program.split()
-    ended = subprocess.run([BIN / name, *command, "--log-level", "bogus"], capture_output=True, text=True)
+    ended = subprocess.run([BIN / name, *command, "--log-level", "bogus"], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2 and "--log-level: 'bogus' is none of debug, info, warn, error" in ended.stderr, ended.stderr
 
 
@@ -179,7 +180,7 @@ def test_instructions_that_this_machine_has_not(tmp_path):
 
 def options_of(*command):
     """{flag: its help}, as --help prints them."""
-    said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=300).stdout
     return {flag: text for flag, text in re.findall(r"^  --(\S+) .*?  (\S.*)$", said, re.MULTILINE)}
 
 
@@ -289,12 +290,14 @@ def test_ports_stay_ours_while_a_program_is_down(program):
     """A port that the system gave us must not go to somebody else before the program is back on it."""
     ip_local_port_range = 51  # Linux 6.3: only these ports are given where none is asked for
     with System(TINY_MODEL) as system:
-        ports = [int(url.rpartition(":")[2]) for url in ((system.url, ) if program == "gateway" else (system.admin_url, ))]
+        url = system.url if program == "gateway" else system.admin_url
+        ports = [int(url.rpartition(":")[2])]
         if program == "coordinator":
             ports.append(int(json.loads((system.data / "run/coordinator").read_text())["grpc"].rpartition(":")[2]))
-        os.kill(system.pid_of(program), signal.SIGKILL)
-        while not any(f"the {program} ended" in line for line in list(system.output)):
-            assert system.process.poll() is None
+        before = system.pid_of(program)
+        os.kill(before, signal.SIGKILL)
+
+        def in_vain_until_the_next_life_answers():
             for port in ports:
                 with socket.socket() as thief:
                     try:
@@ -303,6 +306,10 @@ def test_ports_stay_ours_while_a_program_is_down(program):
                         pytest.skip("this kernel has no IP_LOCAL_PORT_RANGE")
                     with pytest.raises(OSError):
                         thief.bind(("127.0.0.1", 0))
+            with contextlib.suppress(LookupError, OSError):  # it is down
+                return system.pid_of(program) != before and http("GET", url)[0]  # whatever it says
+            return False
+        until(f"the next {program} answers", in_vain_until_the_next_life_answers, pause=0.001)
         wait_until_it_answers(system)
         assert system.chat("Hi", max_tokens=3)[0] == 200
 

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 
 import pytest
 
-from system import BIN, TINY_MODEL, http, metric, until
+from generated import tiny_long
+from stream import Stream
+from system import BIN, http, metric, until
 
 NAME = "tiny"
+LASTING_TOKENS = 60000  # minutes of an answer
 PATIENCE_S = 300  # a safety net: everything is waited for
 
 
@@ -30,7 +32,8 @@ class Installation:
         self.root = pathlib.Path(self.folder.name)
         (self.root / "data").mkdir(mode=0o700)
         self.log = (self.root / "log").open("w")
-        command = [BIN / "quire-coordinator", f"--data={self.root}/data", "--admin-port=0", f"--model={TINY_MODEL}",
+        command = [BIN / "quire-coordinator", f"--data={self.root}/data", "--admin-port=0",
+                   f"--model={tiny_long(self.root, LASTING_TOKENS)}",
                    f"--model-name={NAME}", f"--worker-binary={BIN}/quire-worker", f"--ready-file={self.root}/coordinator",
                    *(f"--{flag.replace('_', '-')}={value}" for flag, value in coordinator_flags.items())]
         if disk_mb:
@@ -43,7 +46,7 @@ class Installation:
         self.data = pathlib.Path(f"/proc/{ready['pid']}/root{self.root}/data")
         self.pid, self.grpc, self.admin_url = ready["pid"], ready["grpc"], "http://" + ready["admin"]
         keys = json.loads((self.data / "keys.json").read_text())
-        self.api_key, self.admin_key = keys["api_key"], keys["admin_key"]
+        self.api_key, self.admin_key, self.model = keys["api_key"], keys["admin_key"], NAME
         self.start_gateway()
         until("the group serves", lambda: self.chat("Hello", max_tokens=1)[0] == 200)
 
@@ -77,8 +80,9 @@ class Installation:
         return sum(account["held"]["nano_usd"] for account in self.admin("usage")["accounts"])
 
     def stop_gateway_amid_requests(self, ask):
-        """SIGSTOP while requests are open; `ask` is called by threads until then."""
-        stopped = threading.Event()
+        """SIGSTOP while requests are open: one that lasts, so that it is open for sure, and those of threads that call `ask` until
+        then. Returns the lasting one's Stream, and the threads."""
+        stopped, answered = threading.Event(), threading.Event()
 
         def client():
             while not stopped.is_set():
@@ -86,20 +90,16 @@ class Installation:
                     ask()
                 except OSError:  # the gateway is gone
                     return
+                answered.set()
         threads = [threading.Thread(target=client, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
-        while True:
-            until("a request is open", lambda: self.open_requests() > 0)
-            self.gateway.send_signal(signal.SIGSTOP)
-            before = -1
-            while (now := self.open_requests()) != before:  # until what it sent before is done
-                before = now
-                time.sleep(0.3)
-            if now > 0 and self.held() > 0:
-                stopped.set()
-                return threads
-            self.gateway.send_signal(signal.SIGCONT)
+        lasting = Stream(self, "Go on", max_tokens=LASTING_TOKENS, ignore_eos=True)
+        next(iter(lasting))
+        assert answered.wait(PATIENCE_S)
+        self.gateway.send_signal(signal.SIGSTOP)
+        stopped.set()
+        return lasting, threads
 
     def __enter__(self):
         return self
@@ -145,14 +145,15 @@ def goes_through_a_full_disk(quire, fill_it, make_room):
             answers.append(answer["usage"]["completion_tokens"])
     for _ in range(3):
         ask()
-    threads = quire.stop_gateway_amid_requests(ask)
+    lasting, threads = quire.stop_gateway_amid_requests(ask)
     fill_it()
     quire.gateway.send_signal(signal.SIGCONT)
+    lasting.close()
     for thread in threads:
         thread.join()
-    # What was under way ended within its grant and can't be settled; nothing new is taken.
+    # What was under way has ended within its grant and can't be settled; nothing new is taken.
+    until("a settlement that waits", lambda: metric(quire.gateway_metrics, "quire_gateway_settles_pending") > 0)
     assert quire.chat("Hello", max_tokens=3)[0] == 503
-    assert metric(quire.gateway_metrics, "quire_gateway_settles_pending") > 0
     failed = metric(quire.admin_url.removeprefix("http://"), "quire_coordinator_ledger_failed_commits_total")
     assert failed > 0
     make_room()

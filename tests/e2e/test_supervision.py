@@ -6,12 +6,13 @@ import pathlib
 import resource
 import shutil
 import signal
-import time
+import subprocess
 
 import pytest
 
 from stream import retried
 from system import BIN, TINY_MODEL, System, serve_once, until
+from test_failover import all_serving
 from test_first_start import namespace
 from test_shutdown import start_time
 
@@ -24,12 +25,6 @@ def test_ready_is_said_at_every_log_level(level):
     with System(TINY_MODEL, groups=2, log_level=level) as system:
         status, answer = system.chat("Hi", max_tokens=3)  # who is told "ready" may ask at once
         assert status == 200, answer
-
-
-def wait_for_output(system, text):
-    while not any(text in line for line in list(system.output)):
-        assert system.process.poll() is None, "".join(system.output)
-        time.sleep(0.05)
 
 
 def processes(system):
@@ -117,23 +112,43 @@ exec "$0-real" "$@"''')
     with System(TINY_MODEL, programs=programs, data=data, groups=2, tensor_parallel=1) as system:
         said = "".join(system.output)
         assert said.count("group g1 is lost and restarts: rank 0: exit code 1: no luck") == 3, said
-        assert {group["state"] for group in system.groups()} == {"serving"}
+        until("both groups serve", lambda: all_serving(system))
 
 
 def test_a_program_that_cant_be_started_now_is_tried_again():
     """The launcher may open no more files: it can't start the gateway that died, and everything else goes on."""
     with System(TINY_MODEL) as system:
         launcher, coordinator = system.process.pid, system.pid_of("coordinator")
-        open_fds = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{launcher}/fd").iterdir()}
-        limit = next(fd for fd in range(1000) if fd not in open_fds)
-        assert limit >= 6, open_fds  # it polls six
-        assert all(fd > limit for fd, name in open_fds.items() if "pidfd" in name), "no room below, when the gateway's goes"
-        before = resource.prlimit(launcher, resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        # As many as it polls, so fewer than a start needs besides what is open. Whatever fails first, it says the same.
+        before = resource.prlimit(launcher, resource.RLIMIT_NOFILE, (6, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         os.kill(system.pid_of("gateway"), signal.SIGKILL)
-        wait_for_output(system, "raise the limit on open files; trying again in")
+        system.wait_for_output("raise the limit on open files; trying again in")
         resource.prlimit(launcher, resource.RLIMIT_NOFILE, before)
         assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
         assert system.pid_of("coordinator") == coordinator
+        assert system.stop() == 0
+
+
+def with_inotify_limit(name, number):
+    """A command that runs another one where the kernel gives so many inotify instances or watches."""
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c",
+               f'echo {number} > /proc/sys/user/max_inotify_{name} && exec "$0" "$@"']
+    try:
+        tried = subprocess.run([*command, "true"], capture_output=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    return command if tried.returncode == 0 else pytest.skip("unshare may not make a user namespace here")
+
+
+@pytest.mark.parametrize("name", ["instances", "watches"])
+def test_where_inotify_is_used_up_the_limit_is_named(tmp_path, name):
+    serve = [BIN / "quire", "serve", "--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0"]
+    ended = subprocess.run([*with_inotify_limit(name, 0), *serve], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1 and f"raise fs.inotify.max_user_{name}" in ended.stderr, ended.stderr
+    # What shows progress, and what empties stderr's files when they grow, are done without.
+    with System(TINY_MODEL, under=with_inotify_limit(name, 1)) as system:
+        assert system.has_said(f"raise fs.inotify.max_user_{name}") and system.has_said("going on"), "".join(system.output)
+        assert system.chat("Hi", max_tokens=3)[0] == 200
         assert system.stop() == 0
 
 
@@ -170,7 +185,7 @@ def test_a_program_that_was_told_to_end_is_started_again(program):
     with System(TINY_MODEL) as system:
         before = system.pid_of(program)
         os.kill(before, signal.SIGTERM)
-        wait_for_output(system, f"the {program} ended as it was told; starting it again")
+        system.wait_for_output(f"the {program} ended as it was told; starting it again")
         assert retried(lambda: system.chat("Hi", max_tokens=3))[0] == 200
         assert system.pid_of(program) != before
 
