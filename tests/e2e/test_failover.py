@@ -213,7 +213,7 @@ def test_a_rank_is_killed(stage, frames, victim, rank):
 @pytest.mark.tiny
 def test_both_groups_are_killed_in_turn(model):
     """Groups that never died before: they are back at once."""
-    stage, moved = Stage(model, tokens=600), []
+    stage, moved = Stage(model, tokens=1200), []
 
     def kill_one():
         moved[:] = [stage.migrations()]
@@ -224,10 +224,11 @@ def test_both_groups_are_killed_in_turn(model):
         moved.append(stage.migrations())
         stage.kill("g1", 1)()
     with stage.system:
-        stage.disturbed((20, kill_one), (20, kill_the_other))
-        while not moved[0] < moved[1] < stage.migrations():  # the answers were over before the first one was back
-            stage.lengthen()
+        while True:
             stage.disturbed((1, kill_one), (1, kill_the_other))
+            if moved[0] < moved[1] < stage.migrations():
+                break
+            stage.lengthen()  # they were over before the first one was back
 
 
 @pytest.mark.tiny
