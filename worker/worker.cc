@@ -62,8 +62,7 @@ class Rank {
   absl::Status JoinRanks();
   absl::Status OpenDevice();
   absl::Status LoadModel();
-  // That all ranks chose, computed or loaded what they must have in common.
-  absl::Status AgreeOnKernels();
+  // That all ranks computed, or loaded, what they must have in common.
   absl::Status AgreeOnKvBlocks();
   absl::Status AgreeOnLoaded(int64_t load_us);
   StepDeadlineOptions StepLimits() const;
@@ -152,7 +151,7 @@ absl::Status Rank::Load() {
   QUIRE_ASSIGN_OR_RETURN(worker_secret_, config_.WorkerSecret());
   QUIRE_RETURN_IF_ERROR(JoinRanks());
   QUIRE_RETURN_IF_ERROR(OpenDevice());
-  QUIRE_RETURN_IF_ERROR(AgreeOnKernels());
+  QUIRE_RETURN_IF_ERROR(AgreeOn({{"kernels", device_.backend->family()}}, *group_.rendezvous));
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
   const int64_t started_us = clock_.NowUs();
   group_.liveness->Enter(Phase::kLoading);
@@ -163,12 +162,6 @@ absl::Status Rank::Load() {
   metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
       .Set(static_cast<double>(bytes));
   return AgreeOnLoaded(load_us);
-}
-
-absl::Status Rank::AgreeOnKernels() {
-  const RankRecord chosen{{"kernels", device_.backend->family()}};
-  QUIRE_ASSIGN_OR_RETURN(const auto records, group_.rendezvous->AllGather(EncodeRecord(chosen)));
-  return CheckEqual(records);
 }
 
 // The rank with the least memory decides.
@@ -187,9 +180,7 @@ absl::Status Rank::AgreeOnKvBlocks() {
 
 absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
   const int64_t limit_us = LoadLimitUs(load_us, runner_->weight_bytes());
-  const RankRecord loaded{{"numerics id", runner_->numerics_id()}};
-  QUIRE_ASSIGN_OR_RETURN(const auto records, group_.rendezvous->AllGather(EncodeRecord(loaded), limit_us));
-  QUIRE_RETURN_IF_ERROR(CheckEqual(records));
+  QUIRE_RETURN_IF_ERROR(AgreeOn({{"numerics id", runner_->numerics_id()}}, *group_.rendezvous, limit_us));
   const std::string metrics_host = HostBeside(config_.metrics.host, advertised_);
   QUIRE_ASSIGN_OR_RETURN(rank_metrics_,
                          group_.rendezvous->AllGather(JoinHostPort(metrics_host, ops_->port())));

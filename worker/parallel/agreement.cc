@@ -40,13 +40,17 @@ absl::Status CheckEqual(std::span<const std::string> records) {
   return absl::OkStatus();
 }
 
+absl::Status AgreeOn(const RankRecord& mine, kernels::Rendezvous& rendezvous, int64_t limit_us) {
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<std::string> records,
+                         rendezvous.AllGather(EncodeRecord(mine), limit_us));
+  return CheckEqual(records);
+}
+
 absl::Status AgreeOn(RankRecord mine, const BufferSizes& buffers, kernels::Rendezvous& rendezvous,
                      int64_t timeout_ms) {
   mine.emplace_back("exchange bytes", absl::StrCat(buffers.exchange_bytes));
   mine.emplace_back("plan bytes", absl::StrCat(buffers.plan_bytes));
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<std::string> records,
-                         rendezvous.AllGather(EncodeRecord(mine), timeout_ms * 1000));
-  return CheckEqual(records);
+  return AgreeOn(mine, rendezvous, timeout_ms * 1000);
 }
 
 }  // namespace quire::worker

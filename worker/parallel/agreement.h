@@ -22,7 +22,10 @@ std::string EncodeRecord(const RankRecord& record);
 // InvalidArgument names the first rank, and its first value, that is not as rank 0's.
 absl::Status CheckEqual(std::span<const std::string> records);
 
-// Returns once every rank said the same, of `mine` and of its buffers.
+// Returns once every rank said the same.
+absl::Status AgreeOn(const RankRecord& mine, kernels::Rendezvous& rendezvous,
+                     int64_t limit_us = kernels::Rendezvous::kUsualLimitUs);
+// The same, of `mine` and of its buffers.
 absl::Status AgreeOn(RankRecord mine, const BufferSizes& buffers, kernels::Rendezvous& rendezvous,
                      int64_t timeout_ms);
 
