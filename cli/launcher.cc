@@ -1,7 +1,6 @@
 #include "cli/launcher.h"
 
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -12,7 +11,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/clock.h"
 #include "base/core/exit_code.h"
@@ -102,57 +100,6 @@ absl::Status Launcher::MakeSignalFd() {
   signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (signals_.valid()) return absl::OkStatus();
   return SystemError("can't wait for signals", errno);
-}
-
-// Worker and gateway themselves know what they can load, weights and text: they are asked before anything
-// starts, so that a broken model is said at once.
-absl::Status Launcher::CheckModel() {
-  std::error_code error;
-  if (!std::filesystem::is_directory(options_.model, error)) {
-    return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
-  }
-  QUIRE_ASSIGN_OR_RETURN(const int64_t asked_ranks, options_.Ranks());
-  std::vector<std::string> args = {"--check", "--model", options_.model,
-                                   absl::StrCat("--ranks=", asked_ranks)};
-  if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
-  if (!options_.isa.empty()) args.push_back("--isa=" + options_.isa);
-  QUIRE_ASSIGN_OR_RETURN(const std::string said, AskAboutModel("quire-worker", std::move(args)));
-  if (stage_ == Stage::kStopped) return absl::OkStatus();
-  const nlohmann::json answer = nlohmann::json::parse(said, nullptr, false);
-  if (!absl::SimpleAtoi(TextOf(answer, "ranks"), &ranks_)) {
-    return absl::InternalError("quire-worker does not say over how many ranks: is it of this build?");
-  }
-  ranks_reason_ = TextOf(answer, "reason");
-  args = {"--check", options_.model, "--cors-origin=" + options_.cors_origin};
-  for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kGateway))
-    args.push_back(std::move(flag));
-  return AskAboutModel("quire-gateway", std::move(args)).status();
-}
-
-absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
-                                                    std::vector<std::string> args) {
-  const Fd report(memfd_create("quire-model-check", MFD_CLOEXEC));
-  if (!report.valid()) return SystemError("can't ask about the model", errno);
-  ChildSpec spec;
-  QUIRE_ASSIGN_OR_RETURN(const std::string path, FindProgram(absl::StrCat(programs_, "/", program)));
-  spec.argv = std::move(args);
-  spec.argv.insert(spec.argv.begin(), path);
-  spec.output = report.get();
-  spec.death_signal = SIGKILL;
-  QUIRE_ASSIGN_OR_RETURN(HeldChild check, ForkHeld(spec));
-  const absl::Status opened = check.gate.Open();
-  pollfd fds[] = {{check.process.pidfd.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
-  while (fds[0].revents == 0 && stage_ != Stage::kStopped) {
-    if (poll(fds, std::size(fds), -1) > 0 && fds[0].revents == 0) TakeSignals();
-  }
-  if (stage_ == Stage::kStopped) SendSignal(check.process, SIGKILL);
-  const ProcessEnd end = AwaitEnd(check.process);
-  QUIRE_RETURN_IF_ERROR(opened);
-  const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1);
-  if (end.clean() || stage_ == Stage::kStopped) return words;
-  if (end.exit_code == kExitUsage) return absl::InvalidArgumentError(Readable(words));
-  return absl::FailedPreconditionError(
-      absl::StrCat("--model ", options_.model, ": ", words.empty() ? end.Text() : Readable(words)));
 }
 
 absl::Status Launcher::Prepare() {
