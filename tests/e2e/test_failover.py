@@ -154,6 +154,12 @@ class Stage:
         assert self.tokens < MOST_TOKENS, "nothing migrates, however early the moment and long the answers"
         self.rehearse(2 * self.tokens)
 
+    def earlier(self, frames):
+        """A moment at which more of a run is still to come: an earlier one, and where there is none, of longer answers."""
+        if frames == 1:
+            self.lengthen()
+        return max(1, frames // 2)
+
     def disturbed(self, *moments, send=lambda ask: ask()):
         """Runs it again with these moments, and holds it against the calm run."""
         until("all groups serve", lambda: all_serving(self.system))
@@ -163,14 +169,11 @@ class Stage:
         no_alarms(self.system)
 
     def disturbed_until_it_migrates(self, frames, act):
-        """The group may have made all before its clients have read so far: then the moment is earlier, and in the end the answers
-        are longer."""
+        """The group may have made all before its clients have read so far."""
         before = self.migrations()
         self.disturbed((frames, act))
         while self.migrations() == before:
-            if frames == 1:
-                self.lengthen()
-            frames = max(1, frames // 2)
+            frames = self.earlier(frames)
             self.disturbed((frames, act))
 
     def migrations(self):

@@ -96,7 +96,5 @@ def test_a_stream_goes_on_exactly_in_a_group_of_another_size(model):
         while stage.migrations() == moved:  # as in disturbed_until_it_migrates; each group of four dies once
             epoch += 1
             with four_ranks(system, model, epoch) as other:
-                if frames == 1:
-                    stage.lengthen()
-                frames = max(1, frames // 2)
+                frames = stage.earlier(frames)
                 stage.disturbed((frames, other["ranks"][2].process.kill))
