@@ -1,8 +1,10 @@
-"""A chat of 131,000 tokens with YaRN, over HTTP: usage counts what the tokenizers library counts, and the prefix cache changes
-nothing of the answer."""
+"""A chat of 131,000 tokens with YaRN, over HTTP: the answer begins as transformers' does, usage counts what the tokenizers
+library counts, and the prefix cache changes nothing."""
+import json
+
 import pytest
 
-from generated import long_prompt, tiny_yarn
+from generated import DATA, long_prompt, tiny_yarn
 from system import System, http
 
 CONTEXT, ANSWER = 131_072, 24
@@ -33,6 +35,9 @@ def test_131000_tokens(system):
     assert usage["prompt_tokens"] == len(long_prompt.chat_ids(content[:4000]))
     text, usage, cached = ask(system, content, ANSWER)
     assert (usage["prompt_tokens"], cached) == (len(ids), 0) and len(ids) >= 131_000
+    recorded = json.loads((DATA / "tiny-yarn-131k.json").read_text())
+    assert (recorded["prompt_tokens"], len(recorded["greedy_ids"])) == (len(ids), ANSWER)
+    assert text.startswith(long_prompt.tokenizer().decode(recorded["greedy_ids"][:recorded["sure"]]))
     assert usage["completion_tokens"] == ANSWER
     again, usage, cached = ask(system, content, ANSWER)
     assert again == text and usage["prompt_tokens"] == len(ids)
