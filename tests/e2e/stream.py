@@ -7,6 +7,10 @@ import urllib.parse
 from system import until
 
 
+# A request that is sent to one who has just ended: which of these comes, depends on how far it was.
+NOBODY_TOOK_IT = (ConnectionRefusedError, ConnectionResetError, BrokenPipeError)
+
+
 def retried(ask, limit=300):
     """As the SDKs do: a request that nobody took, or that was answered 503, is sent again. `ask` gives a Stream, or the status
     first."""
@@ -14,10 +18,10 @@ def retried(ask, limit=300):
         try:
             answer = ask()
             return None if (answer.status if isinstance(answer, Stream) else answer[0]) == 503 else answer
-        except (ConnectionRefusedError, ConnectionResetError):
+        except NOBODY_TOOK_IT:
             return None
         except urllib.error.URLError as error:
-            if not isinstance(error.reason, (ConnectionRefusedError, ConnectionResetError)):
+            if not isinstance(error.reason, NOBODY_TOOK_IT):
                 raise
     return until("an answer that is no 503", taken, limit)
 

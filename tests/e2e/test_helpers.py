@@ -3,6 +3,7 @@ import ast
 import pathlib
 import subprocess
 import sys
+import urllib.error
 
 import pytest
 
@@ -24,6 +25,21 @@ def test_what_never_comes_ends_a_wait():
         until("a miracle", lambda: False, limit=0)
     with pytest.raises(AssertionError, match="no 503"):
         retried(lambda: (503, "for ever"), limit=0)
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError, ConnectionResetError, BrokenPipeError])
+def test_what_nobody_took_is_sent_again(error):
+    answers = [error(), urllib.error.URLError(error()), (503, "not yet"), (200, "taken")]
+
+    def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    assert retried(ask) == (200, "taken") and not answers
+    with pytest.raises(urllib.error.URLError, match="elsewhere"):
+        answers.append(urllib.error.URLError("elsewhere"))
+        retried(ask)
 
 
 def test_words_that_never_come_end_a_wait():
