@@ -36,13 +36,18 @@ def measure(group, **options):
     return json.loads(run.stdout)
 
 
+def engine_seconds(group):
+    """Spent so far by rank 0's engine: in steps, and between them while there was work."""
+    return [metric(group["rank_metrics"][0], f"quire_worker_{what}_seconds_sum") for what in ("step", "host")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEMO_MODEL, help="folder (default: the demo model)")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are printed")
     options = parser.parse_args()
-    figures = {}
+    figures, shares = {}, {}
     with System(options.model, tensor_parallel=options.ranks) as system:
         [group] = system.groups()
         on_tiles = "cpu-bf16-2" in group["numerics_id"]
@@ -51,7 +56,10 @@ def main():
         for _ in range(options.rounds):
             for name, load in LOADS.items():
                 before = ceilings()
+                spent = engine_seconds(group)
                 found = measure(group, rounds=1, vocabulary=vocabulary, **load)
+                steps, host = (now - then for now, then in zip(engine_seconds(group), spent))
+                shares.setdefault(name, []).append(host / steps)
                 read, flops, amx = (max(pair) for pair in zip(before, ceilings()))
                 streams = load["streams"]
                 compute_line = (amx if on_tiles else flops) / weight_bytes  # 2 FLOP per parameter of 2 bytes
@@ -63,6 +71,8 @@ def main():
         print(f"{name:29} {rate:8.0f} tokens/s  {100 * share:4.0f} % of the line  "
               f"(read {read / 1e9:.1f} GB/s, bf16 {flops / 1e9:.0f} GFLOP/s"
               + (f"; AMX {amx / 1e9:.0f}, which {'the' if on_tiles else 'no'} matmuls use)" if amx > 0 else ")"))
+    shares = ", ".join(f"{name} {100 * statistics.median(found):.2f} %" for name, found in shares.items() if "decode" in name)
+    print(f"host work between steps, of their time: {shares}")
     ratio = statistics.median(many[0] / one[0] for many, one in zip(figures["decode 32"], figures["decode 1"]))
     print(f"32 streams to one: {ratio:.2f}")
     for name in ("decode 32", "decode 32 top_k 20 top_p 0.95"):

@@ -71,6 +71,7 @@ bool Engine::ReadMail() {
     if (scheduler_.empty()) {
       HandOver();  // of those that needed no step
       AuditIdle();
+      collected_us_.reset();
     }
     Mail mail = mailbox_.Take(/*wait=*/scheduler_.empty());
     for (Submission& submission : mail.submissions) Begin(std::move(submission));
@@ -124,6 +125,7 @@ void Engine::Announce(const Step& step) {
 absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
   const BatchPlan& plan = step.plan;
   const int64_t start_us = clock_->NowUs();
+  if (collected_us_) metrics_.host_seconds.Observe(static_cast<double>(start_us - *collected_us_) * 1e-6);
   steps_.fetch_add(1);
   metrics_.steps.Increment();
   largest_batch_ = std::max(largest_batch_, plan.sequences.size());
@@ -138,7 +140,8 @@ absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
         absl::StrCat("step ", plan.step, " returned ", result.tokens.size(), " tokens, not ", wanted));
   }
   metrics_.computed_tokens.Increment(static_cast<double>(plan.tokens()));
-  Measure(step.work, clock_->NowUs() - start_us);
+  collected_us_ = clock_->NowUs();
+  Measure(step.work, *collected_us_ - start_us);
   return result;
 }
 

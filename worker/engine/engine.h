@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -95,6 +96,7 @@ class Engine {
   Scheduler scheduler_;
   StepCosts costs_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
+  std::optional<int64_t> collected_us_;  // when the last step's tokens came, unless it has slept since
   uint64_t emitted_tokens_ = 0, most_steps_after_cancel_ = 0;
   size_t largest_batch_ = 0;
   int64_t published_preemptions_ = 0;

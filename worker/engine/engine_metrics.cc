@@ -29,6 +29,10 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
       integrity_errors(metrics.Counter("quire_worker_integrity_errors_total",
                                        "Times that an idle engine found its KV blocks inconsistent")),
       step_seconds(metrics.Histogram("quire_worker_step_seconds", "Time of a step, launch to collected",
-                                     {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5})) {}
+                                     {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5})),
+      host_seconds(
+          metrics.Histogram("quire_worker_host_seconds",
+                            "Time from a step's tokens to the next step's launch, while there is work",
+                            {0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.1})) {}
 
 }  // namespace quire::worker

@@ -28,6 +28,7 @@ struct EngineMetrics {
   prometheus::Counter& failed_rows;
   prometheus::Counter& integrity_errors;
   prometheus::Histogram& step_seconds;
+  prometheus::Histogram& host_seconds;
 };
 
 }  // namespace quire::worker

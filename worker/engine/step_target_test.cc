@@ -318,5 +318,30 @@ TEST(StepTargetEngine, AModelTooLargeForTheTargetStillReadsPromptsAndItShows) {
   }
 }
 
+// Between two steps the engine's own work is measured; while it sleeps nothing is.
+TEST(HostTime, IsThatBetweenStepsWhileThereIsWork) {
+  std::string text;
+  const size_t steps = RunLoad({}, [](size_t, const StepWork&) { return 1000.0; }, &text).size();
+  const std::string count = absl::StrCat("\nquire_worker_host_seconds_count ", steps - 1, "\n");
+  EXPECT_NE(text.find(count), std::string::npos) << text;
+}
+
+TEST(HostTime, SleepIsNone) {
+  ManualClock clock;
+  Metrics metrics;
+  ScriptedRunner runner({.kv_blocks = 10});
+  EngineOptions options{.kv_blocks = 10};
+  options.plain_context = options.scaled_context = 100;
+  Engine engine(
+      options, &runner, &metrics, &clock, [](const std::vector<Update>&) {}, [](const absl::Status&) {});
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(engine.Submit(Prompt(1, 1, 0), ReplyTo{}).ok());
+    ASSERT_TRUE(engine.AwaitIdle(absl::Seconds(60)));
+    clock.AdvanceUs(1'000'000);
+  }
+  engine.Stop(absl::UnavailableError("the test is over"));
+  EXPECT_NE(metrics.Text().find("\nquire_worker_host_seconds_sum 0\n"), std::string::npos) << metrics.Text();
+}
+
 }  // namespace
 }  // namespace quire::worker
