@@ -318,19 +318,23 @@ TEST(StepTargetEngine, AModelTooLargeForTheTargetStillReadsPromptsAndItShows) {
   }
 }
 
-// Between two steps the engine's own work is measured; while it sleeps nothing is.
+// Not before the first step, nor before the second: the lone token had ended, and nothing was there.
 TEST(HostTime, IsThatBetweenStepsWhileThereIsWork) {
   std::string text;
-  const size_t steps = RunLoad({}, [](size_t, const StepWork&) { return 1000.0; }, &text).size();
-  const std::string count = absl::StrCat("\nquire_worker_host_seconds_count ", steps - 1, "\n");
+  const size_t steps = RunLoad(
+                           {}, [](size_t, const StepWork&) { return 1000.0; }, &text)
+                           .size();
+  const std::string count = absl::StrCat("\nquire_worker_host_seconds_count ", steps - 2, "\n");
   EXPECT_NE(text.find(count), std::string::npos) << text;
 }
 
 TEST(HostTime, SleepIsNone) {
   ManualClock clock;
   Metrics metrics;
-  ScriptedRunner runner({.kv_blocks = 10});
-  EngineOptions options{.kv_blocks = 10};
+  ScriptedOptions script;
+  script.kv_blocks = 10;
+  ScriptedRunner runner(script);
+  EngineOptions options{.limits = {}, .kv_blocks = script.kv_blocks};
   options.plain_context = options.scaled_context = 100;
   Engine engine(
       options, &runner, &metrics, &clock, [](const std::vector<Update>&) {}, [](const absl::Status&) {});
