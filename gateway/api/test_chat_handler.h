@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -26,6 +27,9 @@ namespace quire::gateway {
 class ChatHandlerTest : public ::testing::Test {
  protected:
   static constexpr int64_t kBlinkMs = 500;
+
+  explicit ChatHandlerTest(std::chrono::milliseconds max_wait = std::chrono::seconds(60))
+      : max_wait_(max_wait) {}
 
   void SetUp() override {
     clock_.AdvanceMs(1000);
@@ -112,6 +116,7 @@ class ChatHandlerTest : public ::testing::Test {
     }
   }
 
+  const std::chrono::milliseconds max_wait_;
   testing::ScriptedBackend backend_;
   ManualClock clock_;
   Metrics metrics_;
@@ -133,7 +138,8 @@ class ChatHandlerTest : public ::testing::Test {
                                      .metrics = generation_metrics_,
                                      .gateway_id = "gateway",
                                      .broken_lines = broken_lines_,
-                                     .cut_off = cut_off_};
+                                     .cut_off = cut_off_,
+                                     .max_wait = max_wait_};
   http::HttpServerOptions options_;
   const Authenticator authenticator_{backend_.pepper(), facts_};
   Intake intake_{IntakeLimits()};

@@ -38,7 +38,8 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       started_us_(services.clock.NowUs()),
       mailbox_(std::make_shared<http::Mailbox<Event>>()),
       answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling)),
-      attempts_(services.max_wait.count() * 1000, request_.seed) {
+      attempts_(services.max_wait.count() * 1000, request_.seed),
+      awake_(services.clock) {
   services_.metrics.streams_open.Increment();
   services_.ledger.Watch(request_.id, [mailbox = mailbox_] {
     if (mailbox->size() == 0) mailbox->Push(Woken());  // whatever lies there wakes it as well
@@ -113,7 +114,7 @@ void Generation::Handle(const AdmitEvent& event) {
 void Generation::Handle(const AdmitEnded& event) {
   admit_call_.reset();
   if (granted_ && !HasOrSeeksGroup() && !answer_.ended()) {  // its placement got lost
-    return LookElsewhere(/*failed=*/false, attempts_.Backoff(services_.clock.NowUs()));
+    return LookElsewhere(/*failed=*/false, attempts_.Backoff(awake_us_));
   }
   if (granted_ || answer_.failed()) return;  // a whole answer still needs its grant
   NoteBroken("admit_broken", event.status);
@@ -134,8 +135,7 @@ void Generation::GiveUpAdmission() {
 // However often the coordinator goes away, a request waits for its admission no longer than it would in one
 // queue.
 int64_t Generation::AdmitTimeLeftUs() const {
-  const int64_t waited_us = services_.clock.NowUs() - started_us_;
-  return std::max<int64_t>(0, services_.max_wait.count() * 1000 - waited_us);
+  return std::max<int64_t>(0, services_.max_wait.count() * 1000 - awake_us_);
 }
 
 // ---- what may be written ----
@@ -186,6 +186,9 @@ int64_t Generation::NextDueUs() const {
   int64_t due_us = admit_again_us_.value_or(INT64_MAX);
   // Whoever looks as often as patience lasts misses no absence's end.
   if (!granted_) due_us = std::min(due_us, looked_us_ + services_.PatienceLeftUs(looked_us_));
+  // How long it was awake shows only to who looks.
+  const bool is_patient = !granted_ || readmit_at_us_ || readmit_call_ != nullptr;
+  if (is_patient) due_us = std::min(due_us, looked_us_ + AwakeTime::kRoundUs);
   if (answer_.ended()) return due_us;
   if (readmit_at_us_) due_us = std::min(due_us, *readmit_at_us_);
   return due_us;
@@ -195,6 +198,7 @@ int64_t Generation::NextDueUs() const {
 // and kept nobody's connection: who slept judges nobody.
 int64_t Generation::Look() {
   looked_us_ = services_.clock.NowUs();
+  awake_us_ = awake_.NowUs();
   if (pulse_ == nullptr) return looked_us_;
   pulse_->Look();
   heard_us_ = std::max(heard_us_, pulse_->slept_us().value_or(heard_us_));

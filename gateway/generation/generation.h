@@ -157,6 +157,8 @@ class Generation {
   uint32_t running_attempt_ = 0;           // 0 = none runs; events of another are dropped (R6)
   int64_t heard_us_ = 0;                   // of the group that runs it, while it was listened to
   int64_t looked_us_ = 0;                  // when this request last looked at what is going on
+  AwakeTime awake_;                        // since it began
+  int64_t awake_us_ = 0;                   // at that look
   std::shared_ptr<Pulse> pulse_;           // while it runs
   int64_t ungranted_tokens_ = 0;           // that were handled and not yet made good by Grant
   std::vector<TokenId> output_;            // accepted so far: what the next attempt resumes with

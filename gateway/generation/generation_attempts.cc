@@ -121,9 +121,8 @@ bool Generation::Listens() const { return ungranted_tokens_ < WorkerClient::kRea
 
 void Generation::HandleEnd(const absl::Status& status, int64_t at_us) {
   if (IsBusy(status)) {
-    const int64_t delay_us = attempts_.Backoff(services_.clock.NowUs());
-    if (attempts_.TimeLeftUs(services_.clock.NowUs()) > delay_us)
-      return LookElsewhere(/*failed=*/false, delay_us);
+    const int64_t delay_us = attempts_.Backoff(awake_us_);
+    if (attempts_.TimeLeftUs(awake_us_) > delay_us) return LookElsewhere(/*failed=*/false, delay_us);
     StopWorker();
     return Fail(absl::UnavailableError("all worker groups are busy: retry later"));
   }
@@ -145,7 +144,7 @@ void Generation::NoteBroken(const absl::Status& why) {
 
 void Generation::AttemptFailed(const absl::Status& why) {
   NoteBroken(why);
-  if (!IsTheRequestsOwn(why) && attempts_.Failed(services_.clock.NowUs())) {
+  if (!IsTheRequestsOwn(why) && attempts_.Failed(awake_us_)) {
     return LookElsewhere(/*failed=*/true, 0);
   }
   StopWorker();
@@ -161,7 +160,7 @@ void Generation::LookElsewhere(bool failed, int64_t delay_us) {
 void Generation::SendReadmit() {
   readmit_at_us_.reset();
   services_.metrics.readmissions.Increment();
-  const int64_t wait_us = attempts_.TimeLeftUs(services_.clock.NowUs());
+  const int64_t wait_us = attempts_.TimeLeftUs(awake_us_);
   v1::ReadmitRequest message = ReadmitMessage(request_, output_.size(), placement_, wait_us);
   if (group_failed_) {
     message.set_failed_group_id(placement_.group_id());
@@ -181,10 +180,9 @@ void Generation::Handle(const absl::StatusOr<v1::ReadmitReply>& reply) {
     if (reply.ok() && reply->refusal().reason() == v1::REFUSAL_CLOSED) return;
   }
   if (!reply.ok()) NoteBroken("readmit_broken", reply.status());
-  const int64_t now_us = services_.clock.NowUs();
-  const int64_t delay_us = attempts_.Backoff(now_us);
-  if (WorthAskingAgain(reply) && attempts_.TimeLeftUs(now_us) > delay_us) {
-    readmit_at_us_ = now_us + delay_us;
+  const int64_t delay_us = attempts_.Backoff(awake_us_);
+  if (WorthAskingAgain(reply) && attempts_.TimeLeftUs(awake_us_) > delay_us) {
+    readmit_at_us_ = services_.clock.NowUs() + delay_us;
     return;
   }
   if (reply.ok()) return answer_.Refuse(reply->refusal(), v1::SETTLE_SERVER_ERROR);
