@@ -27,8 +27,9 @@ struct HttpLimits {
   // Chunk sizes, extensions and trailers beyond what the body's own bytes excuse.
   size_t chunk_overhead_bytes = 16 << 10;
 
-  // Replies. A queue above either bound makes the writer wait; a write that takes longer than the timeout
-  // ends the request (the slow reader rule).
+  // Replies. A queue above either bound makes the writer wait; a client that takes nothing of what waits for
+  // it for as long as the timeout ends its request (the slow reader rule: one that takes little at a time is
+  // none).
   size_t queued_frames = 256;
   size_t queued_bytes = 256 << 10;
   std::chrono::milliseconds write_timeout{30'000};

@@ -1,8 +1,10 @@
 #include "base/http/transport.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -47,6 +49,12 @@ error_code PendingError(tcp::socket& socket) {
   socklen_t size = sizeof error;
   getsockopt(socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
   return {error, boost::system::system_category()};
+}
+
+// Bytes in the kernel that the client has not acknowledged.
+int UntakenBytes(tcp::socket& socket) {
+  int bytes = 0;
+  return ioctl(socket.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 }  // namespace
@@ -168,17 +176,14 @@ void Transport::Pump() {
     error_code error;
     const size_t count = socket_.write_some(asio::buffer(front.data(), front.size()), error);
     if (error == asio::error::would_block) {
-      if (write_deadline_ == kNever) {
-        write_deadline_ = Clock::now() + limits_.write_timeout;
-        ArmTimer(write_deadline_);
-      }
+      if (write_deadline_ == kNever) AwaitTaking();
       WaitWritable();
     } else if (error) {
       EndBy(error, "the client closed the connection");
     } else {
       metrics_.AddBytesOut(count);
       out_.Consume(count);
-      if (out_.batch_done()) write_deadline_ = kNever;
+      write_deadline_ = kNever;
       last_write_ = Clock::now();
     }
   }
@@ -191,6 +196,18 @@ void Transport::WaitWritable() {
     self->Guard([&] { self->Pump(); });
     self->writer_.Resume();
   });
+}
+
+void Transport::AwaitTaking() {
+  untaken_ = UntakenBytes(socket_);
+  write_deadline_ = Clock::now() + limits_.write_timeout;
+  ArmTimer(write_deadline_);
+}
+
+bool Transport::TookSome() {
+  if (UntakenBytes(socket_) >= untaken_) return false;
+  AwaitTaking();
+  return true;
 }
 
 asio::awaitable<void> Transport::Room() {
@@ -237,7 +254,7 @@ void Transport::ArmTimer(Clock::time_point when) {
 void Transport::OnTimer() {
   timer_due_ = kNever;
   const Clock::time_point now = Clock::now();
-  if (now >= write_deadline_) return EndBy(asio::error::timed_out, "");
+  if (now >= write_deadline_ && !TookSome()) return EndBy(asio::error::timed_out, "");
   if (now >= read_deadline_) {
     read_deadline_ = kNever;
     read_expired_ = true;

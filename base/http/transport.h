@@ -80,6 +80,10 @@ class Transport : public std::enable_shared_from_this<Transport> {
   void WaitHangup();
   size_t RoomForNext() const { return limits_.head_bytes - std::min(limits_.head_bytes, in_.size()); }
   void WaitWritable();
+  // From now on the client has the write timeout to take something.
+  void AwaitTaking();
+  // Whether it did, of what the kernel holds for it. The kernel has room again only when much was taken.
+  bool TookSome();
   // Makes the timer fire no later than `when`.
   void ArmTimer(Clock::time_point when);
   void OnTimer();
@@ -106,6 +110,7 @@ class Transport : public std::enable_shared_from_this<Transport> {
 
   Outbox out_;
   bool wait_writable_pending_ = false;
+  int untaken_ = 0;  // bytes that the kernel held for the client when the write deadline was set
   std::optional<std::chrono::milliseconds> silence_;  // that is filled with a comment
   Clock::time_point last_write_;
   Resumer writer_;
