@@ -82,12 +82,13 @@ void WriteReadyFile(const Config& config, const Gateway& gateway) {
   if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "reason", MessageOf(written));
 }
 
-// What is open beside the clients' connections: gRPC's, logs, listeners.
-constexpr int64_t kOtherDescriptors = 256;
+// What is open beside the clients' connections: gRPC's, logs, listeners; and the metrics plane's connections.
+const int64_t kOtherDescriptors = 256 + http::OperatorLimits().connections;
 
 int AffordableConnections(int64_t wanted) {
   const int64_t limit = RaiseDescriptorLimit();
-  const int64_t affordable = std::max<int64_t>(limit - kOtherDescriptors, 1);
+  const int64_t affordable =
+      std::max<int64_t>((limit - kOtherDescriptors) / http::kDescriptorsPerConnection, 1);
   if (affordable >= wanted) return static_cast<int>(wanted);
   Log(LogLevel::kWarn, "fewer_connections", "wanted", wanted, "descriptors", limit, "connections",
       affordable);

@@ -1,6 +1,8 @@
 // A server whose places are all taken: those who ask for nothing make room, those who are served don't.
 #include <gmock/gmock.h>
 
+#include <filesystem>
+#include <iterator>
 #include <thread>
 
 #include "base/http/mailbox.h"
@@ -37,6 +39,16 @@ class CapacityTest : public HttpTest {
   void AwaitConnections(int count) {
     const std::string shown = "quire_http_connections{plane=\"api\"} " + std::to_string(count) + "\n";
     while (metrics_.Text().find(shown) == std::string::npos) std::this_thread::yield();
+  }
+
+  double ReceivedBytes() const {
+    const std::string name = "quire_http_received_bytes_total{plane=\"api\"} ", text = metrics_.Text();
+    const size_t at = text.find(name);
+    return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size()));
+  }
+  static int64_t OpenDescriptors() {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator());
   }
 
   BoundedQueue<bool> waiting_{100};
@@ -90,6 +102,28 @@ TEST_F(CapacityTest, WhoAsksForNothingMakesRoomOnAnyThread) {
   EXPECT_EQ(Call("").status, 503) << "now all are served";
   EXPECT_FALSE(busy.HasReply());
   EXPECT_FALSE(other.HasReply());
+}
+
+// Whoever bounds connections by the descriptors that there are goes by it.
+TEST_F(CapacityTest, AConnectionHoldsNoMoreDescriptorsThanAreCountedForIt) {
+  constexpr int kClients = 20;
+  options_.limits.connections = kClients + 1;
+  Start();
+  TestClient other(server_->port());
+  other.Send(Request("GET", "/whole"));
+  EXPECT_EQ(TestReplies(other).Next().body, "whole");
+  const int64_t before = OpenDescriptors();
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<TestClient>(server_->port()));
+    BeServed(*clients.back());
+    clients.back()->Send(std::string(2 * options_.limits.head_bytes, 'x'));
+  }
+  const double ahead = static_cast<double>(kClients * options_.limits.head_bytes);
+  while (ReceivedBytes() < ahead) std::this_thread::yield();
+  other.Send(Request("GET", "/whole"));  // after what it has just read, the thread does this
+  EXPECT_EQ(TestReplies(other).Next().body, "whole");
+  EXPECT_EQ(OpenDescriptors() - before, kClients * (1 + kDescriptorsPerConnection)) << "with its client's";
 }
 
 TEST_F(CapacityTest, AnAddressMakesItsOwnRoom) {

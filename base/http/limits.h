@@ -50,6 +50,10 @@ struct HttpLimits {
   int connections_per_ip = 4096;  // 0 = no bound
 };
 
+// What a connection may hold: its socket, and while an answer runs a wait for its end, where the client has
+// sent so much ahead that the socket is always readable.
+inline constexpr int kDescriptorsPerConnection = 2;
+
 // For the planes of operators: few clients, small bodies.
 inline HttpLimits OperatorLimits() {
   HttpLimits limits;
