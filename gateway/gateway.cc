@@ -117,9 +117,16 @@ struct Gateway::Parts {
     return closed;
   }
 
-  // One that knows no model yet would refuse every request for it as unknown, one that can load none would
-  // answer 503.
-  bool ready() const { return facts.synced() && catalog.settled() && !catalog.Servable().empty(); }
+  // At first: knows the models, can serve one and loads none. (One that knows no model yet would refuse every
+  // request for it as unknown.) From then on a model that is new, or has new files, is loaded beside what is
+  // served, at every gateway at once: who asks for it waits or is told so. One that can load none is not
+  // ready.
+  bool ready() {
+    if (!facts.synced()) return false;
+    const ModelCatalog::Counts models = catalog.Count();
+    if (models.servable > 0 && models.loading == 0) was_ready = true;
+    return was_ready && models.servable + models.loading > 0;
+  }
 
   http::RouteTable Routes() {
     http::RouteTable routes;
@@ -138,7 +145,7 @@ struct Gateway::Parts {
     return {.readiness = [this] { return ReadinessNow(); }, .metrics = [this] { return MetricsText(); }};
   }
 
-  http::Readiness ReadinessNow() const {
+  http::Readiness ReadinessNow() {
     if (draining) return {.ready = false, .state = "draining"};
     if (!ready())
       return {.ready = false, .state = "waiting for the coordinator, a first model, or models to load"};
@@ -151,12 +158,12 @@ struct Gateway::Parts {
   std::string MetricsText() {
     settles_pending.Set(static_cast<double>(ledger.accountant().pending_settles()));
     settle_mismatches.Set(static_cast<double>(ledger.accountant().counters().settle_mismatches));
-    models_unavailable.Set(static_cast<double>(catalog.failed()));
+    models_unavailable.Set(static_cast<double>(catalog.Count().failed));
     return metrics.Text();
   }
 
   const std::string gateway_id;
-  std::atomic<bool> draining{false}, cut_off{false};
+  std::atomic<bool> draining{false}, cut_off{false}, was_ready{false};
   Mutex mutex;
   std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
   bool awaits_load ABSL_GUARDED_BY(mutex) = false;  // to tell it then, once for however many loads

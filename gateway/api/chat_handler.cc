@@ -30,6 +30,10 @@ std::optional<http::ApiError> HoldBody(Intake::Visit& visit, size_t bytes, size_
   return visit.Resize(std::min(steps * kIntakeStepBytes, most));
 }
 
+bool IsLoading(const std::optional<CatalogModel>& model) {
+  return model && model->text == nullptr && !model->failed;
+}
+
 bool IsErrorAlone(const Step& step) { return step.pieces.empty() && step.ending && step.ending->is_error(); }
 
 // The two that the API knows: an answer that the spend cap ended is cut like one that max_tokens ended.
@@ -140,21 +144,29 @@ awaitable<ApiResult<CatalogModel>> ChatHandler::FindModel(const Newcomer& newcom
   // such a model or not.
   if (!MayUseModel(*newcomer.key, name)) co_return UnknownModel();
   std::optional<CatalogModel> model = catalog_.Find(name);
-  if (model && model->text == nullptr && !model->failed) {
-    auto loaded = std::make_shared<http::Mailbox<bool>>();
-    newcomer.owner->WhenGone([loaded] { loaded->Push(true); });
-    catalog_.AfterNextLoad([loaded] { loaded->Push(true); });
-    model = catalog_.Find(name);  // it may have come just before
-    if (model && model->text == nullptr && !model->failed) {
-      co_await loaded->WaitFor(load_patience_);
-      model = catalog_.Find(name);
-    }
-    newcomer.owner->WhenGone(nullptr);
-  }
+  if (IsLoading(model)) model = co_await AwaitText(newcomer, std::move(name));
   if (!model) co_return UnknownModel();
   if (model->failed) co_return ModelBroken();
   if (model->text == nullptr) co_return ModelLoading();
   co_return *std::move(model);
+}
+
+awaitable<std::optional<CatalogModel>> ChatHandler::AwaitText(const Newcomer& newcomer,
+                                                              std::string name) const {
+  using std::chrono::steady_clock, std::chrono::milliseconds;
+  const steady_clock::time_point end = steady_clock::now() + load_patience_;
+  auto loaded = std::make_shared<http::Mailbox<bool>>();
+  newcomer.owner->WhenGone([loaded] { loaded->Push(true); });
+  std::optional<CatalogModel> model;
+  while (true) {
+    catalog_.AfterNextLoad([loaded] { loaded->Push(true); });  // before the look, lest one ends in between
+    model = catalog_.Find(name);
+    const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
+    if (!IsLoading(model) || left <= milliseconds(0) || newcomer.owner->gone()) break;
+    co_await loaded->WaitFor(left);
+  }
+  newcomer.owner->WhenGone(nullptr);
+  co_return model;
 }
 
 awaitable<void> ChatHandler::AnswerStream(http::Exchange& exchange, Generation& generation,

@@ -58,8 +58,10 @@ class ChatHandler {
                                                              const Newcomer& newcomer) const;
   boost::asio::awaitable<ApiResult<std::string>> Inflate(http::Exchange& exchange, const Newcomer& newcomer,
                                                          std::string compressed) const;
-  // Waits a little where the model's text is being loaded.
   boost::asio::awaitable<ApiResult<CatalogModel>> FindModel(const Newcomer& newcomer, std::string name) const;
+  // As it is when its text was loaded or could not be, or when patience, or the client's, has ended.
+  boost::asio::awaitable<std::optional<CatalogModel>> AwaitText(const Newcomer& newcomer,
+                                                                std::string name) const;
   boost::asio::awaitable<void> AnswerStream(http::Exchange& exchange, Generation& generation,
                                             ChatFrames& frames) const;
   boost::asio::awaitable<void> AnswerWhole(http::Exchange& exchange, Generation& generation,

@@ -10,6 +10,17 @@
 #include "gateway/text/model_check.h"
 
 namespace quire::gateway {
+namespace {
+
+absl::StatusOr<v1::TextBundle> BundleOf(const absl::StatusOr<std::string>& bytes) {
+  QUIRE_RETURN_IF_ERROR(bytes.status());
+  v1::TextBundle bundle;
+  if (!bundle.ParseFromString(*bytes)) return absl::DataLossError("the text bundle is no TextBundle message");
+  return bundle;
+}
+
+}  // namespace
+
 ModelCatalog::ModelCatalog(std::shared_ptr<grpc::Channel> coordinator, const Facts& facts)
     : facts_(facts), client_(std::move(coordinator)), thread_([this] { Run(); }) {}
 
@@ -17,7 +28,6 @@ ModelCatalog::~ModelCatalog() {
   {
     MutexLock lock(&mutex_);
     closing_ = true;
-    fetch_.reset();  // cancels
   }
   thread_.join();
 }
@@ -44,18 +54,13 @@ std::vector<CatalogModel> ModelCatalog::Servable() const {
   return models;
 }
 
-size_t ModelCatalog::failed() const {
-  size_t count = 0;
-  for (Facts::Model& fact : facts_.Models()) count += WithText(std::move(fact)).failed;
-  return count;
-}
-
-bool ModelCatalog::settled() const {
+ModelCatalog::Counts ModelCatalog::Count() const {
+  Counts counts;
   for (Facts::Model& fact : facts_.Models()) {
     const CatalogModel model = WithText(std::move(fact));
-    if (model.text == nullptr && !model.failed) return false;
+    ++(model.text != nullptr ? counts.servable : model.failed ? counts.failed : counts.loading);
   }
-  return true;
+  return counts;
 }
 
 void ModelCatalog::Refresh() {
@@ -65,21 +70,33 @@ void ModelCatalog::Refresh() {
 
 void ModelCatalog::Run() {
   while (true) {
+    std::optional<Fetched> fetched;
     {
       MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(this, &ModelCatalog::HasWork));
+      AwaitWork();
       if (closing_) return;
       dirty_ = false;
+      fetched = TakeFetched();
     }
-    const bool tries_again = LoadMissing();
-    CallWaiters();
-    if (!tries_again) continue;
-    // Until the next is due, or the facts change.
-    MutexLock lock(&mutex_);
-    const int64_t pause_ms = std::max<int64_t>(failures_.NextMs() - clock_.NowMs(), 0);
-    mutex_.AwaitWithTimeout(absl::Condition(this, &ModelCatalog::HasWork), absl::Milliseconds(pause_ms));
-    dirty_ = true;
+    if (fetched) Load(*fetched);
+    const bool asked = FetchMissing();
+    if (fetched || !asked) CallWaiters();
   }
+}
+
+void ModelCatalog::AwaitWork() {
+  const int64_t next_ms = failures_.NextMs();
+  const absl::Condition has_work(this, &ModelCatalog::HasWork);
+  if (next_ms == RetryPauses::kNever || fetches_.size() == kFetchesAtOnce) return mutex_.Await(has_work);
+  mutex_.AwaitWithTimeout(has_work, absl::Milliseconds(std::max<int64_t>(next_ms - clock_.NowMs(), 0)));
+}
+
+std::optional<ModelCatalog::Fetched> ModelCatalog::TakeFetched() {
+  if (fetched_.empty()) return std::nullopt;
+  std::optional<Fetched> first = std::move(fetched_.front());
+  fetched_.erase(fetched_.begin());
+  fetches_.erase(first->digest);
+  return first;
 }
 
 void ModelCatalog::AfterNextLoad(std::function<void()> then) {
@@ -96,60 +113,55 @@ void ModelCatalog::CallWaiters() {
   for (const auto& waiter : waiters) waiter();
 }
 
-bool ModelCatalog::Due(const std::string& digest) const {
-  MutexLock lock(&mutex_);
-  return !texts_.contains(digest) && failures_.Due(digest, clock_.NowMs());
-}
-
-void ModelCatalog::Load(const v1::ModelFact& fact) {
-  const std::string& digest = fact.bundle_digest();
-  const absl::StatusOr<v1::TextBundle> bundle = Fetch(digest);
-  absl::StatusOr<Text> text = bundle.ok() ? LoadTextModel(*bundle) : bundle.status();
-  MutexLock lock(&mutex_);
-  if (text.ok()) {
-    texts_[digest] = *std::move(text);
-    failures_.Forget(digest);
-    return;
-  }
-  if (closing_) return;
-  std::string retry = "when the model's files change";
-  if (bundle.ok()) {
-    failures_.FailedForGood(digest);
-  } else {
-    retry = absl::StrCat("in ", failures_.Failed(digest, clock_.NowMs()), " ms");
-  }
-  Log(LogLevel::kError, "text_bundle_not_loaded", "model", fact.model(), "reason", MessageOf(text.status()),
-      "retry", retry);
-}
-
-bool ModelCatalog::LoadMissing() {
+bool ModelCatalog::FetchMissing() {
+  bool asked = false;
   absl::flat_hash_set<std::string> named;
   for (const Facts::Model& fact : facts_.Models()) {
     const std::string& digest = fact->bundle_digest();
-    if (named.insert(digest).second && Due(digest)) Load(*fact);
+    const bool room = fetches_.size() < kFetchesAtOnce && !fetches_.contains(digest);
+    if (!named.insert(digest).second || !room || !TakeIfDue(digest)) continue;
+    fetches_[digest] = Fetch(*fact);
+    asked = true;
   }
   MutexLock lock(&mutex_);
   absl::erase_if(texts_, [&](const auto& entry) { return !named.contains(entry.first); });
   failures_.KeepOnly(named);
-  return failures_.NextMs() != RetryPauses::kNever;
+  return asked;
 }
 
-absl::StatusOr<v1::TextBundle> ModelCatalog::Fetch(const std::string& digest) {
-  absl::StatusOr<std::string> data = absl::UnknownError("");
-  Notification fetched;
-  {
-    MutexLock lock(&mutex_);
-    if (closing_) return absl::CancelledError("shutting down");
-    fetch_ = client_.GetTextBundle(digest, [&](absl::StatusOr<std::string> bytes) {
-      data = std::move(bytes);
-      fetched.Notify();
-    });
+bool ModelCatalog::TakeIfDue(const std::string& digest) {
+  MutexLock lock(&mutex_);
+  if (texts_.contains(digest) || !failures_.Due(digest, clock_.NowMs())) return false;
+  failures_.Trying(digest);
+  return true;
+}
+
+std::unique_ptr<RpcCall> ModelCatalog::Fetch(const v1::ModelFact& fact) {
+  return client_.GetTextBundle(
+      fact.bundle_digest(),
+      [this, digest = fact.bundle_digest(), model = fact.model()](absl::StatusOr<std::string> bytes) {
+        MutexLock lock(&mutex_);
+        fetched_.push_back({digest, model, std::move(bytes)});
+      });
+}
+
+void ModelCatalog::Load(const Fetched& fetched) {
+  const absl::StatusOr<v1::TextBundle> bundle = BundleOf(fetched.bytes);
+  absl::StatusOr<Text> text = bundle.ok() ? LoadTextModel(*bundle) : bundle.status();
+  MutexLock lock(&mutex_);
+  if (text.ok()) {
+    texts_[fetched.digest] = *std::move(text);
+    failures_.Forget(fetched.digest);
+    return;
   }
-  fetched.WaitForNotification();
-  QUIRE_RETURN_IF_ERROR(data.status());
-  v1::TextBundle bundle;
-  if (!bundle.ParseFromString(*data)) return absl::DataLossError("the text bundle is no TextBundle message");
-  return bundle;
+  std::string retry = "when the model's files change";
+  if (bundle.ok()) {
+    failures_.FailedForGood(fetched.digest);
+  } else {
+    retry = absl::StrCat("in ", failures_.Failed(fetched.digest, clock_.NowMs()), " ms");
+  }
+  Log(LogLevel::kError, "text_bundle_not_loaded", "model", fetched.model, "reason", MessageOf(text.status()),
+      "retry", retry);
 }
 
 }  // namespace quire::gateway

@@ -25,6 +25,11 @@ class RetryPauses {
     entry.due_ms = now_ms + entry.pause_ms;
     return entry.pause_ms;
   }
+  // It is being tried: if it ever failed, it is not due before it fails again.
+  void Trying(const std::string& name) {
+    const auto found = entries_.find(name);
+    if (found != entries_.end()) found->second.due_ms = kNever;
+  }
   // It will never be due: the same would fail in the same way.
   void FailedForGood(const std::string& name) { entries_[name].due_ms = kNever; }
   void Forget(const std::string& name) { entries_.erase(name); }

@@ -15,6 +15,13 @@ TEST(RetryPauses, DoubleUpToALimitAndStartAnewAfterSuccess) {
   EXPECT_EQ(pauses.Failed("a", 1000), 2000);
   EXPECT_EQ(pauses.Failed("b", 1500), 1000);
   EXPECT_EQ(pauses.NextMs(), 2500);
+  pauses.Trying("b");
+  pauses.Trying("c");
+  EXPECT_FALSE(pauses.Due("b", 2500)) << "it is tried once at a time";
+  EXPECT_TRUE(pauses.Has("b"));
+  EXPECT_FALSE(pauses.Has("c"));
+  EXPECT_EQ(pauses.NextMs(), 3000);
+  EXPECT_EQ(pauses.Failed("b", 2600), 2000);
   for (int i = 0; i < 20; ++i) pauses.Failed("a", 0);
   EXPECT_EQ(pauses.Failed("a", 0), RetryPauses::kMostMs);
   pauses.Forget("a");

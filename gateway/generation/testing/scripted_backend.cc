@@ -169,6 +169,7 @@ class ScriptedBackend::CoordinatorService final : public v1::Coordinator::Servic
     if (backend_.bundles_lost) return {grpc::StatusCode::NOT_FOUND, "no such bundle"};
     const bool is_other = request->digest() == ToBytes(Sha256(backend_.other_bundle));
     const std::string& bundle = is_other ? backend_.other_bundle : backend_.bundle_;
+    if (is_other) backend_.before_other_bundle();
     v1::BundleChunk chunk;
     chunk.set_data(bundle.substr(0, bundle.size() / 2));
     writer->Write(chunk);
@@ -293,12 +294,17 @@ v1::AdmitReply ScriptedBackend::Refusal(v1::RefusalReason reason, uint32_t retry
   return reply;
 }
 
-void ScriptedBackend::SendModels(grpc::ServerWriter<v1::WatchEvent>& writer) const {
+void ScriptedBackend::SendModels(grpc::ServerWriter<v1::WatchEvent>& writer, size_t& sent) const {
   v1::WatchEvent event;
-  for (const char* name : {"tiny", "other"}) {
+  const std::string names[] = {"tiny", "other", "tiny"};
+  for (const size_t named = models_hidden  ? 0
+                            : other_hidden ? 1
+                            : tiny_changed ? 3
+                                           : 2;
+       sent < named; ++sent) {
     v1::ModelFact& model = *event.mutable_model();
-    model.set_model(name);
-    const bool is_other = name == std::string_view("other") && !other_bundle.empty();
+    model.set_model(names[sent]);
+    const bool is_other = sent > 0 && !other_bundle.empty();
     model.set_bundle_digest(ToBytes(Sha256(is_other ? other_bundle : bundle_)));
     model.set_max_context(2000);
     model.set_plain_context(1000);
@@ -323,16 +329,11 @@ void ScriptedBackend::SendFacts(grpc::ServerContext& context, grpc::ServerWriter
   key.add_models("tiny");
   if (!other_bundle.empty()) key.add_models("other");
   writer.Write(event);
-  const bool hidden = models_hidden;
-  if (!hidden) SendModels(writer);
+  size_t sent = 0;
+  SendModels(writer, sent);
   event.set_synced(true);
   writer.Write(event);
-  for (bool sent = !hidden; !context.IsCancelled() && !silent && !Closing();) {
-    if (!sent && !models_hidden) {
-      SendModels(writer);
-      sent = true;
-    }
-  }
+  while (!context.IsCancelled() && !silent && !Closing()) SendModels(writer, sent);
 }
 
 bool ScriptedBackend::Closing() {

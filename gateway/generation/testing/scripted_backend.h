@@ -67,8 +67,14 @@ class ScriptedBackend {
   std::string other_bundle;
   // No group has registered yet: while it holds, Watch names no model.
   std::atomic<bool> models_hidden{false};
+  // No group of the model "other" has.
+  std::atomic<bool> other_hidden{false};
+  // Groups have registered with other files: those of other_bundle are those of "tiny" from then on.
+  std::atomic<bool> tiny_changed{false};
   // The coordinator knows the models and has lost their text bundles, until a group brings them.
   std::atomic<bool> bundles_lost{false};
+  // Runs before other_bundle is sent; set like the scripts.
+  std::function<void()> before_other_bundle = [] {};
 
   v1::AdmitReply Placement() const;
   // An answer to a Readmit: another epoch of the group here.
@@ -91,7 +97,8 @@ class ScriptedBackend {
   class CoordinatorService;
   class InferenceService;
 
-  void SendModels(grpc::ServerWriter<v1::WatchEvent>& writer) const;
+  // Of those that there are now, the ones beyond the first `sent`, which it adds to.
+  void SendModels(grpc::ServerWriter<v1::WatchEvent>& writer, size_t& sent) const;
   void SendFacts(grpc::ServerContext& context, grpc::ServerWriter<v1::WatchEvent>& writer);
   // Whether the test ends; takes a moment.
   bool Closing();
