@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/core/clock.h"
 #include "base/core/hash.h"
 #include "base/core/mutex.h"
@@ -52,8 +51,8 @@ class TestCoordinator final : public v1::Coordinator::Service {
     writer->Write(chunk);
     return grpc::Status::OK;
   }
-  // The first streams break after their full state; later ones stay open until cancelled.
-  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
+  // The first streams break after their full state; later ones stay open.
+  grpc::Status Watch(grpc::ServerContext*, const v1::WatchRequest*,
                      grpc::ServerWriter<v1::WatchEvent>* writer) override {
     const int stream = ++watches;
     if (const grpc::Status refusal = watch_refusal(stream); !refusal.ok()) return refusal;
@@ -63,11 +62,12 @@ class TestCoordinator final : public v1::Coordinator::Service {
     event.set_synced(true);
     writer->Write(event);
     if (stream <= watches_that_break) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going");
-    while (!context->IsCancelled() && writer->Write(v1::WatchEvent())) absl::SleepFor(absl::Milliseconds(5));
+    over.WaitForNotification();
     return grpc::Status::OK;
   }
   std::atomic<int> watches{0};
   int watches_that_break = 1;
+  Notification over;
   std::function<grpc::Status(int stream)> watch_refusal = [](int) { return grpc::Status::OK; };
 };
 
@@ -78,7 +78,10 @@ struct RpcTestServers {
     server = *std::move(started);
     address = "127.0.0.1:" + std::to_string(server.port);
   }
-  ~RpcTestServers() { server.server->Shutdown(std::chrono::system_clock::now()); }
+  ~RpcTestServers() {
+    coordinator.over.Notify();
+    server.server->Shutdown(std::chrono::system_clock::now());
+  }
 
   std::shared_ptr<grpc::Channel> Connect() { return *MakeGrpcChannel(address, {}); }
 
