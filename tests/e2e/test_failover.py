@@ -1,5 +1,6 @@
 """Whatever happens to a group, its answers go on on another one: nothing is cut, and the client's bytes, its usage and the
 bill are those of a run that nobody disturbed."""
+import itertools
 import os
 import random
 import signal
@@ -19,7 +20,7 @@ PATIENCE_S = 300  # nothing here depends on how fast it comes
 
 
 def workload(tokens):
-    """Mixed: greedy, seeded, with penalties, with stop strings, streamed and whole. Prompts differ from their first words (a
+    """Mixed: greedy, seeded, with penalties, with stop strings, each of them streamed and whole. Prompts differ from their first words (a
     template's own system message would be the same), so that no stream finds another's prefix in a cache: how much it found
     would depend on who came first, and be in its bill."""
     draw = random.Random(7)
@@ -30,7 +31,7 @@ def workload(tokens):
         fields = {"seed": i, "max_tokens": tokens + draw.randrange(tokens // 4), "ignore_eos": True, **kinds[i % len(kinds)]}
         fields["messages"] = [{"role": "system", "content": f"{i:02} {draw.random()} is your name."},
                               {"role": "user", "content": "Tell me a long story."}]
-        requests.append((fields, i % 4 == 3))
+        requests.append((fields, i // len(kinds) % 4 == 3))
     return requests
 
 
@@ -176,6 +177,19 @@ class Stage:
             frames = self.earlier(frames)
             self.disturbed((frames, act))
 
+    def struck(self, frames, victim, rank, how):
+        """At that very moment, until the victim is back. Whether anything migrated."""
+        before = self.migrations()
+        self.disturbed((frames, self.kill(victim, rank, how)))
+        await_successor(self.system, victim, self.before[victim]["epoch"])
+        return self.migrations() > before
+
+    def struck_amid(self, frames, victim, rank, how):
+        """At that very moment of answers that are long enough for something to be still to come: what migrates shows it.
+        Up to the first frame that may be nothing, however long they are."""
+        while not self.struck(frames, victim, rank, how) and frames > 1:
+            self.lengthen()
+
     def migrations(self):
         return metric(self.system.gateway_metrics(), "quire_gateway_migrations_total")
 
@@ -235,11 +249,11 @@ def test_both_groups_are_killed_in_turn(model):
 
 
 @pytest.mark.tiny
-@pytest.mark.parametrize("victim,rank", [("g0", 0), ("g1", 1)])
-def test_a_group_is_told_to_end(second_stage, victim, rank):
+@pytest.mark.parametrize("frames,victim,rank", [(20, "g0", 0), (150, "g1", 1)])
+def test_a_group_is_told_to_end(second_stage, frames, victim, rank):
     """SIGTERM to any rank is meant for the group: nothing new comes, what does not end in its grace goes on elsewhere."""
     before = group(second_stage.system, victim)
-    second_stage.disturbed_until_it_migrates(20, second_stage.kill(victim, rank, signal.SIGTERM))
+    second_stage.disturbed_until_it_migrates(frames, second_stage.kill(victim, rank, signal.SIGTERM))
     await_successor(second_stage.system, victim, before["epoch"])
 
 
@@ -273,17 +287,29 @@ def test_rolling_restart(model):
         made.disturbed_until_it_migrates(10, lambda: restart_in_turn(made.system))
 
 
+SWEEP = [*range(0, 18, 6), *range(20, 320, 60)]
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("first", [*range(0, 18, 6), *range(20, 320, 60)])
-def test_the_whole_sweep(model, first):
+@pytest.mark.parametrize("how,first", [*itertools.product([signal.SIGKILL], SWEEP),
+                                       *itertools.product([signal.SIGTERM, signal.SIGSTOP], SWEEP[::3])])
+def test_the_whole_sweep(model, how, first):
     """Six moments each, on fresh groups."""
     made = Stage(model, tokens=600)
     step = 1 if first < 18 else 10
     with made.system:
         for i in range(6):
-            made.disturbed((first + i * step, made.kill(f"g{i % 2}", i // 2 % 2)))
-        if made.migrations() == 0:
-            made.disturbed_until_it_migrates(20, made.kill("g0", 1))
+            made.struck_amid(first + i * step, f"g{i % 2}", i // 2 % 2, how)
+
+
+def test_each_kind_of_request_comes_streamed_and_whole():
+    kinds = {}
+    for fields, whole in workload(600):
+        settings = {name: fields[name] for name in ("temperature", "top_p", "presence_penalty", "stop", "repetition_penalty")
+                    if name in fields}
+        kinds.setdefault(str(settings), set()).add(whole)
+    assert len(kinds) == 6 and all(ways == {False, True} for ways in kinds.values()), kinds
+    assert not workload(600)[0][1]  # the moments are its frames
 
 
 @pytest.mark.full
