@@ -1,17 +1,17 @@
 // The real Admission, Router, LedgerThread and Ledger over a store that fails on demand, through random
 // requests, duplicates, readmissions, settlements, reaps, faults and restarts of the group, one step at a
 // time, from a seed. After every step, when all is quiet, the router has exactly the reservations that the
-// ledger has open; at the end there are none. Fresh seeds each run: QUIRE_SEED=n in the environment runs one
-// again; QUIRE_PLANTED_BUG says that something must be found (tests/simulation/CMakeLists.txt).
+// ledger has open; at the end there are none. Seeds: base/core/test_seeds.h; QUIRE_PLANTED_BUG says that
+// something must be found (tests/simulation/CMakeLists.txt).
 #include <gmock/gmock.h>
 
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/test_seeds.h"
 #include "coordinator/api/admission.h"
 #include "coordinator/api/ledger_news.h"
 #include "coordinator/fleet/test_group_info.h"
@@ -230,28 +230,18 @@ class AdmissionWorld {
   std::unique_ptr<Admission> admission_;
 };
 
-constexpr int kSteps = 150;
+std::string RunSeed(uint64_t seed) {
+  SCOPED_TRACE(absl::StrCat("QUIRE_SEED=", seed));
+  return AdmissionWorld(seed).Run(/*steps=*/150);
+}
 
 TEST(AdmissionSimulation, APlantedBugIsFound) {
   if (std::getenv("QUIRE_PLANTED_BUG") == nullptr) GTEST_SKIP() << "none is planted";
-  constexpr uint64_t kSeeds = 3000;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    const std::string wrong = AdmissionWorld(seed).Run(kSteps);
-    if (wrong.empty()) continue;
-    std::printf("seed %d: %s\n", static_cast<int>(seed), wrong.c_str());
-    return;
-  }
-  FAIL() << "nothing was found in " << kSeeds << " seeds";
+  EXPECT_FALSE(Seeds("", "$0", RunSeed).Hold(1, 3000)) << "nothing was found";
 }
 
 TEST(AdmissionSimulation, TheRouterHasReservedWhatTheLedgerHasOpen) {
-  constexpr int kSeeds = 20;
-  const char* chosen = std::getenv("QUIRE_SEED");
-  const uint64_t first = chosen != nullptr ? std::strtoull(chosen, nullptr, 10) : std::random_device()();
-  for (uint64_t seed = first; seed < first + (chosen != nullptr ? 1 : kSeeds); ++seed) {
-    const std::string wrong = AdmissionWorld(seed).Run(kSteps);
-    ASSERT_EQ(wrong, "") << "again: QUIRE_SEED=" << seed;
-  }
+  EXPECT_TRUE(SeedsHold("tests/simulation/kept_admission_seeds", 20, RunSeed));
 }
 
 }  // namespace

@@ -3,15 +3,12 @@
 // wait to be woken where they may not. At the end Drain says that all is settled: then the ledger has every
 // request closed, and billed what was delivered. Threads and time are real, so a seed gives the faults and
 // the streams, not their exact order (ledger_driver_steps_test.cc has one thread, and a clock that it moves).
-// Fresh seeds each run: QUIRE_SEED=n in the environment runs one again.
+// Seeds: base/core/test_seeds.h.
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <random>
-
 #include "absl/strings/str_cat.h"
+#include "base/core/test_seeds.h"
 #include "base/net/grpc.h"
 #include "proto/coordinator.grpc.pb.h"
 #include "tests/simulation/driver_streams.h"
@@ -110,14 +107,10 @@ class DriverWorld {
 };
 
 TEST(LedgerDriverSimulation, WhatWasDeliveredIsBilledWhateverIsLost) {
-  constexpr uint64_t kSeeds = 40;
-  const char* chosen = std::getenv("QUIRE_SEED");
-  const uint64_t first = chosen != nullptr ? std::strtoull(chosen, nullptr, 10) : std::random_device()();
-  std::printf("seeds from %llu\n", static_cast<unsigned long long>(first));
-  for (uint64_t seed = first; seed < first + (chosen != nullptr ? 1 : kSeeds); ++seed) {
-    const std::string wrong = DriverWorld(seed).Run();
-    ASSERT_EQ(wrong, "") << "again: QUIRE_SEED=" << seed;
-  }
+  EXPECT_TRUE(SeedsHold("tests/simulation/kept_driver_seeds", 40, [](uint64_t seed) {
+    SCOPED_TRACE(absl::StrCat("QUIRE_SEED=", seed));
+    return DriverWorld(seed).Run();
+  }));
 }
 
 }  // namespace

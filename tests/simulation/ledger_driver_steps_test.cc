@@ -2,14 +2,13 @@
 // any order by the real Ledger among faults, and time is the test's. A step is taken when the driver has done
 // all that is due. So what never happens is known at once, without waiting for it: nobody is woken though
 // everything was answered long ago. Planted bugs in the driver (driver_mutants) are found by it:
-// QUIRE_PLANTED_BUG says that one must be (CMakeLists.txt). QUIRE_SEED=n runs a seed again.
+// QUIRE_PLANTED_BUG says that one must be (CMakeLists.txt). Seeds: base/core/test_seeds.h.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <cstdlib>
-#include <random>
 #include <thread>
 
+#include "base/core/test_seeds.h"
 #include "tests/simulation/driver_streams.h"
 #include "tests/simulation/held_calls.h"
 
@@ -144,27 +143,18 @@ class SteppedWorld {
   gateway::LedgerDriver driver_;  // first to go: its thread uses the rest
 };
 
+std::string RunSeed(uint64_t seed) {
+  SCOPED_TRACE(absl::StrCat("QUIRE_SEED=", seed));
+  return SteppedWorld(seed).Run();
+}
+
 TEST(LedgerDriverSteps, APlantedBugIsFound) {
   if (std::getenv("QUIRE_PLANTED_BUG") == nullptr) GTEST_SKIP() << "none is planted";
-  constexpr uint64_t kSeeds = 50;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    const std::string wrong = SteppedWorld(seed).Run();
-    if (wrong.empty()) continue;
-    std::printf("seed %d: %s\n", static_cast<int>(seed), wrong.c_str());
-    return;
-  }
-  FAIL() << "nothing was found in " << kSeeds << " seeds";
+  EXPECT_FALSE(Seeds("", "$0", RunSeed).Hold(1, 50)) << "nothing was found";
 }
 
 TEST(LedgerDriverSteps, WhatWasDeliveredIsBilledWhateverIsLost) {
-  constexpr uint64_t kSeeds = 40;
-  const char* chosen = std::getenv("QUIRE_SEED");
-  const uint64_t first = chosen != nullptr ? std::strtoull(chosen, nullptr, 10) : std::random_device()();
-  std::printf("seeds from %llu\n", static_cast<unsigned long long>(first));
-  for (uint64_t seed = first; seed < first + (chosen != nullptr ? 1 : kSeeds); ++seed) {
-    const std::string wrong = SteppedWorld(seed).Run();
-    ASSERT_EQ(wrong, "") << "again: QUIRE_SEED=" << seed;
-  }
+  EXPECT_TRUE(SeedsHold("tests/simulation/kept_driver_steps_seeds", 40, RunSeed));
 }
 
 }  // namespace

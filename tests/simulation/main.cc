@@ -8,14 +8,11 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <fstream>
-#include <optional>
-#include <random>
 #include <string>
 
 #include "base/core/options.h"
+#include "base/core/test_seeds.h"
 #include "tests/simulation/world.h"
 
 namespace {
@@ -35,17 +32,6 @@ std::string SqlitePath() {
   return folder / ("quire_ledger_simulation_" + std::to_string(getpid()) + ".db");
 }
 
-// Whatever the real classes throw is a violation too.
-Outcome RunSeed(uint64_t seed, const std::string& sqlite_path) {
-  try {
-    return quire::simulation::World(seed, sqlite_path).Run();
-  } catch (const std::exception& error) {
-    Outcome outcome;
-    outcome.violation = std::string("thrown: ") + error.what();
-    return outcome;
-  }
-}
-
 void Add(const Outcome& outcome, Outcome& sum) {
   sum.events += outcome.events;
   sum.messages += outcome.messages;
@@ -58,42 +44,11 @@ void Add(const Outcome& outcome, Outcome& sum) {
   sum.forgotten += outcome.forgotten;
 }
 
-// The seed at which a violation was found, and said.
-std::optional<int64_t> RunSeeds(int64_t first, int64_t seeds, bool sqlite, Outcome& sum) {
-  const std::string path = sqlite ? SqlitePath() : "";
-  for (int64_t seed = first; seed < first + seeds; ++seed) {
-    const Outcome outcome = RunSeed(static_cast<uint64_t>(seed), path);
-    if (outcome.violation) {
-      std::printf("seed %lld: %s (again: --first %lld --seeds 1%s)\n", static_cast<long long>(seed),
-                  outcome.violation->c_str(), static_cast<long long>(seed), sqlite ? " --sqlite" : "");
-      return seed;
-    }
-    Add(outcome, sum);
-  }
-  return std::nullopt;
-}
-
-bool KeptSeedsHold(const Settings& settings, Outcome& sum) {
-  std::ifstream file(settings.kept);
-  for (int64_t seed = 0; file >> seed;) {
-    if (RunSeeds(seed, 1, settings.sqlite, sum)) return false;
-  }
-  if (!file.is_open() || file.eof()) return true;
-  std::printf("%s holds something that is no seed\n", settings.kept.c_str());
-  return false;
-}
-
-bool FreshSeedsHold(const Settings& settings, Outcome& sum) {
-  if (settings.fresh == 0) return true;
-  const auto first = static_cast<int64_t>(std::random_device()()) << 20;
-  std::printf("%lld fresh seeds from %lld\n", static_cast<long long>(settings.fresh),
-              static_cast<long long>(first));
-  const std::optional<int64_t> failed = RunSeeds(first, settings.fresh, settings.sqlite, sum);
-  if (failed && !settings.kept.empty()) {
-    const bool kept = (std::ofstream(settings.kept, std::ios::app) << *failed << std::endl).good();
-    std::printf("%s in %s: commit it with the mend\n", kept ? "kept" : "NOT kept", settings.kept.c_str());
-  }
-  return !failed;
+// Nothing if all went well.
+std::string RunSeed(uint64_t seed, const std::string& sqlite_path, Outcome& sum) {
+  const Outcome outcome = quire::simulation::World(seed, sqlite_path).Run();
+  if (!outcome.violation) Add(outcome, sum);
+  return outcome.violation.value_or("");
 }
 
 }  // namespace
@@ -111,9 +66,12 @@ int main(int argc, char** argv) {
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
 
   Outcome sum;
-  const bool holds = KeptSeedsHold(settings, sum) &&
-                     !RunSeeds(settings.first, settings.seeds, settings.sqlite, sum) &&
-                     FreshSeedsHold(settings, sum);
+  const std::string path = settings.sqlite ? SqlitePath() : "";
+  const quire::Seeds seeds(settings.kept,
+                           settings.sqlite ? "--first $0 --seeds 1 --sqlite" : "--first $0 --seeds 1",
+                           [&](uint64_t seed) { return RunSeed(seed, path, sum); });
+  const bool holds =
+      seeds.KeptHold() && seeds.Hold(settings.first, settings.seeds) && seeds.FreshHold(settings.fresh);
   if (!holds) return settings.expect_violation ? 0 : 1;
   std::printf(
       "%lld seeds, %llu events, %llu messages (%llu lost), %llu faults, %llu requests, %llu entries, "
