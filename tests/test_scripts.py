@@ -49,14 +49,18 @@ BUILT = {"scripts/setup": "#!/bin/sh\n", "scripts/jobs": "#!/bin/sh\necho 1\n", 
          "scripts/fetch-demo-model": "#!/bin/sh\necho fetched\n", **QUIRE}
 
 
-def run_serve(root, files, *flags):
-    """scripts/serve, in a tree that has nothing but these."""
-    files = {"scripts/serve": (ROOT / "scripts/serve").read_text(), **files}
+def run_script(root, name, files, *arguments):
+    """One of the scripts, in a tree that has nothing but it and these."""
+    files = {name: (ROOT / name).read_text(), **files}
     write(root, files)
-    for name in files:
-        (root / name).chmod(0o755)
-    return subprocess.run([root / "scripts/serve", *flags], capture_output=True, text=True,
+    for file in files:
+        (root / file).chmod(0o755)
+    return subprocess.run([root / name, *arguments], capture_output=True, text=True,
                           env={**os.environ, "PATH": f"{root}/bin:{os.environ['PATH']}"})
+
+
+def run_serve(root, files, *flags):
+    return run_script(root, "scripts/serve", files, *flags)
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--version"])
@@ -75,6 +79,43 @@ def test_serve_fetches_a_model_unless_one_is_given(tmp_path, flags, given):
     assert ("fetched" in done.stdout) != given
     demo = [] if given else ["--model", "models/smollm2-135m-instruct"]
     assert " ".join(["quire serve", *demo, *flags]) in done.stdout, done.stdout + done.stderr
+
+
+LAST_TEST_LOG = """1/2 Test: x_test
+[ RUN      ] Gone.WithoutAWord
+x_test.cc:85: Skipped
+needs CAP_NET_ADMIN
+
+[  SKIPPED ] Gone.WithoutAWord (0 ms)
+[ RUN      ] Gone.WithOne
+[       OK ] Gone.WithOne (1 ms)
+[ RUN      ] Isa/Dots.Agree/avx512
+x_test.cc:9: Skipped
+not here:
+no AVX-512
+
+[  SKIPPED ] Isa/Dots.Agree/avx512 (12 ms)
+[  SKIPPED ] 2 tests, listed below:
+[  SKIPPED ] Gone.WithoutAWord
+[  SKIPPED ] Isa/Dots.Agree/avx512
+"""
+
+
+def test_what_was_skipped_is_listed_at_the_end(tmp_path):
+    log = "build/release/Testing/Temporary/LastTest.log"
+    stubs = {name: "#!/bin/sh\n" for name in ("scripts/setup", "scripts/fetch-demo-model", "scripts/fetch-test-vocabularies", "bin/cmake")}
+    python = "#!/bin/sh\necho 'SKIPPED [2] tests/e2e/test_disk.py:9: needs root'\necho '5 passed, 2 skipped'\n"
+    files = {**stubs, "scripts/jobs": "#!/bin/sh\necho 1\n", "scripts/skipped": (ROOT / "scripts/skipped").read_text(),
+             ".venv/bin/python": python, "last": LAST_TEST_LOG,
+             "bin/ctest": f"#!/bin/sh\nmkdir -p {os.path.dirname(log)}\ncp last {log}\n"}
+    done = run_script(tmp_path, "scripts/test", files, "release")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.partition("not run:\n")[2].splitlines() if not line.startswith("test: ")] == [
+        "SKIPPED Gone.WithoutAWord: needs CAP_NET_ADMIN", "SKIPPED Isa/Dots.Agree/avx512: not here: no AVX-512",
+        "SKIPPED [2] tests/e2e/test_disk.py:9: needs root"]
+    (tmp_path / ".venv/bin/python").write_text("#!/bin/sh\necho '1 failed'\nexit 1\n")
+    failed = run_script(tmp_path, "scripts/test", {"bin/ctest": files["bin/ctest"]}, "release")
+    assert failed.returncode == 1 and "passed" not in failed.stdout, failed.stdout
 
 
 V1 = "4:memory:/m\n3:cpu,cpuacct:/docker/c\n0::/\n"
