@@ -22,11 +22,6 @@ class GatewayHttpTest : public GatewayTest {
   HttpAnswer GetModel(const std::string& name) const {
     return Call(Request("GET", "/v1/models/" + name, "", backend_.key()));
   }
-  int Ready() const {
-    http::TestClient client(gateway_->metrics_port());
-    client.Send("GET /readyz HTTP/1.0\r\n\r\n");
-    return Parse(client.ReadToEnd()).status;
-  }
 };
 
 TEST_F(GatewayHttpTest, AModelIsRetrievedByItsName) {

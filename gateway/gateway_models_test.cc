@@ -27,11 +27,6 @@ class HeldBundleTest : public GatewayTest {
     StartGateway();
   }
 
-  int Ready() const {
-    http::TestClient client(gateway_->metrics_port());
-    client.Send("GET /readyz HTTP/1.0\r\n\r\n");
-    return Parse(client.ReadToEnd()).status;
-  }
   std::string Listed() const {
     std::string names;
     const HttpAnswer list = Call(Request("GET", "/v1/models", "", backend_.key()));

@@ -55,9 +55,7 @@ TEST_F(BrokenModelTest, IsToldToTheOperator) {
 }
 
 TEST_F(BrokenModelTest, TakesOnlyItselfOutOfService) {
-  http::TestClient operators(gateway_->metrics_port());
-  operators.Send("GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-  EXPECT_EQ(Parse(operators.ReadToEnd()).status, 200);
+  EXPECT_EQ(Ready(), 200);
   AnswerWith("Hello");
   EXPECT_EQ(Chat("").status, 200);
   const std::string body = R"({"model": "other", "messages": [{"role": "user", "content": "hi"}]})";

@@ -131,6 +131,11 @@ class GatewayTest : public ::testing::Test {
     EXPECT_EQ(stream.dones, 1) << answer.body;
     return stream;
   }
+  int Ready() const {
+    http::TestClient client(gateway_->metrics_port());
+    client.Send("GET /readyz HTTP/1.0\r\n\r\n");
+    return Parse(client.ReadToEnd()).status;
+  }
   std::string Metrics() const {
     http::TestClient client(gateway_->metrics_port());
     client.Send("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
