@@ -40,7 +40,7 @@ Route Placed(const Group& group) {
 }  // namespace
 
 Router::Router(const Config& config, const Clock& clock)
-    : config_(config), clock_(clock), started_us_(clock.NowUs()), queue_(config.queue) {
+    : config_(config), clock_(clock), started_us_(clock.NowUs()), awake_(clock), queue_(config.queue) {
   thread_ = std::thread([this] { TimerLoop(); });
 }
 
@@ -76,7 +76,7 @@ uint64_t Router::Place(RouteRequest request, Done done) {
       route = NotOpen();
     } else {
       Replace(request.id, answers);
-      route = PlaceOrWait({std::move(request), done, ticket, clock_.NowUs() + config_.avoid_failed_us});
+      route = PlaceOrWait({std::move(request), done, ticket, AwakeUs() + config_.avoid_failed_us});
     }
     if (route) answers.emplace_back(std::move(done), *std::move(route));
   }
@@ -156,11 +156,11 @@ std::optional<Route> Router::TryRoute(const Pending& pending) {
 std::vector<Candidate> Router::Candidates(const Pending& pending,
                                           const std::map<GroupEpoch, uint64_t>& matches) const {
   const RouteRequest& request = pending.request;
-  const int64_t now_us = clock_.NowUs();
+  const int64_t now_us = clock_.NowUs(), awake_us = AwakeUs();
   std::vector<Candidate> candidates;
   for (const auto& [id, group] : registry_.groups()) {
     const GroupEpoch epoch = EpochOf(group);
-    const bool avoided = epoch == request.failed && now_us < pending.avoid_until_us;
+    const bool avoided = epoch == request.failed && awake_us < pending.avoid_until_us;
     if (group.info.model() != request.model || avoided || !Understands(group, request) ||
         WorkerRegistry::StateOf(group, now_us) != GroupState::kServing) {
       continue;
@@ -185,17 +185,17 @@ Route Router::Reserve(const RouteRequest& request, const Group& group, uint64_t 
     reservation = {epoch, open->prompt_tokens, positions, 0, false};
   }
   reservation.in_ledger = open != nullptr && open->in_ledger;
-  book_.Put(request.id, std::move(reservation), clock_.NowUs());
+  book_.Put(request.id, std::move(reservation), AwakeUs());
   prefixes_.Remember(request.prefix_hashes, epoch);
   return Placed(group);
 }
 
 std::optional<Route> Router::Enqueue(Pending pending) {
   const RouteRequest& request = pending.request;
-  const int64_t now_us = clock_.NowUs();
+  const int64_t now_us = AwakeUs();
   int64_t wait_us = request.max_wait_us;
   if (!request.running && !AnyServing(request.model)) {
-    const int64_t start_us = started_us_ + config_.start_no_group_wait_us - now_us;
+    const int64_t start_us = started_us_ + config_.start_no_group_wait_us - clock_.NowUs();
     wait_us = std::min(wait_us, std::max(config_.no_group_wait_us, start_us));
   }
   WaitQueue::Waiting waiting{request.id, request.account,  request.model,
@@ -215,14 +215,14 @@ std::optional<Route> Router::Enqueue(Pending pending) {
 
 Router::Answers Router::ServeQueue() {
   Answers answers;
-  const int64_t now_us = clock_.NowUs();
+  const int64_t awake_us = AwakeUs();
   // Serve runs it at once, so the lock is held.
   auto place = [&](const WaitQueue::Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     auto it = pending_.find(waiting.id);
     std::optional<Route> route = RefuseIfHopeless(it->second.request);
     if (!route) route = TryRoute(it->second);
     if (!route) {
-      const bool avoids = !it->second.request.failed.id.empty() && now_us < it->second.avoid_until_us;
+      const bool avoids = !it->second.request.failed.id.empty() && awake_us < it->second.avoid_until_us;
       return avoids ? WaitQueue::Offer::kWaitsAlone : WaitQueue::Offer::kNoRoom;
     }
     const auto offer = route->placement ? WaitQueue::Offer::kTaken : WaitQueue::Offer::kRefused;
@@ -230,7 +230,7 @@ Router::Answers Router::ServeQueue() {
     pending_.erase(it);
     return offer;
   };
-  queue_.Serve(now_us, place);
+  queue_.Serve(clock_.NowUs(), place);
   return answers;
 }
 
@@ -242,7 +242,7 @@ void Router::Deliver(const Answers& answers) {
 
 void Router::Confirm(const RequestId& id, uint64_t prompt_tokens, uint64_t granted) {
   MutexLock lock(&mutex_);
-  book_.Confirm(id, prompt_tokens, granted, clock_.NowUs());
+  book_.Confirm(id, prompt_tokens, granted, AwakeUs());
 }
 
 void Router::Refused(const RequestId& id) {
@@ -264,7 +264,7 @@ bool Router::IsOpen(const RequestId& id) const {
 
 void Router::Heard(const RequestId& id, const GroupEpoch& group) {
   MutexLock lock(&mutex_);
-  book_.Refresh(id, group, clock_.NowUs());
+  book_.Refresh(id, group, AwakeUs());
 }
 
 void Router::Release(const RequestId& id, std::optional<Served> served) {
@@ -313,7 +313,7 @@ void Router::TimerLoop() {
     {
       MutexLock lock(&mutex_);
       if (closed_) return;
-      for (const WaitQueue::Waiting& waiting : queue_.TakeExpired(clock_.NowUs())) {
+      for (const WaitQueue::Waiting& waiting : queue_.TakeExpired(AwakeUs())) {
         auto it = pending_.find(waiting.id);
         answers.emplace_back(std::move(it->second.done), Expired(waiting));
         pending_.erase(it);
@@ -321,7 +321,8 @@ void Router::TimerLoop() {
       if (answers.empty()) {
         timer_at_us_ = queue_.NextDeadlineUs();
         const absl::Duration wait =
-            timer_at_us_ ? absl::Microseconds(*timer_at_us_ - clock_.NowUs()) : absl::Hours(1);
+            timer_at_us_ ? absl::Microseconds(std::min(*timer_at_us_ - AwakeUs(), AwakeTime::kRoundUs))
+                         : absl::Hours(1);
         mutex_.AwaitWithTimeout(absl::Condition(this, &Router::TimerDue), wait);
       }
     }

@@ -2,7 +2,8 @@
 // under one mutex, so that every pick sees the load of all picks before it. Any thread may call; `done`
 // callbacks run outside the mutex, on whichever thread made the decision possible, and must not block. A
 // thread of its own waits for the queue's deadlines. What always holds: each Place is answered exactly once
-// (placement, refusal or `ending`) unless it is cancelled.
+// (placement, refusal or `ending`) unless it is cancelled; patience, with groups and gateways, is of the time
+// that this process was awake.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "base/core/awake_time.h"
 #include "base/core/clock.h"
 #include "base/core/ids.h"
 #include "base/core/mutex.h"
@@ -128,13 +130,14 @@ class Router {
     RouteRequest request;
     Done done;
     uint64_t ticket = 0;
-    int64_t avoid_until_us = 0;  // the group that failed
+    int64_t avoid_until_us = 0;  // the group that failed; of AwakeUs, as all of the queue's and the book's
   };
   using Answers = std::vector<std::pair<Done, Route>>;
   using LogLines =
       std::vector<std::function<void()>>;  // written without the mutex: a log may wait for a disk
 
   void TimerLoop() ABSL_LOCKS_EXCLUDED(mutex_);
+  int64_t AwakeUs() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return awake_.NowUs(); }
   bool MayReadmit(const RequestId& id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Replace(const RequestId& id, Answers& answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Nullopt: it waits now.
@@ -170,6 +173,7 @@ class Router {
   const Clock& clock_;
   const int64_t started_us_;
   mutable Mutex mutex_;
+  mutable AwakeTime awake_ ABSL_GUARDED_BY(mutex_);
   WorkerRegistry registry_ ABSL_GUARDED_BY(mutex_);
   ReservationBook book_ ABSL_GUARDED_BY(mutex_);
   PrefixMemory prefixes_ ABSL_GUARDED_BY(mutex_);

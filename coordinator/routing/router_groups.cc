@@ -51,7 +51,7 @@ bool Router::Beat(const v1::HeartbeatRequest& beat) {
   {
     MutexLock lock(&mutex_);
     if (!registry_.Beat(beat, clock_.NowUs())) return false;
-    book_.Sweep(clock_.NowUs());
+    book_.Sweep(AwakeUs());
     const Group& group = *registry_.Find(beat.group_id());
     WatchDrift(group, lines);
     WatchTokens(group, lines);
@@ -118,7 +118,7 @@ RouterReport Router::Report() const {
   }
   report.open_requests = book_.size();
   report.waiting = queue_.size();
-  report.oldest_wait_us = queue_.OldestAgeUs(now_us);
+  report.oldest_wait_us = queue_.OldestAgeUs(AwakeUs());
   report.drift_alarms = drift_alarms_;
   report.conservation_alarms = conservation_alarms_;
   return report;

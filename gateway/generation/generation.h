@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/core/budgets.h"
+#include "base/core/awake_time.h"
 #include "base/core/clock.h"
 #include "base/http/mailbox.h"
 #include "base/http/request_record.h"
