@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/core/clock.h"
 #include "base/core/exit_code.h"
 #include "base/core/files.h"
 #include "base/core/shutdown.h"
@@ -137,15 +136,17 @@ void Launcher::WaitForEvent() {
   if (fds[5].revents != 0) OnGroupsEnded();
   StartIfDue(coordinator_);
   StartIfDue(gateway_);
-  if (stage_ends_ms_ != 0 && NowMs() >= stage_ends_ms_) OnStageTooLong();
+  if (stage_ends_ms_ != 0 && AwakeMs() >= stage_ends_ms_) OnStageTooLong();
 }
 
-int Launcher::TimeoutMs() const {
-  int64_t next_ms = INT64_MAX;
-  for (const int64_t due_ms : {coordinator_.start_at_ms(), gateway_.start_at_ms(), stage_ends_ms_}) {
-    if (due_ms != 0) next_ms = std::min(next_ms, due_ms);
+int Launcher::TimeoutMs() {
+  int64_t wait_ms = INT64_MAX;
+  for (const int64_t due_ms : {coordinator_.start_at_ms(), gateway_.start_at_ms()}) {
+    if (due_ms != 0) wait_ms = std::min(wait_ms, due_ms - NowMs());
   }
-  return next_ms == INT64_MAX ? -1 : static_cast<int>(std::max<int64_t>(0, next_ms - NowMs()));
+  if (stage_ends_ms_ != 0)
+    wait_ms = std::min({wait_ms, stage_ends_ms_ - AwakeMs(), AwakeTime::kRoundUs / 1000});
+  return wait_ms == INT64_MAX ? -1 : static_cast<int>(std::max<int64_t>(0, wait_ms));
 }
 
 void Launcher::TakeSignals() {
@@ -236,7 +237,7 @@ void Launcher::OnEndedWhileStopping(Service& service, const ProcessEnd& end) {
 void Launcher::BeginStop() {
   Say("stopping: open requests are finished first");
   stage_ = Stage::kDrainingGateway;
-  stage_ends_ms_ = NowMs() + options_.GatewayStopMs();
+  EndStageIn(options_.GatewayStopMs());
   gateway_.DontStart();
   if (!gateway_.running()) return BeginStoppingCoordinator();
   gateway_.TellToStop();
@@ -244,7 +245,7 @@ void Launcher::BeginStop() {
 
 void Launcher::BeginStoppingCoordinator() {
   stage_ = Stage::kStoppingCoordinator;
-  stage_ends_ms_ = NowMs() + options_.CoordinatorStopMs();
+  EndStageIn(options_.CoordinatorStopMs());
   if (!coordinator_.ever_started()) {  // what may run is another launcher's
     stage_ = Stage::kStopped;
   } else if (!coordinator_.running() && coordinator_.start_at_ms() == 0) {
@@ -263,7 +264,7 @@ void Launcher::EndGroups() {
     return failure_.Update(started);
   }
   stage_ = Stage::kEndingGroups;
-  stage_ends_ms_ = NowMs() + kEndGroupsMs;
+  EndStageIn(kEndGroupsMs);
 }
 
 void Launcher::OnGroupsEnded() {
@@ -276,7 +277,7 @@ void Launcher::OnGroupsEnded() {
 
 void Launcher::TellCoordinatorToStop() {
   ++coordinator_stops_;
-  stage_ends_ms_ = NowMs() + options_.CoordinatorStopMs();
+  EndStageIn(options_.CoordinatorStopMs());
   coordinator_.TellToStop();
   if (hurried_) coordinator_.Signal(SIGINT);  // another number: two of one may become one
 }
@@ -285,7 +286,7 @@ void Launcher::HurryStop() {
   if (std::exchange(hurried_, true)) return;
   Say("stopping now: open requests end with an error");
   if (stage_ == Stage::kDrainingGateway) {
-    stage_ends_ms_ = std::min(stage_ends_ms_, NowMs() + kGatewayHurryMs);
+    stage_ends_ms_ = std::min(stage_ends_ms_, AwakeMs() + kGatewayHurryMs);
     gateway_.Signal(SIGINT);
   } else if (stage_ == Stage::kStoppingCoordinator && coordinator_.told_to_stop()) {
     coordinator_.Signal(SIGINT);
@@ -298,7 +299,7 @@ void Launcher::OnStageTooLong() {
                                                     : coordinator_;
   Say(absl::StrCat("the ", late.name(), " does not end: killing it"));
   if (&late == &coordinator_) ++coordinator_stops_;
-  stage_ends_ms_ = NowMs() + options_.CoordinatorStopMs();
+  EndStageIn(options_.CoordinatorStopMs());
   late.Signal(SIGKILL);
 }
 

@@ -18,6 +18,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/core/awake_time.h"
+#include "base/core/clock.h"
 #include "base/core/fd.h"
 #include "base/core/shutdown.h"
 #include "base/process/kept_port.h"
@@ -45,7 +47,7 @@ class Launcher {
   // Runs a program of ours to its end: its last words; InvalidArgument with them if it is not content.
   absl::StatusOr<std::string> AskAboutModel(const std::string& program, std::vector<std::string> args);
   void WaitForEvent();
-  int TimeoutMs() const;
+  int TimeoutMs();
   void TakeSignals();
   void OnStopSignal(int number);
 
@@ -61,6 +63,9 @@ class Launcher {
   void EndGroups();
   void OnGroupsEnded();
   void HurryStop();
+  // A stage may take so long, of the time that this process was awake.
+  void EndStageIn(int64_t ms) { stage_ends_ms_ = AwakeMs() + ms; }
+  int64_t AwakeMs() { return awake_.NowUs() / 1000; }
   void OnStageTooLong();
 
   std::vector<std::string> CoordinatorArgs() const;
@@ -82,7 +87,9 @@ class Launcher {
   Fd signals_;
   std::optional<FirstSignal> first_signal_;
   Stage stage_ = Stage::kServing;
-  int64_t stage_ends_ms_ = 0;  // when it takes too long; 0 = never
+  const SystemClock clock_;
+  AwakeTime awake_{clock_};
+  int64_t stage_ends_ms_ = 0;  // of AwakeMs, when it takes too long; 0 = never
   int coordinator_stops_ = 0;  // that were tried
   bool hurried_ = false, announced_ = false;
   absl::Status failure_;                         // why Run has to end

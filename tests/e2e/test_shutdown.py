@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import threading
+import time
 
 import pytest
 from generated import tiny_long
@@ -85,11 +86,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def ended(model, tmp_path):
+def ended(model, tmp_path, **flags):
     """A system under load whose end the body brings about. Afterwards it has ended well, each stream once, with nothing left
     behind and every request settled."""
     data = tmp_path / "data"
-    system = System(model, tensor_parallel=2, data=data)
+    system = System(model, tensor_parallel=2, data=data, **flags)
     try:
         running = Running(system)
         yield running
@@ -164,3 +165,21 @@ def test_a_coordinator_that_dies_during_the_drain_is_replaced(model, tmp_path):
         os.kill(running.system.pid_of("coordinator"), signal.SIGKILL)
         running.system.wait_for_output("the coordinator ended")
         process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.full
+def test_a_drain_that_sleeps_goes_on(model, tmp_path):
+    """A lid that closes on it: on waking, quire finds the gateway as far as it was, however much later it is."""
+    with ended(model, tmp_path, stream_drain_seconds=5) as running:
+        process = running.system.process
+        process.send_signal(signal.SIGTERM)
+        running.system.wait_for_output("stopping:")
+        everything = [process.pid, *running.processes]
+        for pid in everything:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(50)  # what is tested: longer than a gateway may take to drain for so long, and to end
+        for pid in everything:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(1 if pid == process.pid else 0)  # what is tested: it finds the others still asleep
+    assert not running.system.has_said("killing it")
+    assert all(outcome.error for outcome in running.outcomes)
