@@ -9,6 +9,8 @@ namespace {
 
 // Of the slowest machine that is still waited for: pages of weights from a disk, weights times tokens.
 constexpr double kReadBytesPerUs = 100, kWeightBytesTokensPerUs = 4000;
+// What was swapped out in a time is read back in so many times that: in small pieces.
+constexpr int64_t kReadsBackPerIdle = 4;
 // Of the slowest disk that weights are loaded from: a network's.
 constexpr int64_t kLoadBytesPerUs = 10;
 
@@ -40,14 +42,19 @@ StepDeadline::Kind StepDeadline::KindOf(const StepShape& shape) {
   return {shape.prefill, ClassOf(shape.tokens), ClassOf(shape.context)};
 }
 
+// A group whose steps follow one another has its weights in memory.
 int64_t StepDeadline::LimitUs(const StepShape& shape) const {
-  if (us_per_token_.empty()) return FloorUs() + static_cast<int64_t>(FirstGuessUs(shape));
-  return std::max(FloorUs(), static_cast<int64_t>(static_cast<double>(options_.factor) * EstimateUs(shape)));
+  if (us_per_token_.empty()) {
+    return options_.floor_us + ReadUs() + static_cast<int64_t>(FirstGuessUs(shape));
+  }
+  const int64_t idle_us = options_.now_us() - last_end_us_;
+  return std::max(options_.floor_us + std::min(ReadUs(), kReadsBackPerIdle * idle_us),
+                  static_cast<int64_t>(static_cast<double>(options_.factor) * EstimateUs(shape)));
 }
 
-int64_t StepDeadline::FloorUs() const {
-  return options_.floor_us +
-         static_cast<int64_t>(static_cast<double>(options_.weight_bytes) / kReadBytesPerUs);
+// Of all weights, from a disk.
+int64_t StepDeadline::ReadUs() const {
+  return static_cast<int64_t>(static_cast<double>(options_.weight_bytes) / kReadBytesPerUs);
 }
 
 double StepDeadline::FirstGuessUs(const StepShape& shape) const {
@@ -74,6 +81,7 @@ double StepDeadline::EstimateUs(const StepShape& shape) const {
 }
 
 void StepDeadline::Observe(const StepShape& shape, int64_t took_us) {
+  last_end_us_ = options_.now_us();
   const double took = static_cast<double>(took_us) / static_cast<double>(std::max<int64_t>(1, shape.tokens));
   const auto [it, first] = us_per_token_.try_emplace(KindOf(shape), took);
   if (first) return;

@@ -85,12 +85,34 @@ TEST(StepDeadline, TheFirstStepIsJudgedByItsSize) {
   EXPECT_GE(large.LimitUs(prefill), 3600 * kUsPerSecond);
 }
 
-// An idle group's weights may go to disk; the next step reads all of them again, however fast steps were.
+// However large the model is: the limit follows from what its steps took.
+TEST(StepDeadline, AHungRankOfALargeModelIsFoundSoon) {
+  int64_t now_us = 0;
+  StepDeadline deadline({.weight_bytes = int64_t{65'000'000'000}, .now_us = [&] { return now_us; }});
+  const StepShape prefill{.prefill = true, .tokens = 512, .context = 512};
+  const StepShape decode{.prefill = false, .tokens = 1, .context = 513};
+  EXPECT_GE(deadline.LimitUs(prefill), 650 * kUsPerSecond);
+  deadline.Observe(prefill, 20 * kUsPerSecond);
+  for (int i = 0; i < 3; ++i) deadline.Observe(decode, 500'000);
+  EXPECT_EQ(deadline.LimitUs(decode), 10 * kUsPerSecond);
+  for (int i = 0; i < 100; ++i) deadline.Observe(decode, 2 * kUsPerSecond);
+  EXPECT_NEAR(static_cast<double>(deadline.LimitUs(decode)), 40e6, 1e6);
+}
+
+// An idle group's weights may go to disk, the longer the more; the next step reads all of them again, however
+// fast steps were.
 TEST(StepDeadline, SwappedOutWeightsHaveTimeToComeBack) {
-  StepDeadline deadline({.weight_bytes = int64_t{32'000'000'000}});
+  int64_t now_us = 0;
+  StepDeadline deadline({.weight_bytes = int64_t{32'000'000'000}, .now_us = [&] { return now_us; }});
   const StepShape decode{.prefill = false, .tokens = 1, .context = 10};
   for (int i = 0; i < 100; ++i) deadline.Observe(decode, 100'000);
-  EXPECT_GE(deadline.LimitUs(decode), 320 * kUsPerSecond);
+  EXPECT_EQ(deadline.LimitUs(decode), 10 * kUsPerSecond);
+  now_us += 10 * kUsPerSecond;
+  EXPECT_EQ(deadline.LimitUs(decode), 50 * kUsPerSecond);
+  now_us += 3600 * kUsPerSecond;
+  EXPECT_EQ(deadline.LimitUs(decode), 330 * kUsPerSecond);
+  deadline.Observe(decode, 200 * kUsPerSecond);
+  EXPECT_LE(deadline.LimitUs(decode), 20 * kUsPerSecond) << "they are back, and the outlier was bounded";
 }
 
 TEST(StepDeadline, OneOutlierIsForgotten) {
