@@ -277,6 +277,9 @@ http::Readiness AdminService::ReadinessNow() const {
   if (parts_.ledger->commits_fail()) {
     return {.ready = false, .state = "the ledger can't be written: see ledger_commit_failed in the log"};
   }
+  if (parts_.ledger->hangs()) {
+    return {.ready = false, .state = "the ledger's disk does not answer: nobody is admitted until it does"};
+  }
   const RouterReport report = parts_.router->Report();
   const auto serving =
       std::count_if(report.groups.begin(), report.groups.end(),

@@ -70,7 +70,7 @@ class AdminServiceTest : public testing::Test {
  protected:
   void Start(milliseconds patience) {
     ASSERT_TRUE(ledger_.TakeOver().ok());
-    thread_ = std::make_unique<LedgerThread>(&ledger_, &clock_, LedgerThreadOptions());
+    thread_ = std::make_unique<LedgerThread>(&ledger_, &ledger_clock_, LedgerThreadOptions());
     KeyRow row;
     row.id = admin_key_.id;
     row.kind = KeyKind::kAdmin;
@@ -133,6 +133,7 @@ class AdminServiceTest : public testing::Test {
   }
 
   const SystemClock clock_{};
+  ManualClock ledger_clock_;  // a slow machine is no disk that hangs
   const NewApiKey admin_key_ = GenerateApiKey(KeyKind::kAdmin);
   Metrics metrics_;
   SlowStore store_;
@@ -171,8 +172,29 @@ TEST_F(AdminServiceTest, IsNotReadyWhileNothingCanBeCommitted) {
   EXPECT_THAT(Call("GET", "/readyz").body, HasSubstr("ledger"));
   EXPECT_EQ(Call("GET", "/livez").status, 200);
   store_.FailCommits(false);
-  while (Call("POST", "/admin/v1/keys", R"({"name":"n"})").status == 503) continue;
+  while (Call("POST", "/admin/v1/keys", R"({"name":"n"})").status == 503)
+    ledger_clock_.AdvanceUs(LedgerThread::kLastRetryUs);
   while (Call("GET", "/readyz").status == 503) continue;
+}
+
+// As long as a disk may take, and longer. Who asks never waits for it.
+TEST_F(AdminServiceTest, IsNotReadyWhileACommitHangs) {
+  Start(std::chrono::hours(1));
+  store_.Hold(true);
+  http::TestClient stuck(server_->port());
+  stuck.Send(Request("POST", "/admin/v1/keys", R"({"name":"n"})"));
+  store_.AwaitCommit();
+  ledger_clock_.AdvanceUs(LedgerThread::kHangsAfterUs);
+  EXPECT_EQ(Call("GET", "/readyz").status, 200);
+  ledger_clock_.AdvanceUs(1);
+  EXPECT_EQ(Call("GET", "/readyz").status, 503);
+  EXPECT_THAT(Call("GET", "/readyz").body, HasSubstr("disk does not answer"));
+  EXPECT_EQ(Call("GET", "/livez").status, 200);
+  store_.Hold(false);
+  EXPECT_EQ(http::TestReplies(stuck).Next().status, 201);
+  while (Call("GET", "/readyz").status == 503) continue;  // known just after the reply was released
+  ledger_clock_.AdvanceUs(2 * LedgerThread::kHangsAfterUs);
+  while (Call("GET", "/readyz").status == 503) continue;  // who waits for work does not hang
 }
 
 TEST_F(AdminServiceTest, WhoAsksAStuckLedgerIsToldInTheEnd) {

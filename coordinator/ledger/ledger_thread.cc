@@ -75,6 +75,11 @@ bool LedgerThread::commits_fail() const {
   return commits_fail_;
 }
 
+bool LedgerThread::hangs() const {
+  MutexLock lock(&mutex_);
+  return busy_since_us_ && clock_->NowUs() - *busy_since_us_ > kHangsAfterUs;
+}
+
 void LedgerThread::Stop() {
   {
     MutexLock lock(&mutex_);
@@ -88,6 +93,7 @@ bool LedgerThread::HasWork() const { return stopping_ || !queue_.empty(); }
 // Waits for operations until the next reaper pass is due. Null: stopped and empty.
 std::optional<std::vector<LedgerThread::Operation>> LedgerThread::TakeBatch(int64_t deadline_us) {
   MutexLock lock(&mutex_);
+  busy_since_us_.reset();
   const int64_t wait_us = std::max<int64_t>(deadline_us - clock_->NowUs(), 0);
   mutex_.AwaitWithTimeout(absl::Condition(this, &LedgerThread::HasWork), absl::Microseconds(wait_us));
   if (stopping_ && queue_.empty()) return std::nullopt;
@@ -97,6 +103,7 @@ std::optional<std::vector<LedgerThread::Operation>> LedgerThread::TakeBatch(int6
     batch.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
+  busy_since_us_ = clock_->NowUs();
   return batch;
 }
 

@@ -35,6 +35,8 @@ struct LedgerThreadOptions {
 class LedgerThread {
  public:
   static constexpr int64_t kFirstRetryUs = 50'000, kLastRetryUs = 2'000'000;
+  // No disk that works needs so long for what is applied and committed at once.
+  static constexpr int64_t kHangsAfterUs = 10'000'000;
 
   // The ledger is loaded already (Ledger::TakeOver) and belongs to this thread until Stop returned.
   LedgerThread(Ledger* ledger, const Clock* clock, LedgerThreadOptions options);
@@ -59,6 +61,8 @@ class LedgerThread {
   LedgerCounters counters() const ABSL_LOCKS_EXCLUDED(mutex_);
   // The last commit that was tried failed: nobody is admitted until one succeeds.
   bool commits_fail() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // What is being applied or committed has been for longer than that: the disk does not answer.
+  bool hangs() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Takes no more, runs and commits what is queued, joins. Idempotent; one caller.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -76,6 +80,7 @@ class LedgerThread {
   mutable Mutex mutex_;
   LedgerCounters counters_ ABSL_GUARDED_BY(mutex_);
   bool commits_fail_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<int64_t> busy_since_us_ ABSL_GUARDED_BY(mutex_);  // with a batch
   std::deque<Operation> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t reap_us_ = 0;   // the thread's own: when the reaper is due,
