@@ -63,11 +63,13 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
   const bool as_wanted = group.wanted && left.whole && group.epoch == record.epoch &&
                          record.ranks.size() == static_cast<size_t>(config_.ranks);
   const absl::StatusOr<std::string> fingerprint = as_wanted ? Fingerprint(record.id) : "";
-  if (as_wanted && fingerprint.ok() && record.fingerprint == *fingerprint) {
+  // Where the program is missing, nothing could be started in its place: what runs is better than nothing.
+  if (as_wanted && record.fingerprint == fingerprint.value_or(record.fingerprint)) {
     group.fingerprint = record.fingerprint;
     group.phase = GroupPhase::kRunning;
     fence_(group.id, group.epoch);
-    Log(LogLevel::kInfo, "group_adopted", "group", group.id, "epoch", group.epoch);
+    Log(LogLevel::kInfo, "group_adopted", "group", group.id, "epoch", group.epoch, "program",
+        fingerprint.ok() ? "as it was" : MessageOf(fingerprint.status()));
     return;
   }
   fence_(group.id, group.epoch + 1);

@@ -235,6 +235,30 @@ TEST_F(RestartTest, AnUpgradeInPlaceStartsAnew) {
   second->Stop();
 }
 
+// As amid an upgrade, or on a disk that isn't mounted yet. What the program was is remembered for when it is
+// back.
+TEST_F(RestartTest, AHealthyGroupIsAdoptedThoughItsProgramIsMissing) {
+  program_ = data_ + "/quire-worker";
+  std::filesystem::copy_file(QUIRE_TEST_CHILD, program_);
+  LeaveGroups();
+  std::filesystem::remove(program_);
+  {
+    auto second = Make({"wait"});
+    ASSERT_TRUE(second->Start().ok());
+    EXPECT_EQ(second->List()[0].phase, GroupPhase::kRunning);
+    EXPECT_EQ(second->List()[0].pids, left_[0].pids);
+  }
+  for (int64_t pid : left_[0].pids) EXPECT_TRUE(Lives(pid));
+  std::filesystem::copy_file(QUIRE_TEST_CHILD, program_);
+  auto third = Make({"wait"});
+  ASSERT_TRUE(third->Start().ok());
+  fences_.WaitFor("g0", 2);
+  fences_.WaitUntil("g0", [&] { return third->List()[0].phase == GroupPhase::kRunning; });
+  EXPECT_EQ(third->List()[0].epoch, 2u) << "an upgrade";
+  for (int64_t pid : left_[0].pids) EXPECT_FALSE(Lives(pid));
+  third->Stop();
+}
+
 TEST_F(RestartTest, OneDeadRankEndsTheRest) {
   LeaveGroups();
   Kill(left_[0].pids[0]);
