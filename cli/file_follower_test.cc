@@ -2,12 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
-#include <fstream>
 #include <utility>
 #include <vector>
+
+#include "base/process/test_folder.h"
 
 namespace quire::cli {
 namespace {
@@ -17,29 +17,19 @@ using testing::Pair;
 
 class FileFollowerTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string path = testing::TempDir() + "/quire_follower_XXXXXX";
-    ASSERT_NE(mkdtemp(path.data()), nullptr);
-    folder_ = path;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  void Append(const std::string& file, const std::string& text) {
-    std::ofstream(folder_ + "/" + file, std::ios::app) << text;
-  }
-  void Rename(const std::string& from, const std::string& to) {
-    std::filesystem::rename(folder_ + "/" + from, folder_ + "/" + to);
-  }
+  void Append(const std::string& file, const std::string& text) { folder_.Append(file, text); }
+  void Rename(const std::string& from, const std::string& to) { folder_.Rename(from, to); }
   std::vector<std::pair<std::string, std::string>> Read(FileFollower& follower) {
     lines_.clear();
     follower.ReadNew();
     return lines_;
   }
   FileFollower Follow() {
-    return FileFollower(folder_,
+    return FileFollower(folder_.path(),
                         [this](const auto& file, const auto& line) { lines_.emplace_back(file, line); });
   }
 
-  std::string folder_;
+  const TestFolder folder_;
   std::vector<std::pair<std::string, std::string>> lines_;
 };
 
@@ -79,11 +69,34 @@ TEST_F(FileFollowerTest, AFileMovedIntoPlaceIsNew) {
 }
 
 TEST_F(FileFollowerTest, WhatCantBeLookedAtIsNotFollowed) {
-  std::filesystem::create_symlink("loop", folder_ + "/loop");
+  std::filesystem::create_symlink("loop", folder_.File("loop"));
   FileFollower follower = Follow();
   ASSERT_TRUE(follower.Start().ok());
   Append("x.log", "one\n");
   EXPECT_THAT(Read(follower), ElementsAre(Pair("x.log", "one")));
+}
+
+// A launcher that was held while the programs logged and went on: nothing is lost, and nothing is said twice.
+TEST_F(FileFollowerTest, WhereNotAllWasToldEveryFileIsLookedAt) {
+  Append("gateway.tmp", "before\n");
+  Rename("gateway.tmp", "gateway");
+  FileFollower follower = Follow();
+  ASSERT_TRUE(follower.Start().ok());
+  Append("x.log", "one\n");
+  Append("y.log", "one of y\n");
+  EXPECT_THAT(Read(follower), ElementsAre(Pair("x.log", "one"), Pair("y.log", "one of y")));
+  folder_.FillQueue();
+  Append("x.log", "two\n");
+  Rename("x.log", "x.1.log");
+  Append("x.log", "three\n");
+  for (const char* content : {"second\n", "third,\n"}) {  // as long as what stood there
+    Append("gateway.tmp", content);
+    Rename("gateway.tmp", "gateway");
+  }
+  EXPECT_THAT(Read(follower),
+              ElementsAre(Pair("gateway", "third,"), Pair("x.log", "two"), Pair("x.log", "three")));
+  Append("x.log", "four\n");
+  EXPECT_THAT(Read(follower), ElementsAre(Pair("x.log", "four")));
 }
 
 }  // namespace

@@ -38,15 +38,18 @@ absl::Status FolderWatch::Start(const std::string& folder, uint32_t events) {
   return absl::OkStatus();
 }
 
-void FolderWatch::Take(const std::function<void(uint32_t event, const std::string& file)>& take) {
+bool FolderWatch::Take(const std::function<void(uint32_t event, const std::string& file)>& take) {
+  bool all = true;
   alignas(inotify_event) char buffer[16384];
   for (ssize_t size; (size = read(inotify_.get(), buffer, sizeof buffer)) > 0;) {
     for (ssize_t at = 0; at < size;) {
       const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
       at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+      all = all && (event->mask & IN_Q_OVERFLOW) == 0;
       if (event->len > 0) take(event->mask, event->name);
     }
   }
+  return all;
 }
 
 }  // namespace quire

@@ -5,6 +5,8 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 
+#include "base/process/test_folder.h"
+
 namespace quire {
 namespace {
 
@@ -26,6 +28,21 @@ TEST(FolderWatch, OfNoFolderThereIsNothingToPoll) {
   FolderWatch watch;
   EXPECT_TRUE(absl::IsUnavailable(watch.Start("/proc/no-such-folder", IN_CREATE)));
   EXPECT_EQ(watch.fd(), -1);
+}
+
+TEST(FolderWatch, SaysWhenItIsNotAll) {
+  const TestFolder folder;
+  FolderWatch watch;
+  ASSERT_TRUE(watch.Start(folder.path(), IN_MODIFY).ok());
+  int events = 0;
+  const auto count = [&](uint32_t, const std::string&) { ++events; };
+  folder.Append("a", "x");
+  EXPECT_TRUE(watch.Take(count));
+  EXPECT_EQ(events, 1);
+  folder.FillQueue();
+  EXPECT_FALSE(watch.Take(count));
+  folder.Append("a", "x");
+  EXPECT_TRUE(watch.Take(count)) << "there is room again";
 }
 
 }  // namespace

@@ -17,18 +17,22 @@ namespace quire {
 
 absl::Status SizeGuard::Start() {
   QUIRE_RETURN_IF_ERROR(watch_.Start(folder_, IN_MODIFY));
-  std::error_code error;
-  std::filesystem::directory_iterator entry(folder_, error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    Limit(entry->path().filename());
-  }
+  LimitAll();
   return absl::OkStatus();
 }
 
 void SizeGuard::Check() {
   std::set<std::string> changed;
-  watch_.Take([&](uint32_t, const std::string& file) { changed.insert(file); });
+  if (!watch_.Take([&](uint32_t, const std::string& file) { changed.insert(file); })) return LimitAll();
   for (const std::string& name : changed) Limit(name);
+}
+
+void SizeGuard::LimitAll() const {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    Limit(entry->path().filename());
+  }
 }
 
 void SizeGuard::Limit(const std::string& name) const {

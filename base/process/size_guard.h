@@ -24,6 +24,7 @@ class SizeGuard {
   void Check();
 
  private:
+  void LimitAll() const;
   void Limit(const std::string& name) const;
 
   const std::string folder_, ending_;

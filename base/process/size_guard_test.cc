@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/core/files.h"
+#include "base/process/test_folder.h"
 
 namespace quire {
 namespace {
@@ -34,6 +35,16 @@ TEST(SizeGuard, EmptiesWhatPassesTheLimitAndNothingElse) {
   }
   EXPECT_THAT(*ReadWholeFile(folder + "/new.err"), testing::HasSubstr("crash text"));
   std::filesystem::remove_all(folder);
+}
+
+TEST(SizeGuard, LooksAtAllFilesWhereNotAllIsTold) {
+  const TestFolder folder;
+  SizeGuard guard(folder.path(), ".err", 100);
+  ASSERT_TRUE(guard.Start().ok());
+  folder.FillQueue();
+  folder.Append("late.err", std::string(200, 'x'));
+  guard.Check();
+  EXPECT_LE(std::filesystem::file_size(folder.File("late.err")), 100u);
 }
 
 }  // namespace
