@@ -12,6 +12,8 @@
 #include <filesystem>
 #include <map>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "coordinator/ledger/blob_store.h"
 #include "coordinator/ledger/ledger_reports.h"
@@ -36,6 +38,44 @@ class SqliteStoreTest : public ::testing::Test {
 
   const std::string folder_;
 };
+
+// Counts the statements of connections that are opened while it lives.
+class StatementCount {
+ public:
+  StatementCount() { sqlite3_auto_extension(reinterpret_cast<void (*)()>(&Trace)); }
+  ~StatementCount() { sqlite3_cancel_auto_extension(reinterpret_cast<void (*)()>(&Trace)); }
+  // Since the last call.
+  int Take() { return std::exchange(begun_, 0); }
+
+ private:
+  static int Trace(sqlite3* connection, const char**, const sqlite3_api_routines*) {
+    const auto count = [](unsigned, void*, void*, void*) {
+      ++begun_;
+      return 0;
+    };
+    return sqlite3_trace_v2(connection, SQLITE_TRACE_STMT, count, nullptr);
+  }
+
+  static inline int begun_ = 0;
+};
+
+// C8: so a commit that fails, after which all is loaded anew, costs no more the more requests are open.
+TEST_F(SqliteStoreTest, LoadingTakesAsManyQueriesHoweverManyRequestsAreOpen) {
+  StatementCount statements;
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  std::vector<int> queries;
+  for (const int open : {1, 200}) {
+    for (int i = 0; i < open; ++i) ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(RequestId::Random())).ok());
+    statements.Take();
+    ASSERT_TRUE(test.ledger.TakeOver().ok());
+    queries.push_back(statements.Take());
+  }
+  EXPECT_GT(queries[0], 4);  // they were seen
+  EXPECT_EQ(queries[0], queries[1]);
+  EXPECT_EQ((*store->Load()).open_requests.size(), 201u);
+}
 
 TEST_F(SqliteStoreTest, BrokenAndForeignFilesAreRefused) {
   { std::unique_ptr<SqliteStore> store = *SqliteStore::Open(Path()); }
