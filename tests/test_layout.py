@@ -197,6 +197,42 @@ def test_what_tests_share_has_names_of_its_own():
     assert not twice, twice
 
 
+def production(*endings):
+    """On a GPU what a kernel is made of has its own names and forms (kernels/cuda/README.md)."""
+    return [name for name in sources() if name.endswith(endings) and not is_test(name) and not name.startswith("kernels/cuda/")]
+
+
+def test_a_type_has_one_name_in_its_program():
+    """Who reads a name need not ask which one: no header of a program, or of what programs share, names a type as another
+    does. (.inl.h: forms of one thing, of which each CPU has one.)"""
+    types = re.compile(r"^(?:class|struct|enum(?: class)?)(?: alignas\(\d+\))? (\w+)[^;{(]*\{", re.M)
+    places = {}
+    for name in production(".h"):
+        for found in [] if name.endswith(".inl.h") else types.findall((ROOT / name).read_text()):
+            places.setdefault((name.split("/")[0], found), []).append(name)
+    twice = {found: names for found, names in places.items() if len(names) > 1}
+    assert len(places) > 200 and not twice, twice
+
+
+# Helpers that once stood in several places, too short to be told by what they do.
+ONCE = ["Absl", "AtLine", "AppendJsonEscaped", "JsonQuoted", "ReadWholeFile", "WriteFileAtomically"]
+
+
+def test_no_function_is_copied():
+    """A second implementation of what there is, word for word. (What differs by its types alone is a template.)"""
+    places, names = {}, {}
+    for tag in cpp_tags(*production(".h", ".cc")):
+        if "end" not in tag or tag["name"].startswith("__anon"):
+            continue
+        names.setdefault(tag["name"], set()).add(tag["path"])
+        lines = (ROOT / tag["path"]).read_text().splitlines()[tag["line"] - 1:tag["end"]]
+        body = "".join(re.sub(r"//.*", "", line) for line in lines).partition("{")[2]
+        places.setdefault(re.sub(r"\s", "", body), set()).add(f"{tag['path']}: {tag['name']}")
+    copied = [sorted(where) for body, where in places.items() if len(where) > 1 and len(body) > 100]
+    assert len(places) > 2000 and not copied, copied
+    assert not {name: paths for name, paths in names.items() if name in ONCE and len(paths) > 1}
+
+
 # Who may end the process where it stands, and how often: each place says why beside the call. main.cc returns.
 EXITS = {
     "base/core/ids.cc": 1,          # no randomness
@@ -251,11 +287,16 @@ LONGEST_FUNCTION = 60
 LONG_FUNCTIONS = {}
 
 
-def cpp_functions():
-    """("file function", lines) of each, by universal-ctags."""
+def cpp_tags(*names):
+    """Of each function, by universal-ctags."""
     tags = subprocess.run(["ctags", "--languages=C++", "--c++-kinds=f", "--fields=+ne", "--output-format=json", "-f", "-",
-                           *tracked(".h", ".cc")], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for tag in map(json.loads, tags.splitlines()):
+                           *names], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return map(json.loads, tags.splitlines())
+
+
+def cpp_functions():
+    """("file function", lines) of each."""
+    for tag in cpp_tags(*tracked(".h", ".cc")):
         if "end" in tag:
             yield f"{tag['path']} {tag['name']}", tag["end"] - tag["line"] + 1
 
