@@ -3,6 +3,7 @@ bill are those of a run that nobody disturbed."""
 import itertools
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -10,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from generated import tiny_long
-from stream import Stream
-from system import DEMO_MODEL, System, metric, until
+from stream import Outcome, Stream
+from system import BIN, DEMO_MODEL, System, metric, until
 from wire import health
 
 STREAMS = 24
@@ -259,7 +260,49 @@ def test_a_group_is_told_to_end(second_stage, frames, victim, rank):
 
 @pytest.mark.tiny
 def test_a_rank_stops_beating(second_stage):
+    """The others find it and end, and the group is restarted, the stopped rank with it."""
     second_stage.disturbed_until_it_migrates(20, second_stage.kill("g0", 1, signal.SIGSTOP))
+    before = second_stage.before["g0"]
+    await_successor(second_stage.system, "g0", before["epoch"])
+    assert not os.path.exists(f"/proc/{before['process']['pids'][1]}")
+    assert '"reason":"rank 1 is stopped' in (second_stage.system.data / "logs/g0-rank0.log").read_text()
+
+
+def programs_that_may_hang(folder, hang):
+    """Those of this build, but the workers are scripted ranks: rank 1 of epoch 1 hangs in a step once the file is there."""
+    folder.mkdir()
+    shutil.copy(BIN / "quire", folder)  # looks for the others beside it
+    for program in ("quire-coordinator", "quire-gateway"):
+        (folder / program).symlink_to(BIN / program)
+    mock = f"exec {BIN}/quire-mock-group --first-id 100 --end-id 200 --token-interval-us 10000"
+    (folder / "quire-worker").write_text(f"""#!/bin/sh
+case " $* " in
+*" --check "*) exec {BIN}/quire-worker "$@" ;;
+*" --group-epoch 1 "*" --rank 1 "*) {mock} --hang-file {hang} "$@" ;;
+*) {mock} "$@" ;;
+esac
+""")
+    (folder / "quire-worker").chmod(0o755)
+    return folder
+
+
+@pytest.mark.tiny
+def test_a_rank_hangs_in_a_step(tmp_path):
+    """It beats on: its step's deadline finds it. The only group is restarted, and the stream goes on there."""
+    hang, fields = tmp_path / "hang", {"seed": 1, "max_tokens": 400, "ignore_eos": True}
+    with System(tiny_long(tmp_path, 1000), programs=programs_that_may_hang(tmp_path / "bin", hang), tensor_parallel=2,
+                kv_blocks=512) as system:
+        before = group(system, "g0")
+        payloads = []
+        for payload in Stream(system, "Go on", **fields):
+            payloads.append(payload)
+            if len(payloads) == 20:
+                hang.touch()
+        after, cut, calm = group(system, "g0"), Outcome(payloads), Outcome(Stream(system, "Go on", **fields))
+        assert after["epoch"] > before["epoch"] and "exit code 70" in after["process"]["last_exit"], after
+        logs = "".join(path.read_text() for path in system.data.glob("logs/g0-rank*.log"))
+        assert "rank 1 did not arrive, it is computing (step " in logs
+        assert cut.error is None and cut.terminals == 1 and (cut.text, cut.usage) == (calm.text, calm.usage)
 
 
 @pytest.mark.tiny
