@@ -29,10 +29,12 @@ def channel(group):
     return grpc.insecure_channel(group["address"])
 
 
-def request(group, prompt_ids, seed, max_tokens=32, temperature=1.0, logprobs=True, **sampling):
+def request(group, prompt_ids, seed, max_tokens=32, temperature=1.0, logprobs=True, choices=(0,), **sampling):
+    """`choices`: their indexes, or whole ones."""
     defaults = {"top_p": 1.0, "repetition_penalty": 1.0, "ignore_eos": True}
+    choices = [choice if isinstance(choice, pb.Choice) else pb.Choice(index=choice) for choice in choices]
     return pb.GenerateRequest(
-        request_id=os.urandom(16), prompt_ids=prompt_ids, choices=[pb.Choice(index=0)], seed=seed, max_tokens=max_tokens,
+        request_id=os.urandom(16), prompt_ids=prompt_ids, choices=choices, seed=seed, max_tokens=max_tokens,
         cache_salt=b"account", group_epoch=int(group["epoch"]),
         sampling=pb.Sampling(temperature=temperature, logprobs=logprobs, **{**defaults, **sampling}))
 
@@ -123,17 +125,39 @@ class Call:
         self._session.cancel()
 
 
-def generate(stub, message):
-    """(ids, logprobs) of the whole answer."""
-    ids, logprobs, finished = [], [], False
+class Answer:
+    """Of one choice: `ids`, `logprobs`, `top` ([(id, logprob), ...] per id), and why it finished."""
+
+    def __init__(self):
+        self.ids, self.logprobs, self.top, self.finished = [], [], [], None
+
+
+def generate_choices(stub, message):
+    """{index: Answer} of all that the request was answered."""
+    answers = {choice.index: Answer() for choice in message.choices}
+    begins = {choice.index: len(choice.resumed_ids) for choice in message.choices}
+    accepted = 0
     for update in Call(stub, message, timeout=300):
+        accepted += update.HasField("accepted")
+        assert accepted == 1
         if update.HasField("tokens"):
-            assert update.tokens.first_position == len(ids) and not finished
-            ids += update.tokens.ids
-            logprobs += update.tokens.logprobs
-        finished = finished or update.HasField("finished")
-    assert finished
-    return tuple(ids), tuple(logprobs)
+            answer = answers[update.tokens.choice]
+            assert update.tokens.first_position == begins[update.tokens.choice] + len(answer.ids)
+            assert answer.finished is None
+            answer.ids += update.tokens.ids
+            answer.logprobs += update.tokens.logprobs
+            answer.top += [list(zip(top.ids, top.logprobs)) for top in update.tokens.top_logprobs]
+        if update.HasField("finished"):
+            assert answers[update.finished.choice].finished is None
+            answers[update.finished.choice].finished = update.finished.reason
+    assert all(answer.finished is not None for answer in answers.values())
+    return answers
+
+
+def generate(stub, message):
+    """(ids, logprobs) of the whole answer of its one choice."""
+    [answer] = generate_choices(stub, message).values()
+    return tuple(answer.ids), tuple(answer.logprobs)
 
 
 def begun(stub, group, count, max_tokens):

@@ -19,6 +19,7 @@
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
 #include "worker/advertised_address.h"
+#include "worker/engine/testing/scripted_grammar.h"
 #include "worker/engine/testing/scripted_runner.h"
 #include "worker/follower_signals.h"
 #include "worker/join_group.h"
@@ -138,6 +139,7 @@ absl::StatusOr<GroupServerOptions> Describe(const MockConfig& config, const Mode
   options.engine.limits = worker.limits;
   options.engine.kv_blocks = static_cast<int32_t>(worker.kv_blocks);
   options.engine.waiting_room = worker.limits.max_sequences;
+  options.grammars = std::make_shared<ScriptedGrammarCompiler>();
   options.healthy = [&group] { return group.liveness->Healthy(); };
   options.on_lost = [&group](const absl::Status& why) { group.liveness->Lose(MessageOf(why)); };
   options.on_drain = [] { RequestShutdown(); };

@@ -32,7 +32,7 @@ Engine::Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metri
 
 Engine::~Engine() { Stop(absl::UnavailableError("the worker is stopping")); }
 
-absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, ReplyTo to) {
+absl::StatusOr<uint64_t> Engine::Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to) {
   return mailbox_.Submit(std::move(request), to);
 }
 
@@ -85,41 +85,65 @@ bool Engine::ReadMail() {
 }
 
 void Engine::Begin(Submission submission) {
-  const int64_t context = submission.request.scaled_rope ? options_.scaled_context : options_.plain_context;
   Request& request = requests_[submission.ticket];
-  request.sequence = std::make_unique<Sequence>(submission.ticket, std::move(submission.request), context);
   request.to = submission.to;
+  for (size_t nth = 0; nth < submission.request->choices.size(); ++nth) {
+    const absl::Status begun = BeginChoice(submission, nth, request);
+    if (!begun.ok()) return End(submission.ticket, begun);
+  }
+  for (const auto& sequence : request.choices) scheduler_.Add(sequence.get());
+  if (!request.choices.empty()) return;
+  Announce(request, /*cached_tokens=*/0);
+  End(submission.ticket, absl::OkStatus());
+}
+
+absl::Status Engine::BeginChoice(const Submission& submission, size_t nth, Request& request) {
+  const ChoiceStart& start = submission.request->choices[nth];
   Update update;
-  update.failed = scheduler_.CheckFits(*request.sequence);
-  update.finished = request.sequence->finished();  // the resumed ids were all that was asked for
-  if (update.finished) update.cached_tokens = 0;
-  if (!update.failed.ok() || update.finished) return End(submission.ticket, std::move(update));
-  scheduler_.Add(request.sequence.get());
+  update.choice = start.index;
+  if (start.done) {
+    update.finished = FinishCause::kDone;
+  } else {
+    const int64_t context =
+        submission.request->scaled_rope ? options_.scaled_context : options_.plain_context;
+    auto sequence = std::make_unique<Sequence>(submission.ticket, submission.request, context, nth);
+    QUIRE_RETURN_IF_ERROR(sequence->grammar_error());
+    update.finished = sequence->finished();  // the resumed ids were all that was asked for
+    if (!update.finished) {
+      QUIRE_RETURN_IF_ERROR(scheduler_.CheckFits(*sequence));
+      request.choices.push_back(std::move(sequence));
+      return absl::OkStatus();
+    }
+    mailbox_.ChoiceEnded(submission.ticket);
+  }
+  request.finished.push_back(std::move(update));
+  return absl::OkStatus();
 }
 
 void Engine::EndCancelled(const Cancellation& cancellation) {
-  const auto it = requests_.find(cancellation.ticket);
-  if (it == requests_.end()) return;
-  scheduler_.Remove(it->second.sequence.get());
-  requests_.erase(it);
-  Publish();
-  mailbox_.Ended(cancellation.ticket);
-  metrics_.cancels.Increment();
+  if (!requests_.contains(cancellation.ticket)) return;
+  metrics_.cancels.Increment();  // first: who saw the engine idle sees it counted
   most_steps_after_cancel_ = std::max(most_steps_after_cancel_, steps_.load() - cancellation.step);
   metrics_.steps_after_cancel_max.Set(static_cast<double>(most_steps_after_cancel_));
+  Remove(cancellation.ticket);
 }
 
-// Tells the newly admitted how much of their prompt is cached.
+// Tells those of whom a choice is admitted for the first time how much of their prompt is cached.
 void Engine::Announce(const Step& step) {
   for (const Sequence* sequence : step.admitted) {
     metrics_.prefix_cache_hit_tokens.Increment(static_cast<double>(sequence->computed()));
-    Request& request = requests_.at(sequence->id());
-    if (std::exchange(request.announced, true)) continue;  // it was preempted before
-    Update update;
-    update.cached_tokens =
-        std::min(sequence->computed(), static_cast<int64_t>(sequence->request().prompt_ids.size()));
-    Tell(request, std::move(update));
+    Request& request = requests_.at(sequence->ticket());
+    if (!request.announced)
+      Announce(request, std::min(sequence->computed(), std::ssize(sequence->request().prompt_ids)));
   }
+}
+
+void Engine::Announce(Request& request, int64_t cached_tokens) {
+  request.announced = true;
+  Update update;
+  update.cached_tokens = cached_tokens;
+  Tell(request.to, std::move(update));
+  for (Update& finished : std::exchange(request.finished, {})) Tell(request.to, std::move(finished));
 }
 
 absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
@@ -156,42 +180,73 @@ void Engine::Measure(const StepWork& work, int64_t took_us) {
 
 void Engine::Apply(const Step& step, const StepResult& result) {
   updates_.reserve(updates_.size() + step.sequences.size());
-  size_t next_token = 0;
+  std::vector<Failure> failures;
+  auto token = result.tokens.begin();
   for (size_t i = 0; i < step.sequences.size(); ++i) {
-    Sequence& sequence = *step.sequences[i];
     const SequencePlan& plan = step.plan.sequences[i];
-    if (plan.wants_logits &&
-        result.tokens[next_token].failed) {  // what it computed keeps no name in the cache
-      ++next_token;
-      metrics_.failed_rows.Increment();
-      Update update;
-      update.failed = absl::InternalError(
-          "no token can be sampled for this request: the model's output was not finite, or logit_bias and "
-          "min_tokens left nothing to choose");
-      sequence.ForgetBlocks(cache_);
-      End(sequence.id(), std::move(update));
-      continue;
-    }
-    sequence.Advance(static_cast<int64_t>(plan.ids.size()), cache_);
-    if (plan.wants_logits) ApplySample(sequence, result.tokens[next_token++]);
+    const SampledToken* sampled = plan.wants_logits ? &*token++ : nullptr;
+    auto failure = ApplyRows(*step.sequences[i], std::ssize(plan.ids), sampled);
+    if (failure) failures.push_back(*std::move(failure));
   }
+  for (const Failure& failure : failures) Fail(failure);
 }
 
-void Engine::ApplySample(Sequence& sequence, const SampledToken& token) {
+// The sequence may be gone afterwards.
+std::optional<Engine::Failure> Engine::ApplyRows(Sequence& sequence, int64_t rows,
+                                                 const SampledToken* token) {
+  if (token != nullptr && token->failed) {
+    metrics_.failed_rows.Increment();
+    return Failure{
+        sequence.ticket(),
+        absl::InternalError("no token can be sampled for this request: the model's output was not "
+                            "finite, or logit_bias, min_tokens and grammar left nothing to choose"),
+        /*blocks_are_wrong=*/true};
+  }
+  sequence.Advance(rows, cache_);
+  return token == nullptr ? std::nullopt : ApplySample(sequence, *token);
+}
+
+std::optional<Engine::Failure> Engine::ApplySample(Sequence& sequence, const SampledToken& token) {
+  const SamplingParams& sampling = sequence.request().sampling;
   Update update;
-  update.first_position = static_cast<int64_t>(sequence.output().size());
+  update.choice = sequence.choice();
+  update.first_position = std::ssize(sequence.output());
   update.ids.push_back(token.id);
-  if (sequence.request().sampling.logprobs) update.logprobs.push_back(token.logprob);
+  if (sampling.logprobs) update.logprobs.push_back(token.logprob);
+  update.top_logprobs = token.top_logprobs;
   sequence.Append(token.id);
   ++emitted_tokens_;
   metrics_.emitted_tokens.Increment();
-  update.finished = sequence.finished();
-  if (update.finished) return End(sequence.id(), std::move(update));
-  Tell(requests_.at(sequence.id()), std::move(update));
+  const absl::Status& error = sequence.grammar_error();
+  if (error.ok()) update.finished = sequence.finished();
+  Tell(requests_.at(sequence.ticket()).to, std::move(update));
+  if (!error.ok()) return Failure{sequence.ticket(), error};
+  if (sequence.finished()) EndChoice(sequence);
+  return std::nullopt;
 }
 
-void Engine::Tell(const Request& request, Update update) {
-  update.to = request.to;
+void Engine::EndChoice(Sequence& sequence) {
+  const uint64_t ticket = sequence.ticket();
+  Request& request = requests_.at(ticket);
+  scheduler_.Remove(&sequence);
+  std::erase_if(request.choices, [&](const auto& choice) { return choice.get() == &sequence; });
+  if (request.choices.empty()) return End(ticket, absl::OkStatus());
+  mailbox_.ChoiceEnded(ticket);
+}
+
+void Engine::Fail(const Failure& failure) {
+  const auto it = requests_.find(failure.ticket);
+  if (it == requests_.end()) return;  // another choice of it failed, too
+  // What came of the failed row can't be trusted, nor what stands on it: its own blocks, and, since they may
+  // be shared, those of its other choices.
+  for (const auto& choice : it->second.choices) {
+    if (failure.blocks_are_wrong) choice->ForgetBlocks(cache_);
+  }
+  End(failure.ticket, failure.why);
+}
+
+void Engine::Tell(ReplyTo to, Update update) {
+  update.to = to;
   updates_.push_back(std::move(update));
 }
 
@@ -199,22 +254,24 @@ void Engine::HandOver() {
   if (!updates_.empty()) emitter_.Post(std::exchange(updates_, {}));
 }
 
-void Engine::End(uint64_t id, Update last) {
-  auto node = requests_.extract(id);
-  scheduler_.Remove(node.mapped().sequence.get());
+ReplyTo Engine::Remove(uint64_t ticket) {
+  const auto node = requests_.extract(ticket);
+  for (const auto& choice : node.mapped().choices) scheduler_.Remove(choice.get());
   Publish();  // first: who saw the engine idle sees its blocks free
-  mailbox_.Ended(id);
-  Tell(node.mapped(), std::move(last));
+  mailbox_.Ended(ticket);
+  return node.mapped().to;
+}
+
+void Engine::End(uint64_t ticket, absl::Status why) {
+  Update last;
+  last.ended = std::move(why);
+  Tell(Remove(ticket), std::move(last));
 }
 
 void Engine::EndAll(const absl::Status& why) {
   mailbox_.Stop(why);
   for (Submission& late : mailbox_.Take(/*wait=*/false).submissions) Begin(std::move(late));
-  while (!requests_.empty()) {
-    Update update;
-    update.failed = why;
-    End(requests_.begin()->first, std::move(update));
-  }
+  while (!requests_.empty()) End(requests_.begin()->first, why);
   HandOver();
 }
 

@@ -27,7 +27,7 @@ struct EngineOptions {
   int32_t kv_blocks = 0;
   int64_t plain_context = 0;   // positions of a sequence with plain RoPE
   int64_t scaled_context = 0;  // and with scaled RoPE
-  int64_t waiting_room = 64;   // requests beyond max_sequences, before Submit refuses
+  int64_t waiting_room = 64;   // choices beyond max_sequences, before Submit refuses
 };
 
 // What a heartbeat tells the coordinator.
@@ -46,8 +46,8 @@ class Engine {
          UpdateSink on_updates, std::function<void(absl::Status)> on_lost);
   ~Engine();  // Stop
 
-  // See Mailbox. A request that can't be served alone fails by an update with InvalidArgument.
-  absl::StatusOr<uint64_t> Submit(GenerationRequest request, ReplyTo to);
+  // See Mailbox. A request that can't be served alone ends by an update with InvalidArgument.
+  absl::StatusOr<uint64_t> Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to);
   // The request gets no update of a step that begins once the engine has seen this; unknown tickets are
   // ignored.
   void Cancel(uint64_t ticket);
@@ -59,26 +59,40 @@ class Engine {
 
  private:
   struct Request {
-    std::unique_ptr<Sequence> sequence;
+    std::vector<std::unique_ptr<Sequence>> choices;  // unfinished
+    std::vector<Update> finished;                    // of choices that had nothing to do: told once announced
     ReplyTo to;
     bool announced = false;
+  };
+  // Why a request can't go on. Kept until all rows of the step are dealt with, its other choices' among them.
+  struct Failure {
+    uint64_t ticket = 0;
+    absl::Status why;
+    bool blocks_are_wrong = false;
   };
 
   void Run();
   bool ReadMail();
   void Begin(Submission submission);
+  absl::Status BeginChoice(const Submission& submission, size_t nth, Request& request);
   void EndCancelled(const Cancellation& cancellation);
   void Announce(const Step& step);
+  void Announce(Request& request, int64_t cached_tokens);
   absl::StatusOr<StepResult> RunStep(const Step& step);
   // What the step took, for the prices of the next ones and for metrics.
   void Measure(const StepWork& work, int64_t took_us);
   void Apply(const Step& step, const StepResult& result);
-  void ApplySample(Sequence& sequence, const SampledToken& token);
-  void Tell(const Request& request, Update update);
+  std::optional<Failure> ApplyRows(Sequence& sequence, int64_t rows, const SampledToken* token);
+  std::optional<Failure> ApplySample(Sequence& sequence, const SampledToken& token);
+  void EndChoice(Sequence& sequence);
+  void Fail(const Failure& failure);
+  void Tell(ReplyTo to, Update update);
   // What was told since the last time goes to the emitter.
   void HandOver();
-  // The request's last update: it is forgotten.
-  void End(uint64_t id, Update last);
+  // Takes the request out, with what is left of its choices: whom nothing more is to be told.
+  ReplyTo Remove(uint64_t ticket);
+  // And tells its last update.
+  void End(uint64_t ticket, absl::Status why);
   void EndAll(const absl::Status& why);
   void AuditIdle();
   void Publish() ABSL_LOCKS_EXCLUDED(load_mutex_);

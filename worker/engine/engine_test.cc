@@ -1,156 +1,13 @@
 #include "worker/engine/engine.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
 
-#include "base/core/mutex.h"
-#include "worker/engine/testing/scripted_runner.h"
+#include "worker/engine/test_engine.h"
 
 namespace quire::worker {
 namespace {
-
-constexpr int64_t kContext = 100'000;
-constexpr uint64_t kSession = 3;
-
-// What a request got so far. Written by the emitter's thread.
-struct Answer {
-  std::vector<TokenId> ids;
-  int64_t next_position = 0;
-  bool gap = false;
-  std::optional<int64_t> cached_tokens;
-  std::optional<FinishCause> finished;
-  absl::Status failed;
-  int ends = 0;
-  Notification first_token, done;
-
-  void Take(Update update) {
-    if (update.cached_tokens) cached_tokens = update.cached_tokens;
-    gap |= !update.ids.empty() && update.first_position != next_position;
-    ids.insert(ids.end(), update.ids.begin(), update.ids.end());
-    next_position += static_cast<int64_t>(update.ids.size());
-    if (!update.ids.empty() && !first_token.HasBeenNotified()) first_token.Notify();
-    if (!update.finished && update.failed.ok()) return;
-    finished = update.finished;
-    failed = update.failed;
-    ++ends;
-    done.Notify();
-  }
-};
-
-struct Knobs {
-  SchedulerLimits limits;
-  int32_t kv_blocks = 64;
-  int64_t waiting_room = 64;
-  ScriptedOptions script;
-};
-
-class TestEngine {
- public:
-  explicit TestEngine(Knobs knobs) : script_(std::move(knobs.script)) {
-    script_.kv_blocks = knobs.kv_blocks;
-    runner_ = std::make_unique<ScriptedRunner>(script_);
-    EngineOptions options;
-    options.limits = knobs.limits;
-    options.kv_blocks = knobs.kv_blocks;
-    options.plain_context = options.scaled_context = kContext;
-    options.waiting_room = knobs.waiting_room;
-    engine_ = std::make_unique<Engine>(
-        options, runner_.get(), &metrics_, &clock_,
-        [this](std::vector<Update> updates) { Take(std::move(updates)); },
-        [this](absl::Status why) { lost_ = std::move(why); });
-  }
-
-  absl::StatusOr<uint64_t> Submit(GenerationRequest request, std::shared_ptr<Answer> answer) {
-    answer->next_position = static_cast<int64_t>(request.resumed_ids.size());
-    uint64_t tag = 0;
-    {
-      MutexLock lock(&mutex_);
-      tag = answers_.size();
-      answers_.push_back(std::move(answer));
-    }
-    return engine_->Submit(std::move(request), {kSession, tag});
-  }
-
-  std::shared_ptr<Answer> Start(GenerationRequest request) {
-    auto answer = std::make_shared<Answer>();
-    EXPECT_TRUE(Submit(std::move(request), answer).ok());
-    return answer;
-  }
-
-  std::shared_ptr<Answer> RunToEnd(GenerationRequest request) {
-    auto answer = Start(std::move(request));
-    answer->done.WaitForNotification();
-    return answer;
-  }
-
-  // What the request must get, computed alone over plain tokens.
-  std::vector<TokenId> Expected(const GenerationRequest& request) const {
-    Sequence sequence(0, request, kContext);
-    std::vector<TokenId> tokens = request.prompt_ids;
-    tokens.insert(tokens.end(), request.resumed_ids.begin(), request.resumed_ids.end());
-    while (!sequence.finished()) {
-      SampleSpec sample;
-      sample.seed = request.seed;
-      sample.choice = request.choice;
-      sample.position = static_cast<uint32_t>(sequence.output().size());
-      if (sample.position < request.min_tokens) sample.params.masked_ids = request.stop_ids;
-      tokens.push_back(ScriptedToken(script_, tokens, request.scaled_rope, sample));
-      sequence.Append(tokens.back());
-    }
-    return {tokens.begin() + static_cast<int64_t>(request.prompt_ids.size() + request.resumed_ids.size()),
-            tokens.end()};
-  }
-
-  // Ends the engine, so that its counters stand still; checks what must hold after any work.
-  void StopAndAudit() {
-    EXPECT_TRUE(engine_->AwaitIdle(absl::Seconds(30)));
-    engine_->Stop(absl::UnavailableError("the test is over"));
-    EXPECT_EQ(engine_->load().kv_blocks_free, engine_->load().kv_blocks_total);
-    EXPECT_EQ(Metric("quire_worker_integrity_errors_total"), 0);
-    EXPECT_LE(Metric("quire_worker_steps_after_cancel_max"), 2);
-  }
-
-  double Metric(const std::string& name) const {
-    const std::string text = metrics_.Text();
-    const size_t at = text.find("\n" + name + " ");
-    return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
-  }
-
-  Engine& engine() { return *engine_; }
-  const absl::Status& lost() const { return lost_; }
-
-  // How often updates were handed over.
-  int batches() const {
-    MutexLock lock(&mutex_);
-    return batches_;
-  }
-
- private:
-  void Take(std::vector<Update> updates) {
-    std::vector<std::shared_ptr<Answer>> answers;
-    {
-      MutexLock lock(&mutex_);
-      ++batches_;
-      for (const Update& update : updates) answers.push_back(answers_[update.to.tag]);
-    }
-    for (size_t i = 0; i < updates.size(); ++i) {
-      EXPECT_EQ(updates[i].to.session, kSession);
-      answers[i]->Take(std::move(updates[i]));
-    }
-  }
-
-  Metrics metrics_;
-  SystemClock clock_;
-  ScriptedOptions script_;
-  absl::Status lost_;
-  mutable Mutex mutex_;
-  std::vector<std::shared_ptr<Answer>> answers_ ABSL_GUARDED_BY(mutex_);  // by tag
-  int batches_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::unique_ptr<ScriptedRunner> runner_;
-  std::unique_ptr<Engine> engine_;
-};
 
 GenerationRequest RandomRequest(std::mt19937& random) {
   GenerationRequest request;
@@ -167,15 +24,8 @@ GenerationRequest RandomRequest(std::mt19937& random) {
   return request;
 }
 
-GenerationRequest Request(int64_t prompt, int64_t max_tokens) {
-  GenerationRequest request;
-  request.prompt_ids.assign(prompt, 5);
-  request.max_tokens = max_tokens;
-  return request;
-}
-
 // Thirty-two requests at once get what each would get alone, whatever the chunk and however few the blocks.
-void ExpectSameness(Knobs knobs, uint32_t seed) {
+void ExpectSameness(EngineKnobs knobs, uint32_t seed) {
   knobs.script.stop_every = 30;
   knobs.script.stop_id = 7;
   // The first step waits until all are there: on a busy machine each would else be done before the next one
@@ -190,14 +40,13 @@ void ExpectSameness(Knobs knobs, uint32_t seed) {
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < 32; ++i) requests.push_back(RandomRequest(random));
   for (int round = 0; round < 2; ++round) {  // the second one finds prefixes in the cache
-    std::vector<std::shared_ptr<Answer>> answers;
+    std::vector<std::shared_ptr<RequestAnswer>> answers;
     for (const GenerationRequest& request : requests) answers.push_back(group.Start(request));
     if (round == 0) all_there->Notify();
     for (size_t i = 0; i < requests.size(); ++i) {
       answers[i]->done.WaitForNotification();
-      EXPECT_EQ(answers[i]->ids, group.Expected(requests[i])) << "request " << i << " of seed " << seed;
-      EXPECT_FALSE(answers[i]->gap);
-      EXPECT_EQ(answers[i]->ends, 1);
+      SCOPED_TRACE(testing::Message() << "request " << i << " of seed " << seed);
+      group.ExpectWhole(requests[i], *answers[i]);
     }
   }
   group.StopAndAudit();
@@ -219,43 +68,43 @@ TEST(Engine, SamenessAtEveryChunkAndUnderPreemption) {
 }
 
 TEST(Engine, CachedPrefixIsReportedAndChangesNothing) {
-  TestEngine group{Knobs()};
-  const GenerationRequest request = Request(40, 10);
+  TestEngine group{EngineKnobs()};
+  const GenerationRequest request = EqualTokens(40, 10);
   const auto first = group.RunToEnd(request);
   const auto second = group.RunToEnd(request);
   EXPECT_EQ(first->cached_tokens, 0);
   EXPECT_EQ(second->cached_tokens, 32);
-  EXPECT_EQ(first->ids, second->ids);
+  EXPECT_EQ(first->ids(), second->ids());
   group.StopAndAudit();
 }
 
 TEST(Engine, ResumedRequestContinuesTheUndisturbedRun) {
-  TestEngine group{Knobs()};
-  GenerationRequest request = Request(20, 30);
-  const std::vector<TokenId> whole = group.RunToEnd(request)->ids;
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(20, 30);
+  const std::vector<TokenId> whole = group.RunToEnd(request)->ids();
   ASSERT_EQ(whole.size(), 30u);
-  request.resumed_ids.assign(whole.begin(), whole.begin() + 13);
+  request.choices[0].resumed_ids.assign(whole.begin(), whole.begin() + 13);
   const auto resumed = group.RunToEnd(request);
-  EXPECT_EQ(resumed->ids, std::vector<TokenId>(whole.begin() + 13, whole.end()));
-  EXPECT_EQ(resumed->next_position, 30);
+  EXPECT_EQ(resumed->ids(), std::vector<TokenId>(whole.begin() + 13, whole.end()));
+  EXPECT_EQ(resumed->choices.at(0).next_position, 30);
   EXPECT_EQ(resumed->cached_tokens, 20);  // never more than the prompt
   group.StopAndAudit();
 }
 
 TEST(Engine, ResumedRequestThatIsCompleteEndsAtOnce) {
-  TestEngine group{Knobs()};
-  GenerationRequest request = Request(20, 2);
-  request.resumed_ids = {1, 2};
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(20, 2);
+  request.choices[0].resumed_ids = {1, 2};
   const auto answer = group.RunToEnd(request);
-  EXPECT_TRUE(answer->ids.empty());
-  EXPECT_EQ(answer->finished, FinishCause::kLength);
+  EXPECT_TRUE(answer->ids().empty());
+  EXPECT_EQ(answer->finished(), FinishCause::kLength);
   EXPECT_TRUE(answer->cached_tokens.has_value());
   group.StopAndAudit();
 }
 
 TEST(Engine, RefusesAtTheBoundAndTakesAgainLater) {
   Notification go;
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.limits.max_sequences = 1;
   knobs.waiting_room = 2;
   knobs.script.on_launch = [&](const BatchPlan&) {
@@ -263,49 +112,50 @@ TEST(Engine, RefusesAtTheBoundAndTakesAgainLater) {
     return absl::OkStatus();
   };
   TestEngine group(knobs);
-  std::vector<std::shared_ptr<Answer>> answers;
-  for (int i = 0; i < 3; ++i) answers.push_back(group.Start(Request(5, 3)));
-  EXPECT_EQ(group.Submit(Request(5, 3), std::make_shared<Answer>()).status().code(),
-            absl::StatusCode::kResourceExhausted);
+  std::vector<std::shared_ptr<RequestAnswer>> answers;
+  for (int i = 0; i < 3; ++i) answers.push_back(group.Start(EqualTokens(5, 3)));
+  EXPECT_EQ(group.SubmitRefused(EqualTokens(5, 3)).code(), absl::StatusCode::kResourceExhausted);
   go.Notify();
   for (auto& answer : answers) answer->done.WaitForNotification();
   EXPECT_TRUE(group.engine().AwaitIdle(absl::Seconds(30)));
-  EXPECT_EQ(group.RunToEnd(Request(5, 3))->ids.size(), 3u);
+  EXPECT_EQ(group.RunToEnd(EqualTokens(5, 3))->ids().size(), 3u);
   group.StopAndAudit();
 }
 
 TEST(Engine, CancelledRunningAndWaitingRequestsStopAndFreeTheirBlocks) {
   Notification cancelled;
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.limits.max_sequences = 1;
   knobs.script.on_launch = [&](const BatchPlan& plan) {
     if (plan.step == 3) cancelled.WaitForNotification();
     return absl::OkStatus();
   };
   TestEngine group(knobs);
-  auto running = std::make_shared<Answer>(), waiting = std::make_shared<Answer>();
-  const auto running_ticket = group.Submit(Request(5, 900), running);
-  const auto waiting_ticket = group.Submit(Request(5, 900), waiting);
+  const GenerationRequest request = EqualTokens(5, 900);
+  auto running = std::make_shared<RequestAnswer>(request), waiting = std::make_shared<RequestAnswer>(request);
+  const auto running_ticket = group.Submit(request, running);
+  const auto waiting_ticket = group.Submit(request, waiting);
   running->first_token.WaitForNotification();
   group.engine().Cancel(*waiting_ticket);
   group.engine().Cancel(*running_ticket);
   group.engine().Cancel(*running_ticket);  // twice is once
   cancelled.Notify();
   group.StopAndAudit();
-  EXPECT_EQ(running->ends + waiting->ends, 0);
+  EXPECT_FALSE(running->end.has_value() || waiting->end.has_value());
   EXPECT_EQ(group.Metric("quire_worker_cancels_total"), 2);
-  EXPECT_LE(running->ids.size(), 3u);
-  EXPECT_TRUE(waiting->ids.empty());
+  EXPECT_LE(running->ids().size(), 3u);
+  EXPECT_TRUE(waiting->ids().empty());
 }
 
 TEST(Engine, RandomCancelsLeakNothing) {
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.kv_blocks = 24;
   TestEngine group(knobs);
   std::mt19937 random(1);
   std::vector<uint64_t> tickets;
   for (int i = 0; i < 500; ++i) {
-    const auto ticket = group.Submit(RandomRequest(random), std::make_shared<Answer>());
+    const GenerationRequest request = RandomRequest(random);
+    const auto ticket = group.Submit(request, std::make_shared<RequestAnswer>(request));
     if (ticket.ok()) tickets.push_back(*ticket);
     if (random() % 2 == 0 && !tickets.empty()) group.engine().Cancel(tickets[random() % tickets.size()]);
   }
@@ -314,7 +164,7 @@ TEST(Engine, RandomCancelsLeakNothing) {
 }
 
 TEST(Engine, FailedRowFailsItsRequestOnly) {
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.script.on_collect = [](const BatchPlan& plan, StepResult& result) {
     size_t token = 0;
     for (const SequencePlan& sequence : plan.sequences) {
@@ -323,41 +173,41 @@ TEST(Engine, FailedRowFailsItsRequestOnly) {
     }
   };
   TestEngine group(knobs);
-  GenerationRequest bad = Request(20, 30);
+  GenerationRequest bad = EqualTokens(20, 30);
   bad.seed = 666;
-  const auto good_answer = group.Start(Request(20, 30));
+  const auto good_answer = group.Start(EqualTokens(20, 30));
   const auto bad_answer = group.Start(bad);
   good_answer->done.WaitForNotification();
   bad_answer->done.WaitForNotification();
-  EXPECT_EQ(good_answer->ids, group.Expected(Request(20, 30)));
-  EXPECT_EQ(bad_answer->failed.code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(bad_answer->ids.size(), 3u);
+  EXPECT_EQ(good_answer->ids(), group.Expected(EqualTokens(20, 30)));
+  EXPECT_EQ(bad_answer->status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(bad_answer->ids().size(), 3u);
   group.StopAndAudit();
 }
 
 // Its blocks hold what made the row fail, and were named in the steps before.
 TEST(Engine, AFailedRowsBlocksAreFoundByNobody) {
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.script.on_collect = [](const BatchPlan& plan, StepResult& result) {
     for (const SequencePlan& sequence : plan.sequences) {
       if (sequence.wants_logits) result.tokens[0].failed = sequence.sample->seed == 666;
     }
   };
   TestEngine group(knobs);
-  GenerationRequest bad = Request(100, 3);
+  GenerationRequest bad = EqualTokens(100, 3);
   bad.seed = 666;
   const auto bad_answer = group.Start(bad);
   bad_answer->done.WaitForNotification();
-  EXPECT_EQ(bad_answer->failed.code(), absl::StatusCode::kInternal);
-  const auto again = group.Start(Request(100, 3));
+  EXPECT_EQ(bad_answer->status().code(), absl::StatusCode::kInternal);
+  const auto again = group.Start(EqualTokens(100, 3));
   again->done.WaitForNotification();
-  EXPECT_EQ(again->ids, group.Expected(Request(100, 3)));
+  EXPECT_EQ(again->ids(), group.Expected(EqualTokens(100, 3)));
   EXPECT_EQ(again->cached_tokens, 0);
   group.StopAndAudit();
 }
 
 TEST(Engine, LostGroupFailsEverybodyAndAdmitsNobody) {
-  Knobs knobs;
+  EngineKnobs knobs;
   Notification both_are_there;
   knobs.script.on_launch = [&](const BatchPlan& plan) -> absl::Status {
     if (plan.step < 5) return absl::OkStatus();
@@ -365,42 +215,40 @@ TEST(Engine, LostGroupFailsEverybodyAndAdmitsNobody) {
     return absl::UnavailableError("rank 1 is silent");
   };
   TestEngine group(knobs);
-  const auto first = group.Start(Request(5, 100)), second = group.Start(Request(5, 100));
+  const auto first = group.Start(EqualTokens(5, 100)), second = group.Start(EqualTokens(5, 100));
   both_are_there.Notify();
   first->done.WaitForNotification();
   second->done.WaitForNotification();
-  EXPECT_EQ(first->failed.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(second->failed.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(group.Submit(Request(5, 1), std::make_shared<Answer>()).status().code(),
-            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(first->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(second->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(group.SubmitRefused(EqualTokens(5, 1)).code(), absl::StatusCode::kUnavailable);
   group.StopAndAudit();
   EXPECT_EQ(group.lost().message(), "rank 1 is silent");
 }
 
 TEST(Engine, DrainFinishesWhatIsThereAndRefusesTheRest) {
-  TestEngine group{Knobs()};
-  const auto answer = group.Start(Request(20, 50));
+  TestEngine group{EngineKnobs()};
+  const auto answer = group.Start(EqualTokens(20, 50));
   group.engine().StopAdmitting(absl::UnavailableError("draining"));
-  EXPECT_EQ(group.Submit(Request(5, 1), std::make_shared<Answer>()).status().message(), "draining");
+  EXPECT_EQ(group.SubmitRefused(EqualTokens(5, 1)).message(), "draining");
   EXPECT_TRUE(group.engine().AwaitIdle(absl::Seconds(30)));
   answer->done.WaitForNotification();
-  EXPECT_EQ(answer->ids.size(), 50u);
+  EXPECT_EQ(answer->ids().size(), 50u);
   group.StopAndAudit();
 }
 
 TEST(Engine, StopFailsWhatIsLeft) {
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.kv_blocks = 6000;
   TestEngine group(knobs);
-  const auto answer = group.Start(Request(20, 90'000));  // more than a scripted runner makes in a minute
+  const auto answer = group.Start(EqualTokens(20, 90'000));  // more than a scripted runner makes in a minute
   answer->first_token.WaitForNotification();
   group.engine().Stop(absl::UnavailableError("the drain took too long"));
-  EXPECT_EQ(answer->failed.message(), "the drain took too long");
-  EXPECT_EQ(answer->ends, 1);
+  EXPECT_EQ(answer->status().message(), "the drain took too long");
 }
 
 TEST(Engine, WhatAStepBroughtToAllIsHandedOverAtOnce) {
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.limits.target_step_ms = 0;  // all prompts go in one step, also beside the first one's decode
   Notification all_there;
   knobs.script.on_launch = [&](const BatchPlan&) {
@@ -408,8 +256,8 @@ TEST(Engine, WhatAStepBroughtToAllIsHandedOverAtOnce) {
     return absl::OkStatus();
   };
   TestEngine group(knobs);
-  std::vector<std::shared_ptr<Answer>> answers;
-  for (int i = 0; i < 16; ++i) answers.push_back(group.Start(Request(5, 10)));
+  std::vector<std::shared_ptr<RequestAnswer>> answers;
+  for (int i = 0; i < 16; ++i) answers.push_back(group.Start(EqualTokens(5, 10)));
   all_there.Notify();
   for (const auto& answer : answers) answer->done.WaitForNotification();
   group.StopAndAudit();
@@ -418,12 +266,12 @@ TEST(Engine, WhatAStepBroughtToAllIsHandedOverAtOnce) {
 }
 
 TEST(Engine, RequestThatCanNeverFitFailsAlone) {
-  Knobs knobs;
+  EngineKnobs knobs;
   knobs.kv_blocks = 4;
   TestEngine group(knobs);
-  const auto answer = group.RunToEnd(Request(50, 100));
-  EXPECT_EQ(answer->failed.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(group.RunToEnd(Request(50, 10))->ids.size(), 10u);
+  const auto answer = group.RunToEnd(EqualTokens(50, 100));
+  EXPECT_EQ(answer->status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(group.RunToEnd(EqualTokens(50, 10))->ids().size(), 10u);
   group.StopAndAudit();
 }
 

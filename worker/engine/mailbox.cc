@@ -1,20 +1,29 @@
 #include "worker/engine/mailbox.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace quire::worker {
 
-absl::StatusOr<uint64_t> Mailbox::Submit(GenerationRequest request, ReplyTo to) {
+absl::StatusOr<uint64_t> Mailbox::Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to) {
+  const int64_t choices = std::ranges::count(request->choices, false, &ChoiceStart::done);
   MutexLock lock(&mutex_);
   if (!refusal_.ok()) return refusal_;
-  if (static_cast<int64_t>(live_.size()) >= max_live_) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the group already holds ", max_live_, " requests: ask for another placement"));
+  if (choices > max_choices_) {
+    return absl::InvalidArgumentError(absl::StrCat("the request has ", choices,
+                                                   " choices and this group holds ", max_choices_,
+                                                   " at most: ask for fewer"));
+  }
+  if (places_taken_ + choices > max_choices_) {
+    return absl::ResourceExhaustedError(absl::StrCat("the group holds ", places_taken_,
+                                                     " choices of at most ", max_choices_, ", too many for ",
+                                                     choices, " more: ask for another placement"));
   }
   const uint64_t ticket = next_ticket_++;
-  live_.insert(ticket);
+  live_.emplace(ticket, choices);
+  places_taken_ += choices;
   mail_.submissions.push_back({ticket, std::move(request), to});
   return ticket;
 }
@@ -49,9 +58,17 @@ Mail Mailbox::Take(bool wait) {
   return mail;
 }
 
+void Mailbox::ChoiceEnded(uint64_t ticket) {
+  MutexLock lock(&mutex_);
+  --live_.at(ticket);
+  --places_taken_;
+}
+
 void Mailbox::Ended(uint64_t ticket) {
   MutexLock lock(&mutex_);
-  live_.erase(ticket);
+  const auto it = live_.find(ticket);
+  places_taken_ -= it->second;
+  live_.erase(it);
 }
 
 bool Mailbox::HasMail() const {

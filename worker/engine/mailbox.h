@@ -1,15 +1,17 @@
 // The engine's door: where other threads leave requests and cancellations, and where the engine thread sleeps
-// while there is nothing to do. Bounded by the number of requests that are inside the engine at once (waiting
-// or running): past it Submit answers ResourceExhausted, which asks the gateway to try another group. A
-// cancellation always has room, since each belongs to a request that has.
+// while there is nothing to do. Bounded by the number of choices that are inside the engine at once (waiting
+// or running): past it Submit answers ResourceExhausted, which asks the gateway to try another group. A place
+// is given back when its choice ends, not with its request. A cancellation always has room, since each
+// belongs to a request that has.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -20,7 +22,7 @@ namespace quire::worker {
 
 struct Submission {
   uint64_t ticket = 0;
-  GenerationRequest request;
+  std::shared_ptr<const SharedRequest> request;
   ReplyTo to;
 };
 
@@ -37,10 +39,12 @@ struct Mail {
 
 class Mailbox {
  public:
-  explicit Mailbox(int64_t max_live) : max_live_(max_live) {}
+  explicit Mailbox(int64_t max_choices) : max_choices_(max_choices) {}
 
   // Any thread. The ticket names the request from now on; updates may come before this returns.
-  absl::StatusOr<uint64_t> Submit(GenerationRequest request, ReplyTo to) ABSL_LOCKS_EXCLUDED(mutex_);
+  // InvalidArgument: its choices would find no room even if they were alone.
+  absl::StatusOr<uint64_t> Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // `steps` is read under the lock: a caller that is stalled before it must not count as late.
   void Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps) ABSL_LOCKS_EXCLUDED(mutex_);
   // Submit answers `why` from now on; what is inside goes on.
@@ -52,15 +56,18 @@ class Mailbox {
 
   // Engine thread. Everything that came since; `wait` sleeps until there is something.
   Mail Take(bool wait) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ChoiceEnded(uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The request has, with all its choices.
   void Ended(uint64_t ticket) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   bool HasMail() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const int64_t max_live_;
+  const int64_t max_choices_;
   Mutex mutex_;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
-  absl::flat_hash_set<uint64_t> live_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, int64_t> live_ ABSL_GUARDED_BY(mutex_);  // the choices inside, by ticket
+  int64_t places_taken_ ABSL_GUARDED_BY(mutex_) = 0;                     // by all of these
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   Mail mail_ ABSL_GUARDED_BY(mutex_);
 };

@@ -22,7 +22,7 @@ struct Bench {
 
   Sequence* Add(GenerationRequest request) {
     const uint64_t id = sequences.size() + 1;
-    sequences.push_back(std::make_unique<Sequence>(id, std::move(request), 1 << 20));
+    sequences.push_back(std::make_unique<Sequence>(id, Share(std::move(request)), 1 << 20));
     scheduler.Add(sequences.back().get());
     return sequences.back().get();
   }
@@ -36,7 +36,7 @@ struct Bench {
       const SequencePlan& plan = step.plan.sequences[i];
       rows[sequence] = static_cast<int64_t>(plan.ids.size());
       sequence->Advance(rows[sequence], cache);
-      if (plan.wants_logits) sequence->Append(static_cast<TokenId>(sequence->id()));
+      if (plan.wants_logits) sequence->Append(static_cast<TokenId>(sequence->ticket()));
       if (sequence->finished()) scheduler.Remove(sequence);
     }
     return rows;
@@ -142,9 +142,10 @@ TEST(Scheduler, OversubscriptionRecomputesLittle) {
 
 TEST(Scheduler, RefusesWhatCanNeverFit) {
   Bench bench({}, 4);
-  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, RequestOf(60, 5), 1000)).ok());
-  EXPECT_FALSE(bench.scheduler.CheckFits(Sequence(1, RequestOf(60, 6), 1000)).ok());
-  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, RequestOf(60, 6), 65)).ok());  // the context ends it
+  EXPECT_TRUE(bench.scheduler.CheckFits(Sequence(1, Share(RequestOf(60, 5)), 1000)).ok());
+  EXPECT_FALSE(bench.scheduler.CheckFits(Sequence(1, Share(RequestOf(60, 6)), 1000)).ok());
+  EXPECT_TRUE(
+      bench.scheduler.CheckFits(Sequence(1, Share(RequestOf(60, 6)), 65)).ok());  // the context ends it
 }
 
 TEST(Scheduler, WholePoolIsEnoughForTheLongestThatFits) {

@@ -1,34 +1,41 @@
 #include "worker/engine/sequence.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace quire::worker {
 
-Sequence::Sequence(uint64_t id, GenerationRequest request, int64_t context)
-    : id_(id), request_(std::move(request)), context_(context), output_(request_.resumed_ids) {
-  sample_.params = request_.sampling;
-  sample_.seed = request_.seed;
-  sample_.choice = request_.choice;
-  if (request_.sampling.penalizes()) {
+Sequence::Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth)
+    : ticket_(ticket),
+      request_(std::move(request)),
+      context_(context),
+      output_(request_->choices[nth].resumed_ids) {
+  sample_.params = request_->sampling;
+  sample_.seed = request_->seed;
+  sample_.choice = request_->choices[nth].index;
+  if (request_->sampling.penalizes()) {
     sample_.counts = &counts_;
-    counts_.AddPrompt(request_.prompt_ids);
+    counts_ = request_->prompt_counts;
     for (const TokenId id : output_) counts_.AddOutput(id);
   }
-  if (!request_.ignore_eos) stop_mask_ = request_.stop_ids;
+  if (!request_->ignore_eos) stop_mask_ = request_->stop_ids;
+  ExtendHashes();
   CheckFinished();
+  if (request_->grammar != nullptr) StartGrammar();
 }
 
-int64_t Sequence::size() const { return static_cast<int64_t>(request_.prompt_ids.size() + output_.size()); }
+int64_t Sequence::size() const { return std::ssize(request_->prompt_ids) + std::ssize(output_); }
 
 int64_t Sequence::longest() const {
-  const int64_t asked = static_cast<int64_t>(request_.prompt_ids.size()) + request_.max_tokens;
+  const int64_t asked = std::ssize(request_->prompt_ids) + request_->max_tokens;
   return std::min(asked, context_) - 1;
 }
 
 bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
-  // The last token is always computed, since its row is sampled from; so its block is the sequence's own.
-  const int64_t sharable = (size() - 1) / kBlockTokens;
-  std::vector<BlockRef> blocks = cache.Find(std::span(Hashes()).first(sharable));
+  std::vector<BlockRef> blocks = FindBlocks(cache, SharableBlocks());
   const int64_t shared = static_cast<int64_t>(blocks.size());
   const int64_t missing = BlocksFor(size()) - shared;
   const bool fits = missing + spare <= cache.idle();
@@ -68,12 +75,12 @@ SequencePlan Sequence::Plan(int64_t rows) {
   plan.position = computed_;
   plan.ids = Tokens(computed_, computed_ + rows);
   plan.blocks.assign(block_ids_.begin(), block_ids_.begin() + BlocksFor(computed_ + rows));
-  plan.scaled_rope = request_.scaled_rope;
+  plan.scaled_rope = request_->scaled_rope;
   plan.wants_logits = rows == remaining();
   if (plan.wants_logits) {
     sample_.position = static_cast<uint32_t>(output_.size());
-    const bool below_minimum = static_cast<int64_t>(output_.size()) < request_.min_tokens;
-    sample_.params.masked_ids = below_minimum ? stop_mask_ : std::vector<TokenId>();
+    sample_.params.masked_ids.clear();
+    if (std::ssize(output_) < request_->min_tokens || !may_stop_) sample_.params.masked_ids = stop_mask_;
     plan.sample = &sample_;
   }
   return plan;
@@ -82,8 +89,7 @@ SequencePlan Sequence::Plan(int64_t rows) {
 void Sequence::Advance(int64_t rows, PrefixCache& cache) {
   const int64_t full_before = computed_ / kBlockTokens;
   computed_ += rows;
-  const std::vector<Digest>& hashes = Hashes();
-  for (int64_t i = full_before; i < computed_ / kBlockTokens; ++i) cache.Insert(hashes[i], blocks_[i]);
+  for (int64_t i = full_before; i < computed_ / kBlockTokens; ++i) cache.Insert(HashOf(i), blocks_[i]);
 }
 
 void Sequence::ForgetBlocks(PrefixCache& cache) {
@@ -93,12 +99,14 @@ void Sequence::ForgetBlocks(PrefixCache& cache) {
 void Sequence::Append(TokenId id) {
   output_.push_back(id);
   if (sample_.counts != nullptr) counts_.AddOutput(id);
+  ExtendHashes();
   CheckFinished();
+  if (grammar_ != nullptr) FollowGrammar(id);
 }
 
 TokenId Sequence::TokenAt(int64_t position) const {
-  const int64_t prompt = static_cast<int64_t>(request_.prompt_ids.size());
-  return position < prompt ? request_.prompt_ids[position] : output_[position - prompt];
+  const int64_t prompt = std::ssize(request_->prompt_ids);
+  return position < prompt ? request_->prompt_ids[position] : output_[position - prompt];
 }
 
 std::vector<TokenId> Sequence::Tokens(int64_t begin, int64_t end) const {
@@ -107,26 +115,80 @@ std::vector<TokenId> Sequence::Tokens(int64_t begin, int64_t end) const {
   return tokens;
 }
 
-const std::vector<Digest>& Sequence::Hashes() {
-  const int64_t full = size() / kBlockTokens;
-  for (int64_t i = static_cast<int64_t>(hashes_.size()); i < full; ++i) {
+void Sequence::ExtendHashes() {
+  const int64_t of_prompt = std::ssize(request_->prompt_hashes);
+  for (int64_t i = of_prompt + std::ssize(hashes_); i < size() / kBlockTokens; ++i) {
     const Digest previous =
-        i > 0 ? hashes_.back() : PrefixSeed(request_.cache_salt, request_.scaled_rope ? "scaled" : "plain");
+        i > 0 ? HashOf(i - 1) : PrefixSeed(request_->cache_salt, request_->rope_variant());
     const std::vector<TokenId> ids = Tokens(i * kBlockTokens, (i + 1) * kBlockTokens);
     hashes_.push_back(NextBlockHash(previous, std::span<const TokenId, kBlockTokens>(ids)));
   }
-  return hashes_;
+}
+
+const Digest& Sequence::HashOf(int64_t block) const {
+  const int64_t of_prompt = std::ssize(request_->prompt_hashes);
+  return block < of_prompt ? request_->prompt_hashes[block] : hashes_[block - of_prompt];
+}
+
+std::vector<BlockRef> Sequence::FindBlocks(PrefixCache& cache, int64_t blocks) const {
+  const int64_t of_prompt = std::min(blocks, std::ssize(request_->prompt_hashes));
+  std::vector<BlockRef> found = cache.Find(std::span(request_->prompt_hashes).first(of_prompt));
+  if (std::ssize(found) < of_prompt) return found;
+  std::vector<BlockRef> more = cache.Find(std::span(hashes_).first(blocks - of_prompt));
+  std::move(more.begin(), more.end(), std::back_inserter(found));
+  return found;
 }
 
 void Sequence::CheckFinished() {
   const int64_t made = static_cast<int64_t>(output_.size());
-  const auto& stops = request_.stop_ids;
-  const bool stopped = made > request_.min_tokens && !request_.ignore_eos &&
+  const auto& stops = request_->stop_ids;
+  const bool stopped = made > request_->min_tokens && !request_->ignore_eos &&
                        std::find(stops.begin(), stops.end(), output_.back()) != stops.end();
   if (stopped) {
     finished_ = FinishCause::kStop;
-  } else if (made >= request_.max_tokens || size() >= context_) {
+  } else if (made >= request_->max_tokens || size() >= context_) {
     finished_ = FinishCause::kLength;
+  }
+}
+
+void Sequence::StartGrammar() {
+  grammar_ = request_->grammar->Start();
+  mask_.resize(static_cast<size_t>((request_->grammar->vocab() + 31) / 32));
+  const bool stopped = finished_ == FinishCause::kStop;
+  const auto its_own =
+      std::span(output_).first(output_.size() - (stopped ? 1 : 0));  // no grammar sees a stop id
+  const bool taken = std::ranges::all_of(its_own, [&](TokenId id) { return grammar_->Accept(id); });
+  if (!taken || (stopped && !grammar_->CanStop())) {
+    grammar_error_ = absl::InvalidArgumentError(
+        absl::StrCat("the grammar does not take resumed_ids of choice ", choice()));
+  }
+  FillMask();
+}
+
+void Sequence::FollowGrammar(TokenId id) {
+  if (finished_ == FinishCause::kStop) return;
+  if (!grammar_->Accept(id)) {
+    grammar_error_ =
+        absl::InternalError(absl::StrCat("the grammar does not take id ", id, ", which it let come"));
+  }
+  FillMask();
+}
+
+void Sequence::FillMask() {
+  if (finished_ == FinishCause::kStop || !grammar_error_.ok()) return;
+  sample_.allowed = {};
+  may_stop_ = grammar_->CanStop();
+  if (!grammar_->FillMask(mask_)) return;
+  for (const TokenId id : stop_mask_) mask_[id / 32] &= ~(1u << (id % 32));
+  const bool goes_on = std::ranges::any_of(mask_, [](uint32_t word) { return word != 0; });
+  if (goes_on) {
+    for (const TokenId id : stop_mask_) mask_[id / 32] |= (may_stop_ ? 1u : 0u) << (id % 32);
+    sample_.allowed = mask_;
+  } else if (may_stop_) {
+    finished_ = FinishCause::kStop;
+  } else if (!finished_) {
+    grammar_error_ = absl::InvalidArgumentError(
+        absl::StrCat("the grammar lets nothing come after ", output_.size(), " tokens of choice ", choice()));
   }
 }
 

@@ -1,10 +1,12 @@
-// One request's choice on its way through the engine: its tokens, how many of them are computed, and the
-// blocks that hold their keys and values. Owned by the engine, planned by the scheduler; engine thread only.
-// What always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished, since
-// the last token's row is what the next one is sampled from; a token that was sampled is never sampled again.
+// One request's choice on its way through the engine: its output, how many of its tokens are computed, and
+// the blocks that hold their keys and values; the prompt is the request's, which its choices share. Owned by
+// the engine, planned by the scheduler; engine thread only. What always holds: positions [0, computed) are in
+// the blocks; computed < size while it is unfinished, since the last token's row is what the next one is
+// sampled from; a token that was sampled is never sampled again.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -16,21 +18,29 @@ namespace quire::worker {
 
 class Sequence {
  public:
-  // `context` is the number of positions that the sequence may reach, prompt and output together.
-  Sequence(uint64_t id, GenerationRequest request, int64_t context);
+  // Of the request's `nth` choice. `context` is the number of positions that the sequence may reach, prompt
+  // and output together.
+  Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth = 0);
   Sequence(const Sequence&) = delete;  // plans point into it
   Sequence& operator=(const Sequence&) = delete;
 
-  uint64_t id() const { return id_; }
+  uint64_t ticket() const { return ticket_; }  // its request's
+  uint32_t choice() const { return sample_.choice; }
   int64_t size() const;  // prompt and output
   int64_t computed() const { return computed_; }
   int64_t remaining() const { return size() - computed_; }
   // Positions that need blocks if it runs to its end: the last token is never an input.
   int64_t longest() const;
-  const GenerationRequest& request() const { return request_; }
+  const SharedRequest& request() const { return *request_; }
   const std::vector<TokenId>& output() const { return output_; }
   // Set once the output is complete, which resumed ids alone can make it.
   std::optional<FinishCause> finished() const { return finished_; }
+  // InvalidArgument where the grammar doesn't take the resumed ids, or lets nothing come though its output
+  // isn't whole. It can't go on then.
+  const absl::Status& grammar_error() const { return grammar_error_; }
+
+  // Of a full block of its present tokens, and all before it.
+  const Digest& HashOf(int64_t block) const;
 
   // Takes what the cache knows and allocates the rest of the blocks for all its tokens. False, and nothing
   // taken, where fewer than `spare` blocks would stay idle.
@@ -55,22 +65,35 @@ class Sequence {
  private:
   TokenId TokenAt(int64_t position) const;
   std::vector<TokenId> Tokens(int64_t begin, int64_t end) const;
-  // Hashes of all full blocks of its tokens.
-  const std::vector<Digest>& Hashes();
+  // The last token is always computed, since its row is sampled from: so its block is the sequence's own.
+  int64_t SharableBlocks() const { return (size() - 1) / kBlockTokens; }
+  // Hashes the full blocks that are new.
+  void ExtendHashes();
+  // What the cache knows of its first so many blocks, up to the first that it doesn't.
+  std::vector<BlockRef> FindBlocks(PrefixCache& cache, int64_t blocks) const;
   void CheckFinished();
+  // With the resumed ids.
+  void StartGrammar();
+  void FollowGrammar(TokenId id);
+  // What the grammar lets come next: for the next row, or the output's end.
+  void FillMask();
 
-  const uint64_t id_;
-  const GenerationRequest request_;
+  const uint64_t ticket_;
+  const std::shared_ptr<const SharedRequest> request_;
   const int64_t context_;
   std::vector<TokenId> output_;
   std::optional<FinishCause> finished_;
   SampleSpec sample_;
   kernels::TokenCounts counts_;     // of all its tokens, where penalties look at them
-  std::vector<TokenId> stop_mask_;  // what is masked before min_tokens
+  std::vector<TokenId> stop_mask_;  // what is masked before min_tokens, and where the grammar may not stop
+  std::unique_ptr<GrammarState> grammar_;
+  absl::Status grammar_error_;
+  bool may_stop_ = true;
+  std::vector<uint32_t> mask_;  // of the next token
   int64_t computed_ = 0;
   std::vector<BlockRef> blocks_;
   std::vector<int32_t> block_ids_;  // of blocks_
-  std::vector<Digest> hashes_;
+  std::vector<Digest> hashes_;      // of the full blocks behind those of the prompt
 };
 
 }  // namespace quire::worker

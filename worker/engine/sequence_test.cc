@@ -16,7 +16,7 @@ GenerationRequest NewRequest(int64_t prompt, int64_t max_tokens) {
 }
 
 TEST(Sequence, StopIdEndsItAndIsItsLastToken) {
-  Sequence sequence(1, NewRequest(4, 10), 100);
+  Sequence sequence(1, Share(NewRequest(4, 10)), 100);
   sequence.Append(7);
   EXPECT_FALSE(sequence.finished());
   sequence.Append(3);
@@ -27,7 +27,7 @@ TEST(Sequence, StopIdEndsItAndIsItsLastToken) {
 TEST(Sequence, IgnoreEosGoesOnToMaxTokens) {
   GenerationRequest request = NewRequest(4, 3);
   request.ignore_eos = true;
-  Sequence sequence(1, request, 100);
+  Sequence sequence(1, Share(request), 100);
   sequence.Append(3);
   sequence.Append(2);
   EXPECT_FALSE(sequence.finished());
@@ -36,7 +36,7 @@ TEST(Sequence, IgnoreEosGoesOnToMaxTokens) {
 }
 
 TEST(Sequence, ContextEndsItBeforeMaxTokens) {
-  Sequence sequence(1, NewRequest(4, 10), 6);
+  Sequence sequence(1, Share(NewRequest(4, 10)), 6);
   sequence.Append(7);
   EXPECT_FALSE(sequence.finished());
   sequence.Append(7);
@@ -44,28 +44,28 @@ TEST(Sequence, ContextEndsItBeforeMaxTokens) {
 }
 
 TEST(Sequence, StopOnTheLastTokenIsAStop) {
-  Sequence sequence(1, NewRequest(4, 1), 100);
+  Sequence sequence(1, Share(NewRequest(4, 1)), 100);
   sequence.Append(2);
   EXPECT_EQ(sequence.finished(), FinishCause::kStop);
 }
 
 TEST(Sequence, ResumedIdsCount) {
   GenerationRequest request = NewRequest(4, 3);
-  request.resumed_ids = {7, 8};
-  Sequence resumed(1, request, 100);
+  request.choices[0].resumed_ids = {7, 8};
+  Sequence resumed(1, Share(request), 100);
   EXPECT_EQ(resumed.size(), 6);
   EXPECT_FALSE(resumed.finished());
-  request.resumed_ids = {7, 8, 9};
-  EXPECT_EQ(Sequence(2, request, 100).finished(), FinishCause::kLength);
-  request.resumed_ids = {7, 2};
-  EXPECT_EQ(Sequence(3, request, 100).finished(), FinishCause::kStop);
+  request.choices[0].resumed_ids = {7, 8, 9};
+  EXPECT_EQ(Sequence(2, Share(request), 100).finished(), FinishCause::kLength);
+  request.choices[0].resumed_ids = {7, 2};
+  EXPECT_EQ(Sequence(3, Share(request), 100).finished(), FinishCause::kStop);
 }
 
 TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
   GenerationRequest request = NewRequest(4, 10);
   request.min_tokens = 1;
   PrefixCache cache(4);
-  Sequence sequence(1, request, 100);
+  Sequence sequence(1, Share(request), 100);
   ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
   SequencePlan plan = sequence.Plan(4);
   ASSERT_TRUE(plan.wants_logits);
@@ -80,9 +80,9 @@ TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
 TEST(Sequence, PenaltiesCountItsTokensOnceEachHoweverOftenItStarts) {
   GenerationRequest request = NewRequest(4, 10);
   request.sampling.frequency_penalty = 0.5f;
-  request.resumed_ids = {7, 100};
+  request.choices[0].resumed_ids = {7, 100};
   PrefixCache cache(4);
-  Sequence sequence(1, request, 100);
+  Sequence sequence(1, Share(request), 100);
   const auto counts = [&] {
     EXPECT_TRUE(sequence.AcquireBlocks(cache, 0));
     const SequencePlan plan = sequence.Plan(sequence.remaining());
@@ -106,17 +106,17 @@ TEST(Sequence, PenaltiesCountItsTokensOnceEachHoweverOftenItStarts) {
 
 TEST(Sequence, TokensAreNotCountedWhereNothingPenalizesThem) {
   PrefixCache cache(4);
-  Sequence sequence(1, NewRequest(4, 10), 100);
+  Sequence sequence(1, Share(NewRequest(4, 10)), 100);
   ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
   EXPECT_EQ(sequence.Plan(4).sample->counts, nullptr);
 }
 
 TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
   PrefixCache cache(8);
-  Sequence first(1, NewRequest(32, 10), 100);
+  Sequence first(1, Share(NewRequest(32, 10)), 100);
   ASSERT_TRUE(first.AcquireBlocks(cache, 0));
   first.Advance(32, cache);
-  Sequence second(2, NewRequest(32, 10), 100);
+  Sequence second(2, Share(NewRequest(32, 10)), 100);
   ASSERT_TRUE(second.AcquireBlocks(cache, 0));
   EXPECT_EQ(second.computed(), 16);
   EXPECT_EQ(cache.idle(), 8 - 3);  // one block is shared
@@ -124,9 +124,9 @@ TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
 
 TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   PrefixCache cache(3);
-  Sequence first(1, NewRequest(32, 10), 100);
+  Sequence first(1, Share(NewRequest(32, 10)), 100);
   ASSERT_TRUE(first.AcquireBlocks(cache, 0));
-  Sequence second(2, NewRequest(40, 10), 100);
+  Sequence second(2, Share(NewRequest(40, 10)), 100);
   EXPECT_FALSE(second.AcquireBlocks(cache, 0));
   EXPECT_EQ(cache.idle(), 1);
 }
@@ -135,11 +135,11 @@ TEST(Sequence, TenantsAndRopeVariantsShareNoBlocks) {
   PrefixCache cache(16);
   GenerationRequest request = NewRequest(32, 10);
   request.cache_salt = "tenant a";
-  Sequence first(1, request, 100);
+  Sequence first(1, Share(request), 100);
   ASSERT_TRUE(first.AcquireBlocks(cache, 0));
   first.Advance(32, cache);
   const auto cached = [&cache](const GenerationRequest& another) {
-    Sequence sequence(2, another, 100);
+    Sequence sequence(2, Share(another), 100);
     EXPECT_TRUE(sequence.AcquireBlocks(cache, 0));
     return sequence.computed();
   };

@@ -52,7 +52,8 @@ class Plans {
  private:
   Sequence* Add(int64_t tokens) {
     const auto first = static_cast<TokenId>(100'000 * sequences_.size());
-    sequences_.push_back(std::make_unique<Sequence>(sequences_.size(), Prompt(tokens, 1000, first), 1 << 20));
+    sequences_.push_back(
+        std::make_unique<Sequence>(sequences_.size(), Share(Prompt(tokens, 1000, first)), 1 << 20));
     scheduler_.Add(sequences_.back().get());
     return sequences_.back().get();
   }
@@ -208,7 +209,7 @@ std::vector<Measured> RunLoad(SchedulerLimits limits, const Cost& cost, std::str
   Engine engine(
       options, &runner, &metrics, &clock, [](const std::vector<Update>&) {}, [](const absl::Status&) {});
   const auto submit = [&](GenerationRequest request) {
-    EXPECT_TRUE(engine.Submit(std::move(request), ReplyTo{}).ok());
+    EXPECT_TRUE(engine.Submit(Share(std::move(request)), ReplyTo{}).ok());
   };
   submit(Prompt(1, 1, 0));
   begun.WaitForNotification();

@@ -210,7 +210,7 @@ TEST(CoordinatorLink, AFenceIsNoLossForAGroupThatDrains) {
   group.ReleaseSteps();
   drain.join();
   EXPECT_TRUE(all_ended);
-  EXPECT_EQ(open->ReadToEnd().ids, group.Expected(TestRequest(20, 50)));
+  EXPECT_EQ(open->ReadToEnd().ids(), group.Expected(TestRequest(20, 50)));
   EXPECT_FALSE(group.lost().HasBeenNotified());
 }
 

@@ -61,7 +61,7 @@ GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner,
             Lose(why);
             on_lost(why);
           }),
-      service_(options.model, options.identity.epoch, &engine_, *metrics) {}
+      service_(options.model, options.identity.epoch, options.grammars, &engine_, *metrics) {}
 
 absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) {
   QUIRE_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options.listen, {&service_}));

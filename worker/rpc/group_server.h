@@ -29,8 +29,9 @@ struct GroupServerOptions {
   ServedModel model;
   GroupIdentity identity;
   TextBundle bundle;
-  EngineOptions engine;                       // its contexts are the model's
-  std::function<bool()> healthy;              // nobody lost the group or left it; any thread
+  EngineOptions engine;                                       // its contexts are the model's
+  std::shared_ptr<const GrammarCompiler> grammars = nullptr;  // null: grammars are refused
+  std::function<bool()> healthy;                              // nobody lost the group or left it; any thread
   std::function<void(absl::Status)> on_lost;  // the group can't go on; once the sessions are failed
   std::function<void()> on_drain;  // the coordinator asks for a deliberate end; may come repeatedly
   // For sessions to end after they were told to: of the fleet driver's kLastWordsMs.

@@ -17,8 +17,8 @@ TEST(Generate, StreamsAcceptedThenTokensThenFinished) {
   EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
   EXPECT_TRUE(reply.in_order);
   EXPECT_EQ(reply.accepted.numerics_id(), "scripted-1");
-  EXPECT_EQ(reply.ids, group.Expected(TestRequest(20, 12)));
-  EXPECT_EQ(reply.finished, v1::FINISH_LENGTH);
+  EXPECT_EQ(reply.ids(), group.Expected(TestRequest(20, 12)));
+  EXPECT_EQ(reply.finished(), v1::FINISH_LENGTH);
 }
 
 TEST(Generate, ReportsCachedTokens) {
@@ -32,27 +32,27 @@ TEST(Generate, StopIdEndsTheAnswer) {
   v1::GenerateRequest request = TestRequest(20, 12);
   request.mutable_sampling()->add_stop_ids(group.Expected(request)[4]);
   const Reply reply = group.Generate(request);
-  EXPECT_EQ(reply.finished, v1::FINISH_STOP);
-  EXPECT_LE(reply.ids.size(), 5u);
-  EXPECT_EQ(reply.ids.back(), request.sampling().stop_ids(0));
+  EXPECT_EQ(reply.finished(), v1::FINISH_STOP);
+  EXPECT_LE(reply.ids().size(), 5u);
+  EXPECT_EQ(reply.ids().back(), request.sampling().stop_ids(0));
 }
 
 TEST(Generate, ResumedRequestCountsOn) {
   ScriptedGroup group;
   v1::GenerateRequest request = TestRequest(20, 12);
-  const std::vector<TokenId> whole = group.Generate(request).ids;
+  const std::vector<TokenId> whole = group.Generate(request).ids();
   for (int i = 0; i < 5; ++i) request.mutable_choices(0)->add_resumed_ids(whole[i]);
   const Reply reply = group.Generate(request);
-  EXPECT_EQ(reply.first_position, 5u);
-  EXPECT_EQ(reply.ids, std::vector<TokenId>(whole.begin() + 5, whole.end()));
+  EXPECT_EQ(reply.choice().first_position, 5u);
+  EXPECT_EQ(reply.ids(), std::vector<TokenId>(whole.begin() + 5, whole.end()));
 }
 
 TEST(Generate, LogprobsComeWithTheirTokens) {
   ScriptedGroup group;
   v1::GenerateRequest request = TestRequest(20, 12);
-  EXPECT_TRUE(group.Generate(request).logprobs.empty());
+  EXPECT_TRUE(group.Generate(request).choice().logprobs.empty());
   request.mutable_sampling()->set_logprobs(true);
-  EXPECT_EQ(group.Generate(request).logprobs.size(), 12u);
+  EXPECT_EQ(group.Generate(request).choice().logprobs.size(), 12u);
 }
 
 TEST(Generate, InvalidRequestsFailAloneWithTheirStatus) {
@@ -81,7 +81,7 @@ TEST(Generate, ManyAtOnceGetWhatEachGetsAlone) {
       request.set_seed(seed);
       const Reply reply = group.Generate(request);
       EXPECT_TRUE(reply.status.ok()) << reply.status.error_code() << " " << reply.status.error_message();
-      EXPECT_EQ(reply.ids, group.Expected(request));
+      EXPECT_EQ(reply.ids(), group.Expected(request));
     });
   }
   for (std::thread& client : clients) client.join();
@@ -124,7 +124,7 @@ TEST(Generate, DrainLetsOpenRequestsEnd) {
   ASSERT_TRUE(open->ReadUntilToken());
   group.ReleaseSteps();
   EXPECT_TRUE(group.server().Drain(absl::Seconds(30)));
-  EXPECT_EQ(open->ReadToEnd().ids, group.Expected(TestRequest(20, 50)));
+  EXPECT_EQ(open->ReadToEnd().ids(), group.Expected(TestRequest(20, 50)));
   EXPECT_EQ(group.Generate(TestRequest(20, 5)).status.error_code(), grpc::ABORTED);
 }
 
@@ -152,7 +152,7 @@ TEST(Generate, BeatsWhileNothingElseIsToBeSaid) {
   ASSERT_TRUE(open->ReadUntilBeat());
   ASSERT_TRUE(open->ReadUntilBeat());
   group.ReleaseSteps();
-  EXPECT_EQ(open->ReadToEnd().ids, group.Expected(TestRequest(20, 50)));
+  EXPECT_EQ(open->ReadToEnd().ids(), group.Expected(TestRequest(20, 50)));
 }
 
 TEST(Health, FollowsTheRanks) {

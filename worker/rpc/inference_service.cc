@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "base/core/status.h"
 #include "worker/rpc/request_validation.h"
 
 namespace quire::worker {
@@ -55,8 +56,11 @@ void InferenceService::CloseAll(const absl::Status& why) {
   for (const auto& session : Open()) session->Close(why);
 }
 
-absl::StatusOr<GenerationRequest> InferenceService::Validate(const v1::GenerateRequest& request) const {
-  return ValidateRequest(request, model_, group_epoch_);
+absl::StatusOr<std::shared_ptr<const SharedRequest>> InferenceService::Validate(
+    const v1::GenerateRequest& request) const {
+  QUIRE_ASSIGN_OR_RETURN(GenerationRequest valid,
+                         ValidateRequest(request, model_, group_epoch_, grammars_.get()));
+  return Share(std::move(valid));
 }
 
 std::shared_ptr<Session> InferenceService::Find(uint64_t session) {

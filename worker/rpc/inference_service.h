@@ -15,9 +15,12 @@ namespace quire::worker {
 
 class InferenceService final : public v1::Inference::CallbackService {
  public:
-  InferenceService(ServedModel model, uint64_t group_epoch, Engine* engine, Metrics& metrics)
+  // `grammars` may be null.
+  InferenceService(ServedModel model, uint64_t group_epoch, std::shared_ptr<const GrammarCompiler> grammars,
+                   Engine* engine, Metrics& metrics)
       : model_(std::move(model)),
         group_epoch_(group_epoch),
+        grammars_(std::move(grammars)),
         engine_(engine),
         refusals_(metrics.Counter("quire_worker_refused_requests_total",
                                   "Requests of gateways that were refused at the door")) {}
@@ -36,7 +39,7 @@ class InferenceService final : public v1::Inference::CallbackService {
   void Forget(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ServedModel& model() const { return model_; }
-  absl::StatusOr<GenerationRequest> Validate(const v1::GenerateRequest& request) const;
+  absl::StatusOr<std::shared_ptr<const SharedRequest>> Validate(const v1::GenerateRequest& request) const;
   void CountRefusal() { refusals_.Increment(); }
 
  private:
@@ -45,6 +48,7 @@ class InferenceService final : public v1::Inference::CallbackService {
 
   const ServedModel model_;
   const uint64_t group_epoch_;
+  const std::shared_ptr<const GrammarCompiler> grammars_;
   Engine* const engine_;
   prometheus::Counter& refusals_;
   Mutex mutex_;

@@ -11,19 +11,78 @@ namespace {
 
 constexpr int64_t kEndless = int64_t{1} << 40;  // credit
 
+v1::FinishReason ReasonOf(FinishCause cause) {
+  switch (cause) {
+    case FinishCause::kStop:
+      return v1::FINISH_STOP;
+    case FinishCause::kLength:
+      return v1::FINISH_LENGTH;
+    case FinishCause::kDone:
+      return v1::FINISH_UNSPECIFIED;
+  }
+  return v1::FINISH_UNSPECIFIED;
+}
+
+template <typename T>
+void Append(std::vector<T>& values, const std::vector<T>& more) {
+  values.insert(values.end(), more.begin(), more.end());
+}
+
+// With the memory, where that is more than a stream that is read on time needs.
+template <typename T>
+void DropFront(std::vector<T>& values, int64_t count) {
+  values.erase(values.begin(), values.begin() + count);
+  if (values.empty() && values.capacity() > static_cast<size_t>(Outbox::kFewUnread)) values.shrink_to_fit();
+}
+
+// What one request says in a frame that has room for an update of it.
+class Updates {
+ public:
+  Updates(v1::GroupFrame& frame, uint64_t tag) : frame_(frame), tag_(tag) {}
+
+  v1::RequestUpdate& Last() { return last_ == nullptr ? Next() : *last_; }
+  // In which no choice speaks yet; null where the frame is full.
+  v1::RequestUpdate* ForChoice() {
+    if (last_ != nullptr && !last_->has_tokens() && !last_->has_finished()) return last_;
+    return frame_.updates_size() < Outbox::kMaxFrameUpdates ? &Next() : nullptr;
+  }
+
+ private:
+  v1::RequestUpdate& Next() {
+    last_ = frame_.add_updates();
+    last_->set_tag(tag_);
+    return *last_;
+  }
+
+  v1::GroupFrame& frame_;
+  const uint64_t tag_;
+  v1::RequestUpdate* last_ = nullptr;
+};
+
 }  // namespace
 
-void Outbox::Open(uint64_t tag, uint64_t ticket, uint32_t choice, int64_t credit) {
-  Request& request = requests_[tag];
+void Outbox::Open(uint64_t tag, uint64_t ticket, int64_t choices, int64_t credit) {
+  Request& request = Add(tag, choices);
   request.ticket = ticket;
-  request.choice = choice;
   request.credit = credit;
 }
 
 void Outbox::Refuse(uint64_t tag, absl::Status why) {
-  Request& request = requests_[tag];
+  Request& request = Add(tag, 1);
   request.end = std::move(why);
   MarkReady(tag, request);
+}
+
+Outbox::Request& Outbox::Add(uint64_t tag, int64_t choices) {
+  Request& request = requests_[tag];
+  request.size = choices;
+  size_ += choices;
+  return request;
+}
+
+void Outbox::Forget(Requests::iterator request) {
+  size_ -= request->second.size;
+  requests_.erase(request);
 }
 
 void Outbox::Grant(uint64_t tag, int64_t tokens) {
@@ -44,33 +103,48 @@ std::optional<uint64_t> Outbox::Take(Update update) {
   const auto it = requests_.find(update.to.tag);
   if (it == requests_.end() || it->second.end) return std::nullopt;  // it was dropped meanwhile
   Request& request = it->second;
-  if (update.cached_tokens) request.cached_tokens = update.cached_tokens;
-  if (request.ids.empty()) request.first_position = update.first_position;
-  request.ids.insert(request.ids.end(), update.ids.begin(), update.ids.end());
-  request.logprobs.insert(request.logprobs.end(), update.logprobs.begin(), update.logprobs.end());
-  unread_ += static_cast<int64_t>(update.ids.size());
   std::optional<uint64_t> to_cancel;
-  if (update.finished) {
-    request.finished = *update.finished == FinishCause::kStop ? v1::FINISH_STOP : v1::FINISH_LENGTH;
-    request.end = absl::OkStatus();
-  } else if (!update.failed.ok()) {
-    request.end = std::move(update.failed);
-  } else if (IsTooFarBehind(request)) {
-    request.end = absl::AbortedError(
-        absl::StrCat("the reader is ", request.ids.size(), " tokens behind: resume when it has read on"));
+  if (update.cached_tokens) {
+    request.cached_tokens = update.cached_tokens;
+  } else if (update.ended) {
+    request.end = std::move(update.ended);
+  } else if (TakeChoice(request, update)) {
     DropPending(request);
+    request.end = absl::AbortedError("the reader is too many tokens behind: resume when it has read on");
     to_cancel = request.ticket;
   }
   MarkReady(it->first, request);
   return to_cancel;
 }
 
+bool Outbox::TakeChoice(Request& request, const Update& update) {
+  Choice& choice = Find(request, update.choice);
+  if (choice.ids.empty()) choice.first_position = update.first_position;
+  Append(choice.ids, update.ids);
+  Append(choice.logprobs, update.logprobs);
+  Append(choice.top_logprobs, update.top_logprobs);
+  unread_ += std::ssize(update.ids) + std::ssize(update.top_logprobs);
+  if (!update.finished) return IsTooFarBehind(request, choice);
+  choice.finished = ReasonOf(*update.finished);
+  return false;
+}
+
+Outbox::Choice& Outbox::Find(Request& request, uint32_t index) {
+  const auto found = std::ranges::find(request.choices, index, &Choice::index);
+  if (found != request.choices.end()) return *found;
+  Choice& choice = request.choices.emplace_back();
+  choice.index = index;
+  return choice;
+}
+
 std::optional<uint64_t> Outbox::Drop(uint64_t tag) {
-  auto node = requests_.extract(tag);
-  if (node.empty()) return std::nullopt;
-  DropPending(node.mapped());
-  if (node.mapped().ready) std::erase(ready_, tag);
-  return node.mapped().ticket;
+  const auto it = requests_.find(tag);
+  if (it == requests_.end()) return std::nullopt;
+  DropPending(it->second);
+  if (it->second.ready) std::erase(ready_, tag);
+  const uint64_t ticket = it->second.ticket;
+  Forget(it);
+  return ticket;
 }
 
 std::vector<uint64_t> Outbox::DropAll() {
@@ -79,77 +153,137 @@ std::vector<uint64_t> Outbox::DropAll() {
   requests_.clear();
   ready_.clear();
   unread_ = 0;
+  size_ = 0;
   return tickets;
 }
 
 bool Outbox::NextFrame(v1::GroupFrame& frame) {
   frame.Clear();
-  int64_t tokens = 0;
-  while (!ready_.empty() && tokens < kMaxFrameTokens && frame.updates_size() < kMaxFrameUpdates) {
+  int64_t entries = kMaxFrameEntries;
+  while (!ready_.empty() && entries > 0 && frame.updates_size() < kMaxFrameUpdates) {
     const uint64_t tag = ready_.front();
     ready_.pop_front();
     const auto it = requests_.find(tag);
     it->second.ready = false;
-    v1::RequestUpdate& update = *frame.add_updates();
-    update.set_tag(tag);
-    tokens += Say(it->second, update);
-    if (update.has_ended()) requests_.erase(it);
+    entries -= Say(tag, it->second, entries, frame);
+    if (it->second.end && !HasAnythingPending(it->second)) {
+      Forget(it);
+    } else {
+      MarkReady(tag, it->second);  // where the frame is full
+    }
   }
   return frame.updates_size() > 0;
 }
 
-int64_t Outbox::Say(Request& request, v1::RequestUpdate& update) {
+int64_t Outbox::Say(uint64_t tag, Request& request, int64_t entries, v1::GroupFrame& frame) {
+  Updates updates(frame, tag);
   if (request.cached_tokens) {
-    update.mutable_accepted()->set_cached_tokens(static_cast<uint32_t>(*request.cached_tokens));
-    update.mutable_accepted()->set_numerics_id(numerics_id_);
+    v1::Accepted& accepted = *updates.Last().mutable_accepted();
+    accepted.set_cached_tokens(static_cast<uint32_t>(*request.cached_tokens));
+    accepted.set_numerics_id(numerics_id_);
     request.cached_tokens.reset();
   }
-  int64_t said = 0;
-  if (request.credit > 0 && !request.ids.empty()) said = SayTokens(request, *update.mutable_tokens());
-  if (!request.ids.empty() || !request.end) return said;
-  if (request.finished) {
-    update.mutable_finished()->set_choice(request.choice);
-    update.mutable_finished()->set_reason(*request.finished);
+  int64_t per_token = 1, said = 0;
+  for (const Choice& choice : request.choices) per_token = std::max(per_token, choice.entries_per_id());
+  Deal(request, std::min(request.credit, (entries + per_token - 1) / per_token));
+  for (Choice& choice : request.choices) {
+    const bool finishes = choice.finished && choice.left() == 0;
+    v1::RequestUpdate* update = choice.due > 0 || finishes ? updates.ForChoice() : nullptr;
+    if (update == nullptr) continue;
+    if (choice.due > 0) said += SayTokens(request, choice, *update->mutable_tokens());
+    if (!finishes) continue;
+    update->mutable_finished()->set_choice(choice.index);
+    update->mutable_finished()->set_reason(*choice.finished);
+    choice.over = true;
   }
-  update.mutable_ended()->set_code(static_cast<int32_t>(request.end->code()));
-  update.mutable_ended()->set_message(MessageOf(*request.end));
+  std::erase_if(request.choices, [](const Choice& choice) { return choice.over; });
+  if (!request.end || HasAnythingPending(request)) return said;
+  v1::Ended& ended = *updates.Last().mutable_ended();
+  ended.set_code(static_cast<int32_t>(request.end->code()));
+  ended.set_message(MessageOf(*request.end));
   return said;
 }
 
-int64_t Outbox::SayTokens(Request& request, v1::Tokens& tokens) {
-  const int64_t count = std::min(request.credit, static_cast<int64_t>(request.ids.size()));
-  tokens.set_choice(request.choice);
-  tokens.set_first_position(static_cast<uint32_t>(request.first_position));
-  tokens.mutable_ids()->Add(request.ids.begin(), request.ids.begin() + count);
-  request.ids.erase(request.ids.begin(), request.ids.begin() + count);
-  if (!request.logprobs.empty()) {
-    tokens.mutable_logprobs()->Add(request.logprobs.begin(), request.logprobs.begin() + count);
-    request.logprobs.erase(request.logprobs.begin(), request.logprobs.begin() + count);
+int64_t Outbox::SayTokens(Request& request, Choice& choice, v1::Tokens& tokens) {
+  const int64_t count = std::exchange(choice.due, 0), top = choice.entries_per_id() - 1;
+  tokens.set_choice(choice.index);
+  tokens.set_first_position(static_cast<uint32_t>(choice.first_position));
+  tokens.mutable_ids()->Add(choice.ids.begin(), choice.ids.begin() + count);
+  if (!choice.logprobs.empty()) {
+    tokens.mutable_logprobs()->Add(choice.logprobs.begin(), choice.logprobs.begin() + count);
+    DropFront(choice.logprobs, count);
   }
-  request.first_position += count;
+  for (int64_t i = 0; i < count && top > 0; ++i) {
+    v1::TopLogprobs& of_id = *tokens.add_top_logprobs();
+    for (int64_t j = i * top; j < (i + 1) * top; ++j) {
+      of_id.add_ids(choice.top_logprobs[j].id);
+      of_id.add_logprobs(choice.top_logprobs[j].logprob);
+    }
+  }
+  DropFront(choice.top_logprobs, count * top);
+  DropFront(choice.ids, count);
+  choice.first_position += count;
   request.credit -= count;
-  unread_ -= count;
-  return count;
+  unread_ -= count * (1 + top);
+  return count * (1 + top);
+}
+
+void Outbox::Deal(Request& request, int64_t tokens) {
+  std::vector<Choice>& choices = request.choices;
+  for (Choice& choice : choices) choice.due = 0;
+  for (;;) {
+    int64_t sharers = 0, each = tokens;
+    for (const Choice& choice : choices) {
+      if (choice.left() == 0) continue;
+      ++sharers;
+      each = std::min(each, choice.left());
+    }
+    if (sharers == 0 || tokens == 0) return;
+    each = std::min(each, tokens / sharers);
+    if (each == 0) break;
+    for (Choice& choice : choices) {
+      if (choice.left() > 0) choice.due += each;
+    }
+    tokens -= sharers * each;
+  }
+  for (; tokens > 0; ++request.next) {  // fewer than there are sharers
+    Choice& choice = choices[request.next % choices.size()];
+    if (choice.left() == 0) continue;
+    ++choice.due;
+    --tokens;
+  }
+}
+
+bool Outbox::HasAnythingPending(const Request& request) {
+  return std::ranges::any_of(request.choices,
+                             [](const Choice& choice) { return !choice.ids.empty() || choice.finished; });
+}
+
+bool Outbox::CanSayAnything(const Request& request) {
+  if (request.cached_tokens || (request.end && !HasAnythingPending(request))) return true;
+  return std::ranges::any_of(request.choices, [&](const Choice& choice) {
+    return choice.ids.empty() ? choice.finished.has_value() : request.credit > 0;
+  });
 }
 
 void Outbox::MarkReady(uint64_t tag, Request& request) {
-  const bool has_tokens = !request.ids.empty();
-  const bool sayable =
-      request.cached_tokens || (has_tokens && request.credit > 0) || (!has_tokens && request.end);
-  if (!sayable || std::exchange(request.ready, true)) return;
+  if (request.ready || !CanSayAnything(request)) return;
+  request.ready = true;
   ready_.push_back(tag);
 }
 
-bool Outbox::IsTooFarBehind(const Request& request) const {
-  const int64_t pending = std::ssize(request.ids);
-  return pending > kMaxUnreadTokens || (unread_ > kMaxSessionUnread && pending > kFewTokens);
+bool Outbox::IsTooFarBehind(const Request& request, const Choice& choice) const {
+  if (std::ssize(choice.ids) > kMaxUnreadTokens) return true;
+  if (unread_ <= kMaxSessionUnread) return false;
+  int64_t entries = 0;
+  for (const Choice& of_request : request.choices) entries += of_request.entries();
+  return entries > kFewUnread;
 }
 
 void Outbox::DropPending(Request& request) {
-  unread_ -= static_cast<int64_t>(request.ids.size());
+  for (const Choice& choice : request.choices) unread_ -= choice.entries();
+  request.choices.clear();
   request.cached_tokens.reset();
-  request.ids.clear();
-  request.logprobs.clear();
 }
 
 }  // namespace quire::worker

@@ -1,8 +1,9 @@
-// What a session still has to say: of each request its pending tokens, their credit, and its end. Merges what
-// can't be sent yet and makes the frames. Pure: no lock and no I/O; its Session's, under that one's mutex.
-// What always holds: no more tokens are sent than there is credit for; those of one request come in order,
-// with its end behind them, once; who lacks credit holds up nobody else; a request with more than
-// kMaxUnreadTokens pending ends with Aborted, to be resumed, and one with more than kFewTokens where the
+// What a session still has to say: of each request's choices their pending tokens and finishes, the request's
+// credit, and its end. Merges what can't be sent yet and makes the frames. Pure: no lock and no I/O; its
+// Session's, under that one's mutex. What always holds: no more tokens are sent than there is credit for, of
+// a request's choices in turn; those of one choice come in order, with its finish behind them, and the
+// request's end behind all, once; who lacks credit holds up nobody else; a request with a choice of more than
+// kMaxUnreadTokens pending ends with Aborted, to be resumed, and one of more than kFewUnread where the
 // session's are more than kMaxSessionUnread (no engine holds answers that are whole, read or not); after its
 // end, or when it is dropped, its tag is unknown.
 #pragma once
@@ -21,17 +22,18 @@ namespace quire::worker {
 
 class Outbox {
  public:
-  static constexpr int64_t kMaxUnreadTokens = 4096;
-  static constexpr int64_t kMaxSessionUnread = 1 << 22, kFewTokens = 64;
-  // A frame ends with the request that reaches one of these: it is far below what the wire takes, also where
-  // every update has an end with some KiB of reasons.
-  static constexpr int64_t kMaxFrameTokens = 1 << 16;
+  static constexpr int64_t kMaxUnreadTokens = 4096;  // of a choice
+  // In entries, of which each token is one and each of its top logprobs another: of eight bytes.
+  static constexpr int64_t kMaxSessionUnread = 1 << 22, kFewUnread = 64;
+  // A frame is full at one of these, the first in entries too: it is far below what the wire takes, also
+  // where every update has an end with some KiB of reasons.
+  static constexpr int64_t kMaxFrameEntries = 1 << 16;
   static constexpr int kMaxFrameUpdates = 1024;
 
   explicit Outbox(std::string numerics_id) : numerics_id_(std::move(numerics_id)) {}
 
-  // `ticket` is the engine's name of the request.
-  void Open(uint64_t tag, uint64_t ticket, uint32_t choice, int64_t credit);
+  // `ticket` is the engine's name of the request, which has so many choices.
+  void Open(uint64_t tag, uint64_t ticket, int64_t choices, int64_t credit);
   // A request that never reached the engine.
   void Refuse(uint64_t tag, absl::Status why);
   void Grant(uint64_t tag, int64_t tokens);
@@ -48,34 +50,58 @@ class Outbox {
 
   bool empty() const { return requests_.empty(); }
   size_t ready() const { return ready_.size(); }
-  size_t size() const { return requests_.size(); }
+  // Choices of all requests; a request that never reached the engine is one, too.
+  int64_t size() const { return size_; }
 
  private:
-  struct Request {
-    uint64_t ticket = 0;  // 0: the engine has none
-    uint32_t choice = 0;
-    int64_t credit = 0;
-    // Pending, in the order in which it is sent.
-    std::optional<int64_t> cached_tokens;
+  // What is pending of a choice, in the order in which it is sent.
+  struct Choice {
+    uint32_t index = 0;
     int64_t first_position = 0;
     std::vector<TokenId> ids;
     std::vector<float> logprobs;
+    std::vector<TokenLogprob> top_logprobs;  // equally many per id
     std::optional<v1::FinishReason> finished;
+    int64_t due = 0;    // ids, in the frame that is being made
+    bool over = false;  // all is said
+
+    int64_t left() const { return std::ssize(ids) - due; }
+    int64_t entries() const { return std::ssize(ids) + std::ssize(top_logprobs); }
+    int64_t entries_per_id() const { return ids.empty() ? 1 : entries() / std::ssize(ids); }
+  };
+  struct Request {
+    uint64_t ticket = 0;  // 0: the engine has none
+    int64_t size = 1;     // choices
+    int64_t credit = 0;
+    std::optional<int64_t> cached_tokens;
+    std::vector<Choice> choices;  // that have spoken, until their finish is said
+    size_t next = 0;              // whose turn it is where there is not a token for each
     std::optional<absl::Status> end;
     bool ready = false;  // among ready_
   };
+  using Requests = absl::flat_hash_map<uint64_t, Request>;
 
+  static Choice& Find(Request& request, uint32_t index);
+  // How many of so many tokens each choice may say: equally many, but where one has fewer.
+  static void Deal(Request& request, int64_t tokens);
+  static bool HasAnythingPending(const Request& request);
+  static bool CanSayAnything(const Request& request);
   void MarkReady(uint64_t tag, Request& request);
   void DropPending(Request& request);
-  bool IsTooFarBehind(const Request& request) const;
-  // Returns how many tokens it took.
-  int64_t Say(Request& request, v1::RequestUpdate& update);
-  int64_t SayTokens(Request& request, v1::Tokens& tokens);
+  Request& Add(uint64_t tag, int64_t choices);
+  void Forget(Requests::iterator request);
+  // Tokens and finish; whether too much lies unread then.
+  bool TakeChoice(Request& request, const Update& update);
+  bool IsTooFarBehind(const Request& request, const Choice& choice) const;
+  // Of at most so many entries; returns how many it took.
+  int64_t Say(uint64_t tag, Request& request, int64_t entries, v1::GroupFrame& frame);
+  int64_t SayTokens(Request& request, Choice& choice, v1::Tokens& tokens);
 
   const std::string numerics_id_;
-  absl::flat_hash_map<uint64_t, Request> requests_;  // by tag
-  std::deque<uint64_t> ready_;                       // of which something can be said
-  int64_t unread_ = 0;                               // tokens pending in all
+  Requests requests_;           // by tag
+  std::deque<uint64_t> ready_;  // of which something can be said
+  int64_t unread_ = 0;          // entries pending in all
+  int64_t size_ = 0;
 };
 
 }  // namespace quire::worker

@@ -20,9 +20,24 @@ Update Tokens(uint64_t tag, int64_t first_position, int64_t count) {
   return update;
 }
 
+// With a last token.
 Update Finished(uint64_t tag, int64_t position) {
   Update update = Tokens(tag, position, 1);
   update.finished = FinishCause::kStop;
+  return update;
+}
+
+Update Cached(uint64_t tag, int64_t tokens) {
+  Update update;
+  update.to.tag = tag;
+  update.cached_tokens = tokens;
+  return update;
+}
+
+Update Ended(uint64_t tag, absl::Status why = absl::OkStatus()) {
+  Update update;
+  update.to.tag = tag;
+  update.ended = std::move(why);
   return update;
 }
 
@@ -42,11 +57,12 @@ class OutboxTest : public testing::Test {
 };
 
 TEST_F(OutboxTest, SaysAcceptedTokensFinishedAndEndedInOneUpdate) {
-  outbox_.Open(1, 11, 0, kPlenty);
+  outbox_.Open(1, 11, 1, kPlenty);
   Update update = Finished(1, 0);
-  update.cached_tokens = 32;
   update.logprobs = {-0.5f};
+  outbox_.Take(Cached(1, 32));
   outbox_.Take(std::move(update));
+  outbox_.Take(Ended(1));
   const auto frame = Frame();
   ASSERT_EQ(frame.size(), 1u);
   EXPECT_EQ(frame[0].tag(), 1u);
@@ -61,7 +77,7 @@ TEST_F(OutboxTest, SaysAcceptedTokensFinishedAndEndedInOneUpdate) {
 }
 
 TEST_F(OutboxTest, AFrameHasAllRequestsThatHaveSomethingToSay) {
-  for (uint64_t tag = 1; tag <= 3; ++tag) outbox_.Open(tag, tag, 0, kPlenty);
+  for (uint64_t tag = 1; tag <= 3; ++tag) outbox_.Open(tag, tag, 1, kPlenty);
   outbox_.Take(Tokens(1, 0, 1));
   outbox_.Take(Tokens(3, 0, 1));
   outbox_.Take(Tokens(1, 1, 1));  // merged
@@ -72,13 +88,14 @@ TEST_F(OutboxTest, AFrameHasAllRequestsThatHaveSomethingToSay) {
 }
 
 TEST_F(OutboxTest, SaysNoMoreThanThereIsCreditFor) {
-  outbox_.Open(1, 11, 0, 2);
+  outbox_.Open(1, 11, 1, 2);
   for (int64_t i = 0; i < 4; ++i) {
     Update update = Tokens(1, i, 1);
     update.logprobs = {static_cast<float>(i)};
     outbox_.Take(std::move(update));
   }
   outbox_.Take(Finished(1, 4));
+  outbox_.Take(Ended(1));
   EXPECT_THAT(Ids(Frame().at(0)), ElementsAre(0, 1));
   EXPECT_TRUE(Frame().empty());
   outbox_.Grant(1, 0);
@@ -87,9 +104,10 @@ TEST_F(OutboxTest, SaysNoMoreThanThereIsCreditFor) {
   const v1::RequestUpdate next = Frame().at(0);
   EXPECT_EQ(next.tokens().first_position(), 2u);
   EXPECT_THAT(next.tokens().logprobs(), ElementsAre(2, 3));
-  EXPECT_FALSE(next.has_finished());  // its last token is not said
+  EXPECT_FALSE(next.has_finished() || next.has_ended());  // its last token is not said
   outbox_.Grant(1, 1);
-  EXPECT_TRUE(Frame().at(0).has_ended());
+  const v1::RequestUpdate last = Frame().at(0);
+  EXPECT_TRUE(last.has_finished() && last.has_ended());
 }
 
 // As of a peer that reads nothing and submits and aborts all the time.
@@ -104,8 +122,8 @@ TEST_F(OutboxTest, NothingStaysOfWhatIsDropped) {
 }
 
 TEST_F(OutboxTest, WhoLacksCreditHoldsUpNobody) {
-  outbox_.Open(1, 11, 0, 0);
-  outbox_.Open(2, 12, 0, kPlenty);
+  outbox_.Open(1, 11, 1, 0);
+  outbox_.Open(2, 12, 1, kPlenty);
   outbox_.Take(Tokens(1, 0, 5));
   outbox_.Take(Tokens(2, 0, 1));
   EXPECT_EQ(Frame().at(0).tag(), 2u);
@@ -114,25 +132,24 @@ TEST_F(OutboxTest, WhoLacksCreditHoldsUpNobody) {
 }
 
 TEST_F(OutboxTest, WhereNoCreditCanComeAllMayBeSaid) {
-  outbox_.Open(1, 11, 0, 1);
-  outbox_.Open(2, 12, 0, 0);
+  outbox_.Open(1, 11, 1, 1);
+  outbox_.Open(2, 12, 1, 0);
   outbox_.Take(Tokens(1, 0, 5));
   outbox_.Take(Finished(1, 5));
+  outbox_.Take(Ended(1));
   outbox_.GrantAll();
   const auto frame = Frame();
   ASSERT_EQ(frame.size(), 1u);
   EXPECT_EQ(Ids(frame[0]).size(), 6u);
   EXPECT_TRUE(frame[0].has_ended());
   outbox_.Take(Finished(2, 0));
+  outbox_.Take(Ended(2));
   EXPECT_TRUE(Frame().at(0).has_ended());
 }
 
 TEST_F(OutboxTest, AcceptedAndARefusalNeedNoCredit) {
-  outbox_.Open(1, 11, 0, 0);
-  Update accepted;
-  accepted.to.tag = 1;
-  accepted.cached_tokens = 0;
-  outbox_.Take(std::move(accepted));
+  outbox_.Open(1, 11, 1, 0);
+  outbox_.Take(Cached(1, 0));
   outbox_.Refuse(2, absl::ResourceExhaustedError("full"));
   const auto frame = Frame();
   ASSERT_EQ(frame.size(), 2u);
@@ -142,12 +159,9 @@ TEST_F(OutboxTest, AcceptedAndARefusalNeedNoCredit) {
 }
 
 TEST_F(OutboxTest, AFailureComesBehindItsTokens) {
-  outbox_.Open(1, 11, 0, 1);
+  outbox_.Open(1, 11, 1, 1);
   outbox_.Take(Tokens(1, 0, 2));
-  Update failed;
-  failed.to.tag = 1;
-  failed.failed = absl::InternalError("not finite");
-  outbox_.Take(std::move(failed));
+  outbox_.Take(Ended(1, absl::InternalError("not finite")));
   EXPECT_FALSE(Frame().at(0).has_ended());
   outbox_.Grant(1, 1);
   const v1::RequestUpdate last = Frame().at(0);
@@ -156,8 +170,8 @@ TEST_F(OutboxTest, AFailureComesBehindItsTokens) {
 }
 
 TEST_F(OutboxTest, TheBoundEndsARequestAndNoOther) {
-  outbox_.Open(1, 11, 0, 0);
-  outbox_.Open(2, 12, 0, 0);
+  outbox_.Open(1, 11, 1, 0);
+  outbox_.Open(2, 12, 1, 0);
   outbox_.Take(Tokens(2, 0, 3));
   EXPECT_EQ(outbox_.Take(Tokens(1, 0, Outbox::kMaxUnreadTokens)), std::nullopt);
   EXPECT_EQ(outbox_.Take(Tokens(1, Outbox::kMaxUnreadTokens, 1)), 11u);
@@ -172,7 +186,7 @@ TEST_F(OutboxTest, TheBoundEndsARequestAndNoOther) {
 
 // The last tokens are not too many: they are the last.
 TEST_F(OutboxTest, AnAnswerThatEndsAtTheBoundIsWhole) {
-  outbox_.Open(1, 11, 0, 0);
+  outbox_.Open(1, 11, 1, 0);
   outbox_.Take(Tokens(1, 0, Outbox::kMaxUnreadTokens));
   EXPECT_EQ(outbox_.Take(Finished(1, Outbox::kMaxUnreadTokens)), std::nullopt);
   outbox_.Grant(1, kPlenty);
@@ -184,24 +198,25 @@ TEST_F(OutboxTest, WhatASessionLeavesUnreadIsBoundedToo) {
   constexpr int64_t kEach = Outbox::kMaxUnreadTokens - 1;
   uint64_t tag = 0;
   for (int64_t total = 0; total + kEach + 1 <= Outbox::kMaxSessionUnread; total += kEach + 1) {
-    outbox_.Open(++tag, 11, 0, 0);
+    outbox_.Open(++tag, 11, 1, 0);
     EXPECT_EQ(outbox_.Take(Tokens(tag, 0, kEach)), std::nullopt);
     EXPECT_EQ(outbox_.Take(Finished(tag, kEach)), std::nullopt);
   }
-  outbox_.Open(++tag, 12, 0, 0);
-  EXPECT_EQ(outbox_.Take(Tokens(tag, 0, Outbox::kFewTokens)), std::nullopt);  // who has few is not to blame
-  EXPECT_EQ(outbox_.Take(Tokens(tag, Outbox::kFewTokens, 1)), 12u);
+  outbox_.Open(++tag, 12, 1, 0);
+  EXPECT_EQ(outbox_.Take(Tokens(tag, 0, Outbox::kFewUnread)), std::nullopt);  // who has few is not to blame
+  EXPECT_EQ(outbox_.Take(Tokens(tag, Outbox::kFewUnread, 1)), 12u);
   outbox_.Drop(1);
-  outbox_.Open(++tag, 12, 0, 0);
-  EXPECT_EQ(outbox_.Take(Tokens(tag, 0, Outbox::kFewTokens + 1)), std::nullopt);
+  outbox_.Open(++tag, 12, 1, 0);
+  EXPECT_EQ(outbox_.Take(Tokens(tag, 0, Outbox::kFewUnread + 1)), std::nullopt);
 }
 
 TEST_F(OutboxTest, ADroppedRequestIsUnknown) {
-  outbox_.Open(1, 11, 0, kPlenty);
+  outbox_.Open(1, 11, 1, kPlenty);
   outbox_.Take(Tokens(1, 0, 3));
   EXPECT_EQ(outbox_.Drop(1), 11u);
   EXPECT_EQ(outbox_.Drop(1), std::nullopt);
   EXPECT_EQ(outbox_.Take(Finished(1, 3)), std::nullopt);
+  EXPECT_EQ(outbox_.Take(Ended(1)), std::nullopt);
   outbox_.Grant(1, 5);
   EXPECT_TRUE(Frame().empty());
   EXPECT_TRUE(outbox_.empty());
@@ -209,9 +224,9 @@ TEST_F(OutboxTest, ADroppedRequestIsUnknown) {
 
 TEST_F(OutboxTest, AFrameIsBoundedAndTheRestComesNext) {
   constexpr int64_t kRequests = 20, kEach = Outbox::kMaxUnreadTokens;
-  static_assert(kRequests * kEach > Outbox::kMaxFrameTokens);
+  static_assert(kRequests * kEach > Outbox::kMaxFrameEntries);
   for (uint64_t tag = 1; tag <= kRequests; ++tag) {
-    outbox_.Open(tag, tag, 0, kPlenty);
+    outbox_.Open(tag, tag, 1, kPlenty);
     outbox_.Take(Tokens(tag, 0, kEach));
   }
   std::map<uint64_t, int64_t> read;
@@ -222,7 +237,7 @@ TEST_F(OutboxTest, AFrameIsBoundedAndTheRestComesNext) {
       tokens += update.tokens().ids_size();
       read[update.tag()] += update.tokens().ids_size();
     }
-    EXPECT_LE(tokens, Outbox::kMaxFrameTokens + kEach);
+    EXPECT_LE(tokens, Outbox::kMaxFrameEntries);
   }
   EXPECT_EQ(frames, 2);
   for (const auto& [tag, tokens] : read) EXPECT_EQ(tokens, kEach) << tag;
@@ -243,8 +258,8 @@ TEST_F(OutboxTest, EndsAreBoundedToo) {
 }
 
 TEST_F(OutboxTest, DropAllNamesEveryTicket) {
-  outbox_.Open(1, 11, 0, kPlenty);
-  outbox_.Open(2, 12, 0, kPlenty);
+  outbox_.Open(1, 11, 1, kPlenty);
+  outbox_.Open(2, 12, 1, kPlenty);
   outbox_.Take(Tokens(1, 0, 3));
   EXPECT_THAT(outbox_.DropAll(), testing::UnorderedElementsAre(11, 12));
   EXPECT_TRUE(outbox_.empty());

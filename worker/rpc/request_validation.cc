@@ -1,5 +1,6 @@
 #include "worker/rpc/request_validation.h"
 
+#include <bitset>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -8,9 +9,11 @@
 namespace quire::worker {
 namespace {
 
+constexpr int kMaxChoices = 128;
 constexpr int kMaxStopIds = 128;
 constexpr int kMaxLogitBias = 1024;
 constexpr size_t kMaxSaltBytes = 128;
+constexpr size_t kMaxGrammarBytes = 1 << 20;
 constexpr float kMaxPenalty = 100.0f;
 
 template <typename... Parts>
@@ -42,6 +45,9 @@ absl::Status CheckSampling(const v1::Sampling& sampling, int64_t vocab) {
   QUIRE_RETURN_IF_ERROR(
       CheckNumber("frequency_penalty", sampling.frequency_penalty(), -kMaxPenalty, kMaxPenalty));
   if (sampling.top_k() < 0) return Invalid("top_k = ", sampling.top_k(), " must be 0 (off) or more");
+  if (int64_t{sampling.top_logprobs()} > kernels::kMaxTopLogprobs) {
+    return Invalid("top_logprobs = ", sampling.top_logprobs(), " must be at most ", kernels::kMaxTopLogprobs);
+  }
   if (sampling.stop_ids_size() > kMaxStopIds)
     return Invalid("stop_ids has more than ", kMaxStopIds, " entries");
   QUIRE_RETURN_IF_ERROR(CheckIds("stop_ids", sampling.stop_ids(), vocab));
@@ -58,13 +64,24 @@ absl::Status CheckSampling(const v1::Sampling& sampling, int64_t vocab) {
   return absl::OkStatus();
 }
 
+absl::Status CheckChoices(const v1::GenerateRequest& request) {
+  if (request.choices().empty() || request.choices_size() > kMaxChoices) {
+    return Invalid("choices must have 1..", kMaxChoices, " entries, not ", request.choices_size());
+  }
+  std::bitset<kMaxChoices> seen;
+  for (const v1::Choice& choice : request.choices()) {
+    if (choice.index() >= kMaxChoices) {
+      return Invalid("choices have an index ", choice.index(), ": they are below ", kMaxChoices);
+    }
+    if (seen[choice.index()]) return Invalid("choices have the index ", choice.index(), " twice");
+    seen.set(choice.index());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckShape(const v1::GenerateRequest& request, const ServedModel& model) {
   if (request.request_id().size() != 16) return Invalid("request_id must have 16 bytes");
-  if (request.choices_size() != 1) {
-    return Invalid("choices must have exactly one entry, not ", request.choices_size());
-  }
-  if (request.choices(0).done()) return Invalid("choices[0] is done: there is nothing to generate");
-  if (request.has_grammar()) return Invalid("grammar is not supported yet");
+  QUIRE_RETURN_IF_ERROR(CheckChoices(request));
   // Without one it would share a prefix cache with others who say none.
   if (request.cache_salt().empty() || request.cache_salt().size() > kMaxSaltBytes)
     return Invalid("cache_salt must have 1..", kMaxSaltBytes, " bytes");
@@ -78,15 +95,19 @@ absl::Status CheckShape(const v1::GenerateRequest& request, const ServedModel& m
 
 absl::Status CheckLengths(const v1::GenerateRequest& request, const ServedModel& model) {
   const int64_t context = request.rope_variant() == v1::ROPE_SCALED ? model.max_context : model.plain_context;
-  const int64_t prompt = request.prompt_ids_size(), resumed = request.choices(0).resumed_ids_size();
+  const int64_t prompt = request.prompt_ids_size();
   if (prompt == 0) return Invalid("prompt_ids is empty");
   if (prompt >= context) {
     return Invalid("the prompt has ", prompt, " tokens and the context ", context,
                    ": at least one must be left for the answer");
   }
   if (request.max_tokens() == 0) return Invalid("max_tokens must be at least 1");
-  if (resumed > int64_t{request.max_tokens()} || prompt + resumed > context) {
-    return Invalid("resumed_ids has ", resumed, " tokens, more than the request can have");
+  for (const v1::Choice& choice : request.choices()) {
+    const int64_t resumed = choice.resumed_ids_size();
+    if (resumed > int64_t{request.max_tokens()} || prompt + resumed > context) {
+      return Invalid("resumed_ids of choice ", choice.index(), " has ", resumed,
+                     " tokens, more than the request can have");
+    }
   }
   if (request.sampling().min_tokens() > request.max_tokens())
     return Invalid("min_tokens is above max_tokens");
@@ -105,14 +126,46 @@ SamplingParams ToParams(const v1::Sampling& sampling) {
   for (const v1::LogitBias& bias : sampling.logit_bias()) {
     params.logit_bias.emplace_back(bias.token_id(), bias.bias());
   }
-  params.logprobs = sampling.logprobs();
+  params.top_logprobs = static_cast<int32_t>(sampling.top_logprobs());
+  params.logprobs = sampling.logprobs() || sampling.top_logprobs() > 0;
   return params;
+}
+
+absl::StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const v1::Grammar& grammar, int64_t vocab,
+                                                               const GrammarCompiler* grammars) {
+  if (grammars == nullptr) return Invalid("grammar: this group has no grammar engine");
+  if (grammar.source().size() > kMaxGrammarBytes) {
+    return Invalid("grammar: its source has more than ", kMaxGrammarBytes, " bytes");
+  }
+  return grammars->Compile(grammar.kind(), grammar.source(), vocab);
+}
+
+GenerationRequest ToEngine(const v1::GenerateRequest& request) {
+  const v1::Sampling& sampling = request.sampling();
+  GenerationRequest result;
+  result.prompt_ids.assign(request.prompt_ids().begin(), request.prompt_ids().end());
+  result.sampling = ToParams(sampling);
+  result.stop_ids.assign(sampling.stop_ids().begin(), sampling.stop_ids().end());
+  result.ignore_eos = sampling.ignore_eos();
+  result.min_tokens = sampling.min_tokens();
+  result.max_tokens = request.max_tokens();
+  result.seed = request.seed();
+  result.scaled_rope = request.rope_variant() == v1::ROPE_SCALED;
+  result.cache_salt = request.cache_salt();
+  result.choices.clear();
+  for (const v1::Choice& choice : request.choices()) {
+    result.choices.push_back({.index = choice.index(),
+                              .resumed_ids = {choice.resumed_ids().begin(), choice.resumed_ids().end()},
+                              .done = choice.done()});
+  }
+  return result;
 }
 
 }  // namespace
 
 absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,
-                                                  const ServedModel& model, uint64_t group_epoch) {
+                                                  const ServedModel& model, uint64_t group_epoch,
+                                                  const GrammarCompiler* grammars) {
   if (request.group_epoch() != group_epoch) {
     return absl::FailedPreconditionError(absl::StrCat("the request was placed on epoch ",
                                                       request.group_epoch(), " of this group, which is at ",
@@ -121,23 +174,15 @@ absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& req
   QUIRE_RETURN_IF_ERROR(CheckShape(request, model));
   QUIRE_RETURN_IF_ERROR(CheckLengths(request, model));
   QUIRE_RETURN_IF_ERROR(CheckIds("prompt_ids", request.prompt_ids(), model.vocab));
-  QUIRE_RETURN_IF_ERROR(CheckIds("resumed_ids", request.choices(0).resumed_ids(), model.vocab));
+  for (const v1::Choice& choice : request.choices()) {
+    QUIRE_RETURN_IF_ERROR(CheckIds("resumed_ids", choice.resumed_ids(), model.vocab));
+  }
   QUIRE_RETURN_IF_ERROR(CheckSampling(request.sampling(), model.vocab));
-  const v1::Choice& choice = request.choices(0);
-  const v1::Sampling& sampling = request.sampling();
-  GenerationRequest result;
-  result.prompt_ids.assign(request.prompt_ids().begin(), request.prompt_ids().end());
-  result.resumed_ids.assign(choice.resumed_ids().begin(), choice.resumed_ids().end());
-  result.sampling = ToParams(sampling);
-  result.stop_ids.assign(sampling.stop_ids().begin(), sampling.stop_ids().end());
-  result.ignore_eos = sampling.ignore_eos();
-  result.min_tokens = sampling.min_tokens();
-  result.max_tokens = request.max_tokens();
-  result.seed = request.seed();
-  result.choice = choice.index();
-  result.scaled_rope = request.rope_variant() == v1::ROPE_SCALED;
-  result.cache_salt = request.cache_salt();
-  return result;
+  GenerationRequest valid = ToEngine(request);
+  if (request.has_grammar()) {  // last: it may take long
+    QUIRE_ASSIGN_OR_RETURN(valid.grammar, Compile(request.grammar(), model.vocab, grammars));
+  }
+  return valid;
 }
 
 }  // namespace quire::worker

@@ -10,8 +10,9 @@
 namespace quire::worker {
 
 // InvalidArgument says which field and why. FailedPrecondition: the request was placed on another epoch of
-// the group.
+// the group. `grammars`: null where the group has no grammar engine.
 absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,
-                                                  const ServedModel& model, uint64_t group_epoch);
+                                                  const ServedModel& model, uint64_t group_epoch,
+                                                  const GrammarCompiler* grammars = nullptr);
 
 }  // namespace quire::worker

@@ -6,6 +6,8 @@
 #include <functional>
 #include <limits>
 
+#include "worker/engine/testing/scripted_grammar.h"
+
 namespace quire::worker {
 namespace {
 
@@ -27,21 +29,44 @@ v1::GenerateRequest Valid() {
   return request;
 }
 
+std::function<void(v1::GenerateRequest&)> AddChoices(uint32_t count) {
+  return [count](v1::GenerateRequest& request) {
+    for (uint32_t i = 1; i <= count; ++i) request.add_choices()->set_index(i);
+  };
+}
+
+std::function<void(v1::GenerateRequest&)> ResumeSecond(int tokens, TokenId id) {
+  return [=](v1::GenerateRequest& request) {
+    AddChoices(1)(request);
+    request.mutable_choices(1)->mutable_resumed_ids()->Resize(tokens, id);
+  };
+}
+
 TEST(RequestValidation, TakesEveryField) {
   v1::GenerateRequest request = Valid();
   request.set_cache_salt("salt");
   request.mutable_choices(0)->add_resumed_ids(7);
+  request.add_choices()->set_index(127);
+  request.mutable_choices(1)->set_done(true);
   auto& sampling = *request.mutable_sampling();
   sampling.set_temperature(0.5f);
   sampling.set_min_tokens(2);
   sampling.set_ignore_eos(true);
+  sampling.set_top_logprobs(20);
   sampling.add_stop_ids(5);
   sampling.add_logit_bias()->set_token_id(4);
   sampling.mutable_logit_bias(0)->set_bias(-100);
   const auto result = ValidateRequest(request, Model(), kEpoch);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->prompt_ids, (std::vector<TokenId>{1, 2, 99}));
-  EXPECT_EQ(result->resumed_ids, (std::vector<TokenId>{7}));
+  ASSERT_EQ(result->choices.size(), 2u);
+  EXPECT_EQ(result->choices[0].index, 0u);
+  EXPECT_EQ(result->choices[0].resumed_ids, (std::vector<TokenId>{7}));
+  EXPECT_FALSE(result->choices[0].done);
+  EXPECT_EQ(result->choices[1].index, 127u);
+  EXPECT_TRUE(result->choices[1].done);
+  EXPECT_EQ(result->sampling.top_logprobs, 20);
+  EXPECT_TRUE(result->sampling.logprobs);
   EXPECT_EQ(result->stop_ids, (std::vector<TokenId>{5}));
   EXPECT_EQ(result->seed, 0xffffffffffffffffull);
   EXPECT_EQ(result->cache_salt, "salt");
@@ -49,6 +74,30 @@ TEST(RequestValidation, TakesEveryField) {
   EXPECT_TRUE(result->ignore_eos);
   EXPECT_EQ(result->sampling.temperature, 0.5f);
   EXPECT_EQ(result->sampling.logit_bias[0], (std::pair<TokenId, float>(4, -100.0f)));
+}
+
+TEST(RequestValidation, TakesAsManyChoicesAsThereAre) {
+  v1::GenerateRequest request = Valid();
+  AddChoices(127)(request);
+  const auto result = ValidateRequest(request, Model(), kEpoch);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->choices.size(), 128u);
+}
+
+TEST(RequestValidation, CompilesItsGrammar) {
+  const ScriptedGrammarCompiler compiler;
+  v1::GenerateRequest request = Valid();
+  request.mutable_grammar()->set_kind("scripted");
+  request.mutable_grammar()->set_source("5;99");
+  const auto result = ValidateRequest(request, Model(), kEpoch, &compiler);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->grammar->vocab(), 100);
+  for (const std::string& source : {std::string("5;100"), std::string((1 << 20) + 1, ';')}) {
+    request.mutable_grammar()->set_source(source);
+    const absl::Status refused = ValidateRequest(request, Model(), kEpoch, &compiler).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("grammar"));
+  }
 }
 
 TEST(RequestValidation, AnotherEpochIsFenced) {
@@ -69,11 +118,15 @@ TEST(RequestValidation, RefusesWhatIsOutOfRangeAndNamesIt) {
       {"context", [](Request& r) { r.mutable_prompt_ids()->Resize(50, 1); }},
       {"max_tokens", [](Request& r) { r.set_max_tokens(0); }},
       {"choices", [](Request& r) { r.clear_choices(); }},
-      {"choices", [](Request& r) { r.add_choices(); }},
-      {"done", [](Request& r) { r.mutable_choices(0)->set_done(true); }},
+      {"index 0 twice", [](Request& r) { r.add_choices(); }},
+      {"index 128", [](Request& r) { r.add_choices()->set_index(128); }},
+      {"not 129", AddChoices(128)},
       {"resumed_ids", [](Request& r) { r.mutable_choices(0)->add_resumed_ids(100); }},
       {"resumed_ids", [](Request& r) { r.mutable_choices(0)->mutable_resumed_ids()->Resize(11, 1); }},
-      {"grammar", [](Request& r) { r.mutable_grammar(); }},
+      {"resumed_ids of choice 1", ResumeSecond(11, 1)},
+      {"resumed_ids", ResumeSecond(1, 100)},
+      {"no grammar engine", [](Request& r) { r.mutable_grammar(); }},
+      {"top_logprobs", [](Request& r) { r.mutable_sampling()->set_top_logprobs(21); }},
       {"rope_variant", [](Request& r) { r.set_rope_variant(v1::ROPE_SCALED); }},
       {"rope_variant", [](Request& r) { r.set_rope_variant(static_cast<v1::RopeVariant>(9)); }},
       {"cache_salt", [](Request& r) { r.clear_cache_salt(); }},

@@ -27,7 +27,7 @@ void Session::OnReadDone(bool ok) {
 }
 
 void Session::Submit(const v1::Submit& submit) {
-  absl::StatusOr<GenerationRequest> request = service_->Validate(submit.request());
+  const auto request = service_->Validate(submit.request());
   MutexLock lock(&mutex_);
   if (end_) return;
   const uint64_t tag = submit.tag();
@@ -35,18 +35,17 @@ void Session::Submit(const v1::Submit& submit) {
     return End(absl::InvalidArgumentError(
         absl::StrCat("tag ", tag, " is not above those before: a session uses each tag once, in order")));
   }
-  if (outbox_.size() >= kMaxRequests) {
+  if (outbox_.size() >= kMaxChoices) {
     const auto full = absl::ResourceExhaustedError(
-        absl::StrCat(kMaxRequests, " requests of this session are open or not read to their end"));
+        absl::StrCat(kMaxChoices, " choices of this session are open or not read to their end"));
     // Refusals, too, wait to be read.
-    return outbox_.size() < 2 * kMaxRequests ? Refuse(tag, full) : End(full);
+    return outbox_.size() < 2 * kMaxChoices ? Refuse(tag, full) : End(full);
   }
   if (!request.ok()) return Refuse(tag, request.status());
-  const uint32_t choice = request->choice;
   // The lock makes an update that comes at once wait until the outbox knows the request.
-  const absl::StatusOr<uint64_t> ticket = engine_->Submit(*std::move(request), {id_, tag});
+  const absl::StatusOr<uint64_t> ticket = engine_->Submit(*request, {id_, tag});
   if (!ticket.ok()) return Refuse(tag, ticket.status());
-  outbox_.Open(tag, *ticket, choice, submit.credit());
+  outbox_.Open(tag, *ticket, std::ssize((*request)->choices), submit.credit());
 }
 
 void Session::Refuse(uint64_t tag, const absl::Status& why) {

@@ -3,7 +3,7 @@
 // with it; Take comes from the emitter's thread, the On... reactions from gRPC's, the rest from any.
 // What always holds: one write at a time; what can't be written meanwhile waits in the outbox, which is
 // bounded; Finish is called exactly once; whatever ends the session, its requests are cancelled; a peer that
-// doesn't read for kMaxUnreadBeats, or that leaves twice kMaxRequests ends unread, loses the session.
+// doesn't read for kMaxUnreadBeats, or that leaves twice kMaxChoices ends unread, loses the session.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -23,8 +23,8 @@ class InferenceService;
 
 class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame> {
  public:
-  static constexpr size_t kMaxRequests = 8192;
-  static constexpr int kMaxUnreadBeats = 10;  // seconds; a gateway waits for a beat no longer
+  static constexpr int64_t kMaxChoices = 8192;  // open or not read to their end; more by one request at most
+  static constexpr int kMaxUnreadBeats = 10;    // seconds; a gateway waits for a beat no longer
 
   Session(uint64_t id, InferenceService* service, Engine* engine, grpc::CallbackServerContext* context);
 

@@ -24,8 +24,8 @@ TEST(Session, ManyRequestsGetWhatEachGetsAlone) {
     const Reply& reply = session->ReadToEnd(tag);
     EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
     EXPECT_TRUE(reply.in_order);
-    EXPECT_EQ(reply.ids, group.Expected(Seeded(tag, 60)));
-    EXPECT_EQ(reply.finished, v1::FINISH_LENGTH);
+    EXPECT_EQ(reply.ids(), group.Expected(Seeded(tag, 60)));
+    EXPECT_EQ(reply.finished(), v1::FINISH_LENGTH);
   }
   group.AuditIdle();
 }
@@ -58,7 +58,7 @@ TEST(Session, EachRequestEndsAlone) {
   session->Submit(3, TestRequest(20, 12));
   EXPECT_EQ(session->ReadToEnd(1).status.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_EQ(session->ReadToEnd(2).status.error_code(), grpc::FAILED_PRECONDITION);
-  EXPECT_EQ(session->ReadToEnd(3).ids, group.Expected(TestRequest(20, 12)));
+  EXPECT_EQ(session->ReadToEnd(3).ids(), group.Expected(TestRequest(20, 12)));
 }
 
 // Its tokens wait for it in the worker, and those of others pass.
@@ -67,16 +67,16 @@ TEST(Session, WhoLacksCreditHoldsUpNobodyElse) {
   const auto session = group.OpenSession();
   session->Submit(1, Seeded(1, 100), /*credit=*/7);
   session->Submit(2, Seeded(2, 400));
-  EXPECT_EQ(session->ReadToEnd(2).ids, group.Expected(Seeded(2, 400)));
+  EXPECT_EQ(session->ReadToEnd(2).ids(), group.Expected(Seeded(2, 400)));
   group.AuditIdle();  // all of it is made
   const Reply& slow = session->reply(1);
-  EXPECT_EQ(slow.ids.size(), 7u);
+  EXPECT_EQ(slow.ids().size(), 7u);
   EXPECT_FALSE(slow.ended);
   session->Grant(1, 3);
-  session->ReadUntil([&] { return slow.ids.size() >= 10; });
-  EXPECT_EQ(slow.ids.size(), 10u);
+  session->ReadUntil([&] { return slow.ids().size() >= 10; });
+  EXPECT_EQ(slow.ids().size(), 10u);
   session->Grant(1, 90);
-  EXPECT_EQ(session->ReadToEnd(1).ids, group.Expected(Seeded(1, 100)));
+  EXPECT_EQ(session->ReadToEnd(1).ids(), group.Expected(Seeded(1, 100)));
   EXPECT_TRUE(slow.in_order);
 }
 
@@ -86,7 +86,7 @@ TEST(Session, AReaderThatIsTooSlowLosesItsRequestOnly) {
   session->Submit(1, TestRequest(1, 90'000), /*credit=*/5);
   const Reply& slow = session->ReadToEnd(1);
   EXPECT_EQ(slow.status.error_code(), grpc::ABORTED);  // to be resumed once it reads again
-  EXPECT_EQ(slow.ids.size(), 5u);
+  EXPECT_EQ(slow.ids().size(), 5u);
   group.AuditIdle();
   session->Submit(2, TestRequest(20, 12));
   EXPECT_TRUE(session->ReadToEnd(2).status.ok());
@@ -96,14 +96,14 @@ TEST(Session, AnAbortFreesItsBlocksWithinTwoStepsAndNothingMoreIsSaid) {
   ScriptedGroup group({.kv_blocks = 6000});
   const auto session = group.OpenSession();
   session->Submit(1, TestRequest(20, 90'000));
-  ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(1).ids.empty(); }));
+  ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(1).ids().empty(); }));
   session->Abort(1);
   session->Abort(1);      // twice is once
   session->Abort(77);     // nobody
   session->Grant(77, 5);  // nobody
   group.AuditIdle();
   session->Submit(2, TestRequest(20, 12));
-  EXPECT_EQ(session->ReadToEnd(2).ids, group.Expected(TestRequest(20, 12)));
+  EXPECT_EQ(session->ReadToEnd(2).ids(), group.Expected(TestRequest(20, 12)));
   EXPECT_FALSE(session->reply(1).ended);
   EXPECT_GE(group.Metric("quire_worker_cancels_total"), 1);
 }
@@ -114,7 +114,7 @@ TEST(Session, AbortsThatMeetTheEndLeaveNothingBehind) {
   const auto session = group.OpenSession();
   for (uint64_t tag = 1; tag <= 200; ++tag) {
     session->Submit(tag, Seeded(tag % 7, static_cast<uint32_t>(1 + tag % 3)));
-    if (tag % 2 == 0) session->ReadUntil([&] { return !session->reply(tag).ids.empty(); });
+    if (tag % 2 == 0) session->ReadUntil([&] { return !session->reply(tag).ids().empty(); });
     session->Abort(tag);
   }
   session->Submit(1000, TestRequest(20, 12));
@@ -128,11 +128,11 @@ TEST(Session, ItsEndEndsAllItsRequestsAndNoOthers) {
   for (uint64_t tag = 1; tag <= 4; ++tag) leaves->Submit(tag, TestRequest(20, 90'000));
   stays->Submit(1, TestRequest(20, 500));
   for (uint64_t tag = 1; tag <= 4; ++tag) {
-    ASSERT_TRUE(leaves->ReadUntil([&] { return !leaves->reply(tag).ids.empty(); }));
+    ASSERT_TRUE(leaves->ReadUntil([&] { return !leaves->reply(tag).ids().empty(); }));
   }
   leaves->Cancel();
   EXPECT_EQ(leaves->End().error_code(), grpc::CANCELLED);
-  EXPECT_EQ(stays->ReadToEnd(1).ids, group.Expected(TestRequest(20, 500)));
+  EXPECT_EQ(stays->ReadToEnd(1).ids(), group.Expected(TestRequest(20, 500)));
   group.AuditIdle();
 }
 
@@ -141,7 +141,7 @@ TEST(Session, AGatewayThatClosesItsSideGetsTheRest) {
   const auto session = group.OpenSession();
   session->Submit(1, TestRequest(20, 50), /*credit=*/1);
   session->CloseSending();
-  EXPECT_EQ(session->ReadToEnd(1).ids, group.Expected(TestRequest(20, 50)));
+  EXPECT_EQ(session->ReadToEnd(1).ids(), group.Expected(TestRequest(20, 50)));
   EXPECT_TRUE(session->End().ok());
 }
 
@@ -169,7 +169,7 @@ TEST(Session, EndsWithTheGroup) {
   ScriptedGroup group({.held_from_step = 3});
   const auto session = group.OpenSession(), idle = group.OpenSession();
   session->Submit(1, TestRequest(20, 50));
-  ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(1).ids.empty(); }));
+  ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(1).ids().empty(); }));
   group.server().Lose(absl::UnavailableError("rank 1 is silent"));  // while the engine hangs in a step
   for (const auto* lost : {&session, &idle}) {
     const grpc::Status end = (*lost)->End();
@@ -202,9 +202,9 @@ TEST(Session, ADrainedServerSaysAllBeforeItEnds) {
   session->Submit(2, TestRequest(20, 500));
   ASSERT_TRUE(session->ReadUntil([&] { return session->reply(2).ended; }));
   EXPECT_TRUE(group.server().Drain(absl::Seconds(60)));
-  EXPECT_EQ(session->reply(1).ids.size(), 1u);
+  EXPECT_EQ(session->reply(1).ids().size(), 1u);
   std::thread close([&] { group.server().Close(); });
-  EXPECT_EQ(session->ReadToEnd(1).ids, group.Expected(TestRequest(20, 500)));
+  EXPECT_EQ(session->ReadToEnd(1).ids(), group.Expected(TestRequest(20, 500)));
   EXPECT_TRUE(session->reply(1).ended);
   EXPECT_EQ(session->End().error_code(), grpc::ABORTED);
   close.join();
@@ -229,7 +229,7 @@ TEST(Session, APeerThatReadsNothingLosesIt) {
   for (uint64_t tag = 1; tag <= 4; ++tag) session->Submit(tag, TestRequest(1, 90'000));
   session->Submit(5, TestRequest(1, 30));
   for (uint64_t tag = 1; tag <= 5; ++tag) {  // all are there
-    ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(tag).ids.empty(); }));
+    ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(tag).ids().empty(); }));
   }
   group.AuditIdle();               // what outgrew the window is aborted; all of it is still to be read
   while (session->Grant(77, 1)) {  // nobody: it only tells whether the session is still there
@@ -243,12 +243,12 @@ TEST(Session, APeerThatLeavesEndsUnreadLosesIt) {
   ScriptedGroup group;
   const auto session = group.OpenSessionWithFixedWindow();
   const auto other = group.OpenSession();
-  for (uint64_t tag = 1; tag <= 4 * Session::kMaxRequests; ++tag) session->Submit(tag, v1::GenerateRequest());
+  for (uint64_t tag = 1; tag <= 4 * Session::kMaxChoices; ++tag) session->Submit(tag, v1::GenerateRequest());
   while (session->Grant(77, 1)) {  // it reads nothing until it is gone
     ASSERT_TRUE(other->ReadFrame());
   }
   EXPECT_THAT(session->End().error_code(), testing::AnyOf(grpc::RESOURCE_EXHAUSTED, grpc::CANCELLED));
-  EXPECT_LT(group.Metric("quire_worker_refused_requests_total"), 3 * Session::kMaxRequests);
+  EXPECT_LT(group.Metric("quire_worker_refused_requests_total"), 3 * Session::kMaxChoices);
   EXPECT_TRUE(group.Generate(TestRequest(20, 12)).status.ok());
 }
 

@@ -24,23 +24,45 @@ uint64_t PageValue(uint64_t previous, TokenId id, int64_t position, bool scaled_
   return Mix(previous, Mix(static_cast<uint64_t>(id), static_cast<uint64_t>(position) * 2 + scaled_rope));
 }
 
-bool IsMasked(const SampleSpec& sample, TokenId id) {
+bool MaySample(const SampleSpec& sample, TokenId id) {
   const auto& masked = sample.params.masked_ids;
-  return std::find(masked.begin(), masked.end(), id) != masked.end();
+  if (std::find(masked.begin(), masked.end(), id) != masked.end()) return false;
+  if (sample.allowed.empty()) return true;
+  const auto word = static_cast<size_t>(id / 32);
+  return word < sample.allowed.size() && (sample.allowed[word] >> (id % 32) & 1) != 0;
+}
+
+// -1 where there is none.
+TokenId SampleAllowed(uint64_t noise, const SampleSpec& sample) {
+  std::vector<TokenId> ids;
+  for (TokenId id = 0; id < 32 * std::ssize(sample.allowed); ++id) {
+    if (MaySample(sample, id)) ids.push_back(id);
+  }
+  return ids.empty() ? -1 : ids[noise % ids.size()];
 }
 
 TokenId Sample(const ScriptedOptions& options, uint64_t attention, const SampleSpec& sample) {
   uint64_t noise = Mix(Mix(attention, sample.seed), Mix(sample.choice, sample.position));
-  if (options.stop_every > 0 && noise % options.stop_every == 0 && !IsMasked(sample, options.stop_id)) {
+  if (options.stop_every > 0 && noise % options.stop_every == 0 && MaySample(sample, options.stop_id)) {
     return options.stop_id;
   }
+  if (!sample.allowed.empty()) return SampleAllowed(noise, sample);
   TokenId id = -1;
   do {
     noise = Mix(noise, 1);
     id = options.first_id +
          static_cast<TokenId>(noise % static_cast<uint64_t>(options.end_id - options.first_id));
-  } while (IsMasked(sample, id));
+  } while (!MaySample(sample, id));
   return id;
+}
+
+// Its logprob is -1, and those of the ids behind it, the likeliest after it, -2, -3 and so on.
+SampledToken SampleToken(const ScriptedOptions& options, uint64_t attention, const SampleSpec& sample) {
+  const TokenId id = Sample(options, attention, sample);
+  SampledToken token{.id = id, .logprob = -1.0f, .failed = id < 0};
+  for (int32_t i = 0; i < sample.params.top_logprobs; ++i)
+    token.top_logprobs.push_back({id + i, -1.0f - static_cast<float>(i)});
+  return token;
 }
 
 }  // namespace
@@ -61,7 +83,7 @@ absl::StatusOr<StepResult> ScriptedRunner::Collect() {
   StepResult result;
   for (const SequencePlan& sequence : plan.sequences) {
     if (!sequence.wants_logits) continue;
-    result.tokens.push_back({Sample(options_, ReadPages(sequence), *sequence.sample), -1.0f, false});
+    result.tokens.push_back(SampleToken(options_, ReadPages(sequence), *sequence.sample));
   }
   if (options_.on_collect) options_.on_collect(plan, result);
   return result;

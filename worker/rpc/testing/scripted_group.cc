@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "worker/engine/testing/scripted_grammar.h"
 
 namespace quire::worker {
 namespace {
@@ -24,24 +25,45 @@ v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens) {
   return request;
 }
 
+v1::GenerateRequest WithChoices(v1::GenerateRequest request, uint32_t choices) {
+  request.clear_choices();
+  for (uint32_t index = 0; index < choices; ++index) request.add_choices()->set_index(index);
+  return request;
+}
+
 void Reply::Take(const v1::RequestUpdate& update) {
   in_order &= !ended;
   if (update.has_accepted()) {
-    in_order &= ids.empty() && accepted.numerics_id().empty();
+    in_order &= choices.empty() && accepted.numerics_id().empty();
     accepted = update.accepted();
   }
   if (update.has_tokens()) {
     const v1::Tokens& tokens = update.tokens();
-    if (ids.empty()) first_position = tokens.first_position();
-    in_order &= !accepted.numerics_id().empty() && finished == v1::FINISH_UNSPECIFIED &&
-                tokens.first_position() == first_position + ids.size();
-    ids.insert(ids.end(), tokens.ids().begin(), tokens.ids().end());
-    logprobs.insert(logprobs.end(), tokens.logprobs().begin(), tokens.logprobs().end());
+    SpokenChoice& choice = choices[tokens.choice()];
+    if (choice.ids.empty()) choice.first_position = tokens.first_position();
+    in_order &= !accepted.numerics_id().empty() && !choice.finished &&
+                tokens.first_position() == choice.first_position + choice.ids.size();
+    choice.ids.insert(choice.ids.end(), tokens.ids().begin(), tokens.ids().end());
+    choice.logprobs.insert(choice.logprobs.end(), tokens.logprobs().begin(), tokens.logprobs().end());
+    choice.top_logprobs.insert(choice.top_logprobs.end(), tokens.top_logprobs().begin(),
+                               tokens.top_logprobs().end());
   }
-  if (update.has_finished()) finished = update.finished().reason();
+  if (update.has_finished()) {
+    SpokenChoice& choice = choices[update.finished().choice()];
+    in_order &= !accepted.numerics_id().empty() && !choice.finished;
+    choice.finished = true;
+    choice.reason = update.finished().reason();
+  }
   if (!update.has_ended()) return;
   ended = true;
   status = grpc::Status(static_cast<grpc::StatusCode>(update.ended().code()), update.ended().message());
+  for (const auto& [index, choice] : choices) in_order &= choice.finished || !status.ok();
+}
+
+const SpokenChoice& Reply::choice(uint32_t index) const {
+  static const SpokenChoice silent;
+  const auto found = choices.find(index);
+  return found == choices.end() ? silent : found->second;
 }
 
 TestSession::~TestSession() {
@@ -102,7 +124,7 @@ grpc::Status TestSession::End() {
 
 bool OpenCall::ReadUntilToken() {
   const Reply& reply = session_.reply(kTag);
-  return session_.ReadUntil([&] { return reply.ended || !reply.ids.empty(); }) && !reply.ids.empty();
+  return session_.ReadUntil([&] { return reply.ended || !reply.ids().empty(); }) && !reply.ids().empty();
 }
 
 bool OpenCall::ReadUntilBeat() {
@@ -165,6 +187,7 @@ ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   options.engine.limits.max_sequences = knobs.max_sequences;
   options.engine.kv_blocks = knobs.kv_blocks;
   options.engine.waiting_room = knobs.waiting_room;
+  if (knobs.grammars) options.grammars = std::make_shared<ScriptedGrammarCompiler>();
   options.close_limit = std::chrono::minutes(5);  // however busy the machine is
   options.healthy = [this] { return healthy_.load(); };
   options.on_lost = [this](const absl::Status&) { lost_.Notify(); };
@@ -196,10 +219,11 @@ std::unique_ptr<HealthWatch> ScriptedGroup::WatchHealth(const std::string& servi
   return std::make_unique<HealthWatch>(channel_, service);
 }
 
-std::vector<TokenId> ScriptedGroup::Expected(const v1::GenerateRequest& request) const {
+std::vector<TokenId> ScriptedGroup::Expected(const v1::GenerateRequest& request, uint32_t choice) const {
   std::vector<TokenId> tokens(request.prompt_ids().begin(), request.prompt_ids().end());
   SampleSpec sample;
   sample.seed = request.seed();
+  sample.choice = choice;
   for (sample.position = 0; sample.position < request.max_tokens(); ++sample.position) {
     tokens.push_back(ScriptedToken(script_, tokens, false, sample));
   }

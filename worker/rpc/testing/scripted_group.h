@@ -20,19 +20,32 @@ inline constexpr uint64_t kTestEpoch = 7;
 
 // A valid greedy request with a prompt of equal tokens.
 v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens);
+// With so many choices in place of its one.
+v1::GenerateRequest WithChoices(v1::GenerateRequest request, uint32_t choices);
 
-// All that a request was answered.
+// All that a choice was answered.
+struct SpokenChoice {
+  std::vector<TokenId> ids;
+  std::vector<float> logprobs;
+  std::vector<v1::TopLogprobs> top_logprobs;
+  uint32_t first_position = 0;
+  v1::FinishReason reason = v1::FINISH_UNSPECIFIED;
+  bool finished = false;
+};
+
+// And a request.
 struct Reply {
   grpc::Status status;
   v1::Accepted accepted;
-  std::vector<TokenId> ids;
-  std::vector<float> logprobs;
-  uint32_t first_position = 0;
-  v1::FinishReason finished = v1::FINISH_UNSPECIFIED;
+  std::map<uint32_t, SpokenChoice> choices;  // that have spoken, by index
   bool ended = false;
-  bool in_order = true;  // accepted, tokens without gaps, finished, ended
+  bool in_order = true;  // accepted, of each choice tokens without gaps and finished, ended
 
   void Take(const v1::RequestUpdate& update);
+
+  const SpokenChoice& choice(uint32_t index = 0) const;
+  const std::vector<TokenId>& ids(uint32_t index = 0) const { return choice(index).ids; }
+  v1::FinishReason finished(uint32_t index = 0) const { return choice(index).reason; }
 };
 
 // A gateway's end of a session. Requests have the tags that they are submitted with.
@@ -109,6 +122,7 @@ struct TestKnobs {
   uint64_t held_from_step = 0;  // steps from this one on wait for ReleaseSteps; 0 = none
   std::string coordinator = {};
   TextBundle bundle = {};
+  bool grammars = false;  // of kind "scripted"
 };
 
 class ScriptedGroup {
@@ -122,8 +136,8 @@ class ScriptedGroup {
   // Over a connection whose window stays at 64 KiB, however much the server sends.
   std::unique_ptr<TestSession> OpenSessionWithFixedWindow();
   std::unique_ptr<HealthWatch> WatchHealth(const std::string& service);
-  // What the request must get.
-  std::vector<TokenId> Expected(const v1::GenerateRequest& request) const;
+  // What the request's choice of this index must get.
+  std::vector<TokenId> Expected(const v1::GenerateRequest& request, uint32_t choice = 0) const;
   // Waits until nothing runs; no block may be referenced then, and no cancel may have taken more than two
   // steps.
   void AuditIdle();

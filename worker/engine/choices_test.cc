@@ -1,0 +1,347 @@
+// Requests of several choices: each gets what it would get alone, their prompt is read once, and they end as
+// one request does.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "worker/engine/test_engine.h"
+
+namespace quire::worker {
+namespace {
+
+constexpr TokenId kStopId = 7;
+
+// Holds the counts that a runner is shown of each choice against the tokens that the choice was given.
+class CountsWatch {
+ public:
+  void AddPrompt(const GenerationRequest& request) {
+    prompts_[request.seed] = {request.prompt_ids.begin(), request.prompt_ids.end()};
+  }
+
+  void Watch(ScriptedOptions& script) {
+    script.on_launch = [this](const BatchPlan& plan) {
+      begin_.WaitForNotification();
+      for (const SequencePlan& sequence : plan.sequences) Check(sequence);
+      return absl::OkStatus();
+    };
+    script.on_collect = [this](const BatchPlan& plan, const StepResult& result) {
+      auto token = result.tokens.begin();
+      for (const SequencePlan& sequence : plan.sequences) {
+        if (!sequence.wants_logits) continue;
+        outputs_[{sequence.sample->seed, sequence.sample->choice}][token->id] += 1;
+        ++token;
+      }
+    };
+  }
+  // Steps wait for it.
+  void Begin() { begin_.Notify(); }
+  int checks() const { return checks_; }
+
+ private:
+  void Check(const SequencePlan& sequence) {
+    if (sequence.sample == nullptr || sequence.sample->counts == nullptr) return;
+    ++checks_;
+    std::map<TokenId, int> outputs;
+    std::set<TokenId> prompt;
+    for (const auto& [id, count] : sequence.sample->counts->counts()) {
+      if (count.output > 0) outputs[id] = count.output;
+      if (count.in_prompt) prompt.insert(id);
+    }
+    const uint64_t seed = sequence.sample->seed;
+    ASSERT_EQ(outputs, (outputs_[{seed, sequence.sample->choice}])) << seed;
+    ASSERT_EQ(prompt, prompts_[seed]) << seed;
+  }
+
+  Notification begin_;
+  std::map<uint64_t, std::set<TokenId>> prompts_;  // by seed
+  std::map<std::pair<uint64_t, uint32_t>, std::map<TokenId, int>> outputs_;
+  int checks_ = 0;
+};
+
+GenerationRequest RandomChoices(std::mt19937& random, uint64_t seed) {
+  GenerationRequest request;
+  const auto prompt = static_cast<int64_t>(1 + random() % 70);
+  const auto family = static_cast<TokenId>(random() % 3);  // few beginnings: prefixes are shared
+  for (int64_t i = 0; i < prompt; ++i)
+    request.prompt_ids.push_back(i < 40 ? family : static_cast<TokenId>(random() % 900));
+  request.max_tokens = static_cast<int64_t>(1 + random() % 40);
+  request.seed = seed;
+  request.stop_ids = {kStopId};
+  request.min_tokens = static_cast<int64_t>(random() % 5);
+  if (random() % 2 == 0) request.sampling.frequency_penalty = 0.5f;
+  std::set<uint32_t> indexes;
+  for (uint32_t n = 1 + random() % 5; indexes.size() < n;) indexes.insert(random() % 128);
+  request.choices = Choices({indexes.begin(), indexes.end()});
+  return request;
+}
+
+void ExpectSamenessOfChoices(EngineKnobs knobs, uint32_t seed) {
+  knobs.script.stop_every = 30;
+  knobs.script.stop_id = kStopId;
+  CountsWatch watch;
+  watch.Watch(knobs.script);
+  std::mt19937 random(seed);
+  std::vector<GenerationRequest> requests;
+  for (uint64_t i = 0; i < 12; ++i) {
+    requests.push_back(RandomChoices(random, i));
+    watch.AddPrompt(requests.back());
+  }
+  TestEngine group(knobs);
+  std::vector<std::shared_ptr<RequestAnswer>> answers;
+  for (const GenerationRequest& request : requests) answers.push_back(group.Start(request));
+  watch.Begin();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    SCOPED_TRACE(testing::Message() << "request " << i << " of seed " << seed);
+    answers[i]->done.WaitForNotification();
+    group.ExpectWhole(requests[i], *answers[i]);
+  }
+  group.StopAndAudit();
+  EXPECT_GT(watch.checks(), 100);
+  EXPECT_TRUE(knobs.kv_blocks > 100 || group.Metric("quire_worker_preemptions_total") > 0);
+  EXPECT_GT(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 0);
+}
+
+TEST(Choices, EachGetsWhatItGetsAloneAtEveryChunkAndUnderPreemption) {
+  for (const int64_t chunk : {1, 16, 512}) {
+    for (const int32_t blocks : {400, 14}) {
+      SCOPED_TRACE(testing::Message() << "chunk " << chunk << ", blocks " << blocks);
+      const SchedulerLimits limits = {
+          .max_batch_tokens = 512, .prefill_chunk = chunk, .max_sequences = 32, .headroom_tokens = 0};
+      for (uint32_t seed = 1; seed <= 4; ++seed) ExpectSamenessOfChoices({limits, blocks, 64, {}}, seed);
+    }
+  }
+}
+
+TEST(Choices, EqualRequestsOfOneChoiceEach) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(50, 20);
+  request.choices = Choices({0, 3, 127});
+  const auto together = group.RunToEnd(request);
+  for (const uint32_t index : {0u, 3u, 127u}) {
+    request.choices = Choices({index});
+    EXPECT_EQ(group.RunToEnd(request)->ids(index), together->ids(index));
+  }
+  EXPECT_NE(together->ids(0), together->ids(3));
+  group.StopAndAudit();
+}
+
+TEST(Choices, WhatIsCachedIsToldOnce) {
+  TestEngine group{EngineKnobs()};
+  group.RunToEnd(EqualTokens(40, 1));
+  GenerationRequest request = EqualTokens(40, 3);
+  request.choices = Choices({0, 1, 2});
+  EXPECT_EQ(group.RunToEnd(request)->cached_tokens, 32);
+  group.StopAndAudit();
+}
+
+TEST(Choices, ResumeEachWhereItStood) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(20, 30);
+  request.choices = Choices({0, 1, 2});
+  const auto whole = group.RunToEnd(request);
+  const std::vector<int64_t> kept = {13, 0, 29};
+  for (size_t nth = 0; nth < 3; ++nth) {
+    const auto& ids = whole->ids(static_cast<uint32_t>(nth));
+    request.choices[nth].resumed_ids.assign(ids.begin(), ids.begin() + kept[nth]);
+  }
+  const auto resumed = group.RunToEnd(request);
+  for (size_t nth = 0; nth < 3; ++nth) {
+    const auto& ids = whole->ids(static_cast<uint32_t>(nth));
+    EXPECT_EQ(resumed->ids(static_cast<uint32_t>(nth)),
+              std::vector<TokenId>(ids.begin() + kept[nth], ids.end()));
+  }
+  group.StopAndAudit();
+}
+
+TEST(Choices, ThoseWithNothingToDoAreFinishedWithoutARow) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(20, 2);
+  request.stop_ids = {kStopId};
+  request.choices = {{.index = 0, .done = true}, {1, {1, 2}}, {2, {kStopId}}, {3}};
+  const auto answer = group.RunToEnd(request);
+  EXPECT_EQ(answer->finished(0), FinishCause::kDone);
+  EXPECT_EQ(answer->finished(1), FinishCause::kLength);
+  EXPECT_EQ(answer->finished(2), FinishCause::kStop);
+  EXPECT_EQ(answer->ids(3), group.Expected(request, 3));
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 20 + 1);
+}
+
+TEST(Choices, ARequestWhoseChoicesAreAllDoneEndsWithoutAStep) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(20, 2);
+  request.choices = {{.index = 0, .done = true}, {5, {1, 2}}};
+  const auto answer = group.RunToEnd(request);
+  EXPECT_TRUE(answer->status().ok());
+  EXPECT_EQ(answer->cached_tokens, 0);
+  request.choices.clear();  // refused at the door; here it hangs nobody
+  EXPECT_TRUE(group.RunToEnd(request)->status().ok());
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_steps_total"), 0);
+}
+
+// Counts the rows of requests by their seed, in steps that sample.
+class RowsWatch {
+ public:
+  void Note(const BatchPlan& plan) {
+    rows_.clear();
+    for (const SequencePlan& sequence : plan.sequences) {
+      if (sequence.sample != nullptr) ++rows_[sequence.sample->seed];
+    }
+  }
+  int of(uint64_t seed) { return rows_[seed]; }
+
+ private:
+  std::map<uint64_t, int> rows_;  // in the last step
+};
+
+TEST(Choices, ACancelEndsAllOfThem) {
+  EngineKnobs knobs;
+  knobs.limits.max_sequences = 4;  // the last two of the five wait
+  knobs.limits.target_step_ms = 0;
+  RowsWatch rows;
+  int rows_after = 0;
+  Notification all_there, held, cancelled;
+  knobs.script.on_launch = [&](const BatchPlan& plan) {
+    all_there.WaitForNotification();
+    rows.Note(plan);
+    if (plan.step == 5) {
+      EXPECT_EQ(rows.of(1), 3);
+      held.Notify();
+      cancelled.WaitForNotification();
+    }
+    if (plan.step > 5) rows_after += rows.of(1);
+    return absl::OkStatus();
+  };
+  TestEngine group(knobs);
+  const GenerationRequest other = EqualTokens(5, 40);
+  GenerationRequest request = EqualTokens(20, 900);
+  request.seed = 1;
+  request.choices = Choices({0, 1, 2, 3, 4});
+  const auto other_answer = group.Start(other);
+  auto answer = std::make_shared<RequestAnswer>(request);
+  const auto ticket = group.Submit(request, answer);
+  all_there.Notify();
+  held.WaitForNotification();
+  group.engine().Cancel(*ticket);
+  cancelled.Notify();
+  other_answer->done.WaitForNotification();
+  group.ExpectWhole(other, *other_answer);
+  group.StopAndAudit();
+  EXPECT_EQ(rows_after, 0);
+  EXPECT_FALSE(answer->end.has_value());
+  EXPECT_EQ(group.Metric("quire_worker_cancels_total"), 1);
+}
+
+// Two of four, in one step; and what they computed is found by nobody.
+TEST(Choices, AFailedOneFailsItsRequestOnce) {
+  EngineKnobs knobs;
+  RowsWatch rows;
+  uint64_t failed_in = 0;
+  int rows_after = 0;
+  knobs.script.on_launch = [&](const BatchPlan& plan) {
+    rows.Note(plan);
+    if (failed_in > 0) rows_after += rows.of(666);
+    return absl::OkStatus();
+  };
+  knobs.script.on_collect = [&](const BatchPlan& plan, StepResult& result) {
+    auto token = result.tokens.begin();
+    for (const SequencePlan& sequence : plan.sequences) {
+      if (!sequence.wants_logits) continue;
+      const SampleSpec& sample = *sequence.sample;
+      token->failed = sample.seed == 666 && sample.choice % 2 == 1 && sample.position == 3;
+      if (token->failed) failed_in = plan.step;
+      ++token;
+    }
+  };
+  TestEngine group(knobs);
+  GenerationRequest bad = EqualTokens(100, 30), good = EqualTokens(10, 60);
+  bad.seed = 666;
+  bad.choices = Choices({0, 1, 2, 3});
+  const auto good_answer = group.Start(good);
+  const auto bad_answer = group.RunToEnd(bad);
+  EXPECT_EQ(bad_answer->status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(bad_answer->ids(1).size(), 3u);
+  good_answer->done.WaitForNotification();
+  group.ExpectWhole(good, *good_answer);
+  bad.seed = 0;
+  EXPECT_EQ(group.RunToEnd(bad)->cached_tokens, 0);
+  group.StopAndAudit();
+  EXPECT_GT(failed_in, 0u);
+  EXPECT_EQ(rows_after, 0);
+}
+
+TEST(Choices, StopEndsThemTogether) {
+  EngineKnobs knobs;
+  knobs.kv_blocks = 6000;
+  TestEngine group(knobs);
+  GenerationRequest request = EqualTokens(20, 90'000);
+  request.choices = Choices({0, 1, 2});
+  const auto answer = group.Start(request);
+  answer->first_token.WaitForNotification();
+  group.engine().Stop(absl::UnavailableError("the drain took too long"));
+  EXPECT_EQ(answer->status().message(), "the drain took too long");
+}
+
+TEST(Choices, TheOneThatCanNeverFitFailsTheRequest) {
+  EngineKnobs knobs;
+  knobs.kv_blocks = 4;
+  TestEngine group(knobs);
+  GenerationRequest request = EqualTokens(50, 100);
+  request.choices = Choices({0, 1, 2});
+  EXPECT_EQ(group.RunToEnd(request)->status().code(), absl::StatusCode::kInvalidArgument);
+  request.max_tokens = 10;
+  group.ExpectWhole(request, *group.RunToEnd(request));
+  group.StopAndAudit();
+}
+
+TEST(Choices, TopLogprobsComeWithTheirTokens) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(20, 5);
+  request.choices = Choices({0, 1});
+  request.sampling.logprobs = true;
+  request.sampling.top_logprobs = 3;
+  const auto answer = group.RunToEnd(request);
+  for (const auto& [index, choice] : answer->choices) {
+    ASSERT_EQ(choice.ids.size(), 5u);
+    ASSERT_EQ(choice.logprobs.size(), 5u);
+    ASSERT_EQ(choice.top_logprobs.size(), 15u);
+    for (size_t i = 0; i < 5; ++i) EXPECT_EQ(choice.top_logprobs[3 * i].id, choice.ids[i]);
+  }
+  group.StopAndAudit();
+}
+
+// A choice that ends leaves its place to another request, and the others of its own go on.
+TEST(Choices, APlaceIsGivenBackWhenItsChoiceEnds) {
+  EngineKnobs knobs;
+  knobs.limits.max_sequences = 3;
+  knobs.waiting_room = 1;
+  Notification held, go;
+  knobs.script.on_launch = [&](const BatchPlan& plan) {
+    if (plan.step == 2) {
+      held.Notify();
+      go.WaitForNotification();
+    }
+    return absl::OkStatus();
+  };
+  TestEngine group(knobs);
+  GenerationRequest request = EqualTokens(5, 3);
+  request.choices = {{0, {1, 2}}, {1}, {2}, {3}};  // the first needs one step
+  const auto answer = group.Start(request);
+  held.WaitForNotification();
+  const auto next = group.Start(EqualTokens(5, 3));
+  EXPECT_EQ(group.SubmitRefused(EqualTokens(5, 3)).code(), absl::StatusCode::kResourceExhausted);
+  request.choices = Choices({0, 1, 2, 3, 4});
+  const absl::Status never = group.SubmitRefused(request);
+  EXPECT_EQ(never.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(never.message().find("5 choices and this group holds 4"), std::string::npos) << never;
+  go.Notify();
+  answer->done.WaitForNotification();
+  next->done.WaitForNotification();
+  EXPECT_TRUE(answer->status().ok() && next->status().ok());
+  group.StopAndAudit();
+}
+
+}  // namespace
+}  // namespace quire::worker

@@ -1,0 +1,258 @@
+// Grammars: what a sequence lets its next row be, and that a whole engine keeps to it, also where sequences
+// are preempted. The grammars are scripted.
+#include "worker/engine/grammar.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "worker/engine/test_engine.h"
+#include "worker/engine/testing/scripted_grammar.h"
+
+namespace quire::worker {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr int64_t kGrammarVocab = 1000;
+constexpr TokenId kEnd = 2;
+
+std::shared_ptr<const CompiledGrammar> Grammar(const std::string& source) {
+  auto compiled = ScriptedGrammarCompiler().Compile("scripted", source, kGrammarVocab);
+  EXPECT_TRUE(compiled.ok()) << compiled.status();
+  return *compiled;
+}
+
+GenerationRequest WithGrammar(const std::string& source, int64_t max_tokens = 10) {
+  GenerationRequest request = EqualTokens(4, max_tokens);
+  request.stop_ids = {kEnd};
+  request.grammar = Grammar(source);
+  return request;
+}
+
+// A sequence by itself, and what its next row may be.
+class OneSequence {
+ public:
+  explicit OneSequence(const GenerationRequest& request) : sequence_(1, Share(request), 100) {}
+
+  Sequence& operator*() { return sequence_; }
+  Sequence* operator->() { return &sequence_; }
+
+  // Ids; {-1} where every one may come, but for the masked ones.
+  std::vector<TokenId> Allowed() {
+    sequence_.ReleaseBlocks();
+    EXPECT_TRUE(sequence_.AcquireBlocks(cache_, 0));
+    const SequencePlan plan = sequence_.Plan(sequence_.remaining());
+    masked_ = plan.sample->params.masked_ids;
+    if (plan.sample->allowed.empty()) return {-1};
+    std::vector<TokenId> ids;
+    for (TokenId id = 0; id < 32 * std::ssize(plan.sample->allowed); ++id) {
+      if ((plan.sample->allowed[id / 32] >> (id % 32) & 1) != 0) ids.push_back(id);
+    }
+    return ids;
+  }
+  // By the last Allowed.
+  const std::vector<TokenId>& masked() const { return masked_; }
+
+ private:
+  PrefixCache cache_{10};
+  Sequence sequence_;
+  std::vector<TokenId> masked_;
+};
+
+TEST(Grammar, ARowMayBeWhatItLetsCome) {
+  OneSequence sequence(WithGrammar("5,64;7;*"));
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(5, 64));
+  sequence->Append(64);
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(7));
+  sequence->Append(7);
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(-1));
+  EXPECT_THAT(sequence.masked(), ElementsAre(kEnd));  // it isn't whole
+  EXPECT_FALSE(sequence->finished());
+  sequence->Append(99);
+  EXPECT_EQ(sequence->finished(), FinishCause::kStop);  // nothing more may come
+  EXPECT_TRUE(sequence->grammar_error().ok());
+}
+
+TEST(Grammar, AStopIdComesOnlyWhereItMayStop) {
+  OneSequence sequence(WithGrammar("5;6,.;7"));
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(5));
+  sequence->Append(5);
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(kEnd, 6));
+  EXPECT_THAT(sequence.masked(), ElementsAre());
+  sequence->Append(kEnd);
+  EXPECT_EQ(sequence->finished(), FinishCause::kStop);
+}
+
+// Where it says so itself it is of another mind than who made the request.
+TEST(Grammar, AStopIdIsNoneOfItsIds) {
+  OneSequence sequence(WithGrammar("2,5;6"));
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(5));
+  GenerationRequest ignores = WithGrammar("2,5;6");
+  ignores.ignore_eos = true;
+  EXPECT_THAT(OneSequence(ignores).Allowed(), ElementsAre(kEnd, 5));
+}
+
+TEST(Grammar, MinTokensMaskTheStopIdsAllTheSame) {
+  GenerationRequest request = WithGrammar("5;6,.;7,.;8");
+  request.min_tokens = 2;
+  OneSequence sequence(request);
+  sequence->Append(5);
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(kEnd, 6));
+  EXPECT_THAT(sequence.masked(), ElementsAre(kEnd));
+  sequence->Append(6);
+  EXPECT_THAT(sequence.Allowed(), ElementsAre(kEnd, 7));
+  EXPECT_THAT(sequence.masked(), ElementsAre());
+}
+
+TEST(Grammar, ADeadEndIsAnError) {
+  OneSequence sequence(WithGrammar("5;;7"));
+  EXPECT_TRUE(sequence->grammar_error().ok());
+  sequence->Append(5);
+  EXPECT_EQ(sequence->grammar_error().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(sequence->grammar_error().message(), HasSubstr("nothing come after 1 tokens"));
+  EXPECT_FALSE(OneSequence(WithGrammar(""))->grammar_error().ok());
+  EXPECT_TRUE(OneSequence(WithGrammar("."))->finished());
+  // Not where max_tokens ends it first.
+  OneSequence cut(WithGrammar("5;;7", /*max_tokens=*/1));
+  cut->Append(5);
+  EXPECT_TRUE(cut->grammar_error().ok());
+  EXPECT_EQ(cut->finished(), FinishCause::kLength);
+}
+
+TEST(Grammar, ItsLastTokenIsAStopAlsoAtMaxTokens) {
+  OneSequence sequence(WithGrammar("5", /*max_tokens=*/1));
+  sequence->Append(5);
+  EXPECT_EQ(sequence->finished(), FinishCause::kStop);
+}
+
+TEST(Grammar, ResumedIdsAreTakenOrRefused) {
+  const auto resumed = [](std::vector<TokenId> ids) {
+    GenerationRequest request = WithGrammar("5,6;6,.;7");
+    request.choices[0].resumed_ids = std::move(ids);
+    return request;
+  };
+  EXPECT_THAT(OneSequence(resumed({5, 6})).Allowed(), ElementsAre(7));
+  EXPECT_EQ(OneSequence(resumed({5, 6, 7}))->finished(), FinishCause::kStop);
+  OneSequence stopped(resumed({6, kEnd}));
+  EXPECT_EQ(stopped->finished(), FinishCause::kStop);
+  EXPECT_TRUE(stopped->grammar_error().ok());
+  const std::vector<std::vector<TokenId>> wrong = {{7}, {5, 6, kEnd}, {kEnd}, {5, 6, 7, 8}};
+  for (const std::vector<TokenId>& ids : wrong) {
+    OneSequence refused(resumed(ids));
+    EXPECT_THAT(refused->grammar_error().message(), HasSubstr("resumed_ids of choice 0")) << ids.size();
+  }
+}
+
+// ---- in an engine ----
+
+constexpr int64_t kPositions = 40;
+
+// Three ids at each position, of which none is a stop id.
+std::vector<TokenId> IdsAt(int64_t position) {
+  const auto first = static_cast<TokenId>(100 + 10 * position);
+  return {first, first + 3, first + 33};
+}
+
+std::string LongSource() {
+  std::string source;
+  for (int64_t i = 0; i < kPositions; ++i) {
+    absl::StrAppend(&source, i > 0 ? ";" : "", absl::StrJoin(IdsAt(i), ","));
+  }
+  return source;
+}
+
+// What a choice must get, worked out without a sequence or a grammar.
+std::vector<TokenId> ByHand(const ScriptedOptions& script, const GenerationRequest& request,
+                            uint32_t choice) {
+  std::vector<TokenId> tokens = request.prompt_ids;
+  for (int64_t i = 0; i < std::min(kPositions, request.max_tokens); ++i) {
+    std::vector<uint32_t> mask((kGrammarVocab + 31) / 32);
+    for (const TokenId id : IdsAt(i)) mask[id / 32] |= 1u << (id % 32);
+    SampleSpec sample{.seed = request.seed, .choice = choice, .position = static_cast<uint32_t>(i)};
+    sample.allowed = mask;
+    tokens.push_back(ScriptedToken(script, tokens, false, sample));
+  }
+  return {tokens.begin() + std::ssize(request.prompt_ids), tokens.end()};
+}
+
+// Few blocks: they are preempted again and again; and a choice's mask stays where it is.
+TEST(GrammarEngine, EachChoiceKeepsToItWhereverItIsPreempted) {
+  for (const int32_t blocks : {400, 16}) {
+    EngineKnobs knobs;
+    knobs.kv_blocks = blocks;
+    knobs.limits.headroom_tokens = 0;
+    std::map<std::pair<uint64_t, uint32_t>, std::set<const uint32_t*>> masks;
+    Notification all_there;
+    knobs.script.on_launch = [&](const BatchPlan& plan) {
+      all_there.WaitForNotification();
+      for (const SequencePlan& sequence : plan.sequences) {
+        if (sequence.sample == nullptr) continue;
+        masks[{sequence.sample->seed, sequence.sample->choice}].insert(sequence.sample->allowed.data());
+      }
+      return absl::OkStatus();
+    };
+    TestEngine group(knobs);
+    std::vector<GenerationRequest> requests;
+    std::vector<std::shared_ptr<RequestAnswer>> answers;
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      requests.push_back(WithGrammar(LongSource(), seed == 3 ? 30 : 100));
+      requests.back().prompt_ids.assign(20, static_cast<TokenId>(seed));
+      requests.back().seed = seed;
+      requests.back().choices = Choices({0, 1, 2});
+      answers.push_back(group.Start(requests.back()));
+    }
+    all_there.Notify();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      answers[i]->done.WaitForNotification();
+      EXPECT_TRUE(answers[i]->status().ok()) << answers[i]->status();
+      for (const uint32_t choice : {0u, 1u, 2u}) {
+        EXPECT_EQ(answers[i]->ids(choice), ByHand(knobs.script, requests[i], choice));
+        EXPECT_EQ(answers[i]->finished(choice), i == 3 ? FinishCause::kLength : FinishCause::kStop);
+      }
+    }
+    group.StopAndAudit();
+    EXPECT_EQ(group.Metric("quire_worker_preemptions_total") > 0, blocks == 16);
+    EXPECT_EQ(masks.size(), 12u);
+    for (const auto& [choice, places] : masks) EXPECT_EQ(places.size(), 1u) << "a new mask at each step";
+  }
+}
+
+TEST(GrammarEngine, ADeadEndFailsItsRequestAlone) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest dead = WithGrammar("5;6;;8");
+  dead.choices = Choices({0, 1});
+  const GenerationRequest other = EqualTokens(20, 30);
+  const auto other_answer = group.Start(other);
+  const auto answer = group.RunToEnd(dead);
+  EXPECT_EQ(answer->status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(answer->status().message(), HasSubstr("the grammar lets nothing come after 2 tokens"));
+  EXPECT_THAT(answer->ids(), ElementsAre(5, 6));  // what came before was right
+  other_answer->done.WaitForNotification();
+  group.ExpectWhole(other, *other_answer);
+  dead = WithGrammar("");
+  EXPECT_EQ(group.RunToEnd(dead)->status().code(), absl::StatusCode::kInvalidArgument);
+  dead = WithGrammar("5;6");
+  dead.choices = {{0}, {1, {6}}};
+  const auto refused = group.RunToEnd(dead);
+  EXPECT_THAT(refused->status().message(), HasSubstr("does not take resumed_ids of choice 1"));
+  EXPECT_TRUE(refused->ids(0).empty());
+  group.StopAndAudit();
+}
+
+TEST(ScriptedGrammar, SaysWhatIsWrongWithASource) {
+  const ScriptedGrammarCompiler compiler;
+  for (const char* source : {"x", "5;1000", "-1", "5 6"}) {
+    EXPECT_EQ(compiler.Compile("scripted", source, kGrammarVocab).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << source;
+  }
+  EXPECT_THAT(compiler.Compile("json", "5", kGrammarVocab).status().message(), HasSubstr("'json'"));
+}
+
+}  // namespace
+}  // namespace quire::worker
