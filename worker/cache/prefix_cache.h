@@ -22,6 +22,7 @@ class PrefixCache {
 
   // References to the blocks of the longest known run of leading hashes, at most `hashes.size()`.
   std::vector<BlockRef> Find(std::span<const Digest> hashes);
+  bool Knows(const Digest& hash) const { return blocks_.contains(hash); }
   // A block to write to; an empty ref when every block is referenced.
   BlockRef Allocate();
   // Names a block whose 16 positions are all computed. A prefix already known keeps its first block.

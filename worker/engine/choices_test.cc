@@ -126,6 +126,51 @@ TEST(Choices, EqualRequestsOfOneChoiceEach) {
   group.StopAndAudit();
 }
 
+// Of 100 tokens 96 are whole blocks: every further choice computes the last four only, whose block it writes.
+TEST(Choices, ReadTheirPromptOnce) {
+  for (const int64_t chunk : {1, 7, 16, 512}) {
+    SCOPED_TRACE(chunk);
+    EngineKnobs knobs;
+    knobs.limits.prefill_chunk = chunk;
+    TestEngine group(knobs);
+    GenerationRequest request = EqualTokens(100, 5);
+    request.choices = Choices({0, 1, 2, 3});
+    const auto answer = group.RunToEnd(request);
+    group.ExpectWhole(request, *answer);
+    EXPECT_EQ(answer->cached_tokens, 0);  // by the first
+    group.StopAndAudit();
+    EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 3 * 4 + 4 * 4);
+    EXPECT_EQ(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 3 * 96);
+    EXPECT_EQ(group.Metric("quire_worker_batch_sequences_max"), 4);
+  }
+}
+
+TEST(Choices, EqualPromptsThatWaitTogetherAreReadOnce) {
+  EngineKnobs knobs;
+  knobs.limits.prefill_chunk = 16;
+  Notification all_there;
+  knobs.script.on_launch = [&](const BatchPlan&) {
+    all_there.WaitForNotification();
+    return absl::OkStatus();
+  };
+  TestEngine group(knobs);
+  std::vector<GenerationRequest> requests;
+  std::vector<std::shared_ptr<RequestAnswer>> answers;
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    requests.push_back(EqualTokens(100, 5));
+    requests.back().seed = seed;
+    answers.push_back(group.Start(requests.back()));
+  }
+  all_there.Notify();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    answers[i]->done.WaitForNotification();
+    group.ExpectWhole(requests[i], *answers[i]);
+    EXPECT_EQ(answers[i]->cached_tokens, i == 0 ? 0 : 96);
+  }
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 4 * 4 + 5 * 4);
+}
+
 TEST(Choices, WhatIsCachedIsToldOnce) {
   TestEngine group{EngineKnobs()};
   group.RunToEnd(EqualTokens(40, 1));

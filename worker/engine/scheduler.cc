@@ -23,7 +23,8 @@ class PromptBudget {
         tokens_(limits.max_batch_tokens - decodes.decode_rows) {
     if (limits.target_step_ms == 0 || decodes.decode_rows == 0) return;
     const double decodes_us = prices.TimeOf(decodes);
-    us_ = std::max(static_cast<double>(limits.target_step_ms) * 1e3 - decodes_us, kLeastOfDecodes * decodes_us);
+    us_ =
+        std::max(static_cast<double>(limits.target_step_ms) * 1e3 - decodes_us, kLeastOfDecodes * decodes_us);
     tokens_ = std::min(tokens_, std::max(prices.known_prompt_rows, prompts));
   }
 
@@ -73,11 +74,11 @@ absl::Status Scheduler::CheckFits(const Sequence& sequence) const {
                                                  ": shorten the prompt or lower max_tokens"));
 }
 
-void Scheduler::Add(Sequence* sequence) { waiting_.push_back(sequence); }
+void Scheduler::Add(Sequence* sequence) { waiting_.push_back({.sequence = sequence}); }
 
 void Scheduler::Remove(Sequence* sequence) {
-  std::erase(waiting_, sequence);
-  std::erase(running_, sequence);
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.sequence == sequence; });
+  if (std::erase(running_, sequence) > 0) ForgetDonor(sequence);
   sequence->ReleaseBlocks();
 }
 
@@ -109,23 +110,53 @@ bool Scheduler::MakeRoomFor(Sequence* sequence) {
 
 void Scheduler::Preempt(Sequence* victim) {
   running_.pop_back();
+  ForgetDonor(victim);
   victim->ReleaseBlocks();
-  waiting_.push_front(victim);
+  waiting_.push_front({.sequence = victim});
   ++preemptions_;
 }
 
 void Scheduler::Admit(Step& step) {
   if (waiting_.empty()) return;
-  int64_t room = RoomToGrow();
-  while (!waiting_.empty() && running() < limits_.max_sequences) {
-    Sequence* sequence = waiting_.front();
-    // Alone it may use all there is.
+  int64_t room = RoomToGrow(), places = limits_.max_sequences - running();
+  for (auto next = waiting_.begin(); next != waiting_.end() && places > 0; --places) {
+    Sequence* sequence = next->sequence;
     const int64_t growth = sequence->BlocksToGrow(limits_.headroom_tokens);
+    if (WaitsForDonor(*next)) {  // what it will need is kept for it
+      room += BlocksFor(sequence->size()) - next->common_blocks + growth;
+      ++next;
+      continue;
+    }
+    // Alone it may use all there is.
     if (!sequence->AcquireBlocks(*cache_, running_.empty() ? 0 : room + growth)) return;
     room += growth;
-    waiting_.pop_front();
+    next = waiting_.erase(next);
     running_.push_back(sequence);
     step.admitted.push_back(sequence);
+  }
+}
+
+// Not for one that decodes: a block that fills by a token a step is sooner computed than waited for.
+bool Scheduler::WaitsForDonor(Waiting& waiting) const {
+  const auto next_block = [](const Sequence* sequence) { return sequence->computed() / kBlockTokens; };
+  const auto reads_prompt = [](const Sequence* sequence) { return sequence->remaining() > 1; };
+  const Sequence* last = waiting.donor;
+  if (last != nullptr && reads_prompt(last) && next_block(last) < waiting.common_blocks) return true;
+  waiting.donor = nullptr;
+  for (const Sequence* running : running_) {
+    const int64_t block = next_block(running);
+    if (!reads_prompt(running) || !waiting.sequence->HasInCommon(*running, block)) continue;
+    if (cache_->Knows(running->HashOf(block))) continue;  // it is computed twice already
+    waiting.donor = running;
+    waiting.common_blocks = waiting.sequence->BlocksInCommon(*running);
+    return true;
+  }
+  return false;
+}
+
+void Scheduler::ForgetDonor(const Sequence* gone) {
+  for (Waiting& waiting : waiting_) {
+    if (waiting.donor == gone) waiting.donor = nullptr;
   }
 }
 

@@ -8,7 +8,9 @@
 // admitted in order of arrival, once there are blocks for all tokens it has and for the next ones of
 // everybody (headroom_tokens): without that room an admission soon preempts somebody. (3) When a running one
 // needs a block and none is idle, the last admitted is preempted: it waits at the front and is computed anew.
-// So the first admitted always gets on, and whatever fits alone ends.
+// So the first admitted always gets on, and whatever fits alone ends. (4) Who lacks blocks that a running
+// prompt is computing right now waits until that is past them, and shares them: equal prompts are read once,
+// for all the choices of a request among others. It keeps its place meanwhile, and those behind it go on.
 #pragma once
 
 #include <cstdint>
@@ -67,15 +69,25 @@ class Scheduler {
 
  private:
   void GrowRunning();
+  // `donor`: a running sequence that computes so many blocks of its tokens; null: it waits for nobody.
+  struct Waiting {
+    Sequence* sequence = nullptr;
+    const Sequence* donor = nullptr;
+    int64_t common_blocks = 0;
+  };
+
   bool MakeRoomFor(Sequence* sequence);
   void Preempt(Sequence* victim);
   void Admit(Step& step);
+  bool WaitsForDonor(Waiting& waiting) const;
+  // It doesn't run any more.
+  void ForgetDonor(const Sequence* gone);
   int64_t RoomToGrow() const;  // blocks for the next tokens of the running
   void ShareBudget(const StepPrices& prices, Step& step);
 
   const SchedulerLimits limits_;
   PrefixCache* const cache_;
-  std::deque<Sequence*> waiting_;
+  std::deque<Waiting> waiting_;
   std::vector<Sequence*> running_;  // in order of admission
   uint64_t next_step_ = 1;
   int64_t preemptions_ = 0;

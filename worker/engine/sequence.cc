@@ -34,6 +34,24 @@ int64_t Sequence::longest() const {
   return std::min(asked, context_) - 1;
 }
 
+bool Sequence::HasInCommon(const Sequence& other, int64_t block) const {
+  return block < std::min(SharableBlocks(), other.size() / kBlockTokens) &&
+         HashOf(block) == other.HashOf(block);
+}
+
+int64_t Sequence::BlocksInCommon(const Sequence& other) const {
+  int64_t same = 0, end = std::min(SharableBlocks(), other.size() / kBlockTokens);
+  while (same < end) {  // a hash is equal only where all before it are
+    const int64_t middle = same + (end - same) / 2;
+    if (HasInCommon(other, middle)) {
+      same = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return same;
+}
+
 bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
   std::vector<BlockRef> blocks = FindBlocks(cache, SharableBlocks());
   const int64_t shared = static_cast<int64_t>(blocks.size());

@@ -39,6 +39,10 @@ class Sequence {
   // isn't whole. It can't go on then.
   const absl::Status& grammar_error() const { return grammar_error_; }
 
+  // Whether the other one has the same tokens up to the end of this full block, which this one could share.
+  bool HasInCommon(const Sequence& other, int64_t block) const;
+  // How many such blocks there are.
+  int64_t BlocksInCommon(const Sequence& other) const;
   // Of a full block of its present tokens, and all before it.
   const Digest& HashOf(int64_t block) const;
 
