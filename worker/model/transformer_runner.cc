@@ -1,5 +1,7 @@
 #include "worker/model/transformer_runner.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
@@ -93,7 +95,9 @@ absl::Status TransformerRunner::CheckPlan(const BatchPlan& plan) const {
 
 absl::Status TransformerRunner::CheckSequence(const SequencePlan& sequence) const {
   const auto rows = static_cast<int64_t>(sequence.ids.size());
-  const int64_t context = sequence.scaled_rope ? config_.max_context : config_.plain_context;
+  // The rotary tables end with it, or with the KV cache (LoadWeights).
+  const int64_t context = std::min(sequence.scaled_rope ? config_.max_context : config_.plain_context,
+                                   options_.kv_blocks * kBlockTokens);
   if (sequence.scaled_rope && !config_.scaled_rope) {
     return absl::InternalError(
         "a sequence wants scaled RoPE but the model was loaded without --rope-scaling");
