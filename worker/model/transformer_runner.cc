@@ -37,10 +37,12 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
   QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, communicator.rank(), communicator.size()));
   auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
   runner->numerics_id_ = NumericsId(checkpoint, SampledIds(config, options), shard, backend);
-  const int64_t kv_tokens = int64_t{options.kv_blocks} * kBlockTokens;
-  QUIRE_ASSIGN_OR_RETURN(
-      ModelWeights weights,
-      LoadWeights(*checkpoint.files, config, PlanWeights(config, shard), kv_tokens, backend, progress));
+  const LoadOptions load{.max_positions = int64_t{options.kv_blocks} * kBlockTokens,
+                         .threads = options.load_threads,
+                         .whole_rows = options.ranks_share_a_disk,
+                         .progress = progress};
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
+                         LoadWeights(*checkpoint.files, config, PlanWeights(config, shard), load, backend));
   QUIRE_RETURN_IF_ERROR(backend.CreateKvCache({.layers = config.layers,
                                                .blocks = options.kv_blocks,
                                                .kv_heads = shard.kv_heads.size(),
