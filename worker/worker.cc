@@ -199,9 +199,12 @@ absl::Status Rank::PlanMemory() {
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
   demand.token_bytes = bytes.token + bytes.input_token;
   demand.sequence_bytes = bytes.wanted_row + bytes.sequence;
+  demand.request_bytes = bytes.counts;
   demand.max_sequences = config_.limits.max_sequences;
   demand.sampler_bytes =
       std::min(config_.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size_);
+  QUIRE_ASSIGN_OR_RETURN(demand.load_bytes,
+                         CountLoadBytes(*checkpoint_.files, checkpoint_.config, ranks, only));
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;
@@ -294,7 +297,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.bundle = std::move(bundle_);
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;
-  options.engine.waiting_room = config_.limits.max_sequences;
+  options.engine.waiting_room = (kOpenPerSequence - 1) * config_.limits.max_sequences;
   options.healthy = [this] { return group_.liveness->Healthy(); };
   options.on_lost = [this](const absl::Status& why) {
     Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));
