@@ -20,27 +20,37 @@ constexpr double kGiB = 1 << 30;
 
 std::string Gib(int64_t bytes) { return absl::StrFormat("%.2f GiB", static_cast<double>(bytes) / kGiB); }
 
+std::string WeightsNeed(const KvDemand& demand) {
+  std::string text = absl::StrCat("the weights need ", Gib(demand.weight_bytes));
+  if (demand.load_bytes > 0) {
+    absl::StrAppend(&text, ", while they are converted ", Gib(demand.load_bytes), " more,");
+  }
+  return text;
+}
+
 // What weights and scratch memory leave for blocks, a tenth being for everything else.
 absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
   const int64_t usable = demand.memory_bytes / 10 * 9;
-  const int64_t least = demand.weight_bytes + demand.sampler_bytes + demand.block_bytes;
+  const int64_t serving = demand.sampler_bytes + demand.block_bytes;
+  const int64_t least = demand.weight_bytes + std::max(serving, demand.load_bytes);
   if (usable < least) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the weights need ", Gib(demand.weight_bytes), " and this group may use ", Gib(usable),
+        WeightsNeed(demand), " and this group may use ", Gib(usable),
         " of memory (nine tenths of its share): it needs a machine, a container or a share of at "
         "least ",
         Gib(least / 9 * 10), ", or a smaller model"));
   }
+  const int64_t sequence_bytes = demand.sequence_bytes + kOpenPerSequence * demand.request_bytes;
   const int64_t scratch =
-      demand.max_batch_tokens * demand.token_bytes + demand.max_sequences * demand.sequence_bytes;
+      demand.max_batch_tokens * demand.token_bytes + demand.max_sequences * sequence_bytes;
   const int64_t room = usable - demand.weight_bytes - demand.sampler_bytes - scratch;
   if (room >= demand.block_bytes) return room;
-  const int64_t free = usable - least;
+  const int64_t free = usable - demand.weight_bytes - serving;
   // A batch has a token of each sequence at least.
-  const int64_t sequences = free / (demand.sequence_bytes + demand.token_bytes);
+  const int64_t sequences = free / (sequence_bytes + demand.token_bytes);
   const int64_t tokens = sequences < demand.max_sequences
                              ? std::max<int64_t>(1, sequences)
-                             : (free - demand.max_sequences * demand.sequence_bytes) / demand.token_bytes;
+                             : (free - demand.max_sequences * sequence_bytes) / demand.token_bytes;
   return absl::FailedPreconditionError(absl::StrCat(
       "--max-batch-tokens ", demand.max_batch_tokens, " and --max-sequences ", demand.max_sequences, " need ",
       Gib(scratch), " of scratch memory and ", Gib(free),

@@ -9,6 +9,9 @@
 
 namespace quire::worker {
 
+// Requests that a group has open for each sequence that may run: as many wait beside them.
+inline constexpr int64_t kOpenPerSequence = 2;
+
 struct KvDemand {
   int64_t asked_blocks = 0;   // --kv-blocks; 0 = from memory
   int64_t block_bytes = 0;    // of all ranks together
@@ -18,7 +21,9 @@ struct KvDemand {
   int64_t max_batch_tokens = 0;
   // Scratch memory of all ranks, for each token of a batch and for each sequence.
   int64_t token_bytes = 0, sequence_bytes = 0;
+  int64_t request_bytes = 0;  // of what is kept of each open request, also while it waits
   int64_t sampler_bytes = 0;  // of all threads that sample
+  int64_t load_bytes = 0;     // beside the weights, of all ranks while they load; gone before blocks are used
   int64_t memory_bytes = 0;   // this group's share of the host's memory, or of the container's
 };
 

@@ -76,6 +76,27 @@ TEST(KvPlan, WhatSamplesIsNotTheBlocks) {
   EXPECT_FALSE(PlanKvBlocks(demand).ok());
 }
 
+TEST(KvPlan, RequestsThatWaitAreNotTheBlocks) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 11 * kGiB;
+  const int32_t before = PlanKvBlocks(demand)->blocks;
+  demand.request_bytes = 10 * demand.block_bytes;
+  EXPECT_EQ(PlanKvBlocks(demand)->blocks, before - 10 * 2 * 64) << "as many wait as run";
+}
+
+// Room that loading takes is room for blocks afterwards.
+TEST(KvPlan, WhatIsConvertedNeedsRoomOnlyWhileItLoads) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 11 * kGiB;
+  const int32_t before = PlanKvBlocks(demand)->blocks;
+  const int64_t free = demand.memory_bytes / 10 * 9 - demand.weight_bytes;
+  demand.load_bytes = free;
+  EXPECT_EQ(PlanKvBlocks(demand)->blocks, before);
+  demand.load_bytes = free + 1;
+  EXPECT_THAT(std::string(PlanKvBlocks(demand).status().message()),
+              testing::HasSubstr("the weights need 11.00 GiB, while they are converted 3.40 GiB more, and"));
+}
+
 TEST(KvPlan, TakesWhatWasAskedFor) {
   KvDemand demand = Small();
   demand.asked_blocks = 7;
@@ -127,6 +148,19 @@ TEST(KvPlan, TheNumbersItAdvisesFitAndOneMoreDoesNot) {
   demand.max_sequences = Advised(refusal, "--max-sequences");
   EXPECT_TRUE(PlanKvBlocks(demand).ok());
   demand.max_sequences = ++demand.max_batch_tokens;
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+}
+
+TEST(KvPlan, TheNumbersItAdvisesCountWhatWaitsAndNotWhatLoads) {
+  KvDemand demand = Small();
+  demand.request_bytes = 300'000;
+  demand.load_bytes = 10 * kGiB;
+  demand.asked_blocks = 1;
+  demand.max_batch_tokens = demand.max_sequences = 2'000'000'000;
+  demand.max_batch_tokens = demand.max_sequences = Advised(Refusal(demand), "--max-sequences");
+  EXPECT_TRUE(PlanKvBlocks(demand).ok());
+  ++demand.max_batch_tokens;
+  ++demand.max_sequences;
   EXPECT_FALSE(PlanKvBlocks(demand).ok());
 }
 

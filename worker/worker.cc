@@ -157,8 +157,6 @@ absl::Status Rank::Load() {
   group_.liveness->Enter(Phase::kLoading);
   QUIRE_RETURN_IF_ERROR(LoadModel());
   const int64_t load_us = clock_.NowUs() - started_us, bytes = runner_->weight_bytes();
-  Log(LogLevel::kInfo, "weights_loaded", "mib", bytes >> 20, "ms", load_us / 1000, "mib_per_s",
-      static_cast<double>(bytes) / std::max<int64_t>(load_us, 1) * 1e6 / (1 << 20));
   metrics_.Gauge("quire_worker_weight_bytes", "Bytes of weights that this rank holds")
       .Set(static_cast<double>(bytes));
   return AgreeOnLoaded(load_us);
@@ -201,9 +199,12 @@ absl::Status Rank::PlanMemory() {
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
   demand.token_bytes = bytes.token + bytes.input_token;
   demand.sequence_bytes = bytes.wanted_row + bytes.sequence;
+  demand.request_bytes = bytes.counts;
   demand.max_sequences = config_.limits.max_sequences;
   demand.sampler_bytes =
       std::min(config_.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size_);
+  QUIRE_ASSIGN_OR_RETURN(demand.load_bytes,
+                         CountLoadBytes(*checkpoint_.files, checkpoint_.config, ranks, only));
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;
@@ -252,15 +253,25 @@ absl::Status Rank::LoadModel() {
   options.max_batch_tokens = config_.limits.max_batch_tokens;
   options.max_sequences = config_.limits.max_sequences;
   options.tokenizer_size = tokenizer_size_;
-  int64_t last_percent = -1;
-  const auto progress = [&last_percent](int64_t loaded, int64_t total) {
-    const int64_t percent = 100 * loaded / std::max<int64_t>(total, 1) / 10 * 10;
+  options.load_threads = static_cast<int>(config_.threads);
+  options.ranks_share_a_disk = config_.ranks_here() == config_.ranks;
+  const int64_t started_us = clock_.NowUs();
+  int64_t last_percent = -1, read_bytes = 0, read_us = 0;
+  const auto progress = [&](const LoadedSoFar& loaded) {
+    if (std::exchange(read_bytes, loaded.read_bytes) != loaded.read_bytes) {
+      read_us = clock_.NowUs() - started_us;  // the last time: when all weights are loaded
+    }
+    const int64_t percent = 100 * loaded.bytes / std::max<int64_t>(loaded.total_bytes, 1) / 10 * 10;
     if (percent == std::exchange(last_percent, percent)) return;
     Log(LogLevel::kInfo, "loading", "what",
-        absl::StrCat("weights ", percent, " % (", loaded >> 20, " of ", total >> 20, " MiB)"));
+        absl::StrCat("weights ", percent, " % (", loaded.bytes >> 20, " of ", loaded.total_bytes >> 20,
+                     " MiB)"));
   };
   QUIRE_ASSIGN_OR_RETURN(runner_, TransformerRunner::Load(checkpoint_, options, *device_.backend,
                                                           *device_.communicator, progress));
+  Log(LogLevel::kInfo, "weights_loaded", "mib", runner_->weight_bytes() >> 20, "read_mib", read_bytes >> 20,
+      "ms", read_us / 1000, "read_gb_per_s",
+      static_cast<double>(read_bytes) / static_cast<double>(std::max<int64_t>(read_us, 1)) / 1e3);
   checkpoint_.files.reset();  // the backend has its own copy
   return absl::OkStatus();
 }
@@ -286,7 +297,7 @@ GroupServerOptions Rank::ServerOptions() {
   options.bundle = std::move(bundle_);
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;
-  options.engine.waiting_room = config_.limits.max_sequences;
+  options.engine.waiting_room = (kOpenPerSequence - 1) * config_.limits.max_sequences;
   options.healthy = [this] { return group_.liveness->Healthy(); };
   options.on_lost = [this](const absl::Status& why) {
     Log(LogLevel::kError, "group_failed", "reason", MessageOf(why));

@@ -19,7 +19,7 @@ int32_t BlockAt(const SequenceRows& sequence, int64_t position) {
 absl::StatusOr<RopeId> AttentionOps::AddRope(std::span<const double> inv_freq, double scale,
                                              int64_t max_positions) {
   QUIRE_RETURN_IF_ERROR(CheckRope(inv_freq, scale, max_positions));
-  QUIRE_ASSIGN_OR_RETURN(RopeTable table, RopeTable::Create(inv_freq, scale, max_positions, memory_));
+  QUIRE_ASSIGN_OR_RETURN(RopeTable table, RopeTable::Create(inv_freq, scale, max_positions, memory_, pool_));
   ropes_.push_back(table);
   return RopeId(static_cast<int32_t>(ropes_.size() - 1));
 }

@@ -1,8 +1,10 @@
 #include "kernels/cpu/rope_table.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/core/status.h"
+#include "kernels/cpu/float_mode.h"
 
 namespace quire::kernels::cpu {
 namespace {
@@ -28,6 +30,19 @@ double CosineNearZero(double x) {
   return sum;
 }
 
+// Positions that a thread takes at once: some 10,000 sines and cosines.
+constexpr int64_t kTogether = 128;
+
+// out [2][half]
+void FillPosition(std::span<const double> inv_freq, double scale, int64_t position, float* out) {
+  const int64_t half = std::ssize(inv_freq);
+  for (int64_t i = 0; i < half; ++i) {
+    const SinCos value = SinCosOf(static_cast<double>(position) * inv_freq[i]);
+    out[i] = static_cast<float>(value.cosine * scale);
+    out[half + i] = static_cast<float>(value.sine * scale);
+  }
+}
+
 }  // namespace
 
 SinCos SinCosOf(double angle) {
@@ -47,17 +62,16 @@ SinCos SinCosOf(double angle) {
 }
 
 absl::StatusOr<RopeTable> RopeTable::Create(std::span<const double> inv_freq, double scale, int64_t positions,
-                                            Arena& arena) {
+                                            Arena& arena, ThreadPool& pool) {
   const int64_t half = std::ssize(inv_freq);
   QUIRE_ASSIGN_OR_RETURN(float* data, arena.AllocateArray<float>(positions * half * 2));
-  for (int64_t position = 0; position < positions; ++position) {
-    float* cosine = data + position * 2 * half;
-    for (int64_t i = 0; i < half; ++i) {
-      const SinCos value = SinCosOf(static_cast<double>(position) * inv_freq[i]);
-      cosine[i] = static_cast<float>(value.cosine * scale);
-      cosine[half + i] = static_cast<float>(value.sine * scale);
+  const FlushDenormals flush;  // as the pool's threads have it: an entry's bits are those of any thread
+  pool.ForEach((positions + kTogether - 1) / kTogether, [&](int64_t block) {
+    const int64_t first = block * kTogether, last = std::min(positions, first + kTogether);
+    for (int64_t position = first; position < last; ++position) {
+      FillPosition(inv_freq, scale, position, data + position * 2 * half);
     }
-  }
+  });
   return RopeTable(data, half, positions);
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/cpu/arena.h"
+#include "kernels/cpu/thread_pool.h"
 
 namespace quire::kernels::cpu {
 
@@ -18,9 +19,10 @@ SinCos SinCosOf(double angle);
 
 class RopeTable {
  public:
-  // The arguments have passed CheckRope.
+  // The arguments have passed CheckRope. Computed on the pool, each entry by itself: a long context has
+  // millions.
   static absl::StatusOr<RopeTable> Create(std::span<const double> inv_freq, double scale, int64_t positions,
-                                          Arena& arena);
+                                          Arena& arena, ThreadPool& pool);
   int64_t positions() const { return positions_; }
   int64_t half() const { return half_; }
   // [half] each, times the scale.

@@ -29,7 +29,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
   QUIRE_ASSIGN_OR_RETURN(worker::ModelWeights weights,
                          worker::LoadWeights(*checkpoint.files, model->config_,
                                              worker::PlanWeights(model->config_, model->shard_),
-                                             setup.max_tokens + kBlockTokens, backend));
+                                             {.max_positions = setup.max_tokens + kBlockTokens}, backend));
   // The table is not in order, as in real life.
   for (int32_t block = static_cast<int32_t>(setup.max_tokens / kBlockTokens); block >= 0; --block) {
     model->blocks_.push_back(block);

@@ -14,8 +14,7 @@ namespace quire::worker {
 absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks, std::optional<int> only) {
   ModelBytes bytes;
   // Rank 0 samples, so it counts.
-  if (only.value_or(0) == 0)
-    bytes.sequence = kernels::TokenCounts::BytesFor(config.max_context, config.vocab);
+  if (only.value_or(0) == 0) bytes.counts = kernels::TokenCounts::BytesFor(config.max_context, config.vocab);
   const int64_t table_blocks = BlocksFor(config.max_context);
   for (int rank = only.value_or(0); rank < (only ? *only + 1 : ranks); ++rank) {
     QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, rank, ranks));
@@ -27,6 +26,16 @@ absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks,
     bytes.input_token += kernels::HostStep::BytesFor({.tokens = 1});
     bytes.sequence +=
         kernels::HostStep::BytesFor({.sequences = 1, .wanted_rows = 1, .table_blocks = table_blocks});
+  }
+  return bytes;
+}
+
+absl::StatusOr<int64_t> CountLoadBytes(const Safetensors& files, const ModelConfig& config, int ranks,
+                                       std::optional<int> only) {
+  int64_t bytes = 0;
+  for (int rank = only.value_or(0); rank < (only ? *only + 1 : ranks); ++rank) {
+    QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, rank, ranks));
+    bytes += LoadBytes(files, PlanWeights(config, shard));
   }
   return bytes;
 }

@@ -4,6 +4,7 @@
 
 #include "worker/model/decoder.h"
 #include "worker/model/idle_backend.h"
+#include "worker/model/test_checkpoint.h"
 
 namespace quire::worker {
 namespace {
@@ -62,8 +63,23 @@ TEST(ModelBytesTest, InputsAreThoseOfEveryRankAndCountsRank0s) {
   EXPECT_EQ(one->input_token, 4);
   EXPECT_EQ(three->input_token, 12);
   const int64_t inputs = sizeof(kernels::SequenceRows) + 8 + 128 / 16 * 4;
-  EXPECT_EQ(one->sequence, inputs + kernels::TokenCounts::BytesFor(128, 50));
-  EXPECT_EQ(three->sequence, one->sequence + 2 * inputs);
+  EXPECT_EQ(one->sequence, inputs);
+  EXPECT_EQ(three->sequence, 3 * inputs);
+  EXPECT_EQ(one->counts, kernels::TokenCounts::BytesFor(128, 50));
+  EXPECT_EQ(three->counts, one->counts);
+  EXPECT_EQ(CountModelBytes(Uneven(), 3, 2)->counts, 0) << "it samples nothing";
+}
+
+TEST(ModelBytesTest, LoadingTakesWhatItsRanksConvert) {
+  const TestCheckpoint folder("F32");
+  const Checkpoint checkpoint = *folder.Open();
+  const auto loading = [&](int ranks, std::optional<int> only = std::nullopt) {
+    return CountLoadBytes(*checkpoint.files, checkpoint.config, ranks, only).value();
+  };
+  EXPECT_EQ(loading(1), 96 * 24 * 2);
+  EXPECT_EQ(loading(3), loading(3, 0) + loading(3, 1) + loading(3, 2));
+  EXPECT_LT(loading(3, 0), loading(1));
+  EXPECT_FALSE(CountLoadBytes(*checkpoint.files, checkpoint.config, 4).ok());
 }
 
 TEST(ModelBytesTest, EveryRankHasNormsAndRotaryTablesWhole) {

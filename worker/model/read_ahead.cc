@@ -4,54 +4,49 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 namespace quire::worker {
-namespace {
 
-// Skipping less than this costs a disk as much as reading it.
-constexpr int64_t kWorthSkipping = 64 << 10;
-
-// The slice's bytes as they lie in the file, in order: one part where whole rows are taken, or where what
-// lies between is little.
-void AddParts(const StoredTensor& tensor, const TensorSlice& slice, std::vector<ReadAhead::Bytes>& out) {
-  const int64_t element = ElementBytes(tensor.type);
-  const int64_t row = (slice.shape.size() > 1 ? slice.shape[1] : 1) * element;
-  const int64_t begin = slice.cols.begin * element, size = slice.cols.size() * element;
-  if (row - size < kWorthSkipping) {
-    const int64_t first = slice.rows.begin * row;
-    out.push_back(tensor.bytes.subspan(first, slice.rows.size() * row));
-    return;
-  }
-  for (int64_t r = slice.rows.begin; r < slice.rows.end; ++r) {
-    out.push_back(tensor.bytes.subspan(r * row + begin, size));
+ReadAhead::ReadAhead(ReadList list, int64_t window_bytes, Advise advise)
+    : list_(std::move(list)),
+      window_bytes_(window_bytes),
+      total_(list_.read_bytes(list_.items())),
+      advise_(std::move(advise)) {
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error&) {  // no more threads: the pages are read when they are touched
+    asked_ = total_;
   }
 }
 
-}  // namespace
-
-ReadAhead::ReadAhead(const Safetensors& files, const WeightPlan& plan, int64_t window_bytes, Advise advise)
-    : window_bytes_(window_bytes), advise_(std::move(advise)) {
-  int64_t total = 0;
-  plan.ForEach([&](const auto& item) {
-    if (item.parts.empty()) return;
-    std::vector<Bytes> parts;
-    for (const TensorSlice& slice : item.parts) {
-      if (const auto tensor = files.Find(slice.name); tensor.ok()) AddParts(*tensor, slice, parts);
-    }
-    for (const Bytes& part : parts) {
-      parts_.push_back({part, total});
-      total += std::ssize(part);
-    }
-    item_ends_.push_back(total);
-  });
-  OnLoaded(0);
+ReadAhead::~ReadAhead() {
+  {
+    MutexLock lock(&mutex_);
+    stopped_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
 }
 
 void ReadAhead::OnLoaded(int64_t items) {
-  const int64_t loaded = items == 0 ? 0 : item_ends_[static_cast<size_t>(items) - 1];
-  for (; next_ < parts_.size() && parts_[next_].before < loaded + window_bytes_; ++next_) {
-    advise_(parts_[next_].bytes);
+  MutexLock lock(&mutex_);
+  next_end_ = list_.read_bytes(std::min(items + 1, list_.items()));
+  limit_ = next_end_ + window_bytes_;
+  mutex_.Await(absl::Condition(this, &ReadAhead::NextIsAsked));
+}
+
+std::optional<ReadAhead::Bytes> ReadAhead::NextPiece() {
+  MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(this, &ReadAhead::MayGoOn));
+  return stopped_ ? std::nullopt : list_.Next();
+}
+
+void ReadAhead::Run() {
+  while (const std::optional<Bytes> piece = NextPiece()) {
+    advise_(*piece);
+    MutexLock lock(&mutex_);
+    asked_ += std::ssize(*piece);
   }
 }
 

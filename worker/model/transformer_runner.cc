@@ -1,5 +1,7 @@
 #include "worker/model/transformer_runner.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
@@ -35,10 +37,12 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
   QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, communicator.rank(), communicator.size()));
   auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
   runner->numerics_id_ = NumericsId(checkpoint, SampledIds(config, options), shard, backend);
-  const int64_t kv_tokens = int64_t{options.kv_blocks} * kBlockTokens;
-  QUIRE_ASSIGN_OR_RETURN(
-      ModelWeights weights,
-      LoadWeights(*checkpoint.files, config, PlanWeights(config, shard), kv_tokens, backend, progress));
+  const LoadOptions load{.max_positions = int64_t{options.kv_blocks} * kBlockTokens,
+                         .threads = options.load_threads,
+                         .whole_rows = options.ranks_share_a_disk,
+                         .progress = progress};
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
+                         LoadWeights(*checkpoint.files, config, PlanWeights(config, shard), load, backend));
   QUIRE_RETURN_IF_ERROR(backend.CreateKvCache({.layers = config.layers,
                                                .blocks = options.kv_blocks,
                                                .kv_heads = shard.kv_heads.size(),
@@ -93,7 +97,9 @@ absl::Status TransformerRunner::CheckPlan(const BatchPlan& plan) const {
 
 absl::Status TransformerRunner::CheckSequence(const SequencePlan& sequence) const {
   const auto rows = static_cast<int64_t>(sequence.ids.size());
-  const int64_t context = sequence.scaled_rope ? config_.max_context : config_.plain_context;
+  // The rotary tables end with it, or with the KV cache (LoadWeights).
+  const int64_t context = std::min(sequence.scaled_rope ? config_.max_context : config_.plain_context,
+                                   options_.kv_blocks * kBlockTokens);
   if (sequence.scaled_rope && !config_.scaled_rope) {
     return absl::InternalError(
         "a sequence wants scaled RoPE but the model was loaded without --rope-scaling");

@@ -23,6 +23,9 @@ struct TransformerOptions {
   int64_t max_batch_tokens = 512;
   int64_t max_sequences = 64;
   int64_t tokenizer_size = 0;  // ids from here on are never sampled; 0 = the vocabulary's size
+  // How the weights are loaded (LoadOptions).
+  int load_threads = 1;
+  bool ranks_share_a_disk = false;
 };
 
 class TransformerRunner final : public ModelRunner {

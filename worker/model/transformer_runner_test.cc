@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/backend_factory.h"
 #include "kernels/reference/reference_backend.h"
 #include "worker/model/idle_backend.h"
 #include "worker/model/test_checkpoint.h"
@@ -143,6 +144,30 @@ TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFit) {
   EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks.push_back(1); })) << "a longer table";
   runner_ = Load("");
   EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).scaled_rope = true; }));
+}
+
+// Blocks that come twice in a table make it as long as the positions need; the rotary tables end with the KV
+// cache.
+TEST_F(TransformerRunnerTest, RefusesPositionsBeyondTheKvCache) {
+  kernels::BackendOptions options;
+  const auto backend = kernels::MakeBackend(options);  // which looks no position up beyond its tables
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  const auto checkpoint = checkpoint_.Open("yarn:4:32");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const auto runner = TransformerRunner::Load(
+      *checkpoint, {.kv_blocks = 2, .max_batch_tokens = 40, .max_sequences = 1, .tokenizer_size = 48},
+      **backend, alone_);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  SequencePlan plan = Prompt(std::vector<TokenId>(40, 1), {0, 1, 0});
+  plan.scaled_rope = true;
+  EXPECT_TRUE(absl::IsInternal((*runner)->Launch({1, {plan}})));
+  plan = Prompt({1}, {0, 1, 0});
+  plan.position = 32;
+  plan.scaled_rope = true;
+  EXPECT_TRUE(absl::IsInternal((*runner)->Launch({2, {plan}})));
+  plan = Prompt(std::vector<TokenId>(32, 1), {0, 1});
+  EXPECT_TRUE((*runner)->Launch({3, {plan}}).ok());
+  EXPECT_TRUE((*runner)->Collect().ok());
 }
 
 // The folder is read once, when the checkpoint is opened: what is checked is what is loaded.

@@ -1,14 +1,13 @@
 #include "worker/model/weights.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
-#include <deque>
+#include <memory>
+#include <type_traits>
 
 #include "base/core/status.h"
-#include "kernels/bf16.h"
 #include "worker/model/read_ahead.h"
 #include "worker/model/rope.h"
+#include "worker/model/stored_values.h"
 
 namespace quire::worker {
 namespace {
@@ -17,46 +16,42 @@ using kernels::HostRows;
 using kernels::MatrixId;
 using kernels::VectorId;
 
-// A disk's queue stays full while a matrix is packed.
+// What a disk reads while a matrix is packed.
 constexpr int64_t kReadAheadBytes = int64_t{256} << 20;
 
-float HalfToFloat(uint16_t half) {
-  const uint32_t sign = uint32_t{half & 0x8000u} << 16;
-  const uint32_t exponent = (half >> 10) & 0x1F, mantissa = half & 0x3FF;
-  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24, exact
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
-  }
-  const uint32_t wide = exponent == 0x1F ? 0xFF : exponent + 112;
-  return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
-}
-
-float ElementAt(const StoredTensor& tensor, int64_t index) {
-  const uint8_t* at = tensor.bytes.data() + index * ElementBytes(tensor.type);
-  if (tensor.type == StoredType::kF32) {
-    float value;
-    std::memcpy(&value, at, sizeof(value));
-    return value;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, at, sizeof(bits));
-  return tensor.type == StoredType::kF16 ? HalfToFloat(bits) : kernels::Bf16ToFloat(bits);
+// Of the matrix that has the most elements which aren't bf16 as they lie.
+int64_t ConvertedElements(const Safetensors& files, const WeightPlan& plan) {
+  int64_t most = 0;
+  plan.ForEach([&](const auto& item) {
+    if constexpr (std::is_same_v<decltype(item), const PlannedMatrix&>) {
+      int64_t elements = 0;
+      for (const TensorSlice& slice : item.parts) {
+        const auto tensor = files.Find(slice.name);
+        if (tensor.ok() && !IsBf16InPlace(*tensor)) elements += slice.elements();
+      }
+      most = std::max(most, elements);
+    }
+  });
+  return most;
 }
 
 // Carries what every step of loading needs; lives during LoadWeights only.
 class Loader {
  public:
   Loader(const Safetensors& files, const WeightPlan& plan, double eps, kernels::Backend& backend,
-         const LoadProgress& progress)
+         const LoadOptions& options, LoadedSoFar& loaded)
       : files_(files),
         plan_(plan),
         eps_(static_cast<float>(eps)),
         backend_(backend),
-        progress_(progress),
-        total_bytes_(plan.bytes()),
-        ahead_(files, plan, kReadAheadBytes, ReadAhead::AdviseKernel) {}
+        options_(options),
+        loaded_(loaded),
+        converted_(std::make_unique_for_overwrite<uint16_t[]>(ConvertedElements(files, plan))),
+        ahead_(ReadList(files.tensors(), plan, options.whole_rows), kReadAheadBytes,
+               ReadAhead::AdviseKernel) {}
 
   absl::StatusOr<ModelWeights> Load() {
+    ahead_.OnLoaded(0);
     ModelWeights weights;
     const bool tied = plan_.embedding.parts.empty();
     if (!tied) {
@@ -93,10 +88,10 @@ class Loader {
   }
 
   absl::StatusOr<MatrixId> Add(const PlannedMatrix& matrix) {
-    converted_.clear();
+    uint16_t* converted = converted_.get();
     std::vector<HostRows> parts;
     for (const TensorSlice& slice : matrix.parts) {
-      QUIRE_ASSIGN_OR_RETURN(const HostRows rows, Read(slice));
+      QUIRE_ASSIGN_OR_RETURN(const HostRows rows, Read(slice, converted));
       parts.push_back(rows);
     }
     QUIRE_ASSIGN_OR_RETURN(const MatrixId id, backend_.AddMatrix(parts, matrix.parts[0].cols.size(),
@@ -116,60 +111,62 @@ class Loader {
     return id;
   }
 
-  // The slice as it lies in the file where that is aligned bf16, else converted.
-  absl::StatusOr<HostRows> Read(const TensorSlice& slice) {
+  // The slice as it lies in the file where that is aligned bf16, else converted, to where `converted` points.
+  absl::StatusOr<HostRows> Read(const TensorSlice& slice, uint16_t*& converted) {
     QUIRE_ASSIGN_OR_RETURN(const StoredTensor tensor, files_.Find(slice.name));
-    const int64_t stored_cols = slice.shape[1], first = slice.rows.begin * stored_cols + slice.cols.begin;
-    if (tensor.type == StoredType::kBf16 && reinterpret_cast<uintptr_t>(tensor.bytes.data()) % 2 == 0) {
+    if (IsBf16InPlace(tensor)) {
+      const int64_t first = slice.rows.begin * slice.shape[1] + slice.cols.begin;
       return HostRows{reinterpret_cast<const uint16_t*>(tensor.bytes.data()) + first, slice.rows.size(),
-                      stored_cols};
+                      slice.shape[1]};
     }
-    std::vector<uint16_t>& values = converted_.emplace_back();
-    values.reserve(static_cast<size_t>(slice.elements()));
-    for (int64_t row = 0; row < slice.rows.size(); ++row) {
-      for (int64_t col = 0; col < slice.cols.size(); ++col) {
-        values.push_back(kernels::FloatToBf16(ElementAt(tensor, first + row * stored_cols + col)));
-      }
-    }
-    return HostRows{values.data(), slice.rows.size(), slice.cols.size()};
+    ConvertToBf16(tensor, slice, options_.threads, converted);
+    const HostRows rows{converted, slice.rows.size(), slice.cols.size()};
+    converted += slice.elements();
+    return rows;
   }
 
   void Report(int64_t bytes) {
-    loaded_bytes_ += bytes;
-    ahead_.OnLoaded(++loaded_items_);
-    if (progress_) progress_(loaded_bytes_, total_bytes_);
+    loaded_.bytes += bytes;
+    loaded_.read_bytes = ahead_.own_bytes(++loaded_items_);
+    if (options_.progress) options_.progress(loaded_);
+    ahead_.OnLoaded(loaded_items_);
   }
 
   const Safetensors& files_;
   const WeightPlan& plan_;
   const float eps_;  // of the norms
   kernels::Backend& backend_;
-  const LoadProgress& progress_;
-  const int64_t total_bytes_;
+  const LoadOptions& options_;
+  LoadedSoFar& loaded_;
+  const std::unique_ptr<uint16_t[]> converted_;  // parts of the matrix being added
   ReadAhead ahead_;
-  int64_t loaded_bytes_ = 0, loaded_items_ = 0;
-  std::deque<std::vector<uint16_t>> converted_;  // parts of the matrix being added
+  int64_t loaded_items_ = 0;
 };
 
-absl::StatusOr<kernels::RopeId> AddRope(const ModelConfig& config, const RopeScaling& scaling,
-                                        int64_t positions, kernels::Backend& backend) {
-  const RotaryFrequencies table = MakeRotaryFrequencies(scaling, config.rope_theta, config.head_dim);
-  return backend.AddRope(table.inv_freq, table.scale, positions);
+int64_t TableBytes(const ModelConfig& config, int64_t positions) {
+  return positions * config.head_dim * int64_t{sizeof(float)};
 }
 
 }  // namespace
 
 absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
-                                         const WeightPlan& plan, int64_t max_positions,
-                                         kernels::Backend& backend, const LoadProgress& progress) {
+                                         const WeightPlan& plan, const LoadOptions& options,
+                                         kernels::Backend& backend) {
   QUIRE_RETURN_IF_ERROR(CheckWeights(files, plan));
-  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights, Loader(files, plan, config.rms_eps, backend, progress).Load());
-  QUIRE_ASSIGN_OR_RETURN(
-      weights.rope, AddRope(config, config.rope, std::min(config.plain_context, max_positions), backend));
+  LoadedSoFar loaded{.total_bytes = plan.bytes() + RopeTableBytes(config, options.max_positions)};
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
+                         Loader(files, plan, config.rms_eps, backend, options, loaded).Load());
+  const auto add_rope = [&](const RopeScaling& scaling, int64_t context) -> absl::StatusOr<kernels::RopeId> {
+    const RotaryFrequencies table = MakeRotaryFrequencies(scaling, config.rope_theta, config.head_dim);
+    const int64_t positions = std::min(context, options.max_positions);
+    QUIRE_ASSIGN_OR_RETURN(const kernels::RopeId id, backend.AddRope(table.inv_freq, table.scale, positions));
+    loaded.bytes += TableBytes(config, positions);
+    if (options.progress) options.progress(loaded);
+    return id;
+  };
+  QUIRE_ASSIGN_OR_RETURN(weights.rope, add_rope(config.rope, config.plain_context));
   if (config.scaled_rope) {
-    QUIRE_ASSIGN_OR_RETURN(
-        weights.scaled_rope,
-        AddRope(config, *config.scaled_rope, std::min(config.max_context, max_positions), backend));
+    QUIRE_ASSIGN_OR_RETURN(weights.scaled_rope, add_rope(*config.scaled_rope, config.max_context));
   }
   return weights;
 }
@@ -177,7 +174,11 @@ absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelCo
 int64_t RopeTableBytes(const ModelConfig& config, int64_t max_positions) {
   int64_t positions = std::min(config.plain_context, max_positions);
   if (config.scaled_rope) positions += std::min(config.max_context, max_positions);
-  return positions * config.head_dim * int64_t{sizeof(float)};
+  return TableBytes(config, positions);
+}
+
+int64_t LoadBytes(const Safetensors& files, const WeightPlan& plan) {
+  return ConvertedElements(files, plan) * int64_t{sizeof(uint16_t)};
 }
 
 }  // namespace quire::worker

@@ -1,6 +1,7 @@
 // Loads a WeightPlan (one rank's slices of a checkpoint) into its Backend, in the plan's order, which is
 // execution order (the CPU backend prefetches along it), and keeps the handles. A rank touches only the bytes
-// of its own slices. Used once, by the engine thread, before the first step.
+// of its own slices, and reads little more than their pages (read_list.h). Used once, by the engine thread,
+// before the first step.
 #pragma once
 
 #include <functional>
@@ -34,13 +35,27 @@ struct ModelWeights {
   std::optional<kernels::RopeId> scaled_rope;
 };
 
-using LoadProgress = std::function<void(int64_t loaded_bytes, int64_t total_bytes)>;
+struct LoadedSoFar {
+  int64_t bytes = 0, total_bytes = 0;  // in the backend: of the weights, then of the rotary tables
+  int64_t read_bytes = 0;              // of the files, of this rank's slices
+};
+using LoadProgress = std::function<void(const LoadedSoFar&)>;
 
-// `max_positions`: what any sequence can reach (the KV cache's size); the rotary tables end there, or with
-// the context. Fails as CheckWeights does, before anything is loaded.
+struct LoadOptions {
+  // What any sequence can reach (the KV cache's size); the rotary tables end there, or with the context.
+  int64_t max_positions = 0;
+  int threads = 1;          // that convert what isn't bf16
+  bool whole_rows = false;  // ReadList's: all ranks load from one disk
+  LoadProgress progress = nullptr;
+};
+
+// Fails as CheckWeights does, before anything is loaded.
 absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
-                                         const WeightPlan& plan, int64_t max_positions,
-                                         kernels::Backend& backend, const LoadProgress& progress = nullptr);
+                                         const WeightPlan& plan, const LoadOptions& options,
+                                         kernels::Backend& backend);
+
+// The most that LoadWeights holds beside what it gives to the backend: a matrix that isn't bf16 in the files.
+int64_t LoadBytes(const Safetensors& files, const WeightPlan& plan);
 
 // Of the rotary tables that LoadWeights makes.
 int64_t RopeTableBytes(const ModelConfig& config, int64_t max_positions);

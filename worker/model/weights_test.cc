@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "kernels/reference/reference_backend.h"
 #include "kernels/test_step.h"
 #include "worker/model/test_checkpoint.h"
@@ -12,23 +14,23 @@ namespace {
 struct Loaded {
   std::unique_ptr<kernels::Backend> backend = kernels::MakeReferenceBackend();
   absl::StatusOr<ModelWeights> weights;
-  std::vector<int64_t> progress;
-  int64_t total = 0;
+  std::vector<LoadedSoFar> progress;
 };
 
-Loaded Load(const TestCheckpoint& checkpoint, int rank, int ranks) {
+Loaded Load(const TestCheckpoint& checkpoint, int rank, int ranks, const std::string& rope_scaling = "") {
   Loaded loaded;
-  const auto open = checkpoint.Open();
+  const auto open = checkpoint.Open(rope_scaling);
   if (!open.ok()) {
     loaded.weights = open.status();
     return loaded;
   }
   const auto shard = MakeShard(open->config, rank, ranks);
-  loaded.weights = LoadWeights(*open->files, open->config, PlanWeights(open->config, *shard),
-                               /*max_positions=*/64, *loaded.backend, [&](int64_t bytes, int64_t total) {
-                                 loaded.progress.push_back(bytes);
-                                 loaded.total = total;
-                               });
+  loaded.weights =
+      LoadWeights(*open->files, open->config, PlanWeights(open->config, *shard),
+                  {.max_positions = 64,
+                   .threads = 2,
+                   .progress = [&](const LoadedSoFar& so_far) { loaded.progress.push_back(so_far); }},
+                  *loaded.backend);
   return loaded;
 }
 
@@ -61,19 +63,51 @@ TEST(WeightsTest, StoredTypesGiveTheSameWeights) {
   EXPECT_EQ(results[0], results[2]);
 }
 
-TEST(WeightsTest, ProgressEndsAtTheShardsBytes) {
-  const TestCheckpoint checkpoint("BF16");
-  const auto open = checkpoint.Open();
+// First the weights, of whose reading the last is heard with the last of them, then the rotary tables.
+TEST(WeightsTest, ProgressIsOfTheShardAndOfTheRotaryTables) {
+  const TestCheckpoint checkpoint("F32");
+  const auto open = checkpoint.Open("yarn:4:32");
   ASSERT_TRUE(open.ok()) << open.status();
   const ModelConfig& config = open->config;
   for (int rank = 0; rank < 2; ++rank) {
-    const Loaded loaded = Load(checkpoint, rank, 2);
+    const Loaded loaded = Load(checkpoint, rank, 2, "yarn:4:32");
     ASSERT_TRUE(loaded.weights.ok()) << loaded.weights.status();
-    EXPECT_TRUE(std::ranges::is_sorted(loaded.progress));
-    EXPECT_EQ(loaded.progress.back(), loaded.total);
-    EXPECT_EQ(loaded.total, PlanWeights(config, *MakeShard(config, rank, 2)).bytes());
-    EXPECT_EQ(loaded.backend->weight_stats().bytes, loaded.total);
+    const WeightPlan plan = PlanWeights(config, *MakeShard(config, rank, 2));
+    int64_t items = 0, read = 0;
+    plan.ForEach([&](const auto& item) {
+      items += item.parts.empty() ? 0 : 1;
+      for (const TensorSlice& slice : item.parts) read += 4 * slice.elements();
+    });
+    ASSERT_EQ(std::ssize(loaded.progress), items + 2) << "two tables";
+    EXPECT_TRUE(std::ranges::is_sorted(loaded.progress, {}, &LoadedSoFar::bytes));
+    EXPECT_EQ(loaded.progress[items - 1].bytes, plan.bytes());
+    EXPECT_EQ(loaded.progress[items - 1].read_bytes, read);
+    EXPECT_LT(loaded.progress[items - 2].read_bytes, read);
+    const LoadedSoFar& last = loaded.progress.back();
+    EXPECT_EQ(last.bytes, plan.bytes() + RopeTableBytes(config, 64));
+    EXPECT_EQ(last.total_bytes, last.bytes);
+    EXPECT_EQ(last.read_bytes, read);
+    EXPECT_EQ(loaded.backend->weight_stats().bytes, plan.bytes());
   }
+}
+
+TEST(WeightsTest, AMatrixThatIsConvertedIsWhatLoadingHolds) {
+  for (const char* dtype : {"F16", "F32"}) {
+    const TestCheckpoint checkpoint(dtype);
+    const Checkpoint open = *checkpoint.Open();
+    const auto of_rank = [&](int rank, int ranks) {
+      return LoadBytes(*open.files, PlanWeights(open.config, *MakeShard(open.config, rank, ranks)));
+    };
+    EXPECT_EQ(of_rank(0, 1), 96 * 24 * 2) << "q, k and v";
+    EXPECT_EQ(of_rank(0, 3), 32 * 24 * 2);
+  }
+  const TestCheckpoint checkpoint("BF16");
+  const Checkpoint open = *checkpoint.Open();
+  const auto& [name, first] = *open.files->tensors().begin();
+  const bool in_place =
+      reinterpret_cast<uintptr_t>(first.bytes.data()) % 2 == 0;  // behind a header of any length
+  EXPECT_EQ(LoadBytes(*open.files, PlanWeights(open.config, *MakeShard(open.config, 0, 1))),
+            in_place ? 0 : 96 * 24 * 2);
 }
 
 TEST(WeightsTest, NothingIsLoadedWhereATensorIsWrong) {
