@@ -340,7 +340,7 @@ TEST(HostTime, SleepIsNone) {
   Engine engine(
       options, &runner, &metrics, &clock, [](const std::vector<Update>&) {}, [](const absl::Status&) {});
   for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(engine.Submit(Prompt(1, 1, 0), ReplyTo{}).ok());
+    ASSERT_TRUE(engine.Submit(Share(Prompt(1, 1, 0)), ReplyTo{}).ok());
     ASSERT_TRUE(engine.AwaitIdle(absl::Seconds(60)));
     clock.AdvanceUs(1'000'000);
   }
