@@ -14,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/sampling/candidates.h"
 #include "kernels/sampling/sample_spec.h"
 #include "kernels/tensor.h"
 
@@ -78,7 +79,11 @@ struct StepLimits {
   int64_t tokens = 0, sequences = 0, wanted_rows = 0;
   int64_t table_blocks = 0;  // of one sequence
   int64_t sampled_ids = 0;   // those of a row of logits that may be picked; 0: this rank samples none
+  int64_t part_ids = 0;      // those of them in this rank's part of a row, where each rank has one
 };
+
+// Which runs of a row stand in it (kernels/sampling/row_scans.h); none is named where all do.
+using RowRuns = std::span<const int32_t>;
 
 // How many rows the ops of a step run on: as many as it has, or filled up to one of a few sizes, so that
 // steps share what was captured for that size.
@@ -152,10 +157,17 @@ class Backend {
   // out row i = x row wanted_rows[i]; same dtype and cols.
   virtual void GatherWanted(Tensor x, Tensor out) = 0;
 
+  // Where each rank has a part of every row: waits for everything before and moves what rank 0 needs of this
+  // rank's (kernels/sampling/candidates.h) to the front of each row of logits fp32 [rows, at least part_ids].
+  // Sets the bits of its runs in `kept` [rows][RunWords(part_ids)].
+  virtual absl::Status KeepCandidates(Tensor logits, std::span<const RowNeed> needs,
+                                      std::span<uint32_t> kept) = 0;
   // Picks a token by specs[i] from each row i of logits fp32 [rows, at least sampled_ids]: kernels/sampling's
-  // choice, bit by bit. Rows don't know of one another, so several may be one sequence's. The specs, and what
-  // they point to, outlive ReadSampled, which comes next.
-  virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs) = 0;
+  // choice, bit by bit. Of rows from which ranks left out what a spec does not need, runs[i] names what there
+  // is; `runs` is empty, too, where all rows are whole. Rows don't know of one another, so several may be one
+  // sequence's. The specs, and what they point to, and the runs outlive ReadSampled, which comes next.
+  virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
+                      std::span<const RowRuns> runs) = 0;
   // Waits for the Sample before: a token for each of its rows, until the next one.
   virtual absl::StatusOr<std::span<const SampledToken>> ReadSampled() = 0;
 

@@ -6,10 +6,17 @@
 // group is then lost and the rank exits.
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "kernels/tensor.h"
 
 namespace quire::kernels {
+
+// Places that are taken one after the other.
+using ByteSpans = std::vector<std::span<uint8_t>>;
 
 class Communicator {
  public:
@@ -19,9 +26,10 @@ class Communicator {
 
   // x fp32 [rows, cols] becomes the sum over ranks, in place, on every rank.
   virtual absl::Status AllReduceSum(Tensor x) = 0;
-  // Rank r's local fp32 [rows, cols_r] lands in out [rows, sum of cols] of rank 0 at column
-  // sum(cols_0..cols_r-1). `out` is ignored on other ranks. cols_r may differ by rank.
-  virtual absl::Status GatherColumns(Tensor local, Tensor out) = 0;
+  // To rank 0: the bytes that any other rank r names in `mine` fill those that rank 0 names in into[r], span
+  // after span; both are as many, or it is an Internal error there. Rank 0 names nothing in `mine`, nor in
+  // into[0]; the others have no `into`.
+  virtual absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) = 0;
 };
 
 }  // namespace quire::kernels

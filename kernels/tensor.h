@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 namespace quire::kernels {
 
@@ -18,8 +19,12 @@ struct Tensor {
 
   float* f32(int64_t row = 0) const { return static_cast<float*>(data) + row * stride; }
   uint16_t* bf16(int64_t row = 0) const { return static_cast<uint16_t*>(data) + row * stride; }
+  // One row of fp32.
+  std::span<float> Row(int64_t row) const { return {f32(row), static_cast<size_t>(cols)}; }
   // The first `count` rows.
   Tensor Rows(int64_t count) const { return {data, dtype, count, cols, stride}; }
+  // The first `count` columns.
+  Tensor Columns(int64_t count) const { return {data, dtype, rows, count, stride}; }
 };
 
 }  // namespace quire::kernels

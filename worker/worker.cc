@@ -58,7 +58,7 @@ class Rank {
   // The group's, below /dev/shm.
   std::string ShmName() const;
   absl::Status PlanMemory();
-  absl::StatusOr<BufferSizes> Buffers() const;
+  BufferSizes Buffers() const;
   absl::Status JoinRanks();
   absl::Status OpenDevice();
   absl::Status LoadModel();
@@ -212,14 +212,10 @@ absl::Status Rank::PlanMemory() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<BufferSizes> Rank::Buffers() const {
+BufferSizes Rank::Buffers() const {
   if (config_.ranks == 1) return BufferSizes{1, 1};  // nothing is exchanged
-  // Rank 0's slice of the vocabulary is the largest.
-  QUIRE_ASSIGN_OR_RETURN(const Shard first,
-                         MakeShard(checkpoint_.config, 0, static_cast<int>(config_.ranks)));
-  return BufferSizes{
-      ExchangeBytesFor(config_.limits.max_batch_tokens, checkpoint_.config.hidden, first.vocab.size()),
-      PlanBytesFor(PlanLimitsFor(config_.limits, checkpoint_.config.max_context))};
+  return BufferSizes{ExchangeBytesFor(config_.limits.max_batch_tokens, checkpoint_.config.hidden),
+                     PlanBytesFor(PlanLimitsFor(config_.limits, checkpoint_.config.max_context))};
 }
 
 std::string Rank::ShmName() const {
@@ -228,8 +224,7 @@ std::string Rank::ShmName() const {
 }
 
 absl::Status Rank::JoinRanks() {
-  GroupTerms terms{.shm = shm_, .buffers = {}, .agreement = agreement_};
-  QUIRE_ASSIGN_OR_RETURN(terms.buffers, Buffers());
+  const GroupTerms terms{.shm = shm_, .buffers = Buffers(), .agreement = agreement_};
   const auto on_drain_asked = [this] {  // at every beat; the first one counts
     if (config_.rank != 0) ops_->set_ready(false);
     if (serving_) RequestShutdown();

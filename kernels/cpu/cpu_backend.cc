@@ -64,7 +64,10 @@ class CpuBackend final : public Backend {
     attention_.Attention(q, layer, out);
   }
   void GatherWanted(Tensor x, Tensor out) override;
-  void Sample(Tensor logits, std::span<const SampleSpec* const> specs) override;
+  absl::Status KeepCandidates(Tensor logits, std::span<const RowNeed> needs,
+                              std::span<uint32_t> kept) override;
+  void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
+              std::span<const RowRuns> runs) override;
   absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
   absl::StatusOr<const float*> ReadRows(Tensor x) override;
   absl::Status Finish() override { return absl::OkStatus(); }
@@ -83,6 +86,9 @@ class CpuBackend final : public Backend {
   // Calls body(first, last) on every thread with its share of [0, count).
   template <typename Body>
   void Split(int64_t count, const Body& body);
+  // Calls body(row, part) for every row, on as many parts of the pool at once.
+  template <typename Body>
+  void DealRows(int64_t rows, int64_t parts, const Body& body);
 
   const KernelTable kernels_;
   ThreadPool pool_;
@@ -90,7 +96,8 @@ class CpuBackend final : public Backend {
   Arena memory_;                // everything else
   HostStep step_;
   AttentionOps attention_{kernels_, pool_, memory_};
-  std::vector<Sampler> samplers_;  // one for each part of the pool that may have a row
+  std::vector<Sampler> samplers_;          // one for each part of the pool that may have a row
+  std::vector<CandidateRuns> candidates_;  // the same
   std::vector<SampledToken> sampled_;
   std::vector<PackedMatrix> matrices_;
   std::vector<std::span<const float>> vectors_;
@@ -164,10 +171,12 @@ absl::StatusOr<VectorId> CpuBackend::AddVector(std::span<const float> values) {
 
 absl::Status CpuBackend::ReserveStep(const StepLimits& limits) {
   step_.Reserve(limits);
-  const int64_t samplers =
-      limits.sampled_ids > 0 ? std::min<int64_t>(pool_.threads(), limits.wanted_rows) : 0;
   samplers_.clear();
-  for (int64_t i = 0; i < samplers; ++i) samplers_.emplace_back(limits.sampled_ids, *kernels_.scans);
+  candidates_.clear();
+  for (int64_t i = 0; i < std::min<int64_t>(pool_.threads(), limits.wanted_rows); ++i) {
+    if (limits.sampled_ids > 0) samplers_.emplace_back(limits.sampled_ids, *kernels_.scans);
+    candidates_.emplace_back(limits.part_ids, *kernels_.scans);
+  }
   sampled_.reserve(limits.wanted_rows);
   return absl::OkStatus();
 }
@@ -278,22 +287,44 @@ void CpuBackend::GatherWanted(Tensor x, Tensor out) {
   }
 }
 
-void CpuBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs) {
+template <typename Body>
+void CpuBackend::DealRows(int64_t rows, int64_t parts, const Body& body) {
+  parts = std::min(parts, rows);
+  const FlushDenormals flush;  // as every pool thread has it
+  const auto take = [&](int64_t part) {
+    for (int64_t row = part; row < rows; row += parts) body(row, part);
+  };
+  if (parts == 1) return take(0);
+  pool_.Run([&](int part, int) {
+    if (part < parts) take(part);
+  });
+}
+
+absl::Status CpuBackend::KeepCandidates(Tensor logits, std::span<const RowNeed> needs,
+                                        std::span<uint32_t> kept) {
+  CheckOp(logits.dtype == DType::kF32 && logits.rows == std::ssize(needs), "KeepCandidates",
+          "logits are not fp32 [needs, ids]");
+  CheckOp(!candidates_.empty(), "KeepCandidates", "no rows were reserved");
+  const int64_t words = RunWords(candidates_[0].ids());
+  CheckOp(logits.cols >= candidates_[0].ids() && std::ssize(kept) >= logits.rows * words, "KeepCandidates",
+          "fewer ids than were reserved, or fewer words");
+  DealRows(logits.rows, std::ssize(candidates_), [&](int64_t row, int64_t part) {
+    candidates_[part].Keep(logits.Row(row), needs[row],
+                           kept.subspan(static_cast<size_t>(row * words), static_cast<size_t>(words)));
+  });
+  return absl::OkStatus();
+}
+
+void CpuBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs,
+                        std::span<const RowRuns> runs) {
   CheckOp(logits.dtype == DType::kF32 && logits.rows == std::ssize(specs), "Sample",
           "logits are not fp32 [specs, ids]");
   CheckOp(!samplers_.empty() && logits.cols >= samplers_[0].ids(), "Sample", "fewer ids than were reserved");
-  const FlushDenormals flush;  // as every pool thread has it
+  CheckOp(runs.empty() || runs.size() == specs.size(), "Sample", "not every row's runs are named");
   sampled_.resize(specs.size());
-  const int64_t parts = std::min(std::ssize(samplers_), logits.rows);
-  const auto sample = [&](int64_t part) {
-    for (int64_t row = part; row < logits.rows; row += parts) {
-      sampled_[row] =
-          samplers_[part].Sample({logits.f32(row), static_cast<size_t>(logits.cols)}, *specs[row]);
-    }
-  };
-  if (parts == 1) return sample(0);
-  pool_.Run([&](int part, int) {
-    if (part < parts) sample(part);
+  DealRows(logits.rows, std::ssize(samplers_), [&](int64_t row, int64_t part) {
+    sampled_[row] =
+        samplers_[part].Sample(logits.Row(row), *specs[row], runs.empty() ? RowRuns() : runs[row]);
   });
 }
 

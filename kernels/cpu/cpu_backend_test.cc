@@ -216,7 +216,7 @@ TEST_P(CpuBackendTest, SamplesEachRowAsTheSamplerAlone) {
     ASSERT_TRUE(backend->ReserveStep({.wanted_rows = rows, .sampled_ids = ids}).ok());
     const Tensor x = NewF32(*backend, rows, ids + 24, logits);
     for (const int64_t count : {rows, int64_t{1}, int64_t{5}}) {
-      backend->Sample(x.Rows(count), std::span(pointers).first(count));
+      backend->Sample(x.Rows(count), std::span(pointers).first(count), {});
       const auto tokens = *backend->ReadSampled();
       ASSERT_EQ(std::ssize(tokens), count);
       for (int64_t i = 0; i < count; ++i) {
@@ -250,7 +250,7 @@ TEST_P(CpuBackendTest, SamplesSeveralRowsOfOneSequence) {
   const auto logits = RandomFloats(ids, 3, 0.5);
   const Tensor x = NewF32(*backend, rows, ids);
   for (int64_t i = 0; i < rows; ++i) std::ranges::copy(logits, x.f32(i));  // only tokens and noise differ
-  backend->Sample(x, pointers);
+  backend->Sample(x, pointers, {});
   const auto tokens = *backend->ReadSampled();
   for (int64_t i = 0; i < rows; ++i) {
     const auto before = std::span(output).first(specs[i].position);

@@ -123,7 +123,7 @@ TEST(CpuSamenessTest, TokensAndLogprobsAreEqualOnEveryVariant) {
     ASSERT_TRUE(backend->ReserveStep({.wanted_rows = rows, .sampled_ids = ids}).ok());
     const Tensor x = NewF32(*backend, rows, ids);
     for (int64_t row = 0; row < rows; ++row) std::ranges::copy(ugly[row % std::ssize(ugly)], x.f32(row));
-    backend->Sample(x, pointers);
+    backend->Sample(x, pointers, {});
     const std::span<const SampledToken> tokens = *backend->ReadSampled();
     if (first.empty()) first.assign(tokens.begin(), tokens.end());
     for (int64_t row = 0; row < rows; ++row) {

@@ -1,5 +1,5 @@
-// The sampler over the scans of each instruction set: the naive one's choices, bit by bit, and tokens as
-// often as they are likely.
+// The sampler over the scans of each instruction set: the naive one's choices, bit by bit, from whole rows
+// and from candidates, and tokens as often as they are likely.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +8,7 @@
 #include "kernels/cpu/float_mode.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/sampling/sampler.h"
+#include "kernels/sampling/testing/candidate_cases.h"
 #include "kernels/sampling/testing/sampler_cases.h"
 
 namespace quire::kernels::cpu {
@@ -35,6 +36,14 @@ TEST_P(SamplingTest, VocabulariesOfRealModels) {
   ExpectNaiveChoices(*scans_, 49'152, 15, 1);
   ExpectNaiveChoices(*scans_, 152'064, 8, 2);
   ExpectNaiveChoices(*scans_, 151'643, 2, 3);
+}
+
+TEST_P(SamplingTest, CandidatesOfSeveralRanksGiveTheWholeRowsToken) {
+  for (const int64_t ids : {1, 64, 65, 300, 1027}) {
+    ExpectCandidatesSuffice(*scans_, ids, 60, static_cast<uint32_t>(ids));
+  }
+  ExpectCandidatesSuffice(*scans_, 49'152, 15, 1);
+  ExpectCandidatesSuffice(*scans_, 151'643, 6, 3);
 }
 
 // Ids in groups of about the same probability each; returns how far the counts of the draws are from it, in

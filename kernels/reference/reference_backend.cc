@@ -40,6 +40,7 @@ class ReferenceBackend final : public Backend {
   absl::Status ReserveStep(const StepLimits& limits) override {
     step_.Reserve(limits);
     if (limits.sampled_ids > 0) sampler_.emplace(limits.sampled_ids);
+    candidates_.emplace(limits.part_ids);
     return absl::OkStatus();
   }
   WeightStats weight_stats() const override { return stats_; }
@@ -54,10 +55,20 @@ class ReferenceBackend final : public Backend {
   void RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) override;
   void Attention(Tensor q, int64_t layer, Tensor out) override;
   void GatherWanted(Tensor x, Tensor out) override;
-  void Sample(Tensor logits, std::span<const SampleSpec* const> specs) override {
+  absl::Status KeepCandidates(Tensor logits, std::span<const RowNeed> needs,
+                              std::span<uint32_t> kept) override {
+    const auto words = static_cast<size_t>(RunWords(candidates_->ids()));
+    for (int64_t row = 0; row < logits.rows; ++row, kept = kept.subspan(words)) {
+      candidates_->Keep(logits.Row(row), needs[row], kept.first(words));
+    }
+    return absl::OkStatus();
+  }
+  void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
+              std::span<const RowRuns> runs) override {
     sampled_.clear();
     for (int64_t row = 0; row < logits.rows; ++row) {
-      sampled_.push_back(sampler_->Sample({logits.f32(row), static_cast<size_t>(logits.cols)}, *specs[row]));
+      sampled_.push_back(
+          sampler_->Sample(logits.Row(row), *specs[row], runs.empty() ? RowRuns() : runs[row]));
     }
   }
   absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
@@ -82,6 +93,7 @@ class ReferenceBackend final : public Backend {
   KvShape kv_;
   HostStep step_;
   std::optional<Sampler> sampler_;
+  std::optional<CandidateRuns> candidates_;
   std::vector<SampledToken> sampled_;
   std::vector<uint16_t> keys_, values_;  // [layer][block][16][kv_head][head_dim]
   WeightStats stats_;

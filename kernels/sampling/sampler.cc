@@ -10,17 +10,12 @@
 
 #include "kernels/sampling/adjusted_row.h"
 #include "kernels/sampling/fixed_math.h"
+#include "kernels/sampling/run_bounds.h"
 
 namespace quire::kernels {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-// Below it 1 / temperature would overflow on the way; the distribution is a point long before.
-constexpr float kGreedyBelow = 1e-5f;
-// Weights of lower exponents are zero.
-constexpr float kLeastExponent = -87.0f;
-// Of two exponents so far apart, the greater one has the greater weight, whatever their rounding.
-constexpr float kApart = 1e-4f;
 // Far more than what a sum of a row's weights is off by, relatively.
 constexpr double kSumsApart = 1e-5;
 // A nucleus is looked for among so many of the best, then among more, then by its mass.
@@ -63,11 +58,22 @@ int64_t Sampler::BytesFor(int64_t tokenizer_size) {
   return tokenizer_size * static_cast<int64_t>(2 * sizeof(float) + sizeof(Candidate)) + runs * kOfRun + bins;
 }
 
-SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec) {
-  std::span<const float> row = logits.first(static_cast<size_t>(tokenizer_size_));
+std::span<const float> Sampler::TakeRow(std::span<const float> logits, std::span<const int32_t> runs) {
+  row_runs_ = runs;
+  const int64_t all = (tokenizer_size_ + kRunIds - 1) / kRunIds;
+  const int64_t count = runs.empty() ? all : std::ssize(runs);
+  const bool has_last = runs.empty() || runs.back() == all - 1;
+  const int64_t missing = has_last ? all * kRunIds - tokenizer_size_ : 0;
+  maxima_.resize(static_cast<size_t>(count));
+  return logits.first(static_cast<size_t>(count * kRunIds - missing));
+}
+
+SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& spec,
+                             std::span<const int32_t> runs) {
+  std::span<const float> row = TakeRow(logits, runs);
   SampledToken token;
   // Not a number where one isn't finite.
-  token.failed = scans_.maxima(row.data(), tokenizer_size_, maxima_.data()) != 0.0f;
+  token.failed = scans_.maxima(row.data(), std::ssize(row), maxima_.data()) != 0.0f;
   if (token.failed) return token;
   const bool logprobs = spec.params.logprobs || spec.params.top_logprobs > 0;
   const double log_total = logprobs ? LogTotal(row) : 0.0;
@@ -77,8 +83,8 @@ SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& sp
   }
   if (IsAdjusted(spec)) {
     AdjustRow(row, spec, scans_, adjusted_);
-    row = adjusted_;
-    scans_.maxima(row.data(), tokenizer_size_, maxima_.data());
+    row = std::span<const float>(adjusted_).first(row.size());
+    scans_.maxima(row.data(), std::ssize(row), maxima_.data());
   }
   const float top = *std::ranges::max_element(maxima_);
   token.failed = !std::isfinite(top);
@@ -101,7 +107,7 @@ double Sampler::LogTotal(std::span<const float> row) {
   runs_.resize(maxima_.size());
   std::iota(runs_.begin(), runs_.end(), 0);
   scans_.weigh({.logits = row.data(),
-                .ids = tokenizer_size_,
+                .ids = std::ssize(row),
                 .runs = runs_.data(),
                 .count = std::ssize(runs_),
                 .top = top,
@@ -119,7 +125,7 @@ std::vector<TokenLogprob> Sampler::TopLogprobs(std::span<const float> row, size_
   for (size_t run = 0; run < maxima_.size(); ++run) {
     if (maxima_[run] < bound) continue;
     const auto first = static_cast<int32_t>(run * kRunIds);
-    const int64_t size = scans_.find(&row[first], std::min(kRunIds, tokenizer_size_ - first), bound, found);
+    const int64_t size = scans_.find(&row[first], std::min(kRunIds, std::ssize(row) - first), bound, found);
     for (int64_t i = 0; i < size; ++i) best_.push_back({row[first + found[i]], first + found[i]});
   }
   count = std::min(count, best_.size());
@@ -131,7 +137,7 @@ std::vector<TokenLogprob> Sampler::TopLogprobs(std::span<const float> row, size_
 
 TokenId Sampler::PickGreedily(std::span<const float> row, float top) const {
   const int64_t run = std::ranges::find(maxima_, top) - maxima_.begin();
-  return static_cast<TokenId>(std::find(row.begin() + run * kRunIds, row.end(), top) - row.begin());
+  return IdOf(std::find(row.begin() + run * kRunIds, row.end(), top) - row.begin());
 }
 
 TokenId Sampler::PickByNoise(std::span<const float> row, float top, const SampleSpec& spec) {
@@ -146,7 +152,7 @@ float Sampler::LeastExponent(const SamplingParams& params, float top, float scal
   const auto top_k = static_cast<size_t>(params.top_k);
   if (params.top_k > 0 && top_k <= maxima_.size()) {
     // The k-th best run's best bounds the k-th best from below.
-    least = std::max(least, (NthLargest(maxima_, top_k) - top) * scale - kApart);
+    least = std::max(least, LeastOfBest(NthLargest(maxima_, top_k), top, scale));
   }
   // The nucleus is one of all that top_k leaves, min_p's part of it or not.
   if (params.min_p >= std::numeric_limits<float>::min() && params.top_p >= 1.0f) {
@@ -156,22 +162,7 @@ float Sampler::LeastExponent(const SamplingParams& params, float top, float scal
 }
 
 float Sampler::NthLargest(std::span<const float> values, size_t count) {
-  order_.clear();
-  const size_t groups = (values.size() + kRunIds - 1) / kRunIds;
-  if (count <= groups) {
-    // The count-th best group's best bounds it from below.
-    groups_.resize(groups);
-    scans_.maxima(values.data(), std::ssize(values), groups_.data());
-    const auto nth = groups_.begin() + static_cast<ptrdiff_t>(count) - 1;
-    std::ranges::nth_element(groups_, nth, std::greater<>());
-    const float bound = *nth;
-    std::ranges::copy_if(values, std::back_inserter(order_), [bound](float value) { return value >= bound; });
-  } else {
-    order_.assign(values.begin(), values.end());
-  }
-  const auto nth = order_.begin() + static_cast<ptrdiff_t>(count) - 1;
-  std::ranges::nth_element(order_, nth, std::greater<>());
-  return *nth;
+  return kernels::NthLargest(values, count, scans_, order_, groups_);
 }
 
 void Sampler::Weigh(std::span<const float> row, float top, float scale, float least) {
@@ -180,7 +171,7 @@ void Sampler::Weigh(std::span<const float> row, float top, float scale, float le
     if ((maxima_[run] - top) * scale >= least) runs_.push_back(static_cast<int32_t>(run));
   }
   scans_.weigh({.logits = row.data(),
-                .ids = tokenizer_size_,
+                .ids = std::ssize(row),
                 .runs = runs_.data(),
                 .count = std::ssize(runs_),
                 .top = top,

@@ -3,7 +3,8 @@
 // top_k, top_p, min_p; ties go to the lowest id; the noise is counter-based, keyed by (seed, choice,
 // position), and picks by the inverse of the distribution function in a fixed order. Only the arithmetic of
 // fixed_math.h, so the bits are the same on every CPU. What always holds: only runs of ids with one that may
-// be kept are weighed; all others weigh nothing, so that leaving them out of a sum changes no bit of it.
+// be kept are weighed; all others weigh nothing, so that leaving them out of a sum changes no bit of it, nor
+// does leaving them out of the row (candidates.h).
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,11 @@ class Sampler {
   // Ids at or above `tokenizer_size` are never sampled (checkpoints pad their vocabulary).
   explicit Sampler(int64_t tokenizer_size, const RowScans& scans = PortableScans());
 
-  // `logits` holds at least tokenizer_size values. `failed` is set where one of them is not finite or every
-  // id is masked.
-  SampledToken Sample(std::span<const float> logits, const SampleSpec& spec);
+  // `logits` holds at least tokenizer_size values, or, where `runs` names any, those of these runs alone, one
+  // after the other: at least what the spec needs (NeedOf), ascending. `failed` is set where a value is not
+  // finite or every id is masked.
+  SampledToken Sample(std::span<const float> logits, const SampleSpec& spec,
+                      std::span<const int32_t> runs = {});
 
   int64_t ids() const { return tokenizer_size_; }
   // What one takes.
@@ -39,6 +42,8 @@ class Sampler {
     int32_t place = 0;
   };
 
+  // What there is of the row, without what follows it.
+  std::span<const float> TakeRow(std::span<const float> logits, std::span<const int32_t> runs);
   // ln of the sum of e^logit.
   double LogTotal(std::span<const float> row);
   // The `count` likeliest of the row.
@@ -76,12 +81,16 @@ class Sampler {
   void KeepDownTo(Candidate last);
   void KeepFrom(float bound);
   TokenId Pick(double noise) const;
-  int32_t IdAt(int64_t place) const {
-    return runs_[place / kRunIds] * static_cast<int32_t>(kRunIds) + static_cast<int32_t>(place % kRunIds);
+  TokenId IdAt(int64_t place) const { return IdOf(runs_[place / kRunIds] * kRunIds + place % kRunIds); }
+  // Of what stands there in the row.
+  TokenId IdOf(int64_t at) const {
+    const int64_t run = row_runs_.empty() ? at / kRunIds : row_runs_[at / kRunIds];
+    return static_cast<TokenId>(run * kRunIds + at % kRunIds);
   }
 
   const int64_t tokenizer_size_;
   const RowScans& scans_;
+  std::span<const int32_t> row_runs_;  // those in the row, if it isn't all
   std::vector<float> adjusted_;
   std::vector<float> maxima_;  // of the row's runs
   std::vector<float> order_, groups_;

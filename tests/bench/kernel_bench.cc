@@ -166,7 +166,7 @@ void Sampling(benchmark::State& state, const Setup& setup, int64_t ids, int64_t 
   }
   const double values = static_cast<double>(rows * ids);
   RunAgainstLines(state, setup, &Ceilings::bf16_gflop_s, 4 * values, 0, [&] {
-    backend->Sample(logits, pointers);
+    backend->Sample(logits, pointers, {});
     benchmark::DoNotOptimize(backend->ReadSampled().value().data());
   });
 }

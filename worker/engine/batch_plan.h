@@ -1,6 +1,6 @@
 // One step's work as plain data: what the scheduler decides and every rank runs. Built by the engine thread
 // of rank 0, sent to followers by worker/parallel, read by the model runner. The `sample` pointers are rank
-// 0's alone (followers get a flag) and point into sequences that outlive the step.
+// 0's alone (followers get what they need) and point into sequences that outlive the step.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/core/ids.h"
+#include "kernels/sampling/candidates.h"
 #include "kernels/sampling/sample_spec.h"
 
 namespace quire::worker {
@@ -26,7 +27,12 @@ struct SequencePlan {
   bool scaled_rope = false;
   bool wants_logits = false;           // of the last row
   const SampleSpec* sample = nullptr;  // set on rank 0 where wants_logits
+  kernels::RowNeed need = {};          // what `sample` needs of the logits, for followers; see NeedOf
 };
+
+inline kernels::RowNeed NeedOf(const SequencePlan& plan) {
+  return plan.sample != nullptr ? kernels::NeedOf(*plan.sample) : plan.need;
+}
 
 struct BatchPlan {
   uint64_t step = 0;

@@ -30,11 +30,10 @@ std::vector<ScratchTensor> ScratchTable(const ModelConfig& config, const Shard& 
                                       {&Scratch::attention, DType::kBf16, Rows::kTokens, q},
                                       {&Scratch::activation, DType::kBf16, Rows::kTokens, shard.ffn.size()},
                                       {&Scratch::wanted_x, DType::kF32, Rows::kWanted, hidden},
-                                      {&Scratch::wanted_attention, DType::kBf16, Rows::kWanted, q},
-                                      {&Scratch::logits, DType::kF32, Rows::kWanted, shard.vocab.size()}};
-  if (shard.rank == 0 && shard.ranks > 1) {
-    table.push_back({&Scratch::all_logits, DType::kF32, Rows::kWanted, config.vocab});
-  }
+                                      {&Scratch::wanted_attention, DType::kBf16, Rows::kWanted, q}};
+  // Rank 0's own part is the beginning of the whole rows.
+  const int64_t ids = shard.rank == 0 ? config.vocab : shard.vocab.size();
+  table.push_back({&Scratch::logits, DType::kF32, Rows::kWanted, ids});
   return table;
 }
 
@@ -65,6 +64,12 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& conf
   auto decoder =
       std::unique_ptr<Decoder>(new Decoder(config, shard, std::move(weights), backend, communicator));
   QUIRE_RETURN_IF_ERROR(decoder->AllocateScratch(limits));
+  std::vector<Range> vocab;
+  for (int rank = 0; rank < shard.ranks; ++rank) {
+    QUIRE_ASSIGN_OR_RETURN(const Shard other, MakeShard(config, rank, shard.ranks));
+    vocab.push_back(other.vocab);
+  }
+  decoder->gather_.emplace(vocab, limits, backend, communicator);
   return decoder;
 }
 
@@ -76,15 +81,21 @@ absl::Status Decoder::AllocateScratch(const kernels::StepLimits& limits) {
   return backend_.ReserveStep(limits);
 }
 
-void Decoder::Prepare(const kernels::StepInputs& inputs) {
+void Decoder::Prepare(const kernels::StepInputs& inputs, std::span<const kernels::RowNeed> needs) {
   bucket_ = backend_.BeginStep(inputs);
   wanted_ = std::ssize(inputs.wanted_rows);
+  needs_.assign(needs.begin(), needs.end());
 }
 
 absl::StatusOr<Tensor> Decoder::Compute() {
   QUIRE_RETURN_IF_ERROR(backend_.Run(bucket_, [this] { return RunLayers(); }));
-  if (wanted_ == 0 || shard_.rank != 0) return Tensor{};
-  return (shard_.ranks == 1 ? scratch_.logits : scratch_.all_logits).Rows(wanted_);
+  if (wanted_ == 0) return Tensor{};
+  if (shard_.ranks > 1) QUIRE_RETURN_IF_ERROR(gather_->Gather(OwnLogits(wanted_), needs_));
+  return shard_.rank == 0 ? scratch_.logits.Rows(wanted_) : Tensor{};
+}
+
+Tensor Decoder::OwnLogits(int64_t rows) const {
+  return scratch_.logits.Rows(rows).Columns(shard_.vocab.size());
 }
 
 absl::Status Decoder::RunLayers() {
@@ -111,7 +122,8 @@ absl::Status Decoder::FinishWanted() {
   backend_.GatherWanted(scratch_.x.Rows(bucket_.tokens), x);
   backend_.GatherWanted(scratch_.attention.Rows(bucket_.tokens), attention);
   QUIRE_RETURN_IF_ERROR(ProjectAndFeedForward(weights_.layers.back(), x, attention));
-  return Logits(x);
+  Logits(x);
+  return absl::OkStatus();
 }
 
 void Decoder::Attend(int64_t layer) {
@@ -133,13 +145,11 @@ absl::Status Decoder::ProjectAndFeedForward(const LayerWeights& layer, Tensor x,
   return AllReduce(delta);
 }
 
-absl::Status Decoder::Logits(Tensor x) {
-  const Tensor normed = scratch_.normed.Rows(x.rows), logits = scratch_.logits.Rows(x.rows);
+void Decoder::Logits(Tensor x) {
+  const Tensor normed = scratch_.normed.Rows(x.rows);
   backend_.AddRmsNorm(x, scratch_.delta.Rows(x.rows), weights_.final_norm,
                       static_cast<float>(config_.rms_eps), normed);
-  backend_.Matmul(normed, weights_.lm_head, kernels::kNoBias, logits);
-  if (shard_.ranks == 1) return absl::OkStatus();
-  return communicator_.GatherColumns(logits, shard_.rank == 0 ? scratch_.all_logits.Rows(x.rows) : Tensor{});
+  backend_.Matmul(normed, weights_.lm_head, kernels::kNoBias, OwnLogits(x.rows));
 }
 
 absl::Status Decoder::AllReduce(Tensor x) {

@@ -1,14 +1,17 @@
 // The forward pass of every architecture, written once over Backend and Communicator: embedding, layers,
-// final norm and the logits of the rows that are wanted. One per rank, called by the engine thread; all ranks
-// call Prepare with the same inputs, then Compute. Everything it needs is allocated by Create.
+// final norm and the logits of the rows that are wanted, as far as sampling needs them (row_gather.h). One
+// per rank, called by the engine thread; all ranks call Prepare with the same inputs, then Compute.
+// Everything it needs is allocated by Create.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/communicator.h"
+#include "worker/model/row_gather.h"
 #include "worker/model/weights.h"
 
 namespace quire::worker {
@@ -23,8 +26,7 @@ struct DecoderScratch {
   kernels::Tensor activation;    // bf16 [tokens, ffn]
   kernels::Tensor wanted_x;      // fp32 [wanted, hidden]
   kernels::Tensor wanted_attention;  // bf16 [wanted, q]
-  kernels::Tensor logits;            // fp32 [wanted, this rank's vocabulary]
-  kernels::Tensor all_logits;        // fp32 [wanted, vocabulary], on rank 0 of several
+  kernels::Tensor logits;  // fp32 [wanted, this rank's vocabulary]; on rank 0 what the others have behind it
 };
 
 // What a rank's scratch takes for each token of the largest batch and for each wanted row: of the table from
@@ -43,11 +45,14 @@ class Decoder {
                                                          kernels::Backend& backend,
                                                          kernels::Communicator& communicator);
 
-  // Hands the step to the backend: token i stands in row i of every tensor. At least one token.
-  void Prepare(const kernels::StepInputs& inputs);
+  // Hands the step to the backend: token i stands in row i of every tensor. At least one token. `needs`: of
+  // each wanted row, the same on all ranks; whole rows where there are none.
+  void Prepare(const kernels::StepInputs& inputs, std::span<const kernels::RowNeed> needs = {});
   // Runs it. On rank 0 the logits fp32 [wanted_rows, vocab], valid until the next Compute; elsewhere an empty
   // tensor.
   absl::StatusOr<kernels::Tensor> Compute();
+  // What there is of each of its rows, for Sample.
+  std::span<const kernels::RowRuns> runs() const { return gather_->runs(); }
 
   const ModelWeights& weights() const { return weights_; }
 
@@ -64,7 +69,9 @@ class Decoder {
   // Output projection and FFN on `rows` rows of the residual `x`: x gets the attention's part, scratch_.delta
   // the FFN's.
   absl::Status ProjectAndFeedForward(const LayerWeights& layer, kernels::Tensor x, kernels::Tensor attention);
-  absl::Status Logits(kernels::Tensor x);
+  void Logits(kernels::Tensor x);
+  // Those that this rank computes.
+  kernels::Tensor OwnLogits(int64_t rows) const;
   absl::Status AllReduce(kernels::Tensor x);
 
   const ModelConfig config_;
@@ -73,9 +80,11 @@ class Decoder {
   kernels::Backend& backend_;
   kernels::Communicator& communicator_;
   DecoderScratch scratch_;
+  std::optional<RowGather> gather_;  // set by Create
   // Of the step.
   kernels::StepBucket bucket_;
   int64_t wanted_ = 0;
+  std::vector<kernels::RowNeed> needs_;
 };
 
 }  // namespace quire::worker

@@ -43,7 +43,11 @@ class IdleBackend : public kernels::Backend {
   void RopeAndStore(Tensor, int64_t, const kernels::HeadNorms&, Tensor) override {}
   void Attention(Tensor, int64_t, Tensor) override {}
   void GatherWanted(Tensor, Tensor) override {}
-  void Sample(Tensor, std::span<const kernels::SampleSpec* const>) override {}
+  absl::Status KeepCandidates(Tensor, std::span<const kernels::RowNeed>, std::span<uint32_t>) override {
+    return absl::OkStatus();
+  }
+  void Sample(Tensor, std::span<const kernels::SampleSpec* const>,
+              std::span<const kernels::RowRuns>) override {}
   absl::StatusOr<std::span<const kernels::SampledToken>> ReadSampled() override {
     return std::span<const kernels::SampledToken>();
   }
@@ -57,7 +61,9 @@ class IdlePlace final : public kernels::Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   absl::Status AllReduceSum(kernels::Tensor) override { return absl::OkStatus(); }
-  absl::Status GatherColumns(kernels::Tensor, kernels::Tensor) override { return absl::OkStatus(); }
+  absl::Status Gather(const kernels::ByteSpans&, std::span<const kernels::ByteSpans>) override {
+    return absl::OkStatus();
+  }
 
  private:
   const int rank_, size_;

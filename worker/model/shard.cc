@@ -5,11 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "kernels/backend.h"
+#include "kernels/sampling/row_scans.h"
 
 namespace quire::worker {
 namespace {
 
-// FFN columns and vocabulary rows are dealt in strips of this many, the width of a packed panel's register.
+// FFN columns are dealt in strips of this many, the width of a packed panel's register.
 constexpr int64_t kStripRows = 16;
 
 // Part `rank` of `count` things dealt in whole strips; earlier ranks take what does not divide evenly.
@@ -23,6 +24,12 @@ Range Part(int64_t count, int64_t strip, int rank, int ranks) {
 
 Range PartInStrips(int64_t count, int rank, int ranks) {
   return Part(count, count / kStripRows >= ranks ? kStripRows : 2, rank, ranks);
+}
+
+// The vocabulary's rows in runs of the sampler, where there are enough, so that no run is of two ranks.
+Range PartInRuns(int64_t count, int rank, int ranks) {
+  if (count / kernels::kRunIds < ranks) return PartInStrips(count, rank, ranks);
+  return Part(count, kernels::kRunIds, rank, ranks);
 }
 
 }  // namespace
@@ -65,7 +72,7 @@ absl::StatusOr<Shard> MakeShard(const ModelConfig& config, int rank, int ranks) 
   const int64_t group = config.query_heads / config.kv_heads;
   shard.query_heads = {shard.kv_heads.begin * group, shard.kv_heads.end * group};
   shard.ffn = PartInStrips(config.ffn, rank, ranks);
-  shard.vocab = PartInStrips(config.vocab, rank, ranks);
+  shard.vocab = PartInRuns(config.vocab, rank, ranks);
   shard.as_one_rank = leaves % ranks == 0;
   shard.leaves = shard.as_one_rank ? leaves / ranks : 1;
   return shard;

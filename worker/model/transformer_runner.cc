@@ -48,11 +48,14 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
                                                .kv_heads = shard.kv_heads.size(),
                                                .head_dim = config.head_dim,
                                                .query_heads = shard.query_heads.size()}));
-  const kernels::StepLimits limits{.tokens = options.max_batch_tokens,
-                                   .sequences = options.max_sequences,
-                                   .wanted_rows = options.max_sequences,
-                                   .table_blocks = BlocksFor(config.max_context),
-                                   .sampled_ids = shard.rank == 0 ? SampledIds(config, options) : 0};
+  const int64_t sampled_ids = SampledIds(config, options);
+  const kernels::StepLimits limits{
+      .tokens = options.max_batch_tokens,
+      .sequences = options.max_sequences,
+      .wanted_rows = options.max_sequences,
+      .table_blocks = BlocksFor(config.max_context),
+      .sampled_ids = shard.rank == 0 ? sampled_ids : 0,
+      .part_ids = std::clamp<int64_t>(sampled_ids - shard.vocab.begin, 0, shard.vocab.size())};
   QUIRE_ASSIGN_OR_RETURN(runner->decoder_,
                          Decoder::Create(config, shard, std::move(weights), limits, backend, communicator));
   return runner;
@@ -64,7 +67,7 @@ absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
   if (plan.sequences.empty()) return absl::OkStatus();
   Prepare(plan);
   QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor logits, decoder_->Compute());
-  if (logits.rows > 0) backend_.Sample(logits, specs_);
+  if (logits.rows > 0) backend_.Sample(logits, specs_, decoder_->runs());
   return absl::OkStatus();
 }
 
@@ -125,6 +128,7 @@ void TransformerRunner::Prepare(const BatchPlan& plan) {
   ids_.clear();
   sequences_.clear();
   wanted_rows_.clear();
+  needs_.clear();
   const ModelWeights& weights = decoder_->weights();
   for (const SequencePlan& sequence : plan.sequences) {
     const int64_t first_row = std::ssize(ids_), rows = std::ssize(sequence.ids);
@@ -136,9 +140,10 @@ void TransformerRunner::Prepare(const BatchPlan& plan) {
                           .rope = sequence.scaled_rope ? *weights.scaled_rope : weights.rope});
     if (!sequence.wants_logits) continue;
     wanted_rows_.push_back(first_row + rows - 1);
+    needs_.push_back(NeedOf(sequence));
     if (shard_.rank == 0) specs_.push_back(sequence.sample);
   }
-  decoder_->Prepare({.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_rows_});
+  decoder_->Prepare({.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_rows_}, needs_);
 }
 
 }  // namespace quire::worker

@@ -66,6 +66,7 @@ class TransformerRunner final : public ModelRunner {
   std::vector<int32_t> ids_;
   std::vector<kernels::SequenceRows> sequences_;
   std::vector<int64_t> wanted_rows_;
+  std::vector<kernels::RowNeed> needs_;   // of the rows whose logits are wanted
   std::vector<const SampleSpec*> specs_;  // of the rows whose logits are wanted; rank 0's
 };
 

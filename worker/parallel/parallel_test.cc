@@ -2,7 +2,6 @@
 // and what becomes of a group whose ranks fail or hang in a step.
 #include <gmock/gmock.h>
 #include <algorithm>
-#include <array>
 #include <random>
 #include <span>
 
@@ -56,24 +55,35 @@ void CheckAllReduce(kernels::Communicator& communicator) {
   }
 }
 
-void CheckGather(kernels::Communicator& communicator) {
+uint8_t GatheredByte(int rank, size_t at) { return static_cast<uint8_t>(at * 7 + at / 251 + 31 * rank); }
+
+// As many bytes of each rank, cut otherwise than where they are to stand.
+void CheckGatherOf(kernels::Communicator& communicator, size_t bytes) {
   const int rank = communicator.rank(), size = communicator.size();
-  Matrix local(5, 10 + rank), out(5, 10 * size + size * (size - 1) / 2);
-  for (int64_t row = 0; row < 5; ++row) {
-    for (int64_t col = 0; col < local.tensor.cols; ++col) {
-      local.tensor.f32(row)[col] = static_cast<float>(1000 * rank + 100 * row + col);
+  const auto of_rank = [&](int r) { return bytes * static_cast<size_t>(r); };
+  std::vector<std::vector<uint8_t>> memory(size);
+  kernels::ByteSpans mine;
+  std::vector<kernels::ByteSpans> into(rank == 0 ? size : 0);
+  for (int r = 1; r < size; ++r) {
+    if (rank != 0 && rank != r) continue;
+    std::vector<uint8_t>& all = memory[r];
+    all.resize(of_rank(r));
+    kernels::ByteSpans& spans = rank == 0 ? into[r] : mine;
+    const size_t cut = rank == 0 ? all.size() / 3 : all.size() / 2;
+    for (const auto& [begin, end] : {std::pair{size_t{0}, cut}, {cut, cut}, {cut, all.size()}}) {
+      spans.push_back(std::span(all).subspan(begin, end - begin));
     }
+    for (size_t i = 0; i < all.size() && rank != 0; ++i) all[i] = GatheredByte(r, i);
   }
-  ASSERT_TRUE(communicator.GatherColumns(local.tensor, out.tensor).ok());
+  ASSERT_TRUE(communicator.Gather(mine, into).ok());
   if (rank != 0) return;
-  for (int64_t row = 0; row < 5; ++row) {
-    int64_t at = 0;
-    for (int r = 0; r < size; ++r) {
-      for (int64_t col = 0; col < 10 + r; ++col) {
-        ASSERT_EQ(out.tensor.f32(row)[at++], static_cast<float>(1000 * r + 100 * row + col));
-      }
-    }
+  for (int r = 1; r < size; ++r) {
+    for (size_t i = 0; i < of_rank(r); ++i) ASSERT_EQ(memory[r][i], GatheredByte(r, i)) << r << " at " << i;
   }
+}
+
+void CheckGather(kernels::Communicator& communicator) {
+  for (const size_t bytes : {0, 1, 40, 5000, 20'000}) CheckGatherOf(communicator, bytes);
 }
 
 class GroupCommunicator : public ::testing::TestWithParam<std::tuple<GroupForm, int>> {};
@@ -95,6 +105,23 @@ TEST_P(GroupCommunicator, SumsManyBytesInTheRanksOrderToo) {
   RunGroup(std::get<0>(GetParam()), each, [](RankGroup& group) {
     auto communicator = group.rendezvous->HostCommunicator().value();
     CheckAllReduceOf(*communicator, 601, 577);
+    CheckGatherOf(*communicator, 600'001);
+  });
+}
+
+TEST_P(GroupCommunicator, SaysWhereARankSendsOtherThanIsExpected) {
+  if (std::get<1>(GetParam()) == 1) return;
+  RunGroup(std::get<0>(GetParam()), std::get<1>(GetParam()), [](RankGroup& group) {
+    auto communicator = group.rendezvous->HostCommunicator().value();
+    std::vector<uint8_t> some(100);
+    if (group.rank() != 0) {
+      EXPECT_TRUE(communicator->Gather({std::span(some).first(group.rank())}, {}).ok());
+      return;
+    }
+    std::vector<kernels::ByteSpans> into(group.size());
+    for (int r = 1; r < group.size(); ++r) into[r] = {std::span(some).first(r + (r + 1 == group.size()))};
+    EXPECT_THAT(MessageOf(communicator->Gather({}, into)),
+                HasSubstr(absl::StrCat("rank ", group.size() - 1, " sends")));
   });
 }
 
@@ -158,6 +185,7 @@ BatchPlan RandomPlan(uint64_t step, std::mt19937& random) {
     sequence.blocks.assign(random() % 7, static_cast<int32_t>(random() % 100));
     sequence.scaled_rope = random() % 2 == 0;
     sequence.wants_logits = random() % 2 == 0;
+    sequence.need = {static_cast<int32_t>(random() % 50), 0.01f * static_cast<float>(random() % 200)};
     plan.sequences.push_back(std::move(sequence));
   }
   return plan;
@@ -166,7 +194,7 @@ BatchPlan RandomPlan(uint64_t step, std::mt19937& random) {
 bool Same(const BatchPlan& a, const BatchPlan& b) {
   auto same_sequence = [](const SequencePlan& x, const SequencePlan& y) {
     return x.position == y.position && x.ids == y.ids && x.blocks == y.blocks &&
-           x.scaled_rope == y.scaled_rope && x.wants_logits == y.wants_logits;
+           x.scaled_rope == y.scaled_rope && x.wants_logits == y.wants_logits && x.need == y.need;
   };
   return a.step == b.step && std::equal(a.sequences.begin(), a.sequences.end(), b.sequences.begin(),
                                         b.sequences.end(), same_sequence);
@@ -297,10 +325,10 @@ TEST_P(DistributedRunnerTest, APlanThatIsCutShortIsRefused) {
       EXPECT_EQ(PlanChannel(group).Receive().status().code(), absl::StatusCode::kInternal);
       return group.liveness->Leave();
     }
-    // kind, step, sequences; position, ids, blocks, flags; an id
-    const int64_t words[] = {1, 5, 1, 0, 1, int64_t{1} << 40, 2, 7};
+    // kind, step, sequences; position, ids, blocks, flags, need; an id
+    const int64_t words[] = {1, 5, 1, 0, 1, int64_t{1} << 40, 2, 0, 7};
     std::memcpy(group.plans->buffer().data(), words, sizeof(words));
-    EXPECT_TRUE(group.plans->Send(7 * 8 + 4).ok());
+    EXPECT_TRUE(group.plans->Send(8 * 8 + 4).ok());
     group.liveness->Leave();
   });
 }
@@ -336,19 +364,16 @@ TEST_P(DistributedRunnerTest, ItsChannelHoldsTheLargestPlanOfItsLimitsAndRefuses
 }
 
 TEST(ShmCommunicator, ItsBufferHoldsAnyRowAndRefusesALongerOne) {
-  // {batch tokens, hidden, slice of the vocabulary}: the last ones are wider than the least buffer.
-  for (auto [tokens, hidden, slice] :
-       {std::array<int64_t, 3>{1, 64, 100}, {512, 5120, 1 << 18}, {1, 1 << 19, 10}}) {
-    const int64_t bytes = ExchangeBytesFor(tokens, hidden, slice);
+  // {batch tokens, hidden}: the last is wider than the least buffer.
+  for (auto [tokens, hidden] : {std::pair<int64_t, int64_t>{1, 64}, {512, 5120}, {1, 1 << 19}}) {
+    const int64_t bytes = ExchangeBytesFor(tokens, hidden);
     TestRank each;
     each.buffers.exchange_bytes = bytes;
-    RunGroup(GroupForm::kShm, each, [&, hidden = hidden, slice = slice](RankGroup& group) {
+    RunGroup(GroupForm::kShm, each, [&, hidden = hidden](RankGroup& group) {
       auto communicator = group.rendezvous->HostCommunicator().value();
-      Matrix row(1, hidden), logits(1, slice), out(1, 2 * slice), longer(1, bytes / 4 + 1);
+      Matrix row(1, hidden), longer(1, bytes / 4 + 1);
       EXPECT_TRUE(communicator->AllReduceSum(row.tensor).ok());
-      EXPECT_TRUE(communicator->GatherColumns(logits.tensor, out.tensor).ok());
       EXPECT_TRUE(absl::IsInvalidArgument(communicator->AllReduceSum(longer.tensor)));
-      EXPECT_TRUE(absl::IsInvalidArgument(communicator->GatherColumns(longer.tensor, out.tensor)));
     });
   }
 }

@@ -8,8 +8,8 @@
 namespace quire::worker {
 namespace {
 
-// A plan in memory: int64 words. [kind, step, sequences], then per sequence [position, ids, blocks, flags]
-// and the ids and blocks as int32, two to a word.
+// A plan in memory: int64 words. [kind, step, sequences], then per sequence [position, ids, blocks, flags,
+// need] and the ids and blocks as int32, two to a word.
 constexpr int64_t kStop = 0, kPlan = 1;
 constexpr int64_t kStopLimitUs = 30'000'000;
 constexpr int64_t kScaledRope = 1, kWantsLogits = 2;
@@ -80,6 +80,7 @@ void Encode(const BatchPlan& plan, Writer& writer) {
     writer.Word(static_cast<int64_t>(sequence.ids.size()));
     writer.Word(static_cast<int64_t>(sequence.blocks.size()));
     writer.Word((sequence.scaled_rope ? kScaledRope : 0) | (sequence.wants_logits ? kWantsLogits : 0));
+    writer.Word(NeedOf(sequence).Word());
     writer.Ints(sequence.ids);
     writer.Ints(sequence.blocks);
   }
@@ -91,6 +92,7 @@ SequencePlan DecodeSequence(Reader& reader) {
   const int64_t ids = reader.Word(), blocks = reader.Word(), flags = reader.Word();
   sequence.scaled_rope = (flags & kScaledRope) != 0;
   sequence.wants_logits = (flags & kWantsLogits) != 0;
+  sequence.need = kernels::RowNeed::OfWord(reader.Word());
   sequence.ids = reader.Ints(ids);
   sequence.blocks = reader.Ints(blocks);
   return sequence;
@@ -106,7 +108,7 @@ int64_t PlanBytesFor(const PlanLimits& limits) {
   constexpr int64_t kWord = 8;
   const int64_t blocks =
       (limits.max_blocks + 1) / 2;  // words; ids of a sequence fill at most half a word more
-  return kWord * (3 + limits.max_sequences * (4 + blocks + 1) + (limits.max_batch_tokens + 1) / 2);
+  return kWord * (3 + limits.max_sequences * (5 + blocks + 1) + (limits.max_batch_tokens + 1) / 2);
 }
 
 absl::Status PlanChannel::WaitForRoom() {

@@ -5,12 +5,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "worker/parallel/byte_spans.h"
 #include "worker/parallel/rank_sum.h"
 
 namespace quire::worker {
 namespace {
 
+using kernels::ByteSpans;
 using kernels::Tensor;
+
+// Of a Gather, at a time: so few that rank 0 reads them from a cache, while the others write the next ones.
+constexpr size_t kGatherBytes = 256 << 10;
 
 void CopyRows(Tensor x, int64_t first_row, int64_t rows, float* to) {
   for (int64_t row = 0; row < rows; ++row) {
@@ -20,11 +25,10 @@ void CopyRows(Tensor x, int64_t first_row, int64_t rows, float* to) {
 
 }  // namespace
 
-int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden, int64_t vocab_slice) {
+int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden) {
   constexpr int64_t kFloat = sizeof(float), kLeastBytes = 1 << 20, kMostRowsBytes = 4 << 20;
-  const int64_t row = std::max(hidden, vocab_slice + 1);  // a slice comes with its width
   const int64_t rows = std::clamp(max_batch_tokens * hidden * kFloat, kLeastBytes, kMostRowsBytes);
-  return std::max(row * kFloat, rows);
+  return std::max(hidden * kFloat, rows);
 }
 
 absl::StatusOr<uint32_t> ShmCommunicator::Exchange() {
@@ -61,31 +65,29 @@ absl::Status ShmCommunicator::AllReduceSum(Tensor x) {
   return absl::OkStatus();
 }
 
-// Every rank contributes a header of its width, so that rank 0 needs no table of shards: half = [cols, rows x
-// cols...].
-absl::Status ShmCommunicator::GatherColumns(Tensor local, Tensor out) {
-  if (size() == 1) {
-    for (int64_t row = 0; row < local.rows; ++row) std::copy_n(local.f32(row), local.cols, out.f32(row));
-    return absl::OkStatus();
-  }
-  const auto capacity = static_cast<int64_t>(group_.memory().exchange(0, 0).size());
-  if (local.cols + 1 > capacity) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a row of ", local.cols, " floats does not fit the exchange buffer of ", capacity));
-  }
-  for (int64_t row = 0; row < local.rows; ++row) {
-    std::span<float> half = NextHalf();
-    const auto cols = static_cast<int32_t>(local.cols);
-    std::memcpy(half.data(), &cols, sizeof(cols));
-    if (rank() != 0) CopyRows(local, row, 1, half.data() + 1);
+// Every rank's half begins with how many bytes it sends in all, so that all make the same exchanges.
+absl::Status ShmCommunicator::Gather(const ByteSpans& mine, std::span<const ByteSpans> into) {
+  if (size() == 1) return absl::OkStatus();
+  const uint64_t all = TotalBytes(mine);
+  if (NextHalf().size_bytes() <= sizeof(all))
+    return absl::InvalidArgumentError("the exchange buffer is tiny");
+  const size_t piece = std::min(kGatherBytes, NextHalf().size_bytes() - sizeof(all));
+  ByteCursor from(mine);
+  std::vector<ByteCursor> to(into.begin(), into.end());
+  uint64_t most = 1;
+  for (uint64_t begin = 0; begin < most; begin += piece) {
+    const std::span<uint8_t> half = AsBytes(NextHalf());
+    std::memcpy(half.data(), &all, sizeof(all));
+    from.CopyTo(half.subspan(sizeof(all), std::min(piece, from.left())));
     QUIRE_ASSIGN_OR_RETURN(const uint32_t parity, Exchange());
-    if (rank() != 0) continue;
-    float* to = std::copy_n(local.f32(row), local.cols, out.f32(row));
     for (int r = 1; r < size(); ++r) {
-      const float* part = group_.memory().exchange(r, parity).data();
-      int32_t part_cols = 0;
-      std::memcpy(&part_cols, part, sizeof(part_cols));
-      to = std::copy_n(part + 1, part_cols, to);
+      const std::span<const uint8_t> theirs = AsBytes(group_.memory().exchange(r, parity));
+      uint64_t sent = 0;
+      std::memcpy(&sent, theirs.data(), sizeof(sent));
+      most = std::max(most, sent);
+      if (rank() != 0) continue;
+      if (begin == 0 && sent != to[r].left()) return GatherMismatch(r, sent, to[r].left());
+      to[r].FillFrom(theirs.subspan(sizeof(sent), std::min(piece, to[r].left())));
     }
   }
   return absl::OkStatus();

@@ -10,9 +10,9 @@
 
 namespace quire::worker {
 
-// Bytes of a rank's half of the exchange buffer that hold any one row of `hidden` floats or of a rank's slice
-// of the vocabulary, and a batch's rows at once as far as that is of use: more go in several exchanges.
-int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden, int64_t vocab_slice);
+// Bytes of a rank's half of the exchange buffer that hold any one row of `hidden` floats, and a batch's rows
+// at once as far as that is of use: more go in several exchanges, as does what is gathered.
+int64_t ExchangeBytesFor(int64_t max_batch_tokens, int64_t hidden);
 
 class ShmCommunicator final : public kernels::Communicator {
  public:
@@ -21,7 +21,7 @@ class ShmCommunicator final : public kernels::Communicator {
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
   absl::Status AllReduceSum(kernels::Tensor x) override;
-  absl::Status GatherColumns(kernels::Tensor local, kernels::Tensor out) override;
+  absl::Status Gather(const kernels::ByteSpans& mine, std::span<const kernels::ByteSpans> into) override;
 
  private:
   // Publishes this rank's half and waits for every rank's; the parity to read is returned.

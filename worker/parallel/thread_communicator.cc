@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/core/status.h"
+#include "worker/parallel/byte_spans.h"
 #include "worker/parallel/rank_sum.h"
 
 namespace quire::worker {
@@ -28,23 +29,25 @@ class ThreadCommunicator final : public kernels::Communicator {
     return absl::OkStatus();
   }
 
-  absl::Status GatherColumns(Tensor local, Tensor out) override {
-    group_.tensors_[rank_] = local;
+  absl::Status Gather(const kernels::ByteSpans& mine, std::span<const kernels::ByteSpans> into) override {
+    group_.sent_[rank_] = &mine;
     QUIRE_RETURN_IF_ERROR(group_.Barrier());
-    if (rank_ == 0) {
-      int64_t column = 0;
-      for (const Tensor& part : group_.tensors_) {
-        for (int64_t row = 0; row < part.rows; ++row) {
-          std::copy_n(part.f32(row), part.cols, out.f32(row) + column);
-        }
-        column += part.cols;
-      }
-    }
+    absl::Status status;
+    for (int r = 1; r < size() && rank_ == 0 && status.ok(); ++r) status = Fill(into[r], r);
     QUIRE_RETURN_IF_ERROR(group_.Barrier());
-    return absl::OkStatus();
+    return status;
   }
 
  private:
+  absl::Status Fill(const kernels::ByteSpans& into, int from) const {
+    ByteCursor to(into);
+    if (const size_t sent = TotalBytes(*group_.sent_[from]); sent != to.left()) {
+      return GatherMismatch(from, sent, to.left());
+    }
+    for (const std::span<uint8_t> span : *group_.sent_[from]) to.FillFrom(span);
+    return absl::OkStatus();
+  }
+
   void SumRow(int64_t row, float* sum) const {
     std::vector<const float*> parts;
     for (const Tensor& part : group_.tensors_) parts.push_back(part.f32(row));

@@ -14,7 +14,7 @@ namespace quire::worker {
 
 class ThreadGroup {
  public:
-  explicit ThreadGroup(int size) : size_(size), tensors_(size) {}
+  explicit ThreadGroup(int size) : size_(size), tensors_(size), sent_(size) {}
   std::unique_ptr<kernels::Communicator> MakeCommunicator(int rank);
   // A rank that comes no more: the waits of all others end with Unavailable, for good. Any thread.
   void Fail() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -26,6 +26,7 @@ class ThreadGroup {
 
   const int size_;
   std::vector<kernels::Tensor> tensors_;  // written by its rank before a barrier, read by others after it
+  std::vector<const kernels::ByteSpans*> sent_;  // the same
   Mutex mutex_;
   int arrived_ ABSL_GUARDED_BY(mutex_) = 0;
   bool failed_ ABSL_GUARDED_BY(mutex_) = false;

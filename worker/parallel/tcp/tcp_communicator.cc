@@ -2,34 +2,23 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "worker/parallel/byte_spans.h"
 #include "worker/parallel/rank_sum.h"
 
 namespace quire::worker {
 namespace {
 
+using kernels::ByteSpans;
 using kernels::Tensor;
 
 // Up to here the time through the network is longer than that of the bytes.
 constexpr size_t kFewBytes = 64 << 10;
 
-std::span<const uint8_t> Bytes(std::span<const float> floats) {
-  return {reinterpret_cast<const uint8_t*>(floats.data()), floats.size_bytes()};
-}
-
-std::span<uint8_t> Bytes(std::span<float> floats) {
-  return {reinterpret_cast<uint8_t*>(floats.data()), floats.size_bytes()};
-}
-
 void Copy(std::span<const float> from, float* to) { std::copy_n(from.data(), from.size(), to); }
-
-// Before a rank's columns: how many.
-struct ColumnsHead {
-  int64_t rows = 0, cols = 0;
-};
 
 }  // namespace
 
@@ -76,7 +65,7 @@ absl::Status TcpCommunicator::SumChunk(std::span<float> mine) {
 
 absl::Status TcpCommunicator::SumWhole(std::span<float> mine) {
   for (int r = 0; r < size(); ++r) {
-    if (r != rank()) pieces_.push_back({&link(r), Bytes(mine), Bytes(PartOf(r, mine.size()))});
+    if (r != rank()) pieces_.push_back({&link(r), AsBytes(mine), AsBytes(PartOf(r, mine.size()))});
   }
   QUIRE_RETURN_IF_ERROR(Exchange());
   SumParts(mine);
@@ -89,7 +78,7 @@ absl::Status TcpCommunicator::SumByRanges(std::span<float> mine) {
     const Range theirs = RangeOf(r, mine.size());
     if (r == rank()) continue;
     pieces_.push_back(
-        {&link(r), Bytes(mine.subspan(theirs.begin, theirs.count)), Bytes(PartOf(r, own.count))});
+        {&link(r), AsBytes(mine.subspan(theirs.begin, theirs.count)), AsBytes(PartOf(r, own.count))});
   }
   QUIRE_RETURN_IF_ERROR(Exchange());
   const std::span<float> sums = mine.subspan(own.begin, own.count);
@@ -97,7 +86,7 @@ absl::Status TcpCommunicator::SumByRanges(std::span<float> mine) {
   for (int r = 0; r < size(); ++r) {
     const Range theirs = RangeOf(r, mine.size());
     if (r != rank())
-      pieces_.push_back({&link(r), Bytes(sums), Bytes(mine.subspan(theirs.begin, theirs.count))});
+      pieces_.push_back({&link(r), AsBytes(sums), AsBytes(mine.subspan(theirs.begin, theirs.count))});
   }
   return Exchange();
 }
@@ -131,50 +120,50 @@ void TcpCommunicator::SumParts(std::span<float> mine) {
   }
 }
 
-absl::Status TcpCommunicator::GatherColumns(Tensor local, Tensor out) {
-  return rank() == 0 ? ReceiveColumns(local, out) : SendColumns(local);
+absl::Status TcpCommunicator::Gather(const ByteSpans& mine, std::span<const ByteSpans> into) {
+  if (size() == 1) return absl::OkStatus();
+  return rank() == 0 ? Receive(into) : Send(mine);
 }
 
-absl::Status TcpCommunicator::SendColumns(Tensor local) {
-  const ColumnsHead head{local.rows, local.cols};
-  pieces_.push_back({&link(0), {reinterpret_cast<const uint8_t*>(&head), sizeof(head)}, {}});
-  QUIRE_RETURN_IF_ERROR(Exchange());
-  const auto cols = static_cast<size_t>(local.cols);
-  if (local.stride == local.cols) {
-    pieces_.push_back(
-        {&link(0), Bytes(std::span<const float>(local.f32(), static_cast<size_t>(local.rows) * cols)), {}});
-    return Exchange();
-  }
-  for (int64_t row = 0; row < local.rows; ++row) {
-    pieces_.push_back({&link(0), Bytes(std::span<const float>(local.f32(row), cols)), {}});
+// How many bytes they are, and they.
+absl::Status TcpCommunicator::Send(const ByteSpans& spans) {
+  const uint64_t all = TotalBytes(spans);
+  packed_bytes_.resize(sizeof(all));
+  std::memcpy(packed_bytes_.data(), &all, sizeof(all));
+  const auto flush = [&]() -> absl::Status {
+    pieces_.push_back({&link(0), packed_bytes_, {}});
+    QUIRE_RETURN_IF_ERROR(Exchange());
+    packed_bytes_.clear();
+    return absl::OkStatus();
+  };
+  for (const std::span<uint8_t> span : spans) {
+    if (packed_bytes_.size() + span.size() > kFewBytes) QUIRE_RETURN_IF_ERROR(flush());
+    if (span.size() <= kFewBytes) {
+      packed_bytes_.insert(packed_bytes_.end(), span.begin(), span.end());
+      continue;
+    }
+    pieces_.push_back({&link(0), span, {}});
     QUIRE_RETURN_IF_ERROR(Exchange());
   }
-  return absl::OkStatus();
+  return flush();
 }
 
-absl::Status TcpCommunicator::ReceiveColumns(Tensor local, Tensor out) {
-  std::vector<ColumnsHead> heads(links_.size());
-  heads[0] = {local.rows, local.cols};
+absl::Status TcpCommunicator::Receive(std::span<const ByteSpans> into) {
+  std::array<uint64_t, kMaxRanks> sent{};
   for (int r = 1; r < size(); ++r) {
-    auto* head = reinterpret_cast<uint8_t*>(&heads[static_cast<size_t>(r)]);
-    pieces_.push_back({&link(r), {}, {head, sizeof(ColumnsHead)}});
+    auto* head = reinterpret_cast<uint8_t*>(&sent[static_cast<size_t>(r)]);
+    pieces_.push_back({&link(r), {}, {head, sizeof(uint64_t)}});
   }
   QUIRE_RETURN_IF_ERROR(Exchange());
-  int64_t cols = 0;
-  for (const ColumnsHead& head : heads) {
-    if (head.rows != local.rows || head.cols < 0 || head.cols > out.cols - cols) {
-      return absl::InternalError(absl::StrCat("a rank has ", head.rows, " rows of ", head.cols,
-                                              " columns, rank 0 has ", local.rows, " rows and room for ",
-                                              out.cols, " columns of all"));
-    }
-    cols += head.cols;
+  size_t most = 0;
+  for (size_t r = 1; r < into.size(); ++r) {
+    const size_t expected = TotalBytes(into[r]);
+    if (sent[r] != expected) return GatherMismatch(static_cast<int>(r), sent[r], expected);
+    most = std::max(most, into[r].size());
   }
-  for (int64_t row = 0; row < local.rows; ++row) {
-    float* to = std::copy_n(local.f32(row), local.cols, out.f32(row));
-    for (int r = 1; r < size(); ++r) {
-      const auto count = static_cast<size_t>(heads[static_cast<size_t>(r)].cols);
-      pieces_.push_back({&link(r), {}, Bytes(std::span<float>(to, count))});
-      to += count;
+  for (size_t i = 0; i < most; ++i) {
+    for (size_t r = 1; r < into.size(); ++r) {
+      if (i < into[r].size()) pieces_.push_back({&link(static_cast<int>(r)), {}, into[r][i]});
     }
     QUIRE_RETURN_IF_ERROR(Exchange());
   }

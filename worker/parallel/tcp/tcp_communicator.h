@@ -20,7 +20,7 @@ class TcpCommunicator final : public kernels::Communicator {
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
   absl::Status AllReduceSum(kernels::Tensor x) override;
-  absl::Status GatherColumns(kernels::Tensor local, kernels::Tensor out) override;
+  absl::Status Gather(const kernels::ByteSpans& mine, std::span<const kernels::ByteSpans> into) override;
 
  private:
   struct Range {
@@ -35,8 +35,8 @@ class TcpCommunicator final : public kernels::Communicator {
   std::span<float> PartOf(int rank, size_t count);
   // mine = the sum of all parts in rank_sum.h's order; this rank's own is what `mine` holds.
   void SumParts(std::span<float> mine);
-  absl::Status SendColumns(kernels::Tensor local);
-  absl::Status ReceiveColumns(kernels::Tensor local, kernels::Tensor out);
+  absl::Status Send(const kernels::ByteSpans& spans);
+  absl::Status Receive(std::span<const kernels::ByteSpans> into);
   // Of each link, both directions; then nothing is left in pieces_.
   absl::Status Exchange();
   Link& link(int rank) { return links_[static_cast<size_t>(rank)]; }
@@ -45,8 +45,9 @@ class TcpCommunicator final : public kernels::Communicator {
   std::vector<Link> links_;
   const size_t chunk_floats_;
   const int64_t spin_us_;
-  std::vector<float> parts_;   // others' parts, one after another
-  std::vector<float> packed_;  // of a tensor whose rows are apart
+  std::vector<float> parts_;           // others' parts, one after another
+  std::vector<float> packed_;          // of a tensor whose rows are apart
+  std::vector<uint8_t> packed_bytes_;  // of small spans that are sent together
   std::vector<Piece> pieces_;
 };
 
