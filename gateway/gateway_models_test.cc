@@ -9,7 +9,9 @@ class HeldBundleTest : public GatewayTest {
  protected:
   void SetUp() override {
     v1::TextBundle bundle = testing::TinyBundle();
-    bundle.add_files()->set_name("notes.txt");
+    v1::TextFile& file = *bundle.add_files();  // so that it is another bundle
+    file.set_name("notes.txt");
+    file.set_content("notes");
     backend_.other_bundle = bundle.SerializeAsString();
     backend_.before_other_bundle = [this] {
       asked_.Notify();
@@ -29,8 +31,8 @@ class HeldBundleTest : public GatewayTest {
 
   std::string Listed() const {
     std::string names;
-    const HttpAnswer list = Call(Request("GET", "/v1/models", "", backend_.key()));
-    for (const json& model : json::parse(list.body)["data"]) names += std::string(model["id"]) + " ";
+    const json list = json::parse(Call(Request("GET", "/v1/models", "", backend_.key())).body);
+    for (const json& model : list["data"]) names += std::string(model["id"]) + " ";
     return names;
   }
 
