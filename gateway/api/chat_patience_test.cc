@@ -94,7 +94,7 @@ TEST_F(PatienceTest, ForAnAdmissionDoesNotCountASleep) {
   slept_.Notify();
   const std::string answer = ReadAsTimePasses(client);
   EXPECT_NE(answer.find(R"("finish_reason":"length")"), std::string::npos) << answer;
-  EXPECT_EQ(*waits.Pop(), kPatienceMs);
+  EXPECT_GE(*waits.Pop(), kPatienceMs);
   EXPECT_GT(*waits.Pop(), kPatienceMs / 2) << "most of it is left";
 }
 
