@@ -230,6 +230,11 @@ TEST_F(CoordinatorTest, WithoutTheSecretNobodyIsAWorker) {
   EXPECT_EQ(Get("/admin/v1/groups")["data"][0]["state"], "serving");
 }
 
+// And asks those who call it for that.
+TEST_F(CoordinatorTest, AGroupThatRegistersHearsWhatGatewaysShow) {
+  EXPECT_EQ(Group("g0", 1)->session_secret, SessionSecret(*ReadWholeFile(config_.data + "/pepper")).value);
+}
+
 // What a gateway can is to watch keys, admit and settle.
 TEST_F(CoordinatorTest, WithoutThePepperNobodyIsAGateway) {
   for (const char* pepper : {"", "guessed"}) {

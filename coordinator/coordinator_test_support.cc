@@ -68,6 +68,7 @@ grpc::Status TestGroup::Register(const std::string& bundle) {
     stream_->Read(&reply);
   }
   if (!reply.has_accepted()) return stream_->Finish();
+  session_secret = reply.accepted().session_secret();
   registered_ = true;
   return grpc::Status::OK;
 }

@@ -32,7 +32,8 @@ class TestGroup {
   void Leave();  // ends the stream, as a dead worker does
 
   v1::GroupInfo info;
-  std::string secret;  // shown with every call
+  std::string secret;          // shown with every call
+  std::string session_secret;  // as the coordinator said when it registered
 
  private:
   std::unique_ptr<v1::Coordinator::Stub> stub_;

@@ -48,7 +48,8 @@ struct Gateway::Parts {
             "Models whose text files can't be loaded: chats for them get 503, the log says why")),
         generation_metrics(metrics),
         coordinator(channel),
-        workers([tls = options.tls](const std::string& address) { return MakeGrpcChannel(address, tls); },
+        workers([tls = options.tls, secret = SessionSecret(options.pepper)](
+                    const std::string& address) { return MakeGrpcChannel(address, tls, secret); },
                 clock),
         ledger(channel, clock, Accounting(gateway_id, options)),
         catalog(channel, facts),

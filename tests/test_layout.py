@@ -36,7 +36,7 @@ ALLOWED = {
                     "coordinator/api"],
     "worker/cache": ["base/core"],
     "worker/engine": ["base/core", "kernels", "worker/cache"],
-    "worker/parallel": ["base/core", "kernels", "worker/cache", "worker/engine"],
+    "worker/parallel": ["base/core", "base/process", "kernels", "worker/cache", "worker/engine"],
     "worker/model": ["base/core", "kernels", "worker/cache", "worker/engine", "worker/parallel"],
     "worker/rpc": ["base/core", "base/net", "base/process", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
                    "worker/model"],

@@ -8,6 +8,7 @@
 #include "base/core/log.h"
 #include "base/core/status.h"
 #include "worker/parallel/shm_group.h"
+#include "worker/parallel/tcp/tcp_communicator.h"
 #include "worker/parallel/tcp/tcp_group.h"
 
 namespace quire::worker {
@@ -70,6 +71,12 @@ absl::Status CheckPlacement(const WorkerConfig& config) {
   }
   return config.Rendezvous().empty() ? absl::OkStatus()
                                      : ParseHostPort(config.Rendezvous(), kRendezvousPort).status();
+}
+
+int64_t BufferBytesHere(const WorkerConfig& config, const BufferSizes& sizes) {
+  const auto ranks = static_cast<int>(config.ranks);
+  if (config.Rendezvous().empty()) return GroupMemory::BytesFor(sizes, ranks);
+  return TcpCommunicator::BytesFor(ranks, sizes.exchange_bytes) + sizes.plan_bytes;
 }
 
 absl::StatusOr<RankGroup> JoinGroup(const WorkerConfig& config, const GroupTerms& terms,

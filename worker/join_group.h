@@ -31,6 +31,8 @@ struct GroupTerms {
   BufferSizes buffers{1 << 20, 1 << 16};
   RankRecord agreement;  // what must be the same for all ranks, beside the buffers
 };
+// What the ranks on this host keep to exchange tensors and plans, of buffers of these sizes.
+int64_t BufferBytesHere(const WorkerConfig& config, const BufferSizes& sizes);
 absl::StatusOr<RankGroup> JoinGroup(const WorkerConfig& config, const GroupTerms& terms,
                                     LivenessCallbacks callbacks);
 

@@ -69,6 +69,17 @@ TEST(TakeLwsDefaults, RefusesWhatIsNoNumber) {
   }
 }
 
+// In shared memory all ranks' halves and one plan; over TCP the others' parts, what is packed, and each
+// host's plan.
+TEST(BufferBytesHere, AreThoseOfTheGroupsForm) {
+  const BufferSizes sizes{4 << 20, 64 << 10};
+  WorkerConfig config;
+  config.ranks = 4;
+  EXPECT_EQ(BufferBytesHere(config, sizes), 4 * 2 * (4 << 20) + (64 << 10));
+  config.rendezvous = "10.0.0.1:7";
+  EXPECT_EQ(BufferBytesHere(config, sizes), 3 * (1 << 20) + 2 * (64 << 10));
+}
+
 TEST(CheckPlacement, SaysWhatToGiveInstead) {
   struct Case {
     int64_t rank, ranks;

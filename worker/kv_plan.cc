@@ -31,8 +31,9 @@ std::string WeightsNeed(const KvDemand& demand) {
 // What weights and scratch memory leave for blocks, a tenth being for everything else.
 absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
   const int64_t usable = demand.memory_bytes / 10 * 9;
+  const int64_t held = demand.weight_bytes + demand.exchange_bytes;
   const int64_t serving = demand.sampler_bytes + demand.block_bytes;
-  const int64_t least = demand.weight_bytes + std::max(serving, demand.load_bytes);
+  const int64_t least = held + std::max(serving, demand.load_bytes);
   if (usable < least) {
     return absl::FailedPreconditionError(absl::StrCat(
         WeightsNeed(demand), " and this group may use ", Gib(usable),
@@ -43,9 +44,9 @@ absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
   const int64_t sequence_bytes = demand.sequence_bytes + kOpenPerSequence * demand.request_bytes;
   const int64_t scratch =
       demand.max_batch_tokens * demand.token_bytes + demand.max_sequences * sequence_bytes;
-  const int64_t room = usable - demand.weight_bytes - demand.sampler_bytes - scratch;
+  const int64_t room = usable - held - demand.sampler_bytes - scratch;
   if (room >= demand.block_bytes) return room;
-  const int64_t free = usable - demand.weight_bytes - serving;
+  const int64_t free = usable - held - serving;
   // A batch has a token of each sequence at least.
   const int64_t sequences = free / (sequence_bytes + demand.token_bytes);
   const int64_t tokens = sequences < demand.max_sequences

@@ -66,14 +66,16 @@ TEST(KvPlan, RefusesWhereTheWeightsLeaveLessThanOneContext) {
               testing::HasSubstr("for a shorter context"));
 }
 
-TEST(KvPlan, WhatSamplesIsNotTheBlocks) {
-  KvDemand demand = Small();
-  demand.weight_bytes = 11 * kGiB;
-  const int32_t before = PlanKvBlocks(demand)->blocks;
-  demand.sampler_bytes += 1000 * demand.block_bytes;
-  EXPECT_EQ(PlanKvBlocks(demand)->blocks, before - 1000);
-  demand.sampler_bytes = 5 * kGiB;
-  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+TEST(KvPlan, WhatSamplesOrExchangesIsNotTheBlocks) {
+  for (int64_t KvDemand::*const bytes : {&KvDemand::sampler_bytes, &KvDemand::exchange_bytes}) {
+    KvDemand demand = Small();
+    demand.weight_bytes = 11 * kGiB;
+    const int32_t before = PlanKvBlocks(demand)->blocks;
+    demand.*bytes += 1000 * demand.block_bytes;
+    EXPECT_EQ(PlanKvBlocks(demand)->blocks, before - 1000);
+    demand.*bytes = 5 * kGiB;
+    EXPECT_FALSE(PlanKvBlocks(demand).ok());
+  }
 }
 
 TEST(KvPlan, RequestsThatWaitAreNotTheBlocks) {

@@ -203,6 +203,7 @@ absl::Status Rank::PlanMemory() {
   demand.max_sequences = config_.limits.max_sequences;
   demand.sampler_bytes =
       std::min(config_.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size_);
+  demand.exchange_bytes = BufferBytesHere(config_, Buffers());
   QUIRE_ASSIGN_OR_RETURN(demand.load_bytes,
                          CountLoadBytes(*checkpoint_.files, checkpoint_.config, ranks, only));
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;

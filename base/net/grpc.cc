@@ -124,6 +124,10 @@ ShownSecret GatewaySecret(const std::string& pepper) {
   return {"quire-gateway-secret", ToHex(HmacSha256(pepper, "a gateway to its coordinator"))};
 }
 
+ShownSecret SessionSecret(const std::string& pepper) {
+  return {kSessionSecretKey, ToHex(HmacSha256(pepper, "a gateway to a worker group"))};
+}
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeGrpcChannel(const std::string& address,
                                                                const TlsFiles& tls,
                                                                const ShownSecret& secret) {

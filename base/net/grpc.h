@@ -46,8 +46,11 @@ struct ShownSecret {
   std::string key, value;
 };
 
-// What a gateway shows the coordinator: made from the pepper, which both have, and says nothing of it.
+// What a gateway shows the coordinator, and what it shows a worker group, which the coordinator told that:
+// each made from the pepper, which both have, and says nothing of it or of the other.
+inline constexpr const char* kSessionSecretKey = "quire-session-secret";
 ShownSecret GatewaySecret(const std::string& pepper);
+ShownSecret SessionSecret(const std::string& pepper);
 
 // Keepalive 2 s / 1 s, 16 MiB messages, 5 s to connect, reconnect backoff 100 ms..1 s, one connection of its
 // own per call of this function. Every call shows the secret, if its key is not empty.

@@ -5,8 +5,8 @@
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
+#include "base/net/caller_role.h"
 #include "base/net/grpc.h"
-#include "coordinator/api/caller_role.h"
 #include "coordinator/api/register_call.h"
 #include "coordinator/api/stream_writer.h"
 #include "coordinator/api/watch_call.h"
@@ -191,7 +191,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     return CheckCaller(*context, CallerRole::kGateway, gateway_secret_);
   }
   absl::Status MayWorker(grpc::CallbackServerContext* context) const {
-    return CheckCaller(*context, CallerRole::kWorker, {kWorkerSecretKey, parts_.worker_secret});
+    return CheckCaller(*context, CallerRole::kWorker, worker_secret_);
   }
 
   grpc::Status SendBundle(const std::string& raw_digest, StreamWriter<v1::BundleChunk>& writer) {
@@ -228,6 +228,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
 
   const ServiceParts parts_;
   const ShownSecret gateway_secret_ = GatewaySecret(parts_.pepper);
+  const ShownSecret worker_secret_{kWorkerSecretKey, parts_.worker_secret};
   WorkThread disk_;  // last: its jobs use the rest
 };
 

@@ -150,6 +150,7 @@ class RegisterCall final : public grpc::ServerBidiReactor<v1::RegisterRequest, v
     if (parts_.on_group) parts_.on_group();
     v1::RegisterReply reply;
     reply.mutable_accepted()->set_heartbeat_ms(WorkerRegistry::kBeatMs);
+    reply.mutable_accepted()->set_session_secret(SessionSecret(parts_.pepper).value);
     Write(std::move(reply));
     Read();
     return absl::OkStatus();

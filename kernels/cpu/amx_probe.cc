@@ -97,15 +97,26 @@ class ChildrenAreTold {
   struct sigaction before_ {};
 };
 
+// Whatever this process made of the signal.
+void EndAfter(unsigned seconds) {
+  std::signal(SIGALRM, SIG_DFL);
+  sigset_t only;
+  sigemptyset(&only);
+  sigaddset(&only, SIGALRM);
+  sigprocmask(SIG_UNBLOCK, &only, nullptr);
+  alarm(seconds);
+}
+
 }  // namespace
 
-absl::Status TryInChild(absl::FunctionRef<bool()> trial) {
+absl::Status TryInChild(absl::FunctionRef<bool()> trial, unsigned limit_s) {
   const ChildrenAreTold told;
   const pid_t child = fork();
   if (child == 0) {
     const rlimit no_core{0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     for (const int number : {SIGILL, SIGSEGV, SIGBUS, SIGFPE}) std::signal(number, SIG_DFL);
+    EndAfter(limit_s);
     _exit(trial() ? 0 : 1);  // whatever this process would do at its end is the parent's
   }
   if (child < 0) {

@@ -25,8 +25,10 @@ AmxFacts AskForAmx();
 // what stands against it.
 absl::Status ProveAmx(const AmxFacts& facts, const MatmulKernels& kernels);
 
-// OK if `trial` returns true in a child process, which it may bring down. It may only compute: other threads
-// are gone there, and may have left locks behind.
-absl::Status TryInChild(absl::FunctionRef<bool()> trial);
+// Far more than a trial takes.
+inline constexpr unsigned kTrialLimitS = 60;
+// OK if `trial` returns true in a child process, which it may bring down; if it takes longer than the limit,
+// SIGALRM does. It may only compute: other threads are gone there, and may have left locks behind.
+absl::Status TryInChild(absl::FunctionRef<bool()> trial, unsigned limit_s = kTrialLimitS);
 
 }  // namespace quire::kernels::cpu

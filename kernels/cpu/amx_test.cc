@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <csignal>
 #include <cmath>
+#include <csignal>
 #include <utility>
 #include <vector>
 
@@ -135,6 +135,16 @@ TEST(TryInChildTest, SaysHowItEndedAndLivesOn) {
     return true;
   });
   EXPECT_NE(fault.message().find("signal 11 "), std::string::npos) << fault;
+  std::signal(SIGALRM, SIG_IGN);
+  const absl::Status hung = TryInChild(
+      [] {
+        for (volatile bool on = true; on;) {
+        }
+        return true;
+      },
+      /*limit_s=*/1);
+  EXPECT_NE(hung.message().find("signal 14 "), std::string::npos) << hung;
+  EXPECT_EQ(std::signal(SIGALRM, SIG_DFL), SIG_IGN) << "it stays as it was here";
   std::signal(SIGCHLD, SIG_IGN);  // as some shells and supervisors leave it
   EXPECT_TRUE(TryInChild([] { return true; }).ok());
   EXPECT_EQ(std::signal(SIGCHLD, SIG_DFL), SIG_IGN) << "it stays as it was";

@@ -28,7 +28,24 @@ absl::Status AttentionOps::CreateKvCache(const KvShape& shape) {
   QUIRE_RETURN_IF_ERROR(CheckKvShape(shape));
   if (kv_.has_value()) return absl::FailedPreconditionError("the KV cache exists already");
   QUIRE_ASSIGN_OR_RETURN(kv_, KvCache::Create(shape, memory_));
+  ReserveTiles();
   return absl::OkStatus();
+}
+
+void AttentionOps::ReserveStep(const StepLimits& limits) {
+  limits_ = limits;
+  ReserveTiles();
+}
+
+void AttentionOps::ReserveTiles() {
+  most_tiles_ = kv_ ? MostTiles(limits_, kv_->shape()) : 0;
+  tasks_.reserve(most_tiles_);
+}
+
+int64_t AttentionOps::MostTiles(const StepLimits& limits, const KvShape& shape) {
+  const int64_t group = shape.query_heads / shape.kv_heads;
+  // The last tile of a sequence may be a part of one.
+  return shape.kv_heads * (limits.tokens * group / kMaxQueryRows + limits.sequences);
 }
 
 void AttentionOps::BeginStep(std::span<const SequenceRows> sequences) {
@@ -42,6 +59,7 @@ void AttentionOps::BeginStep(std::span<const SequenceRows> sequences) {
     const int64_t rows = s.rows * shape.query_heads / shape.kv_heads;
     for (int64_t head = 0; head < shape.kv_heads; ++head) {
       for (int64_t first = 0; first < rows; first += kMaxQueryRows) {
+        CheckOp(std::ssize(tasks_) < most_tiles_, "BeginStep", "more tiles than were reserved");
         tasks_.push_back({&s, head, first, std::min(kMaxQueryRows, rows - first)});
       }
     }

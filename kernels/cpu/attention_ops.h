@@ -31,6 +31,9 @@ class AttentionOps {
   // These are Backend's.
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale, int64_t max_positions);
   absl::Status CreateKvCache(const KvShape& shape);
+  void ReserveStep(const StepLimits& limits);
+  // The tiles of the largest step, however its rows are cut into sequences.
+  static int64_t MostTiles(const StepLimits& limits, const KvShape& shape);
   // The sequences, and their tables, stand until the next one.
   void BeginStep(std::span<const SequenceRows> sequences);
   void RopeAndStore(Tensor qkv, int64_t layer, const HeadWeights& norms, Tensor q_out);
@@ -44,6 +47,7 @@ class AttentionOps {
     int64_t kv_head, first, count;
   };
 
+  void ReserveTiles();
   void CheckSequence(const SequenceRows& sequence) const;
   void CheckCall(int64_t layer, int64_t tokens, const char* op) const;
   // The head at x normed, its weight given, then rotated.
@@ -62,6 +66,8 @@ class AttentionOps {
   Arena& memory_;
   std::vector<RopeTable> ropes_;
   std::optional<KvCache> kv_;
+  StepLimits limits_;
+  int64_t most_tiles_ = 0;
   // Of the step.
   std::span<const SequenceRows> sequences_;
   std::vector<Task> tasks_;

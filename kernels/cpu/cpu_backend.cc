@@ -171,6 +171,7 @@ absl::StatusOr<VectorId> CpuBackend::AddVector(std::span<const float> values) {
 
 absl::Status CpuBackend::ReserveStep(const StepLimits& limits) {
   step_.Reserve(limits);
+  attention_.ReserveStep(limits);
   samplers_.clear();
   candidates_.clear();
   for (int64_t i = 0; i < std::min<int64_t>(pool_.threads(), limits.wanted_rows); ++i) {

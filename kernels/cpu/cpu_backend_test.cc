@@ -304,6 +304,30 @@ TEST_P(CpuBackendTest, RefusesImpossibleShapesAtLoad) {
   EXPECT_FALSE(cpu_->CreateKvCache({1, 1, 1, 64, 1}).ok());
 }
 
+// In steps as large as was reserved, whichever way their rows are cut into sequences.
+TEST_P(CpuBackendTest, HasRoomForTheTilesOfAnyStep) {
+  const KvShape shape{.layers = 1, .blocks = 6, .kv_heads = 2, .head_dim = 16, .query_heads = 10};
+  constexpr int64_t kTokens = 13, kSequences = 6;
+  const auto backend = MakeCpu(GetParam());
+  ASSERT_TRUE(backend->ReserveStep({.tokens = kTokens, .sequences = kSequences, .table_blocks = 1}).ok());
+  ASSERT_TRUE(backend->CreateKvCache(shape).ok());
+  const RopeId rope = backend->AddRope(std::vector<double>(8, 0.1), 1, 64).value();
+  const std::vector<int32_t> ids(kTokens), blocks = {0, 1, 2, 3, 4, 5};
+  for (int64_t most = 1; most <= kTokens; ++most) {
+    std::vector<SequenceRows> sequences;
+    for (int64_t row = 0; row < kTokens && std::ssize(sequences) < kSequences;) {
+      const int64_t count =
+          std::ssize(sequences) + 1 == kSequences ? kTokens - row : std::min(most, kTokens - row);
+      sequences.push_back({.first_row = row,
+                           .rows = count,
+                           .blocks = std::span(blocks).subspan(sequences.size(), 1),
+                           .rope = rope});
+      row += count;
+    }
+    backend->BeginStep({.ids = ids, .sequences = sequences, .wanted_rows = {}});
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, CpuBackendTest, testing::ValuesIn(TestedIsas()),
                          [](const auto& info) { return TestNameOf(info.param); });
 

@@ -32,7 +32,7 @@ def ceilings():
 def measure(group, **options):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     run = subprocess.run([BIN / "quire-bench-generate", f"--address={group['address']}", f"--group-epoch={group['epoch']}",
-                          *flags], capture_output=True, text=True, check=True)
+                          f"--pepper-file={group['pepper_file']}", *flags], capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 

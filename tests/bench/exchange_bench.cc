@@ -1,7 +1,7 @@
 // quire-bench-exchange: what an all-reduce between the ranks of a group costs, and what it costs to bring a
 // step's logits to rank 0 and to sample them there, whole rows beside no more than sampling needs, in shared
 // memory and over TCP on loopback (with TLS where certificates are given), in one run, since machines differ.
-// Ranks are threads.
+// Ranks are threads; their tensors are of a CPU backend, as in a worker.
 
 #include <algorithm>
 #include <cstdio>
@@ -64,10 +64,9 @@ absl::StatusOr<RankGroup> Join(const BenchConfig& config, Form form, int rank) {
   return JoinTcpGroup(options);
 }
 
-// Microseconds of each exchange, at rank 0, ascending.
-std::vector<int64_t> Measure(kernels::Communicator& communicator, const Shape& shape, int64_t rounds) {
-  std::vector<float> values(static_cast<size_t>(shape.rows * shape.cols), 1e-30f);
-  const kernels::Tensor x{values.data(), kernels::DType::kF32, shape.rows, shape.cols, shape.cols};
+// Microseconds of each exchange, ascending.
+std::vector<int64_t> Measure(kernels::Communicator& communicator, kernels::Tensor x, int64_t rounds) {
+  for (int64_t row = 0; row < x.rows; ++row) std::fill_n(x.f32(row), x.cols, 1e-30f);
   std::vector<int64_t> took;
   for (int64_t round = 0; round < rounds; ++round) {
     const int64_t begin_us = MonotonicUs();
@@ -161,27 +160,33 @@ void MeasureStepEnds(kernels::Communicator& communicator, const BenchConfig& con
   }
 }
 
+// As one rank of the group; rank 0 prints.
+absl::Status RunRank(const BenchConfig& config, Form form, const char* name, int rank) {
+  QUIRE_ASSIGN_OR_RETURN(RankGroup group, Join(config, form, rank));
+  QUIRE_ASSIGN_OR_RETURN(const auto communicator, group.rendezvous->HostCommunicator());
+  QUIRE_ASSIGN_OR_RETURN(const auto backend, kernels::MakeBackend({.device = "cpu"}));
+  for (const Shape& shape : {Shape{1, 576}, {32, 576}, {512, 576}, {1, 5120}, {32, 5120}, {512, 5120}}) {
+    QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor x,
+                           backend->Allocate(kernels::DType::kF32, shape.rows, shape.cols));
+    const int64_t rounds = std::max<int64_t>(10, config.rounds * 576 / (shape.rows * shape.cols));
+    const auto took = Measure(*communicator, x, std::max(rounds, config.rounds / 20));
+    if (rank != 0 || took.empty()) continue;
+    std::printf("%-14s %4ld x %4ld  best %6ld us  median %6ld us\n", name, static_cast<long>(shape.rows),
+                static_cast<long>(shape.cols), static_cast<long>(took.front()),
+                static_cast<long>(took[took.size() / 2]));
+  }
+  MeasureStepEnds(*communicator, config, name);
+  QUIRE_RETURN_IF_ERROR(group.rendezvous->AllGather("").status());  // nobody leaves before all are done
+  group.liveness->Leave();
+  return absl::OkStatus();
+}
+
 absl::Status RunForm(const BenchConfig& config, Form form, const char* name) {
   std::vector<absl::Status> statuses(static_cast<size_t>(config.ranks));
   std::vector<std::thread> ranks;
   for (int rank = 0; rank < config.ranks; ++rank) {
-    ranks.emplace_back([&, rank] {
-      auto group = Join(config, form, rank);
-      statuses[static_cast<size_t>(rank)] = group.status();
-      if (!group.ok()) return;
-      const auto communicator = group->rendezvous->HostCommunicator();
-      for (const Shape& shape : {Shape{1, 576}, {32, 576}, {512, 576}, {1, 5120}, {32, 5120}, {512, 5120}}) {
-        const int64_t rounds = std::max<int64_t>(10, config.rounds * 576 / (shape.rows * shape.cols));
-        const auto took = Measure(**communicator, shape, std::max(rounds, config.rounds / 20));
-        if (rank != 0 || took.empty()) continue;
-        std::printf("%-14s %4ld x %4ld  best %6ld us  median %6ld us\n", name, static_cast<long>(shape.rows),
-                    static_cast<long>(shape.cols), static_cast<long>(took.front()),
-                    static_cast<long>(took[took.size() / 2]));
-      }
-      MeasureStepEnds(**communicator, config, name);
-      (void)group->rendezvous->AllGather("");  // nobody leaves before all are done
-      group->liveness->Leave();
-    });
+    ranks.emplace_back(
+        [&, rank] { statuses[static_cast<size_t>(rank)] = RunRank(config, form, name, rank); });
   }
   for (std::thread& rank : ranks) rank.join();
   for (const absl::Status& status : statuses) QUIRE_RETURN_IF_ERROR(status);

@@ -14,8 +14,10 @@
 #include <span>
 #include <vector>
 
+#include "base/core/files.h"
 #include "base/core/ids.h"
 #include "base/core/options.h"
+#include "base/core/status.h"
 #include "base/net/grpc.h"
 #include "proto/inference.grpc.pb.h"
 
@@ -24,7 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Config {
-  std::string address;
+  std::string address, pepper_file;
   int64_t group_epoch = 0, streams = 1, rounds = 3, prompt_tokens = 128, max_tokens = 128, vocabulary = 1000;
   int64_t top_k = 0, beside_prompts = 0, beside_tokens = 2000;
   double temperature = 1, top_p = 1, min_p = 0, repetition_penalty = 1;
@@ -35,6 +37,7 @@ struct Config {
 void Config::Declare(quire::Options& options) {
   options.Add("address", &address, "HOST:PORT", "of rank 0");
   options.Require("address");
+  options.Add("pepper-file", &pepper_file, "FILE", "of the group's coordinator, where it has one");
   options.Add("group-epoch", &group_epoch, "EPOCH", "of the group");
   options.Add("streams", &streams, "N", "at once", {1, 1024});
   options.Add("rounds", &rounds, "N", "each stream sends one request a round", {1, 1000});
@@ -232,7 +235,16 @@ int main(int argc, char** argv) {
   quire::Options options("quire-bench-generate", "Closed-loop load on one worker group.");
   config.Declare(options);
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
-  auto channel = quire::MakeGrpcChannel(config.address, {});
+  quire::ShownSecret secret;
+  if (!config.pepper_file.empty()) {
+    const auto pepper = quire::ReadWholeFile(config.pepper_file);
+    if (!pepper.ok()) {
+      std::fprintf(stderr, "quire-bench-generate: %s\n", quire::MessageOf(pepper.status()).c_str());
+      return 1;
+    }
+    secret = quire::SessionSecret(*pepper);
+  }
+  auto channel = quire::MakeGrpcChannel(config.address, {}, secret);
   if (!channel.ok()) return 1;
   Figures figures;
   const uint64_t first_round = std::random_device()();  // new prompts each time, or the prefix cache answers

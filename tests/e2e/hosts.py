@@ -1,7 +1,8 @@
 """Hosts on one machine: network namespaces that a bridge joins, each with a link that can be taken down, drop what is sent to
-another, or lead through a program that delays and loses frames (there is no netem everywhere)."""
+another, or lead through a program that delays and loses frames (there is no netem everywhere), and a firewall."""
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,9 @@ def may_have_namespaces():
 
 needs_namespaces = pytest.mark.skipif(sys.platform != "linux" or not may_have_namespaces(),
                                       reason="no network namespaces here: they need root, iproute2 and a kernel with bridges")
+
+
+needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="no nft here: it is of the Debian package nftables")
 
 
 class Hosts:
@@ -101,6 +105,23 @@ class Hosts:
     def drop(self, host, other):
         """What `host` sends to the other vanishes; what comes from there arrives."""
         ip("-n", self.name(host), "route", "add", "blackhole", f"{self.address(other)}/32")
+
+    def firewall(self, host, *matches):
+        """From now on nftables drops on that host what matches any of these, whether it comes or goes."""
+        rules = "".join(f"chain {hook} {{ type filter hook {hook} priority 0; {' '.join(f'{match} drop;' for match in matches)} }}\n"
+                        for hook in ("input", "output"))
+        subprocess.run(self.inside(host, "nft", "-f", "-"), input=f"table inet cut {{\n{rules}}}\n", check=True, text=True)
+
+    def connections(self, host, other):
+        """{port on `host`: (bytes sent, bytes received)} of its connections to the other."""
+        lines = subprocess.run(self.inside(host, "ss", "-tinHO", "dst", self.address(other)), check=True, capture_output=True,
+                               text=True).stdout.splitlines()
+
+        def count(line, what):
+            found = re.search(rf"\b{what}:(\d+)", line)
+            return int(found[1]) if found else 0
+        return {int(re.search(rf"{self.address(host)}:(\d+)", line)[1]): (count(line, "bytes_sent"), count(line, "bytes_received"))
+                for line in lines}
 
     def lost_frames(self):
         """On all lossy links, which lead nowhere from now on."""

@@ -133,9 +133,10 @@ class System:
         return http(method, f"{self.admin_url}/admin/v1/{path}", self.admin_key, body)
 
     def groups(self):
+        """Each with the "pepper_file" of which whoever opens a session with it shows that he has it."""
         status, answer = self.admin("GET", "groups")
         assert status == 200, answer
-        return answer["data"]
+        return [{**group, "pepper_file": str(self.data / "pepper")} for group in answer["data"]]
 
     def gateway_metrics(self):
         """host:port; the port changes when the gateway restarts."""

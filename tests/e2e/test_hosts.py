@@ -1,5 +1,6 @@
 """A group whose ranks run on several hosts (namespaces that veth pairs and a bridge join): it answers as ranks on one host do,
-to the bit; a link that is cut ends it, and the coordinator sees that; delay and loss don't. How long what took is printed."""
+to the bit; a link that is cut, or one connection of it, ends it, and the coordinator sees that; delay and loss don't. How long
+what took is printed."""
 import json
 import os
 import pathlib
@@ -9,11 +10,13 @@ import time
 
 import grpc
 import pytest
-from generated import tiny_long
-from hosts import Hosts, needs_namespaces
+from generated import tiny_eight, tiny_long
+from hosts import Hosts, needs_namespaces, needs_nft
 from system import BIN, TINY_MODEL, http, until
+from test_one_digest import digest, recorded, workload
 from test_ranks import LOST, Rank, start  # noqa: F401 (a fixture)
-from wire import begun, generate, request, services
+from test_sameness import solo, together
+from wire import begun, channel, generate, request, services
 
 pytestmark = [pytest.mark.tiny, needs_namespaces]
 PORT = 29500
@@ -113,6 +116,20 @@ def test_answers_are_those_of_one_host(run_group, start, certificates, ranks):  
         end(group)
 
 
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_that_divide_the_leaves_give_the_committed_digest(run_group, certificates, tmp_path, ranks):
+    """Of a model with eight leaves: what crosses TCP is the top of the same tree as on one host."""
+    with Hosts(ranks) as hosts:
+        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", **{"kv-blocks": 2048}, **certificates)
+        address = serving(hosts, group)
+        with connect(address, certificates) as connection:
+            stub, one = services.InferenceStub(connection), {"address": address, "epoch": 1}
+            assert digest(solo(stub, one, workload())) == recorded()["cpu-bf16-1"]
+            assert digest(together(stub, one, workload())) == recorded()["cpu-bf16-1"]
+        group[0].process.send_signal(signal.SIGTERM)
+        end(group)
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_waits_for_the_others_can_be_told_to_end(run_rank, secret, rank):
     with Hosts(2) as hosts:
@@ -172,6 +189,10 @@ class Coordinator:
         self.admin_url, self.key = "http://" + ready["admin"], json.loads((self.data / "keys.json").read_text())["admin_key"]
         self.flags = {"coordinator": ready["grpc"], "worker_secret_file": self.data / "worker_secret", "insecure": "true"}
 
+    def session_with(self, address):
+        """A channel as a gateway of this coordinator has it."""
+        return channel({"address": address, "pepper_file": self.data / "pepper"})
+
     def serving_groups(self):
         status, answer = http("GET", f"{self.admin_url}/admin/v1/groups", self.key)
         assert status == 200, answer
@@ -186,21 +207,29 @@ class Coordinator:
         self.log.close()
 
 
+def cut(hosts, ranks, way):
+    """Between the last two."""
+    if way == "link down":
+        hosts.cut(ranks - 1)
+    elif way == "packets dropped by nftables":
+        hosts.firewall(ranks - 1, *(f"ip {end} {hosts.address(ranks - 2)}" for end in ("saddr", "daddr")))
+    else:
+        hosts.drop(ranks - 1, ranks - 2)
+
+
 @pytest.mark.parametrize("busy", [True, False])
-@pytest.mark.parametrize("ranks, way", [(2, "link down"), (2, "packets dropped"), (3, "packets between followers dropped")])
+@pytest.mark.parametrize("ranks, way", [(2, "link down"), (2, "packets dropped"), (3, "packets between followers dropped"),
+                                        pytest.param(2, "packets dropped by nftables", marks=needs_nft)])
 def test_a_cut_link_ends_the_group_and_the_coordinator_sees_it(run_group, tmp_path, ranks, way, busy, capsys):
     with Hosts(ranks) as hosts, Coordinator(hosts, tmp_path) as coordinator:
         group = run_group(hosts, ranks, model=tiny_long(tmp_path, tokens=20000), max_sequences=8, **{"kv-blocks": 8192}, **coordinator.flags)
         address = serving(hosts, group)
         until("a group that serves", lambda: coordinator.serving_groups() == 1)
-        with connect(address) as connection:
+        with coordinator.session_with(address) as connection:
             stub, one = services.InferenceStub(connection), {"address": address, "epoch": 1}
             calls = begun(stub, one, 4, max_tokens=20000) if busy else []
             cut_at = time.monotonic()
-            if way == "link down":
-                hosts.cut(ranks - 1)
-            else:
-                hosts.drop(ranks - 1, ranks - 2)
+            cut(hosts, ranks, way)
             until("no group that serves", lambda: coordinator.serving_groups() == 0)
             noticed_s = time.monotonic() - cut_at
             for call in calls:
@@ -212,6 +241,35 @@ def test_a_cut_link_ends_the_group_and_the_coordinator_sees_it(run_group, tmp_pa
             assert "can't be reached: its host has taken nothing" in log
         with capsys.disabled():
             print(f" [{way}, {'busy' if busy else 'idle'}: the coordinator saw it after {noticed_s:.2f} s] ", end="")
+
+
+@needs_nft
+@pytest.mark.parametrize("what", ["tensors", "plans"])
+def test_one_connection_that_is_cut_ends_the_group(run_group, tmp_path, what, capsys):
+    """As by a firewall that forgot it; the beats' connection is well."""
+    with Hosts(2) as hosts, Coordinator(hosts, tmp_path) as coordinator:
+        group = run_group(hosts, 2, model=tiny_long(tmp_path, tokens=20000), max_sequences=8, **{"kv-blocks": 8192}, **coordinator.flags)
+        address = serving(hosts, group)
+        until("a group that serves", lambda: coordinator.serving_groups() == 1)
+        with coordinator.session_with(address) as connection:
+            calls = begun(services.InferenceStub(connection), {"address": address, "epoch": 1}, 4, max_tokens=20000)
+            # Most bytes are the tensors'; of the plans a follower gets many for each that it says.
+            load = {"tensors": lambda sent, got: sent + got, "plans": lambda sent, got: got / (1 + sent)}[what]
+            ports = hosts.connections(1, 0)
+            port = max(ports, key=lambda port: load(*ports[port]))
+            cut_at = time.monotonic()
+            hosts.firewall(1, f"tcp sport {port}", f"tcp dport {port}")
+            until("no group that serves", lambda: coordinator.serving_groups() == 0)
+            noticed_s = time.monotonic() - cut_at
+            for call in calls:
+                with pytest.raises(grpc.RpcError):
+                    list(call)
+        for rank in group:
+            code, log = rank.end()
+            assert code == LOST, log
+            assert f"can't be reached: its host has taken nothing of the {what} sent to it" in log
+        with capsys.disabled():
+            print(f" [{what}: the coordinator saw it after {noticed_s:.2f} s] ", end="")
 
 
 @pytest.mark.parametrize("tokens", [3, pytest.param(200, marks=pytest.mark.full)])

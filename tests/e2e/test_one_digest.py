@@ -113,11 +113,14 @@ def test_instruction_sets(model, family):
     def usable(isa):
         return subprocess.run([BIN / "quire-worker", "--check", f"--isa={isa}", f"--model={model}"],
                               capture_output=True, timeout=300).returncode == 0
-    for isa in [FAMILIES[family][0], *filter(usable, FAMILIES[family][1:])]:
+    isas = [FAMILIES[family][0], *filter(usable, FAMILIES[family][1:])]
+    for isa in isas:
         with group_by_hand(model, 2, isa=isa, threads=2) as group, channel(group) as connection:
             stub = services.InferenceStub(connection)
             assert digest(solo(stub, group, workload())) == recorded()[family], isa
             assert digest(together(stub, group, workload())) == recorded()[family], isa
+    if missing := set(FAMILIES[family]) - set(isas):
+        pytest.skip(f"compared, but for {', '.join(missing)}: this machine can't use it")
 
 
 def found(isa):

@@ -1,4 +1,6 @@
-"""A worker group's Serve and the standard health check over real gRPC, as another service would call them."""
+"""A worker group's Serve and the standard health check over real gRPC, as a gateway would call them."""
+import hashlib
+import hmac
 import importlib
 import os
 import pathlib
@@ -25,8 +27,20 @@ def _compile():
 pb, services = _compile()
 
 
+class _Shows(grpc.StreamStreamClientInterceptor):
+    """What gateways show (base/net/grpc.h, SessionSecret), with every session."""
+
+    def __init__(self, pepper_file):
+        self._secret = hmac.new(pathlib.Path(pepper_file).read_bytes(), b"a gateway to a worker group", hashlib.sha256).hexdigest()
+
+    def intercept_stream_stream(self, continuation, details, requests):
+        return continuation(details._replace(metadata=[*(details.metadata or ()), ("quire-session-secret", self._secret)]), requests)
+
+
 def channel(group):
-    return grpc.insecure_channel(group["address"])
+    """As a gateway has it, where the group has a coordinator, with that one's "pepper_file"."""
+    connection = grpc.insecure_channel(group["address"])
+    return grpc.intercept_channel(connection, _Shows(group["pepper_file"])) if "pepper_file" in group else connection
 
 
 def request(group, prompt_ids, seed, max_tokens=32, temperature=1.0, logprobs=True, choices=(0,), **sampling):

@@ -92,11 +92,15 @@ GroupMemory::~GroupMemory() {
   if (buffers_ != nullptr) munmap(buffers_, buffer_bytes_);
 }
 
+int64_t GroupMemory::BytesFor(const BufferSizes& sizes, int ranks) {
+  return 2 * ranks * RoundUp(sizes.exchange_bytes) + RoundUp(sizes.plan_bytes);
+}
+
 absl::Status GroupMemory::MapBuffers(const BufferSizes& sizes, int ranks) {
   sizes_ = sizes;
   half_bytes_ = RoundUp(sizes.exchange_bytes);
   plan_bytes_ = RoundUp(sizes.plan_bytes);
-  buffer_bytes_ = 2 * ranks * half_bytes_ + plan_bytes_;
+  buffer_bytes_ = BytesFor(sizes, ranks);
   QUIRE_RETURN_IF_ERROR(Reserve(kControlBytes, buffer_bytes_));
   QUIRE_ASSIGN_OR_RETURN(buffers_, Map(kControlBytes, buffer_bytes_));
   return absl::OkStatus();

@@ -75,6 +75,8 @@ class GroupMemory {
   GroupMemory(const GroupMemory&) = delete;
   GroupMemory& operator=(const GroupMemory&) = delete;
 
+  // What MapBuffers reserves.
+  static int64_t BytesFor(const BufferSizes& sizes, int ranks);
   GroupControl& control() const { return *control_; }
   const std::string& name() const { return name_->text(); }
   // Reserves and maps the buffers of `ranks` ranks; all ranks ask for the same.

@@ -18,6 +18,19 @@ std::string DescribeOverdue(const RankVerdict& verdict, std::span<const RankStat
                       ranks[static_cast<size_t>(verdict.rank)].doing);
 }
 
+const char* NameOf(Flow flow) {
+  switch (flow) {
+    case kExchangeFlow:
+      return "tensors";
+    case kPlanFlow:
+      return "plans";
+    case kRecordFlow:
+      return "records";
+    default:
+      return "beats";
+  }
+}
+
 }  // namespace
 
 absl::Status CheckPlace(int rank, int size) {
@@ -35,8 +48,8 @@ std::string DescribeFault(const RankVerdict& verdict, std::span<const RankState>
       return absl::StrCat("rank ", verdict.rank, " is stopped: no beat for ", verdict.us / 1000,
                           " ms; it was ", doing);
     case RankVerdict::Fault::kCut:
-      return absl::StrCat("rank ", verdict.rank, " can't be reached: its host has taken nothing for ",
-                          verdict.us / 1000, " ms; it was ", doing);
+      return absl::StrCat("rank ", verdict.rank, " can't be reached: its host has taken nothing of the ",
+                          NameOf(verdict.flow), " sent to it for ", verdict.us / 1000, " ms; it was ", doing);
     case RankVerdict::Fault::kOverdue:
       break;
   }

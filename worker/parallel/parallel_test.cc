@@ -98,15 +98,17 @@ TEST_P(GroupCommunicator, SumsInTheRanksOrderAndGathers) {
   });
 }
 
-// As large as an exchange gets, which over TCP then goes another way.
+// As large as an exchange gets: over TCP the last that goes one way, the first that goes another, and more.
 TEST_P(GroupCommunicator, SumsManyBytesInTheRanksOrderToo) {
-  TestRank each{.size = std::get<1>(GetParam())};
-  each.buffers.exchange_bytes = 1 << 20;
-  RunGroup(std::get<0>(GetParam()), each, [](RankGroup& group) {
-    auto communicator = group.rendezvous->HostCommunicator().value();
-    CheckAllReduceOf(*communicator, 601, 577);
-    CheckGatherOf(*communicator, 600'001);
-  });
+  for (const int64_t bytes : {64 << 10, (64 << 10) + 4, 1 << 20}) {
+    TestRank each{.size = std::get<1>(GetParam())};
+    each.buffers.exchange_bytes = bytes;
+    RunGroup(std::get<0>(GetParam()), each, [&](RankGroup& group) {
+      auto communicator = group.rendezvous->HostCommunicator().value();
+      CheckAllReduceOf(*communicator, bytes / (577 * 4) + 3, 577);  // one whole exchange and some more
+      CheckGatherOf(*communicator, static_cast<size_t>(bytes / 2 + 1));
+    });
+  }
 }
 
 TEST_P(GroupCommunicator, SaysWhereARankSendsOtherThanIsExpected) {

@@ -6,12 +6,23 @@
 // and called by the beat thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
 namespace quire::worker {
+
+// The connections to a rank, by what crosses on each: a firewall or a router may drop any one alone.
+enum Flow : size_t { kBeatFlow, kExchangeFlow, kPlanFlow, kRecordFlow, kFlows };
+
+// How far a rank's host has taken what was sent on one of them: whether that is cut shows there, whatever the
+// rank's process does meanwhile. Where nothing is sent, nothing is waited for.
+struct AckState {
+  uint64_t acked_bytes = 0;
+  bool waiting = false;  // for more, which the host had room for
+};
 
 // What a rank shows of itself.
 struct RankView {
@@ -20,16 +31,14 @@ struct RankView {
   bool dead = false;   // its process is no more
   uint64_t step = 0;   // 0: in none; a new number for each
   int64_t step_limit_us = 0;
-  // Of what was sent to it: how much its host has taken, and whether there is more. Where nothing is sent,
-  // nothing is waited for.
-  uint64_t acked_bytes = 0;
-  bool unacked = false;
+  std::array<AckState, kFlows> acks;
 };
 
 struct RankVerdict {
   enum class Fault { kDead, kSilent, kCut, kOverdue } fault = Fault::kSilent;
   int rank = 0;
-  int64_t us = 0;  // of silence, cut off, or in the step
+  int64_t us = 0;         // of silence, cut off, or in the step
+  Flow flow = kBeatFlow;  // what is cut
 };
 
 struct RankWatchLimits {
@@ -48,9 +57,13 @@ class RankWatch {
  private:
   struct Seen {
     uint64_t beats = 0, step = 0;
-    uint64_t acked_bytes = 0;
-    int64_t silent_us = 0, in_step_us = 0, cut_us = 0;
+    int64_t silent_us = 0, in_step_us = 0;
+    std::array<uint64_t, kFlows> acked_bytes{};
+    std::array<int64_t, kFlows> cut_us{};
   };
+
+  static void Note(const RankView& now, int64_t awake_us, Seen& seen);
+  std::optional<RankVerdict> Judge(int rank, const RankView& now) const;
 
   const int self_;
   const RankWatchLimits limits_;

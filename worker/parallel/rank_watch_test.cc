@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/core/clock.h"
+#include "worker/parallel/tcp/tcp_liveness.h"
 
 namespace quire::worker {
 namespace {
@@ -172,35 +173,37 @@ TEST(RankWatch, FindsAnOverdueStepOfAnyRankItselfIncluded) {
   }
 }
 
-constexpr int64_t kTcpBeatUs = 125'000, kCutUs = 1'250'000;
-
-// What rank 0 sees of a rank 1 until the link between them is cut: when it says so. Its host acknowledges
-// each beat after `rtt_us`.
-int64_t NoticedAfterUs(int64_t cut_at_us, int64_t rtt_us) {
-  RankWatch watch(0, 2, {.beat_us = kTcpBeatUs, .cut_us = kCutUs});
+// What rank 0 sees of a rank 1 until one of the connections between them is cut: when it says so. Its host
+// acknowledges what is sent at each of rank 0's beats after `rtt_us`.
+int64_t NoticedAfterUs(Flow flow, int64_t cut_at_us, int64_t rtt_us) {
+  RankWatch watch(0, 2, TcpLiveness::WatchLimits(kUsualStaleMs));
   ManualClock clock;
   std::vector<RankView> views(2);
   for (;; clock.AdvanceUs(kTcpBeatUs)) {
-    const int64_t acked_until_us = std::min(cut_at_us, clock.NowUs()) - rtt_us;
+    const auto acked_bytes = [&](int64_t until_us) -> uint64_t {
+      return until_us < rtt_us ? 0 : static_cast<uint64_t>(100 * ((until_us - rtt_us) / kTcpBeatUs + 1));
+    };
     ++views[0].beats;
-    views[1].beats += clock.NowUs() <= cut_at_us ? 1 : 0;
-    views[1].acked_bytes =
-        acked_until_us < 0 ? 0 : static_cast<uint64_t>(100 * (acked_until_us / kTcpBeatUs + 1));
-    views[1].unacked = true;  // this round's own beat, at least
+    views[1].beats += flow != kBeatFlow || clock.NowUs() <= cut_at_us ? 1 : 0;
+    for (AckState& acks : views[1].acks) acks = {acked_bytes(clock.NowUs()), true};  // of this round's own
+    views[1].acks[flow].acked_bytes = acked_bytes(std::min(cut_at_us, clock.NowUs()));
     const auto verdict = watch.Look(clock.NowUs(), views);
     if (!verdict) continue;
     EXPECT_EQ(verdict->fault, RankVerdict::Fault::kCut);
     EXPECT_EQ(verdict->rank, 1);
+    EXPECT_EQ(verdict->flow, flow);
     return clock.NowUs() - cut_at_us;
   }
 }
 
-TEST(RankWatch, ACutLinkIsNoticedIn1500MsWheneverItIsCut) {
-  for (const int64_t rtt_us : {100, 1000, 100'000}) {
-    for (int64_t phase_us = 0; phase_us < kTcpBeatUs; phase_us += 1000) {
-      const int64_t noticed_us = NoticedAfterUs(10 * kSecondUs + phase_us, rtt_us);
-      EXPECT_GE(noticed_us, kSecondUs);
-      EXPECT_LE(noticed_us, 3 * kSecondUs / 2);
+TEST(RankWatch, ACutConnectionIsNoticedIn1500MsWheneverItIsCut) {
+  for (const Flow flow : {kBeatFlow, kExchangeFlow, kPlanFlow, kRecordFlow}) {
+    for (const int64_t rtt_us : {100, 1000, 100'000}) {
+      for (int64_t phase_us = 0; phase_us < kTcpBeatUs; phase_us += 1000) {
+        const int64_t noticed_us = NoticedAfterUs(flow, 10 * kSecondUs + phase_us, rtt_us);
+        EXPECT_GE(noticed_us, kSecondUs);
+        EXPECT_LE(noticed_us, 3 * kSecondUs / 2);
+      }
     }
   }
 }
@@ -209,22 +212,25 @@ TEST(RankWatch, ACutLinkIsNoticedIn1500MsWheneverItIsCut) {
 // due.
 TEST(RankWatch, AHostThatAcknowledgesLateOrHasNothingToIsNotCutOff) {
   World world(2);
-  world.views[1].unacked = true;
+  for (AckState& acks : world.views[1].acks) acks.waiting = true;
   for (int i = 0; i < 100; ++i) {
-    ++world.views[1].acked_bytes;
+    for (AckState& acks : world.views[1].acks) ++acks.acked_bytes;
     ASSERT_FALSE(world.Run(kSecondUs, /*dead=*/1)) << i;
     ++world.views[1].beats;
   }
-  world.views[1].unacked = false;
+  for (AckState& acks : world.views[1].acks) acks.waiting = false;
   EXPECT_FALSE(world.Run(4 * kSecondUs, /*dead=*/1));
 }
 
 TEST_P(Pause, OfAllHostsCutsNobodyOff) {
   World world(2);
-  for (RankView& view : world.views) view.unacked = true;
+  const auto send = [&] {
+    for (RankView& view : world.views) {
+      for (AckState& acks : view.acks) acks = {acks.acked_bytes + 1, true};
+    }
+  };
   for (int i = 0; i < 5; ++i) {
-    ++world.views[0].acked_bytes;
-    ++world.views[1].acked_bytes;
+    send();
     ASSERT_FALSE(world.Run(kBeatUs));
     world.clock.AdvanceUs(GetParam());
     ASSERT_FALSE(world.Round(0));

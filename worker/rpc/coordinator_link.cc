@@ -10,6 +10,7 @@ namespace {
 
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100), kLastBackoff = absl::Milliseconds(400);
 constexpr std::chrono::seconds kBeatDeadline(1);
+constexpr absl::Duration kLeastBeat = absl::Milliseconds(50);
 
 }  // namespace
 
@@ -63,12 +64,13 @@ absl::Status CoordinatorLink::RegisterAndBeat() {
   Registration registration(stub_.get(), options_.group, options_.bundle.serialized, options_.secret);
   SetCurrent(&registration);
   absl::Status ended;
-  if (const auto interval = registration.AwaitAccepted(); interval.ok()) {
+  if (const auto accepted = registration.AwaitAccepted(); accepted.ok()) {
     accepted_ = true;
+    options_.on_accepted(*accepted);
     Log(LogLevel::kInfo, "registered", "group", options_.group.group_id(), "coordinator", options_.address);
-    ended = BeatUntilEnd(registration, *interval);
+    ended = BeatUntilEnd(registration, std::max(kLeastBeat, absl::Milliseconds(accepted->heartbeat_ms())));
   } else {
-    ended = interval.status();
+    ended = accepted.status();
   }
   SetCurrent(nullptr);
   return ended;

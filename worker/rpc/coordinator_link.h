@@ -25,7 +25,8 @@ struct CoordinatorLinkOptions {
   TextBundle bundle;
   std::string owner_lock;  // of the coordinator that started the group; empty = it was started by others
   const Clock* clock = nullptr;
-  std::function<v1::HeartbeatRequest()> beat;  // counts and health as they are now
+  std::function<void(const v1::RegisterAccepted&)> on_accepted;  // each time that it registered
+  std::function<v1::HeartbeatRequest()> beat;                    // counts and health as they are now
   std::function<void()> on_drain;  // the coordinator wants the group to end, or is gone; may come repeatedly
   std::function<void(absl::Status)> on_fenced;  // this epoch of the group is over
 };

@@ -1,5 +1,7 @@
 #include "worker/rpc/group_server.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +35,12 @@ v1::GroupInfo Describe(const GroupServerOptions& options, int port) {
   return group;
 }
 
+// A gateway needs one. So each request inside may be another gateway's, and as many have none just now.
+size_t MaxSessions(const EngineOptions& engine) {
+  constexpr int64_t kLeast = 64;
+  return static_cast<size_t>(std::max(kLeast, 2 * (engine.limits.max_sequences + engine.waiting_room)));
+}
+
 EngineOptions WithContexts(EngineOptions engine, const ServedModel& model) {
   engine.plain_context = model.plain_context;
   engine.scaled_context = model.max_context;
@@ -61,9 +69,11 @@ GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner,
             Lose(why);
             on_lost(why);
           }),
-      service_(options.model, options.identity.epoch, options.grammars, &engine_, *metrics) {}
+      service_(options.model, options.identity.epoch, MaxSessions(options.engine), options.grammars, &engine_,
+               *metrics) {}
 
 absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) {
+  if (options.coordinator.empty()) service_.Admit(std::nullopt);
   QUIRE_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options.listen, {&service_}));
   const auto serving = [this] { return Lives() && !draining_; };
   const auto beat = [this] {
@@ -79,6 +89,10 @@ absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) 
   if (link.tls.empty()) link.secret = options.worker_secret;
   link.group = Describe(options, grpc_.port);
   link.bundle = std::move(options.bundle);
+  link.on_accepted = [this](const v1::RegisterAccepted& accepted) {
+    const std::string& secret = accepted.session_secret();  // older coordinators say none
+    service_.Admit(secret.empty() ? std::nullopt : std::optional(ShownSecret{kSessionSecretKey, secret}));
+  };
   link.beat = [this, identity = options.identity] { return Beat(identity); };
   link.on_drain = options.on_drain;
   link.on_fenced = [this, on_lost = options.on_lost](const absl::Status& why) {

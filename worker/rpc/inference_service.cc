@@ -4,7 +4,9 @@
 #include <span>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "base/net/caller_role.h"
 #include "worker/rpc/request_validation.h"
 
 namespace quire::worker {
@@ -15,15 +17,35 @@ grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* InferenceService::Ser
   absl::Status failed, closed;
   {
     MutexLock lock(&mutex_);
+    failed = MayServe(*context);
     session = std::make_shared<Session>(++last_session_, this, engine_, context);
     open_.emplace(last_session_, session);
-    failed = failed_;
     closed = closed_;
   }
   session->Begin();
   if (!failed.ok()) session->Fail(failed);
   if (!closed.ok()) session->Close(closed);
   return session.get();
+}
+
+void InferenceService::Admit(const std::optional<ShownSecret>& secret) {
+  MutexLock lock(&mutex_);
+  admits_ = true;
+  secret_ = secret;
+}
+
+absl::Status InferenceService::MayServe(const grpc::CallbackServerContext& context) const {
+  QUIRE_RETURN_IF_ERROR(failed_);
+  if (!admits_) {
+    return absl::AbortedError(
+        "this group has not registered with its coordinator yet: ask for another placement");
+  }
+  QUIRE_RETURN_IF_ERROR(CheckCaller(context, CallerRole::kGateway, secret_));
+  if (open_.size() < max_sessions_) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("this group has ", max_sessions_,
+                   " sessions, as many as it takes: send all requests over one, or give the group more "
+                   "--max-sequences"));
 }
 
 void InferenceService::Take(std::vector<Update> updates) {

@@ -1,13 +1,15 @@
-// Inference.Serve over the engine: the list of open sessions, and whose updates are whose. Owned by
-// GroupServer; the engine outlives it, and it outlives the gRPC server. Any thread.
+// Inference.Serve over the engine: who may open a session, the list of those that are open, and whose updates
+// are whose. Owned by GroupServer; the engine outlives it, and it outlives the gRPC server. Any thread.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/core/metrics.h"
 #include "base/core/mutex.h"
+#include "base/net/grpc.h"
 #include "worker/rpc/served_model.h"
 #include "worker/rpc/session.h"
 
@@ -16,10 +18,11 @@ namespace quire::worker {
 class InferenceService final : public v1::Inference::CallbackService {
  public:
   // `grammars` may be null.
-  InferenceService(ServedModel model, uint64_t group_epoch, std::shared_ptr<const GrammarCompiler> grammars,
-                   Engine* engine, Metrics& metrics)
+  InferenceService(ServedModel model, uint64_t group_epoch, size_t max_sessions,
+                   std::shared_ptr<const GrammarCompiler> grammars, Engine* engine, Metrics& metrics)
       : model_(std::move(model)),
         group_epoch_(group_epoch),
+        max_sessions_(max_sessions),
         grammars_(std::move(grammars)),
         engine_(engine),
         refusals_(metrics.Counter("quire_worker_refused_requests_total",
@@ -27,6 +30,9 @@ class InferenceService final : public v1::Inference::CallbackService {
 
   grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* Serve(
       grpc::CallbackServerContext* context) override;
+  // From here on gateways may open sessions; `secret` is what they show (base/net/caller_role.h). Again where
+  // that is another.
+  void Admit(const std::optional<ShownSecret>& secret) ABSL_LOCKS_EXCLUDED(mutex_);
   // What a step brought, to the sessions that it is for: the engine's sink.
   void Take(std::vector<Update> updates) ABSL_LOCKS_EXCLUDED(mutex_);
   // The group is well: every session hears it, so that its gateway can tell a long wait from a dead group.
@@ -43,15 +49,21 @@ class InferenceService final : public v1::Inference::CallbackService {
   void CountRefusal() { refusals_.Increment(); }
 
  private:
+  // Whether the caller may open a session, and there is room for one.
+  absl::Status MayServe(const grpc::CallbackServerContext& context) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Session> Find(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Session>> Open() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ServedModel model_;
   const uint64_t group_epoch_;
+  const size_t max_sessions_;
   const std::shared_ptr<const GrammarCompiler> grammars_;
   Engine* const engine_;
   prometheus::Counter& refusals_;
   Mutex mutex_;
+  bool admits_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<ShownSecret> secret_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_session_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<uint64_t, std::shared_ptr<Session>> open_ ABSL_GUARDED_BY(mutex_);
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);

@@ -30,7 +30,7 @@ Registration::~Registration() {
   mutex_.Await(absl::Condition(&ended));
 }
 
-absl::StatusOr<absl::Duration> Registration::AwaitAccepted() {
+absl::StatusOr<v1::RegisterAccepted> Registration::AwaitAccepted() {
   MutexLock lock(&mutex_);
   const auto answered = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return accepted_ || done_; };
   if (!mutex_.AwaitWithTimeout(absl::Condition(&answered), kAnswerLimit)) {
@@ -56,7 +56,7 @@ void Registration::Hurry() {
 void Registration::OnReadDone(bool ok) {
   if (!ok) return;  // OnDone says why
   MutexLock lock(&mutex_);
-  if (reply_.has_accepted()) accepted_ = absl::Milliseconds(std::max(50u, reply_.accepted().heartbeat_ms()));
+  if (reply_.has_accepted()) accepted_ = reply_.accepted();
   if (reply_.need_bundle()) wanted_ = true;
   if (!writing_) SendChunk();
   StartRead(&reply_);  // of an open stream: nothing more comes but its end

@@ -10,13 +10,14 @@
 
 #include "absl/status/statusor.h"
 #include "base/core/mutex.h"
+#include "base/net/caller_role.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace quire::worker {
 
 // By which the coordinator knows a worker of its own where there is no TLS. Empty: nothing is added.
 inline void AddWorkerSecret(const std::string& secret, grpc::ClientContext* context) {
-  if (!secret.empty()) context->AddMetadata("quire-worker-secret", secret);
+  if (!secret.empty()) context->AddMetadata(kWorkerSecretKey, secret);
 }
 
 class Registration final : public grpc::ClientBidiReactor<v1::RegisterRequest, v1::RegisterReply> {
@@ -26,8 +27,8 @@ class Registration final : public grpc::ClientBidiReactor<v1::RegisterRequest, v
                const std::string& secret);
   ~Registration() override;  // cancels the call and waits for its end
 
-  // The heartbeat interval once the coordinator accepted; else why not.
-  absl::StatusOr<absl::Duration> AwaitAccepted() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What the coordinator said as it accepted; else why not.
+  absl::StatusOr<v1::RegisterAccepted> AwaitAccepted() ABSL_LOCKS_EXCLUDED(mutex_);
   // True if the stream ended before `timeout` and before anybody called Hurry.
   bool AwaitEnd(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the wait in AwaitEnd, or the next one; any thread.
@@ -50,7 +51,7 @@ class Registration final : public grpc::ClientBidiReactor<v1::RegisterRequest, v
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;  // the bundle, from offset_ on
   size_t offset_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::optional<absl::Duration> accepted_ ABSL_GUARDED_BY(mutex_);
+  std::optional<v1::RegisterAccepted> accepted_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> done_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -54,15 +54,16 @@ absl::StatusOr<Hello> DecodeHello(const std::string& text) {
   return hello;
 }
 
-void Door::Accept() {
-  Fd socket = AcceptFrom(listener_.get());
-  if (!socket.valid()) return;
+absl::Status Door::Accept() {
+  QUIRE_ASSIGN_OR_RETURN(Fd socket, AcceptFrom(listener_.get()));
+  if (!socket.valid()) return absl::OkStatus();
   const std::string address = PeerAddress(socket.get()).Text();
   Caller caller;
   caller.link = Link(std::move(socket), address);
-  if (tls_ != nullptr && !caller.link.StartTls(*tls_, /*server=*/true).ok()) return;
+  if (tls_ != nullptr) QUIRE_RETURN_IF_ERROR(caller.link.StartTls(*tls_, /*server=*/true));
   if (callers_.size() == kMostCallers) callers_.erase(callers_.begin());
   callers_.push_back(std::move(caller));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<Hello>> Door::Hear(Caller& caller) const {
@@ -87,7 +88,7 @@ absl::StatusOr<std::optional<Hello>> Door::Hear(Caller& caller) const {
     }
     std::array<uint8_t, kMostHelloBytes> bytes;
     const size_t room = std::min(bytes.size(), wanted - caller.said.size());
-    QUIRE_ASSIGN_OR_RETURN(const size_t count, caller.link.Read(std::span(bytes).first(room)));
+    QUIRE_ASSIGN_OR_RETURN(const size_t count, caller.link.Read({bytes.data(), room}));
     if (count == 0) return std::nullopt;
     caller.said.append(reinterpret_cast<const char*>(bytes.data()), count);
   }
@@ -116,7 +117,7 @@ absl::StatusOr<Guest> Door::Next(std::span<Link* const> watched, int64_t until_u
       if (guest.ok()) return guest;
       Log(LogLevel::kWarn, "rank_refused", "reason", MessageOf(guest.status()));
     }
-    if (polled[0].revents != 0) Accept();
+    if (polled[0].revents != 0) QUIRE_RETURN_IF_ERROR(Accept());
   }
 }
 

@@ -44,7 +44,8 @@ class Door {
       : listener_(std::move(listener)), tls_(std::move(tls)) {}
   int port() const { return LocalAddress(listener_.get()).port(); }
   // The next one whose hello `check` takes; what it says against others is their answer. DeadlineExceeded:
-  // none came. Unavailable, with its peer: a link of `watched` ended.
+  // none came. Unavailable, with its peer: a link of `watched` ended. ResourceExhausted, with what to do:
+  // this process can let nobody in.
   absl::StatusOr<Guest> Next(std::span<Link* const> watched, int64_t until_us,
                              const std::function<absl::Status(const Hello&)>& check);
 
@@ -56,7 +57,7 @@ class Door {
     std::string said;    // of the hello, behind its length
   };
 
-  void Accept();
+  absl::Status Accept();
   // Takes what has come and no byte beyond the hello, which it returns once it is whole.
   absl::StatusOr<std::optional<Hello>> Hear(Caller& caller) const;
 

@@ -9,7 +9,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -20,6 +22,11 @@ namespace quire::worker {
 namespace {
 
 void Set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
+
+// Rows that one call moves.
+constexpr size_t kMostRows = 64;
+// Of what TLS sends at once.
+constexpr size_t kRecordBytes = SSL3_RT_MAX_PLAIN_LENGTH;
 
 bool IsNotNow(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -80,31 +87,42 @@ absl::StatusOr<size_t> Link::TlsResult(int result, short& wants) {
   }
 }
 
-absl::StatusOr<size_t> Link::Write(std::span<const uint8_t> bytes) {
-  if (ssl_ != nullptr) {
-    ERR_clear_error();
-    errno = 0;
-    const int count = static_cast<int>(std::min<size_t>(bytes.size(), 1 << 30));
-    const int written = SSL_write(ssl_.get(), bytes.data(), count);
-    if (written > 0) return static_cast<size_t>(written);
-    return TlsResult(written, write_wants_);
-  }
-  const ssize_t written = send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+absl::StatusOr<size_t> Link::Write(const OutBytes& bytes) {
+  if (ssl_ != nullptr) return WriteTls(bytes);
+  std::array<iovec, kMostRows> rows;
+  msghdr message{};
+  message.msg_iov = rows.data();
+  message.msg_iovlen = bytes.ToIovecs(rows);
+  const ssize_t written = sendmsg(fd(), &message, MSG_NOSIGNAL);
   if (written >= 0) return static_cast<size_t>(written);
   if (IsNotNow(errno)) return size_t{0};
   return Ended(std::strerror(errno));
 }
 
-absl::StatusOr<size_t> Link::Read(std::span<uint8_t> bytes) {
+absl::StatusOr<size_t> Link::WriteTls(const OutBytes& bytes) {
+  std::span<const uint8_t> run = bytes.front();
+  std::array<uint8_t, kRecordBytes> record;
+  // What is tried again is the same bytes, though they may stand elsewhere.
+  if (run.size() < std::min(bytes.left(), record.size())) run = std::span(record).first(bytes.CopyTo(record));
+  ERR_clear_error();
+  errno = 0;
+  const int written = SSL_write(ssl_.get(), run.data(), static_cast<int>(std::min(run.size(), kRecordBytes)));
+  if (written > 0) return static_cast<size_t>(written);
+  return TlsResult(written, write_wants_);
+}
+
+absl::StatusOr<size_t> Link::Read(const InBytes& bytes) {
   if (ssl_ != nullptr) {
+    const std::span<uint8_t> run = bytes.front();
     ERR_clear_error();
     errno = 0;
-    const int count = static_cast<int>(std::min<size_t>(bytes.size(), 1 << 30));
-    const int read = SSL_read(ssl_.get(), bytes.data(), count);
+    const int read =
+        SSL_read(ssl_.get(), run.data(), static_cast<int>(std::min<size_t>(run.size(), 1 << 30)));
     if (read > 0) return static_cast<size_t>(read);
     return TlsResult(read, read_wants_);
   }
-  const ssize_t read = recv(fd(), bytes.data(), bytes.size(), 0);
+  std::array<iovec, kMostRows> rows;
+  const ssize_t read = readv(fd(), rows.data(), static_cast<int>(bytes.ToIovecs(rows)));
   if (read > 0) return static_cast<size_t>(read);
   if (read == 0) return Ended("it was closed");
   if (IsNotNow(errno)) return size_t{0};
@@ -118,7 +136,13 @@ AckState Link::acks() const {
   if (getsockopt(fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || ioctl(fd(), SIOCOUTQ, &queued) != 0) {
     return {};
   }
-  return {info.tcpi_bytes_acked, queued > 0};
+  // A process that reads slowly leaves its host no room for more: that is no cut, as long as the host answers
+  // when it is asked for room. (Kernels before 5.4 don't tell how much there is.)
+  constexpr int kUnanswered = 3;
+  const bool tells_room = size >= offsetof(tcp_info, tcpi_snd_wnd) + sizeof(info.tcpi_snd_wnd);
+  const auto next = info.tcpi_unacked > 0 ? 1u : std::min(static_cast<uint32_t>(queued), info.tcpi_snd_mss);
+  const bool has_room = !tells_room || info.tcpi_snd_wnd >= next;
+  return {info.tcpi_bytes_acked, queued > 0 && (has_room || info.tcpi_probes >= kUnanswered)};
 }
 
 void Link::Close() {

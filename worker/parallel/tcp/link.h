@@ -2,7 +2,7 @@
 // it where the group has certificates. Own sockets and not Gloo or Asio: sums must be in rank order to the
 // bit, which Gloo's algorithms don't promise; the engine thread moves bytes to and from all peers at once,
 // straight between tensors and the kernel, and spins where cores are free; and TLS is what the rest of Quire
-// has. A value; one thread at a time uses it.
+// has. A value; one thread at a time uses it, but for acks().
 #pragma once
 
 #include <chrono>
@@ -14,16 +14,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/core/fd.h"
+#include "worker/parallel/rank_watch.h"
+#include "worker/parallel/tcp/row_bytes.h"
 #include "worker/parallel/tcp/tls_context.h"
 
 namespace quire::worker {
-
-// How far the peer's kernel acknowledged what this end sent: whether a link is cut shows there, whatever the
-// peer's process does meanwhile.
-struct AckState {
-  uint64_t acked_bytes = 0;
-  bool waiting = false;  // something sent is not acknowledged yet
-};
 
 class Link {
  public:
@@ -37,8 +32,8 @@ class Link {
   absl::StatusOr<bool> Handshake();
 
   // As much as goes at once; 0: nothing now. Unavailable: the connection ended, and why.
-  absl::StatusOr<size_t> Write(std::span<const uint8_t> bytes);
-  absl::StatusOr<size_t> Read(std::span<uint8_t> bytes);
+  absl::StatusOr<size_t> Write(const OutBytes& bytes);
+  absl::StatusOr<size_t> Read(const InBytes& bytes);
 
   bool open() const { return socket_.valid(); }
   int fd() const { return socket_.get(); }
@@ -47,11 +42,13 @@ class Link {
   short write_wants() const { return write_wants_; }
   const std::string& peer() const { return peer_; }
   void set_peer(std::string peer) { peer_ = std::move(peer); }
+  // Any thread, as long as nobody closes it.
   AckState acks() const;
   void Close();
 
  private:
   absl::Status Ended(const std::string& why) const;
+  absl::StatusOr<size_t> WriteTls(const OutBytes& bytes);
   // Of an SSL call that returned `result`: nothing moved, or an error.
   absl::StatusOr<size_t> TlsResult(int result, short& wants);
 

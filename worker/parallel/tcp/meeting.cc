@@ -81,6 +81,8 @@ class Meeting {
   // Why a watched link woke the door: what is said on it, or that it ended.
   absl::Status WhyEnded(const std::string& peer);
   absl::Status NotAllCame(LinkKind kind) const;
+  // Why the door let nobody in, where links of that kind were waited for.
+  absl::Status WhyNobody(const absl::Status& said, LinkKind kind);
   void TellAll(const std::string& answer);
   bool Has(LinkKind kind, int rank) { return LinksOf(links_, kind)[static_cast<size_t>(rank)].open(); }
   std::vector<Link*> Watched();
@@ -141,8 +143,7 @@ absl::Status Meeting::GatherVisitors(Door& door) {
     const std::vector<Link*> watched = Watched();
     absl::StatusOr<Guest> guest =
         door.Next(watched, until_us_, [this](const Hello& h) { return CheckVisitor(h); });
-    if (absl::IsUnavailable(guest.status())) return WhyEnded(MessageOf(guest.status()));
-    if (!guest.ok()) return NotAllCame(LinkKind::kMeeting);
+    if (!guest.ok()) return WhyNobody(guest.status(), LinkKind::kMeeting);
     const Hello& hello = guest->hello;
     if (hello.size != options_.size) {
       const std::string why =
@@ -215,6 +216,10 @@ absl::Status Meeting::AwaitAllMet() {
 absl::StatusOr<Fd> Meeting::Reach(const HostPort& place, int64_t until_us, const std::string& who,
                                   const std::string& advice) const {
   absl::StatusOr<Fd> socket = Dial(place, until_us);
+  if (absl::IsResourceExhausted(socket.status())) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("rank ", options_.rank, " ", MessageOf(socket.status())));
+  }
   if (!socket.ok()) {
     return absl::UnavailableError(absl::StrCat(who, " at ", JoinHostPort(place.host, place.port), " (",
                                                MessageOf(socket.status()), "): ", advice));
@@ -308,8 +313,7 @@ absl::Status Meeting::AwaitHigher(Door& door) {
   for (int missing = kinds * (options_.size - 1 - options_.rank); missing > 0; --missing) {
     const std::vector<Link*> watched = Watched();
     absl::StatusOr<Guest> guest = door.Next(watched, until_us_, check);
-    if (absl::IsUnavailable(guest.status())) return WhyEnded(MessageOf(guest.status()));
-    if (!guest.ok()) return NotAllCame(LinkKind::kBeats);
+    if (!guest.ok()) return WhyNobody(guest.status(), LinkKind::kBeats);
     LinksOf(links_, guest->hello.kind)[static_cast<size_t>(guest->hello.rank)] = std::move(guest->link);
   }
   return absl::OkStatus();
@@ -340,6 +344,12 @@ absl::Status Meeting::WhyEnded(const std::string& peer) {
     for (int i = 0; i < 2; ++i) QUIRE_RETURN_IF_ERROR(Hear(*link, MonotonicUs() + kTellLimitUs));
   }
   return absl::UnavailableError(absl::StrCat(peer, " ended while the group gathered"));
+}
+
+absl::Status Meeting::WhyNobody(const absl::Status& said, LinkKind kind) {
+  if (absl::IsUnavailable(said)) return WhyEnded(MessageOf(said));
+  if (absl::IsDeadlineExceeded(said)) return NotAllCame(kind);
+  return absl::Status(said.code(), absl::StrCat("rank ", options_.rank, " ", MessageOf(said)));
 }
 
 absl::Status Meeting::NotAllCame(LinkKind kind) const {

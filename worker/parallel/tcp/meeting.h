@@ -34,7 +34,7 @@ struct MeetingLinks {
 };
 
 // InvalidArgument: the ranks don't belong together; FailedPrecondition: not safe, or not possible here;
-// Unavailable: not all came.
+// Unavailable: not all came; ResourceExhausted: this process may open too few connections.
 absl::StatusOr<MeetingLinks> Meet(const MeetingOptions& options);
 
 }  // namespace quire::worker

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/host_port.h"
 #include "base/core/status.h"
+#include "base/process/system_error.h"
 #include "worker/parallel/shared_word.h"
 
 namespace quire::worker {
@@ -25,6 +26,10 @@ struct FreeInfo {
   void operator()(addrinfo* info) const { freeaddrinfo(info); }
 };
 
+bool IsWantOfDescriptors(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 // Nobody tells when a name or a peer is there. False: the time is over.
 bool WaitToRetry(int64_t until_us) {
   const int64_t left_ms = (until_us - MonotonicUs()) / 1000;
@@ -33,10 +38,10 @@ bool WaitToRetry(int64_t until_us) {
   return true;
 }
 
-// A connected socket, or errno.
+// A connected socket, or why not.
 absl::StatusOr<Fd> TryToDial(const SocketAddress& address, int64_t until_us) {
   Fd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return absl::UnavailableError(std::strerror(errno));
+  if (!fd.valid()) return NoDescriptor("can't connect");
   if (connect(fd.get(), address.get(), address.size()) == 0) return fd;
   if (errno != EINPROGRESS) return absl::UnavailableError(std::strerror(errno));
   pollfd polled{fd.get(), POLLOUT, 0};
@@ -56,13 +61,19 @@ absl::StatusOr<Fd> DialOnce(const HostPort& place, int64_t until_us) {
   absl::Status last = absl::UnavailableError("it has no address");
   for (const SocketAddress& address : addresses) {
     absl::StatusOr<Fd> fd = TryToDial(address, until_us);
-    if (fd.ok()) return fd;
+    if (fd.ok() || absl::IsResourceExhausted(fd.status())) return fd;
     last = fd.status();
   }
   return last;
 }
 
 }  // namespace
+
+absl::Status NoDescriptor(const std::string& what) {
+  const int error = errno;
+  absl::Status why = SystemError(what, error);
+  return IsWantOfDescriptors(error) ? absl::ResourceExhaustedError(why.message()) : why;
+}
 
 absl::StatusOr<HostPort> ParseHostPort(const std::string& text, int usual_port) {
   const size_t colon = text.rfind(':');
@@ -155,7 +166,7 @@ SocketAddress PeerAddress(int fd) {
 absl::StatusOr<Fd> ListenAt(const SocketAddress& address) {
   constexpr int kWaiting = 4 * 64;  // connections of a whole group at once
   Fd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return absl::UnavailableError(std::strerror(errno));
+  if (!fd.valid()) return NoDescriptor("can't listen");
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (bind(fd.get(), address.get(), address.size()) == 0 && listen(fd.get(), kWaiting) == 0) return fd;
@@ -164,12 +175,16 @@ absl::StatusOr<Fd> ListenAt(const SocketAddress& address) {
   return absl::UnavailableError(absl::StrCat("can't listen on ", address.Text(), ": ", std::strerror(errno)));
 }
 
-Fd AcceptFrom(int listener) { return Fd(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)); }
+absl::StatusOr<Fd> AcceptFrom(int listener) {
+  Fd fd(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd.valid() && IsWantOfDescriptors(errno)) return NoDescriptor("can't take a connection");
+  return fd;
+}
 
 absl::StatusOr<Fd> Dial(const HostPort& place, int64_t until_us) {
   while (true) {
     absl::StatusOr<Fd> fd = DialOnce(place, until_us);
-    if (fd.ok() || !WaitToRetry(until_us)) return fd;
+    if (fd.ok() || absl::IsResourceExhausted(fd.status()) || !WaitToRetry(until_us)) return fd;
   }
 }
 

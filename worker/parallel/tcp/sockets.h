@@ -15,6 +15,10 @@
 
 namespace quire::worker {
 
+// What errno says of a call that got no descriptor, or no memory for one: ResourceExhausted, with what to do;
+// of anything else Unavailable.
+absl::Status NoDescriptor(const std::string& what);
+
 struct HostPort {
   std::string host;
   int port = 0;
@@ -50,8 +54,9 @@ SocketAddress PeerAddress(int fd);
 
 // Non-blocking. AlreadyExists: somebody listens there; FailedPrecondition: it is no address of this host.
 absl::StatusOr<Fd> ListenAt(const SocketAddress& address);
-// The next connection, or none now.
-Fd AcceptFrom(int listener);
+// Both are ResourceExhausted, with what to do, where this process may open no more: waiting doesn't help.
+// The next connection, or an empty one: there is none now.
+absl::StatusOr<Fd> AcceptFrom(int listener);
 // A non-blocking connected socket; tries again until `until_us`.
 absl::StatusOr<Fd> Dial(const HostPort& place, int64_t until_us);
 

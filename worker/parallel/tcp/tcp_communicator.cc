@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/core/status.h"
+#include "kernels/shape_check.h"
 #include "worker/parallel/byte_spans.h"
 #include "worker/parallel/rank_sum.h"
 
@@ -16,18 +17,41 @@ using kernels::ByteSpans;
 using kernels::Tensor;
 
 // Up to here the time through the network is longer than that of the bytes.
-constexpr size_t kFewBytes = 64 << 10;
+constexpr size_t kFewBytes = 64 << 10, kFewFloats = kFewBytes / sizeof(float);
 
-void Copy(std::span<const float> from, float* to) { std::copy_n(from.data(), from.size(), to); }
+size_t FloatsOf(int64_t exchange_bytes) {
+  return std::max<size_t>(1, static_cast<size_t>(exchange_bytes) / sizeof(float));
+}
+
+// Of the parts of all others: whole ones, or one range of each.
+size_t PartFloats(size_t ranks, size_t chunk_floats) {
+  if (ranks == 1) return 0;
+  if (ranks == 2) return chunk_floats;
+  return (ranks - 1) * std::max(std::min(chunk_floats, kFewFloats), (chunk_floats + ranks - 1) / ranks);
+}
 
 }  // namespace
 
-TcpCommunicator::TcpCommunicator(TcpLiveness& group, std::vector<Link> links, int64_t exchange_bytes,
-                                 int64_t spin_us)
+TcpCommunicator::TcpCommunicator(TcpLiveness& group, int64_t exchange_bytes, int64_t spin_us)
     : group_(group),
-      links_(std::move(links)),
-      chunk_floats_(std::max<size_t>(1, static_cast<size_t>(exchange_bytes) / sizeof(float))),
-      spin_us_(spin_us) {}
+      chunk_floats_(FloatsOf(exchange_bytes)),
+      spin_us_(spin_us),
+      parts_(PartFloats(static_cast<size_t>(group.size()), chunk_floats_)) {
+  packed_bytes_.reserve(size() == 1 ? 0 : kFewBytes);
+  pieces_.reserve(static_cast<size_t>(size()));
+}
+
+int64_t TcpCommunicator::BytesFor(int ranks, int64_t exchange_bytes) {
+  if (ranks == 1) return 0;
+  const size_t floats = PartFloats(static_cast<size_t>(ranks), FloatsOf(exchange_bytes));
+  return static_cast<int64_t>(floats * sizeof(float) + kFewBytes);
+}
+
+InBytes TcpCommunicator::Bytes(const Floats& floats) {
+  const auto bytes_of = [](auto count) { return static_cast<size_t>(count) * sizeof(float); };
+  return {static_cast<uint8_t*>(floats.x.data), bytes_of(floats.x.cols), bytes_of(floats.x.stride),
+          bytes_of(floats.first), bytes_of(floats.count)};
+}
 
 absl::Status TcpCommunicator::Exchange() {
   group_.CountExchange();
@@ -41,81 +65,72 @@ absl::Status TcpCommunicator::Exchange() {
 
 absl::Status TcpCommunicator::AllReduceSum(Tensor x) {
   if (size() == 1) return absl::OkStatus();
-  const auto rows = static_cast<size_t>(x.rows), cols = static_cast<size_t>(x.cols);
-  const bool apart = x.stride != x.cols && x.rows > 1;
-  std::span<float> whole(x.f32(), rows * cols);
-  if (apart) {
-    packed_.resize(rows * cols);
-    whole = packed_;
-    for (size_t row = 0; row < rows; ++row)
-      Copy({x.f32(static_cast<int64_t>(row)), cols}, &whole[row * cols]);
+  const Floats whole = WholeOf(x);
+  for (size_t first = 0; first < whole.count; first += chunk_floats_) {
+    QUIRE_RETURN_IF_ERROR(SumChunk({x, first, std::min(chunk_floats_, whole.count - first)}));
   }
-  for (size_t first = 0; first < whole.size(); first += chunk_floats_) {
-    QUIRE_RETURN_IF_ERROR(SumChunk(whole.subspan(first, std::min(chunk_floats_, whole.size() - first))));
-  }
-  if (!apart) return absl::OkStatus();
-  for (size_t row = 0; row < rows; ++row)
-    Copy(whole.subspan(row * cols, cols), x.f32(static_cast<int64_t>(row)));
   return absl::OkStatus();
 }
 
-absl::Status TcpCommunicator::SumChunk(std::span<float> mine) {
-  return size() == 2 || mine.size_bytes() <= kFewBytes ? SumWhole(mine) : SumByRanges(mine);
+absl::Status TcpCommunicator::SumChunk(const Floats& mine) {
+  return size() == 2 || mine.count <= kFewFloats ? SumWhole(mine) : SumByRanges(mine);
 }
 
-absl::Status TcpCommunicator::SumWhole(std::span<float> mine) {
+absl::Status TcpCommunicator::SumWhole(const Floats& mine) {
   for (int r = 0; r < size(); ++r) {
-    if (r != rank()) pieces_.push_back({&link(r), AsBytes(mine), AsBytes(PartOf(r, mine.size()))});
+    if (r != rank()) pieces_.push_back({&link(r), Bytes(mine), RoomFor(r, mine.count)});
   }
   QUIRE_RETURN_IF_ERROR(Exchange());
   SumParts(mine);
   return absl::OkStatus();
 }
 
-absl::Status TcpCommunicator::SumByRanges(std::span<float> mine) {
-  const Range own = RangeOf(rank(), mine.size());
+absl::Status TcpCommunicator::SumByRanges(const Floats& mine) {
+  const Floats own = RangeOf(rank(), mine);
   for (int r = 0; r < size(); ++r) {
-    const Range theirs = RangeOf(r, mine.size());
-    if (r == rank()) continue;
-    pieces_.push_back(
-        {&link(r), AsBytes(mine.subspan(theirs.begin, theirs.count)), AsBytes(PartOf(r, own.count))});
+    if (r != rank()) pieces_.push_back({&link(r), Bytes(RangeOf(r, mine)), RoomFor(r, own.count)});
   }
   QUIRE_RETURN_IF_ERROR(Exchange());
-  const std::span<float> sums = mine.subspan(own.begin, own.count);
-  SumParts(sums);
+  SumParts(own);
   for (int r = 0; r < size(); ++r) {
-    const Range theirs = RangeOf(r, mine.size());
-    if (r != rank())
-      pieces_.push_back({&link(r), AsBytes(sums), AsBytes(mine.subspan(theirs.begin, theirs.count))});
+    if (r != rank()) pieces_.push_back({&link(r), Bytes(own), Bytes(RangeOf(r, mine))});
   }
   return Exchange();
 }
 
-TcpCommunicator::Range TcpCommunicator::RangeOf(int rank, size_t count) const {
+TcpCommunicator::Floats TcpCommunicator::RangeOf(int rank, const Floats& of) const {
   const auto ranks = static_cast<size_t>(size()), r = static_cast<size_t>(rank);
-  const size_t begin = count * r / ranks;
-  return {begin, count * (r + 1) / ranks - begin};
+  const size_t begin = of.count * r / ranks;
+  return {of.x, of.first + begin, of.count * (r + 1) / ranks - begin};
 }
 
 std::span<float> TcpCommunicator::PartOf(int rank, size_t count) {
-  const auto others = static_cast<size_t>(size() - 1);
-  if (parts_.size() < others * count) parts_.resize(others * count);
+  kernels::CheckOp(static_cast<size_t>(size() - 1) * count <= parts_.size(), "AllReduceSum",
+                   "parts of more floats than there is room for");
   const auto place = static_cast<size_t>(rank < this->rank() ? rank : rank - 1);
   return std::span(parts_).subspan(place * count, count);
 }
 
+InBytes TcpCommunicator::RoomFor(int rank, size_t count) {
+  const std::span<float> part = PartOf(rank, count);
+  return {reinterpret_cast<uint8_t*>(part.data()), part.size_bytes()};
+}
+
 // A block of columns at a time, which stays in the first cache.
-void TcpCommunicator::SumParts(std::span<float> mine) {
+void TcpCommunicator::SumParts(const Floats& mine) {
   constexpr size_t kBlock = 1024;
   std::array<float, kBlock> sum;
   std::array<const float*, kMaxRanks> parts;
   for (int r = 0; r < size(); ++r) {
-    parts[static_cast<size_t>(r)] = r == rank() ? mine.data() : PartOf(r, mine.size()).data();
+    parts[static_cast<size_t>(r)] = r == rank() ? nullptr : PartOf(r, mine.count).data();
   }
-  for (size_t first = 0; first < mine.size(); first += kBlock) {
-    const size_t count = std::min(kBlock, mine.size() - first);
+  for (InBytes rest = Bytes(mine); !rest.empty();) {
+    auto* own = reinterpret_cast<float*>(rest.front().data());
+    const size_t count = std::min(kBlock, rest.front().size() / sizeof(float));
+    parts[static_cast<size_t>(rank())] = own;
     SumRanks({parts.data(), static_cast<size_t>(size())}, static_cast<int64_t>(count), sum.data());
-    std::copy_n(sum.data(), count, mine.data() + first);
+    std::copy_n(sum.data(), count, own);
+    rest.Skip(count * sizeof(float));
     for (int r = 0; r < size(); ++r) parts[static_cast<size_t>(r)] += count;
   }
 }
@@ -131,7 +146,7 @@ absl::Status TcpCommunicator::Send(const ByteSpans& spans) {
   packed_bytes_.resize(sizeof(all));
   std::memcpy(packed_bytes_.data(), &all, sizeof(all));
   const auto flush = [&]() -> absl::Status {
-    pieces_.push_back({&link(0), packed_bytes_, {}});
+    pieces_.push_back({&link(0), {packed_bytes_.data(), packed_bytes_.size()}, {}});
     QUIRE_RETURN_IF_ERROR(Exchange());
     packed_bytes_.clear();
     return absl::OkStatus();
@@ -142,7 +157,7 @@ absl::Status TcpCommunicator::Send(const ByteSpans& spans) {
       packed_bytes_.insert(packed_bytes_.end(), span.begin(), span.end());
       continue;
     }
-    pieces_.push_back({&link(0), span, {}});
+    pieces_.push_back({&link(0), {span.data(), span.size()}, {}});
     QUIRE_RETURN_IF_ERROR(Exchange());
   }
   return flush();

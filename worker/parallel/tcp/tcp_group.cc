@@ -14,14 +14,12 @@ absl::StatusOr<RankGroup> JoinTcpGroup(const TcpGroupOptions& options, LivenessC
   QUIRE_ASSIGN_OR_RETURN(MeetingLinks links, Meet(options.meeting));
   const int rank = options.meeting.rank;
   auto liveness =
-      std::make_unique<TcpLiveness>(rank, options.stale_ms, std::move(links.beats), std::move(callbacks));
-  liveness->Begin();
+      std::make_unique<TcpLiveness>(rank, options.stale_ms, std::move(links), std::move(callbacks));
+  QUIRE_RETURN_IF_ERROR(liveness->Begin());
   RankGroup group;
   group.rendezvous =
-      std::make_unique<TcpRendezvous>(*liveness, std::move(links.star), std::move(links.exchange),
-                                      options.buffers.exchange_bytes, options.spin_us);
-  group.plans = std::make_unique<TcpPlanTransport>(*liveness, std::move(links.plans),
-                                                   options.buffers.plan_bytes, options.spin_us);
+      std::make_unique<TcpRendezvous>(*liveness, options.buffers.exchange_bytes, options.spin_us);
+  group.plans = std::make_unique<TcpPlanTransport>(*liveness, options.buffers.plan_bytes, options.spin_us);
   const absl::Status agreed =
       AgreeOn(options.agreement, options.buffers, *group.rendezvous, options.meeting.timeout_ms);
   if (!agreed.ok()) {

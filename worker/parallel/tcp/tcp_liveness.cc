@@ -15,7 +15,6 @@
 namespace quire::worker {
 namespace {
 
-constexpr int64_t kBeatUs = 125'000;
 // Of nothing acknowledged, counted from the beat after the cut: so 1.5 s at most from the cut on.
 constexpr int64_t kCutUs = 1'250'000;
 constexpr int kReasonLimitMs = 5000;
@@ -28,14 +27,18 @@ Fd NewEvent() { return Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 }  // namespace
 
-TcpLiveness::TcpLiveness(int rank, int64_t stale_ms, std::vector<Link> links, LivenessCallbacks callbacks)
-    : Liveness(rank, static_cast<int>(links.size()), std::move(callbacks), timed_, phases_),
+RankWatchLimits TcpLiveness::WatchLimits(int64_t stale_ms) {
+  return {.beat_us = kTcpBeatUs, .silence_us = stale_ms * 1000, .cut_us = kCutUs};
+}
+
+TcpLiveness::TcpLiveness(int rank, int64_t stale_ms, MeetingLinks links, LivenessCallbacks callbacks)
+    : Liveness(rank, static_cast<int>(links.beats.size()), std::move(callbacks), timed_, phases_),
+      links_(std::move(links)),
       lost_fd_(NewEvent()),
       wake_fd_(NewEvent()),
-      peers_(links.size()),
-      watch_(rank, static_cast<int>(links.size()),
-             {.beat_us = kBeatUs, .silence_us = stale_ms * 1000, .cut_us = kCutUs}) {
-  for (size_t r = 0; r < links.size(); ++r) peers_[r].link = std::move(links[r]);
+      peers_(links_.beats.size()),
+      watch_(rank, size(), WatchLimits(stale_ms)) {
+  for (size_t r = 0; r < peers_.size(); ++r) peers_[r].link = std::move(links_.beats[r]);
 }
 
 TcpLiveness::~TcpLiveness() {
@@ -48,9 +51,11 @@ TcpLiveness::~TcpLiveness() {
   beat_thread_.join();
 }
 
-void TcpLiveness::Begin() {
+absl::Status TcpLiveness::Begin() {
+  if (!lost_fd_.valid() || !wake_fd_.valid()) return NoDescriptor("can't watch the group");
   Enter(Phase::kStarting);
   beat_thread_ = std::thread([this] { Run(); });
+  return absl::OkStatus();
 }
 
 absl::Status TcpLiveness::Judge(const absl::Status& moved) {
@@ -135,7 +140,7 @@ void TcpLiveness::Run() {
   while (!stopping()) {
     for (int r = 0; r < size(); ++r) Hear(r);
     if (const int64_t now_us = MonotonicUs(); now_us >= next_beat_us) {
-      next_beat_us = now_us + kBeatUs;
+      next_beat_us = now_us + kTcpBeatUs;
       ++beats_;
       Say();
       if (!lost()) Look();
@@ -208,7 +213,7 @@ void TcpLiveness::Hear(int rank) {
   Peer& peer = peers_[static_cast<size_t>(rank)];
   while (peer.link.open()) {
     uint8_t bytes[4096];
-    const auto read = peer.link.Read(bytes);
+    const auto read = peer.link.Read({bytes, sizeof(bytes)});
     if (read.ok() && *read == 0) break;
     if (read.ok()) peer.in.append(reinterpret_cast<const char*>(bytes), *read);
     while (read.ok()) {
@@ -265,18 +270,29 @@ bool TcpLiveness::IsSure(const RankVerdict& verdict) {
   return true;
 }
 
+std::array<AckState, kFlows> TcpLiveness::AcksOf(int rank) const {
+  const auto of = [r = static_cast<size_t>(rank)](const std::vector<Link>& links) {
+    return r < links.size() && links[r].open() ? links[r].acks() : AckState{};
+  };
+  const Link& beats = peers_[static_cast<size_t>(rank)].link;
+  std::array<AckState, kFlows> acks;
+  acks[kBeatFlow] = beats.open() ? beats.acks() : AckState{};
+  acks[kExchangeFlow] = of(links_.exchange);
+  acks[kPlanFlow] = of(links_.plans);
+  acks[kRecordFlow] = of(links_.star);
+  return acks;
+}
+
 std::vector<RankState> TcpLiveness::States() {
   std::vector<RankState> states(peers_.size());
   for (int r = 0; r < size(); ++r) {
     const Peer& peer = peers_[static_cast<size_t>(r)];
     const Beat beat = r == rank() ? Mine() : peer.last;
-    const AckState acks = peer.link.open() ? peer.link.acks() : AckState{};
     RankState& state = states[static_cast<size_t>(r)];
     state.view.beats = beat.beats + 1;  // all have joined: one that never beats is missed, too
     state.view.left = beat.left;
     state.view.dead = peer.dead;
-    state.view.acked_bytes = acks.acked_bytes;
-    state.view.unacked = acks.waiting;
+    state.view.acks = AcksOf(r);
     state.view.step = beat.step;
     state.view.step_limit_us = beat.step_limit_us;
     state.waiting = beat.waiting;

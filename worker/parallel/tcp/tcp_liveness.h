@@ -1,13 +1,15 @@
 // Liveness of ranks on several hosts: a link between every two ranks carries nothing but beats, eight a
 // second, each with all that a rank shows of itself. A peer whose process ends closes its link; one that is
-// stopped beats no more; one whose host can't be reached doesn't even acknowledge what the kernel sent it,
-// which tells a cut link (1.5 s) from a busy machine (10 s). What the other TCP parts wait on is polled
-// together with lost_fd. Owned by a RankGroup; a thread of its own beats, hears and watches, and alone uses
-// the links once Begin was called.
+// stopped beats no more; one whose host can't be reached doesn't even acknowledge what the kernel sent it on
+// one of its links, which tells a cut (1.5 s after it matters) from a busy machine (10 s). What the other TCP
+// parts wait on is polled together with lost_fd. Owned by a RankGroup, as all its links are by this; a thread
+// of its own beats, hears and watches, and alone moves bytes on the links of beats.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,16 +20,26 @@
 #include "base/core/mutex.h"
 #include "worker/parallel/liveness.h"
 #include "worker/parallel/tcp/beat.h"
+#include "worker/parallel/tcp/meeting.h"
 #include "worker/parallel/tcp/transfer.h"
 
 namespace quire::worker {
 
+inline constexpr int64_t kTcpBeatUs = 125'000;
+
 class TcpLiveness final : public Liveness {
  public:
-  // `links` by the peers' ranks, this rank's own place empty.
-  TcpLiveness(int rank, int64_t stale_ms, std::vector<Link> links, LivenessCallbacks callbacks);
+  static RankWatchLimits WatchLimits(int64_t stale_ms);
+
+  TcpLiveness(int rank, int64_t stale_ms, MeetingLinks links, LivenessCallbacks callbacks);
   ~TcpLiveness() override;
-  void Begin();
+  // ResourceExhausted: no descriptors for it. Nothing else is called before it, or where it fails.
+  absl::Status Begin();
+
+  // By the peers' ranks, of whom of a follower's stars only rank 0 has one; the engine thread's.
+  std::span<Link> star() { return links_.star; }
+  std::span<Link> plans() { return links_.plans; }
+  std::span<Link> exchange() { return links_.exchange; }
 
   // Moves the pieces, with no limit but the group's end: Unavailable then, and when a connection ends, which
   // is its end, too.
@@ -66,11 +78,13 @@ class TcpLiveness final : public Liveness {
   void Take(const Beat& beat);
   void Look();  // what a beat is for, beside the beat
   Beat Mine() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::array<AckState, kFlows> AcksOf(int rank) const;
   std::vector<RankState> States();
   bool IsSure(const RankVerdict& verdict);
 
   TimedMark timed_;
   PhaseLog phases_;
+  MeetingLinks links_;          // but for the beats': those are the peers'
   const Fd lost_fd_, wake_fd_;  // eventfds
   std::atomic<bool> somebody_left_{false};
   std::atomic<std::thread::id> beat_thread_id_{};

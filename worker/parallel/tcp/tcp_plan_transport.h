@@ -1,5 +1,5 @@
 // Plans over TCP: rank 0 sends each follower the plan's bytes after their number, and each follower one byte
-// back for a plan taken.
+// back for a plan taken. What it needs it has from its beginning.
 #pragma once
 
 #include <vector>
@@ -11,12 +11,14 @@ namespace quire::worker {
 
 class TcpPlanTransport final : public PlanTransport {
  public:
-  // `star` as a TcpRendezvous has it. `group` outlives this.
-  TcpPlanTransport(TcpLiveness& group, std::vector<Link> star, int64_t plan_bytes, int64_t spin_us)
+  // `group` outlives this; it has the links.
+  TcpPlanTransport(TcpLiveness& group, int64_t plan_bytes, int64_t spin_us)
       : group_(group),
-        star_(std::move(star)),
         spin_us_(spin_us),
-        frame_(sizeof(uint64_t) + static_cast<size_t>(plan_bytes)) {}
+        frame_(sizeof(uint64_t) + static_cast<size_t>(plan_bytes)),
+        taken_(static_cast<size_t>(group.size())) {
+    pieces_.reserve(taken_.size());
+  }
   absl::Status AwaitTaken() override;
   std::span<uint8_t> buffer() override { return std::span(frame_).subspan(sizeof(uint64_t)); }
   absl::Status Send(size_t bytes) override;
@@ -24,13 +26,16 @@ class TcpPlanTransport final : public PlanTransport {
   absl::Status Take() override;
 
  private:
-  absl::Status Move(std::span<Piece> pieces) { return group_.Move(pieces, spin_us_); }
+  Link& link(int rank) { return group_.plans()[static_cast<size_t>(rank)]; }
+  // All of pieces_; then none is left there.
+  absl::Status Move();
 
   TcpLiveness& group_;
-  std::vector<Link> star_;
   const int64_t spin_us_;
   std::vector<uint8_t> frame_;  // the length, then a plan
-  bool sent_ = false;           // and not known to be taken
+  std::vector<uint8_t> taken_;  // what each follower answered
+  std::vector<Piece> pieces_;
+  bool sent_ = false;  // and not known to be taken
 };
 
 }  // namespace quire::worker

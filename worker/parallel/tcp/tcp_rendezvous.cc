@@ -33,19 +33,20 @@ absl::StatusOr<std::vector<std::string>> TcpRendezvous::GatherAtRank0(const std:
   std::vector<std::string> records{record};
   std::string all = Framed(record);
   for (int r = 1; r < size(); ++r) {
-    QUIRE_ASSIGN_OR_RETURN(const std::string other, group_.Read(star_[static_cast<size_t>(r)], kMostOfOne));
+    QUIRE_ASSIGN_OR_RETURN(const std::string other,
+                           group_.Read(group_.star()[static_cast<size_t>(r)], kMostOfOne));
     all += Framed(other);
     records.push_back(other);
   }
   for (int r = 1; r < size(); ++r) {
-    QUIRE_RETURN_IF_ERROR(group_.Send(star_[static_cast<size_t>(r)], all));
+    QUIRE_RETURN_IF_ERROR(group_.Send(group_.star()[static_cast<size_t>(r)], all));
   }
   return records;
 }
 
 absl::StatusOr<std::vector<std::string>> TcpRendezvous::AskRank0(const std::string& record) {
-  QUIRE_RETURN_IF_ERROR(group_.Send(star_[0], record));
-  QUIRE_ASSIGN_OR_RETURN(const std::string all, group_.Read(star_[0], kMostOfAll));
+  QUIRE_RETURN_IF_ERROR(group_.Send(group_.star()[0], record));
+  QUIRE_ASSIGN_OR_RETURN(const std::string all, group_.Read(group_.star()[0], kMostOfAll));
   std::vector<std::string> records = Unpack(all);
   if (std::ssize(records) != size()) return absl::InternalError("rank 0's records do not parse");
   return records;
@@ -62,7 +63,7 @@ absl::StatusOr<std::vector<std::string>> TcpRendezvous::Gather(const std::string
 }
 
 absl::StatusOr<std::unique_ptr<kernels::Communicator>> TcpRendezvous::HostCommunicator() {
-  return std::make_unique<TcpCommunicator>(group_, std::move(exchange_), exchange_bytes_, spin_us_);
+  return std::make_unique<TcpCommunicator>(group_, exchange_bytes_, spin_us_);
 }
 
 }  // namespace quire::worker

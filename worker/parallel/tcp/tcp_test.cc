@@ -1,10 +1,13 @@
 // What only a group over TCP has: who is let in, what crosses in the clear, and links that end.
 #include <gmock/gmock.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "worker/parallel/shared_word.h"
 #include "worker/parallel/tcp/beat.h"
+#include "worker/parallel/tcp/tcp_communicator.h"
 #include "worker/parallel/tcp/tcp_liveness.h"
 #include "worker/parallel/tcp/transfer.h"
 #include "worker/parallel/test_ranks.h"
@@ -201,15 +204,58 @@ TEST(TcpLiveness, WhoSaysWhatIsNoBeatEndsTheGroup) {
     int ends[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     const Fd peer(ends[1]);
-    std::vector<Link> links(2);
-    links[1] = Link(Fd(ends[0]), "rank 1");
+    MeetingLinks links;
+    links.beats.resize(2);
+    links.beats[1] = Link(Fd(ends[0]), "rank 1");
     Notification lost;
     TcpLiveness liveness(0, 60'000, std::move(links), {[&] { lost.Notify(); }});
-    liveness.Begin();
+    ASSERT_TRUE(liveness.Begin().ok());
     EXPECT_EQ(write(peer.get(), said.data(), said.size()), std::ssize(said));
     lost.WaitForNotification();
     EXPECT_THAT(MessageOf(liveness.LostError()), HasSubstr("rank 1"));
   }
+}
+
+// From here on this process may open nothing more.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const Fd lowest(eventfd(0, EFD_CLOEXEC));
+    const rlimit none{static_cast<rlim_t>(lowest.get()), before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoMoreDescriptors() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+// And not after the time in which the group has to gather, which a loop that can't go on would spend.
+TEST(TcpGroup, ARankThatMayOpenNoMoreSaysSoAtOnceAndWhatToDo) {
+  const int64_t until_us = MonotonicUs() + 60'000'000;
+  Fd listener = ListenAt(Resolve({"127.0.0.1", 0}).value()[0]).value();
+  const HostPort where{"127.0.0.1", LocalAddress(listener.get()).port()};
+  Door door(std::move(listener), nullptr);
+  const Fd dialler = Dial(where, until_us).value();
+  MeetingLinks links;
+  const NoMoreDescriptors none;
+  const absl::Status told[] = {
+      door.Next({}, until_us, [](const Hello&) { return absl::OkStatus(); }).status(),
+      Dial(where, until_us).status(), TcpLiveness(0, 60'000, std::move(links), {}).Begin()};
+  for (const absl::Status& status : told) {
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    EXPECT_THAT(MessageOf(status), HasSubstr("raise the limit on open files"));
+  }
+}
+
+TEST(TcpCommunicator, KeepsRoomForOthersPartsOfOneExchangeAndForWhatItPacks) {
+  EXPECT_EQ(TcpCommunicator::BytesFor(1, 4 << 20), 0);
+  EXPECT_EQ(TcpCommunicator::BytesFor(2, 4 << 20), (4 << 20) + (64 << 10));
+  EXPECT_EQ(TcpCommunicator::BytesFor(8, 4 << 20), 7 * (4 << 20) / 8 + (64 << 10));
+  EXPECT_EQ(TcpCommunicator::BytesFor(8, 100 << 10), 8 * (64 << 10));  // of few bytes whole parts come
 }
 
 TEST(ParseHostPort, TakesWhatIsAPlace) {

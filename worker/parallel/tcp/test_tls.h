@@ -1,4 +1,4 @@
-// For tests: certificates of a group, made once by the openssl program.
+// For tests: certificates of a group on 127.0.0.1, made once by the openssl program.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -43,7 +43,7 @@ class TestCertificates {
       Run(absl::StrCat("req -x509 ", key, " -subj /CN=", authority, " -days 2 -keyout ", authority,
                        ".key -out ", authority, ".pem"));
     }
-    std::ofstream(folder_ / "names") << "subjectAltName=" << names << "\n";
+    std::ofstream(folder_ / "names") << "subjectAltName=IP:127.0.0.1," << names << "\n";
     Run(absl::StrCat("req -new ", key, " -subj /CN=any -keyout ", name, ".key -out ", name, ".csr"));
     Run(absl::StrCat("x509 -req -days 2 -extfile names -CAcreateserial -CA ", authority, ".pem -CAkey ",
                      authority, ".key -in ", name, ".csr -out ", name, ".pem"));

@@ -53,12 +53,12 @@ absl::StatusOr<bool> MoveSome(std::span<Piece> pieces, bool& open) {
   for (Piece& piece : pieces) {
     if (!piece.out.empty()) {
       QUIRE_ASSIGN_OR_RETURN(const size_t count, piece.link->Write(piece.out));
-      piece.out = piece.out.subspan(count);
+      piece.out.Skip(count);
       moved = moved || count > 0;
     }
     if (!piece.in.empty()) {
       QUIRE_ASSIGN_OR_RETURN(const size_t count, piece.link->Read(piece.in));
-      piece.in = piece.in.subspan(count);
+      piece.in.Skip(count);
       moved = moved || count > 0;
     }
     open = open || !piece.out.empty() || !piece.in.empty();

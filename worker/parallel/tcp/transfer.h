@@ -24,8 +24,8 @@ struct WaitLimit {
 // What is left to move over a link; each direction may be empty.
 struct Piece {
   Link* link = nullptr;
-  std::span<const uint8_t> out;
-  std::span<uint8_t> in;
+  OutBytes out;
+  InBytes in;
 };
 
 // Until all is moved. Cancelled: the group is lost; DeadlineExceeded: it took too long; Unavailable: a

@@ -180,6 +180,7 @@ ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   };
   runner_ = std::make_unique<ScriptedRunner>(script_);
   GroupServerOptions options;
+  options.listen.tls = knobs.tls;
   options.coordinator = knobs.coordinator;
   options.model = {"test-model", "scripted-1", kVocab, kContext, kContext, false};
   options.identity = {"group-a", kTestEpoch, 1, {"127.0.0.1:1"}};
@@ -197,7 +198,7 @@ ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   auto server = GroupServer::Start(std::move(options), runner_.get(), &metrics_, &clock_);
   EXPECT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
-  channel_ = *MakeGrpcChannel(absl::StrCat("127.0.0.1:", server_->port()), {});
+  channel_ = *MakeGrpcChannel(address(), {});
   stub_ = v1::Inference::NewStub(channel_);
 }
 
@@ -210,8 +211,8 @@ std::unique_ptr<OpenCall> ScriptedGroup::Open(const v1::GenerateRequest& request
 std::unique_ptr<TestSession> ScriptedGroup::OpenSessionWithFixedWindow() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  fixed_window_stub_ = v1::Inference::NewStub(grpc::CreateCustomChannel(
-      absl::StrCat("127.0.0.1:", server_->port()), grpc::InsecureChannelCredentials(), arguments));
+  fixed_window_stub_ = v1::Inference::NewStub(
+      grpc::CreateCustomChannel(address(), grpc::InsecureChannelCredentials(), arguments));
   return std::make_unique<TestSession>(fixed_window_stub_.get());
 }
 

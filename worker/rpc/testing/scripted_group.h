@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "worker/engine/testing/scripted_runner.h"
 #include "worker/rpc/group_server.h"
 
@@ -123,6 +124,7 @@ struct TestKnobs {
   std::string coordinator = {};
   TextBundle bundle = {};
   bool grammars = false;  // of kind "scripted"
+  TlsFiles tls = {};
 };
 
 class ScriptedGroup {
@@ -144,6 +146,7 @@ class ScriptedGroup {
   void ReleaseSteps();
   void set_healthy(bool healthy) { healthy_ = healthy; }
 
+  std::string address() const { return absl::StrCat("127.0.0.1:", server_->port()); }
   GroupServer& server() { return *server_; }
   double Metric(const std::string& name) const;
   Notification& drained() { return drained_; }

@@ -1,4 +1,4 @@
-#include "coordinator/api/caller_role.h"
+#include "base/net/caller_role.h"
 
 #include <grpc/grpc_security_constants.h>
 
@@ -10,7 +10,7 @@
 #include "base/core/hash.h"
 #include "base/core/status.h"
 
-namespace quire::coordinator {
+namespace quire {
 namespace {
 
 const char* NameOf(CallerRole role) {
@@ -45,8 +45,7 @@ absl::Status CheckSecret(const grpc::ServerContextBase& context, CallerRole want
   if (wanted == CallerRole::kGateway) {
     return absl::PermissionDeniedError(
         "this gateway does not have the coordinator's pepper: give it --pepper-file with the path of pepper "
-        "in "
-        "the coordinator's data folder");
+        "in the coordinator's data folder");
   }
   return absl::PermissionDeniedError(
       "this worker does not know the coordinator's secret: give it --worker-secret-file with the path of "
@@ -56,12 +55,12 @@ absl::Status CheckSecret(const grpc::ServerContextBase& context, CallerRole want
 }  // namespace
 
 absl::Status CheckCaller(const grpc::ServerContextBase& context, CallerRole wanted,
-                         const ShownSecret& secret) {
+                         const std::optional<ShownSecret>& secret) {
   const auto peer = context.auth_context();
-  if (peer == nullptr || !peer->IsPeerAuthenticated()) return CheckSecret(context, wanted, secret);
-  QUIRE_RETURN_IF_ERROR(CheckCertificate(*peer, wanted));
-  if (context.client_metadata().count(secret.key) == 0) return absl::OkStatus();
-  return CheckSecret(context, wanted, secret);
+  const bool certified = peer != nullptr && peer->IsPeerAuthenticated();
+  if (certified) QUIRE_RETURN_IF_ERROR(CheckCertificate(*peer, wanted));
+  if (!secret || (certified && context.client_metadata().count(secret->key) == 0)) return absl::OkStatus();
+  return CheckSecret(context, wanted, *secret);
 }
 
-}  // namespace quire::coordinator
+}  // namespace quire

@@ -1,0 +1,144 @@
+// What Backend::Run is promised: for equal buckets the model issues the same calls with the same arguments,
+// whatever the step's tokens, sequences and positions are. A backend may replay what it captured once.
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "absl/strings/str_cat.h"
+#include "worker/model/idle_backend.h"
+#include "worker/model/test_checkpoint.h"
+#include "worker/model/transformer_runner.h"
+
+namespace quire::worker {
+namespace {
+
+using kernels::Tensor;
+
+std::string Text(Tensor x) {
+  return absl::StrCat(absl::Hex(reinterpret_cast<uintptr_t>(x.data)), " of ", x.rows, " x ", x.cols, " by ",
+                      x.stride);
+}
+
+// Writes down what is called within Run; every buffer and weight is told apart.
+class RecordingBackend final : public IdleBackend {
+ public:
+  absl::StatusOr<Tensor> Allocate(kernels::DType dtype, int64_t rows, int64_t cols) override {
+    return Tensor{&buffers_.emplace_back(), dtype, rows, cols, cols};
+  }
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t, kernels::MatrixKind,
+                                     int64_t) override {
+    return MatrixId{next_++};
+  }
+  absl::StatusOr<VectorId> AddVector(std::span<const float>) override { return VectorId{next_++}; }
+  kernels::StepBucket BeginStep(const kernels::StepInputs& inputs) override {
+    return {std::ssize(inputs.ids), std::ssize(inputs.wanted_rows)};
+  }
+  absl::Status Run(const kernels::StepBucket&, absl::FunctionRef<absl::Status()> ops) override {
+    calls.clear();
+    return ops();
+  }
+  void Embed(MatrixId table, int64_t first_row, Tensor out) override {
+    Add("Embed", table, first_row, Text(out));
+  }
+  void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override {
+    Add("RmsNorm", Text(x), weight, eps, Text(out));
+  }
+  void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override {
+    Add("AddRmsNorm", Text(x), Text(delta), weight, eps, Text(out));
+  }
+  void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override {
+    Add("Matmul", Text(x), matrix, bias, Text(out));
+  }
+  void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override {
+    Add("MatmulSiluMul", Text(x), gate_up, Text(out));
+  }
+  void RopeAndStore(Tensor qkv, int64_t layer, const kernels::HeadNorms& norms, Tensor q_out) override {
+    Add("RopeAndStore", Text(qkv), layer, norms.q, norms.k, Text(q_out));
+  }
+  void Attention(Tensor q, int64_t layer, Tensor out) override {
+    Add("Attention", Text(q), layer, Text(out));
+  }
+  void GatherWanted(Tensor x, Tensor out) override { Add("GatherWanted", Text(x), Text(out)); }
+
+  std::vector<std::string> calls;  // of the last Run
+
+ private:
+  template <typename... Args>
+  void Add(const char* op, const Args&... args) {
+    std::string call = op;
+    (absl::StrAppend(&call, ", ", Word(args)), ...);
+    calls.push_back(std::move(call));
+  }
+  template <typename T>
+  static auto Word(const T& value) {
+    if constexpr (std::is_enum_v<T>) {
+      return static_cast<int32_t>(value);
+    } else {
+      return value;
+    }
+  }
+
+  std::deque<char> buffers_;  // addresses only
+  int32_t next_ = 0;
+};
+
+struct Rows {
+  std::vector<TokenId> ids;
+  std::vector<int32_t> blocks;
+  int64_t position = 0;
+  bool wanted = true, scaled = false;
+};
+
+class BucketTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto checkpoint = checkpoint_.Open("yarn:4:32");
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    auto runner = TransformerRunner::Load(
+        *checkpoint, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
+        backend_, alone_);
+    ASSERT_TRUE(runner.ok()) << runner.status();
+    runner_ = *std::move(runner);
+  }
+  std::vector<std::string> CallsOf(const std::vector<Rows>& sequences) {
+    BatchPlan plan;
+    plan.step = ++step_;
+    for (const Rows& rows : sequences) {
+      SequencePlan& sequence = plan.sequences.emplace_back();
+      sequence.ids = rows.ids;
+      sequence.blocks = rows.blocks;
+      sequence.position = rows.position;
+      sequence.scaled_rope = rows.scaled;
+      sequence.wants_logits = rows.wanted;
+      sequence.sample = &spec_;
+    }
+    const absl::Status launched = runner_->Launch(plan);
+    EXPECT_TRUE(launched.ok()) << launched;
+    EXPECT_TRUE(runner_->Collect().ok());
+    return backend_.calls;
+  }
+
+  const TestCheckpoint checkpoint_{"BF16"};
+  RecordingBackend backend_;
+  IdlePlace alone_{0, 1};
+  std::unique_ptr<TransformerRunner> runner_;
+  SampleSpec spec_;
+  uint64_t step_ = 0;
+};
+
+TEST_F(BucketTest, EqualBucketsAreTheSameCallsWithTheSameArguments) {
+  const auto calls = CallsOf({{{1, 2, 3}, {0}}, {{4, 5}, {1}}});
+  EXPECT_GT(calls.size(), 10u);
+  EXPECT_EQ(CallsOf({{{9}, {5, 7}, 20}, {{8, 7, 6, 5}, {2, 3}, 14}}), calls) << "other tokens, cut elsewhere";
+  EXPECT_EQ(CallsOf({{{9}, {5}}, {{8, 7, 6}, {2}, 0, false}, {{1}, {4, 6, 8}, 40, true, true}}), calls)
+      << "another number of sequences, and another rope";
+}
+
+TEST_F(BucketTest, OthersAreNot) {
+  const auto calls = CallsOf({{{1, 2, 3}, {0}}, {{4, 5}, {1}}});
+  EXPECT_NE(CallsOf({{{1, 2, 3}, {0}}, {{4, 5, 6}, {1}}}), calls) << "another row";
+  EXPECT_NE(CallsOf({{{1, 2, 3}, {0}}, {{4, 5}, {1}, 0, false}}), calls) << "one row fewer that is wanted";
+}
+
+}  // namespace
+}  // namespace quire::worker
