@@ -11,7 +11,7 @@ namespace quire::worker {
 namespace {
 
 // Elements that a thread takes at once.
-constexpr int64_t kPiece = int64_t{1} << 18;
+constexpr int64_t kElementsAtOnce = int64_t{1} << 18;
 
 float HalfToFloat(uint16_t half) {
   const uint32_t sign = uint32_t{half & 0x8000u} << 16;
@@ -61,7 +61,7 @@ void ConvertToBf16(const StoredTensor& tensor, const TensorSlice& slice, int thr
                            : tensor.type == StoredType::kF16 ? ConvertRow<StoredType::kF16>
                                                              : ConvertRow<StoredType::kBf16>;
   const int64_t element = ElementBytes(tensor.type), cols = slice.cols.size(), rows = slice.rows.size();
-  const int64_t together = std::max<int64_t>(1, kPiece / std::max<int64_t>(cols, 1));
+  const int64_t together = std::max<int64_t>(1, kElementsAtOnce / std::max<int64_t>(cols, 1));
   ForEachOnThreads(threads, (rows + together - 1) / together, [&](int64_t piece) {
     const int64_t last = std::min(rows, (piece + 1) * together);
     for (int64_t row = piece * together; row < last; ++row) {
