@@ -1,0 +1,108 @@
+// A leaf's products of int8, group by group: the sum of each output's integers over a group is exact, and
+// goes with both scales into the output's one fp32 sum, groups in ascending order; a row's bits therefore
+// depend neither on its neighbours nor on how the integers were summed. Weights are unsigned (q + 128): x's
+// part of that is where each sum of integers starts from. Included after columns.inl.h and before
+// matmul.inl.h.
+#pragma once
+
+namespace quire::kernels::cpu {
+namespace {
+
+using PanelArgs = Int8Args;  // of matmul.inl.h
+using Packed = uint8_t;
+
+// A step is four k's.
+struct Int8Dot {
+  const uint8_t* weights;  // a panel's group: [steps][panel's SIMD rows][16][4]
+  int64_t steps;
+  const uint16_t* weight_scales;  // [panel's SIMD rows][16]
+  const int8_t* x;                // of the first column
+  int64_t x_stride;
+  const float* x_scales;  // of the columns
+  const int32_t* starts;
+  float* tile;           // [columns][48]
+  const uint8_t* ahead;  // what to prefetch meanwhile
+
+  void SkipRows(int64_t rows) {
+    weights += rows * kStepBytes;
+    weight_scales += rows * kLanes;
+    tile += rows * kLanes;
+  }
+  void SkipColumns(int64_t columns) {
+    x += columns * x_stride;
+    x_scales += columns;
+    starts += columns;
+    tile += columns * kPanelRows;
+  }
+};
+
+// kRows of the panel's kPanel SIMD rows against kColumns columns, all in registers.
+template <int kPanel, int kRows, int kColumns, int kPrefetch>
+void DotTile(const Int8Dot& dot) {
+  I32 acc[kColumns][kRows];
+#pragma GCC unroll 8
+  for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 3
+    for (int r = 0; r < kRows; ++r) acc[c][r] = SetInt(dot.starts[c]);
+  }
+  const uint8_t* weights = dot.weights;
+  const int8_t* x = dot.x;
+  const uint8_t* ahead = dot.ahead;
+  for (int64_t step = 0; step < dot.steps; ++step) {
+    Bytes w[kRows];
+#pragma GCC unroll 3
+    for (int r = 0; r < kRows; ++r) w[r] = LoadBytes(weights + r * kStepBytes);
+#pragma GCC unroll 3
+    for (int i = 0; i < kPrefetch; ++i) PrefetchToL2(ahead + i * kStepBytes);
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) {
+      const Bytes broadcast = BroadcastBytes(x + c * dot.x_stride);
+#pragma GCC unroll 3
+      for (int r = 0; r < kRows; ++r) acc[c][r] = DotBytes(acc[c][r], w[r], broadcast);
+    }
+    weights += kPanel * kStepBytes;
+    ahead += kPrefetch * kStepBytes;
+    x += 4;
+  }
+#pragma GCC unroll 3
+  for (int r = 0; r < kRows; ++r) {
+    const F32 weight_scale = LoadBf16(dot.weight_scales + r * kLanes);
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) {
+      float* to = dot.tile + c * kPanelRows + r * kLanes;
+      const F32 scale = Mul(weight_scale, Set1(dot.x_scales[c]));
+      Store(to, Fma(ToFloat(acc[c][r]), scale, Load(to)));
+    }
+  }
+}
+
+// tile [m][48] = x * panel^T over one leaf. Returns where the panel's next leaf starts. A group's weights
+// stay in L1 while all columns pass over them.
+template <int kPanel>
+const uint8_t* LeafProduct(const Int8Args& args, int64_t leaf, const uint8_t* weights, float* tile) {
+  for (int64_t c = 0; c < args.m; ++c) {
+    for (int r = 0; r < kPanel; ++r) Store(tile + c * kPanelRows + r * kLanes, Zero());
+  }
+  const auto* scales = reinterpret_cast<const uint16_t*>(weights);
+  weights += Int8ScaleBytes(args.leaf_groups, kPanel);
+  const int64_t steps = args.group / 4;
+  for (int64_t i = 0; i < args.leaf_groups; ++i) {
+    const int64_t group = leaf * args.leaf_groups + i;
+    DotAllColumns<kPanel>(
+        args.m, Int8Dot{weights, steps, scales, args.x + group * args.group, args.x_stride,
+                        args.scales + group * kMaxColumns, args.starts + group * kMaxColumns, tile, nullptr});
+    weights += steps * kPanel * kStepBytes;
+    scales += kPanel * kLanes;
+  }
+  return weights;
+}
+
+// Where the columns' products stand in a tile: each in its own row.
+struct TileRows {
+  explicit TileRows(int64_t) {}
+  static int64_t Count(int64_t m) { return m; }
+  static int64_t Of(int64_t column) { return column; }
+};
+
+}  // namespace
+}  // namespace quire::kernels::cpu
