@@ -240,17 +240,17 @@ struct Int8Case {
     const int64_t groups = kLeaves * kGroups;
     Result result;
     result.q.resize(kRows * k);
-    result.scales.resize(groups * kMaxColumns);
-    result.starts.resize(groups * kMaxColumns);
+    result.scales.resize(kRows * groups);
+    result.starts.resize(kRows * groups);
     result.out.resize(kRows * kOutputs);
     std::vector<float> tiles(kTiles * kTileFloats);
     for (int64_t row = 0; row < kRows; ++row) {
-      kernels.quantize(x.data() + row * k, k, group, result.q.data() + row * k, result.scales.data() + row,
-                       result.starts.data() + row);
+      kernels.quantize(x.data() + row * k, k, group, result.q.data() + row * k,
+                       result.scales.data() + row * groups, result.starts.data() + row * groups);
     }
     kernels.plain({result.q.data(), k, kRows, kLeaves, kGroups, group, result.scales.data(),
-                   result.starts.data(), weights.data(), kOutputs, nullptr, result.out.data(), kOutputs,
-                   tiles.data()});
+                   result.starts.data(), groups, weights.data(), kOutputs, nullptr, result.out.data(),
+                   kOutputs, tiles.data()});
     return result;
   }
 

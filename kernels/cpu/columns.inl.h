@@ -1,6 +1,7 @@
 // How a panel's weights meet all columns (tokens): in register tiles of equal width, fetching meanwhile what
 // they will meet next. A kernel brings a type `Dot` of its own: steps of the panel's weights, one cache line
-// for each SIMD row; the first column's place in x and in the tile; SkipRows, SkipColumns; and
+// for each SIMD row; the first column's place in x and in the tile; how many columns fit into registers
+// (kColumns); SkipRows, SkipColumns; and
 // DotTile<kPanel, kRows, kColumns, kPrefetch>(dot), which computes kRows of the panel's kPanel SIMD rows for
 // kColumns columns and prefetches kPrefetch lines from `ahead` on in each step. Included after
 // simd_math.inl.h and before what has such a Dot.
@@ -35,17 +36,17 @@ void DotColumns(int64_t columns, const Dot& dot) {
 
 template <int kPanel, typename Dot>
 void DotWithPrefetch(int64_t columns, int64_t lines, const Dot& dot) {
-  if (lines <= 0) return DotColumns<kPanel, kTileColumns, 0>(columns, dot);
-  if (lines == 1) return DotColumns<kPanel, kTileColumns, 1>(columns, dot);
+  if (lines <= 0) return DotColumns<kPanel, Dot::kColumns, 0>(columns, dot);
+  if (lines == 1) return DotColumns<kPanel, Dot::kColumns, 1>(columns, dot);
   if constexpr (kPanel > 1) {
-    if (lines == 2) return DotColumns<kPanel, kTileColumns, 2>(columns, dot);
+    if (lines == 2) return DotColumns<kPanel, Dot::kColumns, 2>(columns, dot);
   }
-  if constexpr (kPanel > 2) return DotColumns<kPanel, kTileColumns, kPanel>(columns, dot);
+  if constexpr (kPanel > 2) return DotColumns<kPanel, Dot::kColumns, kPanel>(columns, dot);
 }
 
 template <int kPanel, typename Dot>
 void DotAllColumns(int64_t m, Dot dot) {
-  const int64_t count = (m + kTileColumns - 1) / kTileColumns;
+  const int64_t count = (m + Dot::kColumns - 1) / Dot::kColumns;
   if (count == 1) {
     dot.ahead = dot.weights + AheadBytes(m);
     return DotWithPrefetch<kPanel>(m, kPanel, dot);

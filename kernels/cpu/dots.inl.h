@@ -16,6 +16,8 @@ constexpr int64_t kChunkPairs = 5120 / 2;
 // A step is a pair. kContinue: the tile holds the sums of the k's before.
 template <bool kContinue>
 struct Dot {
+  static constexpr int kColumns = kTileColumns;
+
   const uint8_t* weights;  // a panel's chunk: [pairs][panel's SIMD rows][16][2]
   int64_t steps;
   const uint16_t* x;  // first column

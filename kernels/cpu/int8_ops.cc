@@ -24,7 +24,8 @@ absl::Status Int8Ops::Reserve(const PackedMatrix& matrix) {
 void Int8Ops::Quantize(Tensor x, int64_t group) {
   const auto rows = [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      kernels_.quantize(x.bf16(i), x.cols, group, q_ + i * q_stride_, scales_ + i, starts_ + i);
+      kernels_.quantize(x.bf16(i), x.cols, group, q_ + i * q_stride_, scales_ + i * groups_,
+                        starts_ + i * groups_);
     }
   };
   if (x.rows == 1) return rows(0, 1);  // less than waking a thread takes
@@ -50,6 +51,7 @@ void Int8Ops::Run(Kernel kernel, Tensor x, const PackedMatrix& matrix, const flo
               .group = matrix.group(),
               .scales = scales_,
               .starts = starts_,
+              .scale_stride = groups_,
               .weights = slice.data,
               .rows = slice.rows,
               .bias = bias != nullptr ? bias + slice.first_row : nullptr,

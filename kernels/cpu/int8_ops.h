@@ -37,7 +37,7 @@ class Int8Ops {
   ThreadPool& pool_;
   Arena& memory_;
   const std::vector<float*>& tiles_;
-  // x as int8: [kMaxColumns][q_stride_], and [groups_][kMaxColumns] of each.
+  // x as int8: [kMaxColumns][q_stride_], and [kMaxColumns][groups_] of each.
   int8_t* q_ = nullptr;
   int64_t q_stride_ = 0, groups_ = 0;
   float* scales_ = nullptr;

@@ -53,7 +53,7 @@ inline void QuantizeGroup(const uint16_t* x, int8_t* q, float* scale, int32_t* s
 }
 
 void QuantizeX(const uint16_t* x, int64_t k, int64_t group, int8_t* q, float* scales, int32_t* starts) {
-  for (int64_t at = 0; at < k; at += group, scales += kMaxColumns, starts += kMaxColumns) {
+  for (int64_t at = 0; at < k; at += group, ++scales, ++starts) {
     if (group == 128) QuantizeGroup<8>(x + at, q + at, scales, starts);
     if (group == 64) QuantizeGroup<4>(x + at, q + at, scales, starts);
     if (group == 32) QuantizeGroup<2>(x + at, q + at, scales, starts);

@@ -224,16 +224,16 @@ TEST(Int8KernelsTest, RowsOfXAreTheDefinitionsBitByBit) {
       QuantizeRow(x.data(), k, group, want.data(), scales.data());
       for (const Int8Kernels& kernels : AllInt8Kernels()) {
         std::vector<int8_t> got(k);
-        std::vector<float> got_scales(groups * kMaxColumns);
-        std::vector<int32_t> starts(groups * kMaxColumns);
+        std::vector<float> got_scales(groups);
+        std::vector<int32_t> starts(groups);
         kernels.quantize(x.data(), k, group, got.data(), got_scales.data(), starts.data());
         ASSERT_EQ(got, want) << kernels.name << " " << seed;
         for (int64_t g = 0; g < groups; ++g) {
-          const float scale = got_scales[g * kMaxColumns];
+          const float scale = got_scales[g];
           ASSERT_TRUE(std::isnan(scale) ? std::isnan(scales[g]) : scale == scales[g]) << kernels.name;
           int32_t sum = 0;
           for (int64_t i = g * group; i < (g + 1) * group; ++i) sum += want[i];
-          ASSERT_EQ(starts[g * kMaxColumns], -128 * sum);
+          ASSERT_EQ(starts[g], -128 * sum);
         }
       }
     }
@@ -244,8 +244,8 @@ TEST(Int8KernelsTest, RowsOfXAreTheDefinitionsBitByBit) {
 template <int kWay>
 void WrongMatmul(const Int8Args& args) {
   Int8Args changed = args;
-  std::vector<int32_t> starts(args.starts, args.starts + args.leaves * args.leaf_groups * kMaxColumns);
-  if (kWay == 0) starts[10] += 1;
+  std::vector<int32_t> starts(args.starts, args.starts + args.m * args.scale_stride);
+  if (kWay == 0) starts[10 * args.scale_stride] += 1;
   if (kWay == 1) std::swap(changed.leaves, changed.leaf_groups);
   changed.starts = starts.data();
   Avx2Int8Kernels().plain(changed);

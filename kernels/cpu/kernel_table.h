@@ -37,8 +37,9 @@ struct Int8Args {
   const int8_t* x;  // [m][leaves * leaf_groups * group], x_stride apart
   int64_t x_stride, m;
   int64_t leaves, leaf_groups, group;
-  const float* scales;    // of x's groups: [groups][kMaxColumns]
+  const float* scales;    // of x's groups: [m][leaves * leaf_groups], scale_stride apart
   const int32_t* starts;  // the same for -128 times the sum of the group's numbers
+  int64_t scale_stride;
   const uint8_t* weights;
   int64_t rows;
   const float* bias;
@@ -85,7 +86,7 @@ struct Int8Kernels {
   const char* name;
   void (*plain)(const Int8Args& args);
   void (*silu_mul)(const Int8Args& args);
-  // A row of x [k]: q [k], and scale and start of each group, kMaxColumns apart.
+  // A row of x [k]: q [k], and scale and start of each group.
   void (*quantize)(const uint16_t* x, int64_t k, int64_t group, int8_t* q, float* scales, int32_t* starts);
 };
 

@@ -11,9 +11,12 @@
 namespace quire::kernels::cpu {
 namespace {
 
+// Register tile: 6 accumulators, 4 weights (of even and odd k's), 2 of x and 2 products.
+constexpr int kInt8Columns = 3;
+
 // vpmaddubsw would saturate, so bytes are widened: those of even and of odd k's apart.
 inline __m256i DotBytes(__m256i acc, __m256i w, __m256i x) {
-  const __m256i even = _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(0xff)),
+  const __m256i even = _mm256_madd_epi16(_mm256_srli_epi16(_mm256_slli_epi16(w, 8), 8),
                                          _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
   const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w, 8), _mm256_srai_epi16(x, 8));
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));

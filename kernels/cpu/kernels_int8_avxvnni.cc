@@ -12,6 +12,8 @@
 namespace quire::kernels::cpu {
 namespace {
 
+constexpr int kInt8Columns = kTileColumns;
+
 // Spelt out: its form for AVX-VNNI, not that of AVX-512.
 inline __m256i DotBytes(__m256i acc, __m256i w, __m256i x) {
   asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(w), "x"(x));

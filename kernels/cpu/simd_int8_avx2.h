@@ -1,5 +1,6 @@
 // What the int8 kernels need beside simd_avx2.h. Included by kernels_int8_avx2.cc and kernels_int8_avxvnni.cc
-// only, before their DotBytes: acc + the dot products of each lane's four bytes, w unsigned, x signed, exact.
+// only, before their kInt8Columns (of a register tile) and DotBytes: acc + the dot products of each lane's
+// four bytes, w unsigned, x signed, exact.
 #pragma once
 
 namespace quire::kernels::cpu {

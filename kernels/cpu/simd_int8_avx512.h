@@ -9,6 +9,8 @@ namespace {
 using I32 = __m512i;
 using Bytes = __m512i;
 
+constexpr int kInt8Columns = kTileColumns;
+
 inline I32 SetInt(int32_t x) { return _mm512_set1_epi32(x); }
 inline I32 AddInt(I32 a, I32 b) { return _mm512_add_epi32(a, b); }
 inline F32 ToFloat(I32 x) { return _mm512_cvtepi32_ps(x); }
