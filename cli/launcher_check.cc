@@ -29,6 +29,7 @@ absl::Status Launcher::CheckModel() {
   std::vector<std::string> args = {"--check", "--model", options_.model,
                                    absl::StrCat("--ranks=", asked_ranks)};
   if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
+  if (!options_.weights.empty()) args.push_back("--weights=" + options_.weights);
   if (!options_.isa.empty()) args.push_back("--isa=" + options_.isa);
   QUIRE_ASSIGN_OR_RETURN(const std::string said, AskAboutModel("quire-worker", std::move(args)));
   if (stage_ == Stage::kStopped) return absl::OkStatus();

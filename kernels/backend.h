@@ -20,12 +20,23 @@
 
 namespace quire::kernels {
 
-// Rows of a weight in host memory: [rows, k] bf16, `stride` elements apart (a column slice has stride > k).
-// Must stay readable during the call that takes it.
-struct HostRows {
-  const uint16_t* data = nullptr;
+// What a weight is kept as, and rows of x are multiplied as. kernels/int8_rows.h says what kInt8 is.
+enum class MatrixFormat : uint8_t { kBf16, kInt8 };
+
+// Rows of a weight in host memory: [rows, k] of its format's numbers, `stride` elements apart (a column slice
+// has stride > k). Must stay readable during the call that takes it.
+struct HostMatrix {
+  const void* data = nullptr;
   int64_t rows = 0;
   int64_t stride = 0;
+  MatrixFormat format = MatrixFormat::kBf16;
+  // Of kInt8: how many k's share a scale, and the scales [rows, k / group], in bf16. There are no zero
+  // points: a format that has them brings them here.
+  int64_t group = 0;
+  const uint16_t* scales = nullptr;
+
+  const uint16_t* bf16(int64_t row) const { return static_cast<const uint16_t*>(data) + row * stride; }
+  const int8_t* int8(int64_t row) const { return static_cast<const int8_t*>(data) + row * stride; }
 };
 
 // A sum over K may be cut into leaves: equal ranges of K, each summed in order, whose sums one binary tree
@@ -108,9 +119,10 @@ class Backend {
 
   // Zeroed scratch memory that lives as long as the backend.
   virtual absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) = 0;
-  // Packs the parts, stacked by rows, into one matrix [sum of rows, k]. `leaves` of its sums over k: 1, 2, 4
-  // or 8 where k is a multiple of 2 * leaves, 1 of any k; 1 of kGateUp.
-  virtual absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+  // Packs the parts, stacked by rows, into one matrix [sum of rows, k] of their format. `leaves` of its sums
+  // over k: 1, 2, 4 or 8 where k is a multiple of 2 * leaves, 1 of any k; 1 of kGateUp. A leaf of kInt8 is
+  // whole groups.
+  virtual absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                              int64_t leaves) = 0;
   // A norm's weight or a bias, fp32.
   virtual absl::StatusOr<VectorId> AddVector(std::span<const float> values) = 0;
@@ -134,8 +146,8 @@ class Backend {
   // with the same arguments for equal buckets. Fails as `ops` does.
   virtual absl::Status Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) = 0;
 
-  // out [tokens, k] fp32 = row ids[i] - first_row of `table` (added as kPlain [rows, k]), zeros where that
-  // row is not in this rank's table.
+  // out [tokens, k] fp32 = row ids[i] - first_row of `table` (added as kPlain [rows, k], kBf16), zeros where
+  // that row is not in this rank's table.
   virtual void Embed(MatrixId table, int64_t first_row, Tensor out) = 0;
   // out bf16 = x * rsqrt(mean(x^2) + eps) * weight; x fp32 [tokens, hidden].
   virtual void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) = 0;

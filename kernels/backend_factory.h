@@ -17,7 +17,7 @@ struct BackendOptions {
   int threads = 1;              // compute threads, the calling one included
   int spin_us = 0;              // how long an idle compute thread spins before it sleeps; 0: never spins
   // auto, avx2, avx512 or amx. avx2 and avx512 give the same bits, amx its own family's (Backend::family).
-  // amx-twin: amx's bits on any CPU, slowly, to compare with.
+  // vectors: the better of those two; amx-twin: amx's bits on any CPU, slowly, to compare with.
   std::string isa = "auto";
 };
 

@@ -39,6 +39,25 @@ absl::Status CheckLeaves(int64_t k, MatrixKind kind, int64_t leaves) {
       absl::StrCat("a matrix of inner size ", k, " can't be summed in ", leaves, " leaves"));
 }
 
+absl::Status CheckFormat(std::span<const HostMatrix> parts, int64_t k, int64_t leaves) {
+  const HostMatrix& first = parts[0];
+  for (const HostMatrix& part : parts) {
+    if (part.format != first.format || part.group != first.group) {
+      return absl::InvalidArgumentError("a matrix's parts differ in format");
+    }
+    if (part.format == MatrixFormat::kInt8 && part.scales == nullptr) {
+      return absl::InvalidArgumentError("a matrix's part has no scales");
+    }
+  }
+  if (first.format == MatrixFormat::kBf16 && first.group == 0) return absl::OkStatus();
+  const bool is_group = first.group == 32 || first.group == 64 || first.group == 128;
+  if (first.format == MatrixFormat::kInt8 && is_group && k % (leaves * first.group) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("a matrix of inner size ", k, " in ", leaves,
+                                                 " leaves can't have groups of ", first.group));
+}
+
 }  // namespace
 
 absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols) {
@@ -47,12 +66,12 @@ absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols) {
   return CheckBytes("a tensor", {rows, cols, BytesOf(dtype)});
 }
 
-absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+absl::StatusOr<int64_t> CheckMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                     int64_t leaves) {
   QUIRE_RETURN_IF_ERROR(CheckDimension("a matrix's inner size", k));
   if (parts.empty()) return absl::InvalidArgumentError("a matrix needs at least one part");
   int64_t rows = 0;
-  for (const HostRows& part : parts) {
+  for (const HostMatrix& part : parts) {
     QUIRE_RETURN_IF_ERROR(CheckDimension("the rows of a matrix's part", part.rows));
     if (part.data == nullptr) return absl::InvalidArgumentError("a matrix's part has no data");
     if (part.rows > 1 && (part.stride < k || part.stride > kMaxDimension)) {
@@ -66,6 +85,7 @@ absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, 
     return absl::InvalidArgumentError("a gate/up matrix needs exactly two parts with equal rows");
   }
   QUIRE_RETURN_IF_ERROR(CheckLeaves(k, kind, leaves));
+  QUIRE_RETURN_IF_ERROR(CheckFormat(parts, k, leaves));
   QUIRE_RETURN_IF_ERROR(CheckBytes("a matrix", {rows, k, BytesOf(DType::kBf16)}));
   return rows;
 }

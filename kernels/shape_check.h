@@ -21,7 +21,7 @@ inline constexpr int64_t kMaxPositions = 1'600'000;
 // Each returns InvalidArgument unless the arguments of the Backend call of that name make sense.
 absl::Status CheckAllocate(DType dtype, int64_t rows, int64_t cols);
 // Returns the sum of the parts' rows.
-absl::StatusOr<int64_t> CheckMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+absl::StatusOr<int64_t> CheckMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                     int64_t leaves);
 absl::Status CheckRope(std::span<const double> inv_freq, double scale, int64_t max_positions);
 absl::Status CheckKvShape(const KvShape& shape);

@@ -104,8 +104,8 @@ absl::Status Rank::CheckModel() {
   if (config_.check) QUIRE_RETURN_IF_ERROR(CheckKernels(config_.isa));
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
-  QUIRE_ASSIGN_OR_RETURN(
-      checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"), config_.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"),
+                                                     config_.rope_scaling, config_.weights));
   if (config_.check && config_.ranks == 0) {
     const RankChoice choice = ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks));
     config_.ranks = choice.ranks;
@@ -132,6 +132,7 @@ absl::Status Rank::CheckModel() {
                 {"--prefill-chunk", absl::StrCat(limits.prefill_chunk)},
                 {"--kv-blocks", absl::StrCat(config_.kv_blocks)},
                 {"--rope-scaling", config_.rope_scaling},
+                {"--weights", config_.weights},
                 {"block tokens", absl::StrCat(kBlockTokens)},
                 {"token ids", absl::StrCat(tokenizer_size_)},
                 {"config.json", ToHex(Sha256(checkpoint_.config_json))},
@@ -238,7 +239,9 @@ absl::Status Rank::OpenDevice() {
   kernels::BackendOptions device;
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
-  device.isa = config_.isa;
+  // So that int8's answers are one family everywhere: what stays in bf16 is not for AMX, unless it is asked
+  // for.
+  device.isa = config_.weights == "int8" && config_.isa == "auto" ? "vectors" : config_.isa;
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
   return absl::OkStatus();
 }

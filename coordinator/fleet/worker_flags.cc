@@ -22,6 +22,7 @@ void WorkerFlags::ForEach(Self& self, Visitor&& visit) {
   visit("rope-scaling", &self.rope_scaling, "yarn:FACTOR:ORIGINAL",
         "overrides the checkpoint's RoPE scaling");
   visit("isa", &self.isa, "auto|avx2|avx512|amx", "instruction set of the workers' kernels");
+  visit("weights", &self.weights, "bf16|int8", "what the layers' matrices are kept as");
   visit("kv-blocks", &self.kv_blocks, "N", "KV blocks of 16 tokens per group; 0 = what memory allows",
         kCount);
   visit("max-batch-tokens", &self.max_batch_tokens, "tokens", "token budget of one step", kPositive);

@@ -38,6 +38,7 @@ TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   EXPECT_EQ(ValueOf(command, "max-batch-tokens"), "512");
   EXPECT_EQ(ValueOf(command, "target-step-ms"), "80");
   EXPECT_EQ(ValueOf(command, "isa"), "auto");
+  EXPECT_EQ(ValueOf(command, "weights"), "bf16");
   EXPECT_EQ(ValueOf(command, "ranks"), "2");
   EXPECT_EQ(ValueOf(command, "rank"), "1");
   EXPECT_EQ(ValueOf(command, "group-epoch"), "9");

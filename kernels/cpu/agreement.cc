@@ -205,4 +205,72 @@ bool MatmulTrial::Passes(const MatmulKernels& kernels) {
   return true;
 }
 
+namespace {
+
+// Eleven rows of x against 50 outputs, of which every byte is drawn; 2 leaves of 3 groups.
+struct Int8Case {
+  static constexpr int64_t kRows = 11, kOutputs = 50, kLeaves = 2, kGroups = 3;
+
+  explicit Int8Case(int64_t group) : group(group), k(kLeaves * kGroups * group) {
+    ProbeMaker probes(static_cast<uint32_t>(group));
+    for (int64_t i = 0; std::ssize(x) < kRows * k; ++i) {
+      const bool wild_row = std::ssize(x) / k % 4 == 0;  // whose large numbers would hide what others show
+      const Probe probe = probes.Next(wild_row && i % 7 == 0 ? kAnyBits : kNearOne);
+      x.insert(x.end(), probe.x, probe.x + 2 * kLanes);
+    }
+    std::mt19937 random(1);
+    // A panel of 48 rows and one of 16.
+    for (const int64_t panel : {kPanelVectors, int64_t{1}}) {
+      for (int64_t leaf = 0; leaf < kLeaves; ++leaf) {
+        const int64_t scale_bytes = Int8ScaleBytes(kGroups, panel);
+        for (int64_t i = 0; i < scale_bytes; i += 2) weights.insert(weights.end(), {0, 0x3c});  // 2^-7
+        for (int64_t i = 0; i < kGroups * group / 4 * panel * 64; ++i) {
+          weights.push_back(static_cast<uint8_t>(random()));
+        }
+      }
+    }
+  }
+
+  struct Result {
+    std::vector<int8_t> q;
+    std::vector<float> scales, out;
+    std::vector<int32_t> starts;
+  };
+  Result Run(const Int8Kernels& kernels) const {
+    const int64_t groups = kLeaves * kGroups;
+    Result result;
+    result.q.resize(kRows * k);
+    result.scales.resize(kRows * groups);
+    result.starts.resize(kRows * groups);
+    result.out.resize(kRows * kOutputs);
+    std::vector<float> tiles(kTiles * kTileFloats);
+    for (int64_t row = 0; row < kRows; ++row) {
+      kernels.quantize(x.data() + row * k, k, group, result.q.data() + row * k,
+                       result.scales.data() + row * groups, result.starts.data() + row * groups);
+    }
+    kernels.plain({result.q.data(), k, kRows, kLeaves, kGroups, group, result.scales.data(),
+                   result.starts.data(), groups, weights.data(), kOutputs, nullptr, result.out.data(),
+                   kOutputs, tiles.data()});
+    return result;
+  }
+
+  const int64_t group, k;
+  std::vector<uint16_t> x;
+  std::vector<uint8_t> weights;
+};
+
+}  // namespace
+
+bool Int8KernelsAgree(const Int8Kernels& a, const Int8Kernels& b) {
+  const FlushDenormals flush;
+  for (const int64_t group : {32, 64, 128}) {
+    const Int8Case trial(group);
+    const Int8Case::Result left = trial.Run(a), right = trial.Run(b);
+    if (left.q != right.q || left.starts != right.starts) return false;
+    if (!AllSame(left.scales.data(), right.scales.data(), std::ssize(left.scales))) return false;
+    if (!AllSame(left.out.data(), right.out.data(), std::ssize(left.out))) return false;
+  }
+  return true;
+}
+
 }  // namespace quire::kernels::cpu

@@ -9,10 +9,12 @@
 #include "kernels/cpu/arena.h"
 #include "kernels/cpu/attention_ops.h"
 #include "kernels/cpu/float_mode.h"
+#include "kernels/cpu/int8_ops.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/host_step.h"
+#include "kernels/int8_rows.h"
 #include "kernels/sampling/sampler.h"
 #include "kernels/shape_check.h"
 
@@ -33,7 +35,7 @@ class CpuBackend final : public Backend {
   std::string family() const override { return kernels_.family; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                      int64_t leaves) override;
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
@@ -102,7 +104,8 @@ class CpuBackend final : public Backend {
   std::vector<PackedMatrix> matrices_;
   std::vector<std::span<const float>> vectors_;
   std::vector<float*> tiles_;  // matmul scratch, one per thread
-  Tensor even_;                // rows of an odd k with a zero after them
+  Int8Ops int8_{kernels_.int8, pool_, memory_, tiles_};
+  Tensor even_;  // rows of an odd k with a zero after them
   WeightStats stats_;
 };
 
@@ -147,7 +150,7 @@ absl::StatusOr<Tensor> CpuBackend::Allocate(DType dtype, int64_t rows, int64_t c
   return Tensor{data, dtype, rows, cols, stride};
 }
 
-absl::StatusOr<MatrixId> CpuBackend::AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+absl::StatusOr<MatrixId> CpuBackend::AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                                int64_t leaves) {
   QUIRE_ASSIGN_OR_RETURN(const int64_t rows, CheckMatrix(parts, k, kind, leaves));
   if (k % 2 != 0 && even_.cols < k + 1) {
@@ -155,8 +158,9 @@ absl::StatusOr<MatrixId> CpuBackend::AddMatrix(std::span<const HostRows> parts, 
   }
   QUIRE_ASSIGN_OR_RETURN(PackedMatrix matrix,
                          PackedMatrix::Pack(parts, rows, k, kind, leaves, weights_, pool_));
+  if (matrix.is_int8()) QUIRE_RETURN_IF_ERROR(int8_.Reserve(matrix));
+  stats_.bytes += MatrixBytes(rows, k, matrix.group());
   matrices_.push_back(std::move(matrix));
-  stats_.bytes += rows * k * BytesOf(DType::kBf16);
   return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
 }
 
@@ -193,6 +197,7 @@ StepBucket CpuBackend::BeginStep(const StepInputs& inputs) {
 void CpuBackend::Embed(MatrixId id, int64_t first_row, Tensor out) {
   const std::span<const int32_t> ids = step_.ids();
   const PackedMatrix& table = matrix(id, MatrixKind::kPlain, "Embed");
+  CheckOp(!table.is_int8(), "Embed", "the table is not in bf16");
   CheckOp(out.dtype == DType::kF32 && out.rows == std::ssize(ids) && out.cols == table.k(), "Embed",
           "out is not fp32 [ids, k]");
   Split(out.rows, [&](int64_t first, int64_t last) {
@@ -242,7 +247,6 @@ Tensor CpuBackend::WithEvenColumns(Tensor x) {
 
 void CpuBackend::RunMatmul(MatmulKernel kernel, Tensor x, const PackedMatrix& matrix, const float* bias,
                            Tensor out) {
-  const FlushDenormals flush;
   for (int64_t first = 0; first < x.rows; first += kMaxColumns) {
     Tensor rows = x.Rows(std::min(kMaxColumns, x.rows - first));
     rows.data = x.bf16(first);
@@ -253,8 +257,8 @@ void CpuBackend::RunMatmul(MatmulKernel kernel, Tensor x, const PackedMatrix& ma
       void* to = out.dtype == DType::kF32 ? static_cast<void*>(out.f32(first) + slice.first_row)
                                           : out.bf16(first) + slice.first_row;
       kernel({rows.bf16(), rows.stride, rows.rows, matrix.leaves(), matrix.pairs() / matrix.leaves(),
-              slice.data, slice.rows, bias != nullptr ? bias + slice.first_row : nullptr, to, out.stride,
-              tiles_[thread]});
+              reinterpret_cast<const uint16_t*>(slice.data), slice.rows,
+              bias != nullptr ? bias + slice.first_row : nullptr, to, out.stride, tiles_[thread]});
     });
   }
 }
@@ -265,6 +269,8 @@ void CpuBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
   CheckOp(out.dtype == DType::kF32 && out.rows == x.rows && out.cols == w.outputs(), "Matmul",
           "out is not fp32 [tokens, n]");
   const float* bias_data = bias == kNoBias ? nullptr : vector(bias, w.outputs(), "Matmul").data();
+  const FlushDenormals flush;
+  if (w.is_int8()) return int8_.Matmul(x, w, bias_data, out);
   RunMatmul(kernels_.matmuls.plain, x, w, bias_data, out);
 }
 
@@ -273,6 +279,8 @@ void CpuBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
   CheckOp(x.dtype == DType::kBf16 && x.cols == w.k(), "MatmulSiluMul", "x is not bf16 [tokens, k]");
   CheckOp(out.dtype == DType::kBf16 && out.rows == x.rows && out.cols == w.outputs(), "MatmulSiluMul",
           "out is not bf16 [tokens, n / 2]");
+  const FlushDenormals flush;
+  if (w.is_int8()) return int8_.MatmulSiluMul(x, w, out);
   RunMatmul(kernels_.matmuls.silu_mul, x, w, nullptr, out);
 }
 

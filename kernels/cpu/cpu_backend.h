@@ -1,4 +1,4 @@
-// The CPU's Backend: packed bf16 weights in huge pages, one microkernel per instruction set, a small thread
+// The CPU's Backend: packed weights in huge pages, one microkernel per instruction set, a small thread
 // pool. Bits depend neither on the number of threads nor on the batch nor, within a family, on the
 // instruction set (kernels/backend.h).
 #pragma once

@@ -267,7 +267,7 @@ TEST_P(CpuBackendTest, CountsWeightBytesWithoutPadding) {
 TEST_P(CpuBackendTest, PacksPartsAndColumnSlices) {
   // Rows 1..2 and 4..8, columns 3..12 of a wider matrix, as a rank's slice of several weights.
   const auto wide = RandomBf16(10 * 20, 1);
-  const HostRows parts[] = {{&wide[1 * 20 + 3], 2, 20}, {&wide[4 * 20 + 3], 5, 20}};
+  const HostMatrix parts[] = {{&wide[1 * 20 + 3], 2, 20}, {&wide[4 * 20 + 3], 5, 20}};
   const MatrixId matrix = cpu_->AddMatrix(parts, 10, MatrixKind::kPlain, 1).value();
   const Tensor out = NewF32(*cpu_, 7, 10);
   const std::vector<int32_t> ids = {0, 1, 2, 3, 4, 5, 6};
@@ -281,12 +281,12 @@ TEST_P(CpuBackendTest, PacksPartsAndColumnSlices) {
 
 TEST_P(CpuBackendTest, RefusesImpossibleShapesAtLoad) {
   const uint16_t one = 0;
-  const HostRows negative{&one, -1, 4}, narrow{&one, 2, 3}, huge{&one, int64_t{1} << 31, int64_t{1} << 31};
+  const HostMatrix negative{&one, -1, 4}, narrow{&one, 2, 3}, huge{&one, int64_t{1} << 31, int64_t{1} << 31};
   EXPECT_FALSE(cpu_->AddMatrix({&negative, 1}, 4, MatrixKind::kPlain, 1).ok());
   EXPECT_FALSE(cpu_->AddMatrix({&narrow, 1}, 4, MatrixKind::kPlain, 1).ok());
   EXPECT_FALSE(cpu_->AddMatrix({&narrow, 1}, 2, MatrixKind::kGateUp, 1).ok());
   const std::vector<uint16_t> zeros(4 * 16);
-  const HostRows rows{zeros.data(), 4, 16}, halves[] = {{zeros.data(), 2, 16}, {zeros.data() + 32, 2, 16}};
+  const HostMatrix rows{zeros.data(), 4, 16}, halves[] = {{zeros.data(), 2, 16}, {zeros.data() + 32, 2, 16}};
   for (const int64_t leaves : {-1, 0, 3, 16}) {
     EXPECT_FALSE(cpu_->AddMatrix({&rows, 1}, 16, MatrixKind::kPlain, leaves).ok()) << leaves;
   }

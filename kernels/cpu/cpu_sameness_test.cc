@@ -361,6 +361,12 @@ TEST(IsaTest, TakesAmxOnlyWhereItIsProved) {
     EXPECT_EQ(DecideKernels("amx-twin", cpu)->isa, Isa::kAmxTwin);
   }
   EXPECT_EQ(DecideKernels("auto", odd)->isa, Isa::kAvx2) << "attention needs the dot product";
+  for (const CpuFacts& cpu : {without, proved, broken}) {
+    const KernelChoice vectors = *DecideKernels("vectors", cpu);
+    EXPECT_EQ(vectors.isa, Isa::kAvx512);
+    EXPECT_FALSE(vectors.slower_than_expected) << "no tiles were asked for";
+  }
+  EXPECT_EQ(DecideKernels("vectors", odd)->isa, Isa::kAvx2);
   const KernelChoice fallback = *DecideKernels("auto", broken);
   EXPECT_EQ(fallback.isa, Isa::kAvx512);
   EXPECT_TRUE(fallback.slower_than_expected);

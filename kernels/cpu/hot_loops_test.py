@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 
-INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(?:\{vex\} )?(\S+)\s*(.*)$")
 # The multiply of each instruction set. The hot loops are the innermost ones with it and, but for AMX, a broadcast from
 # memory, other than of a constant.
-DOT_PRODUCTS = {"kernels_avx512.cc": "vdpbf16ps", "kernels_avx2.cc": "vfmadd", "kernels_amx.cc": "tdpbf16ps"}
+DOT_PRODUCTS = {"kernels_avx512.cc": "vdpbf16ps", "kernels_avx2.cc": "vfmadd", "kernels_amx.cc": "tdpbf16ps",
+                "kernels_int8_avx512.cc": "vpdpbusd", "kernels_int8_avxvnni.cc": "vpdpbusd",
+                "kernels_int8_avx2.cc": "vpmaddwd"}
 STACK_VECTOR = re.compile(r"[yz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*[yz]mm\d+")
 
 

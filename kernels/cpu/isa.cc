@@ -1,5 +1,7 @@
 #include "kernels/cpu/isa.h"
 
+#include <cpuid.h>
+
 #include <algorithm>
 #include <array>
 
@@ -18,6 +20,12 @@ bool HasAvx512() {
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512bf16");
+}
+
+bool HasAvxVnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;  // CPUID.7.1:EAX
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
 }
 
 // NotFound: the CPU has none of it. FailedPrecondition: it has, and it can't be used.
@@ -39,21 +47,33 @@ KernelChoice Best(const absl::Status& amx, const absl::Status& avx512) {
   return choice;
 }
 
+// The fastest that this CPU has beside `isa`'s other kernels; they give the same bits.
+Int8Kernels Int8KernelsFor(bool wide) {
+  const bool has_bytes = wide ? __builtin_cpu_supports("avx512vnni") : HasAvxVnni();
+  const Int8Kernels widening = Avx2Int8Kernels();
+  if (!has_bytes) return widening;
+  const Int8Kernels fast = wide ? Avx512Int8Kernels() : AvxVnniInt8Kernels();
+  if (Int8KernelsAgree(fast, widening)) return fast;
+  Log(LogLevel::kWarn, "cpu_kernels", "kernels", fast.name, "reason",
+      "this CPU's dot products of bytes are not what they should be: int8 does without them");
+  return widening;
+}
+
 KernelTable TableOf(Isa isa) {
-  if (isa == Isa::kAvx2) return Avx2Kernels();
-  if (isa == Isa::kAvx512) return Avx512Kernels();
-  const bool twin = isa == Isa::kAmxTwin;
-  KernelTable table = twin ? Avx2Kernels() : Avx512Kernels();
-  table.name = twin ? "amx-twin" : "amx";
+  const bool wide = isa == Isa::kAvx512 || isa == Isa::kAmx;
+  KernelTable table = wide ? Avx512Kernels() : Avx2Kernels();
+  table.int8 = Int8KernelsFor(wide);
+  if (isa == Isa::kAvx2 || isa == Isa::kAvx512) return table;
+  table.name = wide ? "amx" : "amx-twin";
   table.family = "cpu-bf16-2";
-  table.matmuls = twin ? AmxTwinMatmuls() : AmxMatmuls();
+  table.matmuls = wide ? AmxMatmuls() : AmxTwinMatmuls();
   return table;
 }
 
 }  // namespace
 
 absl::StatusOr<KernelChoice> DecideKernels(std::string_view isa, const CpuFacts& cpu) {
-  constexpr std::array<std::string_view, 5> kNames = {"auto", "avx2", "avx512", "amx", "amx-twin"};
+  constexpr std::array<std::string_view, 6> kNames = {"auto", "vectors", "avx2", "avx512", "amx", "amx-twin"};
   if (std::find(kNames.begin(), kNames.end(), isa) == kNames.end()) {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown instruction set \"", std::string(isa), "\"; use auto, avx2, avx512 or amx"));
@@ -66,6 +86,7 @@ absl::StatusOr<KernelChoice> DecideKernels(std::string_view isa, const CpuFacts&
   if (isa == "amx-twin") return KernelChoice{Isa::kAmxTwin, "asked for", false};
   const absl::Status avx512 = MayUseAvx512(cpu), amx = avx512.ok() ? cpu.amx : avx512;
   if (isa == "auto") return Best(amx, avx512);
+  if (isa == "vectors") return Best(absl::NotFoundError("not asked for"), avx512);
   const absl::Status& usable = isa == "amx" ? amx : avx512;
   if (usable.ok()) return KernelChoice{isa == "amx" ? Isa::kAmx : Isa::kAvx512, "asked for", false};
   return absl::FailedPreconditionError(
@@ -74,8 +95,8 @@ absl::StatusOr<KernelChoice> DecideKernels(std::string_view isa, const CpuFacts&
 
 absl::StatusOr<KernelTable> ChooseKernels(std::string_view isa) {
   CpuFacts cpu{.avx2 = HasAvx2(), .avx512 = HasAvx512()};
-  const bool any = isa == "auto", amx = any || isa == "amx";
-  if (cpu.avx512 && (amx || isa == "avx512")) {
+  const bool any = isa == "auto" || isa == "vectors", amx = isa == "auto" || isa == "amx";
+  if (cpu.avx512 && (any || amx || isa == "avx512")) {
     cpu.dot_products_agree = DotProductsAgree(Avx512Kernels(), Avx2Kernels());
   }
   if (cpu.dot_products_agree && amx) cpu.amx = ProveAmx(AskForAmx(), AmxMatmuls());
@@ -83,7 +104,9 @@ absl::StatusOr<KernelTable> ChooseKernels(std::string_view isa) {
   QUIRE_ASSIGN_OR_RETURN(const KernelChoice choice, DecideKernels(isa, cpu));
   const KernelTable table = TableOf(choice.isa);
   const LogLevel level = choice.slower_than_expected ? LogLevel::kWarn : LogLevel::kInfo;
-  if (any) Log(level, "cpu_kernels", "kernels", table.name, "family", table.family, "reason", choice.reason);
+  if (any)
+    Log(level, "cpu_kernels", "kernels", table.name, "family", table.family, "int8", table.int8.name,
+        "reason", choice.reason);
   return table;
 }
 

@@ -29,7 +29,7 @@ struct KernelChoice {
   std::string reason;                 // for the log
   bool slower_than_expected = false;  // the CPU has faster instructions, and they can't be used
 };
-// `isa` is auto, avx2, avx512, amx or, in tests, amx-twin. InvalidArgument for another name,
+// `isa` is as in BackendOptions (kernels/backend_factory.h). InvalidArgument for another name,
 // FailedPrecondition if the CPU lacks it.
 absl::StatusOr<KernelChoice> DecideKernels(std::string_view isa, const CpuFacts& cpu);
 // The same for this CPU; logs what auto chose, and why. Unavailable: AMX could not be tried.

@@ -32,6 +32,27 @@ struct MatmulArgs {
   int64_t out_stride;
   float* tiles;  // scratch of kTiles * kTileFloats
 };
+// The same for weights in int8 (kernels/int8_rows.h), with x made int8 before.
+struct Int8Args {
+  const int8_t* x;  // [m][leaves * leaf_groups * group], x_stride apart
+  int64_t x_stride, m;
+  int64_t leaves, leaf_groups, group;
+  const float* scales;    // of x's groups: [m][leaves * leaf_groups], scale_stride apart
+  const int32_t* starts;  // the same for -128 times the sum of the group's numbers
+  int64_t scale_stride;
+  const uint8_t* weights;
+  int64_t rows;
+  const float* bias;
+  void* out;
+  int64_t out_stride;
+  float* tiles;
+};
+// The scales of a leaf's groups stand before its weights in an int8 panel, for each SIMD row 16 in bf16,
+// filled up to a cache line. (static: what is compiled for one CPU stays there.)
+static constexpr int64_t Int8ScaleBytes(int64_t leaf_groups, int64_t panel) {
+  return (leaf_groups * panel + 1) / 2 * 64;
+}
+
 // A panel's products of all columns; as many as may wait for their sum, in a tree of eight leaves.
 inline constexpr int64_t kTileFloats = kMaxColumns * kPanelRows;
 inline constexpr int64_t kTiles = 4;  // log2(kMaxLeaves) + 1
@@ -61,6 +82,14 @@ struct MatmulKernels {
   void (*silu_mul)(const MatmulArgs& args);  // of a gate/up matrix
 };
 
+struct Int8Kernels {
+  const char* name;
+  void (*plain)(const Int8Args& args);
+  void (*silu_mul)(const Int8Args& args);
+  // A row of x [k]: q [k], and scale and start of each group.
+  void (*quantize)(const uint16_t* x, int64_t k, int64_t group, int8_t* q, float* scales, int32_t* starts);
+};
+
 struct KernelTable {
   const char* name;
   const char* family;  // equal ones promise equal bits
@@ -77,6 +106,7 @@ struct KernelTable {
   // that tables agree.
   void (*dot_pairs)(const uint16_t* w, const uint16_t* x, float* acc);
   const RowScans* scans;  // of rows of logits
+  Int8Kernels int8 = {};  // isa.cc's choice: all of them give the same bits
 };
 
 // Call only where the CPU has the instructions (see isa.h).
@@ -85,5 +115,9 @@ const KernelTable& Avx512Kernels();
 // cpu-bf16-2: AMX's, which only run where isa.h has proved it, and what gives the same bits on AVX2.
 MatmulKernels AmxMatmuls();
 MatmulKernels AmxTwinMatmuls();
+// AVX2's widen; the others have dot products of bytes.
+Int8Kernels Avx2Int8Kernels();
+Int8Kernels AvxVnniInt8Kernels();
+Int8Kernels Avx512Int8Kernels();
 
 }  // namespace quire::kernels::cpu

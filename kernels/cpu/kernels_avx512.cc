@@ -7,6 +7,7 @@
 #include "kernels/cpu/simd_math.inl.h"
 //
 #include "kernels/cpu/attention.inl.h"
+#include "kernels/cpu/columns.inl.h"
 #include "kernels/cpu/dots.inl.h"
 #include "kernels/cpu/matmul.inl.h"
 #include "kernels/cpu/rows.inl.h"

@@ -1,6 +1,7 @@
 // Matmul of one thread's slice: the tree over a panel's leaves, and what is done with the sums. Included
-// after dots.inl.h or tiles.inl.h, which say how a leaf's products are computed (LeafProduct) and where they
-// stand (TileRows): how many rows they take, and which one each column (token) has.
+// after dots.inl.h, tiles.inl.h or int8_dots.inl.h, which say what they are given (PanelArgs, Packed), how a
+// leaf's products are computed (LeafProduct) and where they stand (TileRows): how many rows they take, and
+// which one each column (token) has.
 #pragma once
 
 namespace quire::kernels::cpu {
@@ -19,7 +20,7 @@ void AddTile(int64_t tile_rows, float* to, const float* tile) {
 // tile [rows][48] = x * panel^T. Returns where the next panel starts. Leaves are added up as a binary counter
 // carries: two sums of equally many leaves become one.
 template <int kPanel>
-const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, float* tile) {
+const Packed* PanelProduct(const PanelArgs& args, const Packed* weights, float* tile) {
   float* next = tile;
   for (int64_t leaf = 0; leaf < args.leaves; ++leaf) {
     weights = LeafProduct<kPanel>(args, leaf, weights, next);
@@ -32,19 +33,19 @@ const uint16_t* PanelProduct(const MatmulArgs& args, const uint16_t* weights, fl
   return weights;
 }
 
-const uint16_t* AnyPanelProduct(const MatmulArgs& args, int64_t rows, const uint16_t* weights, float* tile) {
+const Packed* AnyPanelProduct(const PanelArgs& args, int64_t rows, const Packed* weights, float* tile) {
   if (rows > 2 * kLanes) return PanelProduct<3>(args, weights, tile);
   if (rows > kLanes) return PanelProduct<2>(args, weights, tile);
   return PanelProduct<1>(args, weights, tile);
 }
 
-inline int64_t PanelRowsAt(const MatmulArgs& args, int64_t row) {
+inline int64_t PanelRowsAt(const PanelArgs& args, int64_t row) {
   return args.rows - row < kPanelRows ? args.rows - row : kPanelRows;
 }
 
-void Matmul(const MatmulArgs& args) {
+void Matmul(const PanelArgs& args) {
   const TileRows tile_rows(args.m);
-  const uint16_t* weights = args.weights;
+  const Packed* weights = args.weights;
   for (int64_t row = 0; row < args.rows; row += kPanelRows) {
     const int64_t rows = PanelRowsAt(args, row);
     weights = AnyPanelProduct(args, rows, weights, args.tiles);
@@ -60,9 +61,9 @@ void Matmul(const MatmulArgs& args) {
 }
 
 // Gate and up panels alternate.
-void MatmulSiluMul(const MatmulArgs& args) {
+void MatmulSiluMul(const PanelArgs& args) {
   const TileRows tile_rows(args.m);
-  const uint16_t* weights = args.weights;
+  const Packed* weights = args.weights;
   float* gate = args.tiles;
   float* up = args.tiles + kTileFloats;
   for (int64_t row = 0; row < args.rows; row += kPanelRows) {

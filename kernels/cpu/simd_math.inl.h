@@ -50,7 +50,7 @@ inline F32 Silu(F32 x) {
   return ZeroWhereLess(Set1(126.0f), exponent, Div(x, Add(Set1(1.0f), Exp2(exponent))));
 }
 
-inline void PrefetchToL2(const uint16_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+inline void PrefetchToL2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace
 }  // namespace quire::kernels::cpu

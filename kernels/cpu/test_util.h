@@ -13,6 +13,7 @@
 #include "kernels/backend.h"
 #include "kernels/backend_factory.h"
 #include "kernels/bf16.h"
+#include "kernels/int8_rows.h"
 #include "kernels/test_step.h"
 
 namespace quire::kernels::cpu {
@@ -82,11 +83,25 @@ inline Tensor NewBf16(Backend& backend, int64_t rows, int64_t cols, std::span<co
 inline MatrixId AddMatrix(Backend& backend, int64_t rows, int64_t k, std::span<const uint16_t> values,
                           MatrixKind kind = MatrixKind::kPlain, int64_t leaves = 1) {
   if (kind == MatrixKind::kPlain) {
-    const HostRows part{values.data(), rows, k};
+    const HostMatrix part{values.data(), rows, k};
     return backend.AddMatrix({&part, 1}, k, kind, leaves).value();
   }
-  const HostRows parts[] = {{values.data(), rows / 2, k}, {values.data() + rows / 2 * k, rows / 2, k}};
+  const HostMatrix parts[] = {{values.data(), rows / 2, k}, {values.data() + rows / 2 * k, rows / 2, k}};
   return backend.AddMatrix(parts, k, kind, leaves).value();
+}
+
+// The same in int8, in the groups of this shape.
+inline MatrixId AddInt8Matrix(Backend& backend, int64_t rows, int64_t k, std::span<const uint16_t> values,
+                              MatrixKind kind = MatrixKind::kPlain, int64_t leaves = 1) {
+  const int64_t count = kind == MatrixKind::kGateUp ? 2 : 1, part_rows = rows / count;
+  std::vector<Int8Rows> parts;
+  std::vector<HostMatrix> matrices;
+  for (int64_t i = 0; i < count; ++i) {
+    const HostMatrix part{values.data() + i * part_rows * k, part_rows, k};
+    parts.push_back(QuantizeRows(part, k, Int8GroupOf(k, leaves), 1).value());
+  }
+  for (const Int8Rows& part : parts) matrices.push_back(part.matrix());
+  return backend.AddMatrix(matrices, k, kind, leaves).value();
 }
 
 // The tensor's elements as fp32.

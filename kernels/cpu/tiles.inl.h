@@ -7,6 +7,9 @@
 namespace quire::kernels::cpu {
 namespace {
 
+using PanelArgs = MatmulArgs;  // of matmul.inl.h
+using Packed = uint16_t;
+
 static_assert(kMaxColumns % kGroupRows == 0, "a tile holds all groups of the most rows");
 
 // As dots.inl.h's: a panel's chunk stays in L2 while all rows pass over it.

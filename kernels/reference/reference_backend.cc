@@ -10,6 +10,7 @@
 #include "base/core/status.h"
 #include "kernels/bf16.h"
 #include "kernels/host_step.h"
+#include "kernels/int8_rows.h"
 #include "kernels/sampling/sampler.h"
 #include "kernels/shape_check.h"
 
@@ -18,7 +19,23 @@ namespace {
 
 struct Matrix {
   int64_t rows = 0, k = 0;
-  std::vector<uint16_t> values;  // [rows][k]
+  std::vector<uint16_t> values;  // [rows][k], of a bf16 one
+  int64_t group = 0;             // else 0
+  std::vector<int8_t> q;         // [rows][k]
+  std::vector<float> scales;     // [rows][k / group]
+};
+
+// A row of x as a matrix's product takes it.
+struct InputRow {
+  InputRow(const uint16_t* x, const Matrix& w) : bf16(x) {
+    if (w.group == 0) return;
+    q.resize(w.k);
+    scales.resize(w.k / w.group);
+    QuantizeRow(x, w.k, w.group, q.data(), scales.data());
+  }
+  const uint16_t* bf16;
+  std::vector<int8_t> q;
+  std::vector<float> scales;
 };
 
 struct Rope {
@@ -31,7 +48,7 @@ class ReferenceBackend final : public Backend {
   std::string family() const override { return "reference-1"; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostRows> parts, int64_t k, MatrixKind kind,
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                      int64_t leaves) override;
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
@@ -105,6 +122,18 @@ double DotRow(const uint16_t* x, const uint16_t* w, int64_t k) {
   return sum;
 }
 
+double Product(const InputRow& x, const Matrix& w, int64_t row) {
+  if (w.group == 0) return DotRow(x.bf16, &w.values[row * w.k], w.k);
+  const int64_t groups = w.k / w.group;
+  double sum = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    int64_t exact = 0;
+    for (int64_t i = g * w.group; i < (g + 1) * w.group; ++i) exact += int64_t{x.q[i]} * w.q[row * w.k + i];
+    sum += static_cast<double>(exact) * w.scales[row * groups + g] * x.scales[g];
+  }
+  return sum;
+}
+
 absl::StatusOr<Tensor> ReferenceBackend::Allocate(DType dtype, int64_t rows, int64_t cols) {
   QUIRE_RETURN_IF_ERROR(CheckAllocate(dtype, rows, cols));
   const int64_t stride = cols + 3;  // padded, so that nobody relies on dense rows
@@ -112,19 +141,25 @@ absl::StatusOr<Tensor> ReferenceBackend::Allocate(DType dtype, int64_t rows, int
   return Tensor{memory_.back()->data(), dtype, rows, cols, stride};
 }
 
-absl::StatusOr<MatrixId> ReferenceBackend::AddMatrix(std::span<const HostRows> parts, int64_t k,
+absl::StatusOr<MatrixId> ReferenceBackend::AddMatrix(std::span<const HostMatrix> parts, int64_t k,
                                                      MatrixKind kind, int64_t leaves) {
   Matrix matrix;
   QUIRE_ASSIGN_OR_RETURN(matrix.rows, CheckMatrix(parts, k, kind, leaves));
   matrix.k = k;
-  matrix.values.reserve(matrix.rows * k);
-  for (const HostRows& part : parts) {
+  matrix.group = parts[0].group;
+  for (const HostMatrix& part : parts) {
     for (int64_t row = 0; row < part.rows; ++row) {
-      const uint16_t* begin = part.data + row * part.stride;
-      matrix.values.insert(matrix.values.end(), begin, begin + k);
+      if (part.format == MatrixFormat::kBf16) {
+        matrix.values.insert(matrix.values.end(), part.bf16(row), part.bf16(row) + k);
+        continue;
+      }
+      matrix.q.insert(matrix.q.end(), part.int8(row), part.int8(row) + k);
+      for (int64_t g = 0; g < k / part.group; ++g) {
+        matrix.scales.push_back(Bf16ToFloat(part.scales[row * (k / part.group) + g]));
+      }
     }
   }
-  stats_.bytes += matrix.rows * k * 2;
+  stats_.bytes += MatrixBytes(matrix.rows, k, matrix.group);
   matrices_.push_back(std::move(matrix));
   return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
 }
@@ -187,8 +222,9 @@ void ReferenceBackend::AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float
 void ReferenceBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
   const Matrix& w = matrix(id);
   for (int64_t row = 0; row < x.rows; ++row) {
+    const InputRow input(x.bf16(row), w);
     for (int64_t n = 0; n < w.rows; ++n) {
-      const double sum = DotRow(x.bf16(row), &w.values[n * w.k], w.k);
+      const double sum = Product(input, w, n);
       out.f32(row)[n] = static_cast<float>(bias == kNoBias ? sum : sum + vector(bias)[n]);
     }
   }
@@ -198,9 +234,9 @@ void ReferenceBackend::MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) {
   const Matrix& w = matrix(gate_up);
   const int64_t half = w.rows / 2;
   for (int64_t row = 0; row < x.rows; ++row) {
+    const InputRow input(x.bf16(row), w);
     for (int64_t n = 0; n < half; ++n) {
-      const double gate = DotRow(x.bf16(row), &w.values[n * w.k], w.k);
-      const double up = DotRow(x.bf16(row), &w.values[(half + n) * w.k], w.k);
+      const double gate = Product(input, w, n), up = Product(input, w, half + n);
       out.bf16(row)[n] = FloatToBf16(static_cast<float>(gate / (1 + std::exp(-gate)) * up));
     }
   }

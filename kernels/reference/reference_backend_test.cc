@@ -20,7 +20,7 @@ std::vector<uint16_t> Bf16(std::initializer_list<float> values) {
 TEST(ReferenceBackendTest, MatmulAddsTheBias) {
   auto backend = MakeReferenceBackend();
   const std::vector<uint16_t> w = Bf16({1, 2, 3, -1, 0.5, 4});
-  const HostRows part{w.data(), 2, 3};
+  const HostMatrix part{w.data(), 2, 3};
   const MatrixId matrix = backend->AddMatrix({&part, 1}, 3, MatrixKind::kPlain, 1).value();
   const VectorId bias = backend->AddVector(std::vector<float>{10, 20}).value();
   Tensor x = backend->Allocate(DType::kBf16, 1, 3).value();

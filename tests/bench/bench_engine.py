@@ -1,10 +1,12 @@
 """Decode and prefill tokens/s of a worker group over its wire, beside the machine's own lines measured in the same run:
-    .venv/bin/python tests/bench/bench_engine.py [--model DIR] [--ranks 2] [--rounds 3]
+    .venv/bin/python tests/bench/bench_engine.py [--model DIR] [--ranks 2] [--rounds 3] [--int8]
 Lines without a word on sampling draw at temperature 1 from the whole vocabulary; greedy and QwQ's own recommendation stand beside.
 Ceilings are measured before and after each figure and the better one counts (machines are noisy). The line of a decode step
 is the nearer of reading all weights once and computing 2 x parameters x streams (by AMX where it is used); of prefill it is
-the compute line."""
+the compute line. With --int8: the same with --weights int8 in
+turn, and its ratio to bf16; its compute line counts what stays in bf16 as such."""
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -23,10 +25,12 @@ LOADS = {
 
 
 def ceilings():
-    """(bytes/s of reading, FLOP/s of vdpbf16ps, FLOP/s of AMX tiles or 0), all with two threads."""
+    """This machine's lines, with two threads: bytes/s of reading, FLOP/s of vdpbf16ps and of AMX's tiles, OP/s of vpdpbusd; 0
+    where there is none."""
     found = json.loads(subprocess.run([BIN / "quire-kernel-bench", "--ceilings"], capture_output=True, text=True,
                                       check=True).stdout)
-    return found["read_bytes_per_s"], found["bf16_flop_per_s"], found["amx_flop_per_s"]
+    return {"read": found["read_bytes_per_s"], "bf16": found["bf16_flop_per_s"], "amx": found["amx_flop_per_s"],
+            "int8": found["int8_op_per_s"]}
 
 
 def measure(group, **options):
@@ -41,43 +45,73 @@ def engine_seconds(group):
     return [metric(group["rank_metrics"][0], f"quire_worker_{what}_seconds_sum") for what in ("step", "host")]
 
 
+class Served:
+    """A system with these weights, and its lines."""
+
+    def __init__(self, system, weights):
+        [self.group] = system.groups()
+        self.weights, self.on_tiles = weights, "cpu-bf16-2" in self.group["numerics_id"]
+        self.bytes = sum(metric(address, "quire_worker_weight_bytes") for address in self.group["rank_metrics"])
+        self.figures = {}
+
+    def tokens_per_s_by_arithmetic(self, at_best, bf16_bytes):
+        """2 operations per parameter: of 2 bytes, or of one byte and its part of a scale (bf16_bytes: of all in bf16)."""
+        of_bf16 = at_best["amx" if self.on_tiles else "bf16"]
+        in_int8 = (bf16_bytes - self.bytes) / 0.975
+        left = bf16_bytes / 2 - in_int8
+        return 1 / (2 * left / of_bf16 + (2 * in_int8 / at_best["int8"] if in_int8 > 0 else 0))
+
+    def run(self, name, load, vocabulary, bf16_bytes):
+        before, spent = ceilings(), engine_seconds(self.group)
+        found = measure(self.group, rounds=1, vocabulary=vocabulary, **load)
+        steps, host = (now - then for now, then in zip(engine_seconds(self.group), spent))
+        at_best = {line: max(value, before[line]) for line, value in ceilings().items()}
+        line = self.tokens_per_s_by_arithmetic(at_best, bf16_bytes)
+        if not name.startswith("prefill"):
+            line = min(load["streams"] * at_best["read"] / self.bytes, line)
+        rate = found["prefill_tokens_per_s" if name.startswith("prefill") else "decode_tokens_per_s"]
+        self.figures.setdefault(name, []).append({"rate": rate, "share": rate / line, "host": host / steps, **at_best})
+
+    def print(self):
+        print(f"{self.weights}: {self.bytes / 2**20:.0f} MiB of weights")
+        for name, rows in self.figures.items():
+            found = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+            print(f"{name:29} {found['rate']:8.0f} tokens/s  {100 * found['share']:4.0f} % of the line  "
+                  f"(read {found['read'] / 1e9:.1f} GB/s, bf16 {found['bf16'] / 1e9:.0f} GFLOP/s, int8 {found['int8'] / 1e9:.0f} GOP/s"
+                  + (f"; AMX {found['amx'] / 1e9:.0f}, which {'the' if self.on_tiles else 'no'} matmuls use)" if found["amx"] > 0 else ")"))
+        shares = ", ".join(f"{name} {100 * statistics.median(row['host'] for row in rows):.2f} %" for name, rows in self.figures.items()
+                           if "decode" in name)
+        print(f"host work between steps, of their time: {shares}")
+        print(f"32 streams to one: {ratio(self, 'decode 32', self, 'decode 1'):.2f}")
+        for name in ("decode 32", "decode 32 top_k 20 top_p 0.95"):
+            print(f"{name} to greedy: {ratio(self, name, self, 'decode 32 greedy'):.2f}")
+
+
+def ratio(of, name, to, other):
+    return statistics.median(a["rate"] / b["rate"] for a, b in zip(of.figures[name], to.figures[other]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEMO_MODEL, help="folder (default: the demo model)")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are printed")
+    parser.add_argument("--int8", action="store_true", help="beside bf16, in turn")
     options = parser.parse_args()
-    figures, shares = {}, {}
-    with System(options.model, tensor_parallel=options.ranks) as system:
-        [group] = system.groups()
-        on_tiles = "cpu-bf16-2" in group["numerics_id"]
-        weight_bytes = sum(metric(address, "quire_worker_weight_bytes") for address in group["rank_metrics"])
-        vocabulary = json.loads((pathlib.Path(options.model) / "config.json").read_text())["vocab_size"]
+    vocabulary = json.loads((pathlib.Path(options.model) / "config.json").read_text())["vocab_size"]
+    with contextlib.ExitStack() as running:
+        served = [Served(running.enter_context(System(options.model, tensor_parallel=options.ranks, weights=weights)), weights)
+                  for weights in (["bf16", "int8"] if options.int8 else ["bf16"])]
+        bf16_bytes = served[0].bytes
         for _ in range(options.rounds):
             for name, load in LOADS.items():
-                before = ceilings()
-                spent = engine_seconds(group)
-                found = measure(group, rounds=1, vocabulary=vocabulary, **load)
-                steps, host = (now - then for now, then in zip(engine_seconds(group), spent))
-                shares.setdefault(name, []).append(host / steps)
-                read, flops, amx = (max(pair) for pair in zip(before, ceilings()))
-                streams = load["streams"]
-                compute_line = (amx if on_tiles else flops) / weight_bytes  # 2 FLOP per parameter of 2 bytes
-                line = compute_line if name.startswith("prefill") else min(streams * read / weight_bytes, compute_line)
-                rate = found["prefill_tokens_per_s" if name.startswith("prefill") else "decode_tokens_per_s"]
-                figures.setdefault(name, []).append((rate, rate / line, read, flops, amx))
-    for name, rows in figures.items():
-        rate, share, read, flops, amx = (statistics.median(column) for column in zip(*rows))
-        print(f"{name:29} {rate:8.0f} tokens/s  {100 * share:4.0f} % of the line  "
-              f"(read {read / 1e9:.1f} GB/s, bf16 {flops / 1e9:.0f} GFLOP/s"
-              + (f"; AMX {amx / 1e9:.0f}, which {'the' if on_tiles else 'no'} matmuls use)" if amx > 0 else ")"))
-    shares = ", ".join(f"{name} {100 * statistics.median(found):.2f} %" for name, found in shares.items() if "decode" in name)
-    print(f"host work between steps, of their time: {shares}")
-    ratio = statistics.median(many[0] / one[0] for many, one in zip(figures["decode 32"], figures["decode 1"]))
-    print(f"32 streams to one: {ratio:.2f}")
-    for name in ("decode 32", "decode 32 top_k 20 top_p 0.95"):
-        ratio = statistics.median(sampled[0] / greedy[0] for sampled, greedy in zip(figures[name], figures["decode 32 greedy"]))
-        print(f"{name} to greedy: {ratio:.2f}")
+                for one in served:
+                    one.run(name, load, vocabulary, bf16_bytes)
+    for one in served:
+        one.print()
+    for one in served[1:]:
+        print(f"{one.weights} to {served[0].weights}: "
+              + ", ".join(f"{name} {ratio(one, name, served[0], name):.2f}" for name in LOADS))
 
 
 if __name__ == "__main__":

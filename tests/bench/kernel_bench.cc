@@ -2,7 +2,7 @@
 // the share of its nearer line (memory or bf16 arithmetic, that of AMX for its matmuls; measured right before
 // and after it) in column `line%`; and picking a step's tokens from logits of 49k and 152k ids, by the usual
 // ways of sampling.
-//   quire-kernel-bench --threads 2 [--isa avx2] [--benchmark_filter=REGEX]
+//   quire-kernel-bench --threads 2 [--isa avx2] [--weights int8] [--benchmark_filter=REGEX]
 //   quire-kernel-bench --ceilings      prints the lines alone, as JSON, for other benches
 #include <benchmark/benchmark.h>
 
@@ -14,6 +14,7 @@
 #include "base/core/options.h"
 #include "kernels/backend_factory.h"
 #include "kernels/bf16.h"
+#include "kernels/int8_rows.h"
 #include "kernels/test_step.h"
 #include "tests/bench/machine_ceilings.h"
 
@@ -30,6 +31,7 @@ constexpr int64_t kWorkingSet = int64_t{192} << 20;
 
 struct Setup {
   kernels::BackendOptions backend;
+  std::string weights = "bf16";
   CeilingMeter* meter = nullptr;
   bool cpu_time = false;
 };
@@ -74,32 +76,48 @@ void RunAgainstLines(benchmark::State& state, const Setup& setup, double Ceiling
   state.counters["peakGF/s"] = peak;
 }
 
+// Of bf16 weights, or of the same made int8.
+MatrixId Add(Backend& backend, std::span<const kernels::HostMatrix> parts, int64_t k, int64_t leaves,
+             bool int8) {
+  const auto kind = parts.size() == 2 ? kernels::MatrixKind::kGateUp : kernels::MatrixKind::kPlain;
+  if (!int8) return backend.AddMatrix(parts, k, kind, leaves).value();
+  std::vector<kernels::Int8Rows> made;
+  std::vector<kernels::HostMatrix> matrices;
+  for (const kernels::HostMatrix& part : parts) {
+    made.push_back(kernels::QuantizeRows(part, k, kernels::Int8GroupOf(k, leaves), 1).value());
+  }
+  for (const kernels::Int8Rows& part : made) matrices.push_back(part.matrix());
+  return backend.AddMatrix(matrices, k, kind, leaves).value();
+}
+
 void Matmul(benchmark::State& state, const Setup& setup, int64_t n, int64_t k, bool gate_up, int64_t leaves,
             int64_t m) {
   auto backend = kernels::MakeBackend(setup.backend).value();
-  const int64_t copies = std::max<int64_t>(1, kWorkingSet / (n * k * 2));
+  const bool int8 = setup.weights == "int8";
+  const int64_t bytes = kernels::MatrixBytes(n, k, int8 ? kernels::Int8GroupOf(k, leaves) : 0);
+  const int64_t copies = std::max<int64_t>(1, kWorkingSet / bytes);
   const std::vector<uint16_t> weights = RandomBf16(n * k);
   std::vector<MatrixId> matrices;
   for (int64_t i = 0; i < copies; ++i) {
     const int64_t rows = gate_up ? n / 2 : n;
-    const kernels::HostRows parts[] = {{weights.data(), rows, k}, {weights.data() + rows * k, rows, k}};
-    const auto kind = gate_up ? kernels::MatrixKind::kGateUp : kernels::MatrixKind::kPlain;
-    matrices.push_back(backend->AddMatrix({parts, gate_up ? size_t{2} : size_t{1}}, k, kind, leaves).value());
+    const kernels::HostMatrix parts[] = {{weights.data(), rows, k}, {weights.data() + rows * k, rows, k}};
+    matrices.push_back(Add(*backend, {parts, gate_up ? size_t{2} : size_t{1}}, k, leaves, int8));
   }
   const Tensor x = Filled(*backend, DType::kBf16, m, k);
   const Tensor out = backend->Allocate(gate_up ? DType::kBf16 : DType::kF32, m, gate_up ? n / 2 : n).value();
   const double elements = static_cast<double>(n * k * copies);
-  const auto arithmetic =
-      backend->family() == "cpu-bf16-2" ? &Ceilings::amx_gflop_s : &Ceilings::bf16_gflop_s;
-  RunAgainstLines(state, setup, arithmetic, 2 * elements, 2 * elements * static_cast<double>(m), [&] {
-    for (const MatrixId matrix : matrices) {
-      if (gate_up) {
-        backend->MatmulSiluMul(x, matrix, out);
-      } else {
-        backend->Matmul(x, matrix, kernels::kNoBias, out);
-      }
-    }
-  });
+  const auto bf16 = backend->family() == "cpu-bf16-2" ? &Ceilings::amx_gflop_s : &Ceilings::bf16_gflop_s;
+  const auto arithmetic = int8 ? &Ceilings::int8_gop_s : bf16;
+  RunAgainstLines(state, setup, arithmetic, static_cast<double>(bytes * copies),
+                  2 * elements * static_cast<double>(m), [&] {
+                    for (const MatrixId matrix : matrices) {
+                      if (gate_up) {
+                        backend->MatmulSiluMul(x, matrix, out);
+                      } else {
+                        backend->Matmul(x, matrix, kernels::kNoBias, out);
+                      }
+                    }
+                  });
 }
 
 struct AttentionShape {
@@ -247,6 +265,7 @@ int Main(int argc, char** argv) {
   options.Add("threads", &threads, "N", "compute threads", {.min = 1, .max = 256});
   options.Add("spin-us", &spin_us, "us", "how long idle compute threads spin", {.min = 0, .max = 1'000'000});
   options.Add("isa", &setup.backend.isa, "NAME", "auto, avx2, avx512 or amx");
+  options.Add("weights", &setup.weights, "bf16|int8", "of the matmuls");
   options.Add("cpu-time", &setup.cpu_time,
               "count CPU time, not wall time: for a busy machine, with --threads 1");
   bool ceilings_only = false;
@@ -263,12 +282,15 @@ int Main(int argc, char** argv) {
   setup.meter = &meter;
   const Ceilings now = meter.Measure();
   if (ceilings_only) {
-    std::printf("{\"read_bytes_per_s\": %.0f, \"bf16_flop_per_s\": %.0f, \"amx_flop_per_s\": %.0f}\n",
-                now.read_gb_s * 1e9, now.bf16_gflop_s * 1e9, now.amx_gflop_s * 1e9);
+    std::printf(
+        "{\"read_bytes_per_s\": %.0f, \"bf16_flop_per_s\": %.0f, \"amx_flop_per_s\": %.0f, "
+        "\"int8_op_per_s\": %.0f}\n",
+        now.read_gb_s * 1e9, now.bf16_gflop_s * 1e9, now.amx_gflop_s * 1e9, now.int8_gop_s * 1e9);
     return 0;
   }
   std::printf("lines of this machine, %d threads: read %.1f GB/s, bf16 %.0f GFLOP/s", setup.backend.threads,
               now.read_gb_s, now.bf16_gflop_s);
+  if (now.int8_gop_s > 0) std::printf(", int8 %.0f GOP/s", now.int8_gop_s);
   if (now.amx_gflop_s > 0) std::printf(", AMX %.0f GFLOP/s", now.amx_gflop_s);
   std::printf("\n");
   RegisterAll(setup);

@@ -67,6 +67,18 @@ __attribute__((target("avx512f"))) double DotChains512() {
   return static_cast<double>(kRounds) * kChains * 64;
 }
 
+__attribute__((target("avx512f"))) double ByteDotChains() {
+  __m512i acc[kChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) acc[c] = _mm512_setzero_si512();
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) asm volatile("vpdpbusd %1,%1,%0" : "+v"(acc[c]) : "v"(ones));
+  }
+  return static_cast<double>(kRounds) * kChains * 128;
+}
+
 __attribute__((target("avx2,fma"))) double DotChains256() {
   __m256 acc[kChains];
 #pragma GCC unroll 12
@@ -136,6 +148,11 @@ Ceilings CeilingMeter::Measure() {
   const double seconds =
       Together(threads_, cpu_time_, [&](int) { flops.fetch_add(wide ? DotChains512() : DotChains256()); });
   out.bf16_gflop_s = flops.load() / seconds / 1e9;
+  if (__builtin_cpu_supports("avx512vnni")) {
+    flops = 0;
+    const double byte_seconds = Together(threads_, cpu_time_, [&](int) { flops.fetch_add(ByteDotChains()); });
+    out.int8_gop_s = flops.load() / byte_seconds / 1e9;
+  }
   if (amx_) {
     flops = 0;
     const double amx_seconds = Together(threads_, cpu_time_, [&](int) { flops.fetch_add(AmxTiles()); });

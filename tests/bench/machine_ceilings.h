@@ -12,6 +12,7 @@ struct Ceilings {
   double read_gb_s = 0;     // all threads reading huge pages of memory far larger than the caches
   double bf16_gflop_s = 0;  // all threads issuing vdpbf16ps (or the AVX2 steps that equal it), no memory
   double amx_gflop_s = 0;   // all threads issuing tdpbf16ps on full tiles, no memory; 0 = no AMX here
+  double int8_gop_s = 0;    // all threads issuing vpdpbusd of AVX-512, no memory; 0 = no VNNI here
 };
 
 // Wall seconds, or with cpu_time those that this process computed (for one thread on a busy machine).

@@ -161,7 +161,8 @@ def test_ranks_that_are_no_number(ranks):
 
 
 @pytest.mark.parametrize("flag, named", [("--cors-origin=x", "--cors-origin: 'x'"), ("--reap-after=1", "--reap-after: 1 is outside"),
-                                         ("--max-connections=0", "--max-connections: 0 is outside")])
+                                         ("--max-connections=0", "--max-connections: 0 is outside"),
+                                         ("--weights=fp4", "--weights: 'fp4' is none of bf16, int8")])
 def test_a_flag_that_is_passed_on_is_refused_before_weights_are_read(tmp_path, flag, named):
     ended = serve_once("--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", flag)
     assert ended.returncode == 2 and named in ended.stderr, ended.stderr

@@ -1,5 +1,5 @@
 """One digest over Generate, committed: ids and the bits of log-probabilities of a fixed workload, which every batch, chunk size,
-preemption, prefix hit, number of ranks, processes and threads, and every instruction set gives.
+preemption, prefix hit, number of ranks, processes and threads, and every instruction set gives; one of bf16, one of int8.
 
     .venv/bin/python tests/e2e/test_one_digest.py      writes it anew, where answers are meant to change
 """
@@ -42,8 +42,9 @@ def digest(answers):
 
 
 def family_of(numerics_id):
-    """The kernels' name, which promises equal bits."""
-    return numerics_id.split("/")[3]
+    """The name that promises equal bits: the kernels', or that of what int8 means."""
+    weights, _, kernels = numerics_id.split("/")[1:4]
+    return kernels if weights == "bf16" else weights.rsplit("-", 1)[0]
 
 
 def recorded():
@@ -64,11 +65,13 @@ def serve(model, ranks=1, threads=1, **flags):
     return System(model, tensor_parallel=ranks, threads_per_rank=threads, **flags)
 
 
-@pytest.mark.parametrize("ranks, threads, chunk", [
-    (1, 1, 512), (1, 2, 1), (1, 3, 7), (2, 1, 16), (2, 2, 512), (4, 1, 5), (8, 1, 33)])
-def test_alone_together_and_from_the_cache(model, ranks, threads, chunk):
-    with serve(model, ranks, threads, prefill_chunk=chunk) as system:
+@pytest.mark.parametrize("ranks, threads, chunk, weights", [
+    (1, 1, 512, "bf16"), (1, 2, 1, "bf16"), (1, 3, 7, "bf16"), (2, 1, 16, "bf16"), (2, 2, 512, "bf16"), (4, 1, 5, "bf16"),
+    (8, 1, 33, "bf16"), (1, 3, 7, "int8"), (4, 1, 512, "int8")])
+def test_alone_together_and_from_the_cache(model, ranks, threads, chunk, weights):
+    with serve(model, ranks, threads, prefill_chunk=chunk, weights=weights) as system:
         [group] = system.groups()
+        assert family_of(group["numerics_id"]).split("-")[0] == {"bf16": "cpu", "int8": "int8"}[weights]
         rank0 = group["rank_metrics"][0]
         with channel(group) as connection:
             stub = services.InferenceStub(connection)
@@ -103,8 +106,9 @@ def test_three_ranks_have_another(model):
         assert digest(answers) != recorded()[family_of(group["numerics_id"])]
 
 
-# Of each family the instruction set that every machine has, and the others.
-FAMILIES = {"cpu-bf16-1": ["avx2", "avx512"], "cpu-bf16-2": ["amx-twin", "amx"]}
+# Of each family what the weights are kept as, the instruction set that every machine has, and the others.
+FAMILIES = {"cpu-bf16-1": ("bf16", ["avx2", "avx512"]), "cpu-bf16-2": ("bf16", ["amx-twin", "amx"]),
+            "int8-1": ("int8", ["avx2", "avx512"])}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -113,24 +117,26 @@ def test_instruction_sets(model, family):
     def usable(isa):
         return subprocess.run([BIN / "quire-worker", "--check", f"--isa={isa}", f"--model={model}"],
                               capture_output=True, timeout=300).returncode == 0
-    isas = [FAMILIES[family][0], *filter(usable, FAMILIES[family][1:])]
+    weights, all_of_them = FAMILIES[family]
+    isas = [all_of_them[0], *filter(usable, all_of_them[1:])]
     for isa in isas:
-        with group_by_hand(model, 2, isa=isa, threads=2) as group, channel(group) as connection:
+        with group_by_hand(model, 2, isa=isa, weights=weights, threads=2) as group, channel(group) as connection:
             stub = services.InferenceStub(connection)
             assert digest(solo(stub, group, workload())) == recorded()[family], isa
             assert digest(together(stub, group, workload())) == recorded()[family], isa
-    if missing := set(FAMILIES[family]) - set(isas):
+    if missing := set(all_of_them) - set(isas):
         pytest.skip(f"compared, but for {', '.join(missing)}: this machine can't use it")
 
 
-def found(isa):
-    with tempfile.TemporaryDirectory() as folder, group_by_hand(tiny_eight(pathlib.Path(folder)), 1, isa=isa) as group:
-        with channel(group) as connection:
+def found(weights, isa):
+    with tempfile.TemporaryDirectory() as folder:
+        model = tiny_eight(pathlib.Path(folder))
+        with group_by_hand(model, 1, isa=isa, weights=weights) as group, channel(group) as connection:
             return digest(solo(services.InferenceStub(connection), group, workload()))
 
 
 def main():
-    PATH.write_text(json.dumps({family: found(isas[0]) for family, isas in FAMILIES.items()}) + "\n")
+    PATH.write_text(json.dumps({family: found(weights, isas[0]) for family, (weights, isas) in FAMILIES.items()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -159,6 +159,12 @@ def test_a_machine_that_is_too_small_is_told_what_it_takes(model, machine, tmp_p
     assert re.search(r"the weights need 61\.\d\d GiB and this group may use 57\.60 GiB of memory", ended.stderr), ended.stderr
 
 
+@pytest.mark.parametrize("ranks", [1, 8])
+def test_int8_takes_half_of_it(lean, machine, ranks):
+    ended = check(lean, machine(37), f"--ranks={ranks}", "--weights=int8", "--kv-blocks=64")
+    assert ended.returncode == 0 and re.search(r"beside 32\.\d\d GiB of weights", ended.stderr), ended.stderr
+
+
 def test_a_check_reads_little_of_the_weights(tmp_path, machine):
     write_text_files(tmp_path)
     write_model(tmp_path)

@@ -38,8 +38,8 @@ def answers(system):
     return chats, alone, served["numerics_id"]
 
 
-def served_by(model, ranks):
-    with System(model, tensor_parallel=ranks, threads_per_rank=1, kv_blocks=2048) as system:
+def served_by(model, ranks, weights="bf16"):
+    with System(model, tensor_parallel=ranks, threads_per_rank=1, kv_blocks=2048, weights=weights) as system:
         assert len(system.groups()[0]["rank_metrics"]) == ranks
         return answers(system)
 
@@ -55,6 +55,14 @@ def test_any_number_of_ranks_answers_as_one(model, one_rank, ranks):
     assert chats == one_rank[0]
     assert generated == one_rank[1]
     assert numerics == one_rank[2]
+
+
+def test_int8_has_one_answer_too_and_says_that_it_is_another(model, one_rank):
+    chats, generated, numerics = served_by(model, 1, "int8")
+    assert numerics.split("/")[1] == "int8-1-g64.32.32" and one_rank[2].split("/")[1] == "bf16"
+    assert generated != one_rank[1]
+    for ranks in (2, 8):
+        assert served_by(model, ranks, "int8") == (chats, generated, numerics), ranks
 
 
 def test_three_ranks_have_an_order_of_their_own_and_say_so(model, one_rank):

@@ -248,7 +248,7 @@ def test_only_a_check_chooses_the_number_of_ranks(start):
 
 @pytest.mark.parametrize("flag, first, second", [
     ("max-sequences", 64, 32), ("max-batch-tokens", 512, 256), ("kv-blocks", 64, 65), ("rope-scaling", "", "yarn:4:64"),
-    ("group-epoch", 1, 2)])
+    ("weights", "bf16", "int8"), ("group-epoch", 1, 2)])
 def test_ranks_that_differ_do_not_start(start, flag, first, second):
     ranks = [start("quire-worker", rank, **{flag: value}) for rank, value in enumerate((first, second))]
     for rank in ranks:

@@ -25,7 +25,7 @@ class RecordingBackend final : public IdleBackend {
   absl::StatusOr<Tensor> Allocate(kernels::DType dtype, int64_t rows, int64_t cols) override {
     return Tensor{&buffers_.emplace_back(), dtype, rows, cols, cols};
   }
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t, kernels::MatrixKind,
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostMatrix>, int64_t, kernels::MatrixKind,
                                      int64_t) override {
     return MatrixId{next_++};
   }

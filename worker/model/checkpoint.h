@@ -22,8 +22,8 @@ struct Checkpoint {
 };
 
 // `config_json` is the folder's config.json, which the caller has read; `rope_scaling` as ParseModelConfig
-// takes it.
+// takes it; `weights` is the value of --weights, bf16 or int8.
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& model_dir, std::string config_json,
-                                          std::string_view rope_scaling);
+                                          std::string_view rope_scaling, std::string_view weights);
 
 }  // namespace quire::worker

@@ -22,12 +22,12 @@ TEST(CheckpointTest, HoldsWhatTheFolderSays) {
 
 TEST(CheckpointTest, SaysWhichFolderIsWrong) {
   const TestCheckpoint folder("BF16");
-  const absl::Status config = OpenCheckpoint(folder.dir(), "{}", "").status();
+  const absl::Status config = OpenCheckpoint(folder.dir(), "{}", "", "bf16").status();
   EXPECT_TRUE(absl::IsInvalidArgument(config));
   EXPECT_THAT(std::string(config.message()), HasSubstr(folder.dir() + ": config.json: "));
   const auto open = folder.Open();
   ASSERT_TRUE(open.ok()) << open.status();
-  const absl::Status files = OpenCheckpoint("/nonexistent", open->config_json, "").status();
+  const absl::Status files = OpenCheckpoint("/nonexistent", open->config_json, "", "bf16").status();
   EXPECT_TRUE(absl::IsNotFound(files));
   EXPECT_THAT(std::string(files.message()), HasSubstr("/nonexistent"));
 }

@@ -20,7 +20,7 @@ class IdleBackend : public kernels::Backend {
     return Tensor{nullptr, dtype, rows, cols, cols};
   }
   std::string family() const override { return "idle"; }
-  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostRows>, int64_t, kernels::MatrixKind,
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const kernels::HostMatrix>, int64_t, kernels::MatrixKind,
                                      int64_t) override {
     return MatrixId{};
   }

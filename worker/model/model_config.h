@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend.h"
 #include "worker/model/architecture.h"
 
 namespace quire::worker {
@@ -41,6 +42,8 @@ struct ModelConfig {
   // YaRN from --rope-scaling, for requests that need more; max_context is its reach.
   std::optional<RopeScaling> scaled_rope;
   int64_t max_context = 0;  // = plain_context without scaled_rope
+  // --weights: what matrices are kept as, where they can be (weight_plan.h); not config.json's.
+  kernels::MatrixFormat weights = kernels::MatrixFormat::kBf16;
 };
 
 // `rope_scaling` is the flag's value: "" (as config.json says) or "yarn:FACTOR:ORIGINAL", for example

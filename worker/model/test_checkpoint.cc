@@ -106,12 +106,20 @@ void TestCheckpoint::AddTensor(const std::string& name, const std::vector<int64_
   header_[name] = {{"dtype", dtype_}, {"shape", shape}, {"data_offsets", {begin, data_.size()}}};
 }
 
-absl::StatusOr<Checkpoint> TestCheckpoint::Open(const std::string& rope_scaling) const {
-  return OpenCheckpoint(dir_, config_, rope_scaling);
+absl::StatusOr<Checkpoint> TestCheckpoint::Open(const std::string& rope_scaling,
+                                                const std::string& weights) const {
+  return OpenCheckpoint(dir_, config_, rope_scaling, weights);
 }
 
 void TestCheckpoint::EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit) {
   edit(header_);
+  Write();
+}
+
+void TestCheckpoint::Set(const std::string& name, int64_t index, uint16_t bits) {
+  const size_t at = header_.at(name).at("data_offsets").at(0).get<size_t>() + 2 * index;
+  data_[at] = static_cast<char>(bits);
+  data_[at + 1] = static_cast<char>(bits >> 8);
   Write();
 }
 

@@ -28,9 +28,12 @@ class TestCheckpoint {
   TestCheckpoint& operator=(const TestCheckpoint&) = delete;
 
   const std::string& dir() const { return dir_; }
-  absl::StatusOr<Checkpoint> Open(const std::string& rope_scaling = "") const;
+  absl::StatusOr<Checkpoint> Open(const std::string& rope_scaling = "",
+                                  const std::string& weights = "bf16") const;
   // Changes the safetensors header: the file is written again with the header that `edit` leaves.
   void EditHeader(const std::function<void(nlohmann::ordered_json& header)>& edit);
+  // BF16 only: an element of a tensor.
+  void Set(const std::string& name, int64_t index, uint16_t bits);
   // One more tensor, after the others.
   void Add(const std::string& name, const std::vector<int64_t>& shape);
 

@@ -18,8 +18,8 @@ std::string NumericsId(const Checkpoint& checkpoint, int64_t sampled_ids, const 
                        const kernels::Backend& backend) {
   const ModelConfig& config = checkpoint.config;
   const Digest digest = Sha256(checkpoint.config_json + ToBytes(checkpoint.sample));
-  std::string id = absl::StrCat(ToHex(digest).substr(0, 16), "/bf16/", SumsName(shard), "/", backend.family(),
-                                "/ids=", sampled_ids, "/rope=", RopeName(config.rope));
+  std::string id = absl::StrCat(ToHex(digest).substr(0, 16), "/", WeightsName(config), "/", SumsName(shard),
+                                "/", backend.family(), "/ids=", sampled_ids, "/rope=", RopeName(config.rope));
   if (config.scaled_rope) absl::StrAppend(&id, "+", RopeName(*config.scaled_rope));
   return id;
 }

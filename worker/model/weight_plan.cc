@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/core/status.h"
+#include "kernels/int8_rows.h"
 
 namespace quire::worker {
 namespace {
@@ -37,6 +38,11 @@ struct Planner {
     return {{Vector(name, Whole(size), size)}};
   }
 
+  // Of a layer, by its k and leaves.
+  int64_t Group(int64_t k, int64_t leaves) const {
+    return config.weights == kernels::MatrixFormat::kInt8 ? kernels::Int8GroupOf(k, leaves) : 0;
+  }
+
   PlannedMatrix Vocabulary(const std::string& name) const {
     return {{Matrix(name, shard.vocab, config.vocab, Whole(config.hidden), config.hidden)}};
   }
@@ -47,6 +53,7 @@ struct Planner {
     layer.qkv = {{Matrix(prefix + "q_proj.weight", q, q_rows, hidden, config.hidden),
                   Matrix(prefix + "k_proj.weight", kv, kv_rows, hidden, config.hidden),
                   Matrix(prefix + "v_proj.weight", kv, kv_rows, hidden, config.hidden)}};
+    layer.qkv.group = Group(config.hidden, 1);
     if (config.architecture.qkv_bias) {
       layer.qkv_bias = {{Vector(prefix + "q_proj.bias", q, q_rows),
                          Vector(prefix + "k_proj.bias", kv, kv_rows),
@@ -58,17 +65,21 @@ struct Planner {
     }
     layer.o = {{Matrix(prefix + "o_proj.weight", hidden, config.hidden, q, q_rows)},
                MatrixKind::kPlain,
-               shard.leaves};
+               shard.leaves,
+               Group(q.size(), shard.leaves)};
   }
 
   void FeedForward(const std::string& prefix, LayerPlan& layer) const {
     const Range hidden = Whole(config.hidden);
     layer.gate_up = {{Matrix(prefix + "gate_proj.weight", shard.ffn, config.ffn, hidden, config.hidden),
                       Matrix(prefix + "up_proj.weight", shard.ffn, config.ffn, hidden, config.hidden)},
-                     MatrixKind::kGateUp};
+                     MatrixKind::kGateUp,
+                     1,
+                     Group(config.hidden, 1)};
     layer.down = {{Matrix(prefix + "down_proj.weight", hidden, config.hidden, shard.ffn, config.ffn)},
                   MatrixKind::kPlain,
-                  shard.leaves};
+                  shard.leaves,
+                  Group(shard.ffn.size(), shard.leaves)};
   }
 
   LayerPlan Layer(int64_t index) const {
@@ -107,7 +118,11 @@ bool MayBeIgnored(const std::string& name) {
 
 }  // namespace
 
-int64_t PlannedMatrix::bytes() const { return Elements(parts) * 2; }
+int64_t PlannedMatrix::bytes() const {
+  if (parts.empty()) return 0;
+  const int64_t k = parts[0].cols.size();
+  return kernels::MatrixBytes(Elements(parts) / k, k, group);
+}
 int64_t PlannedVector::bytes() const { return Elements(parts) * 4; }
 
 int64_t WeightPlan::bytes() const {
@@ -124,6 +139,15 @@ WeightPlan PlanWeights(const ModelConfig& config, const Shard& shard) {
   plan.final_norm = planner.Norm("model.norm.weight", config.hidden);
   plan.lm_head = planner.Vocabulary(config.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
   return plan;
+}
+
+std::string WeightsName(const ModelConfig& config) {
+  if (config.weights == kernels::MatrixFormat::kBf16) return "bf16";
+  // By the leaves of all ranks together; where they don't share out leaves, SumsName says how many they are.
+  const int64_t leaves = CountLeaves(config);
+  return absl::StrCat(kernels::kInt8Name, "-g", kernels::Int8GroupOf(config.hidden, 1), ".",
+                      kernels::Int8GroupOf(config.query_heads * config.head_dim, leaves), ".",
+                      kernels::Int8GroupOf(config.ffn, leaves));
 }
 
 absl::Status CheckWeights(const Safetensors& files, const WeightPlan& plan) {

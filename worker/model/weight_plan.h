@@ -23,11 +23,12 @@ struct TensorSlice {
   int64_t elements() const { return rows.size() * cols.size(); }
 };
 
-// Slices stacked by rows into one matrix of the backend, in bf16.
+// Slices stacked by rows into one matrix of the backend.
 struct PlannedMatrix {
   std::vector<TensorSlice> parts;  // empty: there is none
   kernels::MatrixKind kind = kernels::MatrixKind::kPlain;
   int64_t leaves = 1;  // of its sums over k
+  int64_t group = 0;   // of int8 (kernels/int8_rows.h); 0: in bf16
   int64_t bytes() const;
 };
 
@@ -76,7 +77,13 @@ struct WeightPlan {
   int64_t bytes() const;
 };
 
+// Where config.weights says int8, so are a layer's matrices whose leaves are whole groups. The embedding and
+// lm_head stay in bf16: lm_head's part of the reading is small where it matters, and in int8 it would add a
+// quarter to how far answers are off (docs/OPERATIONS.md has the figures).
 WeightPlan PlanWeights(const ModelConfig& config, const Shard& shard);
+
+// Names what the matrices are kept as, for numerics_id: equal names of one model and SumsName are equal bits.
+std::string WeightsName(const ModelConfig& config);
 
 // That loading will find every tensor of the plan, of the shape that config.json says and of a type that can
 // be a weight, and that no tensor of a layer would be ignored. Reads headers only. The message names the

@@ -106,6 +106,29 @@ TEST_P(WeightPlanTest, RefusesATensorOfALayerThatWouldBeIgnored) {
   EXPECT_EQ(verdict_with("metadata.whatever"), "");
 }
 
+TEST(Int8PlanTest, TakesWhatItsLeavesAllow) {
+  const TestCheckpoint checkpoint("BF16", {.hidden = 64, .query_heads = 32, .kv_heads = 8, .ffn = 1024});
+  const auto open = checkpoint.Open("", "int8"), bf16 = checkpoint.Open();
+  ASSERT_TRUE(open.ok() && bf16.ok()) << open.status();
+  for (const int ranks : {1, 2, 4, 8}) {
+    const WeightPlan plan = PlanWeights(open->config, *MakeShard(open->config, ranks - 1, ranks));
+    EXPECT_EQ(plan.layers[1].qkv.group, 64);
+    EXPECT_EQ(plan.layers[1].o.group, 32);
+    EXPECT_EQ(plan.layers[1].gate_up.group, 64);
+    EXPECT_EQ(plan.layers[1].down.group, 128);
+    EXPECT_EQ(plan.lm_head.group, 0);
+    EXPECT_EQ(plan.embedding.group, 0);
+  }
+  const Shard one = *MakeShard(open->config, 0, 1);
+  const WeightPlan plan = PlanWeights(open->config, one), large = PlanWeights(bf16->config, one);
+  EXPECT_EQ(plan.layers[0].down.bytes(), 64 * (1024 + 1024 / 128 * 2));
+  EXPECT_EQ(large.layers[0].down.bytes(), 64 * 1024 * 2);
+  EXPECT_EQ(plan.lm_head.bytes(), large.lm_head.bytes());
+  EXPECT_EQ(WeightsName(open->config), "int8-1-g64.32.128");
+  EXPECT_EQ(WeightsName(bf16->config), "bf16");
+  EXPECT_FALSE(checkpoint.Open("", "fp4").ok());
+}
+
 INSTANTIATE_TEST_SUITE_P(Architecture, WeightPlanTest, testing::Bool(),
                          [](const auto& info) { return info.param ? "Qwen3" : "Qwen2"; });
 

@@ -4,7 +4,9 @@
 #include <memory>
 #include <type_traits>
 
+#include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "kernels/int8_rows.h"
 #include "worker/model/read_ahead.h"
 #include "worker/model/rope.h"
 #include "worker/model/stored_values.h"
@@ -12,7 +14,7 @@
 namespace quire::worker {
 namespace {
 
-using kernels::HostRows;
+using kernels::HostMatrix;
 using kernels::MatrixId;
 using kernels::VectorId;
 
@@ -30,6 +32,17 @@ int64_t ConvertedElements(const Safetensors& files, const WeightPlan& plan) {
         if (tensor.ok() && !IsBf16InPlace(*tensor)) elements += slice.elements();
       }
       most = std::max(most, elements);
+    }
+  });
+  return most;
+}
+
+// Of the largest matrix in int8.
+int64_t QuantizedBytes(const WeightPlan& plan) {
+  int64_t most = 0;
+  plan.ForEach([&](const auto& item) {
+    if constexpr (std::is_same_v<decltype(item), const PlannedMatrix&>) {
+      if (item.group > 0) most = std::max(most, item.bytes());
     }
   });
   return most;
@@ -89,10 +102,14 @@ class Loader {
 
   absl::StatusOr<MatrixId> Add(const PlannedMatrix& matrix) {
     uint16_t* converted = converted_.get();
-    std::vector<HostRows> parts;
+    std::vector<HostMatrix> parts;
+    std::vector<kernels::Int8Rows> quantized;
     for (const TensorSlice& slice : matrix.parts) {
-      QUIRE_ASSIGN_OR_RETURN(const HostRows rows, Read(slice, converted));
+      QUIRE_ASSIGN_OR_RETURN(const HostMatrix rows, Read(slice, converted));
       parts.push_back(rows);
+      if (matrix.group == 0) continue;
+      QUIRE_ASSIGN_OR_RETURN(quantized.emplace_back(), Quantize(slice, rows, matrix.group));
+      parts.back() = quantized.back().matrix();  // whose numbers stay where they are
     }
     QUIRE_ASSIGN_OR_RETURN(const MatrixId id, backend_.AddMatrix(parts, matrix.parts[0].cols.size(),
                                                                  matrix.kind, matrix.leaves));
@@ -112,17 +129,26 @@ class Loader {
   }
 
   // The slice as it lies in the file where that is aligned bf16, else converted, to where `converted` points.
-  absl::StatusOr<HostRows> Read(const TensorSlice& slice, uint16_t*& converted) {
+  absl::StatusOr<HostMatrix> Read(const TensorSlice& slice, uint16_t*& converted) {
     QUIRE_ASSIGN_OR_RETURN(const StoredTensor tensor, files_.Find(slice.name));
     if (IsBf16InPlace(tensor)) {
       const int64_t first = slice.rows.begin * slice.shape[1] + slice.cols.begin;
-      return HostRows{reinterpret_cast<const uint16_t*>(tensor.bytes.data()) + first, slice.rows.size(),
-                      slice.shape[1]};
+      return HostMatrix{reinterpret_cast<const uint16_t*>(tensor.bytes.data()) + first, slice.rows.size(),
+                        slice.shape[1]};
     }
     ConvertToBf16(tensor, slice, options_.threads, converted);
-    const HostRows rows{converted, slice.rows.size(), slice.cols.size()};
+    const HostMatrix rows{converted, slice.rows.size(), slice.cols.size()};
     converted += slice.elements();
     return rows;
+  }
+
+  absl::StatusOr<kernels::Int8Rows> Quantize(const TensorSlice& slice, const HostMatrix& rows,
+                                             int64_t group) {
+    auto made = kernels::QuantizeRows(rows, slice.cols.size(), group, options_.threads);
+    if (made.ok()) return made;
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", slice.name, " can't be kept as int8: of this rank's part, ",
+                     MessageOf(made.status()), "; repair the checkpoint, or give --weights bf16"));
   }
 
   void Report(int64_t bytes) {
@@ -178,7 +204,7 @@ int64_t RopeTableBytes(const ModelConfig& config, int64_t max_positions) {
 }
 
 int64_t LoadBytes(const Safetensors& files, const WeightPlan& plan) {
-  return ConvertedElements(files, plan) * int64_t{sizeof(uint16_t)};
+  return ConvertedElements(files, plan) * int64_t{sizeof(uint16_t)} + QuantizedBytes(plan);
 }
 
 }  // namespace quire::worker

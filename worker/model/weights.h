@@ -44,17 +44,19 @@ using LoadProgress = std::function<void(const LoadedSoFar&)>;
 struct LoadOptions {
   // What any sequence can reach (the KV cache's size); the rotary tables end there, or with the context.
   int64_t max_positions = 0;
-  int threads = 1;          // that convert what isn't bf16
+  int threads = 1;          // that convert what isn't bf16, and make it int8
   bool whole_rows = false;  // ReadList's: all ranks load from one disk
   LoadProgress progress = nullptr;
 };
 
-// Fails as CheckWeights does, before anything is loaded.
+// Fails as CheckWeights does, before anything is loaded; and where a number that becomes int8 is not finite,
+// naming its tensor.
 absl::StatusOr<ModelWeights> LoadWeights(const Safetensors& files, const ModelConfig& config,
                                          const WeightPlan& plan, const LoadOptions& options,
                                          kernels::Backend& backend);
 
-// The most that LoadWeights holds beside what it gives to the backend: a matrix that isn't bf16 in the files.
+// The most that LoadWeights holds beside what it gives to the backend: a matrix that isn't bf16 in the files,
+// and one that becomes int8.
 int64_t LoadBytes(const Safetensors& files, const WeightPlan& plan);
 
 // Of the rotary tables that LoadWeights makes.

@@ -17,9 +17,10 @@ struct Loaded {
   std::vector<LoadedSoFar> progress;
 };
 
-Loaded Load(const TestCheckpoint& checkpoint, int rank, int ranks, const std::string& rope_scaling = "") {
+Loaded Load(const TestCheckpoint& checkpoint, int rank, int ranks, const std::string& rope_scaling = "",
+            const std::string& weights = "bf16") {
   Loaded loaded;
-  const auto open = checkpoint.Open(rope_scaling);
+  const auto open = checkpoint.Open(rope_scaling, weights);
   if (!open.ok()) {
     loaded.weights = open.status();
     return loaded;
@@ -108,6 +109,36 @@ TEST(WeightsTest, AMatrixThatIsConvertedIsWhatLoadingHolds) {
       reinterpret_cast<uintptr_t>(first.bytes.data()) % 2 == 0;  // behind a header of any length
   EXPECT_EQ(LoadBytes(*open.files, PlanWeights(open.config, *MakeShard(open.config, 0, 1))),
             in_place ? 0 : 96 * 24 * 2);
+}
+
+// The layers' matrices in int8, of which o's 48 columns are no groups.
+constexpr TestShape kInt8Shape{.hidden = 64, .ffn = 96};
+
+TEST(WeightsTest, Int8IsLoadedAsItWasPlanned) {
+  const TestCheckpoint checkpoint("F32", kInt8Shape);
+  const Checkpoint open = *checkpoint.Open("", "int8");
+  for (const int ranks : {1, 2, 3}) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const Loaded loaded = Load(checkpoint, rank, ranks, "", "int8");
+      ASSERT_TRUE(loaded.weights.ok()) << loaded.weights.status();
+      const WeightPlan plan = PlanWeights(open.config, *MakeShard(open.config, rank, ranks));
+      EXPECT_EQ(loaded.progress.back().total_bytes, plan.bytes() + RopeTableBytes(open.config, 64));
+      EXPECT_EQ(loaded.backend->weight_stats().bytes, plan.bytes());
+      EXPECT_GT(LoadBytes(*open.files, plan), plan.layers[0].gate_up.bytes());
+    }
+  }
+}
+
+TEST(WeightsTest, Int8SaysWhichTensorIsNotFinite) {
+  TestCheckpoint checkpoint("BF16", kInt8Shape);
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  checkpoint.Set(name, 50 * 64 + 7, 0x7f80);
+  EXPECT_TRUE(Load(checkpoint, 0, 1).weights.ok()) << "in bf16 it is what it is";
+  const absl::Status status = Load(checkpoint, 0, 1, "", "int8").weights.status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  for (const std::string& part : {name, std::string("row 50"), std::string("--weights bf16")}) {
+    EXPECT_NE(status.message().find(part), std::string::npos) << status;
+  }
 }
 
 TEST(WeightsTest, NothingIsLoadedWhereATensorIsWrong) {
