@@ -106,6 +106,29 @@ def test_tiny(ranks):
     check(TINY_MODEL, ranks, CONFIGURATIONS)
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_whether_whole_rows_or_candidates_cross(ranks):
+    """Log-probabilities need every rank's part of the logits, greedy rows and top_k a few runs of it: in one batch, too."""
+    ways = [dict(temperature=0), dict(temperature=0.6, top_k=20, top_p=0.95), dict(top_k=40, min_p=0.01), dict(top_k=1)]
+    draw = random.Random(2)
+    prompts = [[draw.randrange(49000) for _ in range(9)] for _ in range(3 * len(ways))]
+
+    def answers(stub, group, logprobs):
+        messages = [request(group, ids, seed, 24, logprobs=seed in logprobs, **ways[seed % len(ways)])
+                    for seed, ids in enumerate(prompts)]
+        with ThreadPoolExecutor(len(messages)) as pool:
+            return [ids for ids, _ in pool.map(lambda message: generate(stub, message), messages)]
+
+    with System(DEMO_MODEL, tensor_parallel=ranks) as system:
+        [group] = system.groups()
+        with channel(group) as connection:
+            stub = services.InferenceStub(connection)
+            whole = answers(stub, group, logprobs=range(len(prompts)))
+            assert all(len(ids) == 24 for ids in whole)
+            assert answers(stub, group, logprobs=[]) == whole
+            assert answers(stub, group, logprobs=range(0, len(prompts), 2)) == whole
+
+
 @pytest.mark.full
 def test_demo():
     check(DEMO_MODEL, 2, CONFIGURATIONS[2:])
