@@ -157,11 +157,9 @@ absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
   metrics_.batch_sequences_max.Set(static_cast<double>(largest_batch_));
   QUIRE_RETURN_IF_ERROR(runner_->Launch(plan));
   QUIRE_ASSIGN_OR_RETURN(StepResult result, runner_->Collect());
-  const auto wanted = std::count_if(plan.sequences.begin(), plan.sequences.end(),
-                                    [](const SequencePlan& sequence) { return sequence.wants_logits; });
-  if (static_cast<int64_t>(result.tokens.size()) != wanted) {
-    return absl::InternalError(
-        absl::StrCat("step ", plan.step, " returned ", result.tokens.size(), " tokens, not ", wanted));
+  if (result.tokens.size() != plan.wanted.size()) {
+    return absl::InternalError(absl::StrCat("step ", plan.step, " returned ", result.tokens.size(),
+                                            " tokens, not ", plan.wanted.size()));
   }
   metrics_.computed_tokens.Increment(static_cast<double>(plan.tokens()));
   collected_us_ = clock_->NowUs();
@@ -184,8 +182,8 @@ void Engine::Apply(const Step& step, const StepResult& result) {
   auto token = result.tokens.begin();
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     const SequencePlan& plan = step.plan.sequences[i];
-    const SampledToken* sampled = plan.wants_logits ? &*token++ : nullptr;
-    auto failure = ApplyRows(*step.sequences[i], std::ssize(plan.ids), sampled);
+    const SampledToken* sampled = plan.wanted > 0 ? &*token++ : nullptr;
+    auto failure = ApplyRows(*step.sequences[i], plan.rows, sampled);
     if (failure) failures.push_back(*std::move(failure));
   }
   for (const Failure& failure : failures) Fail(failure);

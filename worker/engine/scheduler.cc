@@ -64,7 +64,11 @@ absl::Status SchedulerLimits::Check() const {
   return absl::OkStatus();
 }
 
-Scheduler::Scheduler(const SchedulerLimits& limits, PrefixCache* cache) : limits_(limits), cache_(cache) {}
+Scheduler::Scheduler(const SchedulerLimits& limits, PrefixCache* cache) : limits_(limits), cache_(cache) {
+  for (int64_t slot = limits.max_sequences - 1; slot >= 0; --slot) {
+    free_slots_.push_back(static_cast<int32_t>(slot));
+  }
+}
 
 absl::Status Scheduler::CheckFits(const Sequence& sequence) const {
   const int64_t room = int64_t{cache_->total()} * kBlockTokens;
@@ -79,15 +83,28 @@ void Scheduler::Add(Sequence* sequence) { waiting_.push_back({.sequence = sequen
 void Scheduler::Remove(Sequence* sequence) {
   std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.sequence == sequence; });
   if (std::erase(running_, sequence) > 0) ForgetDonor(sequence);
+  Vacate(sequence);
+}
+
+void Scheduler::Vacate(Sequence* sequence) {
+  if (const std::optional<int32_t> slot = sequence->slot()) {
+    closed_.push_back(CloseSlot{*slot});
+    free_slots_.push_back(*slot);
+  }
   sequence->ReleaseBlocks();
 }
 
 Step Scheduler::Schedule(const StepPrices& prices) {
   Step step;
   GrowRunning();
+  step.plan.ops.swap(closed_);  // before their slots are opened again
   Admit(step);
+  if (running_.empty()) {
+    step.plan.ops.swap(closed_);  // the next plan says so
+    return step;
+  }
+  step.plan.step = next_step_++;
   ShareBudget(prices, step);
-  if (!step.sequences.empty()) step.plan.step = next_step_++;
   return step;
 }
 
@@ -111,7 +128,7 @@ bool Scheduler::MakeRoomFor(Sequence* sequence) {
 void Scheduler::Preempt(Sequence* victim) {
   running_.pop_back();
   ForgetDonor(victim);
-  victim->ReleaseBlocks();
+  Vacate(victim);
   waiting_.push_front({.sequence = victim});
   ++preemptions_;
 }
@@ -132,6 +149,8 @@ void Scheduler::Admit(Step& step) {
     room += growth;
     next = waiting_.erase(next);
     running_.push_back(sequence);
+    sequence->OpenSlot(free_slots_.back(), step.plan);
+    free_slots_.pop_back();
     step.admitted.push_back(sequence);
   }
 }
@@ -182,7 +201,7 @@ void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
   for (Sequence* sequence : step.sequences) {
     const int64_t remaining = sequence->remaining(), position = sequence->computed();
     const int64_t rows = remaining == 1 ? 1 : budget.Take(remaining, position);
-    step.plan.sequences.push_back(sequence->Plan(rows));
+    sequence->Plan(rows, step.plan);
     if (remaining == 1) continue;
     work.prompt_rows += rows;
     work.keys += KeysOf(position, rows);

@@ -11,6 +11,7 @@
 // So the first admitted always gets on, and whatever fits alone ends. (4) Who lacks blocks that a running
 // prompt is computing right now waits until that is past them, and shares them: equal prompts are read once,
 // for all the choices of a request among others. It keeps its place meanwhile, and those behind it go on.
+// What runs has a slot, from its admission to its end or preemption; plans say what that is new to it.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,10 @@ struct SchedulerLimits {
   // Of a step in which prompts run beside sequences that decode, which get a token each in that time, or in
   // half as much again as they take alone where that is more; 0 = off.
   int64_t target_step_ms = 80;
+
+  // Rows whose logits a step may want: each sequence samples a token at most.
+  static constexpr int64_t kWantedRows = 1;  // of a sequence
+  int64_t wanted_rows() const { return kWantedRows * max_sequences; }
 
   absl::Status Check() const;
 };
@@ -68,6 +73,8 @@ class Scheduler {
   int64_t preemptions() const { return preemptions_; }
 
  private:
+  // Its blocks and its slot are free; the next plan closes that.
+  void Vacate(Sequence* sequence);
   void GrowRunning();
   // `donor`: a running sequence that computes so many blocks of its tokens; null: it waits for nobody.
   struct Waiting {
@@ -88,7 +95,9 @@ class Scheduler {
   const SchedulerLimits limits_;
   PrefixCache* const cache_;
   std::deque<Waiting> waiting_;
-  std::vector<Sequence*> running_;  // in order of admission
+  std::vector<Sequence*> running_;   // in order of admission
+  std::vector<int32_t> free_slots_;  // taken from the back
+  std::vector<SlotOp> closed_;       // since the last plan
   uint64_t next_step_ = 1;
   int64_t preemptions_ = 0;
 };
