@@ -99,6 +99,7 @@ double ExpectSamenessOfChoices(EngineKnobs knobs, uint32_t seed) {
   group.StopAndAudit();
   EXPECT_GT(watch.checks(), 100);
   EXPECT_GT(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 0);
+  EXPECT_GT(group.copies(), 0);
   return group.Metric("quire_worker_preemptions_total");
 }
 
@@ -130,7 +131,8 @@ TEST(Choices, EqualRequestsOfOneChoiceEach) {
   group.StopAndAudit();
 }
 
-// Of 100 tokens 96 are whole blocks: every further choice computes the last four only, whose block it writes.
+// No row of it is computed for another choice: of 100 tokens 96 are whole blocks, which they share, and the
+// last block is copied for each but the first.
 TEST(Choices, ReadTheirPromptOnce) {
   for (const int64_t chunk : {1, 7, 16, 512}) {
     SCOPED_TRACE(chunk);
@@ -143,10 +145,52 @@ TEST(Choices, ReadTheirPromptOnce) {
     group.ExpectWhole(request, *answer);
     EXPECT_EQ(answer->cached_tokens, 0);  // by the first
     group.StopAndAudit();
-    EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 3 * 4 + 4 * 4);
-    EXPECT_EQ(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 3 * 96);
+    EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 4 * 4);
+    EXPECT_EQ(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 0);
     EXPECT_EQ(group.Metric("quire_worker_batch_sequences_max"), 4);
+    EXPECT_EQ(group.copies(), 3);
   }
+}
+
+TEST(Choices, APromptOfWholeBlocksIsCopiedForNobody) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(48, 20);
+  request.choices = Choices({0, 1, 2});
+  group.ExpectWhole(request, *group.RunToEnd(request));
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 48 + 3 * 19);
+  EXPECT_EQ(group.copies(), 0);
+}
+
+// The first choice is done with its first token, before the others have a slot.
+TEST(Choices, ThoseWhoForkedFromOneThatIsGoneGoOn) {
+  TestEngine group{EngineKnobs()};
+  for (const int64_t tokens : {1, 2}) {
+    GenerationRequest request = EqualTokens(20, tokens);
+    request.choices = Choices({0, 1, 2});
+    group.ExpectWhole(request, *group.RunToEnd(request));
+  }
+  GenerationRequest request = EqualTokens(21, 30);
+  request.stop_ids = {group.Expected(request)[0]};  // of choice 0
+  request.choices = Choices({0, 1, 2});
+  const auto answer = group.RunToEnd(request);
+  group.ExpectWhole(request, *answer);
+  EXPECT_EQ(answer->ids(0).size(), 1u);
+  EXPECT_GT(answer->ids(1).size(), 1u);
+  group.StopAndAudit();
+}
+
+// With room for two: the third is admitted once one of them has ended, and reads what no block holds.
+TEST(Choices, WhoFindsNoPlaceToForkReadsTheRest) {
+  EngineKnobs knobs;
+  knobs.limits.max_sequences = 2;
+  TestEngine group(knobs);
+  GenerationRequest request = EqualTokens(100, 5);
+  request.choices = Choices({0, 1, 2});
+  group.ExpectWhole(request, *group.RunToEnd(request));
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 4 + 3 * 4);
+  EXPECT_EQ(group.copies(), 1);
 }
 
 TEST(Choices, EqualPromptsThatWaitTogetherAreReadOnce) {

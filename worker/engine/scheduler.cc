@@ -88,7 +88,7 @@ void Scheduler::Remove(Sequence* sequence) {
 
 void Scheduler::Vacate(Sequence* sequence) {
   if (const std::optional<int32_t> slot = sequence->slot()) {
-    closed_.push_back(CloseSlot{*slot});
+    next_ops_.push_back(CloseSlot{*slot});
     free_slots_.push_back(*slot);
   }
   sequence->ReleaseBlocks();
@@ -97,10 +97,10 @@ void Scheduler::Vacate(Sequence* sequence) {
 Step Scheduler::Schedule(const StepPrices& prices) {
   Step step;
   GrowRunning();
-  step.plan.ops.swap(closed_);  // before their slots are opened again
+  step.plan.ops.swap(next_ops_);  // before their slots are opened again
   Admit(step);
   if (running_.empty()) {
-    step.plan.ops.swap(closed_);  // the next plan says so
+    step.plan.ops.swap(next_ops_);  // the next plan says so
     return step;
   }
   step.plan.step = next_step_++;
@@ -149,8 +149,7 @@ void Scheduler::Admit(Step& step) {
     room += growth;
     next = waiting_.erase(next);
     running_.push_back(sequence);
-    sequence->OpenSlot(free_slots_.back(), step.plan);
-    free_slots_.pop_back();
+    sequence->OpenSlot(TakeSlot(), step.plan);
     step.admitted.push_back(sequence);
   }
 }
@@ -160,12 +159,15 @@ bool Scheduler::WaitsForDonor(Waiting& waiting) const {
   const auto next_block = [](const Sequence* sequence) { return sequence->computed() / kBlockTokens; };
   const auto reads_prompt = [](const Sequence* sequence) { return sequence->remaining() > 1; };
   const Sequence* last = waiting.donor;
+  if (last != nullptr && waiting.sequence->MayForkFrom(*last)) return true;
   if (last != nullptr && reads_prompt(last) && next_block(last) < waiting.common_blocks) return true;
   waiting.donor = nullptr;
   for (const Sequence* running : running_) {
+    const bool forks = waiting.sequence->MayForkFrom(*running);
     const int64_t block = next_block(running);
-    if (!reads_prompt(running) || !waiting.sequence->HasInCommon(*running, block)) continue;
-    if (cache_->Knows(running->HashOf(block))) continue;  // it is computed twice already
+    const bool shares = reads_prompt(running) && waiting.sequence->HasInCommon(*running, block) &&
+                        !cache_->Knows(running->HashOf(block));  // else it is computed twice already
+    if (!forks && !shares) continue;
     waiting.donor = running;
     waiting.common_blocks = waiting.sequence->BlocksInCommon(*running);
     return true;
@@ -177,6 +179,33 @@ void Scheduler::ForgetDonor(const Sequence* gone) {
   for (Waiting& waiting : waiting_) {
     if (waiting.donor == gone) waiting.donor = nullptr;
   }
+}
+
+// In their order of arrival, as Admit does, and with as much room left.
+void Scheduler::AdmitForks(Sequence* first, Step& step) {
+  int64_t room = RoomToGrow(), places = limits_.max_sequences - running();
+  for (auto next = waiting_.begin(); next != waiting_.end() && places > 0; --places) {
+    Sequence* sequence = next->sequence;
+    const int64_t growth = sequence->BlocksToGrow(limits_.headroom_tokens);
+    if (next->donor != first || !sequence->MayForkFrom(*first)) {
+      if (next->donor == nullptr) return;  // nobody overtakes one for whom there was no room
+      room += BlocksFor(sequence->size()) - next->common_blocks + growth;
+      ++next;
+      continue;
+    }
+    if (!sequence->AcquireForkBlocks(*first, *cache_, room + growth)) return;
+    sequence->ForkSlot(TakeSlot(), *first, step.plan, next_ops_);
+    room += growth;
+    next = waiting_.erase(next);
+    running_.push_back(sequence);
+    step.sampled.push_back(sequence);
+  }
+}
+
+int32_t Scheduler::TakeSlot() {
+  const int32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
 }
 
 int64_t Scheduler::RoomToGrow() const {
@@ -202,6 +231,10 @@ void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
     const int64_t remaining = sequence->remaining(), position = sequence->computed();
     const int64_t rows = remaining == 1 ? 1 : budget.Take(remaining, position);
     sequence->Plan(rows, step.plan);
+    if (rows == remaining) {
+      step.sampled.push_back(sequence);
+      if (sequence->output().empty()) AdmitForks(sequence, step);
+    }
     if (remaining == 1) continue;
     work.prompt_rows += rows;
     work.keys += KeysOf(position, rows);

@@ -11,7 +11,10 @@
 // So the first admitted always gets on, and whatever fits alone ends. (4) Who lacks blocks that a running
 // prompt is computing right now waits until that is past them, and shares them: equal prompts are read once,
 // for all the choices of a request among others. It keeps its place meanwhile, and those behind it go on.
-// What runs has a slot, from its admission to its end or preemption; plans say what that is new to it.
+// (5) The other choices of its request wait until that has read the whole prompt, and go on from there: each
+// has its first token from the same row, and forks (where there is room; else it reads what is left by
+// itself). What runs has a slot, from its admission to its end or preemption; plans say what that is new to
+// it.
 #pragma once
 
 #include <cstdint>
@@ -50,6 +53,7 @@ struct Step {
   BatchPlan plan;
   std::vector<Sequence*> sequences;
   std::vector<Sequence*> admitted;  // in this step
+  std::vector<Sequence*> sampled;   // whose is the token of each of plan.wanted
   StepWork work;
 };
 
@@ -87,6 +91,9 @@ class Scheduler {
   void Preempt(Sequence* victim);
   void Admit(Step& step);
   bool WaitsForDonor(Waiting& waiting) const;
+  // Of those that wait to fork from `first`, which reads the last of its prompt.
+  void AdmitForks(Sequence* first, Step& step);
+  int32_t TakeSlot();
   // It doesn't run any more.
   void ForgetDonor(const Sequence* gone);
   int64_t RoomToGrow() const;  // blocks for the next tokens of the running
@@ -97,7 +104,7 @@ class Scheduler {
   std::deque<Waiting> waiting_;
   std::vector<Sequence*> running_;   // in order of admission
   std::vector<int32_t> free_slots_;  // taken from the back
-  std::vector<SlotOp> closed_;       // since the last plan
+  std::vector<SlotOp> next_ops_;     // the next plan's first
   uint64_t next_step_ = 1;
   int64_t preemptions_ = 0;
 };

@@ -50,6 +50,17 @@ struct Bench {
     return sequences.back().get();
   }
 
+  std::vector<Sequence*> AddChoices(GenerationRequest request, size_t choices) {
+    request.choices.resize(choices);
+    const auto shared = Share(std::move(request));
+    std::vector<Sequence*> added;
+    for (size_t nth = 0; nth < choices; ++nth) {
+      sequences.push_back(std::make_unique<Sequence>(sequences.size() + 1, shared, 1 << 20, nth));
+      scheduler.Add(added.emplace_back(sequences.back().get()));
+    }
+    return added;
+  }
+
   // One whole step; the rows that each sequence got.
   std::map<const Sequence*, int64_t> RunStep() {
     const Step step = Schedule();
@@ -184,13 +195,16 @@ TEST(Scheduler, WholePoolIsEnoughForTheLongestThatFits) {
 
 // What must hold of every step, whatever happens.
 void CheckStep(const Step& step, const SlotTable& slots, const SchedulerLimits& limits, int64_t running) {
-  ASSERT_EQ(static_cast<int64_t>(step.sequences.size()), running) << "somebody was starved";
+  std::set<const Sequence*> served(step.sequences.begin(), step.sequences.end());
+  served.insert(step.sampled.begin(), step.sampled.end());
+  ASSERT_EQ(static_cast<int64_t>(served.size()), running) << "somebody was starved";
+  ASSERT_EQ(step.sampled.size(), step.plan.wanted.size());
   ASSERT_LE(step.plan.tokens(), limits.max_batch_tokens);
   for (const SequencePlan& plan : step.plan.sequences) {
     ASSERT_LE(plan.rows, std::max<int64_t>(limits.prefill_chunk, 1));
   }
   const auto open = std::ranges::count_if(slots.shapes(), &SlotShape::open);
-  ASSERT_EQ(open, running) << "a slot that nobody has";
+  ASSERT_EQ(open, static_cast<int64_t>(step.sequences.size())) << "forks get theirs in the next step";
 }
 
 void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int steps) {
@@ -202,8 +216,12 @@ void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int st
       const int64_t longest = int64_t{blocks} * kBlockTokens;
       const int64_t prompt = 1 + random() % (longest - 1);
       // Prompts start with one of two ids, so that prefixes are shared.
-      live.push_back(bench.Add(RequestOf(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5)));
-      ASSERT_TRUE(bench.scheduler.CheckFits(*live.back()).ok());
+      for (Sequence* choice :
+           bench.AddChoices(RequestOf(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5),
+                            1 + random() % 3)) {
+        live.push_back(choice);
+        ASSERT_TRUE(bench.scheduler.CheckFits(*choice).ok());
+      }
     }
     if (!live.empty() && random() % 10 == 0) {  // cancelled in whatever state
       std::swap(live[random() % live.size()], live.back());
@@ -216,7 +234,9 @@ void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int st
     for (size_t s = 0; s < step.sequences.size(); ++s) {
       Sequence* sequence = step.sequences[s];
       sequence->Advance(step.plan.sequences[s].rows, bench.cache);
-      if (step.plan.sequences[s].wanted > 0) sequence->Append(static_cast<TokenId>(random() % 3));
+    }
+    for (Sequence* sequence : step.sampled) {
+      sequence->Append(static_cast<TokenId>(random() % 3));
       if (!sequence->finished()) continue;
       bench.scheduler.Remove(sequence);
       std::erase(live, sequence);

@@ -59,6 +59,19 @@ bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
   return true;
 }
 
+bool Sequence::MayForkFrom(const Sequence& first) const {
+  return request_ == first.request_ && output_.empty() && first.output_.empty();
+}
+
+bool Sequence::AcquireForkBlocks(const Sequence& first, PrefixCache& cache, int64_t spare) {
+  const int64_t full = size() / kBlockTokens, copied = BlocksFor(size()) - full;
+  if (copied + spare > cache.idle()) return false;
+  blocks_.assign(first.blocks_.begin(), first.blocks_.begin() + full);
+  if (copied > 0) blocks_.push_back(cache.Allocate());
+  computed_ = size();
+  return true;
+}
+
 bool Sequence::GrowBlocks(PrefixCache& cache) {
   if (static_cast<int64_t>(blocks_.size()) >= BlocksFor(size())) return true;
   BlockRef block = cache.Allocate();
@@ -94,6 +107,14 @@ void Sequence::OpenSlot(int32_t slot, BatchPlan& plan) {
   sampling.counts = request_->prompt_counts;
   for (const TokenId id : output_) sampling.counts.AddOutput(id);
   sampling.tokens = size();
+}
+
+void Sequence::ForkSlot(int32_t slot, const Sequence& first, BatchPlan& plan, std::vector<SlotOp>& next) {
+  slot_ = slot;
+  slot_blocks_ = std::ssize(blocks_);
+  Want(plan);
+  next.push_back(worker::ForkSlot{.slot = slot, .from = *first.slot_});
+  if (size() % kBlockTokens != 0) next.push_back(CopyLastBlock{.slot = slot, .block = blocks_.back().id()});
 }
 
 void Sequence::Plan(int64_t rows, BatchPlan& plan) {

@@ -52,6 +52,12 @@ class Sequence {
   bool AcquireBlocks(PrefixCache& cache, int64_t spare);
   // Makes room for the next position. False where no block is idle.
   bool GrowBlocks(PrefixCache& cache);
+  // Whether it may begin as a copy of the other, once that has read its prompt: another choice of one
+  // request, of which neither has any output.
+  bool MayForkFrom(const Sequence& first) const;
+  // As AcquireBlocks, where `first` reads the last of its prompt in this step: shares its full blocks, and
+  // has room for a copy of one that is full in part.
+  bool AcquireForkBlocks(const Sequence& first, PrefixCache& cache, int64_t spare);
   // How many blocks its next `tokens` tokens need beyond those of its present ones; less where it ends
   // before.
   int64_t BlocksToGrow(int64_t tokens) const;
@@ -62,6 +68,9 @@ class Sequence {
 
   // Its blocks are there: it runs in this slot, which the plan opens.
   void OpenSlot(int32_t slot, BatchPlan& plan);
+  // As OpenSlot, of a fork: it takes a token of its own from the last row of `first`, which the plan has just
+  // got, and the next plan, to which `next` go, makes the slot.
+  void ForkSlot(int32_t slot, const Sequence& first, BatchPlan& plan, std::vector<SlotOp>& next);
   // Its next `rows` tokens.
   void Plan(int64_t rows, BatchPlan& plan);
   // The planned rows ran: names the blocks that they filled.
