@@ -69,28 +69,38 @@ struct KvShape {
 };
 
 // The rows of one sequence in a step: `rows` consecutive tokens starting at `position`, standing at rows
-// [first_row, first_row + rows) of every [tokens, ...] tensor. `blocks` is its block table up to position +
-// rows.
+// [first_row, first_row + rows) of every [tokens, ...] tensor. Its block table, up to position + rows, stands
+// in the backend, in the sequence's slot: of what that holds the first `kept` blocks stay, and `blocks`
+// follow them. So a step is told what is new, however long its sequences are.
 struct SequenceRows {
   int64_t first_row = 0, rows = 0;
   int64_t position = 0;
-  std::span<const int32_t> blocks;
+  std::span<const int32_t> blocks = {};
   RopeId rope{};
+  int64_t slot = 0;  // below StepLimits' sequences; of no other sequence in the step
+  int64_t kept = 0;  // at most as many as the slot has
+};
+
+// A block of the KV cache that becomes like another.
+struct BlockCopy {
+  int32_t from = 0, to = 0;
 };
 
 // What a step works on, beside what its tensors hold. The backend takes a copy.
 struct StepInputs {
   std::span<const int32_t> ids;             // of each row; [tokens]
   std::span<const SequenceRows> sequences;  // by their rows, of which none shares one
-  std::span<const int64_t> wanted_rows;     // those whose logits are computed; ascending
+  // Those whose logits are computed; ascending. One may come several times: as many tokens are sampled from
+  // it.
+  std::span<const int64_t> wanted_rows;
 };
 
 // The largest step.
 struct StepLimits {
-  int64_t tokens = 0, sequences = 0, wanted_rows = 0;
-  int64_t table_blocks = 0;  // of one sequence
-  int64_t sampled_ids = 0;   // those of a row of logits that may be picked; 0: this rank samples none
-  int64_t part_ids = 0;      // those of them in this rank's part of a row, where each rank has one
+  int64_t tokens = 0, sequences = 0, wanted_rows = 0;  // sequences: and as many slots
+  int64_t table_blocks = 0;                            // of one sequence
+  int64_t sampled_ids = 0;  // those of a row of logits that may be picked; 0: this rank samples none
+  int64_t part_ids = 0;     // those of them in this rank's part of a row, where each rank has one
 };
 
 // Which runs of a row stand in it (kernels/sampling/row_scans.h); none is named where all do.
@@ -134,9 +144,12 @@ class Backend {
   // rank.
   virtual absl::Status CreateKvCache(const KvShape& shape) = 0;
   // What a step's inputs stand in. Before the first step, and where the limits change; it ends the step
-  // before.
+  // before, and empties all slots.
   virtual absl::Status ReserveStep(const StepLimits& limits) = 0;
   virtual WeightStats weight_stats() const = 0;
+
+  // Between steps: K and V of one block become those of the other, in all layers; one copy after the other.
+  virtual void CopyBlocks(std::span<const BlockCopy> copies) = 0;
 
   // ---- a step: BeginStep, then its ops within Run. They take tensors of the bucket's rows; all else that
   // they read is what BeginStep took. ----

@@ -15,7 +15,7 @@ class HostStepTest : public testing::Test {
   std::vector<int32_t> ids_ = {7, 8, 9, 10, 11};
   std::vector<int32_t> table_ = {4, 2, 9}, other_table_ = {1};
   std::vector<SequenceRows> sequences_ = {{.first_row = 0, .rows = 3, .position = 45, .blocks = table_},
-                                          {.first_row = 3, .rows = 2, .position = 0, .blocks = other_table_}};
+                                          {.first_row = 3, .rows = 2, .blocks = other_table_, .slot = 1}};
   std::vector<int64_t> wanted_ = {2, 4};
   StepBucket Take() { return step_.Take({.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_}); }
 
@@ -42,8 +42,38 @@ TEST_F(HostStepTest, KeepsCopiesOfTheLargestStepThatWasReserved) {
   EXPECT_EQ(step_.wanted_rows().back(), 4);
 }
 
+TEST_F(HostStepTest, ATableStandsInItsSlotAndIsToldWhatIsNew) {
+  Take();
+  const std::vector<int32_t> next = {6}, instead = {8};
+  const auto taken = [&](SequenceRows rows) {
+    sequences_ = {rows};
+    wanted_.clear();
+    Take();
+    const SequenceRows got = step_.sequences()[0];
+    EXPECT_EQ(got.kept, rows.kept);
+    return std::vector(got.blocks.begin(), got.blocks.end());
+  };
+  using Table = std::vector<int32_t>;
+  EXPECT_EQ(taken({.rows = 1, .position = 2, .slot = 1, .kept = 1}), (Table{1})) << "nothing is new";
+  EXPECT_EQ(taken({.rows = 1, .position = 16, .blocks = next, .slot = 1, .kept = 1}), (Table{1, 6}));
+  EXPECT_EQ(taken({.rows = 1, .position = 44, .slot = 0, .kept = 3}), (Table{4, 2, 9}))
+      << "a step was left out";
+  EXPECT_EQ(taken({.rows = 1, .position = 20, .blocks = instead, .slot = 0, .kept = 1}), (Table{4, 8}));
+  EXPECT_EQ(taken({.rows = 1, .position = 3, .slot = 0, .kept = 1}), (Table{4})) << "taken back";
+  sequences_ = {{.rows = 1, .slot = 0, .kept = 2}};
+  EXPECT_DEATH(Take(), "more blocks to keep than the slot has");
+  step_.Reserve(kLimits);
+  sequences_ = {{.rows = 1, .slot = 1, .kept = 1}};
+  EXPECT_DEATH(Take(), "more blocks to keep than the slot has");
+}
+
+TEST_F(HostStepTest, ARowMayBeWantedSeveralTimes) {
+  wanted_ = {4, 4};
+  EXPECT_EQ(Take().wanted_rows, 2);
+}
+
 TEST_F(HostStepTest, SaysWhatItTakes) {
-  const int64_t sequence = sizeof(SequenceRows) + 3 * 4;
+  const int64_t sequence = sizeof(SequenceRows) + 2 * 8 + 3 * 4;
   EXPECT_EQ(HostStep::BytesFor(kLimits), 5 * 4 + 2 * 8 + 2 * sequence);
 }
 
@@ -63,7 +93,7 @@ TEST_F(HostStepTest, AStepBeyondWhatIsReservedStopsItsCaller) {
 }
 
 TEST_F(HostStepTest, RowsAndTablesThatDoNotFitStopTheirCaller) {
-  for (const std::vector<int64_t>& rows : {std::vector<int64_t>{4, 2}, {-1}, {5}, {3, 3}}) {
+  for (const std::vector<int64_t>& rows : {std::vector<int64_t>{4, 2}, {-1}, {5}}) {
     wanted_ = rows;
     EXPECT_DEATH(Take(), "wanted rows are not ascending rows");
   }
@@ -83,6 +113,18 @@ TEST_F(HostStepTest, RowsAndTablesThatDoNotFitStopTheirCaller) {
   sequences_[1].rows = 2;
   sequences_[1].position = INT64_MAX;
   EXPECT_DEATH(Take(), "block table is too short");
+  sequences_[1].position = 0;
+  sequences_[1].slot = 0;
+  EXPECT_DEATH(Take(), "two sequences are in one slot");
+  for (const int64_t slot : {-1, 2}) {
+    sequences_[1].slot = slot;
+    EXPECT_DEATH(Take(), "no such slot");
+  }
+  sequences_[1].slot = 1;
+  for (const int64_t kept : {int64_t{-1}, int64_t{1}, INT64_MAX}) {
+    sequences_[1].kept = kept;
+    EXPECT_DEATH(Take(), "more blocks to keep");
+  }
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What tests of backends share: a step whose room is reserved as it begins. Test-only, header only.
+// What tests of backends share: a step whose room is reserved as it begins, each sequence in a slot of its
+// own with its whole table. Test-only, header only.
 #pragma once
 
 #include <algorithm>
@@ -11,13 +12,16 @@
 
 namespace quire::kernels {
 
-inline void BeginTestStep(Backend& backend, const StepInputs& inputs) {
+inline void BeginTestStep(Backend& backend, StepInputs inputs) {
   StepLimits limits{.tokens = std::ssize(inputs.ids),
                     .sequences = std::ssize(inputs.sequences),
                     .wanted_rows = std::ssize(inputs.wanted_rows)};
-  for (const SequenceRows& s : inputs.sequences) {
-    limits.table_blocks = std::max(limits.table_blocks, std::ssize(s.blocks));
+  std::vector<SequenceRows> sequences(inputs.sequences.begin(), inputs.sequences.end());
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    sequences[i].slot = static_cast<int64_t>(i);
+    limits.table_blocks = std::max(limits.table_blocks, std::ssize(sequences[i].blocks));
   }
+  inputs.sequences = sequences;
   if (!backend.ReserveStep(limits).ok()) std::abort();
   backend.BeginStep(inputs);
 }

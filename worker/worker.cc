@@ -33,6 +33,7 @@
 #include "worker/model_checks.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
+#include "worker/parallel/plan_codec.h"
 #include "worker/parallel/shm_communicator.h"
 #include "worker/rank_cpus.h"
 #include "worker/rpc/group_server.h"
@@ -199,7 +200,7 @@ absl::Status Rank::PlanMemory() {
   demand.max_context = checkpoint_.config.max_context;
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
   demand.token_bytes = bytes.token + bytes.input_token;
-  demand.sequence_bytes = bytes.wanted_row + bytes.sequence;
+  demand.sequence_bytes = SchedulerLimits::kWantedRows * bytes.wanted_row + bytes.sequence;
   demand.request_bytes = bytes.counts;
   demand.max_sequences = config_.limits.max_sequences;
   demand.sampler_bytes =
@@ -251,6 +252,7 @@ absl::Status Rank::LoadModel() {
   options.kv_blocks = kv_blocks_;
   options.max_batch_tokens = config_.limits.max_batch_tokens;
   options.max_sequences = config_.limits.max_sequences;
+  options.max_wanted_rows = config_.limits.wanted_rows();
   options.tokenizer_size = tokenizer_size_;
   options.load_threads = static_cast<int>(config_.threads);
   options.ranks_share_a_disk = config_.ranks_here() == config_.ranks;

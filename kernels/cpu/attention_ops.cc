@@ -48,6 +48,16 @@ int64_t AttentionOps::MostTiles(const StepLimits& limits, const KvShape& shape) 
   return shape.kv_heads * (limits.tokens * group / kMaxQueryRows + limits.sequences);
 }
 
+void AttentionOps::CopyBlocks(std::span<const BlockCopy> copies) {
+  constexpr char kOp[] = "CopyBlocks";
+  CheckOp(kv_.has_value(), kOp, "there is no KV cache");
+  const auto known = [&](int32_t block) { return block >= 0 && block < kv_->shape().blocks; };
+  for (const auto& [from, to] : copies) CheckOp(known(from) && known(to) && from != to, kOp, "no such copy");
+  pool_.ForEach(kv_->shape().layers, [&](int64_t layer) {
+    for (const auto& [from, to] : copies) kv_->CopyBlock(layer, from, to);
+  });
+}
+
 void AttentionOps::BeginStep(std::span<const SequenceRows> sequences) {
   sequences_ = sequences;
   tasks_.clear();
@@ -69,7 +79,7 @@ void AttentionOps::BeginStep(std::span<const SequenceRows> sequences) {
 void AttentionOps::CheckSequence(const SequenceRows& sequence) const {
   constexpr char kOp[] = "BeginStep";
   CheckOp(kv_.has_value(), kOp, "there is no KV cache");
-  for (const int32_t block : sequence.blocks) {
+  for (const int32_t block : sequence.blocks.subspan(sequence.kept)) {
     CheckOp(block >= 0 && block < kv_->shape().blocks, kOp, "no such block");
   }
   const auto rope = static_cast<size_t>(sequence.rope);

@@ -34,6 +34,7 @@ class AttentionOps {
   void ReserveStep(const StepLimits& limits);
   // The tiles of the largest step, however its rows are cut into sequences.
   static int64_t MostTiles(const StepLimits& limits, const KvShape& shape);
+  void CopyBlocks(std::span<const BlockCopy> copies);
   // The sequences, and their tables, stand until the next one.
   void BeginStep(std::span<const SequenceRows> sequences);
   void RopeAndStore(Tensor qkv, int64_t layer, const HeadWeights& norms, Tensor q_out);

@@ -44,6 +44,7 @@ class CpuBackend final : public Backend {
   }
   absl::Status CreateKvCache(const KvShape& shape) override { return attention_.CreateKvCache(shape); }
   absl::Status ReserveStep(const StepLimits& limits) override;
+  void CopyBlocks(std::span<const BlockCopy> copies) override { attention_.CopyBlocks(copies); }
   WeightStats weight_stats() const override { return stats_; }
 
   StepBucket BeginStep(const StepInputs& inputs) override;

@@ -155,6 +155,29 @@ TEST_P(CpuBackendTest, AttentionIsTheReferencesWithinBf16Rounding) {
   }
 }
 
+// The reference too: what a sequence finds in a copied block is what stood in the first one.
+TEST_P(CpuBackendTest, ACopiedBlockIsReadAsTheFirstWas) {
+  for (const bool reference : {false, true}) {
+    const std::unique_ptr<Backend> backend = reference ? MakeReferenceBackend() : MakeCpu(GetParam());
+    AttentionRun run(*backend, {.kv_heads = 2, .head_dim = 18, .query_heads = 6}, 43);
+    run.InChunks(43);
+    const std::string bits = Bits(run.out());
+    run.MoveLastBlock(43);
+    run.Chunk(41, 2);  // of 11 in the last block, 9 are the copy's
+    EXPECT_EQ(Bits(run.out()), bits);
+    run.MoveLastBlock(32);
+    run.Chunk(41, 2);
+    EXPECT_EQ(Bits(run.out()), bits);
+  }
+}
+
+TEST_P(CpuBackendTest, ACopyOfNoBlockStopsTheProcess) {
+  ASSERT_TRUE(cpu_->CreateKvCache({1, 3, 1, 64, 1}).ok());
+  for (const BlockCopy& copy : {BlockCopy{0, 3}, {-1, 0}, {2, 2}}) {
+    EXPECT_DEATH(cpu_->CopyBlocks({&copy, 1}), "no such copy");
+  }
+}
+
 TEST_P(CpuBackendTest, HeadNormsAreTheReferences) {
   for (const int64_t dim : {2, 16, 18, 34, 40, 62, 64, 66, 80, 128, 130, 256}) {
     const KvShape shape{.kv_heads = 2, .head_dim = dim, .query_heads = 6};

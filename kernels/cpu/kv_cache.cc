@@ -42,4 +42,8 @@ void KvCache::StoreValue(int64_t layer, int64_t block, int64_t head, int64_t slo
   for (int64_t i = 0; i < shape_.head_dim; ++i) to[i * 2] = row[i];
 }
 
+void KvCache::CopyBlock(int64_t layer, int64_t from, int64_t to) {
+  std::memcpy(PageAt(layer, to, 0), PageAt(layer, from, 0), page_stride() * sizeof(uint16_t));
+}
+
 }  // namespace quire::kernels::cpu

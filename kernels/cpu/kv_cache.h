@@ -26,6 +26,8 @@ class KvCache {
   // Rows are bf16 [head_dim]; slot is the position within the block.
   void StoreKey(int64_t layer, int64_t block, int64_t head, int64_t slot, const uint16_t* row);
   void StoreValue(int64_t layer, int64_t block, int64_t head, int64_t slot, const uint16_t* row);
+  // All heads of one layer.
+  void CopyBlock(int64_t layer, int64_t from, int64_t to);
 
  private:
   KvCache(const KvShape& shape, uint16_t* data);

@@ -177,6 +177,17 @@ class AttentionRun {
     backend_.RopeAndStore(from(qkv_), 1, norms_, from(q_));
     backend_.Attention(from(q_), 1, from(out_));
   }
+  // Moves the last block of those that the first `length` tokens stand in to one that was not in use.
+  void MoveLastBlock(int64_t length) {
+    int32_t& last = blocks_[(length - 1) / 16];
+    for (int32_t spare = 0; spare < shape_.blocks; ++spare) {
+      if (std::find(blocks_.begin(), blocks_.end(), spare) != blocks_.end()) continue;
+      const BlockCopy copies[] = {{last, spare}};
+      backend_.CopyBlocks(copies);
+      last = spare;
+      return;
+    }
+  }
   void InChunks(int64_t size) {
     for (int64_t first = 0; first < length_; first += size) Chunk(first, std::min(size, length_ - first));
   }

@@ -62,6 +62,7 @@ class ReferenceBackend final : public Backend {
   }
   WeightStats weight_stats() const override { return stats_; }
 
+  void CopyBlocks(std::span<const BlockCopy> copies) override;
   StepBucket BeginStep(const StepInputs& inputs) override { return step_.Take(inputs); }
   absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
   void Embed(MatrixId table, int64_t first_row, Tensor out) override;
@@ -185,6 +186,18 @@ absl::Status ReferenceBackend::CreateKvCache(const KvShape& shape) {
   keys_.assign(size, 0);
   values_.assign(size, 0);
   return absl::OkStatus();
+}
+
+void ReferenceBackend::CopyBlocks(std::span<const BlockCopy> copies) {
+  const int64_t size = kBlockTokens * kv_.kv_heads * kv_.head_dim;
+  for (const auto& [from, to] : copies) {
+    for (int64_t layer = 0; layer < kv_.layers; ++layer) {
+      for (std::vector<uint16_t>* cache : {&keys_, &values_}) {
+        const auto first = cache->begin() + layer * kv_.blocks * size;
+        std::copy_n(first + from * size, size, first + to * size);
+      }
+    }
+  }
 }
 
 void ReferenceBackend::Embed(MatrixId table, int64_t first_row, Tensor out) {

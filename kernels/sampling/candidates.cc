@@ -40,9 +40,10 @@ RowNeed RowNeed::OfWord(int64_t word) {
           std::bit_cast<float>(static_cast<uint32_t>(bits >> 32))};
 }
 
-RowNeed NeedOf(const SampleSpec& spec) {
-  const SamplingParams& params = spec.params;
-  if (IsAdjusted(spec) || params.logprobs || params.top_logprobs > 0) return {};
+RowNeed NeedOf(const SampleSpec& spec) { return NeedOf(spec.params, IsAdjusted(spec)); }
+
+RowNeed NeedOf(const SamplingParams& params, bool adjusted) {
+  if (adjusted || params.logprobs || params.top_logprobs > 0) return {};
   if (params.temperature < kGreedyBelow) return {.runs = 1, .temperature = 0.0f};
   return {.runs = std::max(0, params.top_k), .temperature = params.temperature};
 }

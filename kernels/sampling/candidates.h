@@ -27,6 +27,8 @@ struct RowNeed {
   friend bool operator==(const RowNeed&, const RowNeed&) = default;
 };
 RowNeed NeedOf(const SampleSpec& spec);
+// `adjusted`: a bias, mask or penalty looks at the row before it is sampled (adjusted_row.h).
+RowNeed NeedOf(const SamplingParams& params, bool adjusted);
 
 // Words with a bit for each run of so many ids, the first run's the lowest of the first word.
 int64_t RunWords(int64_t ids);

@@ -1,5 +1,5 @@
 // What a token is sampled by, and the token: plain data between the engine, which fills it in, and a
-// backend's Sample. A spec points into its sequence, which outlives the step.
+// backend's Sample. A spec points to what its owner keeps until the token is read.
 #pragma once
 
 #include <cstdint>

@@ -27,6 +27,7 @@
 #include "worker/model/model_config.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
+#include "worker/parallel/plan_codec.h"
 #include "worker/rpc/group_server.h"
 #include "worker/worker_config.h"
 
@@ -56,6 +57,7 @@ struct MockConfig {
 ScriptedOptions Script(const MockConfig& config) {
   ScriptedOptions script;
   script.kv_blocks = static_cast<int32_t>(config.worker.kv_blocks);
+  script.max_sequences = config.worker.limits.max_sequences;
   script.first_id = static_cast<TokenId>(config.first_id);
   script.end_id = static_cast<TokenId>(config.end_id);
   script.stop_every = static_cast<uint64_t>(config.stop_every);

@@ -2,6 +2,7 @@
 // one request does.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <set>
 
@@ -20,17 +21,15 @@ class CountsWatch {
   }
 
   void Watch(ScriptedOptions& script) {
-    script.on_launch = [this](const BatchPlan& plan) {
+    script.on_launch = [this](const BatchPlan&) {
       begin_.WaitForNotification();
-      for (const SequencePlan& sequence : plan.sequences) Check(sequence);
       return absl::OkStatus();
     };
-    script.on_collect = [this](const BatchPlan& plan, const StepResult& result) {
-      auto token = result.tokens.begin();
-      for (const SequencePlan& sequence : plan.sequences) {
-        if (!sequence.wants_logits) continue;
-        outputs_[{sequence.sample->seed, sequence.sample->choice}][token->id] += 1;
-        ++token;
+    script.on_collect = [this](const BatchPlan&, std::span<const SampleSpec* const> specs,
+                               const StepResult& result) {
+      for (size_t i = 0; i < specs.size(); ++i) {
+        Check(*specs[i]);
+        outputs_[{specs[i]->seed, specs[i]->choice}][result.tokens[i].id] += 1;
       }
     };
   }
@@ -39,18 +38,18 @@ class CountsWatch {
   int checks() const { return checks_; }
 
  private:
-  void Check(const SequencePlan& sequence) {
-    if (sequence.sample == nullptr || sequence.sample->counts == nullptr) return;
+  void Check(const SampleSpec& sample) {
+    if (sample.counts == nullptr) return;
     ++checks_;
     std::map<TokenId, int> outputs;
     std::set<TokenId> prompt;
-    for (const auto& [id, count] : sequence.sample->counts->counts()) {
+    for (const auto& [id, count] : sample.counts->counts()) {
       if (count.output > 0) outputs[id] = count.output;
       if (count.in_prompt) prompt.insert(id);
     }
-    const uint64_t seed = sequence.sample->seed;
-    ASSERT_EQ(outputs, (outputs_[{seed, sequence.sample->choice}])) << seed;
-    ASSERT_EQ(prompt, prompts_[seed]) << seed;
+    ASSERT_EQ(outputs, (outputs_[{sample.seed, sample.choice}])) << sample.seed;
+    ASSERT_EQ(prompt, prompts_[sample.seed]) << sample.seed;
+    ASSERT_TRUE(sample.uncounted.empty()) << "it guesses nothing";
   }
 
   Notification begin_;
@@ -76,7 +75,8 @@ GenerationRequest RandomChoices(std::mt19937& random, uint64_t seed) {
   return request;
 }
 
-void ExpectSamenessOfChoices(EngineKnobs knobs, uint32_t seed) {
+// How often one was preempted.
+double ExpectSamenessOfChoices(EngineKnobs knobs, uint32_t seed) {
   knobs.script.stop_every = 30;
   knobs.script.stop_id = kStopId;
   CountsWatch watch;
@@ -98,8 +98,9 @@ void ExpectSamenessOfChoices(EngineKnobs knobs, uint32_t seed) {
   }
   group.StopAndAudit();
   EXPECT_GT(watch.checks(), 100);
-  EXPECT_TRUE(knobs.kv_blocks > 100 || group.Metric("quire_worker_preemptions_total") > 0);
   EXPECT_GT(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 0);
+  EXPECT_GT(group.copies(), 0);
+  return group.Metric("quire_worker_preemptions_total");
 }
 
 TEST(Choices, EachGetsWhatItGetsAloneAtEveryChunkAndUnderPreemption) {
@@ -108,7 +109,11 @@ TEST(Choices, EachGetsWhatItGetsAloneAtEveryChunkAndUnderPreemption) {
       SCOPED_TRACE(testing::Message() << "chunk " << chunk << ", blocks " << blocks);
       const SchedulerLimits limits = {
           .max_batch_tokens = 512, .prefill_chunk = chunk, .max_sequences = 32, .headroom_tokens = 0};
-      for (uint32_t seed = 1; seed <= 4; ++seed) ExpectSamenessOfChoices({limits, blocks, 64, {}}, seed);
+      double preemptions = 0;
+      for (uint32_t seed = 1; seed <= 4; ++seed) {
+        preemptions += ExpectSamenessOfChoices({limits, blocks, 64, {}}, seed);
+      }
+      EXPECT_EQ(preemptions > 0, blocks == 24);
     }
   }
 }
@@ -126,7 +131,8 @@ TEST(Choices, EqualRequestsOfOneChoiceEach) {
   group.StopAndAudit();
 }
 
-// Of 100 tokens 96 are whole blocks: every further choice computes the last four only, whose block it writes.
+// No row of it is computed for another choice: of 100 tokens 96 are whole blocks, which they share, and the
+// last block is copied for each but the first.
 TEST(Choices, ReadTheirPromptOnce) {
   for (const int64_t chunk : {1, 7, 16, 512}) {
     SCOPED_TRACE(chunk);
@@ -139,10 +145,52 @@ TEST(Choices, ReadTheirPromptOnce) {
     group.ExpectWhole(request, *answer);
     EXPECT_EQ(answer->cached_tokens, 0);  // by the first
     group.StopAndAudit();
-    EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 3 * 4 + 4 * 4);
-    EXPECT_EQ(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 3 * 96);
+    EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 4 * 4);
+    EXPECT_EQ(group.Metric("quire_worker_prefix_cache_hit_tokens_total"), 0);
     EXPECT_EQ(group.Metric("quire_worker_batch_sequences_max"), 4);
+    EXPECT_EQ(group.copies(), 3);
   }
+}
+
+TEST(Choices, APromptOfWholeBlocksIsCopiedForNobody) {
+  TestEngine group{EngineKnobs()};
+  GenerationRequest request = EqualTokens(48, 20);
+  request.choices = Choices({0, 1, 2});
+  group.ExpectWhole(request, *group.RunToEnd(request));
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 48 + 3 * 19);
+  EXPECT_EQ(group.copies(), 0);
+}
+
+// The first choice is done with its first token, before the others have a slot.
+TEST(Choices, ThoseWhoForkedFromOneThatIsGoneGoOn) {
+  TestEngine group{EngineKnobs()};
+  for (const int64_t tokens : {1, 2}) {
+    GenerationRequest request = EqualTokens(20, tokens);
+    request.choices = Choices({0, 1, 2});
+    group.ExpectWhole(request, *group.RunToEnd(request));
+  }
+  GenerationRequest request = EqualTokens(21, 30);
+  request.stop_ids = {group.Expected(request)[0]};  // of choice 0
+  request.choices = Choices({0, 1, 2});
+  const auto answer = group.RunToEnd(request);
+  group.ExpectWhole(request, *answer);
+  EXPECT_EQ(answer->ids(0).size(), 1u);
+  EXPECT_GT(answer->ids(1).size(), 1u);
+  group.StopAndAudit();
+}
+
+// With room for two: the third is admitted once one of them has ended, and reads what no block holds.
+TEST(Choices, WhoFindsNoPlaceToForkReadsTheRest) {
+  EngineKnobs knobs;
+  knobs.limits.max_sequences = 2;
+  TestEngine group(knobs);
+  GenerationRequest request = EqualTokens(100, 5);
+  request.choices = Choices({0, 1, 2});
+  group.ExpectWhole(request, *group.RunToEnd(request));
+  group.StopAndAudit();
+  EXPECT_EQ(group.Metric("quire_worker_computed_tokens_total"), 100 + 4 + 3 * 4);
+  EXPECT_EQ(group.copies(), 1);
 }
 
 TEST(Choices, EqualPromptsThatWaitTogetherAreReadOnce) {
@@ -226,38 +274,29 @@ TEST(Choices, ARequestWhoseChoicesAreAllDoneEndsWithoutAStep) {
   EXPECT_EQ(group.Metric("quire_worker_steps_total"), 0);
 }
 
-// Counts the rows of requests by their seed, in steps that sample.
-class RowsWatch {
- public:
-  void Note(const BatchPlan& plan) {
-    rows_.clear();
-    for (const SequencePlan& sequence : plan.sequences) {
-      if (sequence.sample != nullptr) ++rows_[sequence.sample->seed];
-    }
-  }
-  int of(uint64_t seed) { return rows_[seed]; }
-
- private:
-  std::map<uint64_t, int> rows_;  // in the last step
-};
+// How many tokens are sampled for the requests of this seed.
+int64_t CountOf(uint64_t seed, std::span<const SampleSpec* const> specs) {
+  return std::ranges::count_if(specs, [seed](const SampleSpec* spec) { return spec->seed == seed; });
+}
 
 TEST(Choices, ACancelEndsAllOfThem) {
   EngineKnobs knobs;
   knobs.limits.max_sequences = 4;  // the last two of the five wait
   knobs.limits.target_step_ms = 0;
-  RowsWatch rows;
-  int rows_after = 0;
+  int64_t rows_after = 0;
   Notification all_there, held, cancelled;
-  knobs.script.on_launch = [&](const BatchPlan& plan) {
+  knobs.script.on_launch = [&](const BatchPlan&) {
     all_there.WaitForNotification();
-    rows.Note(plan);
+    return absl::OkStatus();
+  };
+  knobs.script.on_collect = [&](const BatchPlan& plan, std::span<const SampleSpec* const> specs,
+                                StepResult&) {
     if (plan.step == 5) {
-      EXPECT_EQ(rows.of(1), 3);
+      EXPECT_EQ(CountOf(1, specs), 3);
       held.Notify();
       cancelled.WaitForNotification();
     }
-    if (plan.step > 5) rows_after += rows.of(1);
-    return absl::OkStatus();
+    if (plan.step > 5) rows_after += CountOf(1, specs);
   };
   TestEngine group(knobs);
   const GenerationRequest other = EqualTokens(5, 40);
@@ -282,22 +321,15 @@ TEST(Choices, ACancelEndsAllOfThem) {
 // Two of four, in one step; and what they computed is found by nobody.
 TEST(Choices, AFailedOneFailsItsRequestOnce) {
   EngineKnobs knobs;
-  RowsWatch rows;
   uint64_t failed_in = 0;
-  int rows_after = 0;
-  knobs.script.on_launch = [&](const BatchPlan& plan) {
-    rows.Note(plan);
-    if (failed_in > 0) rows_after += rows.of(666);
-    return absl::OkStatus();
-  };
-  knobs.script.on_collect = [&](const BatchPlan& plan, StepResult& result) {
-    auto token = result.tokens.begin();
-    for (const SequencePlan& sequence : plan.sequences) {
-      if (!sequence.wants_logits) continue;
-      const SampleSpec& sample = *sequence.sample;
-      token->failed = sample.seed == 666 && sample.choice % 2 == 1 && sample.position == 3;
-      if (token->failed) failed_in = plan.step;
-      ++token;
+  int64_t rows_after = 0;
+  knobs.script.on_collect = [&](const BatchPlan& plan, std::span<const SampleSpec* const> specs,
+                                StepResult& result) {
+    if (failed_in > 0) rows_after += CountOf(666, specs);
+    for (size_t i = 0; i < specs.size(); ++i) {
+      const bool fails = specs[i]->seed == 666 && specs[i]->choice % 2 == 1 && specs[i]->position == 3;
+      result.tokens[i].failed = fails;
+      if (fails) failed_in = plan.step;
     }
   };
   TestEngine group(knobs);

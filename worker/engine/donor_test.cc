@@ -39,9 +39,9 @@ class DonorTest : public testing::Test {
     std::map<const Sequence*, int64_t> rows;
     for (size_t i = 0; i < step.sequences.size(); ++i) {
       const SequencePlan& plan = step.plan.sequences[i];
-      rows[step.sequences[i]] = std::ssize(plan.ids);
-      step.sequences[i]->Advance(std::ssize(plan.ids), *cache_);
-      if (plan.wants_logits) step.sequences[i]->Append(kSampled);
+      rows[step.sequences[i]] = plan.rows;
+      step.sequences[i]->Advance(plan.rows, *cache_);
+      if (plan.wanted > 0) step.sequences[i]->Append(kSampled);
       if (step.sequences[i]->finished()) scheduler_->Remove(step.sequences[i]);
     }
     return rows;

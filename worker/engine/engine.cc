@@ -157,11 +157,9 @@ absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
   metrics_.batch_sequences_max.Set(static_cast<double>(largest_batch_));
   QUIRE_RETURN_IF_ERROR(runner_->Launch(plan));
   QUIRE_ASSIGN_OR_RETURN(StepResult result, runner_->Collect());
-  const auto wanted = std::count_if(plan.sequences.begin(), plan.sequences.end(),
-                                    [](const SequencePlan& sequence) { return sequence.wants_logits; });
-  if (static_cast<int64_t>(result.tokens.size()) != wanted) {
-    return absl::InternalError(
-        absl::StrCat("step ", plan.step, " returned ", result.tokens.size(), " tokens, not ", wanted));
+  if (result.tokens.size() != plan.wanted.size()) {
+    return absl::InternalError(absl::StrCat("step ", plan.step, " returned ", result.tokens.size(),
+                                            " tokens, not ", plan.wanted.size()));
   }
   metrics_.computed_tokens.Increment(static_cast<double>(plan.tokens()));
   collected_us_ = clock_->NowUs();
@@ -181,20 +179,24 @@ void Engine::Measure(const StepWork& work, int64_t took_us) {
 void Engine::Apply(const Step& step, const StepResult& result) {
   updates_.reserve(updates_.size() + step.sequences.size());
   std::vector<Failure> failures;
-  auto token = result.tokens.begin();
+  std::span<const SampledToken> tokens = result.tokens;
+  std::span<Sequence* const> owners = step.sampled;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     const SequencePlan& plan = step.plan.sequences[i];
-    const SampledToken* sampled = plan.wants_logits ? &*token++ : nullptr;
-    auto failure = ApplyRows(*step.sequences[i], std::ssize(plan.ids), sampled);
+    auto failure =
+        ApplyRows(*step.sequences[i], plan.rows, owners.first(plan.wanted), tokens.first(plan.wanted));
     if (failure) failures.push_back(*std::move(failure));
+    tokens = tokens.subspan(plan.wanted);
+    owners = owners.subspan(plan.wanted);
   }
   for (const Failure& failure : failures) Fail(failure);
 }
 
 // The sequence may be gone afterwards.
 std::optional<Engine::Failure> Engine::ApplyRows(Sequence& sequence, int64_t rows,
-                                                 const SampledToken* token) {
-  if (token != nullptr && token->failed) {
+                                                 std::span<Sequence* const> owners,
+                                                 std::span<const SampledToken> tokens) {
+  if (std::ranges::any_of(tokens, &SampledToken::failed)) {
     metrics_.failed_rows.Increment();
     return Failure{
         sequence.ticket(),
@@ -203,7 +205,9 @@ std::optional<Engine::Failure> Engine::ApplyRows(Sequence& sequence, int64_t row
         /*blocks_are_wrong=*/true};
   }
   sequence.Advance(rows, cache_);
-  return token == nullptr ? std::nullopt : ApplySample(sequence, *token);
+  std::optional<Failure> failure;
+  for (size_t i = 0; i < tokens.size() && !failure; ++i) failure = ApplySample(*owners[i], tokens[i]);
+  return failure;
 }
 
 std::optional<Engine::Failure> Engine::ApplySample(Sequence& sequence, const SampledToken& token) {

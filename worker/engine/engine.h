@@ -82,7 +82,9 @@ class Engine {
   // What the step took, for the prices of the next ones and for metrics.
   void Measure(const StepWork& work, int64_t took_us);
   void Apply(const Step& step, const StepResult& result);
-  std::optional<Failure> ApplyRows(Sequence& sequence, int64_t rows, const SampledToken* token);
+  // Each token that was sampled from them is its owner's: the sequence's, or of one that forks from it.
+  std::optional<Failure> ApplyRows(Sequence& sequence, int64_t rows, std::span<Sequence* const> owners,
+                                   std::span<const SampledToken> tokens);
   std::optional<Failure> ApplySample(Sequence& sequence, const SampledToken& token);
   void EndChoice(Sequence& sequence);
   void Fail(const Failure& failure);

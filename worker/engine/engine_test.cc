@@ -20,6 +20,7 @@ GenerationRequest RandomRequest(std::mt19937& random) {
   request.seed = random();
   request.stop_ids = {7};
   request.min_tokens = random() % 5;
+  if (random() % 3 == 0) request.sampling.frequency_penalty = 1;
   request.cache_salt = random() % 2 == 0 ? "a" : "b";
   return request;
 }
@@ -165,11 +166,10 @@ TEST(Engine, RandomCancelsLeakNothing) {
 
 TEST(Engine, FailedRowFailsItsRequestOnly) {
   EngineKnobs knobs;
-  knobs.script.on_collect = [](const BatchPlan& plan, StepResult& result) {
-    size_t token = 0;
-    for (const SequencePlan& sequence : plan.sequences) {
-      if (!sequence.wants_logits) continue;
-      result.tokens[token++].failed = sequence.sample->seed == 666 && sequence.sample->position == 3;
+  knobs.script.on_collect = [](const BatchPlan&, std::span<const SampleSpec* const> specs,
+                               StepResult& result) {
+    for (size_t i = 0; i < specs.size(); ++i) {
+      result.tokens[i].failed = specs[i]->seed == 666 && specs[i]->position == 3;
     }
   };
   TestEngine group(knobs);
@@ -188,10 +188,9 @@ TEST(Engine, FailedRowFailsItsRequestOnly) {
 // Its blocks hold what made the row fail, and were named in the steps before.
 TEST(Engine, AFailedRowsBlocksAreFoundByNobody) {
   EngineKnobs knobs;
-  knobs.script.on_collect = [](const BatchPlan& plan, StepResult& result) {
-    for (const SequencePlan& sequence : plan.sequences) {
-      if (sequence.wants_logits) result.tokens[0].failed = sequence.sample->seed == 666;
-    }
+  knobs.script.on_collect = [](const BatchPlan&, std::span<const SampleSpec* const> specs,
+                               StepResult& result) {
+    for (size_t i = 0; i < specs.size(); ++i) result.tokens[i].failed = specs[i]->seed == 666;
   };
   TestEngine group(knobs);
   GenerationRequest bad = EqualTokens(100, 3);

@@ -2,12 +2,19 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace quire::worker {
 
 SharedRequest::SharedRequest(GenerationRequest request)
     : GenerationRequest(std::move(request)),
-      prompt_hashes(PrefixBlockHashes(cache_salt, rope_variant(), prompt_ids)) {
+      prompt_hashes(PrefixBlockHashes(cache_salt, variant(), prompt_ids)) {
   if (sampling.penalizes()) prompt_counts.AddPrompt(prompt_ids);
+}
+
+std::string SharedRequest::variant() const {
+  const char* rope = scaled_rope ? "scaled" : "plain";
+  return adapter == 0 ? rope : absl::StrCat(rope, ", adapter ", adapter);
 }
 
 std::shared_ptr<const SharedRequest> Share(GenerationRequest request) {

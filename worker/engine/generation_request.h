@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +35,7 @@ struct GenerationRequest {
   int64_t max_tokens = 1;   // of a choice's whole output, resumed ids counted
   uint64_t seed = 0;
   bool scaled_rope = false;
+  int32_t adapter = 0;  // of the weights; 0: none
   std::string cache_salt;
   std::shared_ptr<const CompiledGrammar> grammar;                  // null: any output will do
   std::vector<ChoiceStart> choices = std::vector<ChoiceStart>(1);  // no two of one index
@@ -46,7 +46,8 @@ struct GenerationRequest {
 struct SharedRequest : GenerationRequest {
   explicit SharedRequest(GenerationRequest request);
 
-  std::string_view rope_variant() const { return scaled_rope ? "scaled" : "plain"; }
+  // What keys and values depend on, beside the tokens.
+  std::string variant() const;
 
   std::vector<Digest> prompt_hashes;   // of the prompt's full blocks
   kernels::TokenCounts prompt_counts;  // where penalties look at them

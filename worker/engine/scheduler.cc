@@ -64,7 +64,11 @@ absl::Status SchedulerLimits::Check() const {
   return absl::OkStatus();
 }
 
-Scheduler::Scheduler(const SchedulerLimits& limits, PrefixCache* cache) : limits_(limits), cache_(cache) {}
+Scheduler::Scheduler(const SchedulerLimits& limits, PrefixCache* cache) : limits_(limits), cache_(cache) {
+  for (int64_t slot = limits.max_sequences - 1; slot >= 0; --slot) {
+    free_slots_.push_back(static_cast<int32_t>(slot));
+  }
+}
 
 absl::Status Scheduler::CheckFits(const Sequence& sequence) const {
   const int64_t room = int64_t{cache_->total()} * kBlockTokens;
@@ -79,15 +83,28 @@ void Scheduler::Add(Sequence* sequence) { waiting_.push_back({.sequence = sequen
 void Scheduler::Remove(Sequence* sequence) {
   std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.sequence == sequence; });
   if (std::erase(running_, sequence) > 0) ForgetDonor(sequence);
+  Vacate(sequence);
+}
+
+void Scheduler::Vacate(Sequence* sequence) {
+  if (const std::optional<int32_t> slot = sequence->slot()) {
+    next_ops_.push_back(CloseSlot{*slot});
+    free_slots_.push_back(*slot);
+  }
   sequence->ReleaseBlocks();
 }
 
 Step Scheduler::Schedule(const StepPrices& prices) {
   Step step;
   GrowRunning();
+  step.plan.ops.swap(next_ops_);  // before their slots are opened again
   Admit(step);
+  if (running_.empty()) {
+    step.plan.ops.swap(next_ops_);  // the next plan says so
+    return step;
+  }
+  step.plan.step = next_step_++;
   ShareBudget(prices, step);
-  if (!step.sequences.empty()) step.plan.step = next_step_++;
   return step;
 }
 
@@ -111,7 +128,7 @@ bool Scheduler::MakeRoomFor(Sequence* sequence) {
 void Scheduler::Preempt(Sequence* victim) {
   running_.pop_back();
   ForgetDonor(victim);
-  victim->ReleaseBlocks();
+  Vacate(victim);
   waiting_.push_front({.sequence = victim});
   ++preemptions_;
 }
@@ -132,6 +149,7 @@ void Scheduler::Admit(Step& step) {
     room += growth;
     next = waiting_.erase(next);
     running_.push_back(sequence);
+    sequence->OpenSlot(TakeSlot(), step.plan);
     step.admitted.push_back(sequence);
   }
 }
@@ -141,12 +159,15 @@ bool Scheduler::WaitsForDonor(Waiting& waiting) const {
   const auto next_block = [](const Sequence* sequence) { return sequence->computed() / kBlockTokens; };
   const auto reads_prompt = [](const Sequence* sequence) { return sequence->remaining() > 1; };
   const Sequence* last = waiting.donor;
+  if (last != nullptr && waiting.sequence->MayForkFrom(*last)) return true;
   if (last != nullptr && reads_prompt(last) && next_block(last) < waiting.common_blocks) return true;
   waiting.donor = nullptr;
   for (const Sequence* running : running_) {
+    const bool forks = waiting.sequence->MayForkFrom(*running);
     const int64_t block = next_block(running);
-    if (!reads_prompt(running) || !waiting.sequence->HasInCommon(*running, block)) continue;
-    if (cache_->Knows(running->HashOf(block))) continue;  // it is computed twice already
+    const bool shares = reads_prompt(running) && waiting.sequence->HasInCommon(*running, block) &&
+                        !cache_->Knows(running->HashOf(block));  // else it is computed twice already
+    if (!forks && !shares) continue;
     waiting.donor = running;
     waiting.common_blocks = waiting.sequence->BlocksInCommon(*running);
     return true;
@@ -158,6 +179,33 @@ void Scheduler::ForgetDonor(const Sequence* gone) {
   for (Waiting& waiting : waiting_) {
     if (waiting.donor == gone) waiting.donor = nullptr;
   }
+}
+
+// In their order of arrival, as Admit does, and with as much room left.
+void Scheduler::AdmitForks(Sequence* first, Step& step) {
+  int64_t room = RoomToGrow(), places = limits_.max_sequences - running();
+  for (auto next = waiting_.begin(); next != waiting_.end() && places > 0; --places) {
+    Sequence* sequence = next->sequence;
+    const int64_t growth = sequence->BlocksToGrow(limits_.headroom_tokens);
+    if (next->donor != first || !sequence->MayForkFrom(*first)) {
+      if (next->donor == nullptr) return;  // nobody overtakes one for whom there was no room
+      room += BlocksFor(sequence->size()) - next->common_blocks + growth;
+      ++next;
+      continue;
+    }
+    if (!sequence->AcquireForkBlocks(*first, *cache_, room + growth)) return;
+    sequence->ForkSlot(TakeSlot(), *first, step.plan, next_ops_);
+    room += growth;
+    next = waiting_.erase(next);
+    running_.push_back(sequence);
+    step.sampled.push_back(sequence);
+  }
+}
+
+int32_t Scheduler::TakeSlot() {
+  const int32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
 }
 
 int64_t Scheduler::RoomToGrow() const {
@@ -182,7 +230,11 @@ void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
   for (Sequence* sequence : step.sequences) {
     const int64_t remaining = sequence->remaining(), position = sequence->computed();
     const int64_t rows = remaining == 1 ? 1 : budget.Take(remaining, position);
-    step.plan.sequences.push_back(sequence->Plan(rows));
+    sequence->Plan(rows, step.plan);
+    if (rows == remaining) {
+      step.sampled.push_back(sequence);
+      if (sequence->output().empty()) AdmitForks(sequence, step);
+    }
     if (remaining == 1) continue;
     work.prompt_rows += rows;
     work.keys += KeysOf(position, rows);

@@ -11,6 +11,10 @@
 // So the first admitted always gets on, and whatever fits alone ends. (4) Who lacks blocks that a running
 // prompt is computing right now waits until that is past them, and shares them: equal prompts are read once,
 // for all the choices of a request among others. It keeps its place meanwhile, and those behind it go on.
+// (5) The other choices of its request wait until that has read the whole prompt, and go on from there: each
+// has its first token from the same row, and forks (where there is room; else it reads what is left by
+// itself). What runs has a slot, from its admission to its end or preemption; plans say what that is new to
+// it.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +41,10 @@ struct SchedulerLimits {
   // half as much again as they take alone where that is more; 0 = off.
   int64_t target_step_ms = 80;
 
+  // Rows whose logits a step may want: each sequence samples a token at most.
+  static constexpr int64_t kWantedRows = 1;  // of a sequence
+  int64_t wanted_rows() const { return kWantedRows * max_sequences; }
+
   absl::Status Check() const;
 };
 
@@ -45,6 +53,7 @@ struct Step {
   BatchPlan plan;
   std::vector<Sequence*> sequences;
   std::vector<Sequence*> admitted;  // in this step
+  std::vector<Sequence*> sampled;   // whose is the token of each of plan.wanted
   StepWork work;
 };
 
@@ -68,6 +77,8 @@ class Scheduler {
   int64_t preemptions() const { return preemptions_; }
 
  private:
+  // Its blocks and its slot are free; the next plan closes that.
+  void Vacate(Sequence* sequence);
   void GrowRunning();
   // `donor`: a running sequence that computes so many blocks of its tokens; null: it waits for nobody.
   struct Waiting {
@@ -80,6 +91,9 @@ class Scheduler {
   void Preempt(Sequence* victim);
   void Admit(Step& step);
   bool WaitsForDonor(Waiting& waiting) const;
+  // Of those that wait to fork from `first`, which reads the last of its prompt.
+  void AdmitForks(Sequence* first, Step& step);
+  int32_t TakeSlot();
   // It doesn't run any more.
   void ForgetDonor(const Sequence* gone);
   int64_t RoomToGrow() const;  // blocks for the next tokens of the running
@@ -88,7 +102,9 @@ class Scheduler {
   const SchedulerLimits limits_;
   PrefixCache* const cache_;
   std::deque<Waiting> waiting_;
-  std::vector<Sequence*> running_;  // in order of admission
+  std::vector<Sequence*> running_;   // in order of admission
+  std::vector<int32_t> free_slots_;  // taken from the back
+  std::vector<SlotOp> next_ops_;     // the next plan's first
   uint64_t next_step_ = 1;
   int64_t preemptions_ = 0;
 };

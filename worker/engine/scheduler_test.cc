@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <random>
 #include <set>
+
+#include "worker/engine/testing/scripted_runner.h"
 
 namespace quire::worker {
 namespace {
@@ -16,9 +19,29 @@ GenerationRequest RequestOf(int64_t prompt, int64_t max_tokens, TokenId first = 
   return request;
 }
 
-// A scheduler with its sequences; samples the number of the sequence.
+SlotLimits SlotLimitsFor(const SchedulerLimits& limits, int32_t blocks) {
+  constexpr int64_t kAny = std::numeric_limits<int32_t>::max();
+  return {.slots = limits.max_sequences,
+          .batch_tokens = limits.max_batch_tokens,
+          .wanted_rows = limits.wanted_rows(),
+          .kv_blocks = blocks,
+          .token_ids = kAny,
+          .plain_context = kAny};
+}
+
+// A scheduler with its sequences, and a rank's slots that follow its plans; samples the number of the
+// sequence.
 struct Bench {
-  explicit Bench(SchedulerLimits limits, int32_t blocks) : cache(blocks), scheduler(limits, &cache) {}
+  explicit Bench(SchedulerLimits limits, int32_t blocks)
+      : cache(blocks), scheduler(limits, &cache), slots(SlotLimitsFor(limits, blocks)) {}
+
+  Step Schedule() {
+    Step step = scheduler.Schedule(prices);
+    for (const absl::Status& status : {slots.Apply(step.plan), CheckWritesAreAlone(slots)}) {
+      EXPECT_TRUE(status.ok()) << status;
+    }
+    return step;
+  }
 
   Sequence* Add(GenerationRequest request) {
     const uint64_t id = sequences.size() + 1;
@@ -27,16 +50,27 @@ struct Bench {
     return sequences.back().get();
   }
 
+  std::vector<Sequence*> AddChoices(GenerationRequest request, size_t choices) {
+    request.choices.resize(choices);
+    const auto shared = Share(std::move(request));
+    std::vector<Sequence*> added;
+    for (size_t nth = 0; nth < choices; ++nth) {
+      sequences.push_back(std::make_unique<Sequence>(sequences.size() + 1, shared, 1 << 20, nth));
+      scheduler.Add(added.emplace_back(sequences.back().get()));
+    }
+    return added;
+  }
+
   // One whole step; the rows that each sequence got.
   std::map<const Sequence*, int64_t> RunStep() {
-    const Step step = scheduler.Schedule(prices);
+    const Step step = Schedule();
     std::map<const Sequence*, int64_t> rows;
     for (size_t i = 0; i < step.sequences.size(); ++i) {
       Sequence* sequence = step.sequences[i];
       const SequencePlan& plan = step.plan.sequences[i];
-      rows[sequence] = static_cast<int64_t>(plan.ids.size());
-      sequence->Advance(rows[sequence], cache);
-      if (plan.wants_logits) sequence->Append(static_cast<TokenId>(sequence->ticket()));
+      rows[sequence] = plan.rows;
+      sequence->Advance(plan.rows, cache);
+      if (plan.wanted > 0) sequence->Append(static_cast<TokenId>(sequence->ticket()));
       if (sequence->finished()) scheduler.Remove(sequence);
     }
     return rows;
@@ -45,6 +79,7 @@ struct Bench {
   PrefixCache cache;
   std::vector<std::unique_ptr<Sequence>> sequences;
   Scheduler scheduler;
+  SlotTable slots;
   StepPrices prices;  // nothing costs anything
 };
 
@@ -159,21 +194,17 @@ TEST(Scheduler, WholePoolIsEnoughForTheLongestThatFits) {
 // ---- random work ----
 
 // What must hold of every step, whatever happens.
-void CheckStep(const Step& step, const SchedulerLimits& limits, int64_t running) {
-  ASSERT_EQ(static_cast<int64_t>(step.sequences.size()), running) << "somebody was starved";
+void CheckStep(const Step& step, const SlotTable& slots, const SchedulerLimits& limits, int64_t running) {
+  std::set<const Sequence*> served(step.sequences.begin(), step.sequences.end());
+  served.insert(step.sampled.begin(), step.sampled.end());
+  ASSERT_EQ(static_cast<int64_t>(served.size()), running) << "somebody was starved";
+  ASSERT_EQ(step.sampled.size(), step.plan.wanted.size());
   ASSERT_LE(step.plan.tokens(), limits.max_batch_tokens);
-  std::multiset<int32_t> written;
   for (const SequencePlan& plan : step.plan.sequences) {
-    ASSERT_GE(plan.ids.size(), 1u);
-    ASSERT_LE(static_cast<int64_t>(plan.ids.size()), std::max<int64_t>(limits.prefill_chunk, 1));
-    for (size_t i = plan.position / kBlockTokens; i < plan.blocks.size(); ++i) written.insert(plan.blocks[i]);
+    ASSERT_LE(plan.rows, std::max<int64_t>(limits.prefill_chunk, 1));
   }
-  for (const SequencePlan& plan : step.plan.sequences) {
-    const size_t first_written = plan.position / kBlockTokens;
-    for (size_t i = 0; i < plan.blocks.size(); ++i) {
-      ASSERT_EQ(written.count(plan.blocks[i]), i < first_written ? 0u : 1u) << "a shared block is written";
-    }
-  }
+  const auto open = std::ranges::count_if(slots.shapes(), &SlotShape::open);
+  ASSERT_EQ(open, static_cast<int64_t>(step.sequences.size())) << "forks get theirs in the next step";
 }
 
 void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int steps) {
@@ -185,21 +216,27 @@ void RunRandomWork(uint32_t seed, SchedulerLimits limits, int32_t blocks, int st
       const int64_t longest = int64_t{blocks} * kBlockTokens;
       const int64_t prompt = 1 + random() % (longest - 1);
       // Prompts start with one of two ids, so that prefixes are shared.
-      live.push_back(bench.Add(RequestOf(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5)));
-      ASSERT_TRUE(bench.scheduler.CheckFits(*live.back()).ok());
+      for (Sequence* choice :
+           bench.AddChoices(RequestOf(prompt, 1 + random() % (longest - prompt + 1), random() % 2 * 5),
+                            1 + random() % 3)) {
+        live.push_back(choice);
+        ASSERT_TRUE(bench.scheduler.CheckFits(*choice).ok());
+      }
     }
     if (!live.empty() && random() % 10 == 0) {  // cancelled in whatever state
       std::swap(live[random() % live.size()], live.back());
       bench.scheduler.Remove(live.back());
       live.pop_back();
     }
-    const Step step = bench.scheduler.Schedule({});
+    const Step step = bench.Schedule();
     ASSERT_EQ(step.sequences.empty(), live.empty());
-    CheckStep(step, limits, bench.scheduler.running());
+    if (!live.empty()) CheckStep(step, bench.slots, limits, bench.scheduler.running());
     for (size_t s = 0; s < step.sequences.size(); ++s) {
       Sequence* sequence = step.sequences[s];
-      sequence->Advance(static_cast<int64_t>(step.plan.sequences[s].ids.size()), bench.cache);
-      if (step.plan.sequences[s].wants_logits) sequence->Append(static_cast<TokenId>(random() % 3));
+      sequence->Advance(step.plan.sequences[s].rows, bench.cache);
+    }
+    for (Sequence* sequence : step.sampled) {
+      sequence->Append(static_cast<TokenId>(random() % 3));
       if (!sequence->finished()) continue;
       bench.scheduler.Remove(sequence);
       std::erase(live, sequence);

@@ -11,17 +11,9 @@ namespace quire::worker {
 Sequence::Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth)
     : ticket_(ticket),
       request_(std::move(request)),
+      choice_(request_->choices[nth].index),
       context_(context),
       output_(request_->choices[nth].resumed_ids) {
-  sample_.params = request_->sampling;
-  sample_.seed = request_->seed;
-  sample_.choice = request_->choices[nth].index;
-  if (request_->sampling.penalizes()) {
-    sample_.counts = &counts_;
-    counts_ = request_->prompt_counts;
-    for (const TokenId id : output_) counts_.AddOutput(id);
-  }
-  if (!request_->ignore_eos) stop_mask_ = request_->stop_ids;
   ExtendHashes();
   CheckFinished();
   if (request_->grammar != nullptr) StartGrammar();
@@ -63,8 +55,20 @@ bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
     ReleaseBlocks();
     return false;
   }
-  for (const BlockRef& block : blocks_) block_ids_.push_back(block.id());
   computed_ = shared * kBlockTokens;
+  return true;
+}
+
+bool Sequence::MayForkFrom(const Sequence& first) const {
+  return request_ == first.request_ && output_.empty() && first.output_.empty();
+}
+
+bool Sequence::AcquireForkBlocks(const Sequence& first, PrefixCache& cache, int64_t spare) {
+  const int64_t full = size() / kBlockTokens, copied = BlocksFor(size()) - full;
+  if (copied + spare > cache.idle()) return false;
+  blocks_.assign(first.blocks_.begin(), first.blocks_.begin() + full);
+  if (copied > 0) blocks_.push_back(cache.Allocate());
+  computed_ = size();
   return true;
 }
 
@@ -72,7 +76,6 @@ bool Sequence::GrowBlocks(PrefixCache& cache) {
   if (static_cast<int64_t>(blocks_.size()) >= BlocksFor(size())) return true;
   BlockRef block = cache.Allocate();
   if (!block) return false;
-  block_ids_.push_back(block.id());
   blocks_.push_back(std::move(block));
   return true;
 }
@@ -84,24 +87,58 @@ int64_t Sequence::BlocksToGrow(int64_t tokens) const {
 void Sequence::ReleaseBlocks() {
   // Backwards, so that the cache reuses the tail of a prefix before its head.
   while (!blocks_.empty()) blocks_.pop_back();
-  block_ids_.clear();
-  computed_ = 0;
+  computed_ = slot_blocks_ = 0;
+  slot_.reset();
 }
 
-SequencePlan Sequence::Plan(int64_t rows) {
-  SequencePlan plan;
-  plan.position = computed_;
-  plan.ids = Tokens(computed_, computed_ + rows);
-  plan.blocks.assign(block_ids_.begin(), block_ids_.begin() + BlocksFor(computed_ + rows));
-  plan.scaled_rope = request_->scaled_rope;
-  plan.wants_logits = rows == remaining();
-  if (plan.wants_logits) {
-    sample_.position = static_cast<uint32_t>(output_.size());
-    sample_.params.masked_ids.clear();
-    if (std::ssize(output_) < request_->min_tokens || !may_stop_) sample_.params.masked_ids = stop_mask_;
-    plan.sample = &sample_;
+void Sequence::OpenSlot(int32_t slot, BatchPlan& plan) {
+  slot_ = slot;
+  slot_blocks_ = computed_ / kBlockTokens;
+  for (int64_t i = 0; i < slot_blocks_; ++i) plan.blocks.push_back(blocks_[i].id());
+  plan.ops.push_back(worker::OpenSlot{.slot = slot,
+                                      .scaled_rope = request_->scaled_rope ? 1 : 0,
+                                      .adapter = request_->adapter,
+                                      .blocks = static_cast<int32_t>(slot_blocks_)});
+  SlotSampling& sampling = plan.openings.emplace_back();
+  sampling.params = request_->sampling;
+  sampling.params.masked_ids.assign(stop_mask().begin(), stop_mask().end());
+  sampling.seed = request_->seed;
+  if (!request_->sampling.penalizes()) return;
+  sampling.counts = request_->prompt_counts;
+  for (const TokenId id : output_) sampling.counts.AddOutput(id);
+  sampling.tokens = size();
+}
+
+void Sequence::ForkSlot(int32_t slot, const Sequence& first, BatchPlan& plan, std::vector<SlotOp>& next) {
+  slot_ = slot;
+  slot_blocks_ = std::ssize(blocks_);
+  Want(plan);
+  next.push_back(worker::ForkSlot{.slot = slot, .from = *first.slot_});
+  if (size() % kBlockTokens != 0) next.push_back(CopyLastBlock{.slot = slot, .block = blocks_.back().id()});
+}
+
+void Sequence::Plan(int64_t rows, BatchPlan& plan) {
+  SequencePlan mine{
+      .slot = *slot_, .position = static_cast<int32_t>(computed_), .rows = static_cast<int32_t>(rows)};
+  AppendTokens(computed_, computed_ + rows, plan.ids);
+  for (; slot_blocks_ < BlocksFor(computed_ + rows); ++slot_blocks_, ++mine.blocks) {
+    plan.blocks.push_back(blocks_[slot_blocks_].id());
   }
-  return plan;
+  plan.sequences.push_back(mine);
+  if (rows == remaining()) Want(plan);
+}
+
+void Sequence::Want(BatchPlan& plan) const {
+  ++plan.sequences.back().wanted;
+  RowSampling& sample = plan.samples.emplace_back();
+  sample.choice = choice_;
+  sample.position = static_cast<uint32_t>(output_.size());
+  sample.masked = std::ssize(output_) < request_->min_tokens || !may_stop_;
+  if (masked_) sample.allowed = mask_;
+  const SamplingParams& params = request_->sampling;
+  const bool adjusted = masked_ || (sample.masked && !stop_mask().empty()) || !params.logit_bias.empty() ||
+                        !params.masked_ids.empty() || params.penalizes();
+  plan.wanted.push_back({static_cast<int32_t>(plan.ids.size() - 1), kernels::NeedOf(params, adjusted)});
 }
 
 void Sequence::Advance(int64_t rows, PrefixCache& cache) {
@@ -116,29 +153,27 @@ void Sequence::ForgetBlocks(PrefixCache& cache) {
 
 void Sequence::Append(TokenId id) {
   output_.push_back(id);
-  if (sample_.counts != nullptr) counts_.AddOutput(id);
   ExtendHashes();
   CheckFinished();
   if (grammar_ != nullptr) FollowGrammar(id);
 }
 
-TokenId Sequence::TokenAt(int64_t position) const {
+void Sequence::AppendTokens(int64_t begin, int64_t end, std::vector<TokenId>& to) const {
   const int64_t prompt = std::ssize(request_->prompt_ids);
-  return position < prompt ? request_->prompt_ids[position] : output_[position - prompt];
-}
-
-std::vector<TokenId> Sequence::Tokens(int64_t begin, int64_t end) const {
-  std::vector<TokenId> tokens(end - begin);
-  for (int64_t i = begin; i < end; ++i) tokens[i - begin] = TokenAt(i);
-  return tokens;
+  const auto append = [&to](const std::vector<TokenId>& from, int64_t first, int64_t last) {
+    if (first < last) to.insert(to.end(), from.begin() + first, from.begin() + last);
+  };
+  append(request_->prompt_ids, begin, std::min(end, prompt));
+  append(output_, std::max(begin, prompt) - prompt, end - prompt);
 }
 
 void Sequence::ExtendHashes() {
   const int64_t of_prompt = std::ssize(request_->prompt_hashes);
+  std::vector<TokenId> ids;
   for (int64_t i = of_prompt + std::ssize(hashes_); i < size() / kBlockTokens; ++i) {
-    const Digest previous =
-        i > 0 ? HashOf(i - 1) : PrefixSeed(request_->cache_salt, request_->rope_variant());
-    const std::vector<TokenId> ids = Tokens(i * kBlockTokens, (i + 1) * kBlockTokens);
+    const Digest previous = i > 0 ? HashOf(i - 1) : PrefixSeed(request_->cache_salt, request_->variant());
+    ids.clear();
+    AppendTokens(i * kBlockTokens, (i + 1) * kBlockTokens, ids);
     hashes_.push_back(NextBlockHash(previous, std::span<const TokenId, kBlockTokens>(ids)));
   }
 }
@@ -194,14 +229,14 @@ void Sequence::FollowGrammar(TokenId id) {
 
 void Sequence::FillMask() {
   if (finished_ == FinishCause::kStop || !grammar_error_.ok()) return;
-  sample_.allowed = {};
+  masked_ = false;
   may_stop_ = grammar_->CanStop();
   if (!grammar_->FillMask(mask_)) return;
-  for (const TokenId id : stop_mask_) mask_[id / 32] &= ~(1u << (id % 32));
+  for (const TokenId id : stop_mask()) mask_[id / 32] &= ~(1u << (id % 32));
   const bool goes_on = std::ranges::any_of(mask_, [](uint32_t word) { return word != 0; });
   if (goes_on) {
-    for (const TokenId id : stop_mask_) mask_[id / 32] |= (may_stop_ ? 1u : 0u) << (id % 32);
-    sample_.allowed = mask_;
+    for (const TokenId id : stop_mask()) mask_[id / 32] |= (may_stop_ ? 1u : 0u) << (id % 32);
+    masked_ = true;
   } else if (may_stop_) {
     finished_ = FinishCause::kStop;
   } else if (!finished_) {

@@ -1,8 +1,9 @@
-// One request's choice on its way through the engine: its output, how many of its tokens are computed, and
-// the blocks that hold their keys and values; the prompt is the request's, which its choices share. Owned by
-// the engine, planned by the scheduler; engine thread only. What always holds: positions [0, computed) are in
-// the blocks; computed < size while it is unfinished, since the last token's row is what the next one is
-// sampled from; a token that was sampled is never sampled again.
+// One request's choice on its way through the engine: its output, how many of its tokens are computed, the
+// blocks that hold their keys and values, and how much of that its slot has been told; the prompt is the
+// request's, which its choices share. Owned by the engine, planned by the scheduler; engine thread only. What
+// always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished, since the
+// last token's row is what the next one is sampled from; a token that was sampled is never sampled again; it
+// has a slot while it has blocks.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,11 @@ class Sequence {
   // Of the request's `nth` choice. `context` is the number of positions that the sequence may reach, prompt
   // and output together.
   Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth = 0);
-  Sequence(const Sequence&) = delete;  // plans point into it
+  Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
   uint64_t ticket() const { return ticket_; }  // its request's
-  uint32_t choice() const { return sample_.choice; }
+  uint32_t choice() const { return choice_; }
   int64_t size() const;  // prompt and output
   int64_t computed() const { return computed_; }
   int64_t remaining() const { return size() - computed_; }
@@ -51,14 +52,27 @@ class Sequence {
   bool AcquireBlocks(PrefixCache& cache, int64_t spare);
   // Makes room for the next position. False where no block is idle.
   bool GrowBlocks(PrefixCache& cache);
+  // Whether it may begin as a copy of the other, once that has read its prompt: another choice of one
+  // request, of which neither has any output.
+  bool MayForkFrom(const Sequence& first) const;
+  // As AcquireBlocks, where `first` reads the last of its prompt in this step: shares its full blocks, and
+  // has room for a copy of one that is full in part.
+  bool AcquireForkBlocks(const Sequence& first, PrefixCache& cache, int64_t spare);
   // How many blocks its next `tokens` tokens need beyond those of its present ones; less where it ends
   // before.
   int64_t BlocksToGrow(int64_t tokens) const;
-  // Forgets what is computed: a preempted sequence starts over, from the prefix cache at best.
+  // Forgets what is computed: a preempted sequence starts over, from the prefix cache at best. Its slot, if
+  // it has one, is somebody else's from now on.
   void ReleaseBlocks();
+  std::optional<int32_t> slot() const { return slot_; }
 
-  // The plan of its next `rows` tokens.
-  SequencePlan Plan(int64_t rows);
+  // Its blocks are there: it runs in this slot, which the plan opens.
+  void OpenSlot(int32_t slot, BatchPlan& plan);
+  // As OpenSlot, of a fork: it takes a token of its own from the last row of `first`, which the plan has just
+  // got, and the next plan, to which `next` go, makes the slot.
+  void ForkSlot(int32_t slot, const Sequence& first, BatchPlan& plan, std::vector<SlotOp>& next);
+  // Its next `rows` tokens.
+  void Plan(int64_t rows, BatchPlan& plan);
   // The planned rows ran: names the blocks that they filled.
   void Advance(int64_t rows, PrefixCache& cache);
   // Its rows came out wrong: none of its blocks has a name from now on, whoever computed it.
@@ -67,14 +81,19 @@ class Sequence {
   void Append(TokenId id);
 
  private:
-  TokenId TokenAt(int64_t position) const;
-  std::vector<TokenId> Tokens(int64_t begin, int64_t end) const;
+  // A token of its own from the last of the plan's rows.
+  void Want(BatchPlan& plan) const;
+  void AppendTokens(int64_t begin, int64_t end, std::vector<TokenId>& to) const;
   // The last token is always computed, since its row is sampled from: so its block is the sequence's own.
   int64_t SharableBlocks() const { return (size() - 1) / kBlockTokens; }
   // Hashes the full blocks that are new.
   void ExtendHashes();
   // What the cache knows of its first so many blocks, up to the first that it doesn't.
   std::vector<BlockRef> FindBlocks(PrefixCache& cache, int64_t blocks) const;
+  // What is masked before min_tokens, and where the grammar may not stop.
+  std::span<const TokenId> stop_mask() const {
+    return request_->ignore_eos ? std::span<const TokenId>() : request_->stop_ids;
+  }
   void CheckFinished();
   // With the resumed ids.
   void StartGrammar();
@@ -84,20 +103,20 @@ class Sequence {
 
   const uint64_t ticket_;
   const std::shared_ptr<const SharedRequest> request_;
+  const uint32_t choice_;
   const int64_t context_;
   std::vector<TokenId> output_;
   std::optional<FinishCause> finished_;
-  SampleSpec sample_;
-  kernels::TokenCounts counts_;     // of all its tokens, where penalties look at them
-  std::vector<TokenId> stop_mask_;  // what is masked before min_tokens, and where the grammar may not stop
   std::unique_ptr<GrammarState> grammar_;
   absl::Status grammar_error_;
   bool may_stop_ = true;
-  std::vector<uint32_t> mask_;  // of the next token
+  bool masked_ = false;  // some id may not come next: mask_ says which may
+  std::vector<uint32_t> mask_;
   int64_t computed_ = 0;
   std::vector<BlockRef> blocks_;
-  std::vector<int32_t> block_ids_;  // of blocks_
-  std::vector<Digest> hashes_;      // of the full blocks behind those of the prompt
+  std::optional<int32_t> slot_;
+  int64_t slot_blocks_ = 0;     // of blocks_, that its table has
+  std::vector<Digest> hashes_;  // of the full blocks behind those of the prompt
 };
 
 }  // namespace quire::worker

@@ -67,48 +67,96 @@ TEST(Sequence, StopIdsAreMaskedBelowMinTokens) {
   PrefixCache cache(4);
   Sequence sequence(1, Share(request), 100);
   ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
-  SequencePlan plan = sequence.Plan(4);
-  ASSERT_TRUE(plan.wants_logits);
-  EXPECT_EQ(plan.sample->params.masked_ids, request.stop_ids);
+  BatchPlan plan;
+  sequence.OpenSlot(0, plan);
+  sequence.Plan(4, plan);
+  ASSERT_EQ(plan.samples.size(), 1u);
+  EXPECT_EQ(plan.openings[0].params.masked_ids, request.stop_ids);
+  EXPECT_TRUE(plan.samples[0].masked);
   sequence.Advance(4, cache);
   sequence.Append(50);
-  plan = sequence.Plan(1);
-  EXPECT_TRUE(plan.sample->params.masked_ids.empty());
-  EXPECT_EQ(plan.sample->position, 1u);
+  sequence.Plan(1, plan);
+  EXPECT_FALSE(plan.samples[1].masked);
+  EXPECT_EQ(plan.samples[1].position, 1u);
 }
 
-TEST(Sequence, PenaltiesCountItsTokensOnceEachHoweverOftenItStarts) {
+TEST(Sequence, PlansSayWhatIsNew) {
+  PrefixCache cache(4);
+  Sequence sequence(1, Share(NewRequest(30, 10)), 100);
+  ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
+  BatchPlan first, second, third;
+  sequence.OpenSlot(7, first);
+  sequence.Plan(5, first);
+  EXPECT_EQ(first.sequences[0].slot, 7);
+  EXPECT_EQ(first.sequences[0].blocks, 1) << "of two that it has";
+  EXPECT_EQ(first.ids, (std::vector<TokenId>{100, 101, 102, 103, 104}));
+  EXPECT_TRUE(first.wanted.empty());
+  sequence.Advance(5, cache);
+  sequence.Plan(25, second);
+  EXPECT_EQ(second.sequences[0].position, 5);
+  EXPECT_EQ(second.blocks.size(), 1u);
+  ASSERT_EQ(second.wanted.size(), 1u);
+  EXPECT_EQ(second.wanted[0].row, 24);
+  sequence.Advance(25, cache);
+  sequence.Append(50);
+  sequence.Plan(1, third);
+  EXPECT_EQ(third.ids, (std::vector<TokenId>{50}));
+  EXPECT_TRUE(third.blocks.empty() && third.ops.empty());
+}
+
+// The tokens that were computed by others are told with the slot, and none is told twice.
+TEST(Sequence, ASlotBeginsWithWhatIsCached) {
+  PrefixCache cache(8);
+  Sequence first(1, Share(NewRequest(40, 10)), 100), second(2, Share(NewRequest(40, 10)), 100);
+  ASSERT_TRUE(first.AcquireBlocks(cache, 0));
+  first.Advance(40, cache);
+  ASSERT_TRUE(second.AcquireBlocks(cache, 0));
+  BatchPlan plan;
+  second.OpenSlot(0, plan);
+  second.Plan(8, plan);
+  EXPECT_EQ(std::get<OpenSlot>(plan.ops[0]).blocks, 2);
+  EXPECT_EQ(plan.sequences[0].position, 32);
+  EXPECT_EQ(plan.blocks.size(), 3u);
+}
+
+TEST(Sequence, PenaltiesGetItsTokensOnceEachHoweverOftenItStarts) {
   GenerationRequest request = NewRequest(4, 10);
   request.sampling.frequency_penalty = 0.5f;
   request.choices[0].resumed_ids = {7, 100};
   PrefixCache cache(4);
   Sequence sequence(1, Share(request), 100);
-  const auto counts = [&] {
+  using Found = std::map<TokenId, std::pair<int, bool>>;
+  const auto start = [&] {
     EXPECT_TRUE(sequence.AcquireBlocks(cache, 0));
-    const SequencePlan plan = sequence.Plan(sequence.remaining());
-    std::map<TokenId, std::pair<int, bool>> found;
-    for (const auto& [id, count] : plan.sample->counts->counts()) found[id] = {count.output, count.in_prompt};
+    BatchPlan plan;
+    sequence.OpenSlot(0, plan);
     sequence.ReleaseBlocks();
+    EXPECT_FALSE(sequence.slot());
+    EXPECT_EQ(plan.openings[0].tokens, sequence.size());
+    Found found;
+    for (const auto& [id, count] : plan.openings[0].counts.counts())
+      found[id] = {count.output, count.in_prompt};
     return found;
   };
-  using Found = std::map<TokenId, std::pair<int, bool>>;
   const Found resumed = {
       {7, {1, false}}, {100, {1, true}}, {101, {0, true}}, {102, {0, true}}, {103, {0, true}}};
-  EXPECT_EQ(counts(), resumed);
-  EXPECT_EQ(counts(), resumed) << "preempted";
+  EXPECT_EQ(start(), resumed);
+  EXPECT_EQ(start(), resumed) << "preempted";
   sequence.Append(7);
   sequence.Append(103);
   Found grown = resumed;
   grown[7].first = 2;
   grown[103].first = 1;
-  EXPECT_EQ(counts(), grown);
+  EXPECT_EQ(start(), grown);
 }
 
 TEST(Sequence, TokensAreNotCountedWhereNothingPenalizesThem) {
   PrefixCache cache(4);
   Sequence sequence(1, Share(NewRequest(4, 10)), 100);
   ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
-  EXPECT_EQ(sequence.Plan(4).sample->counts, nullptr);
+  BatchPlan plan;
+  sequence.OpenSlot(0, plan);
+  EXPECT_TRUE(plan.openings[0].counts.counts().empty());
 }
 
 TEST(Sequence, LastTokenIsComputedEvenWhenAllIsCached) {
@@ -131,7 +179,7 @@ TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   EXPECT_EQ(cache.idle(), 1);
 }
 
-TEST(Sequence, TenantsAndRopeVariantsShareNoBlocks) {
+TEST(Sequence, TenantsRopeVariantsAndAdaptersShareNoBlocks) {
   PrefixCache cache(16);
   GenerationRequest request = NewRequest(32, 10);
   request.cache_salt = "tenant a";
@@ -147,6 +195,9 @@ TEST(Sequence, TenantsAndRopeVariantsShareNoBlocks) {
   request.scaled_rope = true;
   EXPECT_EQ(cached(request), 0);
   request.scaled_rope = false;
+  request.adapter = 1;
+  EXPECT_EQ(cached(request), 0);
+  request.adapter = 0;
   request.cache_salt = "tenant b";
   EXPECT_EQ(cached(request), 0);
 }

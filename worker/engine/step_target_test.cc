@@ -40,7 +40,7 @@ class Plans {
     std::vector<int64_t> rows;
     for (const Sequence* prompt : prompts_) {
       for (size_t i = 0; i < step.sequences.size(); ++i) {
-        if (step.sequences[i] == prompt) rows.push_back(std::ssize(step.plan.sequences[i].ids));
+        if (step.sequences[i] == prompt) rows.push_back(step.plan.sequences[i].rows);
       }
     }
     work_ = step.work;
@@ -61,8 +61,8 @@ class Plans {
   Step RunStep(const StepPrices& prices) {
     Step step = scheduler_.Schedule(prices);
     for (size_t i = 0; i < step.sequences.size(); ++i) {
-      step.sequences[i]->Advance(std::ssize(step.plan.sequences[i].ids), cache_);
-      if (step.plan.sequences[i].wants_logits) step.sequences[i]->Append(7);
+      step.sequences[i]->Advance(step.plan.sequences[i].rows, cache_);
+      if (step.plan.sequences[i].wanted > 0) step.sequences[i]->Append(7);
     }
     return step;
   }
@@ -176,8 +176,8 @@ struct Measured {
 StepWork WorkOf(const BatchPlan& plan) {
   StepWork work;
   for (const SequencePlan& sequence : plan.sequences) {
-    const int64_t rows = std::ssize(sequence.ids);
-    const bool decodes = rows == 1 && sequence.wants_logits;
+    const int64_t rows = sequence.rows;
+    const bool decodes = rows == 1 && sequence.wanted > 0;
     (decodes ? work.decode_rows : work.prompt_rows) += rows;
     work.keys += KeysOf(sequence.position, rows);
   }

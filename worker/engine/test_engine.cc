@@ -47,6 +47,7 @@ void RequestAnswer::Take(const Update& update) {
 
 TestEngine::TestEngine(EngineKnobs knobs) : script_(std::move(knobs.script)) {
   script_.kv_blocks = knobs.kv_blocks;
+  script_.max_sequences = knobs.limits.max_sequences;
   runner_ = std::make_unique<ScriptedRunner>(script_);
   EngineOptions options;
   options.limits = knobs.limits;
@@ -88,7 +89,11 @@ std::vector<TokenId> TestEngine::Expected(const GenerationRequest& request, size
   std::vector<TokenId> tokens = request.prompt_ids;
   tokens.insert(tokens.end(), resumed.begin(), resumed.end());
   while (!sequence.finished()) {
+    kernels::TokenCounts counts;
+    counts.AddPrompt(request.prompt_ids);
+    for (const TokenId id : sequence.output()) counts.AddOutput(id);
     SampleSpec sample;
+    if (request.sampling.penalizes()) sample.counts = &counts;
     sample.seed = request.seed;
     sample.choice = request.choices[nth].index;
     sample.position = static_cast<uint32_t>(sequence.output().size());

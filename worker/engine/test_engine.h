@@ -74,6 +74,8 @@ class TestEngine {
 
   Engine& engine() { return *engine_; }
   const absl::Status& lost() const { return lost_; }
+  // Of blocks, by the runner; read after the engine's Stop.
+  int64_t copies() const { return runner_->copies(); }
   // How often updates were handed over.
   int batches() const ABSL_LOCKS_EXCLUDED(mutex_);
 

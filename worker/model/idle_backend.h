@@ -31,6 +31,7 @@ class IdleBackend : public kernels::Backend {
   absl::Status CreateKvCache(const kernels::KvShape&) override { return absl::OkStatus(); }
   kernels::WeightStats weight_stats() const override { return {}; }
   absl::Status ReserveStep(const kernels::StepLimits&) override { return absl::OkStatus(); }
+  void CopyBlocks(std::span<const kernels::BlockCopy>) override {}
   kernels::StepBucket BeginStep(const kernels::StepInputs&) override { return {}; }
   absl::Status Run(const kernels::StepBucket&, absl::FunctionRef<absl::Status()> ops) override {
     return ops();

@@ -4,6 +4,7 @@
 #include "base/core/status.h"
 #include "kernels/host_step.h"
 #include "kernels/sampling/token_counts.h"
+#include "worker/engine/slot_table.h"
 #include "worker/model/decoder.h"
 #include "worker/model/shard.h"
 #include "worker/model/weight_plan.h"
@@ -24,8 +25,9 @@ absl::StatusOr<ModelBytes> CountModelBytes(const ModelConfig& config, int ranks,
     bytes.token += scratch.token;
     bytes.wanted_row += scratch.wanted_row;
     bytes.input_token += kernels::HostStep::BytesFor({.tokens = 1});
-    bytes.sequence +=
-        kernels::HostStep::BytesFor({.sequences = 1, .wanted_rows = 1, .table_blocks = table_blocks});
+    bytes.wanted_row += kernels::HostStep::BytesFor({.wanted_rows = 1});
+    bytes.sequence += kernels::HostStep::BytesFor({.sequences = 1, .table_blocks = table_blocks}) +
+                      SlotTable::BytesFor(1, config.max_context);
   }
   return bytes;
 }

@@ -11,11 +11,12 @@
 namespace quire::worker {
 
 struct ModelBytes {
-  int64_t weights = 0;                    // and the rotary tables, of the whole context
-  int64_t kv_block = 0;                   // of 16 tokens
-  int64_t token = 0, wanted_row = 0;      // of the decoder's scratch memory (ScratchBytes)
-  int64_t input_token = 0, sequence = 0;  // of a step's inputs
-  int64_t counts = 0;                     // of what penalties count of a request, also while it waits
+  int64_t weights = 0;                // and the rotary tables, of the whole context
+  int64_t kv_block = 0;               // of 16 tokens
+  int64_t token = 0, wanted_row = 0;  // of the decoder's scratch memory (ScratchBytes), and of a row's number
+  int64_t input_token = 0;            // of a step's inputs
+  int64_t sequence = 0;               // of a slot, and of its block tables
+  int64_t counts = 0;                 // of what penalties count of a request, also while it waits
 };
 
 // Of all `ranks` of a group, or of `only` that one. Fails as MakeShard does.

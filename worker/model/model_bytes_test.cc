@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "worker/engine/slot_table.h"
 #include "worker/model/decoder.h"
 #include "worker/model/idle_backend.h"
 #include "worker/model/test_checkpoint.h"
@@ -51,7 +52,8 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
         ASSERT_TRUE(decoder.ok()) << decoder.status();
         allocated += backend.allocated();
       }
-      EXPECT_EQ(bytes->token * limits.tokens + bytes->wanted_row * limits.wanted_rows, allocated)
+      const int64_t numbers = limits.wanted_rows * ranks * 8;
+      EXPECT_EQ(bytes->token * limits.tokens + bytes->wanted_row * limits.wanted_rows, allocated + numbers)
           << ranks << " ranks, " << limits.tokens << " tokens, " << limits.wanted_rows << " rows";
     }
   }
@@ -62,7 +64,7 @@ TEST(ModelBytesTest, InputsAreThoseOfEveryRankAndCountsRank0s) {
   ASSERT_TRUE(one.ok() && three.ok());
   EXPECT_EQ(one->input_token, 4);
   EXPECT_EQ(three->input_token, 12);
-  const int64_t inputs = sizeof(kernels::SequenceRows) + 8 + 128 / 16 * 4;
+  const int64_t inputs = sizeof(kernels::SequenceRows) + 16 + 128 / 16 * 4 + SlotTable::BytesFor(1, 128);
   EXPECT_EQ(one->sequence, inputs);
   EXPECT_EQ(three->sequence, 3 * inputs);
   EXPECT_EQ(one->counts, kernels::TokenCounts::BytesFor(128, 50));

@@ -24,11 +24,25 @@ std::string NumericsId(const Checkpoint& checkpoint, int64_t sampled_ids, const 
   return id;
 }
 
+SlotLimits LimitsOf(const ModelConfig& config, const TransformerOptions& options, const Shard& shard) {
+  // The rotary tables end with the context, or with the KV cache (LoadWeights).
+  const int64_t positions = options.kv_blocks * kBlockTokens;
+  return {.slots = options.max_sequences,
+          .batch_tokens = options.max_batch_tokens,
+          .wanted_rows = options.max_wanted_rows,
+          .kv_blocks = options.kv_blocks,
+          .token_ids = config.vocab,
+          .plain_context = std::min(config.plain_context, positions),
+          .scaled_context = config.scaled_rope ? std::min(config.max_context, positions) : 0,
+          .adapters = 0,
+          .samples = shard.rank == 0};
+}
+
 }  // namespace
 
 TransformerRunner::TransformerRunner(const ModelConfig& config, const TransformerOptions& options,
                                      const Shard& shard, kernels::Backend& backend)
-    : config_(config), options_(options), shard_(shard), backend_(backend) {}
+    : config_(config), backend_(backend), slots_(LimitsOf(config, options, shard)) {}
 
 absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
     const Checkpoint& checkpoint, const TransformerOptions& options, kernels::Backend& backend,
@@ -52,7 +66,7 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
   const kernels::StepLimits limits{
       .tokens = options.max_batch_tokens,
       .sequences = options.max_sequences,
-      .wanted_rows = options.max_sequences,
+      .wanted_rows = options.max_wanted_rows,
       .table_blocks = BlocksFor(config.max_context),
       .sampled_ids = shard.rank == 0 ? sampled_ids : 0,
       .part_ids = std::clamp<int64_t>(sampled_ids - shard.vocab.begin, 0, shard.vocab.size())};
@@ -62,88 +76,46 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
 }
 
 absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
-  QUIRE_RETURN_IF_ERROR(CheckPlan(plan));
-  specs_.clear();
+  QUIRE_RETURN_IF_ERROR(slots_.Apply(plan));
+  if (!slots_.copies().empty()) backend_.CopyBlocks(slots_.copies());
   if (plan.sequences.empty()) return absl::OkStatus();
   Prepare(plan);
   QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor logits, decoder_->Compute());
-  if (logits.rows > 0) backend_.Sample(logits, specs_, decoder_->runs());
+  if (logits.rows > 0) backend_.Sample(logits, slots_.specs(), decoder_->runs());
   return absl::OkStatus();
 }
 
 absl::StatusOr<StepResult> TransformerRunner::Collect() {
   StepResult result;
-  if (specs_.empty()) {
+  if (slots_.specs().empty()) {
     QUIRE_RETURN_IF_ERROR(backend_.Finish());
-    return result;
+  } else {
+    QUIRE_ASSIGN_OR_RETURN(const std::span<const SampledToken> tokens, backend_.ReadSampled());
+    result.tokens.assign(tokens.begin(), tokens.end());
   }
-  QUIRE_ASSIGN_OR_RETURN(const std::span<const SampledToken> tokens, backend_.ReadSampled());
-  result.tokens.assign(tokens.begin(), tokens.end());
+  slots_.Collect(result);
   return result;
 }
 
-// A plan may come from another process; what is wrong here would be read as an address below.
-absl::Status TransformerRunner::CheckPlan(const BatchPlan& plan) const {
-  for (const SequencePlan& sequence : plan.sequences) {
-    QUIRE_RETURN_IF_ERROR(CheckSequence(sequence));
-    if (sequence.wants_logits && shard_.rank == 0 && sequence.sample == nullptr) {
-      return absl::InternalError("a sequence wants logits but has no sampling parameters");
-    }
-  }
-  if (plan.tokens() > options_.max_batch_tokens || std::ssize(plan.sequences) > options_.max_sequences) {
-    return absl::InternalError(absl::StrCat("step ", plan.step, " has ", plan.tokens(), " tokens of ",
-                                            plan.sequences.size(), " sequences; the model was loaded for ",
-                                            options_.max_batch_tokens, " of ", options_.max_sequences));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status TransformerRunner::CheckSequence(const SequencePlan& sequence) const {
-  const auto rows = static_cast<int64_t>(sequence.ids.size());
-  // The rotary tables end with it, or with the KV cache (LoadWeights).
-  const int64_t context = std::min(sequence.scaled_rope ? config_.max_context : config_.plain_context,
-                                   options_.kv_blocks * kBlockTokens);
-  if (sequence.scaled_rope && !config_.scaled_rope) {
-    return absl::InternalError(
-        "a sequence wants scaled RoPE but the model was loaded without --rope-scaling");
-  }
-  if (rows < 1 || sequence.position < 0 || sequence.position > context - rows) {
-    return absl::InternalError(absl::StrCat("a sequence of ", rows, " rows at position ", sequence.position,
-                                            " leaves the context of ", context));
-  }
-  if (std::ssize(sequence.blocks) != BlocksFor(sequence.position + rows)) {
-    return absl::InternalError("a sequence's block table is not as long as its positions need");
-  }
-  for (const int32_t block : sequence.blocks) {
-    if (block < 0 || block >= options_.kv_blocks) return absl::InternalError("a KV block does not exist");
-  }
-  for (const TokenId id : sequence.ids) {
-    if (id < 0 || id >= config_.vocab)
-      return absl::InternalError(absl::StrCat("token id ", id, " does not exist"));
-  }
-  return absl::OkStatus();
-}
-
 void TransformerRunner::Prepare(const BatchPlan& plan) {
-  ids_.clear();
   sequences_.clear();
+  const ModelWeights& weights = decoder_->weights();
+  for (const SlotRows& rows : slots_.sequences()) {
+    sequences_.push_back({.first_row = rows.first_row,
+                          .rows = rows.rows,
+                          .position = rows.position,
+                          .blocks = rows.table.subspan(rows.kept),
+                          .rope = rows.scaled_rope ? *weights.scaled_rope : weights.rope,
+                          .slot = rows.slot,
+                          .kept = rows.kept});
+  }
   wanted_rows_.clear();
   needs_.clear();
-  const ModelWeights& weights = decoder_->weights();
-  for (const SequencePlan& sequence : plan.sequences) {
-    const int64_t first_row = std::ssize(ids_), rows = std::ssize(sequence.ids);
-    ids_.insert(ids_.end(), sequence.ids.begin(), sequence.ids.end());
-    sequences_.push_back({.first_row = first_row,
-                          .rows = rows,
-                          .position = sequence.position,
-                          .blocks = sequence.blocks,
-                          .rope = sequence.scaled_rope ? *weights.scaled_rope : weights.rope});
-    if (!sequence.wants_logits) continue;
-    wanted_rows_.push_back(first_row + rows - 1);
-    needs_.push_back(NeedOf(sequence));
-    if (shard_.rank == 0) specs_.push_back(sequence.sample);
+  for (const WantedRow& wanted : plan.wanted) {
+    wanted_rows_.push_back(wanted.row);
+    needs_.push_back(wanted.need);
   }
-  decoder_->Prepare({.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_rows_}, needs_);
+  decoder_->Prepare({.ids = slots_.ids(), .sequences = sequences_, .wanted_rows = wanted_rows_}, needs_);
 }
 
 }  // namespace quire::worker

@@ -10,6 +10,7 @@
 #include "kernels/backend.h"
 #include "kernels/communicator.h"
 #include "worker/engine/model_runner.h"
+#include "worker/engine/slot_table.h"
 #include "worker/model/checkpoint.h"
 #include "worker/model/decoder.h"
 #include "worker/model/model_config.h"
@@ -22,7 +23,8 @@ struct TransformerOptions {
   int64_t kv_blocks = 0;  // equal on all ranks; KvBlockBytes says what one costs
   int64_t max_batch_tokens = 512;
   int64_t max_sequences = 64;
-  int64_t tokenizer_size = 0;  // ids from here on are never sampled; 0 = the vocabulary's size
+  int64_t max_wanted_rows = 64;  // of a step
+  int64_t tokenizer_size = 0;    // ids from here on are never sampled; 0 = the vocabulary's size
   // How the weights are loaded (LoadOptions).
   int load_threads = 1;
   bool ranks_share_a_disk = false;
@@ -52,22 +54,17 @@ class TransformerRunner final : public ModelRunner {
  private:
   TransformerRunner(const ModelConfig& config, const TransformerOptions& options, const Shard& shard,
                     kernels::Backend& backend);
-  absl::Status CheckPlan(const BatchPlan& plan) const;
-  absl::Status CheckSequence(const SequencePlan& sequence) const;
   void Prepare(const BatchPlan& plan);
 
   const ModelConfig config_;
-  const TransformerOptions options_;
-  const Shard shard_;
   kernels::Backend& backend_;
   std::string numerics_id_;
   std::unique_ptr<Decoder> decoder_;
+  SlotTable slots_;
   // Of the step between Launch and Collect.
-  std::vector<int32_t> ids_;
   std::vector<kernels::SequenceRows> sequences_;
   std::vector<int64_t> wanted_rows_;
-  std::vector<kernels::RowNeed> needs_;   // of the rows whose logits are wanted
-  std::vector<const SampleSpec*> specs_;  // of the rows whose logits are wanted; rank 0's
+  std::vector<kernels::RowNeed> needs_;  // of the wanted rows
 };
 
 }  // namespace quire::worker

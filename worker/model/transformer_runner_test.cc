@@ -4,6 +4,7 @@
 
 #include "kernels/backend_factory.h"
 #include "kernels/reference/reference_backend.h"
+#include "worker/engine/testing/plan_builder.h"
 #include "worker/model/idle_backend.h"
 #include "worker/model/test_checkpoint.h"
 
@@ -14,34 +15,31 @@ class TransformerRunnerTest : public testing::Test {
  protected:
   void SetUp() override {
     runner_ = Load("yarn:4:32");
-    spec_.params.logprobs = true;
+    sampling_.params.logprobs = true;
   }
 
   std::unique_ptr<TransformerRunner> Load(const std::string& rope_scaling) {
     backends_.push_back(kernels::MakeReferenceBackend());
     const auto checkpoint = checkpoint_.Open(rope_scaling);
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
-    auto runner = TransformerRunner::Load(
-        *checkpoint, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
-        *backends_.back(), alone_);
+    auto runner = TransformerRunner::Load(*checkpoint, Options(), *backends_.back(), alone_);
     EXPECT_TRUE(runner.ok()) << runner.status();
     return *std::move(runner);
   }
-
-  SequencePlan Prompt(std::vector<TokenId> ids, std::vector<int32_t> blocks) const {
-    SequencePlan plan;
-    plan.ids = std::move(ids);
-    plan.blocks = std::move(blocks);
-    plan.wants_logits = true;
-    plan.sample = &spec_;
-    return plan;
+  static TransformerOptions Options() {
+    return {.kv_blocks = 16,
+            .max_batch_tokens = 40,
+            .max_sequences = 3,
+            .max_wanted_rows = 4,
+            .tokenizer_size = 48};
   }
 
   // The raw log-probability tells logits apart that sample the same id.
   using Sampled = std::pair<TokenId, float>;
-  std::vector<Sampled> Run(std::vector<SequencePlan> sequences) {
-    const BatchPlan plan{1, std::move(sequences)};
-    EXPECT_TRUE(runner_->Launch(plan).ok());
+  std::vector<Sampled> Run(PlanBuilder& builder) {
+    const BatchPlan plan = builder.Take();
+    const absl::Status launched = runner_->Launch(plan);
+    EXPECT_TRUE(launched.ok()) << launched;
     const auto result = runner_->Collect();
     EXPECT_TRUE(result.ok()) << result.status();
     std::vector<Sampled> sampled;
@@ -51,42 +49,101 @@ class TransformerRunnerTest : public testing::Test {
     }
     return sampled;
   }
+  // What a sequence of these tokens samples next, alone, in blocks that nobody else has here.
+  Sampled Alone(const std::vector<TokenId>& ids, const RowSampling& row = {}, OpenSlot op = {.slot = 2}) {
+    std::vector<int32_t> blocks;
+    for (int32_t i = 0; i < BlocksFor(std::ssize(ids)); ++i) blocks.push_back(15 - i);
+    const auto sampled = Run(next_.Open(op, sampling_).Rows(2, 0, ids, blocks).Want(row));
+    Run(next_.Op(CloseSlot{2}));
+    return sampled.front();
+  }
+  static std::vector<TokenId> Tokens(int64_t count, int64_t step = 7) {
+    std::vector<TokenId> ids(count);
+    for (int64_t i = 0; i < count; ++i) ids[i] = static_cast<TokenId>(i * step % 48);
+    return ids;
+  }
 
   const TestCheckpoint checkpoint_{"BF16"};
   IdlePlace alone_{0, 1};
   std::vector<std::unique_ptr<kernels::Backend>> backends_;
   std::unique_ptr<TransformerRunner> runner_;
-  SampleSpec spec_;
+  SlotSampling sampling_;
+  PlanBuilder next_;
 };
 
 TEST_F(TransformerRunnerTest, ABatchGivesWhatEachSequenceGivesAlone) {
-  const SequencePlan a = Prompt({1, 2, 3, 4, 5}, {0}), b = Prompt({9, 8, 7}, {3});
-  const Sampled alone_a = Run({a}).front(), alone_b = Run({b}).front();
-  SequencePlan silent = Prompt({20, 21}, {5});
-  silent.wants_logits = false;
-  EXPECT_EQ(Run({a, silent, b}), (std::vector<Sampled>{alone_a, alone_b}));
-  EXPECT_TRUE(Run({silent}).empty());
-  EXPECT_TRUE(Run({}).empty());
+  const std::vector<TokenId> a = {1, 2, 3, 4, 5}, b = {9, 8, 7};
+  const Sampled alone_a = Alone(a), alone_b = Alone(b);
+  next_.Open({.slot = 1}, sampling_).Open({.slot = 0}).Open({.slot = 2}, sampling_);
+  EXPECT_EQ(Run(next_.Rows(1, 0, a, {0}).Want().Rows(0, 0, {20, 21}, {5}).Rows(2, 0, b, {3}).Want()),
+            (std::vector<Sampled>{alone_a, alone_b}));
+  EXPECT_TRUE(Run(next_.Rows(0, 2, {22})).empty());
+  EXPECT_TRUE(Run(next_).empty());
 }
 
 TEST_F(TransformerRunnerTest, ChunkedPrefillGivesTheSameToken) {
-  std::vector<TokenId> ids(30);
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i * 7 % 48);
-  const Sampled whole = Run({Prompt(ids, {2, 1})}).front();
-  SequencePlan first = Prompt({ids.begin(), ids.begin() + 19}, {7, 4});
-  first.wants_logits = false;
-  SequencePlan second = Prompt({ids.begin() + 19, ids.end()}, {7, 4});
-  second.position = 19;
-  Run({first});
-  EXPECT_EQ(Run({second}), (std::vector<Sampled>{whole}));
+  const std::vector<TokenId> ids = Tokens(30);
+  const Sampled whole = Alone(ids);
+  Run(next_.Open({.slot = 0}, sampling_).Rows(0, 0, {ids.begin(), ids.begin() + 19}, {7, 4}));
+  EXPECT_EQ(Run(next_.Rows(0, 19, {ids.begin() + 19, ids.end()}).Want()), (std::vector<Sampled>{whole}));
 }
 
 TEST_F(TransformerRunnerTest, ScaledRopeIsAnotherModel) {
-  SequencePlan plain = Prompt({1, 2, 3, 4, 5, 6, 7, 8}, {0});
-  plain.position = 0;
-  SequencePlan scaled = plain;
-  scaled.scaled_rope = true;
-  EXPECT_NE(Run({plain}), Run({scaled}));
+  EXPECT_NE(Alone(Tokens(8)), Alone(Tokens(8), {}, {.slot = 2, .scaled_rope = 1}));
+}
+
+// At a position in the middle of a block, whose copy only one of them writes.
+TEST_F(TransformerRunnerTest, AForkGoesOnAsIfItWereAlone) {
+  const std::vector<TokenId> ids = Tokens(21);
+  std::vector<TokenId> left = ids, right = ids;
+  Run(next_.Open({.slot = 0}, sampling_).Rows(0, 0, ids, {9, 3}));
+  next_.Op(ForkSlot{.slot = 1, .from = 0}).Op(CopyLastBlock{.slot = 1, .block = 6});
+  for (int32_t position = 21; position < 31; ++position) {
+    left.push_back(position % 5);
+    right.push_back(position % 7 + 10);
+    const auto sampled =
+        Run(next_.Rows(0, position, {left.back()}).Want().Rows(1, position, {right.back()}).Want());
+    EXPECT_EQ(sampled, (std::vector<Sampled>{Alone(left), Alone(right)})) << position;
+  }
+}
+
+TEST_F(TransformerRunnerTest, SeveralRowsOfASequenceGiveWhatEachGivesAsTheLast) {
+  sampling_.params.frequency_penalty = 0.7f;
+  sampling_.counts.AddPrompt(Tokens(20));
+  sampling_.tokens = 20;
+  const std::vector<TokenId> guesses = {4, 11, 4};
+  Run(next_.Open({.slot = 0}, sampling_).Rows(0, 0, Tokens(20), {9, 3}));
+  const auto sampled = Run(next_.Rows(0, 20, guesses)
+                               .Want({.position = 1}, 2)
+                               .Want({.position = 2}, 1)
+                               .Want({.choice = 1, .position = 3})
+                               .Want({.choice = 0, .position = 3}));
+  for (uint32_t i = 1; i <= 3; ++i) {
+    std::vector<TokenId> ids = Tokens(20);
+    ids.insert(ids.end(), guesses.begin(), guesses.begin() + i);
+    sampling_.counts.AddOutput(guesses[i - 1]);
+    ++sampling_.tokens;
+    EXPECT_EQ(sampled[i - 1], Alone(ids, {.choice = i == 3 ? 1u : 0u, .position = i})) << i;
+    if (i < 3) continue;
+    EXPECT_EQ(sampled[3], Alone(ids, {.position = i}));
+  }
+  // The second guess was wrong.
+  const auto next =
+      Run(next_.Op(RollBack{.slot = 0, .position = 21}).Rows(0, 21, {30}).Want({.position = 2}));
+  std::vector<TokenId> ids = Tokens(20);
+  ids.insert(ids.end(), {4, 30});
+  for (const TokenId id : {11, 4}) sampling_.counts.RemoveOutput(id);
+  sampling_.counts.AddOutput(30);
+  sampling_.tokens = 22;
+  EXPECT_EQ(next.front(), Alone(ids, {.position = 2}));
+}
+
+TEST_F(TransformerRunnerTest, ARowBeginsWithWhatTheStepBeforeSampled) {
+  std::vector<TokenId> ids = Tokens(18);
+  const auto first = Run(next_.Open({.slot = 0}, sampling_).Rows(0, 0, ids, {9, 3}).Want());
+  const auto second = Run(next_.Rows(0, 18, {0}).FromSampled(0).Want());
+  ids.push_back(first[0].first);
+  EXPECT_EQ(second.front(), Alone(ids));
 }
 
 // A device that says only in the end that it failed.
@@ -100,50 +157,38 @@ TEST_F(TransformerRunnerTest, ARankThatSamplesNothingHearsOfItsDevicesFailure) {
   IdlePlace follower(1, 2);
   const auto checkpoint = checkpoint_.Open("");
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  const auto runner = TransformerRunner::Load(
-      *checkpoint, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
-      device, follower);
+  const auto runner = TransformerRunner::Load(*checkpoint, Options(), device, follower);
   ASSERT_TRUE(runner.ok()) << runner.status();
-  SequencePlan plan = Prompt({1, 2, 3}, {0});
-  plan.sample = nullptr;  // as at a follower
-  ASSERT_TRUE((*runner)->Launch({1, {plan}}).ok());
+  BatchPlan plan = next_.Open({.slot = 0}).Rows(0, 0, {1, 2, 3}, {0}).Want().Take();
+  plan.openings.clear();  // as at a follower
+  plan.samples.clear();
+  ASSERT_TRUE((*runner)->Launch(plan).ok());
   EXPECT_TRUE(absl::IsInternal((*runner)->Collect().status()));
 }
 
-TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFit) {
-  const auto refused = [&](auto edit) {
-    BatchPlan plan{1, {Prompt({1, 2, 3}, {0})}};
-    edit(plan);
-    return !runner_->Launch(plan).ok();
+// slot_table_test says what all is refused; here, that it is for what this model has.
+TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFitTheModel) {
+  const auto refused = [&](OpenSlot op, const std::vector<TokenId>& ids, const std::vector<int32_t>& blocks) {
+    const bool wrong = !runner_->Launch(next_.Open(op).Rows(op.slot, 0, ids, blocks).Take()).ok();
+    if (!wrong) {
+      EXPECT_TRUE(runner_->Collect().ok());
+      Run(next_.Op(CloseSlot{op.slot}));
+    }
+    return wrong;
   };
-  const auto first = [](BatchPlan& plan) -> SequencePlan& { return plan.sequences[0]; };
-  EXPECT_FALSE(refused([](BatchPlan&) {}));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).ids[1] = 50; }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).ids[1] = -1; }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).ids.clear(); }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks[0] = 16; }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks[0] = -1; }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks.clear(); }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).position = -1; }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) {
-    first(plan).position = 30;  // plain RoPE reaches 32
-    first(plan).blocks.assign(3, 0);
-  }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).sample = nullptr; }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { plan.sequences.assign(4, first(plan)); }));
-  EXPECT_TRUE(refused([&](BatchPlan& plan) {
-    first(plan).ids.assign(41, 1);
-    first(plan).blocks.assign(3, 0);
-    first(plan).scaled_rope = true;
-  }));
-  EXPECT_FALSE(refused([&](BatchPlan& plan) {
-    first(plan).ids.assign(40, 1);
-    first(plan).blocks.assign(3, 0);
-    first(plan).scaled_rope = true;
-  })) << "as many as the model was loaded for";
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).blocks.push_back(1); })) << "a longer table";
+  const std::vector<TokenId> as_many(40, 1), more(41, 1);
+  EXPECT_FALSE(refused({.slot = 2}, {1, 49}, {15}));
+  EXPECT_TRUE(refused({.slot = 3}, {1, 49}, {15}));
+  EXPECT_TRUE(refused({.slot = 2}, {1, 50}, {15}));
+  EXPECT_TRUE(refused({.slot = 2}, {1, 49}, {16}));
+  EXPECT_TRUE(refused({.slot = 2, .adapter = 1}, {1, 49}, {15}));
+  EXPECT_TRUE(refused({.slot = 2}, as_many, {0, 1, 2})) << "plain RoPE reaches 32";
+  EXPECT_FALSE(refused({.slot = 2, .scaled_rope = 1}, as_many, {0, 1, 2}));
+  EXPECT_TRUE(refused({.slot = 2, .scaled_rope = 1}, more, {0, 1, 2}));
+  Run(next_.Open({.slot = 0}).Rows(0, 0, {1}, {0}));
+  EXPECT_FALSE(runner_->Launch(next_.Rows(0, 1, {1}).Want().Want().Want().Want().Want().Take()).ok());
   runner_ = Load("");
-  EXPECT_TRUE(refused([&](BatchPlan& plan) { first(plan).scaled_rope = true; }));
+  EXPECT_TRUE(refused({.slot = 2, .scaled_rope = 1}, {1}, {15}));
 }
 
 // Blocks that come twice in a table make it as long as the positions need; the rotary tables end with the KV
@@ -158,15 +203,13 @@ TEST_F(TransformerRunnerTest, RefusesPositionsBeyondTheKvCache) {
       *checkpoint, {.kv_blocks = 2, .max_batch_tokens = 40, .max_sequences = 1, .tokenizer_size = 48},
       **backend, alone_);
   ASSERT_TRUE(runner.ok()) << runner.status();
-  SequencePlan plan = Prompt(std::vector<TokenId>(40, 1), {0, 1, 0});
-  plan.scaled_rope = true;
-  EXPECT_TRUE(absl::IsInternal((*runner)->Launch({1, {plan}})));
-  plan = Prompt({1}, {0, 1, 0});
-  plan.position = 32;
-  plan.scaled_rope = true;
-  EXPECT_TRUE(absl::IsInternal((*runner)->Launch({2, {plan}})));
-  plan = Prompt(std::vector<TokenId>(32, 1), {0, 1});
-  EXPECT_TRUE((*runner)->Launch({3, {plan}}).ok());
+  next_.Open({.slot = 0, .scaled_rope = 1}).Rows(0, 0, std::vector<TokenId>(40, 1), {0, 1, 0});
+  EXPECT_TRUE(absl::IsInternal((*runner)->Launch(next_.Take())));
+  next_.Open({.slot = 0, .scaled_rope = 1}, {}, {0, 1}).Rows(0, 32, {1}, {0});
+  EXPECT_TRUE(absl::IsInternal((*runner)->Launch(next_.Take())));
+  const BatchPlan plan =
+      next_.Open({.slot = 0}).Rows(0, 0, std::vector<TokenId>(32, 1), {0, 1}).Want().Take();
+  EXPECT_TRUE((*runner)->Launch(plan).ok());
   EXPECT_TRUE((*runner)->Collect().ok());
 }
 
@@ -178,16 +221,14 @@ TEST_F(TransformerRunnerTest, LoadsFromTheOpenCheckpointAlone) {
     open = folder.Open("yarn:4:32");
   }  // the folder is gone
   ASSERT_TRUE(open.ok()) << open.status();
-  const Sampled before = Run({Prompt({1, 2, 3}, {0})}).front();
+  const Sampled before = Alone({1, 2, 3});
   backends_.push_back(kernels::MakeReferenceBackend());
-  auto loaded = TransformerRunner::Load(
-      *open, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
-      *backends_.back(), alone_);
+  auto loaded = TransformerRunner::Load(*open, Options(), *backends_.back(), alone_);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ((*loaded)->numerics_id(), runner_->numerics_id());
   *open = {};  // and loading leaves nothing in it that a step needs
   runner_ = *std::move(loaded);
-  EXPECT_EQ(Run({Prompt({1, 2, 3}, {0})}).front(), before);
+  EXPECT_EQ(Alone({1, 2, 3}), before);
 }
 
 TEST_F(TransformerRunnerTest, NumericsIdNamesWhatTokensDependOn) {

@@ -33,7 +33,8 @@ void TimedSteps::End() {
 
 absl::Status DistributedRunner::Launch(const BatchPlan& plan) {
   steps_.Begin(plan);
-  absl::Status status = channel_.Send(plan);
+  const absl::StatusOr<std::span<const TokenId>> ids = ResolveIds(plan, sampled_, resolved_);
+  absl::Status status = ids.ok() ? channel_.Send(plan, *ids) : ids.status();
   liveness_.Enter(Phase::kComputing);
   if (status.ok()) status = local_.Launch(plan);
   return LoseOnError(liveness_, std::move(status));
@@ -43,6 +44,7 @@ absl::StatusOr<StepResult> DistributedRunner::Collect() {
   absl::StatusOr<StepResult> result = local_.Collect();
   QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, result.status()));
   steps_.End();
+  TakeSampled(*result, sampled_);
   return result;
 }
 

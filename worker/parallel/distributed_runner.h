@@ -1,6 +1,7 @@
 // A ModelRunner for a group of ranks: rank 0's engine calls DistributedRunner, which sends each plan to the
-// followers and runs its own shard; the followers sit in RunFollower and do the same steps. Any error of any
-// rank loses the group, and so does a step that takes longer than any of its kind may (step_deadline.h).
+// followers and runs its own shard; the followers sit in RunFollower and do the same steps. They get the ids
+// that the last step sampled with the plan, which is why Launch comes after the last Collect. Any error of
+// any rank loses the group, and so does a step that takes longer than any of its kind may (step_deadline.h).
 #pragma once
 
 #include "worker/engine/model_runner.h"
@@ -39,6 +40,8 @@ class DistributedRunner final : public ModelRunner {
   ModelRunner& local_;
   PlanChannel channel_;
   TimedSteps steps_;
+  std::vector<TokenId> sampled_,
+      resolved_;  // by the last step, and ids of this one where it begins with some
 };
 
 // A follower's whole life: returns OK after a stop, else why the group was lost.

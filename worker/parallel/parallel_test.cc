@@ -7,9 +7,12 @@
 
 #include "base/core/mutex.h"
 #include "base/core/status.h"
+#include "worker/engine/testing/plan_builder.h"
 #include "worker/parallel/distributed_runner.h"
+#include "worker/parallel/plan_codec.h"
 #include "worker/parallel/rank_sum.h"
 #include "worker/parallel/shm_communicator.h"
+#include "worker/parallel/test_plans.h"
 #include "worker/parallel/test_ranks.h"
 #include "worker/parallel/thread_communicator.h"
 
@@ -146,7 +149,7 @@ TEST_P(ThreadCommunicators, ThreadsSumInTheRanksOrderAndGather) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, ThreadCommunicators, ::testing::Values(1, 2, 3, 4, 8));
 
-// Remembers what it ran; answers one token per sequence that wants logits: its last input id.
+// Remembers what it ran; answers one token per row that is wanted: its input id.
 class EchoRunner final : public ModelRunner {
  public:
   absl::Status Launch(const BatchPlan& plan) override {
@@ -156,8 +159,8 @@ class EchoRunner final : public ModelRunner {
   absl::StatusOr<StepResult> Collect() override {
     if (fail_later) return absl::InternalError("planted late");
     StepResult result;
-    for (const SequencePlan& sequence : plans.back().sequences) {
-      if (sequence.wants_logits) result.tokens.push_back({sequence.ids.back(), 0.0f, false});
+    for (const WantedRow& wanted : plans.back().wanted) {
+      result.tokens.push_back({plans.back().ids[wanted.row], 0.0f, false});
     }
     return result;
   }
@@ -178,28 +181,17 @@ class ExchangingRunner final : public ModelRunner {
 };
 
 BatchPlan RandomPlan(uint64_t step, std::mt19937& random) {
-  BatchPlan plan;
-  plan.step = step;
-  for (uint32_t i = 0; i < 1 + random() % 5; ++i) {
-    SequencePlan sequence;
-    sequence.position = static_cast<int64_t>(random()) << 5;
-    sequence.ids.assign(1 + random() % 20, static_cast<TokenId>(random() % 1000));
-    sequence.blocks.assign(random() % 7, static_cast<int32_t>(random() % 100));
-    sequence.scaled_rope = random() % 2 == 0;
-    sequence.wants_logits = random() % 2 == 0;
-    sequence.need = {static_cast<int32_t>(random() % 50), 0.01f * static_cast<float>(random() % 200)};
-    plan.sequences.push_back(std::move(sequence));
+  PlanBuilder builder;
+  for (int32_t slot = 0; slot < static_cast<int32_t>(1 + random() % 5); ++slot) {
+    if (random() % 2 == 0) builder.Open({.slot = slot, .scaled_rope = 1}, {}, {1, 2});
+    builder.Rows(slot, static_cast<int32_t>(random() % 100'000),
+                 std::vector<TokenId>(1 + random() % 20, static_cast<TokenId>(random() % 1000)),
+                 std::vector<int32_t>(random() % 7, static_cast<int32_t>(random() % 100)));
+    if (random() % 2 == 0) builder.Want();
   }
+  BatchPlan plan = builder.Take();
+  plan.step = step;
   return plan;
-}
-
-bool Same(const BatchPlan& a, const BatchPlan& b) {
-  auto same_sequence = [](const SequencePlan& x, const SequencePlan& y) {
-    return x.position == y.position && x.ids == y.ids && x.blocks == y.blocks &&
-           x.scaled_rope == y.scaled_rope && x.wants_logits == y.wants_logits && x.need == y.need;
-  };
-  return a.step == b.step && std::equal(a.sequences.begin(), a.sequences.end(), b.sequences.begin(),
-                                        b.sequences.end(), same_sequence);
 }
 
 class DistributedRunnerTest : public ::testing::TestWithParam<GroupForm> {};
@@ -223,8 +215,35 @@ TEST_P(DistributedRunnerTest, FollowersRunEveryPlanAndStop) {
   });
   for (int follower : {1, 2}) {
     ASSERT_EQ(runners[follower].plans.size(), 200u);
-    for (size_t i = 0; i < 200; ++i) EXPECT_TRUE(Same(runners[0].plans[i], runners[follower].plans[i]));
+    for (size_t i = 0; i < 200; ++i) {
+      EXPECT_EQ(WireOf(runners[0].plans[i]), WireOf(runners[follower].plans[i]));
+      EXPECT_TRUE(runners[follower].plans[i].openings.empty() && runners[follower].plans[i].samples.empty());
+    }
   }
+}
+
+// Followers, which sample nothing, get what rank 0 sampled with the next plan.
+TEST_P(DistributedRunnerTest, SampledIdsReachEveryRank) {
+  EchoRunner runners[2];
+  RunGroup(GetParam(), 2, [&](RankGroup& group) {
+    EchoRunner& runner = runners[group.rank()];
+    if (group.rank() != 0) {
+      EXPECT_TRUE(RunFollower(group, runner).ok());
+      return;
+    }
+    DistributedRunner distributed(group, runner);
+    PlanBuilder next;
+    const auto run = [&](PlanBuilder& builder) {
+      const absl::Status launched = distributed.Launch(builder.Take());
+      return launched.ok() ? distributed.Collect().status() : launched;
+    };
+    ASSERT_TRUE(run(next.Rows(0, 0, {1, 41}).Want().Rows(1, 0, {42}).Want()).ok());
+    ASSERT_TRUE(run(next.Rows(1, 1, {0, 7}).FromSampled(1).Want().Rows(0, 2, {0}).FromSampled(0)).ok());
+    ASSERT_TRUE(distributed.StopFollowers().ok());
+    EXPECT_TRUE(absl::IsInternal(run(next.Rows(0, 3, {0}).FromSampled(1)))) << "one was sampled";
+  });
+  EXPECT_THAT(runners[1].plans.at(1).ids, ::testing::ElementsAre(42, 7, 41));
+  EXPECT_EQ(runners[1].plans.at(1).sequences[0].sampled_row, -1);
 }
 
 TEST_P(DistributedRunnerTest, AFailingRankLosesTheGroupForAll) {
@@ -318,33 +337,26 @@ TEST_P(DistributedRunnerTest, ARankThatHangsInAStepIsFoundAndNamedByAll) {
   }
 }
 
-// Whose last ids end within a word of 8 bytes: what is said to follow isn't there.
 TEST_P(DistributedRunnerTest, APlanThatIsCutShortIsRefused) {
   TestRank each;
-  each.buffers.plan_bytes = PlanBytesFor({4, 4, 4});
+  each.buffers.plan_bytes = PlanBytesFor({4, 4, 4, 4});
   RunGroup(GetParam(), each, [](RankGroup& group) {
     if (group.rank() == 1) {
       EXPECT_EQ(PlanChannel(group).Receive().status().code(), absl::StatusCode::kInternal);
       return group.liveness->Leave();
     }
-    // kind, step, sequences; position, ids, blocks, flags, need; an id
-    const int64_t words[] = {1, 5, 1, 0, 1, int64_t{1} << 40, 2, 0, 7};
+    // A plan's kind, step, and numbers of what follows, which isn't there.
+    const int32_t words[] = {1, 5, 0, 0, INT32_MAX, 0, 0, 0};
     std::memcpy(group.plans->buffer().data(), words, sizeof(words));
-    EXPECT_TRUE(group.plans->Send(8 * 8 + 4).ok());
+    EXPECT_TRUE(group.plans->Send(sizeof(words)).ok());
     group.liveness->Leave();
   });
 }
 
 TEST_P(DistributedRunnerTest, ItsChannelHoldsTheLargestPlanOfItsLimitsAndRefusesALargerOne) {
-  for (const PlanLimits& limits : {PlanLimits{1, 1, 1}, {3, 3, 1}, {5, 64, 7}, {64, 512, 512}, {7, 8, 4}}) {
-    BatchPlan largest;
-    for (int64_t i = 0; i < limits.max_sequences; ++i) {
-      SequencePlan sequence;
-      const int64_t rest = i == 0 ? limits.max_batch_tokens - limits.max_sequences : 0;
-      sequence.ids.assign(static_cast<size_t>(1 + rest), static_cast<TokenId>(i));
-      sequence.blocks.assign(static_cast<size_t>(limits.max_blocks), static_cast<int32_t>(i));
-      largest.sequences.push_back(sequence);
-    }
+  for (const PlanLimits& limits :
+       {PlanLimits{1, 1, 1, 1}, {3, 3, 5, 1}, {5, 64, 5, 7}, {64, 512, 64, 512}, {7, 8, 7, 4}}) {
+    const BatchPlan largest = LargestPlan(limits);
     TestRank each;
     each.buffers.plan_bytes = PlanBytesFor(limits);
     RunGroup(GetParam(), each, [&](RankGroup& group) {
@@ -352,14 +364,14 @@ TEST_P(DistributedRunnerTest, ItsChannelHoldsTheLargestPlanOfItsLimitsAndRefuses
       if (group.rank() == 1) {
         auto received = channel.Receive();
         ASSERT_TRUE(received.ok() && received->has_value());
-        EXPECT_TRUE(Same(**received, largest));
+        EXPECT_EQ(WireOf(**received), WireOf(largest));
         EXPECT_FALSE(channel.Receive()->has_value());
         return;
       }
-      ASSERT_TRUE(channel.Send(largest).ok());
+      ASSERT_TRUE(channel.Send(largest, largest.ids).ok());
       BatchPlan larger = largest;
-      larger.sequences.insert(larger.sequences.end(), 4096, largest.sequences[0]);
-      EXPECT_TRUE(absl::IsInvalidArgument(channel.Send(larger)));
+      larger.ids.resize(larger.ids.size() + 4096);
+      EXPECT_TRUE(absl::IsInvalidArgument(channel.Send(larger, larger.ids)));
       EXPECT_TRUE(channel.SendStop().ok());
     });
   }

@@ -30,10 +30,9 @@ int64_t LoadLimitUs(int64_t load_us, int64_t weight_bytes) {
 StepShape ShapeOf(const BatchPlan& plan) {
   StepShape shape{.prefill = false, .tokens = 0, .context = 1};
   for (const SequencePlan& sequence : plan.sequences) {
-    const auto rows = static_cast<int64_t>(sequence.ids.size());
-    shape.prefill = shape.prefill || rows > 1;
-    shape.tokens += rows;
-    shape.context = std::max(shape.context, sequence.position + rows);
+    shape.prefill = shape.prefill || sequence.rows > 1;
+    shape.tokens += sequence.rows;
+    shape.context = std::max(shape.context, int64_t{sequence.position} + sequence.rows);
   }
   return shape;
 }

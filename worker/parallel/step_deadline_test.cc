@@ -137,13 +137,13 @@ TEST(LoadLimit, IsForWhoReadsFromANetworkWhereThisRankHadItInMemory) {
 
 TEST(StepDeadline, ShapesComeFromPlans) {
   BatchPlan plan;
-  plan.sequences.push_back({.position = 100, .ids = {1}, .blocks = {}});
-  plan.sequences.push_back({.position = 30, .ids = {2}, .blocks = {}});
+  plan.sequences.push_back({.position = 100});
+  plan.sequences.push_back({.position = 30});
   StepShape shape = ShapeOf(plan);
   EXPECT_FALSE(shape.prefill);
   EXPECT_EQ(shape.tokens, 2);
   EXPECT_EQ(shape.context, 101);
-  plan.sequences.push_back({.position = 200, .ids = {2, 3, 4}, .blocks = {}});
+  plan.sequences.push_back({.position = 200, .rows = 3});
   shape = ShapeOf(plan);
   EXPECT_TRUE(shape.prefill);
   EXPECT_EQ(shape.tokens, 5);

@@ -1,8 +1,10 @@
 #include "worker/engine/testing/scripted_runner.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
@@ -20,8 +22,10 @@ uint64_t Mix(uint64_t a, uint64_t b) {
 
 // What a position leaves in its page: depends on its token and, as keys of deeper layers do, on what came
 // before.
-uint64_t PageValue(uint64_t previous, TokenId id, int64_t position, bool scaled_rope) {
-  return Mix(previous, Mix(static_cast<uint64_t>(id), static_cast<uint64_t>(position) * 2 + scaled_rope));
+uint64_t PageValue(uint64_t previous, TokenId id, int64_t position, bool scaled_rope, int32_t adapter = 0) {
+  const uint64_t variant = static_cast<uint64_t>(adapter) << 32;
+  return Mix(previous,
+             Mix(static_cast<uint64_t>(id) + variant, static_cast<uint64_t>(position) * 2 + scaled_rope));
 }
 
 bool MaySample(const SampleSpec& sample, TokenId id) {
@@ -41,8 +45,21 @@ TokenId SampleAllowed(uint64_t noise, const SampleSpec& sample) {
   return ids.empty() ? -1 : ids[noise % ids.size()];
 }
 
+// Equal for equal counts, in whatever order they came.
+uint64_t PenaltiesOf(const SampleSpec& sample) {
+  if (sample.counts == nullptr) return 0;
+  kernels::TokenCounts counts = *sample.counts;
+  for (const TokenId id : sample.uncounted) counts.RemoveOutput(id);
+  uint64_t sum = 1;
+  for (const auto& [id, count] : counts.counts()) {
+    sum += Mix(static_cast<uint64_t>(id), static_cast<uint64_t>(count.output) * 2 + count.in_prompt);
+  }
+  return sum;
+}
+
 TokenId Sample(const ScriptedOptions& options, uint64_t attention, const SampleSpec& sample) {
   uint64_t noise = Mix(Mix(attention, sample.seed), Mix(sample.choice, sample.position));
+  if (const uint64_t penalties = PenaltiesOf(sample); penalties != 0) noise = Mix(noise, penalties);
   if (options.stop_every > 0 && noise % options.stop_every == 0 && MaySample(sample, options.stop_id)) {
     return options.stop_id;
   }
@@ -65,61 +82,98 @@ SampledToken SampleToken(const ScriptedOptions& options, uint64_t attention, con
   return token;
 }
 
+SlotLimits LimitsOf(const ScriptedOptions& options) {
+  constexpr int64_t kAny = std::numeric_limits<int32_t>::max();
+  return {.slots = options.max_sequences,
+          .batch_tokens = kAny,
+          .wanted_rows = kAny,
+          .kv_blocks = options.kv_blocks,
+          .token_ids = kAny,
+          .plain_context = kAny,
+          .scaled_context = kAny,
+          .adapters = kAny};
+}
+
 }  // namespace
 
 ScriptedRunner::ScriptedRunner(ScriptedOptions options)
-    : options_(std::move(options)), pages_(static_cast<size_t>(options_.kv_blocks) * kBlockTokens) {}
+    : options_(std::move(options)),
+      slots_(LimitsOf(options_)),
+      pages_(static_cast<size_t>(options_.kv_blocks) * kBlockTokens) {}
 
 absl::Status ScriptedRunner::Launch(const BatchPlan& plan) {
   if (options_.on_launch) QUIRE_RETURN_IF_ERROR(options_.on_launch(plan));
-  for (const SequencePlan& sequence : plan.sequences) QUIRE_RETURN_IF_ERROR(CheckBlocks(sequence));
+  QUIRE_RETURN_IF_ERROR(slots_.Apply(plan));
   plan_ = &plan;
-  return absl::OkStatus();
+  for (size_t i = 0; i < plan.wanted.size(); ++i) {
+    if (plan.wanted[i].need == kernels::NeedOf(*slots_.specs()[i])) continue;
+    return absl::InternalError("a plan wants other logits of a row than it is sampled by");
+  }
+  return CheckWritesAreAlone(slots_);
 }
 
 absl::StatusOr<StepResult> ScriptedRunner::Collect() {
   const BatchPlan& plan = *std::exchange(plan_, nullptr);
-  for (const SequencePlan& sequence : plan.sequences) WritePages(sequence);
+  CopyBlocks();
+  for (const SlotRows& rows : slots_.sequences()) WritePages(rows);
   StepResult result;
-  for (const SequencePlan& sequence : plan.sequences) {
-    if (!sequence.wants_logits) continue;
-    result.tokens.push_back(SampleToken(options_, ReadPages(sequence), *sequence.sample));
+  auto rows = slots_.sequences().begin();
+  for (size_t i = 0; i < plan.wanted.size(); ++i) {
+    while (plan.wanted[i].row >= rows->first_row + rows->rows) ++rows;
+    const int64_t position = rows->position + plan.wanted[i].row - rows->first_row;
+    result.tokens.push_back(SampleToken(options_, ReadPages(*rows, position), *slots_.specs()[i]));
   }
-  if (options_.on_collect) options_.on_collect(plan, result);
+  if (options_.on_collect) options_.on_collect(plan, slots_.specs(), result);
+  slots_.Collect(result);
   return result;
 }
 
-absl::Status ScriptedRunner::CheckBlocks(const SequencePlan& plan) const {
-  const int64_t positions = plan.position + static_cast<int64_t>(plan.ids.size());
-  const int64_t needed = BlocksFor(positions);
-  if (static_cast<int64_t>(plan.blocks.size()) != needed || plan.ids.empty()) {
-    return absl::InternalError(absl::StrCat(plan.blocks.size(), " blocks are planned for ", positions,
-                                            " positions, ", plan.ids.size(), " of them new"));
-  }
-  const bool known = std::all_of(plan.blocks.begin(), plan.blocks.end(),
-                                 [&](int32_t block) { return block >= 0 && block < options_.kv_blocks; });
-  return known ? absl::OkStatus() : absl::InternalError("a planned block does not exist");
-}
-
-void ScriptedRunner::WritePages(const SequencePlan& plan) {
-  for (size_t i = 0; i < plan.ids.size(); ++i) {
-    const int64_t position = plan.position + static_cast<int64_t>(i);
-    const uint64_t previous = position > 0 ? Page(plan, position - 1) : 0;
-    Page(plan, position) = PageValue(previous, plan.ids[i], position, plan.scaled_rope);
+void ScriptedRunner::CopyBlocks() {
+  for (const auto& [from, to] : slots_.copies()) {
+    std::copy_n(pages_.begin() + int64_t{from} * kBlockTokens, kBlockTokens,
+                pages_.begin() + int64_t{to} * kBlockTokens);
+    ++copies_;
   }
 }
 
-uint64_t ScriptedRunner::ReadPages(const SequencePlan& plan) const {
-  const int64_t positions = plan.position + static_cast<int64_t>(plan.ids.size());
+void ScriptedRunner::WritePages(const SlotRows& rows) {
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    const int64_t position = rows.position + i;
+    const uint64_t previous = position > 0 ? Page(rows, position - 1) : 0;
+    Page(rows, position) =
+        PageValue(previous, slots_.ids()[rows.first_row + i], position, rows.scaled_rope, rows.adapter);
+  }
+}
+
+uint64_t ScriptedRunner::ReadPages(const SlotRows& rows, int64_t position) const {
   uint64_t attention = 0;
-  for (int64_t p = 0; p < positions; ++p) {
-    attention = Mix(attention, pages_[plan.blocks[p / kBlockTokens] * kBlockTokens + p % kBlockTokens]);
+  for (int64_t p = 0; p <= position; ++p) {
+    attention = Mix(attention, pages_[rows.table[p / kBlockTokens] * kBlockTokens + p % kBlockTokens]);
   }
   return attention;
 }
 
-uint64_t& ScriptedRunner::Page(const SequencePlan& plan, int64_t position) {
-  return pages_[plan.blocks[position / kBlockTokens] * kBlockTokens + position % kBlockTokens];
+uint64_t& ScriptedRunner::Page(const SlotRows& rows, int64_t position) {
+  return pages_[rows.table[position / kBlockTokens] * kBlockTokens + position % kBlockTokens];
+}
+
+absl::Status CheckWritesAreAlone(const SlotTable& slots) {
+  absl::flat_hash_map<int32_t, int32_t> writers;  // by block
+  for (const SlotRows& rows : slots.sequences()) {
+    for (const int32_t block : rows.table.subspan(rows.position / kBlockTokens)) {
+      if (writers.emplace(block, rows.slot).second) continue;
+      return absl::InternalError(absl::StrCat("block ", block, " is written by two slots"));
+    }
+  }
+  for (int32_t slot = 0; slot < std::ssize(slots.shapes()); ++slot) {
+    for (const int32_t block : slots.table(slot)) {
+      const auto writer = writers.find(block);
+      if (writer == writers.end() || writer->second == slot) continue;
+      return absl::InternalError(absl::StrCat("block ", block, " is written by slot ", writer->second,
+                                              " and slot ", slot, " has it"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 TokenId ScriptedToken(const ScriptedOptions& options, const std::vector<TokenId>& tokens, bool scaled_rope,

@@ -173,6 +173,7 @@ bool HealthWatch::AwaitServing(bool serving) {
 
 ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   script_.kv_blocks = knobs.kv_blocks;
+  script_.max_sequences = knobs.max_sequences;
   script_.end_id = kVocab;
   script_.on_launch = [this, from = knobs.held_from_step](const BatchPlan& plan) {
     if (from > 0 && plan.step >= from) release_.WaitForNotification();

@@ -1,0 +1,55 @@
+#include "worker/engine/slot_sampler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace quire::worker {
+
+void SlotSampler::Open(const SlotSampling& sampling) {
+  common_ = {.params = sampling.params, .seed = sampling.seed};
+  masked_ids_ = std::exchange(common_.params.masked_ids, {});
+  counts_ = sampling.counts;
+  counted_ = sampling.tokens;
+  guesses_.clear();
+  specs_.clear();
+}
+
+void SlotSampler::RollBack(int64_t position) {
+  for (; counted_ > position && !guesses_.empty(); --counted_) {
+    counts_.RemoveOutput(guesses_.back());
+    guesses_.pop_back();
+  }
+}
+
+void SlotSampler::Advance(int64_t position, std::span<const TokenId> ids, int64_t sure) {
+  if (!common_.params.penalizes()) return;
+  guesses_.clear();
+  for (; counted_ < position + std::ssize(ids); ++counted_) {
+    const TokenId id = ids[counted_ - position];
+    counts_.AddOutput(id);
+    if (counted_ >= sure) guesses_.push_back(id);
+  }
+}
+
+std::span<const SampleSpec> SlotSampler::Specs(std::span<const TokenId> ids,
+                                               std::span<const WantedRow> wanted, int32_t first_row,
+                                               std::span<const RowSampling> samples) {
+  specs_.resize(std::max(specs_.size(), wanted.size()), common_);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    SampleSpec& spec = specs_[i];
+    const RowSampling& sample = samples[i];
+    spec.choice = sample.choice;
+    spec.position = sample.position;
+    spec.allowed = sample.allowed;
+    if (sample.masked != !spec.params.masked_ids.empty()) {
+      spec.params.masked_ids = sample.masked ? masked_ids_ : std::vector<TokenId>();
+    }
+    if (!common_.params.penalizes()) continue;
+    spec.counts = &counts_;
+    const int64_t sure = std::ssize(ids) - std::ssize(guesses_), before = wanted[i].row - first_row + 1;
+    spec.uncounted = ids.subspan(std::max(before, sure));
+  }
+  return std::span(specs_).first(wanted.size());
+}
+
+}  // namespace quire::worker

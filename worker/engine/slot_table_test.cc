@@ -1,0 +1,348 @@
+// What plans make of slots, and that one that breaks a rule makes nothing of them.
+#include "worker/engine/slot_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "worker/engine/testing/plan_builder.h"
+
+namespace quire::worker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr SlotLimits kLimits{.slots = 3,
+                             .batch_tokens = 40,
+                             .wanted_rows = 4,
+                             .kv_blocks = 8,
+                             .token_ids = 100,
+                             .plain_context = 50,
+                             .scaled_context = 80,
+                             .adapters = 1};
+
+SlotSampling Penalizing(const std::vector<TokenId>& prompt, const std::vector<TokenId>& output = {}) {
+  SlotSampling sampling;
+  sampling.params.presence_penalty = 1;
+  sampling.counts.AddPrompt(prompt);
+  for (const TokenId id : output) sampling.counts.AddOutput(id);
+  sampling.tokens = std::ssize(prompt) + std::ssize(output);
+  return sampling;
+}
+
+class SlotTableTest : public testing::Test {
+ protected:
+  void Apply(PlanBuilder& builder) {
+    plan_ = builder.Take();
+    const absl::Status status = slots_.Apply(plan_);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  // Slot 0 at position 20 in blocks 5 and 2.
+  void OpenAndRun(SlotSampling sampling = {}) {
+    Apply(
+        next_.Open({.slot = 0}, std::move(sampling)).Rows(0, 0, std::vector<TokenId>(20, 7), {5, 2}).Want());
+  }
+  std::vector<int32_t> Table(int32_t slot) const {
+    const std::span<const int32_t> table = slots_.table(slot);
+    return {table.begin(), table.end()};
+  }
+  void Sampled(const std::vector<SampledToken>& tokens) { slots_.Collect({tokens}); }
+
+  // What penalties see of a wanted row: how often each id came among the output.
+  std::map<TokenId, int> OutputsAt(size_t row) const {
+    std::map<TokenId, int> outputs;
+    const SampleSpec& spec = *slots_.specs()[row];
+    for (const auto& [id, count] : spec.counts->counts()) outputs[id] = count.output;
+    for (const TokenId id : spec.uncounted) --outputs[id];
+    std::erase_if(outputs, [](const auto& output) { return output.second == 0; });
+    return outputs;
+  }
+  using Outputs = std::map<TokenId, int>;
+
+  SlotTable slots_{kLimits};
+  PlanBuilder next_;
+  BatchPlan plan_;
+};
+
+TEST_F(SlotTableTest, FollowsASequenceByWhatIsNew) {
+  OpenAndRun();
+  EXPECT_THAT(Table(0), ElementsAre(5, 2));
+  EXPECT_EQ(slots_.sequences()[0].kept, 0);
+  Apply(next_.Rows(0, 20, {1}));
+  EXPECT_EQ(slots_.sequences()[0].kept, 2) << "nothing is new";
+  Apply(next_.Rows(0, 21, std::vector<TokenId>(12, 1), {4}));
+  EXPECT_THAT(Table(0), ElementsAre(5, 2, 4));
+  EXPECT_EQ(slots_.sequences()[0].kept, 2);
+  EXPECT_EQ(slots_.sequences()[0].table.size(), 3u);
+  Apply(next_.Op(CloseSlot{0})
+            .Open({.slot = 0, .scaled_rope = 1, .adapter = 1}, {}, {3, 1})
+            .Rows(0, 32, {9}, {0}));
+  EXPECT_THAT(Table(0), ElementsAre(3, 1, 0));
+  const SlotRows rows = slots_.sequences()[0];
+  EXPECT_EQ(rows.kept, 0);
+  EXPECT_TRUE(rows.scaled_rope);
+  EXPECT_EQ(rows.adapter, 1);
+}
+
+TEST_F(SlotTableTest, RowsStandInThePlansOrder) {
+  OpenAndRun();
+  Apply(next_.Open({.slot = 2})
+            .Rows(2, 0, {4, 5, 6}, {1})
+            .Want({.choice = 3, .position = 9})
+            .Rows(0, 20, {8})
+            .Want());
+  ASSERT_EQ(slots_.sequences().size(), 2u);
+  EXPECT_EQ(slots_.sequences()[0].slot, 2);
+  EXPECT_EQ(slots_.sequences()[1].first_row, 3);
+  EXPECT_THAT(std::vector(slots_.ids().begin(), slots_.ids().end()), ElementsAre(4, 5, 6, 8));
+  ASSERT_EQ(slots_.specs().size(), 2u);
+  EXPECT_EQ(slots_.specs()[0]->choice, 3u);
+  EXPECT_EQ(slots_.specs()[0]->position, 9u);
+}
+
+TEST_F(SlotTableTest, RowsBeginWithWhatWasSampled) {
+  OpenAndRun(Penalizing(std::vector<TokenId>(20, 7)));
+  Sampled({{.id = 42}});
+  Apply(next_.Open({.slot = 1}).Rows(1, 0, {3, 3}, {0}).Rows(0, 20, {0, 43}).FromSampled(0).Want());
+  EXPECT_THAT(std::vector(slots_.ids().begin(), slots_.ids().end()), ElementsAre(3, 3, 42, 43));
+  EXPECT_EQ(OutputsAt(0), (Outputs{{42, 1}, {43, 1}}));
+  Sampled({{.id = -1, .failed = true}});
+  Apply(next_.Rows(0, 22, {0}).FromSampled(0));
+  EXPECT_THAT(std::vector(slots_.ids().begin(), slots_.ids().end()), ElementsAre(0)) << "it runs for nobody";
+  Sampled({});
+  EXPECT_TRUE(absl::IsInternal(slots_.Apply(next_.Rows(0, 23, {0}).FromSampled(0).Take())));
+}
+
+TEST_F(SlotTableTest, AForkSharesTheTableUntilItsLastBlockIsCopied) {
+  OpenAndRun();
+  Apply(next_.Op(ForkSlot{.slot = 1, .from = 0})
+            .Op(CopyLastBlock{.slot = 1, .block = 6})
+            .Rows(0, 20, {1})
+            .Rows(1, 20, {2}));
+  EXPECT_THAT(Table(0), ElementsAre(5, 2));
+  EXPECT_THAT(Table(1), ElementsAre(5, 6));
+  ASSERT_EQ(slots_.copies().size(), 1u);
+  EXPECT_EQ(slots_.copies()[0].from, 2);
+  EXPECT_EQ(slots_.copies()[0].to, 6);
+  EXPECT_EQ(slots_.sequences()[1].kept, 0) << "a slot that has not run";
+  // The one that ran before tells anew what it replaced.
+  Apply(next_.Op(CopyLastBlock{.slot = 0, .block = 3}).Rows(0, 21, {1}));
+  EXPECT_EQ(slots_.sequences()[0].kept, 1);
+  EXPECT_THAT(slots_.sequences()[0].table, ElementsAre(5, 3));
+}
+
+TEST_F(SlotTableTest, GuessesAreTakenBackWithTheirBlocks) {
+  OpenAndRun();
+  // 20 is the sequence's, 21 to 34 are guesses.
+  Apply(next_.Rows(0, 20, std::vector<TokenId>(15, 1), {4}).Want({}, 14).Want({}, 13));
+  Apply(next_.Op(RollBack{.slot = 0, .position = 25}).Rows(0, 25, {1, 1}));
+  EXPECT_THAT(Table(0), ElementsAre(5, 2));
+  EXPECT_EQ(slots_.sequences()[0].kept, 2);
+  EXPECT_EQ(slots_.shapes()[0].position, 27);
+  EXPECT_TRUE(absl::IsInternal(slots_.Apply(next_.Op(RollBack{.slot = 0, .position = 26}).Take())))
+      << "nothing was wanted: no row was a guess";
+}
+
+TEST_F(SlotTableTest, PenaltiesCountTheTokensBeforeEachRow) {
+  OpenAndRun(Penalizing(std::vector<TokenId>(20, 7), {8}));  // 8 is known, and runs next
+  EXPECT_EQ(OutputsAt(0), (Outputs{{8, 1}}));
+  Apply(next_.Rows(0, 20, {8, 30, 31}).Want({}, 2).Want({}, 1).Want());
+  EXPECT_EQ(OutputsAt(0), (Outputs{{8, 1}}));
+  EXPECT_EQ(OutputsAt(1), (Outputs{{8, 1}, {30, 1}}));
+  EXPECT_EQ(OutputsAt(2), (Outputs{{8, 1}, {30, 1}, {31, 1}}));
+  // 30 was right, and 9 came instead of 31.
+  Apply(next_.Op(RollBack{.slot = 0, .position = 22}).Rows(0, 22, {9}).Want());
+  EXPECT_EQ(OutputsAt(0), (Outputs{{8, 1}, {9, 1}, {30, 1}}));
+  // Guesses that nobody takes back are the sequence's.
+  Apply(next_.Rows(0, 23, {9, 50}).Want({}, 1).Want());
+  Apply(next_.Rows(0, 25, {51}).Want());
+  EXPECT_EQ(OutputsAt(0), (Outputs{{8, 1}, {9, 2}, {30, 1}, {50, 1}, {51, 1}}));
+}
+
+TEST_F(SlotTableTest, AForkCountsForItself) {
+  OpenAndRun(Penalizing(std::vector<TokenId>(20, 7)));
+  Apply(next_.Op(ForkSlot{.slot = 1, .from = 0})
+            .Op(CopyLastBlock{.slot = 1, .block = 6})
+            .Rows(0, 20, {1})
+            .Want()
+            .Rows(1, 20, {2})
+            .Want());
+  EXPECT_EQ(OutputsAt(0), (Outputs{{1, 1}}));
+  EXPECT_EQ(OutputsAt(1), (Outputs{{2, 1}}));
+  EXPECT_NE(slots_.specs()[0]->counts, slots_.specs()[1]->counts);
+}
+
+TEST_F(SlotTableTest, ARowIsSampledAsOftenAsItIsWanted) {
+  Apply(next_.Open({.slot = 0}, Penalizing({1, 2, 3}))
+            .Rows(0, 0, {1, 2, 3}, {0})
+            .Want({.choice = 4})
+            .Want({.choice = 5}));
+  ASSERT_EQ(slots_.specs().size(), 2u);
+  EXPECT_EQ(slots_.specs()[0]->choice, 4u);
+  EXPECT_EQ(slots_.specs()[1]->choice, 5u);
+  EXPECT_EQ(OutputsAt(0), Outputs());
+  EXPECT_EQ(OutputsAt(1), Outputs());
+  EXPECT_EQ(slots_.shapes()[0].sure, 3) << "none is a guess";
+}
+
+TEST_F(SlotTableTest, MasksAreOfTheRowThatSaysSo) {
+  SlotSampling sampling;
+  sampling.params.masked_ids = {2, 3};
+  sampling.seed = 17;
+  OpenAndRun(sampling);
+  EXPECT_THAT(slots_.specs()[0]->params.masked_ids, IsEmpty());
+  Apply(next_.Rows(0, 20, {1}).Want({.masked = true, .allowed = {5, 6}}));
+  EXPECT_THAT(slots_.specs()[0]->params.masked_ids, ElementsAre(2, 3));
+  EXPECT_THAT(slots_.specs()[0]->allowed, ElementsAre(5, 6));
+  EXPECT_EQ(slots_.specs()[0]->counts, nullptr);
+  EXPECT_EQ(slots_.specs()[0]->seed, 17u);
+  Apply(next_.Rows(0, 21, {1}).Want());
+  EXPECT_THAT(slots_.specs()[0]->params.masked_ids, IsEmpty());
+  EXPECT_THAT(slots_.specs()[0]->allowed, IsEmpty());
+}
+
+TEST_F(SlotTableTest, AFollowerNeedsNothingThatIsSampledBy) {
+  SlotLimits limits = kLimits;
+  limits.samples = false;
+  SlotTable follower(limits);
+  BatchPlan plan = next_.Open({.slot = 0}).Rows(0, 0, {1}, {0}).Want().Take();
+  plan.openings.clear();
+  plan.samples.clear();
+  EXPECT_TRUE(absl::IsInternal(slots_.Apply(plan))) << "rank 0 does";
+  ASSERT_TRUE(follower.Apply(plan).ok());
+  EXPECT_TRUE(follower.specs().empty());
+}
+
+// ---- refusals ----
+
+// Slot 0 is at position 20, slot 1 at 31 with guesses from 22 on; slot 2 is free.
+class RefusedPlanTest : public SlotTableTest {
+ protected:
+  void SetUp() override {
+    OpenAndRun();
+    Apply(next_.Open({.slot = 1}).Rows(1, 0, std::vector<TokenId>(31, 9), {0, 1}).Want({}, 9).Want());
+    Sampled({{.id = 1}, {.id = 2}});
+  }
+  // That it is, and that nothing has changed.
+  void ExpectRefused(const BatchPlan& plan) {
+    const std::vector<SlotShape> before(slots_.shapes().begin(), slots_.shapes().end());
+    const std::vector<int32_t> tables[] = {Table(0), Table(1), Table(2)};
+    EXPECT_TRUE(absl::IsInternal(slots_.Apply(plan)));
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), slots_.shapes().begin()));
+    for (int32_t slot = 0; slot < 3; ++slot) EXPECT_EQ(Table(slot), tables[slot]);
+    EXPECT_TRUE(slots_.sequences().empty() && slots_.copies().empty() && slots_.specs().empty());
+  }
+  void ExpectRefused(PlanBuilder& builder) { ExpectRefused(builder.Take()); }
+};
+
+TEST_F(RefusedPlanTest, NothingIsRefusedOfWhatIsRight) {
+  Apply(next_.Rows(0, 20, {1}).Want().Op(RollBack{.slot = 1, .position = 22}).Op(CloseSlot{1}));
+}
+
+TEST_F(RefusedPlanTest, SlotsThatAreNotAsTheyMustBe) {
+  for (const int32_t slot : {0, 1, -1, 3, INT32_MAX}) ExpectRefused(next_.Open({.slot = slot}));
+  for (const int32_t slot : {2, -1, 3}) {
+    ExpectRefused(next_.Op(CloseSlot{slot}));
+    ExpectRefused(next_.Op(RollBack{.slot = slot, .position = 0}));
+    ExpectRefused(next_.Op(CopyLastBlock{.slot = slot, .block = 7}));
+    ExpectRefused(next_.Rows(slot, 0, {1}, {7}));
+    ExpectRefused(next_.Op(ForkSlot{.slot = 2, .from = slot}));
+  }
+  ExpectRefused(next_.Op(ForkSlot{.slot = 1, .from = 0}));
+  ExpectRefused(next_.Op(ForkSlot{.slot = 0, .from = 0}));
+  ExpectRefused(next_.Op(CloseSlot{0}).Op(CloseSlot{0}));
+  ExpectRefused(next_.Op(CloseSlot{0}).Rows(0, 20, {1}));
+  ExpectRefused(next_.Rows(0, 20, {1}).Rows(0, 21, {1}));
+  // What comes first is right, and is not done either.
+  ExpectRefused(
+      next_.Op(CloseSlot{1}).Op(CopyLastBlock{.slot = 0, .block = 7}).Rows(0, 20, {1}).Rows(2, 0, {1}));
+}
+
+TEST_F(RefusedPlanTest, OpeningsOfWhatIsNotThere) {
+  ExpectRefused(next_.Open({.slot = 2, .scaled_rope = 2}));
+  ExpectRefused(next_.Open({.slot = 2, .adapter = 2}));
+  ExpectRefused(next_.Open({.slot = 2, .adapter = -1}));
+  ExpectRefused(next_.Open({.slot = 2}, {}, {1, 1, 1, 1}));  // 64 positions of 50
+  ExpectRefused(next_.Open({.slot = 2}, {}, {8}));
+  ExpectRefused(next_.Open({.slot = 2}, Penalizing({1, 2}), {1}));
+  for (const int32_t blocks : {1, -1, INT32_MAX, INT32_MIN}) {
+    BatchPlan plan = next_.Open({.slot = 2}).Take();
+    std::get<OpenSlot>(plan.ops[0]).blocks = blocks;
+    ExpectRefused(plan);
+  }
+  BatchPlan plan = next_.Open({.slot = 2}).Take();
+  plan.openings.clear();
+  ExpectRefused(plan);
+}
+
+TEST_F(RefusedPlanTest, RowsThatDoNotFit) {
+  ExpectRefused(next_.Rows(0, 19, {1}));
+  ExpectRefused(next_.Rows(0, 21, {1}));
+  ExpectRefused(next_.Rows(0, 20, {100}));
+  ExpectRefused(next_.Rows(0, 20, {-1}));
+  ExpectRefused(next_.Rows(0, 20, {1}, {3}));                          // a longer table
+  ExpectRefused(next_.Rows(0, 20, std::vector<TokenId>(13, 1)));       // a shorter one
+  ExpectRefused(next_.Rows(0, 20, std::vector<TokenId>(13, 1), {8}));  // no such block
+  ExpectRefused(next_.Rows(0, 20, std::vector<TokenId>(13, 1), {-1}));
+  ExpectRefused(next_.Rows(0, 20, std::vector<TokenId>(31, 1), {3, 4}));  // 51 positions of 50
+  ExpectRefused(next_.Rows(0, 20, std::vector<TokenId>(41, 1), {3, 4}));  // and 41 tokens of 40
+  for (const int32_t rows : {0, -1, 2, INT32_MAX, INT32_MIN}) {
+    BatchPlan plan = next_.Rows(0, 20, {1}).Take();
+    plan.sequences[0].rows = rows;
+    ExpectRefused(plan);
+  }
+  for (const int32_t blocks : {1, -1, INT32_MAX, INT32_MIN}) {
+    BatchPlan plan = next_.Rows(0, 20, {1}).Take();
+    plan.sequences[0].blocks = blocks;
+    ExpectRefused(plan);
+  }
+  for (const int left : {0, 1, 2}) {
+    BatchPlan plan = next_.Rows(0, 20, {1}).Take();
+    if (left == 0) plan.ids.push_back(0);
+    if (left == 1) plan.blocks.push_back(0);
+    if (left == 2) plan.wanted.push_back({});
+    ExpectRefused(plan);
+  }
+}
+
+TEST_F(RefusedPlanTest, WantedRowsThatAreNotItsOwn) {
+  for (const int32_t row : {-1, 0, 2, INT32_MAX, INT32_MIN}) {
+    BatchPlan plan = next_.Rows(1, 31, {1}).Rows(0, 20, {1}).Want().Take();
+    plan.wanted[0].row = row;
+    ExpectRefused(plan);
+  }
+  for (const int32_t wanted : {0, 2, -1, INT32_MAX, INT32_MIN}) {
+    BatchPlan plan = next_.Rows(0, 20, {1}).Want().Take();
+    plan.sequences[0].wanted = wanted;
+    ExpectRefused(plan);
+  }
+  ExpectRefused(next_.Rows(0, 20, {1, 2}).Want().Want({}, 1));               // in no order
+  ExpectRefused(next_.Rows(0, 20, {1}).Want().Want().Want().Want().Want());  // five of four
+  for (const int32_t row : {2, -2, INT32_MAX, INT32_MIN})
+    ExpectRefused(next_.Rows(0, 20, {0}).FromSampled(row));
+  BatchPlan plan = next_.Rows(0, 20, {1}).Want().Take();
+  plan.samples.clear();
+  ExpectRefused(plan);
+}
+
+TEST_F(RefusedPlanTest, TokensThatAreNoGuessesAndBlocksThatAreFull) {
+  for (const int32_t position : {19, 21, -1, INT32_MAX, INT32_MIN}) {
+    ExpectRefused(next_.Op(RollBack{.slot = 0, .position = position}));
+  }
+  for (const int32_t position : {21, 32}) ExpectRefused(next_.Op(RollBack{.slot = 1, .position = position}));
+  for (const int32_t block : {8, -1}) ExpectRefused(next_.Op(CopyLastBlock{.slot = 0, .block = block}));
+  Apply(next_.Rows(1, 31, {1}));
+  ExpectRefused(next_.Op(CopyLastBlock{.slot = 1, .block = 7}));
+  ExpectRefused(next_.Open({.slot = 2}).Op(CopyLastBlock{.slot = 2, .block = 7}));  // nothing stands in it
+}
+
+TEST(SlotTable, TakesWhatItSays) {
+  const int64_t one = SlotTable::BytesFor(1, 1000);
+  EXPECT_EQ(SlotTable::BytesFor(3, 1000), 3 * one);
+  EXPECT_EQ(SlotTable::BytesFor(1, 1016) - one, 4);
+}
+
+}  // namespace
+}  // namespace quire::worker
