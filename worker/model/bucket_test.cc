@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "absl/strings/str_cat.h"
+#include "worker/engine/testing/plan_builder.h"
 #include "worker/model/idle_backend.h"
 #include "worker/model/test_checkpoint.h"
 #include "worker/model/transformer_runner.h"
@@ -82,10 +83,10 @@ class RecordingBackend final : public IdleBackend {
   int32_t next_ = 0;
 };
 
+// The next tokens of a sequence, behind full blocks that are computed.
 struct Rows {
   std::vector<TokenId> ids;
-  std::vector<int32_t> blocks;
-  int64_t position = 0;
+  std::vector<int32_t> computed, blocks;
   bool wanted = true, scaled = false;
 };
 
@@ -94,24 +95,28 @@ class BucketTest : public testing::Test {
   void SetUp() override {
     const auto checkpoint = checkpoint_.Open("yarn:4:32");
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-    auto runner = TransformerRunner::Load(
-        *checkpoint, {.kv_blocks = 16, .max_batch_tokens = 40, .max_sequences = 3, .tokenizer_size = 48},
-        backend_, alone_);
+    auto runner = TransformerRunner::Load(*checkpoint,
+                                          {.kv_blocks = 16,
+                                           .max_batch_tokens = 40,
+                                           .max_sequences = 3,
+                                           .max_wanted_rows = 3,
+                                           .tokenizer_size = 48},
+                                          backend_, alone_);
     ASSERT_TRUE(runner.ok()) << runner.status();
     runner_ = *std::move(runner);
   }
   std::vector<std::string> CallsOf(const std::vector<Rows>& sequences) {
-    BatchPlan plan;
-    plan.step = ++step_;
+    for (; open_ > 0; --open_) next_.Op(CloseSlot{open_ - 1});
     for (const Rows& rows : sequences) {
-      SequencePlan& sequence = plan.sequences.emplace_back();
-      sequence.ids = rows.ids;
-      sequence.blocks = rows.blocks;
-      sequence.position = rows.position;
-      sequence.scaled_rope = rows.scaled;
-      sequence.wants_logits = rows.wanted;
-      sequence.sample = &spec_;
+      next_.Open({.slot = open_++, .scaled_rope = rows.scaled ? 1 : 0}, {}, rows.computed);
     }
+    for (int32_t slot = 0; slot < open_; ++slot) {
+      const Rows& rows = sequences[slot];
+      const auto position = static_cast<int32_t>(std::ssize(rows.computed) * kBlockTokens);
+      next_.Rows(slot, position, rows.ids, rows.blocks);
+      if (rows.wanted) next_.Want();
+    }
+    const BatchPlan plan = next_.Take();
     const absl::Status launched = runner_->Launch(plan);
     EXPECT_TRUE(launched.ok()) << launched;
     EXPECT_TRUE(runner_->Collect().ok());
@@ -122,22 +127,23 @@ class BucketTest : public testing::Test {
   RecordingBackend backend_;
   IdlePlace alone_{0, 1};
   std::unique_ptr<TransformerRunner> runner_;
-  SampleSpec spec_;
-  uint64_t step_ = 0;
+  PlanBuilder next_;
+  int32_t open_ = 0;  // slots
 };
 
 TEST_F(BucketTest, EqualBucketsAreTheSameCallsWithTheSameArguments) {
-  const auto calls = CallsOf({{{1, 2, 3}, {0}}, {{4, 5}, {1}}});
+  const auto calls = CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5}, {}, {1}}});
   EXPECT_GT(calls.size(), 10u);
-  EXPECT_EQ(CallsOf({{{9}, {5, 7}, 20}, {{8, 7, 6, 5}, {2, 3}, 14}}), calls) << "other tokens, cut elsewhere";
-  EXPECT_EQ(CallsOf({{{9}, {5}}, {{8, 7, 6}, {2}, 0, false}, {{1}, {4, 6, 8}, 40, true, true}}), calls)
+  EXPECT_EQ(CallsOf({{{9}, {5}, {7}}, {{8, 7, 6, 5}, {2}, {3}}}), calls) << "other tokens, cut elsewhere";
+  EXPECT_EQ(CallsOf({{{9}, {}, {5}}, {{8, 7, 6}, {}, {2}, false}, {{1}, {4, 6}, {8}, true, true}}), calls)
       << "another number of sequences, and another rope";
 }
 
 TEST_F(BucketTest, OthersAreNot) {
-  const auto calls = CallsOf({{{1, 2, 3}, {0}}, {{4, 5}, {1}}});
-  EXPECT_NE(CallsOf({{{1, 2, 3}, {0}}, {{4, 5, 6}, {1}}}), calls) << "another row";
-  EXPECT_NE(CallsOf({{{1, 2, 3}, {0}}, {{4, 5}, {1}, 0, false}}), calls) << "one row fewer that is wanted";
+  const auto calls = CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5}, {}, {1}}});
+  EXPECT_NE(CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5, 6}, {}, {1}}}), calls) << "another row";
+  EXPECT_NE(CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5}, {}, {1}, false}}), calls)
+      << "one row fewer that is wanted";
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ absl::Status Sum(RankGroup& group) {
 
 absl::Status SendPlan(RankGroup& group) {
   PlanChannel plans(group);
-  return group.rank() == 0 ? plans.Send({}) : plans.Receive().status();
+  return group.rank() == 0 ? plans.Send({}, {}) : plans.Receive().status();
 }
 
 absl::Status Gather(RankGroup& group) { return group.rendezvous->AllGather("of this rank").status(); }
