@@ -19,6 +19,7 @@ struct Case {
   std::string backend;  // "reference" (fp64 sums, for small models) or what BackendOptions::isa takes
   int ranks = 1;
   AllowedError allowed;
+  std::string weights = "bf16";
 };
 
 std::vector<Case> Cases();

@@ -25,6 +25,7 @@ namespace {
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
   std::string name = info.param.recording + "_" + info.param.backend + "_" + std::to_string(info.param.ranks);
+  if (info.param.weights != "bf16") name += "_" + info.param.weights;
   std::ranges::replace(name, '-', '_');
   return name;
 }
@@ -43,6 +44,7 @@ class ModelGoldenTest : public testing::TestWithParam<Case> {
     ids_ = recording_.AllIds();
     setup_ = {recording_.model_dir, recording_.rope_scaling, GetParam().ranks, std::ssize(ids_),
               [] { return MakeNamedBackend(GetParam().backend); }};
+    setup_.weights = GetParam().weights;
   }
 
   // Rank 0's logits of the rows at `positions`, once for each way to cut the ids.
@@ -112,13 +114,13 @@ TEST_P(ModelGoldenTest, GreedyTokensAreTheReferences) {
   const int64_t vocab = std::ssize(logits) / std::ssize(positions);
   int compared = 0;
   for (size_t i = 0; i < recording_.greedy_ids.size(); ++i) {
-    if (recording_.margins[i] <= recording_.bf16_max_error) continue;
+    if (recording_.margins[i] <= std::max(1.0, GetParam().allowed.max) * recording_.bf16_max_error) continue;
     const auto row = logits.begin() + static_cast<int64_t>(i) * vocab;
     EXPECT_EQ(std::max_element(row, row + recording_.tokenizer_size) - row, recording_.greedy_ids[i])
         << "token " << i;
     ++compared;
   }
-  EXPECT_GT(compared, std::ssize(recording_.greedy_ids) / 4);
+  EXPECT_GT(compared, GetParam().weights == "bf16" ? std::ssize(recording_.greedy_ids) / 4 : 0);
 }
 
 TEST_P(ModelGoldenTest, ChunksDoNotChangeABit) {
@@ -244,6 +246,7 @@ TEST_P(ModelGoldenTest, EachRankHoldsItsSliceOnly) {
   });
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(held, expected);
+  if (GetParam().weights != "bf16") return;  // they hold fewer bytes than the file
   const auto files = worker::Safetensors::Open(recording_.model_dir);
   ASSERT_TRUE(files.ok()) << files.status();
   const StoredBytes stored = CountStored(**files, config);

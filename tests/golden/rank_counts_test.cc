@@ -19,11 +19,13 @@ using worker::TestShape;
 constexpr int64_t kTokens = 120;
 constexpr TestShape kEightLeaves{
     .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 1024, .rounds = true};
+// Each of the eight is whole groups of int8.
+constexpr TestShape kInt8{.hidden = 256, .query_heads = 32, .kv_heads = 8, .ffn = 1024, .rounds = true};
 constexpr TestShape kWithHeadNorms{
     .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 1024, .rounds = true, .head_norms = true};
 
 std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks chunks,
-                          const BackendMaker& make_backend) {
+                          const BackendMaker& make_backend, const std::string& weights = "bf16") {
   std::vector<int32_t> ids(kTokens);
   for (int64_t i = 0; i < kTokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
   std::vector<int64_t> positions(kTokens);
@@ -33,7 +35,8 @@ std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks ch
                          .rope_scaling = "",
                          .ranks = ranks,
                          .max_tokens = 128,
-                         .make_backend = make_backend};
+                         .make_backend = make_backend,
+                         .weights = weights};
   const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
     absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);
     if (found.ok() && model.rank() == 0) logits = *std::move(found);
@@ -84,6 +87,17 @@ TEST_P(RankCountsTest, FewerLeavesServeAsManyRanks) {
   const std::vector<float> one = Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1));
   EXPECT_TRUE(Logits(checkpoint, 2, {37, 25}, Cpu(GetParam(), 1)) == one);
   EXPECT_FALSE(Logits(checkpoint, 4, {kTokens, 1}, Cpu(GetParam(), 1)) == one) << "which its id says";
+}
+
+TEST_P(RankCountsTest, Int8Too) {
+  const TestCheckpoint checkpoint("BF16", kInt8);
+  const std::vector<float> one = Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1), "int8");
+  for (const int ranks : {1, 2, 4, 8}) {
+    EXPECT_TRUE(Logits(checkpoint, ranks, {37, 25}, Cpu(GetParam(), 2), "int8") == one) << ranks << " ranks";
+  }
+  EXPECT_FALSE(Logits(checkpoint, 3, {kTokens, 1}, Cpu(GetParam(), 1), "int8") == one)
+      << "the order of a sum matters here";
+  EXPECT_FALSE(Logits(checkpoint, 1, {kTokens, 1}, Cpu(GetParam(), 1)) == one);
 }
 
 TEST_P(RankCountsTest, LeavesAreTheReferencesSumsWithinRounding) {

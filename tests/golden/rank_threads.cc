@@ -21,8 +21,9 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
   model->plain_rope_ = setup.plain_rope;
   kernels::Backend& backend = *model->backend_;
   QUIRE_ASSIGN_OR_RETURN(std::string config_json, ReadWholeFile(setup.model_dir + "/config.json"));
-  QUIRE_ASSIGN_OR_RETURN(const worker::Checkpoint checkpoint,
-                         worker::OpenCheckpoint(setup.model_dir, std::move(config_json), setup.rope_scaling));
+  QUIRE_ASSIGN_OR_RETURN(
+      const worker::Checkpoint checkpoint,
+      worker::OpenCheckpoint(setup.model_dir, std::move(config_json), setup.rope_scaling, setup.weights));
   model->config_ = checkpoint.config;
   QUIRE_ASSIGN_OR_RETURN(model->shard_,
                          worker::MakeShard(model->config_, model->rank(), model->communicator_->size()));

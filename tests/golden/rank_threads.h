@@ -27,6 +27,7 @@ struct GroupSetup {
   int64_t max_tokens = 0;  // of one sequence, which is also the longest batch
   BackendMaker make_backend;
   bool plain_rope = false;  // of the two that a model loaded with --rope-scaling has
+  std::string weights = "bf16";
 };
 
 // How many tokens run in the first step and in each step after it.
