@@ -344,7 +344,8 @@ TEST_P(CpuBackendTest, HasRoomForTheTilesOfAnyStep) {
       sequences.push_back({.first_row = row,
                            .rows = count,
                            .blocks = std::span(blocks).subspan(sequences.size(), 1),
-                           .rope = rope});
+                           .rope = rope,
+                           .slot = std::ssize(sequences)});
       row += count;
     }
     backend->BeginStep({.ids = ids, .sequences = sequences, .wanted_rows = {}});
