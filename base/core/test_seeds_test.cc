@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <stdexcept>
@@ -15,14 +16,15 @@ using ::testing::HasSubstr;
 
 class SeedsTest : public ::testing::Test {
  protected:
-  void SetUp() override { std::remove(kept_.c_str()); }
+  void SetUp() override { unsetenv("QUIRE_SEED"); }  // whoever runs one seed of another test
+  void TearDown() override { std::remove(kept_.c_str()); }
   Seeds::Run Failing(size_t which, const std::string& how) {
     return [this, which, how](uint64_t seed) {
       ran_.push_back(seed);
       return ran_.size() == which ? how : "";
     };
   }
-  const std::string kept_ = ::testing::TempDir() + "/quire_kept_seeds";
+  const std::string kept_ = absl::StrCat(::testing::TempDir(), "/quire_kept_seeds.", getpid());
   std::vector<uint64_t> ran_;
 };
 

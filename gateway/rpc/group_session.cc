@@ -9,9 +9,12 @@
 namespace quire::gateway {
 namespace {
 
-// What the end of a session says of each of its requests: only that it broke, where it didn't end on purpose.
+// What the end of a session says of each of its requests: only that it broke, where it didn't end on purpose
+// and had room.
 absl::Status EndOfRequests(const absl::Status& status) {
-  if (absl::IsAborted(status) || absl::IsUnavailable(status)) return status;
+  if (absl::IsAborted(status) || absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) {
+    return status;
+  }
   return absl::UnavailableError(absl::StrCat("the session with the worker group ended: ", status.ToString()));
 }
 

@@ -145,6 +145,7 @@ TEST_F(WorkerClientTest, ASessionThatEndsEndsEachOfItsRequestsOnce) {
   const std::vector<std::pair<grpc::Status, absl::StatusCode>> ends = {
       {{grpc::UNAVAILABLE, "rank 1 is gone"}, absl::StatusCode::kUnavailable},
       {{grpc::ABORTED, "it drains"}, absl::StatusCode::kAborted},
+      {{grpc::RESOURCE_EXHAUSTED, "as many sessions as it takes"}, absl::StatusCode::kResourceExhausted},
       // What would be a request's own fault is none where a session says it.
       {{grpc::INTERNAL, "RST_STREAM"}, absl::StatusCode::kUnavailable},
       {{grpc::INVALID_ARGUMENT, "a tag"}, absl::StatusCode::kUnavailable},

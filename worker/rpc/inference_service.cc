@@ -20,6 +20,7 @@ grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* InferenceService::Ser
     failed = MayServe(*context);
     session = std::make_shared<Session>(++last_session_, this, engine_, context);
     open_.emplace(last_session_, session);
+    if (failed.ok()) served_.insert(last_session_);
     closed = closed_;
   }
   session->Begin();
@@ -41,7 +42,7 @@ absl::Status InferenceService::MayServe(const grpc::CallbackServerContext& conte
         "this group has not registered with its coordinator yet: ask for another placement");
   }
   QUIRE_RETURN_IF_ERROR(CheckCaller(context, CallerRole::kGateway, secret_));
-  if (open_.size() < max_sessions_) return absl::OkStatus();
+  if (served_.size() < max_sessions_) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat("this group has ", max_sessions_,
                    " sessions, as many as it takes: send all requests over one, or give the group more "
@@ -101,6 +102,7 @@ std::vector<std::shared_ptr<Session>> InferenceService::Open() {
 void InferenceService::Forget(uint64_t session) {
   std::shared_ptr<Session> last;  // destroyed after the lock is gone
   MutexLock lock(&mutex_);
+  served_.erase(session);
   if (auto it = open_.find(session); it != open_.end()) {
     last = std::move(it->second);
     open_.erase(it);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "base/core/metrics.h"
 #include "base/core/mutex.h"
 #include "base/net/grpc.h"
@@ -66,6 +67,7 @@ class InferenceService final : public v1::Inference::CallbackService {
   std::optional<ShownSecret> secret_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_session_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<uint64_t, std::shared_ptr<Session>> open_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // of these, but for those refused at once
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
 };
