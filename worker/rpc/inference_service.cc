@@ -22,8 +22,11 @@ grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* InferenceService::Ser
     open_.emplace(last_session_, session);
     closed = closed_;
   }
-  session->Begin();
-  if (!failed.ok()) session->Fail(failed);
+  if (failed.ok()) {
+    session->Begin();
+  } else {
+    session->Fail(failed);  // and nothing of what it says is read
+  }
   if (!closed.ok()) session->Close(closed);
   return session.get();
 }
