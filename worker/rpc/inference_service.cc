@@ -23,8 +23,11 @@ grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* InferenceService::Ser
     if (failed.ok()) served_.insert(last_session_);
     closed = closed_;
   }
-  session->Begin();
-  if (!failed.ok()) session->Fail(failed);
+  if (failed.ok()) {
+    session->Begin();
+  } else {
+    session->Fail(failed);  // and nothing of what it says is read
+  }
   if (!closed.ok()) session->Close(closed);
   return session.get();
 }
