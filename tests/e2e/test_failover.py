@@ -335,7 +335,8 @@ SWEEP = [*range(0, 18, 6), *range(20, 320, 60)]
 
 @pytest.mark.full
 @pytest.mark.parametrize("how,first", [*itertools.product([signal.SIGKILL], SWEEP),
-                                       *itertools.product([signal.SIGTERM, signal.SIGSTOP], SWEEP[::3])])
+                                       *itertools.product([signal.SIGTERM, signal.SIGSTOP], SWEEP[::3])],
+                         ids=lambda value: getattr(value, "name", str(value)))
 def test_the_whole_sweep(model, how, first):
     """Six moments each, on fresh groups."""
     made = Stage(model, tokens=600)
