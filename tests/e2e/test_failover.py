@@ -274,11 +274,11 @@ def programs_that_may_hang(folder, hang):
     shutil.copy(BIN / "quire", folder)  # looks for the others beside it
     for program in ("quire-coordinator", "quire-gateway"):
         (folder / program).symlink_to(BIN / program)
-    mock = f"exec {BIN}/quire-mock-group --first-id 100 --end-id 200 --token-interval-us 10000"
+    mock = f"exec {BIN}/quire-mock-group --first-id 100 --end-id 200 --token-interval-us 20000"
     (folder / "quire-worker").write_text(f"""#!/bin/sh
 case " $* " in
 *" --check "*) exec {BIN}/quire-worker "$@" ;;
-*" --group-epoch 1 "*" --rank 1 "*) {mock} --hang-file {hang} "$@" ;;
+*" --group-epoch 1 --rank 1 "*) {mock} --hang-file {hang} "$@" ;;
 *) {mock} "$@" ;;
 esac
 """)
@@ -296,13 +296,13 @@ def test_a_rank_hangs_in_a_step(tmp_path):
         payloads = []
         for payload in Stream(system, "Go on", **fields):
             payloads.append(payload)
-            if len(payloads) == 20:
-                hang.touch()
+            hang.touch()
         after, cut, calm = group(system, "g0"), Outcome(payloads), Outcome(Stream(system, "Go on", **fields))
         assert after["epoch"] > before["epoch"] and "exit code 70" in after["process"]["last_exit"], after
         logs = "".join(path.read_text() for path in system.data.glob("logs/g0-rank*.log"))
         assert "rank 1 did not arrive, it is computing (step " in logs
-        assert cut.error is None and cut.terminals == 1 and (cut.text, cut.usage) == (calm.text, calm.usage)
+        assert cut.error is None and cut.terminals == 1
+        assert cut.text == calm.text and cut.usage["completion_tokens"] == calm.usage["completion_tokens"] == 400
 
 
 @pytest.mark.tiny
