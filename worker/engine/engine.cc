@@ -189,6 +189,8 @@ void Engine::Apply(const Step& step, const StepResult& result) {
     tokens = tokens.subspan(plan.wanted);
     owners = owners.subspan(plan.wanted);
   }
+  // Of a request's failures the first counts: that of a row, since its blocks must be forgotten.
+  std::ranges::stable_partition(failures, &Failure::blocks_are_wrong);
   for (const Failure& failure : failures) Fail(failure);
 }
 

@@ -240,6 +240,26 @@ TEST(GrammarEngine, ADeadEndFailsItsRequestAlone) {
   group.StopAndAudit();
 }
 
+// A choice's grammar ends in nothing in the very step in which another's row comes out wrong.
+TEST(GrammarEngine, AFailedRowIsTheReasonWhateverElseFailed) {
+  EngineKnobs knobs;
+  knobs.script.on_collect = [](const BatchPlan&, std::span<const SampleSpec* const> specs,
+                               StepResult& result) {
+    for (size_t i = 0; i < specs.size(); ++i) {
+      result.tokens[i].failed = specs[i]->choice == 1 && specs[i]->position == 1;
+    }
+  };
+  TestEngine group(knobs);
+  GenerationRequest request = EqualTokens(100, 10);
+  request.grammar = Grammar("5;6;;8");
+  request.choices = Choices({0, 1});
+  EXPECT_EQ(group.RunToEnd(request)->status().code(), absl::StatusCode::kInternal);
+  request.grammar = nullptr;
+  request.choices = Choices({0});
+  EXPECT_EQ(group.RunToEnd(request)->cached_tokens, 0) << "what it computed is found by nobody";
+  group.StopAndAudit();
+}
+
 TEST(ScriptedGrammar, SaysWhatIsWrongWithASource) {
   const ScriptedGrammarCompiler compiler;
   for (const char* source : {"x", "5;1000", "-1", "5 6"}) {
