@@ -113,7 +113,7 @@ TEST(Choices, EachGetsWhatItGetsAloneAtEveryChunkAndUnderPreemption) {
       for (uint32_t seed = 1; seed <= 4; ++seed) {
         preemptions += ExpectSamenessOfChoices({limits, blocks, 64, {}}, seed);
       }
-      EXPECT_EQ(preemptions > 0, blocks == 24);
+      EXPECT_EQ(preemptions > 0, blocks == 14);
     }
   }
 }
