@@ -161,7 +161,7 @@ def test_a_machine_that_is_too_small_is_told_what_it_takes(model, machine, tmp_p
 
 @pytest.mark.parametrize("ranks", [1, 8])
 def test_int8_takes_half_of_it(lean, machine, ranks):
-    ended = check(lean, machine(37), f"--ranks={ranks}", "--weights=int8", "--kv-blocks=64")
+    ended = check(lean, machine(40), f"--ranks={ranks}", "--weights=int8", "--kv-blocks=64")
     assert ended.returncode == 0 and re.search(r"beside 32\.\d\d GiB of weights", ended.stderr), ended.stderr
 
 
