@@ -120,7 +120,7 @@ def test_answers_are_those_of_one_host(run_group, start, certificates, ranks):  
 def test_ranks_that_divide_the_leaves_give_the_committed_digest(run_group, certificates, tmp_path, ranks):
     """Of a model with eight leaves: what crosses TCP is the top of the same tree as on one host."""
     with Hosts(ranks) as hosts:
-        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", **{"kv-blocks": 2048}, **certificates)
+        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", threads=1, **{"kv-blocks": 2048}, **certificates)
         address = serving(hosts, group)
         with connect(address, certificates) as connection:
             stub, one = services.InferenceStub(connection), {"address": address, "epoch": 1}
