@@ -12,6 +12,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_tools import protoc
 
+from system import until
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -40,7 +42,20 @@ class _Shows(grpc.StreamStreamClientInterceptor):
 def channel(group):
     """As a gateway has it, where the group has a coordinator, with that one's "pepper_file"."""
     connection = grpc.insecure_channel(group["address"])
-    return grpc.intercept_channel(connection, _Shows(group["pepper_file"])) if "pepper_file" in group else connection
+    if "pepper_file" not in group:
+        return connection
+    connection = grpc.intercept_channel(connection, _Shows(group["pepper_file"]))
+    until("a group that knows that it is registered", lambda: _knows_gateways(connection))
+    return connection
+
+
+def _knows_gateways(connection):
+    """The coordinator lists a group a moment before that one hears of it: gateways then try again."""
+    try:
+        list(services.InferenceStub(connection).Serve(iter(()), timeout=600))
+    except grpc.RpcError as error:
+        return "has not registered" not in error.details()
+    return True
 
 
 def request(group, prompt_ids, seed, max_tokens=32, temperature=1.0, logprobs=True, choices=(0,), **sampling):
