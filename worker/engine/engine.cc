@@ -190,7 +190,8 @@ void Engine::Apply(const Step& step, const StepResult& result) {
     owners = owners.subspan(plan.wanted);
   }
   // Of a request's failures the first counts: that of a row, since its blocks must be forgotten.
-  std::ranges::stable_partition(failures, &Failure::blocks_are_wrong);
+  std::stable_partition(failures.begin(), failures.end(),
+                        [](const Failure& f) { return f.blocks_are_wrong; });
   for (const Failure& failure : failures) Fail(failure);
 }
 
