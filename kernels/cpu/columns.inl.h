@@ -63,5 +63,12 @@ void DotAllColumns(int64_t m, Dot dot) {
   }
 }
 
+// Where the columns' products stand in a tile: each in its own row.
+struct TileRows {
+  explicit TileRows(int64_t) {}
+  static int64_t Count(int64_t m) { return m; }
+  static int64_t Of(int64_t column) { return column; }
+};
+
 }  // namespace
 }  // namespace quire::kernels::cpu

@@ -166,21 +166,17 @@ TEST_P(PerIsa, AMatmulRowIsTheSameAloneAndAnywhereInAnyBatch) {
     const MatrixId gate_up = AddMatrix(*backend, 2 * n, k, RandomBf16(2 * n * k, 2), MatrixKind::kGateUp);
     const Tensor x = NewBf16(*backend, total, k, RandomBf16(total * k, 3));
     const Tensor alone = NewF32(*backend, total, n), alone16 = NewBf16(*backend, total, n);
-    const auto rows = [](Tensor t, int64_t first, int64_t count) {
-      t.data = static_cast<std::byte*>(t.data) + first * t.stride * BytesOf(t.dtype);
-      return t.Rows(count);
-    };
     for (int64_t i = 0; i < total; ++i) {
-      backend->Matmul(rows(x, i, 1), plain, kNoBias, rows(alone, i, 1));
-      backend->MatmulSiluMul(rows(x, i, 1), gate_up, rows(alone16, i, 1));
+      backend->Matmul(RowsOf(x, i, 1), plain, kNoBias, RowsOf(alone, i, 1));
+      backend->MatmulSiluMul(RowsOf(x, i, 1), gate_up, RowsOf(alone16, i, 1));
     }
     const Tensor out = NewF32(*backend, total, n), out16 = NewBf16(*backend, total, n);
     std::vector<int64_t> batches = {70, 128, 512, 600};
     for (int64_t m = 2; m <= 64; ++m) batches.push_back(m);
     for (const int64_t m : batches) {
       const int64_t first = total - m - (total > m ? m % 7 : 0);
-      backend->Matmul(rows(x, first, m), plain, kNoBias, out.Rows(m));
-      backend->MatmulSiluMul(rows(x, first, m), gate_up, out16.Rows(m));
+      backend->Matmul(RowsOf(x, first, m), plain, kNoBias, out.Rows(m));
+      backend->MatmulSiluMul(RowsOf(x, first, m), gate_up, out16.Rows(m));
       ASSERT_TRUE(Bits(out, 0, m) == Bits(alone, first, m)) << "m " << m << " k " << k;
       ASSERT_TRUE(Bits(out16, 0, m) == Bits(alone16, first, m)) << "m " << m << " k " << k;
     }

@@ -89,12 +89,5 @@ const uint16_t* LeafProduct(const MatmulArgs& args, int64_t leaf, const uint16_t
   return weights;
 }
 
-// Where the columns' products stand in a tile: each in its own row.
-struct TileRows {
-  explicit TileRows(int64_t) {}
-  static int64_t Count(int64_t m) { return m; }
-  static int64_t Of(int64_t column) { return column; }
-};
-
 }  // namespace
 }  // namespace quire::kernels::cpu

@@ -8,11 +8,6 @@
 namespace quire::kernels::cpu {
 namespace {
 
-Tensor RowsOf(Tensor t, int64_t first, int64_t count) {
-  t.data = static_cast<std::byte*>(t.data) + first * t.stride * BytesOf(t.dtype);
-  return t.Rows(count);
-}
-
 TEST(Int8SamenessTest, MatmulsAreEqualOnEveryInstructionSetAndNumberOfThreads) {
   for (const auto& [m, n, k, leaves] : {std::array<int64_t, 4>{1, 100, 96, 1},
                                         {7, 49, 512, 8},

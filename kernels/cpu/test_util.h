@@ -80,6 +80,11 @@ inline Tensor NewBf16(Backend& backend, int64_t rows, int64_t cols, std::span<co
   return tensor;
 }
 
+inline Tensor RowsOf(Tensor t, int64_t first, int64_t count) {
+  t.data = static_cast<std::byte*>(t.data) + first * t.stride * BytesOf(t.dtype);
+  return t.Rows(count);
+}
+
 inline MatrixId AddMatrix(Backend& backend, int64_t rows, int64_t k, std::span<const uint16_t> values,
                           MatrixKind kind = MatrixKind::kPlain, int64_t leaves = 1) {
   if (kind == MatrixKind::kPlain) {
