@@ -63,7 +63,11 @@ class RankWatch {
   };
 
   static void Note(const RankView& now, int64_t awake_us, Seen& seen);
-  std::optional<RankVerdict> Judge(int rank, const RankView& now) const;
+  bool IsWatched(int rank, const RankView& now) const;
+  std::optional<RankVerdict> JudgeLife(int rank, const RankView& now) const;
+  // Where a rank was silent for most of a step that is overdue, and for half of what it may be, that rank is
+  // the reason.
+  std::optional<RankVerdict> JudgeStep(int rank, std::span<const RankView> ranks) const;
 
   const int self_;
   const RankWatchLimits limits_;

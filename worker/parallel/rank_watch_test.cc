@@ -196,6 +196,19 @@ int64_t NoticedAfterUs(Flow flow, int64_t cut_at_us, int64_t rtt_us) {
   }
 }
 
+// Both limits are seconds: whichever is reached first, it is the silent rank that is named.
+TEST(RankWatch, ARankThatFallsSilentInAStepIsNamedAndNotWhoWaitsForIt) {
+  for (const int64_t limit_us : {kSilenceUs * 3 / 4, kSilenceUs - kBeatUs, kSilenceUs, 2 * kSilenceUs}) {
+    World world(3);
+    ASSERT_FALSE(world.Run(kSecondUs));
+    for (RankView& view : world.views) view.step = 7, view.step_limit_us = limit_us;
+    const auto verdict = world.Run(kSilenceUs + kSecondUs, /*dead=*/1);
+    ASSERT_TRUE(verdict) << limit_us;
+    EXPECT_EQ(verdict->fault, RankVerdict::Fault::kSilent) << limit_us;
+    EXPECT_EQ(verdict->rank, 1) << limit_us;
+  }
+}
+
 TEST(RankWatch, ACutConnectionIsNoticedIn1500MsWheneverItIsCut) {
   for (const Flow flow : {kBeatFlow, kExchangeFlow, kPlanFlow, kRecordFlow}) {
     for (const int64_t rtt_us : {100, 1000, 100'000}) {
