@@ -66,7 +66,9 @@ void CheckSlots(const SlotTable& slots) {
   }
   Require(row == std::ssize(slots.ids()) && row <= 64);
   for (const quire::TokenId id : slots.ids()) Require(id >= 0 && id < 1000);
-  for (const auto& [from, to] : slots.copies()) Require(from >= 0 && from < 16 && to >= 0 && to < 16);
+  for (const auto& [from, to] : slots.copies()) {
+    Require(from >= 0 && from < 16 && to >= 0 && to < 16 && from != to);
+  }
 }
 
 // What rank 0 would have said of how rows are sampled: a penalty, for the counts.

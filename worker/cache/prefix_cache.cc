@@ -19,14 +19,18 @@ std::vector<BlockRef> PrefixCache::Find(std::span<const Digest> hashes) {
 
 BlockRef PrefixCache::Allocate() {
   BlockRef block = pool_.Allocate();
-  if (block) Forget(block);
+  if (block) Unname(block.id());
   return block;
 }
 
-void PrefixCache::Forget(const BlockRef& block) {
-  if (!names_[block.id()]) return;
-  blocks_.erase(*names_[block.id()]);
-  names_[block.id()].reset();
+void PrefixCache::Forget(const Digest& hash) {
+  if (const auto it = blocks_.find(hash); it != blocks_.end()) Unname(it->second);
+}
+
+void PrefixCache::Unname(int32_t block) {
+  if (!names_[block]) return;
+  blocks_.erase(*names_[block]);
+  names_[block].reset();
   --named_;
 }
 

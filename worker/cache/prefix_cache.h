@@ -27,8 +27,8 @@ class PrefixCache {
   BlockRef Allocate();
   // Names a block whose 16 positions are all computed. A prefix already known keeps its first block.
   void Insert(const Digest& hash, const BlockRef& block);
-  // What the block holds can't be trusted: nobody finds it from now on.
-  void Forget(const BlockRef& block);
+  // What the block of this name holds can't be trusted: nobody finds it from now on. There may be none.
+  void Forget(const Digest& hash);
 
   int32_t total() const { return pool_.total(); }
   // Blocks that Allocate can give, named or not.
@@ -40,6 +40,7 @@ class PrefixCache {
   absl::StatusOr<int32_t> AuditSome(int32_t blocks);
 
  private:
+  void Unname(int32_t block);
   absl::Status CheckBlocks(int32_t first, int32_t end) const;
 
   BlockPool pool_;

@@ -75,9 +75,9 @@ TEST(PrefixCache, AForgottenBlockIsFoundByNobody) {
   PrefixCache cache(3);
   const std::vector<Digest> hashes = HashesOf(Tokens(1, 1));
   BlockRef bad = cache.Allocate();
-  cache.Forget(bad);  // nameless so far
+  cache.Forget(hashes[0]);  // nobody has it so far
   cache.Insert(hashes[0], bad);
-  cache.Forget(bad);
+  cache.Forget(hashes[0]);
   EXPECT_TRUE(cache.Find(hashes).empty());
   EXPECT_TRUE(cache.CheckIntegrity().ok());
   BlockRef good = cache.Allocate();

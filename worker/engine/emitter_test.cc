@@ -29,7 +29,7 @@ TEST(Emitter, HandsOnEachBatchOnceInOrderAndAllBeforeItStops) {
 
 // Where nobody takes anything, the engine waits in the end: nothing here grows without a bound.
 TEST(Emitter, HoldsNoMoreThanItsBound) {
-  Notification go, full;
+  Notification go, full, all_posted;
   std::atomic<size_t> posted{0}, taken{0};
   Emitter emitter([&](const std::vector<Update>&) {
     go.WaitForNotification();
@@ -42,8 +42,11 @@ TEST(Emitter, HoldsNoMoreThanItsBound) {
       if (++posted == Emitter::kMaxWaiting) full.Notify();
       emitter.Post(Batch(0));
     }
+    all_posted.Notify();
   });
   full.WaitForNotification();
+  // Never comes; without a bound it would, much sooner.
+  EXPECT_FALSE(all_posted.WaitForNotificationWithTimeout(absl::Milliseconds(200)));
   go.Notify();
   engine.join();
   emitter.Stop();

@@ -162,14 +162,14 @@ absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
                                             " tokens, not ", plan.wanted.size()));
   }
   metrics_.computed_tokens.Increment(static_cast<double>(plan.tokens()));
-  collected_us_ = clock_->NowUs();
-  Measure(step.work, *collected_us_ - start_us);
+  const int64_t end_us = clock_->NowUs();
+  metrics_.step_seconds.Observe(static_cast<double>(end_us - start_us) * 1e-6);
+  Measure(step.work, end_us - std::exchange(collected_us_, end_us).value_or(start_us));
   return result;
 }
 
 void Engine::Measure(const StepWork& work, int64_t took_us) {
   costs_.Observe(work, took_us);
-  metrics_.step_seconds.Observe(static_cast<double>(took_us) * 1e-6);
   if (work.decode_rows == 0 || work.prompt_rows == 0) return;
   metrics_.mixed_steps.Increment();
   const int64_t target_us = options_.limits.target_step_ms * 1000;

@@ -79,7 +79,8 @@ class Engine {
   void Announce(const Step& step);
   void Announce(Request& request, int64_t cached_tokens);
   absl::StatusOr<StepResult> RunStep(const Step& step);
-  // What the step took, for the prices of the next ones and for metrics.
+  // What streams waited for its tokens since they got those of the step before, host work included: for the
+  // prices of the next ones, and whether it kept to the target.
   void Measure(const StepWork& work, int64_t took_us);
   void Apply(const Step& step, const StepResult& result);
   // Each token that was sampled from them is its owner's: the sequence's, or of one that forks from it.

@@ -8,7 +8,9 @@
 namespace quire::worker {
 
 absl::StatusOr<uint64_t> Mailbox::Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to) {
-  const int64_t choices = std::ranges::count(request->choices, false, &ChoiceStart::done);
+  // One at least, for the request itself: it may have nothing to compute and yet a long prompt.
+  const int64_t choices =
+      std::max<int64_t>(1, std::ranges::count(request->choices, false, &ChoiceStart::done));
   MutexLock lock(&mutex_);
   if (!refusal_.ok()) return refusal_;
   if (choices > max_choices_) {

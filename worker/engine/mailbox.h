@@ -1,8 +1,8 @@
 // The engine's door: where other threads leave requests and cancellations, and where the engine thread sleeps
 // while there is nothing to do. Bounded by the number of choices that are inside the engine at once (waiting
-// or running): past it Submit answers ResourceExhausted, which asks the gateway to try another group. A place
-// is given back when its choice ends, not with its request. A cancellation always has room, since each
-// belongs to a request that has.
+// or running), a request counting as one at least: past it Submit answers ResourceExhausted, which asks the
+// gateway to try another group. A place is given back when its choice ends, not with its request. A
+// cancellation always has room, since each belongs to a request that has.
 #pragma once
 
 #include <atomic>

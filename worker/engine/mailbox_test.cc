@@ -26,12 +26,22 @@ TEST(Mailbox, CountsChoicesThatAreNotDone) {
   EXPECT_EQ(Code(mailbox, 6), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Code(mailbox, 2), absl::StatusCode::kOk);
   EXPECT_EQ(Code(mailbox, 1), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(Code(mailbox, 0, 3), absl::StatusCode::kOk);
   mailbox.ChoiceEnded(*first);
   EXPECT_EQ(Code(mailbox, 2), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(Code(mailbox, 1), absl::StatusCode::kOk);
   mailbox.Ended(*first);  // with its last two
   EXPECT_EQ(Code(mailbox, 2), absl::StatusCode::kOk);
+  EXPECT_EQ(Code(mailbox, 1), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(Mailbox, ARequestWithNothingToDoHasAPlaceToo) {
+  Mailbox mailbox(2);
+  const auto first = mailbox.Submit(WithChoices(0, 3), {});
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(Code(mailbox, 0, 1), absl::StatusCode::kOk);
+  EXPECT_EQ(Code(mailbox, 0, 1), absl::StatusCode::kResourceExhausted);
+  mailbox.Ended(*first);
+  EXPECT_EQ(Code(mailbox, 1), absl::StatusCode::kOk);
   EXPECT_EQ(Code(mailbox, 1), absl::StatusCode::kResourceExhausted);
 }
 

@@ -44,7 +44,15 @@ int64_t Sequence::BlocksInCommon(const Sequence& other) const {
   return same;
 }
 
+// A waiting one may have thousands of blocks, to be looked up in each step.
+bool Sequence::MayFit(const PrefixCache& cache, int64_t room) const {
+  if (!refusal_ || room > refusal_->room) return true;
+  return refusal_->known < SharableBlocks() && cache.Knows(HashOf(refusal_->known));
+}
+
 bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
+  const int64_t room = cache.idle() - spare;
+  if (!MayFit(cache, room)) return false;
   std::vector<BlockRef> blocks = FindBlocks(cache, SharableBlocks());
   const int64_t shared = static_cast<int64_t>(blocks.size());
   const int64_t missing = BlocksFor(size()) - shared;
@@ -53,8 +61,10 @@ bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
   blocks_ = std::move(blocks);
   if (!fits) {
     ReleaseBlocks();
+    refusal_ = {.room = room, .known = shared};
     return false;
   }
+  refusal_.reset();
   computed_ = shared * kBlockTokens;
   return true;
 }
@@ -148,7 +158,7 @@ void Sequence::Advance(int64_t rows, PrefixCache& cache) {
 }
 
 void Sequence::ForgetBlocks(PrefixCache& cache) {
-  for (const BlockRef& block : blocks_) cache.Forget(block);
+  for (int64_t i = 0; i < size() / kBlockTokens; ++i) cache.Forget(HashOf(i));
 }
 
 void Sequence::Append(TokenId id) {

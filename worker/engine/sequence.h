@@ -48,7 +48,7 @@ class Sequence {
   const Digest& HashOf(int64_t block) const;
 
   // Takes what the cache knows and allocates the rest of the blocks for all its tokens. False, and nothing
-  // taken, where fewer than `spare` blocks would stay idle.
+  // taken, where fewer than `spare` blocks would stay idle; costs nothing then while nothing changes for it.
   bool AcquireBlocks(PrefixCache& cache, int64_t spare);
   // Makes room for the next position. False where no block is idle.
   bool GrowBlocks(PrefixCache& cache);
@@ -75,7 +75,8 @@ class Sequence {
   void Plan(int64_t rows, BatchPlan& plan);
   // The planned rows ran: names the blocks that they filled.
   void Advance(int64_t rows, PrefixCache& cache);
-  // Its rows came out wrong: none of its blocks has a name from now on, whoever computed it.
+  // Its rows came out wrong: none of the blocks that hold its tokens has a name from now on, whoever computed
+  // it, and whether it runs.
   void ForgetBlocks(PrefixCache& cache);
   // The token sampled from the last row.
   void Append(TokenId id);
@@ -88,6 +89,8 @@ class Sequence {
   int64_t SharableBlocks() const { return (size() - 1) / kBlockTokens; }
   // Hashes the full blocks that are new.
   void ExtendHashes();
+  // Perhaps there is room for it now, where it needs no more than this many idle blocks.
+  bool MayFit(const PrefixCache& cache, int64_t room) const;
   // What the cache knows of its first so many blocks, up to the first that it doesn't.
   std::vector<BlockRef> FindBlocks(PrefixCache& cache, int64_t blocks) const;
   // What is masked before min_tokens, and where the grammar may not stop.
@@ -114,6 +117,11 @@ class Sequence {
   std::vector<uint32_t> mask_;
   int64_t computed_ = 0;
   std::vector<BlockRef> blocks_;
+  // When no room was for it: how much there was, and how many of its first blocks the cache knew.
+  struct Refusal {
+    int64_t room = 0, known = 0;
+  };
+  std::optional<Refusal> refusal_;
   std::optional<int32_t> slot_;
   int64_t slot_blocks_ = 0;     // of blocks_, that its table has
   std::vector<Digest> hashes_;  // of the full blocks behind those of the prompt

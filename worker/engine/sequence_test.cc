@@ -179,6 +179,51 @@ TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   EXPECT_EQ(cache.idle(), 1);
 }
 
+// Who was refused is looked at again where there is more room for it, whatever the reason.
+TEST(Sequence, WhoDidNotFitDoesOnceThereIsRoom) {
+  PrefixCache cache(4);
+  Sequence first(1, Share(NewRequest(40, 10)), 100), second(2, Share(NewRequest(40, 10)), 100);
+  ASSERT_TRUE(first.AcquireBlocks(cache, 0));
+  EXPECT_FALSE(second.AcquireBlocks(cache, 0));
+  EXPECT_FALSE(second.AcquireBlocks(cache, 0));
+  first.Advance(32, cache);  // two of its three blocks are there to be shared now
+  EXPECT_FALSE(second.AcquireBlocks(cache, 1));
+  EXPECT_FALSE(second.AcquireBlocks(cache, 1));
+  EXPECT_TRUE(second.AcquireBlocks(cache, 0)) << "less is to be spared";
+  EXPECT_EQ(second.computed(), 32);
+  second.ReleaseBlocks();
+
+  Sequence other(3, Share(NewRequest(20, 10)), 100), large(4, Share(NewRequest(60, 10)), 100);
+  ASSERT_TRUE(other.AcquireBlocks(cache, 0));
+  EXPECT_FALSE(large.AcquireBlocks(cache, 0));
+  other.ReleaseBlocks();
+  first.ReleaseBlocks();
+  EXPECT_TRUE(large.AcquireBlocks(cache, 0)) << "others have gone";
+}
+
+// A walk over what is known of it would take those blocks for used just now.
+TEST(Sequence, WhoWaitsForRoomIsNotLookedAtInEveryStep) {
+  PrefixCache cache(6);
+  GenerationRequest other_tenant = NewRequest(40, 10);
+  other_tenant.cache_salt = "another";
+  Sequence first(1, Share(NewRequest(40, 10)), 100), other(2, Share(other_tenant), 100);
+  for (Sequence* sequence : {&first, &other}) {
+    ASSERT_TRUE(sequence->AcquireBlocks(cache, 0));
+    sequence->Advance(40, cache);  // names two blocks of its three
+    sequence->ReleaseBlocks();
+  }
+  Sequence waiting(3, Share(NewRequest(200, 10)),
+                   300);  // the first one's tokens, and more than there is room for
+  EXPECT_FALSE(waiting.AcquireBlocks(cache, 0));
+  ASSERT_TRUE(other.AcquireBlocks(cache, 0));
+  other.ReleaseBlocks();
+  EXPECT_FALSE(waiting.AcquireBlocks(cache, 0));
+  std::vector<BlockRef> taken;
+  for (int i = 0; i < 3; ++i) taken.push_back(cache.Allocate());
+  EXPECT_FALSE(cache.Knows(first.HashOf(1))) << "used longest ago";
+  EXPECT_TRUE(cache.Knows(other.HashOf(1)));
+}
+
 TEST(Sequence, TenantsRopeVariantsAndAdaptersShareNoBlocks) {
   PrefixCache cache(16);
   GenerationRequest request = NewRequest(32, 10);

@@ -14,6 +14,16 @@ void SlotSampler::Open(const SlotSampling& sampling) {
   specs_.clear();
 }
 
+// Without specs: who is forked from has one for each fork, and each may have thousands of biases.
+void SlotSampler::Fork(const SlotSampler& from) {
+  common_ = from.common_;
+  masked_ids_ = from.masked_ids_;
+  counts_ = from.counts_;
+  counted_ = from.counted_;
+  guesses_ = from.guesses_;
+  specs_.clear();
+}
+
 void SlotSampler::RollBack(int64_t position) {
   for (; counted_ > position && !guesses_.empty(); --counted_) {
     counts_.RemoveOutput(guesses_.back());
@@ -34,7 +44,7 @@ void SlotSampler::Advance(int64_t position, std::span<const TokenId> ids, int64_
 std::span<const SampleSpec> SlotSampler::Specs(std::span<const TokenId> ids,
                                                std::span<const WantedRow> wanted, int32_t first_row,
                                                std::span<const RowSampling> samples) {
-  specs_.resize(std::max(specs_.size(), wanted.size()), common_);
+  specs_.resize(wanted.size(), common_);
   for (size_t i = 0; i < wanted.size(); ++i) {
     SampleSpec& spec = specs_[i];
     const RowSampling& sample = samples[i];
@@ -49,7 +59,7 @@ std::span<const SampleSpec> SlotSampler::Specs(std::span<const TokenId> ids,
     const int64_t sure = std::ssize(ids) - std::ssize(guesses_), before = wanted[i].row - first_row + 1;
     spec.uncounted = ids.subspan(std::max(before, sure));
   }
-  return std::span(specs_).first(wanted.size());
+  return specs_;
 }
 
 }  // namespace quire::worker

@@ -16,6 +16,8 @@ namespace quire::worker {
 class SlotSampler {
  public:
   void Open(const SlotSampling& sampling);
+  // As another's tokens are sampled, from the same ones on.
+  void Fork(const SlotSampler& from);
   // Guesses from this position of the sequence on were wrong.
   void RollBack(int64_t position);
   // The slot runs `ids` from `position` on; those from position `sure` on are guesses.

@@ -54,11 +54,17 @@ void SlotTable::Change(const OpenSlot& op, Rest& rest) {
 }
 
 void SlotTable::Change(const ForkSlot& op, Rest&) {
-  slots_[op.slot] = slots_[op.from];
-  slots_[op.slot].kept = 0;
+  Slot& slot = slots_[op.slot];
+  const Slot& from = slots_[op.from];
+  slot.table = from.table;
+  slot.kept = 0;
+  slot.sampler.Fork(from.sampler);
 }
 
-void SlotTable::Change(const CloseSlot& op, Rest&) { slots_[op.slot].table.clear(); }
+void SlotTable::Change(const CloseSlot& op, Rest&) {
+  slots_[op.slot].table.clear();
+  slots_[op.slot].sampler = {};
+}
 
 void SlotTable::Change(const RollBack& op, Rest&) {
   Slot& slot = slots_[op.slot];
@@ -69,6 +75,7 @@ void SlotTable::Change(const RollBack& op, Rest&) {
 
 void SlotTable::Change(const CopyLastBlock& op, Rest&) {
   Slot& slot = slots_[op.slot];
+  if (slot.table.back() == op.block) return;  // it is there: a backend copies between two blocks only
   copies_.push_back({slot.table.back(), op.block});
   slot.table.back() = op.block;
   slot.kept = std::min(slot.kept, std::ssize(slot.table) - 1);

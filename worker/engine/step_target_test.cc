@@ -186,10 +186,29 @@ StepWork WorkOf(const BatchPlan& plan) {
 
 using Cost = std::function<double(size_t step, const StepWork& work)>;
 
+// Each reading comes some time after the one before: the engine reads before and after each step, and what
+// passes from a step's end to the next one's begin is the host's.
+class LateClock final : public Clock {
+ public:
+  explicit LateClock(int64_t late_us) : late_us_(late_us) {}
+  int64_t NowUs() const override {
+    manual_.AdvanceUs(late_us_);
+    return manual_.NowUs();
+  }
+  int64_t UnixMs() const override { return manual_.UnixMs(); }
+  void AdvanceUs(int64_t us) { manual_.AdvanceUs(us); }
+
+ private:
+  const int64_t late_us_;
+  mutable ManualClock manual_;
+};
+
 // Runs eight streams and six prompts of 2,000 tokens to their ends: a lone token is step 0, and then all are
-// there. Step n takes `cost(n, work)`. Gives the steps, and in `text` the metrics.
-std::vector<Measured> RunLoad(SchedulerLimits limits, const Cost& cost, std::string* text = nullptr) {
-  ManualClock clock;
+// there. Step n takes `cost(n, work)`, and the host `host_us` in it and as much behind it. Gives the steps,
+// and in `text` the metrics.
+std::vector<Measured> RunLoad(SchedulerLimits limits, const Cost& cost, std::string* text = nullptr,
+                              int64_t host_us = 0) {
+  LateClock clock(host_us);
   Metrics metrics;
   Notification begun, all_there;
   std::vector<Measured> steps;
@@ -250,6 +269,17 @@ TEST(StepTargetEngine, StepsBesideStreamsEndInTime) {
   // Off: what the option is for.
   const std::vector<Measured> off = MixedSteps(RunLoad({.target_step_ms = 0}, cost));
   EXPECT_GT(std::ranges::max(off, {}, &Measured::us).us, 250'000);
+}
+
+// The target is of what streams wait for, whoever takes the time.
+TEST(StepTargetEngine, HostWorkCounts) {
+  constexpr int64_t kHostUs = 10'000;
+  std::string metrics;
+  const auto cost = [](size_t, const StepWork& work) { return kPrices.TimeOf(work); };
+  const std::vector<Measured> mixed = MixedSteps(RunLoad({}, cost, &metrics, kHostUs));
+  ASSERT_GT(mixed.size(), 100u);
+  for (size_t i = 0; i < mixed.size(); ++i) EXPECT_LE(mixed[i].us + 2 * kHostUs, 80'000) << i;
+  EXPECT_NE(metrics.find("\nquire_worker_steps_over_target_total 0\n"), std::string::npos) << metrics;
 }
 
 TEST(StepTargetEngine, AfterACostHasChangedToo) {
