@@ -108,7 +108,7 @@ PlanLimits PlanLimitsFor(const SchedulerLimits& limits, int64_t max_context) {
 
 int64_t PlanBytesFor(const PlanLimits& limits) {
   constexpr int64_t kWord = sizeof(int32_t);
-  constexpr int64_t kOps = 4 * kWord + std::max(sizeof(OpenSlot), sizeof(ForkSlot)) + sizeof(CloseSlot) +
+  constexpr int64_t kOps = 5 * kWord + sizeof(OpenSlot) + sizeof(ForkSlot) + sizeof(CloseSlot) +
                            sizeof(RollBack) + sizeof(CopyLastBlock);
   const int64_t slot = kOps + static_cast<int64_t>(sizeof(SequencePlan)) + limits.max_blocks * kWord;
   return limits.max_sequences * slot + limits.max_wanted_rows * static_cast<int64_t>(sizeof(WantedRow)) +

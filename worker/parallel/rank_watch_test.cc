@@ -209,6 +209,18 @@ TEST(RankWatch, ARankThatFallsSilentInAStepIsNamedAndNotWhoWaitsForIt) {
   }
 }
 
+// Nor is who was only late blamed for a rank that hangs and beats.
+TEST(RankWatch, ARankThatMissesSomeBeatsIsNotTheReason) {
+  World world(3);
+  ASSERT_FALSE(world.Run(kSecondUs));
+  world.views[0].step = 7, world.views[0].step_limit_us = kSilenceUs;
+  ASSERT_FALSE(world.Run(kSilenceUs - kSilenceUs / 4));
+  const auto verdict = world.Run(kSilenceUs, /*dead=*/1);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->fault, RankVerdict::Fault::kOverdue);
+  EXPECT_EQ(verdict->rank, 0);
+}
+
 TEST(RankWatch, ACutConnectionIsNoticedIn1500MsWheneverItIsCut) {
   for (const Flow flow : {kBeatFlow, kExchangeFlow, kPlanFlow, kRecordFlow}) {
     for (const int64_t rtt_us : {100, 1000, 100'000}) {

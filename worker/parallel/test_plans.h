@@ -20,8 +20,9 @@ inline BatchPlan LargestPlan(const PlanLimits& limits) {
   plan.step = ~uint64_t{0} - 6;
   for (int32_t slot = 0; slot < limits.max_sequences; ++slot) {
     const auto blocks = static_cast<int32_t>(limits.max_blocks);
-    plan.ops.insert(plan.ops.end(), {CloseSlot{slot}, OpenSlot{.slot = slot, .adapter = 3, .blocks = blocks},
-                                     RollBack{slot, 5}, CopyLastBlock{slot, 7}});
+    plan.ops.insert(plan.ops.end(),
+                    {ForkSlot{slot, 2}, CopyLastBlock{slot, 7}, RollBack{slot, 5}, CloseSlot{slot},
+                     OpenSlot{.slot = slot, .adapter = 3, .blocks = blocks}});
     plan.sequences.push_back({.slot = slot});
     plan.blocks.insert(plan.blocks.end(), blocks, slot);
   }
