@@ -26,8 +26,9 @@ absl::Status Launcher::CheckModel() {
     return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
   }
   QUIRE_ASSIGN_OR_RETURN(const int64_t asked_ranks, options_.Ranks());
-  std::vector<std::string> args = {"--check", "--model", options_.model,
-                                   absl::StrCat("--ranks=", asked_ranks)};
+  // Of ranks on this host, also in a pod of a LeaderWorkerSet, whose place would be taken for theirs.
+  std::vector<std::string> args = {
+      "--check", "--model", options_.model, absl::StrCat("--ranks=", asked_ranks), "--rank=0", "--shm=check"};
   if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
   if (!options_.weights.empty()) args.push_back("--weights=" + options_.weights);
   if (!options_.isa.empty()) args.push_back("--isa=" + options_.isa);

@@ -200,12 +200,7 @@ Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() = default;
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
-  const std::string coordinator_host = options.coordinator.substr(0, options.coordinator.rfind(':'));
-  if (options.tls.empty() && !options.insecure && !IsLoopbackHost(coordinator_host)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("refusing to talk to the coordinator at ", options.coordinator,
-                     " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
-  }
+  QUIRE_RETURN_IF_ERROR(CheckCoordinatorAddress(options.coordinator, options.tls, options.insecure));
   if (options.pepper.empty()) {
     return absl::InvalidArgumentError(
         "the pepper is empty: give --pepper-file the path of pepper in the coordinator's data folder");

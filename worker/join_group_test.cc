@@ -80,6 +80,21 @@ TEST(BufferBytesHere, AreThoseOfTheGroupsForm) {
   EXPECT_EQ(BufferBytesHere(config, sizes), 3 * (1 << 20) + 2 * (64 << 10));
 }
 
+// Only rank 0 serves, and knows a coordinator.
+TEST(CheckAddresses, NothingIsSaidInTheClearElsewhere) {
+  WorkerConfig config;
+  config.coordinator = "127.0.0.1:7000";
+  EXPECT_TRUE(config.CheckAddresses().ok());
+  for (const auto& [host, coordinator] : {std::pair{"0.0.0.0", ""}, {"127.0.0.1", "10.0.0.9:7000"}}) {
+    config.host = host;
+    config.coordinator = coordinator;
+    config.rank = 0;
+    EXPECT_TRUE(absl::IsFailedPrecondition(config.CheckAddresses())) << host;
+    config.rank = 1;
+    EXPECT_TRUE(config.CheckAddresses().ok()) << host;
+  }
+}
+
 TEST(CheckPlacement, SaysWhatToGiveInstead) {
   struct Case {
     int64_t rank, ranks;

@@ -5,6 +5,7 @@
 
 #include "base/core/cpu_topology.h"
 #include "base/core/secret_file.h"
+#include "base/core/status.h"
 
 namespace quire::worker {
 
@@ -110,6 +111,12 @@ absl::StatusOr<std::string> WorkerConfig::WorkerSecret() const {
 }
 
 GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }
+
+absl::Status WorkerConfig::CheckAddresses() const {
+  if (rank != 0) return CheckTls(tls);
+  QUIRE_RETURN_IF_ERROR(CheckListen(Listen()));
+  return coordinator.empty() ? absl::OkStatus() : CheckCoordinatorAddress(coordinator, tls, insecure);
+}
 
 std::string WorkerConfig::Rendezvous() const {
   if (!rendezvous.empty()) return rendezvous;

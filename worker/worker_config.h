@@ -39,6 +39,9 @@ struct WorkerConfig {
   // ReadSecretFile's.
   absl::StatusOr<std::string> WorkerSecret() const;
   GrpcServerOptions Listen() const;
+  // CheckListen's errors and CheckCoordinatorAddress's, which rank 0 would else meet once its weights are
+  // loaded.
+  absl::Status CheckAddresses() const;
   // --model-name, or the last part of --model.
   std::string ModelName() const;
   // Where the ranks of a group on several hosts meet: --rendezvous, or where --shm isn't given either, the

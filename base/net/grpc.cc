@@ -92,6 +92,16 @@ absl::Status CheckListen(const GrpcServerOptions& options) {
                    " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
 }
 
+absl::Status CheckCoordinatorAddress(const std::string& address, const TlsFiles& tls, bool insecure) {
+  QUIRE_RETURN_IF_ERROR(CheckTls(tls));
+  if (!tls.empty() || insecure || IsLoopbackHost(address.substr(0, address.rfind(':')))) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("refusing to talk to the coordinator at ", address,
+                   " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+}
+
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services) {
   QUIRE_RETURN_IF_ERROR(CheckListen(options));

@@ -97,6 +97,19 @@ TEST(GrpcTest, RefusesPlaintextOffLoopbackUnlessTold) {
   EXPECT_TRUE(Start(options).ok());
 }
 
+TEST(GrpcTest, TheCoordinatorIsToldNoSecretInTheClearElsewhere) {
+  EXPECT_TRUE(CheckCoordinatorAddress("127.0.0.1:7000", {}, false).ok());
+  EXPECT_TRUE(CheckCoordinatorAddress("[::1]:7000", {}, false).ok());
+  EXPECT_TRUE(CheckCoordinatorAddress("10.0.0.9:7000", {}, /*insecure=*/true).ok());
+  EXPECT_TRUE(CheckCoordinatorAddress("10.0.0.9:7000", {"cert", "key", "ca"}, false).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckCoordinatorAddress("10.0.0.9:7000", {"cert", "", ""}, false)));
+  for (const char* elsewhere : {"10.0.0.9:7000", "coordinator:7000", "[2001:db8::1]:7000"}) {
+    const absl::Status refused = CheckCoordinatorAddress(elsewhere, {}, false);
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(elsewhere));
+  }
+}
+
 TEST(GrpcTest, SaysThatAPortIsTaken) {
   const auto first = Start({});
   ASSERT_TRUE(first.ok()) << first.status();

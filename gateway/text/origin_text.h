@@ -1,4 +1,4 @@
-// Text that knows, byte by byte, who wrote it: the checkpoint's template or the request (DESIGN section 7).
+// Text that knows, byte by byte, who wrote it: the checkpoint's template or the request.
 // Only template bytes may become control tokens, so every operation on text must keep both halves in step;
 // this class is the only place that does. Plain data; one thread at a time. Always: origins_.size() ==
 // text_.size().

@@ -62,6 +62,14 @@ def test_a_gateway_without_a_flag_that_it_needs(flags, missing):
     assert ended.returncode == 2 and f"{missing} is missing" in ended.stderr, ended.stderr
 
 
+def test_a_worker_shows_its_secret_to_no_other_host_in_the_clear(tmp_path):
+    (tmp_path / "worker_secret").write_text("5a" * 32)
+    ended = subprocess.run([BIN / "quire-worker", "--model", TINY_MODEL, "--coordinator=192.0.2.1:7000",
+                            f"--worker-secret-file={tmp_path}/worker_secret"], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1, ended.stderr
+    assert "the coordinator at 192.0.2.1:7000 without mTLS" in ended.stderr and "weights_loaded" not in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("flag, named", [("--host=", "--host is empty"), ("--metrics-host=", "--metrics-host is empty"),
                                          ("--cors-origin=", "--cors-origin is empty"), ("--cors-origin=x", "--cors-origin: 'x'"),
                                          ("--help=x", "--help takes no value"), ("--tls-cert=a", "--tls-cert")])

@@ -1,6 +1,7 @@
 """A group whose ranks run on several hosts (namespaces that veth pairs and a bridge join): it answers as ranks on one host do,
 to the bit; a link that is cut, or one connection of it, ends it, and the coordinator sees that; delay and loss don't. How long
 what took is printed."""
+import contextlib
 import json
 import os
 import pathlib
@@ -22,15 +23,19 @@ pytestmark = [pytest.mark.tiny, needs_namespaces]
 PORT = 29500
 
 
+def words(flags):
+    """The command line's. None: a flag that is not given."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
+
+
 class HostRank(Rank):
-    """A rank on a host of its own. None: a flag that is not given."""
+    """A rank on a host of its own."""
 
     def __init__(self, hosts, rank, ranks, environment=None, **flags):
         options = {"model": TINY_MODEL, "rank": rank, "ranks": ranks, "kv-blocks": 64, "host": "0.0.0.0",
                    "advertise": hosts.address(rank or 0), "rendezvous": f"{hosts.address(0)}:{PORT}", **flags}
         index = rank if rank is not None else int(environment["LWS_WORKER_INDEX"])
-        command = hosts.inside(index, BIN / "quire-worker", *(f"--{name.replace('_', '-')}={value}"
-                                                              for name, value in options.items() if value is not None))
+        command = hosts.inside(index, BIN / "quire-worker", *words(options))
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
 
 
@@ -54,21 +59,23 @@ def run_group(run_rank):
     return lambda hosts, ranks, **flags: [run_rank(hosts, rank, ranks, **flags) for rank in range(ranks)]
 
 
-def openssl(folder, *words):
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+def openssl(folder, *command):
+    subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """Flags of a worker with a certificate, and what a client needs to talk to one."""
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "names").write_text("subjectAltName=DNS:quire-worker,DNS:quire-gateway\n")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl(folder, "req", "-x509", *key, "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
-    openssl(folder, "req", "-new", *key, "-subj", "/CN=group", "-keyout", "key", "-out", "csr")
-    openssl(folder, "x509", "-req", "-days", "2", "-extfile", "names", "-CAcreateserial", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-in", "csr", "-out", "pem")
-    return {"tls_cert": folder / "pem", "tls_key": folder / "key", "tls_ca": folder / "ca.pem"}
+@pytest.fixture
+def certify(tmp_path):
+    """certify(hosts): flags of a program with a certificate of every role, which names whom others dial: rank 0 and `here`."""
+    def make(hosts):
+        roles = ",".join(f"DNS:quire-{role}" for role in ("worker", "gateway", "coordinator"))
+        (tmp_path / "names").write_text(f"subjectAltName={roles},IP:{hosts.address(0)},IP:{hosts.here}\n")
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        openssl(tmp_path, "req", "-x509", *key, "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
+        openssl(tmp_path, "req", "-new", *key, "-subj", "/CN=group", "-keyout", "key", "-out", "csr")
+        openssl(tmp_path, "x509", "-req", "-days", "2", "-extfile", "names", "-CAcreateserial", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-in", "csr", "-out", "pem")
+        return {"tls_cert": tmp_path / "pem", "tls_key": tmp_path / "key", "tls_ca": tmp_path / "ca.pem"}
+    return make
 
 
 @pytest.fixture
@@ -81,8 +88,7 @@ def connect(address, tls=None):
     if tls is None:
         return grpc.insecure_channel(address)
     parts = [pathlib.Path(tls[name]).read_bytes() for name in ("tls_ca", "tls_key", "tls_cert")]
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*parts),
-                               [("grpc.ssl_target_name_override", "quire-worker")])
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*parts))
 
 
 def serving(hosts, ranks):
@@ -106,23 +112,23 @@ def end(ranks, code=0):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_answers_are_those_of_one_host(run_group, start, certificates, ranks):  # noqa: F811
+def test_answers_are_those_of_one_host(run_group, start, certify, ranks):  # noqa: F811
     here = [start("quire-worker", rank, ranks=ranks) for rank in range(ranks)]
     wanted = answers(f"127.0.0.1:{here[0].until('group_ready')['port']}")
     with Hosts(ranks) as hosts:
-        group = run_group(hosts, ranks, **certificates)
-        assert answers(serving(hosts, group), certificates) == wanted
+        group = run_group(hosts, ranks, **(tls := certify(hosts)))
+        assert answers(serving(hosts, group), tls) == wanted
         group[-1].process.send_signal(signal.SIGTERM)  # any rank is told to end, as on one host
         end(group)
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_ranks_that_divide_the_leaves_give_the_committed_digest(run_group, certificates, tmp_path, ranks):
+def test_ranks_that_divide_the_leaves_give_the_committed_digest(run_group, certify, tmp_path, ranks):
     """Of a model with eight leaves: what crosses TCP is the top of the same tree as on one host."""
     with Hosts(ranks) as hosts:
-        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", threads=1, **{"kv-blocks": 2048}, **certificates)
+        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", threads=1, kv_blocks=2048, **(tls := certify(hosts)))
         address = serving(hosts, group)
-        with connect(address, certificates) as connection:
+        with connect(address, tls) as connection:
             stub, one = services.InferenceStub(connection), {"address": address, "epoch": 1}
             assert digest(solo(stub, one, workload())) == recorded()["cpu-bf16-1"]
             assert digest(together(stub, one, workload())) == recorded()["cpu-bf16-1"]
@@ -177,17 +183,18 @@ def test_nothing_goes_to_another_host_in_the_clear_unless_told(run_rank, secret,
 
 
 class Coordinator:
-    """One that starts no groups, on this process's address among the hosts."""
+    """One that starts no groups, on this process's address among the hosts. `tls`: flags, else all is in the clear."""
 
-    def __init__(self, hosts, folder):
+    def __init__(self, hosts, folder, tls=None):
         self.log, self.ready_file, self.data = (folder / "log").open("w"), folder / "ready", folder / "data"
         self.process = subprocess.Popen(
-            [BIN / "quire-coordinator", f"--data={self.data}", "--groups=0", f"--host={hosts.here}", "--insecure",
-             "--admin-port=0", f"--ready-file={self.ready_file}"], stdout=self.log, stderr=self.log)
+            [BIN / "quire-coordinator", f"--data={self.data}", "--groups=0", f"--host={hosts.here}", "--admin-port=0",
+             f"--ready-file={self.ready_file}", *(words(tls) if tls else ["--insecure"])], stdout=self.log, stderr=self.log)
         until("a coordinator", self.ready_file.exists)
         ready = json.loads(self.ready_file.read_text())
         self.admin_url, self.key = "http://" + ready["admin"], json.loads((self.data / "keys.json").read_text())["admin_key"]
-        self.flags = {"coordinator": ready["grpc"], "worker_secret_file": self.data / "worker_secret", "insecure": "true"}
+        self.flags = {"coordinator": ready["grpc"],
+                      **(tls or {"worker_secret_file": self.data / "worker_secret", "insecure": "true"})}
 
     def session_with(self, address):
         """A channel as a gateway of this coordinator has it."""
@@ -205,6 +212,38 @@ class Coordinator:
         self.process.terminate()
         self.process.wait(60)
         self.log.close()
+
+
+@contextlib.contextmanager
+def gateway(coordinator, folder, tls):
+    """The API's URL of a gateway of this coordinator, once it serves."""
+    ready = folder / "gateway-ready"
+    with (folder / "gateway-log").open("w") as log:
+        process = subprocess.Popen(
+            [BIN / "quire-gateway", f"--coordinator={coordinator.flags['coordinator']}", f"--pepper-file={coordinator.data}/pepper",
+             "--port=0", f"--ready-file={ready}", "--drain-delay-ms=0", *words(tls)], stdout=log, stderr=log)
+    try:
+        until("a gateway", ready.exists)
+        yield "http://" + json.loads(ready.read_text())["api"]
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_programs_on_several_hosts_trust_certificates_alone(run_group, certify, tmp_path):
+    """Coordinator, gateway and ranks, each with the certificate that docs/OPERATIONS.md asks for and nothing in the clear."""
+    with Hosts(2) as hosts, Coordinator(hosts, tmp_path, tls := certify(hosts)) as coordinator:
+        group = run_group(hosts, 2, metrics_host="0.0.0.0", **coordinator.flags)
+        until("a group that serves", lambda: coordinator.serving_groups() == 1)
+        [listed] = http("GET", f"{coordinator.admin_url}/admin/v1/groups", coordinator.key)[1]["data"]
+        assert [address.rsplit(":", 1)[0] for address in listed["rank_metrics"]] == [hosts.address(0), hosts.address(1)]
+        key = json.loads((coordinator.data / "keys.json").read_text())["api_key"]
+        with gateway(coordinator, tmp_path, tls) as url:
+            body = {"model": TINY_MODEL.name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+            status, answer = http("POST", f"{url}/v1/chat/completions", key, body)
+            assert status == 200 and answer["usage"]["completion_tokens"] > 0, answer
+        group[0].process.send_signal(signal.SIGTERM)
+        end(group)
 
 
 def cut(hosts, ranks, way):
@@ -273,13 +312,13 @@ def test_one_connection_that_is_cut_ends_the_group(run_group, tmp_path, what, ca
 
 
 @pytest.mark.parametrize("tokens", [3, pytest.param(200, marks=pytest.mark.full)])
-def test_delay_and_loss_are_survived(run_group, start, certificates, tokens):  # noqa: F811
+def test_delay_and_loss_are_survived(run_group, start, certify, tokens):  # noqa: F811
     """50 ms each way, one frame in a hundred lost."""
     here = [start("quire-worker", rank) for rank in (0, 1)]
     wanted = answers(f"127.0.0.1:{here[0].until('group_ready')['port']}", tokens=tokens)
     with Hosts(2, lossy=[(1, 0.05, 0.01)]) as hosts:
-        group = run_group(hosts, 2, **certificates)
-        assert answers(serving(hosts, group), certificates, tokens) == wanted
+        group = run_group(hosts, 2, **(tls := certify(hosts)))
+        assert answers(serving(hosts, group), tls, tokens) == wanted
         group[0].process.send_signal(signal.SIGTERM)
         end(group)
         assert hosts.lost_frames() > 0
