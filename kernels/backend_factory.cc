@@ -6,6 +6,10 @@
 
 namespace quire::kernels {
 
+std::string IsaFor(const std::string& weights, const std::string& isa) {
+  return weights == "int8" && isa == "auto" ? "vectors" : isa;
+}
+
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options) {
   if (options.device != "auto" && options.device != "cpu") {
     return absl::InvalidArgumentError(

@@ -1,4 +1,4 @@
-// The one place that chooses an implementation of Backend (DESIGN invariant 10), and the Communicator with
+// The one place that chooses an implementation of Backend (ARCHITECTURE 5.10), and the Communicator with
 // it. Called by a program's composition root, once per rank, before the engine thread starts.
 #pragma once
 
@@ -20,6 +20,10 @@ struct BackendOptions {
   // vectors: the better of those two; amx-twin: amx's bits on any CPU, slowly, to compare with.
   std::string isa = "auto";
 };
+
+// What `isa` comes to for weights in this format (bf16, int8): auto is `vectors` for int8, so that its
+// answers are one family on every machine; what stays in bf16 is for AMX only where that is asked for.
+std::string IsaFor(const std::string& weights, const std::string& isa);
 
 // InvalidArgument for an unknown name or an impossible number, FailedPrecondition for what this machine
 // lacks; the message says which and why.

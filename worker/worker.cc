@@ -143,6 +143,7 @@ absl::Status Rank::CheckModel() {
 
 absl::Status Rank::Load() {
   QUIRE_RETURN_IF_ERROR(CheckPlacement(config_));
+  QUIRE_RETURN_IF_ERROR(config_.CheckAddresses());
   shm_ = std::make_shared<GroupName>(ShmName());
   const LoadSignals signals([this] {  // nobody waits for an answer of this rank yet
     shm_->GiveUp();
@@ -200,7 +201,8 @@ absl::Status Rank::PlanMemory() {
   demand.max_context = checkpoint_.config.max_context;
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
   demand.token_bytes = bytes.token + bytes.input_token;
-  demand.sequence_bytes = SchedulerLimits::kWantedRows * bytes.wanted_row + bytes.sequence;
+  // A slot counts its tokens, beside the counts that each open request begins with.
+  demand.sequence_bytes = SchedulerLimits::kWantedRows * bytes.wanted_row + bytes.sequence + bytes.counts;
   demand.request_bytes = bytes.counts;
   demand.max_sequences = config_.limits.max_sequences;
   demand.sampler_bytes =
@@ -240,9 +242,7 @@ absl::Status Rank::OpenDevice() {
   kernels::BackendOptions device;
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
-  // So that int8's answers are one family everywhere: what stays in bf16 is not for AMX, unless it is asked
-  // for.
-  device.isa = config_.weights == "int8" && config_.isa == "auto" ? "vectors" : config_.isa;
+  device.isa = kernels::IsaFor(config_.weights, config_.isa);
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
   return absl::OkStatus();
 }

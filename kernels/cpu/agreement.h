@@ -13,7 +13,8 @@ namespace quire::kernels::cpu {
 // Whether the two tables' dot products agree in every lane.
 bool DotProductsAgree(const KernelTable& a, const KernelTable& b);
 
-// Whether int8 matmuls of a few shapes agree, and what rows of x become for them.
+// Whether plain int8 matmuls of a few shapes agree (a gate's are made of the same products), and what rows of
+// x become for them.
 bool Int8KernelsAgree(const Int8Kernels& a, const Int8Kernels& b);
 
 // Small matmuls of many shapes, and the bits that `right` gives of them.

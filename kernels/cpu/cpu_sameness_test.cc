@@ -1,4 +1,4 @@
-// The CPU's part of "a token is a function" (DESIGN section 6): the bits of a row depend neither on its
+// The CPU's part of "a token is a function" (ARCHITECTURE 5.2): the bits of a row depend neither on its
 // batch, nor on how a prompt was cut, nor on threads or, within a family, the instruction set. A machine
 // without AMX runs its twin.
 #include <gtest/gtest.h>

@@ -41,6 +41,8 @@ std::vector<Shape> Shapes() {
   shapes.push_back({515, 40, 256, 2});
   shapes.push_back({3, 35, 27648, 8});
   shapes.push_back({2, 35, 5120, 1});
+  for (const int64_t more_than_a_chunk : {9216, 2 * 8192 + 128})
+    shapes.push_back({3, 35, more_than_a_chunk, 1});
   return shapes;
 }
 

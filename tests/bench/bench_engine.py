@@ -8,6 +8,7 @@ turn, and its ratio to bf16; its compute line counts what stays in bf16 as such.
 import argparse
 import contextlib
 import json
+import math
 import pathlib
 import statistics
 import subprocess
@@ -59,6 +60,8 @@ class Served:
         of_bf16 = at_best["amx" if self.on_tiles else "bf16"]
         in_int8 = (bf16_bytes - self.bytes) / 0.975
         left = bf16_bytes / 2 - in_int8
+        if in_int8 > 0 and at_best["int8"] == 0:
+            return math.inf  # no line of this machine's is known
         return 1 / (2 * left / of_bf16 + (2 * in_int8 / at_best["int8"] if in_int8 > 0 else 0))
 
     def run(self, name, load, vocabulary, bf16_bytes):

@@ -71,7 +71,8 @@ void RunAgainstLines(benchmark::State& state, const Setup& setup, double Ceiling
   const double peak = std::max(before.*arithmetic, after.*arithmetic);
   state.counters["GB/s"] = bytes / seconds / 1e9;
   state.counters["GF/s"] = flops / seconds / 1e9;
-  state.counters["line%"] = 100 * std::max(bytes / read / 1e9, flops / peak / 1e9) / seconds;
+  const double compute_s = peak > 0 ? flops / peak / 1e9 : 0;  // no such line on every machine
+  state.counters["line%"] = 100 * std::max(bytes / read / 1e9, compute_s) / seconds;
   state.counters["readGB/s"] = read;
   state.counters["peakGF/s"] = peak;
 }

@@ -80,8 +80,9 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const Setup& setup) {
 absl::StatusOr<std::unique_ptr<golden::RankModel>> Load(const Setup& setup, const std::string& weights,
                                                         worker::ThreadGroup& alone) {
   const auto make = [&] {
-    return kernels::MakeBackend(
-        {.threads = static_cast<int>(setup.threads), .spin_us = 50, .isa = setup.isa});
+    return kernels::MakeBackend({.threads = static_cast<int>(setup.threads),
+                                 .spin_us = 50,
+                                 .isa = kernels::IsaFor(weights, setup.isa)});
   };
   return golden::RankModel::Load({.model_dir = setup.model,
                                   .rope_scaling = "",
@@ -98,6 +99,13 @@ absl::Status Run(const Setup& setup) {
   QUIRE_ASSIGN_OR_RETURN(const auto bf16, Load(setup, "bf16", first));
   QUIRE_ASSIGN_OR_RETURN(const auto int8, Load(setup, "int8", second));
   const auto vocab = static_cast<size_t>(bf16->config().vocab);
+  if (setup.window > bf16->config().plain_context) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--window: the model has ", bf16->config().plain_context, " positions"));
+  }
+  if (*std::ranges::max_element(ids) >= bf16->config().vocab) {
+    return absl::InvalidArgumentError("tokenizer.json has ids that the model's vocabulary has not");
+  }
   Sums sums;
   for (size_t at = 0; at + 1 < ids.size() && sums.positions < setup.positions; at += setup.window) {
     const size_t count = std::min({static_cast<size_t>(setup.window), ids.size() - 1 - at,

@@ -73,7 +73,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& conf
   return decoder;
 }
 
-absl::Status Decoder::AllocateScratch(const kernels::StepLimits& limits) {
+absl::Status Decoder::AllocateScratch(kernels::StepLimits limits) {
+  limits.tokens = std::max(limits.tokens, limits.wanted_rows);  // these go through tensors of those
   for (const ScratchTensor& entry : ScratchTable(config_, shard_)) {
     const int64_t rows = entry.rows == Rows::kTokens ? limits.tokens : limits.wanted_rows;
     QUIRE_ASSIGN_OR_RETURN(scratch_.*entry.tensor, backend_.Allocate(entry.dtype, rows, entry.cols));

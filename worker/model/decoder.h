@@ -59,7 +59,7 @@ class Decoder {
  private:
   Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights, kernels::Backend& backend,
           kernels::Communicator& communicator);
-  absl::Status AllocateScratch(const kernels::StepLimits& limits);
+  absl::Status AllocateScratch(kernels::StepLimits limits);
   // Every op of the step, in order; what follows from the bucket alone.
   absl::Status RunLayers();
   // Of the wanted rows, after the last attention.

@@ -42,7 +42,8 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
     const auto bytes = CountModelBytes(Uneven(), ranks);
     ASSERT_TRUE(bytes.ok()) << bytes.status();
     using Limits = kernels::StepLimits;
-    for (const Limits& limits : {Limits{.tokens = 1}, {.wanted_rows = 1}, {.tokens = 7, .wanted_rows = 3}}) {
+    for (const Limits& limits :
+         {Limits{.tokens = 1}, {.tokens = 1, .wanted_rows = 1}, {.tokens = 7, .wanted_rows = 3}}) {
       int64_t allocated = 0;
       for (int rank = 0; rank < ranks; ++rank) {
         CountingBackend backend;

@@ -43,7 +43,7 @@ class TransformerRunner final : public ModelRunner {
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;
 
-  // Equal strings promise equal tokens (DESIGN invariant 2): weights digest, their format, order of the
+  // Equal strings promise equal tokens (ARCHITECTURE 5.2): weights digest, their format, order of the
   // sums that ranks share, kernel family, how many ids are sampled from, RoPE. The digest is of config.json,
   // the tensors' names and shapes, and samples of their bytes.
   const std::string& numerics_id() const { return numerics_id_; }

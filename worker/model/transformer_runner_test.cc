@@ -191,6 +191,31 @@ TEST_F(TransformerRunnerTest, RefusesPlansThatDoNotFitTheModel) {
   EXPECT_TRUE(refused({.slot = 2, .scaled_rope = 1}, {1}, {15}));
 }
 
+// As the choices of a prompt do that is shorter than they are many.
+TEST_F(TransformerRunnerTest, ARowMayBeWantedMoreOftenThanAStepHasTokens) {
+  const std::vector<TokenId> ids = Tokens(8);
+  const Sampled alone = Alone(ids);
+  const auto backend = kernels::MakeBackend({});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  const auto checkpoint = checkpoint_.Open("yarn:4:32");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const TransformerOptions options{
+      .kv_blocks = 2, .max_batch_tokens = 8, .max_sequences = 1, .max_wanted_rows = 64, .tokenizer_size = 48};
+  auto runner = TransformerRunner::Load(*checkpoint, options, **backend, alone_);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  runner_ = *std::move(runner);
+  next_.Open({.slot = 0}, sampling_).Rows(0, 0, ids, {0});
+  for (int i = 0; i < 64; ++i) next_.Want();
+  const std::vector<Sampled> sampled = Run(next_);
+  ASSERT_EQ(sampled.size(), 64u);
+  for (const auto& [id, logprob] : sampled) {
+    EXPECT_EQ(id, alone.first);
+    EXPECT_EQ(logprob, sampled[0].second);
+    EXPECT_NEAR(logprob, alone.second, 0.01);
+  }
+  runner_.reset();  // before its backend
+}
+
 // Blocks that come twice in a table make it as long as the positions need; the rotary tables end with the KV
 // cache.
 TEST_F(TransformerRunnerTest, RefusesPositionsBeyondTheKvCache) {
