@@ -1,4 +1,4 @@
-// A driver after another: what it adopts, what it ends, and whom it leaves alone.
+// A driver after another: what it adopts and what it ends.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -11,57 +11,13 @@
 #include "absl/strings/match.h"
 #include "base/core/files.h"
 #include "base/core/test_log.h"
-#include "coordinator/fleet/test_driver.h"
+#include "coordinator/fleet/test_restart.h"
 
 namespace quire::coordinator {
 namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-
-class RestartTest : public ProcessDriverTest {
- protected:
-  // Leaves a group running, as a killed coordinator does, and its pids in `left_`.
-  void LeaveGroups(int groups = 1) {
-    auto first = Make({"wait"}, groups);
-    ASSERT_TRUE(first->Start().ok());
-    left_ = first->List();
-    for (const DrivenGroup& group : left_) {
-      for (int64_t pid : group.pids) EXPECT_TRUE(Lives(pid));
-    }
-  }
-
-  void EditState(const std::function<void(json& state)>& edit) {
-    json state = State();
-    edit(state);
-    SetState(state);
-  }
-  json State() const { return json::parse(*ReadWholeFile(data_ + "/fleet.json")); }
-  void SetState(const json& state) {
-    ASSERT_TRUE(WriteFileAtomically(data_ + "/fleet.json", state.dump(), 0600).ok());
-  }
-
-  // The group of another life that now runs beside what was left; nobody of `left_` was touched.
-  void ExpectLeftAlone(uint64_t epoch) {
-    auto second = Make({"wait"});
-    ASSERT_TRUE(second->Start().ok());
-    const DrivenGroup group = second->List().at(0);
-    EXPECT_EQ(group.phase, GroupPhase::kRunning);
-    EXPECT_EQ(group.epoch, epoch);
-    for (int64_t pid : left_[0].pids) {
-      EXPECT_TRUE(Lives(pid));
-      EXPECT_THAT(group.pids, testing::Not(testing::Contains(pid)));
-    }
-    second->Stop();
-    for (int64_t pid : left_[0].pids) {
-      EXPECT_TRUE(Lives(pid));
-      Kill(pid);
-      waitpid(static_cast<pid_t>(pid), nullptr, 0);
-    }
-  }
-
-  std::vector<DrivenGroup> left_;
-};
 
 TEST_F(RestartTest, AdoptsTheLiving) {
   LeaveGroups();
@@ -307,79 +263,6 @@ TEST_F(RestartTest, EndsWhatHasNotBecomeItsProgramYet) {
   EXPECT_EQ(second->List()[0].epoch, 2u);
   second->Stop();
   Kill(left_[0].pids[0]);  // the one whose place in the record the other took: not recorded, so not touched
-}
-
-TEST_F(RestartTest, LeavesAloneWhatIsOfAnotherBoot) {
-  LeaveGroups();
-  EditState([](json& state) { state["boot_id"] = "another"; });
-  ExpectLeftAlone(2);
-}
-
-TEST_F(RestartTest, LeavesAloneWhatIsOfAnotherPidNamespace) {
-  LeaveGroups();
-  EditState([](json& state) { state["pid_namespace"] = "pid:[1]"; });
-  ExpectLeftAlone(2);
-}
-
-TEST_F(RestartTest, LeavesAloneWhatSaysNoNamespace) {
-  LeaveGroups();
-  EditState([](json& state) { state.erase("pid_namespace"); });
-  ExpectLeftAlone(2);
-}
-
-TEST_F(RestartTest, LeavesAloneAReusedPid) {
-  LeaveGroups();
-  json state = State();
-  for (json& rank : state["groups"][0]["ranks"]) rank["start_time"] = rank["start_time"].get<uint64_t>() + 1;
-  SetState(state);
-  ExpectLeftAlone(2);
-}
-
-TEST_F(RestartTest, LeavesAloneWhatHasNoSharedMemoryName) {
-  LeaveGroups();
-  EditState([](json& state) { state["groups"][0]["shm"] = ""; });
-  ExpectLeftAlone(2);
-}
-
-// X1: a bystander, recorded with its true start time, that has no such argument.
-TEST_F(RestartTest, LeavesAloneABystander) {
-  LeaveGroups();
-  HeldChild bystander = *ForkHeld({{"/bin/sleep", "1000"}, -1, 0});
-  ASSERT_TRUE(bystander.gate.Open().ok());
-  json state = State();
-  state["groups"][0]["ranks"][1] = {{"pid", bystander.process.pid},
-                                    {"start_time", bystander.process.start_time}};
-  SetState(state);
-  auto second = Make({"wait"});
-  ASSERT_TRUE(second->Start().ok());
-  fences_.WaitForCalls("g0", 3);
-  EXPECT_EQ(second->List()[0].epoch, 2u);
-  EXPECT_FALSE(Lives(left_[0].pids[0]));  // ours
-  second->Stop();
-  EXPECT_TRUE(Lives(bystander.process.pid));
-  Kill(bystander.process.pid);
-  AwaitEnd(bystander.process);
-  Kill(left_[0].pids[1]);
-}
-
-// An epoch that never ran here: the name it would have had is on nobody's command line.
-TEST_F(RestartTest, LeavesAloneAnotherEpoch) {
-  LeaveGroups();
-  json state = State();
-  state["groups"][0]["epoch"] = 7;
-  state["groups"][0]["shm"] = FleetFiles{data_}.ShmName("g0", 7);
-  SetState(state);
-  ExpectLeftAlone(8);
-}
-
-TEST_F(RestartTest, ACopiedDataFolderTouchesNothingOfTheOriginal) {
-  LeaveGroups();
-  const std::string original = data_;
-  data_ += "-copy";
-  std::filesystem::copy(original, data_, std::filesystem::copy_options::recursive);
-  ExpectLeftAlone(2);
-  std::filesystem::remove_all(data_);
-  data_ = original;
 }
 
 TEST_F(RestartTest, NeverStartedGroupsAreNotRecorded) {
