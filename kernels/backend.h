@@ -1,6 +1,6 @@
 // What a device offers to the model: memory, packed weights, a paged KV cache and the ops of a Qwen or Llama
 // layer. One Backend per rank; the rank's engine thread alone calls it. Ops run in call order and may be
-// asynchronous: only what reads, and Finish, wait. What always holds (DESIGN section 6, "Sameness"): an
+// asynchronous: only what reads, and Finish, wait. What always holds (ARCHITECTURE 5.2): an
 // output row depends on its own input row (and its sequence's cached K and V), never on how many rows or
 // sequences share the call; sums over K run in one order fixed by the shape and its leaves. Implementations:
 // kernels/cpu (AMX, AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.

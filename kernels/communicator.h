@@ -1,7 +1,7 @@
 // Tensors between the ranks of one group. One Communicator per rank, called by the rank's engine thread; all
 // ranks make the same calls in the same order with the same shapes. Sums are fp32 and in an order that
-// the number of ranks fixes (worker/parallel/rank_sum.h), so every rank gets the same bits (DESIGN:
-// sameness). Implementations live in worker/parallel: shared memory between processes, TCP between hosts,
+// the number of ranks fixes (worker/parallel/rank_sum.h), so every rank gets the same bits (ARCHITECTURE
+// 5.2). Implementations live in worker/parallel: shared memory between processes, TCP between hosts,
 // threads of one process; NCCL comes with the CUDA plug-in. Errors: Unavailable when a peer is dead, stopped
 // beating or can't be reached; the group is then lost and the rank exits.
 #pragma once

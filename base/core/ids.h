@@ -1,5 +1,5 @@
-// Distinct identifiers. A RequestId is 128 random bits minted by the gateway; it keys every money RPC (DESIGN
-// invariant 5). Values are plain data, free to copy between threads.
+// Distinct identifiers. A RequestId is 128 random bits minted by the gateway; it keys every money RPC
+// (ARCHITECTURE 5.5). Values are plain data, free to copy between threads.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // One JSON line per event, on stderr or in a file (log_options.h): {"ts":...,"event":...,key:value...}. Never
-// pass prompt or completion text, keys or tokens (DESIGN invariant 1): log ids, counts and reasons. Any
+// pass prompt or completion text, keys or tokens (ARCHITECTURE 5.1): log ids, counts and reasons. Any
 // thread may call it.
 #pragma once
 

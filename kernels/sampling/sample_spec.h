@@ -35,7 +35,7 @@ struct SamplingParams {
   }
 };
 
-// All that a sampled token is a function of, beside the logits (DESIGN invariant 2).
+// All that a sampled token is a function of, beside the logits (ARCHITECTURE 5.2).
 struct SampleSpec {
   SamplingParams params = {};
   uint64_t seed = 0;

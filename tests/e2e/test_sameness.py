@@ -1,4 +1,4 @@
-"""DESIGN invariant 2 over the wire: a token is a function of its own request, not of what ran beside it."""
+"""ARCHITECTURE 5.2 over the wire: a token is a function of its own request, not of what ran beside it."""
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
