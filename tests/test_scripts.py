@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import subprocess
 
 import pytest
@@ -118,6 +119,37 @@ def test_what_was_skipped_is_listed_at_the_end(tmp_path):
     assert failed.returncode == 1 and "passed" not in failed.stdout, failed.stdout
 
 
+# The first build of asan is the one ahead: it takes for ever, and says who it is.
+CMAKE = """#!/bin/sh
+case "$*" in *"--build --preset asan"*) [ -e ahead ] || { echo $$ >name && mv name ahead && exec sleep 10000; } ;; esac
+echo "$*" >>built
+"""
+
+
+def ends(pid):
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], 60)[0])
+    finally:
+        os.close(process)
+
+
+@pytest.mark.parametrize("tests_end", [0, 1])
+def test_what_is_built_ahead_ends_where_its_stage_begins_and_where_the_script_ends(tmp_path, tests_end):
+    stubs = {name: "#!/bin/sh\n" for name in ("scripts/setup", "scripts/fetch-demo-model", "scripts/fetch-test-vocabularies", "bin/ctest",
+                                              "scripts/skipped")}
+    python = f"#!/bin/sh\nuntil [ -e ahead ]; do sleep 0.05; done\necho done\nexit {tests_end}\n"
+    files = {**stubs, "scripts/jobs": "#!/bin/sh\necho 1\n", ".venv/bin/python": python, "bin/cmake": CMAKE}
+    done = run_script(tmp_path, "scripts/test", files, "release", "asan")
+    assert done.returncode == tests_end, done.stdout + done.stderr
+    built = [line for line in (tmp_path / "built").read_text().splitlines() if line.startswith("--build --preset asan")]
+    assert len(built) == (1 if tests_end == 0 else 0)
+    assert ends(int((tmp_path / "ahead").read_text()))
+
+
 V1 = "4:memory:/m\n3:cpu,cpuacct:/docker/c\n0::/\n"
 LARGE = "MemTotal: 990000000 kB\n"
 
@@ -147,6 +179,14 @@ def test_jobs_are_bounded_by_quotas_and_memory(tmp_path, jobs, files):
     (tmp_path / "bin/nproc").chmod(0o755)
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
     assert int(subprocess.check_output([ROOT / "scripts/jobs", tmp_path], text=True, env={**os.environ, "PATH": path})) == jobs
+
+
+def test_jobs_beside_other_work_have_more_memory_each(tmp_path):
+    write(tmp_path, {"proc/meminfo": "MemTotal: 14000000 kB\n", "bin/nproc": "#!/bin/sh\necho 9\n"})
+    (tmp_path / "bin/nproc").chmod(0o755)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    command = [ROOT / "scripts/jobs", "--gb", "4", tmp_path]
+    assert int(subprocess.check_output(command, text=True, env={**os.environ, "PATH": path})) == 3
 
 
 def test_no_preset_fixes_a_number_of_jobs():
