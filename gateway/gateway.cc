@@ -48,9 +48,13 @@ struct Gateway::Parts {
             "Models whose text files can't be loaded: chats for them get 503, the log says why")),
         generation_metrics(metrics),
         coordinator(channel),
-        workers([tls = options.tls, secret = SessionSecret(options.pepper)](
-                    const std::string& address) { return MakeGrpcChannel(address, tls, secret); },
-                clock),
+        workers(
+            [tls = options.tls, insecure = options.insecure, secret = SessionSecret(options.pepper)](
+                const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+              QUIRE_RETURN_IF_ERROR(CheckDial("a worker group", address, tls, insecure));
+              return MakeGrpcChannel(address, tls, secret);
+            },
+            clock),
         ledger(channel, clock, Accounting(gateway_id, options)),
         catalog(channel, facts),
         services{.coordinator = coordinator,
@@ -200,7 +204,7 @@ Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() = default;
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& options) {
-  QUIRE_RETURN_IF_ERROR(CheckCoordinatorAddress(options.coordinator, options.tls, options.insecure));
+  QUIRE_RETURN_IF_ERROR(CheckDial("the coordinator", options.coordinator, options.tls, options.insecure));
   if (options.pepper.empty()) {
     return absl::InvalidArgumentError(
         "the pepper is empty: give --pepper-file the path of pepper in the coordinator's data folder");

@@ -60,9 +60,10 @@ void WorkerConfig::DeclareRank(Options& options) {
       "isa", &isa, "auto|avx2|avx512|amx|amx-twin",
       "instruction set of the kernels; auto = the best that this CPU has, proved by trying it; amx-twin = "
       "amx's answers on any CPU, slowly, to compare with");
-  options.Add("weights", &weights, "bf16|int8",
-              "what the layers' matrices are kept as; int8: half the memory, faster, answers a little off "
-              "(docs/OPERATIONS.md)");
+  options.Add(
+      "weights", &weights, "bf16|int8",
+      "what the layers' matrices are kept as; int8: half the memory, faster but on AMX, answers a little off "
+      "(docs/OPERATIONS.md)");
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});
@@ -115,7 +116,7 @@ GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(
 absl::Status WorkerConfig::CheckAddresses() const {
   if (rank != 0) return CheckTls(tls);
   QUIRE_RETURN_IF_ERROR(CheckListen(Listen()));
-  return coordinator.empty() ? absl::OkStatus() : CheckCoordinatorAddress(coordinator, tls, insecure);
+  return coordinator.empty() ? absl::OkStatus() : CheckDial("the coordinator", coordinator, tls, insecure);
 }
 
 std::string WorkerConfig::Rendezvous() const {

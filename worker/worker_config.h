@@ -39,7 +39,7 @@ struct WorkerConfig {
   // ReadSecretFile's.
   absl::StatusOr<std::string> WorkerSecret() const;
   GrpcServerOptions Listen() const;
-  // CheckListen's errors and CheckCoordinatorAddress's, which rank 0 would else meet once its weights are
+  // CheckListen's errors and CheckDial's, which rank 0 would else meet once its weights are
   // loaded.
   absl::Status CheckAddresses() const;
   // --model-name, or the last part of --model.

@@ -1,5 +1,6 @@
 #include "base/net/grpc.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/support/client_interceptor.h>
 
@@ -74,7 +75,9 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const
 }  // namespace
 
 bool IsLoopbackHost(const std::string& host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.rfind("127.", 0) == 0;
+  in_addr v4{};  // a name may begin with 127, too
+  const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4) == 1;
+  return host == "localhost" || host == "::1" || host == "[::1]" || (is_v4 && host.starts_with("127."));
 }
 
 absl::Status CheckTls(const TlsFiles& files) {
@@ -92,13 +95,14 @@ absl::Status CheckListen(const GrpcServerOptions& options) {
                    " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
 }
 
-absl::Status CheckCoordinatorAddress(const std::string& address, const TlsFiles& tls, bool insecure) {
+absl::Status CheckDial(const std::string& whom, const std::string& address, const TlsFiles& tls,
+                       bool insecure) {
   QUIRE_RETURN_IF_ERROR(CheckTls(tls));
   if (!tls.empty() || insecure || IsLoopbackHost(address.substr(0, address.rfind(':')))) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(
-      absl::StrCat("refusing to talk to the coordinator at ", address,
+      absl::StrCat("refusing to talk to ", whom, " at ", address,
                    " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
 }
 

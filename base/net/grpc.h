@@ -35,8 +35,9 @@ struct GrpcServer {
 // is empty, FailedPrecondition where a non-loopback host has no TLS and `insecure` is off.
 absl::Status CheckTls(const TlsFiles& files);
 absl::Status CheckListen(const GrpcServerOptions& options);
-// The same of talking to the coordinator at HOST:PORT, who is shown a secret where there is no TLS.
-absl::Status CheckCoordinatorAddress(const std::string& address, const TlsFiles& tls, bool insecure);
+// The same of talking to `whom` at HOST:PORT, who is shown a secret where there is no TLS.
+absl::Status CheckDial(const std::string& whom, const std::string& address, const TlsFiles& tls,
+                       bool insecure);
 
 // Starts a server over the services, with the standard health service on. CheckListen's errors; Unavailable
 // where the port is taken.

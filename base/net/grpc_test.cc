@@ -97,14 +97,18 @@ TEST(GrpcTest, RefusesPlaintextOffLoopbackUnlessTold) {
   EXPECT_TRUE(Start(options).ok());
 }
 
-TEST(GrpcTest, TheCoordinatorIsToldNoSecretInTheClearElsewhere) {
-  EXPECT_TRUE(CheckCoordinatorAddress("127.0.0.1:7000", {}, false).ok());
-  EXPECT_TRUE(CheckCoordinatorAddress("[::1]:7000", {}, false).ok());
-  EXPECT_TRUE(CheckCoordinatorAddress("10.0.0.9:7000", {}, /*insecure=*/true).ok());
-  EXPECT_TRUE(CheckCoordinatorAddress("10.0.0.9:7000", {"cert", "key", "ca"}, false).ok());
-  EXPECT_TRUE(absl::IsInvalidArgument(CheckCoordinatorAddress("10.0.0.9:7000", {"cert", "", ""}, false)));
-  for (const char* elsewhere : {"10.0.0.9:7000", "coordinator:7000", "[2001:db8::1]:7000"}) {
-    const absl::Status refused = CheckCoordinatorAddress(elsewhere, {}, false);
+TEST(GrpcTest, NobodyElsewhereIsToldASecretInTheClear) {
+  const auto check = [](const std::string& address, const TlsFiles& tls, bool insecure) {
+    return CheckDial("the coordinator", address, tls, insecure);
+  };
+  EXPECT_TRUE(check("127.0.0.1:7000", {}, false).ok());
+  EXPECT_TRUE(check("[::1]:7000", {}, false).ok());
+  EXPECT_TRUE(check("10.0.0.9:7000", {}, /*insecure=*/true).ok());
+  EXPECT_TRUE(check("10.0.0.9:7000", {"cert", "key", "ca"}, false).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(check("10.0.0.9:7000", {"cert", "", ""}, false)));
+  for (const char* elsewhere :
+       {"10.0.0.9:7000", "coordinator:7000", "127.0.0.1.example.com:7000", "[2001:db8::1]:7000"}) {
+    const absl::Status refused = check(elsewhere, {}, false);
     EXPECT_TRUE(absl::IsFailedPrecondition(refused));
     EXPECT_THAT(std::string(refused.message()), HasSubstr(elsewhere));
   }

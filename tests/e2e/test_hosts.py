@@ -65,16 +65,16 @@ def openssl(folder, *command):
 
 @pytest.fixture
 def certify(tmp_path):
-    """certify(hosts): flags of a program with a certificate of every role, which names whom others dial: rank 0 and `here`."""
-    def make(hosts):
-        roles = ",".join(f"DNS:quire-{role}" for role in ("worker", "gateway", "coordinator"))
-        (tmp_path / "names").write_text(f"subjectAltName={roles},IP:{hosts.address(0)},IP:{hosts.here}\n")
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        openssl(tmp_path, "req", "-x509", *key, "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
-        openssl(tmp_path, "req", "-new", *key, "-subj", "/CN=group", "-keyout", "key", "-out", "csr")
+    """certify(role, address): flags of a program with a certificate of this role and, if others dial it, of its address."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl(tmp_path, "req", "-x509", *key, "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
+
+    def make(role, address=None):
+        (tmp_path / "names").write_text(f"subjectAltName=DNS:quire-{role}{f',IP:{address}' if address else ''}\n")
+        openssl(tmp_path, "req", "-new", *key, "-subj", "/CN=quire", "-keyout", f"{role}.key", "-out", "csr")
         openssl(tmp_path, "x509", "-req", "-days", "2", "-extfile", "names", "-CAcreateserial", "-CA", "ca.pem", "-CAkey", "ca.key",
-                "-in", "csr", "-out", "pem")
-        return {"tls_cert": tmp_path / "pem", "tls_key": tmp_path / "key", "tls_ca": tmp_path / "ca.pem"}
+                "-in", "csr", "-out", f"{role}.pem")
+        return {"tls_cert": tmp_path / f"{role}.pem", "tls_key": tmp_path / f"{role}.key", "tls_ca": tmp_path / "ca.pem"}
     return make
 
 
@@ -116,8 +116,8 @@ def test_answers_are_those_of_one_host(run_group, start, certify, ranks):  # noq
     here = [start("quire-worker", rank, ranks=ranks) for rank in range(ranks)]
     wanted = answers(f"127.0.0.1:{here[0].until('group_ready')['port']}")
     with Hosts(ranks) as hosts:
-        group = run_group(hosts, ranks, **(tls := certify(hosts)))
-        assert answers(serving(hosts, group), tls) == wanted
+        group = run_group(hosts, ranks, **certify("worker", hosts.address(0)))
+        assert answers(serving(hosts, group), certify("gateway")) == wanted
         group[-1].process.send_signal(signal.SIGTERM)  # any rank is told to end, as on one host
         end(group)
 
@@ -126,9 +126,10 @@ def test_answers_are_those_of_one_host(run_group, start, certify, ranks):  # noq
 def test_ranks_that_divide_the_leaves_give_the_committed_digest(run_group, certify, tmp_path, ranks):
     """Of a model with eight leaves: what crosses TCP is the top of the same tree as on one host."""
     with Hosts(ranks) as hosts:
-        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", threads=1, kv_blocks=2048, **(tls := certify(hosts)))
+        group = run_group(hosts, ranks, model=tiny_eight(tmp_path), isa="avx2", threads=1, kv_blocks=2048,
+                          **certify("worker", hosts.address(0)))
         address = serving(hosts, group)
-        with connect(address, tls) as connection:
+        with connect(address, certify("gateway")) as connection:
             stub, one = services.InferenceStub(connection), {"address": address, "epoch": 1}
             assert digest(solo(stub, one, workload())) == recorded()["cpu-bf16-1"]
             assert digest(together(stub, one, workload())) == recorded()["cpu-bf16-1"]
@@ -193,8 +194,8 @@ class Coordinator:
         until("a coordinator", self.ready_file.exists)
         ready = json.loads(self.ready_file.read_text())
         self.admin_url, self.key = "http://" + ready["admin"], json.loads((self.data / "keys.json").read_text())["admin_key"]
-        self.flags = {"coordinator": ready["grpc"],
-                      **(tls or {"worker_secret_file": self.data / "worker_secret", "insecure": "true"})}
+        self.address = ready["grpc"]
+        self.flags = {"coordinator": self.address, "worker_secret_file": self.data / "worker_secret", "insecure": "true"}
 
     def session_with(self, address):
         """A channel as a gateway of this coordinator has it."""
@@ -220,7 +221,7 @@ def gateway(coordinator, folder, tls):
     ready = folder / "gateway-ready"
     with (folder / "gateway-log").open("w") as log:
         process = subprocess.Popen(
-            [BIN / "quire-gateway", f"--coordinator={coordinator.flags['coordinator']}", f"--pepper-file={coordinator.data}/pepper",
+            [BIN / "quire-gateway", f"--coordinator={coordinator.address}", f"--pepper-file={coordinator.data}/pepper",
              "--port=0", f"--ready-file={ready}", "--drain-delay-ms=0", *words(tls)], stdout=log, stderr=log)
     try:
         until("a gateway", ready.exists)
@@ -232,13 +233,13 @@ def gateway(coordinator, folder, tls):
 
 def test_programs_on_several_hosts_trust_certificates_alone(run_group, certify, tmp_path):
     """Coordinator, gateway and ranks, each with the certificate that docs/OPERATIONS.md asks for and nothing in the clear."""
-    with Hosts(2) as hosts, Coordinator(hosts, tmp_path, tls := certify(hosts)) as coordinator:
-        group = run_group(hosts, 2, metrics_host="0.0.0.0", **coordinator.flags)
+    with Hosts(2) as hosts, Coordinator(hosts, tmp_path, certify("coordinator", hosts.here)) as coordinator:
+        group = run_group(hosts, 2, metrics_host="0.0.0.0", coordinator=coordinator.address, **certify("worker", hosts.address(0)))
         until("a group that serves", lambda: coordinator.serving_groups() == 1)
         [listed] = http("GET", f"{coordinator.admin_url}/admin/v1/groups", coordinator.key)[1]["data"]
         assert [address.rsplit(":", 1)[0] for address in listed["rank_metrics"]] == [hosts.address(0), hosts.address(1)]
         key = json.loads((coordinator.data / "keys.json").read_text())["api_key"]
-        with gateway(coordinator, tmp_path, tls) as url:
+        with gateway(coordinator, tmp_path, certify("gateway")) as url:
             body = {"model": TINY_MODEL.name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
             status, answer = http("POST", f"{url}/v1/chat/completions", key, body)
             assert status == 200 and answer["usage"]["completion_tokens"] > 0, answer
@@ -317,8 +318,8 @@ def test_delay_and_loss_are_survived(run_group, start, certify, tokens):  # noqa
     here = [start("quire-worker", rank) for rank in (0, 1)]
     wanted = answers(f"127.0.0.1:{here[0].until('group_ready')['port']}", tokens=tokens)
     with Hosts(2, lossy=[(1, 0.05, 0.01)]) as hosts:
-        group = run_group(hosts, 2, **(tls := certify(hosts)))
-        assert answers(serving(hosts, group), tls, tokens) == wanted
+        group = run_group(hosts, 2, **certify("worker", hosts.address(0)))
+        assert answers(serving(hosts, group), certify("gateway"), tokens) == wanted
         group[0].process.send_signal(signal.SIGTERM)
         end(group)
         assert hosts.lost_frames() > 0
