@@ -3,6 +3,8 @@
 // to run it again, and a fresh one is added to the file, to be committed with what mends it. One thread.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -74,9 +76,15 @@ class Seeds {
   const Run run_;
 };
 
-// What a test does with them: those kept and so many fresh ones, or the one that QUIRE_SEED names.
-inline bool SeedsHold(const std::string& kept, uint64_t fresh, Seeds::Run run) {
-  const Seeds seeds(kept, "QUIRE_SEED=$0", std::move(run));
+// What a test does with them: those kept and so many fresh ones, or the one that QUIRE_SEED names. An
+// expectation that fails in a run is what went wrong with its seed.
+inline bool SeedsHold(const std::string& kept, uint64_t fresh, const Seeds::Run& run) {
+  const Seeds seeds(kept, "QUIRE_SEED=$0", [&run](uint64_t seed) -> std::string {
+    const bool failed_before = ::testing::Test::HasFailure();
+    std::string wrong = run(seed);
+    const bool failed = !failed_before && ::testing::Test::HasFailure();
+    return wrong.empty() && failed ? "an expectation failed" : wrong;
+  });
   if (const char* chosen = std::getenv("QUIRE_SEED"); chosen != nullptr) {
     return seeds.Hold(std::strtoull(chosen, nullptr, 10), 1);
   }

@@ -51,6 +51,22 @@ TEST_F(SeedsTest, WhatIsThrownIsWrong) {
   EXPECT_FALSE(seeds.Hold(1, 1));
 }
 
+// In a process of its own, where it fails no test.
+TEST_F(SeedsTest, AnExpectationThatFailsIsWrong) {
+  const auto run_three = [this] {
+    const bool held = SeedsHold(kept_, 3, [this](uint64_t seed) -> std::string {
+      ran_.push_back(seed);
+      EXPECT_LT(ran_.size(), 2u);
+      return "";
+    });
+    std::exit(!held && ran_.size() == 2 ? 0 : 1);
+  };
+  EXPECT_EXIT(run_three(), ::testing::ExitedWithCode(0), "");
+  std::ifstream kept(kept_);
+  uint64_t failed = 0;
+  EXPECT_TRUE(kept >> failed);
+}
+
 TEST_F(SeedsTest, AFileOfSomethingElseDoesNotHold) {
   std::ofstream(kept_) << "1\nx\n";
   EXPECT_FALSE(Seeds(kept_, "", Failing(0, "")).KeptHold());
