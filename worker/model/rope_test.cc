@@ -50,6 +50,11 @@ TEST(RopeTest, YarnOfQwq) {
                             {36, 0.0001798411540221423},
                             {40, 4.4456985051510856e-05},
                             {63, 3.102344408034696e-07}});
+  // To the bit, where std::pow and std::log of common C libraries give others.
+  EXPECT_EQ(table.inv_freq[5], 0x1.5bf9fe0f1f09ap-2);
+  EXPECT_EQ(table.inv_freq[19], 0x1.0f200f5013418p-6);
+  EXPECT_EQ(table.inv_freq[27], 0x1.3da48fbc8aa5ep-9);
+  EXPECT_EQ(table.inv_freq[49], 0x1.ab88830de4ad6p-18);
 }
 
 TEST(RopeTest, YarnWithUntruncatedRange) {
@@ -79,6 +84,9 @@ TEST(RopeTest, Llama3) {
                             {32, 0.0005248460220173001},
                             {36, 7.784655463183299e-05},
                             {63, 3.068925877869333e-07}});
+  EXPECT_EQ(table.inv_freq[6], 0x1.2b3dc533bac4ap-2);  // to the bit, as YaRN's
+  EXPECT_EQ(table.inv_freq[8], 0x1.8d275e352b569p-3);
+  EXPECT_EQ(table.inv_freq[18], 0x1.98de92064b9a4p-6);
 }
 
 TEST(RopeTest, NamesTellVariantsApart) {
