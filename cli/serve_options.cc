@@ -35,7 +35,8 @@ constexpr PassedOnOption kPassedOn[] = {
      "compute threads of a rank; default: the cores, shared out among the ranks of all groups"},
     {"isa", &ServeOptions::isa, "auto|avx2|avx512|amx", "instruction set of the workers' kernels (auto)"},
     {"weights", &ServeOptions::weights, "bf16|int8",
-     "what the layers' matrices are kept as; int8: half the memory, faster, answers a little off (bf16)"},
+     "what the layers' matrices are kept as; int8: half the memory, faster but on AMX, answers a little off "
+     "(bf16)"},
     {"rope-scaling", &ServeOptions::rope_scaling, "SPEC", "yarn:FACTOR:ORIGINAL, in place of config.json's"},
     {"prompt-nano-usd", &ServeOptions::prompt_nano_usd, "NANO-USD", "price of a prompt token (75)"},
     {"cached-prompt-nano-usd", &ServeOptions::cached_prompt_nano_usd, "NANO-USD",

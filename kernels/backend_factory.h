@@ -1,4 +1,4 @@
-// The one place that chooses an implementation of Backend (ARCHITECTURE 5.10), and the Communicator with
+// The one place that chooses an implementation of Backend, and the Communicator with
 // it. Called by a program's composition root, once per rank, before the engine thread starts.
 #pragma once
 

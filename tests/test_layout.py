@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# folder: what it may include beside itself (ARCHITECTURE 6). "proto" stands for generated code.
+# folder: what it may include beside itself (ARCHITECTURE 3). "proto" stands for generated code.
 ALLOWED = {
     "base/core": [],
     "base/http": ["base/core"],

@@ -102,7 +102,7 @@ std::string Rank::Ranks() const {
 }
 
 absl::Status Rank::CheckModel() {
-  if (config_.check) QUIRE_RETURN_IF_ERROR(CheckKernels(config_.isa));
+  if (config_.check) QUIRE_RETURN_IF_ERROR(CheckKernels(kernels::IsaFor(config_.weights, config_.isa)));
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"),
@@ -201,8 +201,9 @@ absl::Status Rank::PlanMemory() {
   demand.max_context = checkpoint_.config.max_context;
   demand.max_batch_tokens = config_.limits.max_batch_tokens;
   demand.token_bytes = bytes.token + bytes.input_token;
-  // A slot counts its tokens, beside the counts that each open request begins with.
-  demand.sequence_bytes = SchedulerLimits::kWantedRows * bytes.wanted_row + bytes.sequence + bytes.counts;
+  // A slot counts its tokens, and the plan that opens it says what it begins with: beside the counts of each
+  // open request.
+  demand.sequence_bytes = SchedulerLimits::kWantedRows * bytes.wanted_row + bytes.sequence + 2 * bytes.counts;
   demand.request_bytes = bytes.counts;
   demand.max_sequences = config_.limits.max_sequences;
   demand.sampler_bytes =

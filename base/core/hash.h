@@ -1,6 +1,6 @@
 // SHA-256, HMAC-SHA-256 and the chained block hashes that gateway, coordinator and cache share. Pure
 // functions, any thread. A block hash covers the tenant's salt, the RoPE variant and every token up to the
-// block's end, so equal hashes mean equal prefixes of one tenant (ARCHITECTURE 5.2).
+// block's end, so equal hashes mean equal prefixes of one tenant.
 #pragma once
 
 #include <array>

@@ -224,6 +224,13 @@ def test_without_the_flag_the_machine_says_how_many_ranks(cpus):
             assert int(ranks) <= min(len(counts), 3) and threads <= max(int(ranks), int(shares[0]["quota"]))
 
 
+def test_serve_in_a_pod_of_a_leader_worker_set_has_its_ranks_there():
+    """The pod's variables are of a group on several hosts, and its ranks' defaults: none of these is one."""
+    pod = ("env", "LWS_GROUP_SIZE=2", "LWS_WORKER_INDEX=1", "LWS_LEADER_ADDRESS=192.0.2.1")
+    with System(TINY_MODEL, under=pod, tensor_parallel=2, kv_blocks=64) as system:
+        assert system.chat("Hi", max_tokens=3)[0] == 200
+
+
 @pytest.mark.parametrize("flag", ["--port", "--admin-port"])
 def test_taken_port(tmp_path, flag):
     with socket.create_server(("127.0.0.1", 0)) as taken:

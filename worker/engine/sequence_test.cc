@@ -179,6 +179,18 @@ TEST(Sequence, TakesNothingWhereItDoesNotFit) {
   EXPECT_EQ(cache.idle(), 1);
 }
 
+// Of a request that failed, also where it waits and has none.
+TEST(Sequence, ItsBlocksAreForgottenByTheirNames) {
+  PrefixCache cache(4);
+  Sequence sequence(1, Share(NewRequest(40, 10)), 100);
+  ASSERT_TRUE(sequence.AcquireBlocks(cache, 0));
+  sequence.Advance(40, cache);
+  sequence.ReleaseBlocks();
+  ASSERT_TRUE(cache.Knows(sequence.HashOf(0)) && cache.Knows(sequence.HashOf(1)));
+  sequence.ForgetBlocks(cache);
+  EXPECT_FALSE(cache.Knows(sequence.HashOf(0)) || cache.Knows(sequence.HashOf(1)));
+}
+
 // Who was refused is looked at again where there is more room for it, whatever the reason.
 TEST(Sequence, WhoDidNotFitDoesOnceThereIsRoom) {
   PrefixCache cache(4);

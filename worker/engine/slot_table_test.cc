@@ -133,6 +133,14 @@ TEST_F(SlotTableTest, AForkSharesTheTableUntilItsLastBlockIsCopied) {
   EXPECT_THAT(slots_.sequences()[0].table, ElementsAre(5, 3));
 }
 
+// As bytes of another process may say, and no backend takes.
+TEST_F(SlotTableTest, ABlockIsNotCopiedOntoItself) {
+  OpenAndRun();
+  Apply(next_.Op(CopyLastBlock{.slot = 0, .block = 2}).Rows(0, 20, {1}));
+  EXPECT_TRUE(slots_.copies().empty());
+  EXPECT_THAT(Table(0), ElementsAre(5, 2));
+}
+
 TEST_F(SlotTableTest, GuessesAreTakenBackWithTheirBlocks) {
   OpenAndRun();
   // 20 is the sequence's, 21 to 34 are guesses.
