@@ -1,5 +1,5 @@
-// The one place that chooses an implementation of Backend, and the Communicator with
-// it. Called by a program's composition root, once per rank, before the engine thread starts.
+// The one place that chooses an implementation of Backend, and the Communicator with it. Called by a
+// program's composition root, once per rank, before the engine thread starts.
 #pragma once
 
 #include <memory>

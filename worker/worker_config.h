@@ -39,8 +39,7 @@ struct WorkerConfig {
   // ReadSecretFile's.
   absl::StatusOr<std::string> WorkerSecret() const;
   GrpcServerOptions Listen() const;
-  // CheckListen's errors and CheckDial's, which rank 0 would else meet once its weights are
-  // loaded.
+  // CheckListen's errors and CheckDial's, which rank 0 would else meet once its weights are loaded.
   absl::Status CheckAddresses() const;
   // --model-name, or the last part of --model.
   std::string ModelName() const;

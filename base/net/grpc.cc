@@ -72,6 +72,15 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const
   return grpc::SslServerCredentials(ssl);
 }
 
+// What is to be done with this host, in the clear if there is no TLS.
+absl::Status CheckClear(const std::string& what, const std::string& host, const TlsFiles& tls,
+                        bool insecure) {
+  QUIRE_RETURN_IF_ERROR(CheckTls(tls));
+  if (!tls.empty() || insecure || IsLoopbackHost(host)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "refusing to ", what, " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+}
+
 }  // namespace
 
 bool IsLoopbackHost(const std::string& host) {
@@ -88,22 +97,14 @@ absl::Status CheckTls(const TlsFiles& files) {
 
 absl::Status CheckListen(const GrpcServerOptions& options) {
   QUIRE_RETURN_IF_ERROR(CheckListenHost(options.host));
-  QUIRE_RETURN_IF_ERROR(CheckTls(options.tls));
-  if (!options.tls.empty() || IsLoopbackHost(options.host) || options.insecure) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("refusing to serve internal gRPC on ", options.host,
-                   " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+  return CheckClear(absl::StrCat("serve internal gRPC on ", options.host), options.host, options.tls,
+                    options.insecure);
 }
 
 absl::Status CheckDial(const std::string& whom, const std::string& address, const TlsFiles& tls,
                        bool insecure) {
-  QUIRE_RETURN_IF_ERROR(CheckTls(tls));
-  if (!tls.empty() || insecure || IsLoopbackHost(address.substr(0, address.rfind(':')))) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("refusing to talk to ", whom, " at ", address,
-                   " without mTLS: give --tls-cert, --tls-key and --tls-ca, or --insecure"));
+  return CheckClear(absl::StrCat("talk to ", whom, " at ", address), address.substr(0, address.rfind(':')),
+                    tls, insecure);
 }
 
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
