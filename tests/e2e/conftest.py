@@ -29,7 +29,8 @@ def bereaved():
 
 @pytest.fixture(scope="session", autouse=True)
 def first_what_takes_long(request):
-    """Reaping takes two minutes of doing nothing: other tests run meanwhile."""
+    """Reaping takes two minutes of doing nothing: other tests run meanwhile. (Of processes of pytest side by side each has
+    one: which of them gets the test shows only when it does.)"""
     if any("bereaved" in item.fixturenames for item in request.session.items):
         with contextlib.suppress(Exception):  # the test that needs it gets the same one again
             request.getfixturevalue("bereaved")
