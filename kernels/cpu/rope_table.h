@@ -1,5 +1,5 @@
-// cos and sin of position * inv_freq, from own arithmetic in fp64, so that the bits of a token do not depend
-// on the machine's math library. Immutable after Create; read by any compute thread.
+// cos and sin of position * inv_freq for all positions (rope_values.h). Immutable after Create; read by any
+// compute thread.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,6 @@
 #include "kernels/cpu/thread_pool.h"
 
 namespace quire::kernels::cpu {
-
-struct SinCos {
-  double sine, cosine;
-};
-// For 0 <= angle <= kMaxPositions (shape_check.h), within 1e-15 or so.
-SinCos SinCosOf(double angle);
 
 class RopeTable {
  public:

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "kernels/rope_values.h"
+
 namespace quire::kernels::cpu {
 namespace {
 
