@@ -19,6 +19,7 @@ ALLOWED = {
     "kernels": ["base/core"],
     "kernels/cpu": ["base/core", "kernels"],
     "kernels/cuda": ["kernels"],
+    "kernels/cuda/backend": ["base/core", "kernels", "kernels/cuda"],
     "gateway/text": ["base/core", "proto"],
     "gateway/accounting": ["base/core", "proto"],
     "gateway/rpc": ["base/core", "base/net", "proto"],

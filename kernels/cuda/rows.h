@@ -1,6 +1,6 @@
-// Kernels that go over rows of activations: embedding, residual add with RMSNorm, SiLU times up. A row's
-// result depends on that row alone; sums run in an order that the row's length fixes. Rows are dense and
-// their length is a multiple of 8. Called on the host by whoever owns the stream.
+// Kernels that go over rows of activations: embedding, residual add with RMSNorm, SiLU times up, gathering. A
+// row's result depends on that row alone; sums run in an order that the row's length fixes. Rows are dense
+// and their length is a multiple of 8. Called on the host by whoever owns the stream.
 #pragma once
 
 #include <cstdint>
@@ -134,6 +134,26 @@ struct SiluMulKernel {
   }
 };
 
+// Row i of out = row rows[i] of x, whatever its elements are: `words` of 16 bytes.
+struct GatherRowsKernel {
+  struct Params {
+    const Word128* x;
+    const int32_t* rows;
+    Word128* out;
+    int words;
+  };
+  static constexpr int kThreads = 256, kMinBlocks = 1;
+
+  static QUIRE_DEVICE void Run(const Params& p) {
+    LetNextKernelStart();
+    WaitForPriorKernel();
+    const int64_t row = BlockIndex().x, from = static_cast<int64_t>(p.rows[row]) * p.words;
+    for (int at = ThreadIndex(); at < p.words; at += kThreads) {
+      Store128(p.out + row * p.words + at, Load128(p.x + from + at));
+    }
+  }
+};
+
 // All of them may be launched overlapping.
 inline void Embed(Stream& stream, int tokens, const EmbedKernel::Params& params,
                   Order order = Order::kAfter) {
@@ -146,6 +166,10 @@ void AddRmsNorm(Stream& stream, int tokens, const typename AddRmsNormKernel<Delt
   if (params.hidden > Kernel::kLongestRow)
     return stream.Record("a row is longer than AddRmsNorm's registers");
   Launch<Kernel>(stream, {.x = tokens}, Kernel::kSharedBytes, params, order);
+}
+inline void GatherRows(Stream& stream, int rows, const GatherRowsKernel::Params& params,
+                       Order order = Order::kAfter) {
+  Launch<GatherRowsKernel>(stream, {.x = rows}, 0, params, order);
 }
 template <typename In>
 void SiluMul(Stream& stream, int tokens, const typename SiluMulKernel<In>::Params& params,

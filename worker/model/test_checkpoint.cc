@@ -12,7 +12,7 @@
 namespace quire::worker {
 namespace {
 
-constexpr int64_t kHeadDim = 8, kIds = 50, kLayers = 2;
+constexpr int64_t kIds = 50, kLayers = 2;
 
 std::string ConfigOf(const TestShape& shape) {
   return nlohmann::json{{"architectures", {shape.head_norms ? "Qwen3ForCausalLM" : "Qwen2ForCausalLM"}},
@@ -22,7 +22,7 @@ std::string ConfigOf(const TestShape& shape) {
                         {"num_key_value_heads", shape.kv_heads},
                         {"num_hidden_layers", kLayers},
                         {"vocab_size", kIds},
-                        {"head_dim", kHeadDim},
+                        {"head_dim", shape.head_dim},
                         {"max_position_embeddings", 128},
                         {"rms_norm_eps", 1e-6},
                         {"rope_theta", 10000.0},
@@ -79,14 +79,14 @@ TestCheckpoint::TestCheckpoint(const std::string& dtype, const TestShape& shape)
 TestCheckpoint::~TestCheckpoint() { std::filesystem::remove_all(dir_); }
 
 void TestCheckpoint::AddAttention(const std::string& prefix, const TestShape& shape) {
-  const int64_t q = shape.query_heads * kHeadDim, kv = shape.kv_heads * kHeadDim;
+  const int64_t q = shape.query_heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
   for (const auto& [name, rows] : {std::pair<std::string, int64_t>{"q", q}, {"k", kv}, {"v", kv}}) {
     AddTensor(prefix + name + "_proj.weight", {rows, shape.hidden});
     if (!shape.head_norms) AddTensor(prefix + name + "_proj.bias", {rows});
   }
   if (shape.head_norms) {
-    AddTensor(prefix + "q_norm.weight", {kHeadDim});
-    AddTensor(prefix + "k_norm.weight", {kHeadDim});
+    AddTensor(prefix + "q_norm.weight", {shape.head_dim});
+    AddTensor(prefix + "k_norm.weight", {shape.head_dim});
   }
   AddTensor(prefix + "o_proj.weight", {shape.hidden, q});
 }

@@ -13,10 +13,11 @@
 namespace quire::worker {
 
 struct TestShape {
-  int64_t hidden = 24, query_heads = 6, kv_heads = 3, ffn = 40;  // of two layers, heads of 8, 50 ids
+  int64_t hidden = 24, query_heads = 6, kv_heads = 3, ffn = 40;  // of two layers, 50 ids
   // BF16 only: values of many bits and sizes, whose sums are rounded.
   bool rounds = false;
   bool head_norms = false;  // Qwen3's, in place of Qwen2's biases
+  int64_t head_dim = 8;
 };
 
 class TestCheckpoint {

@@ -248,5 +248,29 @@ inline void CopyToHost(Stream& stream, void* to, const void* from, size_t bytes)
                 "copying to the host");
   stream.Record(cudaStreamSynchronize(stream.handle()), "copying to the host");
 }
+inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t from_stride, size_t bytes,
+                             size_t rows) {
+  stream.Record(
+      cudaMemcpy2DAsync(to, bytes, from, from_stride, bytes, rows, cudaMemcpyHostToDevice, stream.handle()),
+      "copying to the device");
+  stream.Record(cudaStreamSynchronize(stream.handle()), "copying to the device");
+}
+inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream.handle()),
+                "copying to the device");
+}
+inline void QueueCopyOnDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream.handle()),
+                "copying on the device");
+}
+inline void QueueClear(Stream& stream, void* memory, size_t bytes) {
+  stream.Record(cudaMemsetAsync(memory, 0, bytes, stream.handle()), "clearing device memory");
+}
+inline void* AllocatePinned(Stream& stream, size_t bytes) {
+  void* memory = nullptr;
+  stream.Record(cudaMallocHost(&memory, bytes), "allocating pinned memory");
+  return memory;
+}
+inline void FreePinned(void* memory) { cudaFreeHost(memory); }
 
 }  // namespace quire::kernels::cuda

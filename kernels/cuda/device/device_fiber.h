@@ -175,5 +175,21 @@ inline void CopyToDevice(Stream&, void* to, const void* from, size_t bytes) {
 inline void CopyToHost(Stream&, void* to, const void* from, size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
+inline void CopyRowsToDevice(Stream&, void* to, const void* from, size_t from_stride, size_t bytes,
+                             size_t rows) {
+  for (size_t row = 0; row < rows; ++row) {
+    std::memcpy(static_cast<std::byte*>(to) + row * bytes,
+                static_cast<const std::byte*>(from) + row * from_stride, bytes);
+  }
+}
+inline void QueueCopyToDevice(Stream&, void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+inline void QueueCopyOnDevice(Stream&, void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+inline void QueueClear(Stream&, void* memory, size_t bytes) { std::memset(memory, 0, bytes); }
+inline void* AllocatePinned(Stream& stream, size_t bytes) { return AllocateDevice(stream, bytes); }
+inline void FreePinned(void* memory) { FreeDevice(memory); }
 
 }  // namespace quire::kernels::cuda

@@ -12,7 +12,7 @@ void RunAs(Stream& stream, const StepGemm& gemm, const DeviceSize& device, Order
     const SkinnyGemmParams<Out> params{gemm.weights,
                                        gemm.x + static_cast<int64_t>(row) * gemm.k,
                                        static_cast<Out*>(gemm.y) + row * gemm.y_stride,
-                                       nullptr,
+                                       gemm.bias,
                                        m,
                                        gemm.n,
                                        gemm.k,

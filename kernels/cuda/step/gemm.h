@@ -15,7 +15,8 @@ struct StepGemm {
   bool y_is_bf16;
   int m, n, k;
   int64_t y_stride;
-  int leaves;  // 1, or kSkinnyLeaves
+  int leaves;                   // 1, or kSkinnyLeaves / ranks
+  const float* bias = nullptr;  // [n], where there is one; added to the whole sum
 };
 
 class Gemm {

@@ -41,14 +41,29 @@ std::vector<double> Rotated(const std::vector<double>& row, int first, int dim, 
   return out;
 }
 
+// Heads of q and k as RMSNorm leaves them; q's weights come first.
+void NormHeads(std::vector<double>& row, const Heads& heads, const std::vector<float>& weights, double eps) {
+  for (int head = 0; head < heads.query + heads.kv; ++head) {
+    double sum = 0;
+    for (int i = 0; i < heads.dim; ++i) sum += row[head * heads.dim + i] * row[head * heads.dim + i];
+    const double scale = 1 / std::sqrt(sum / heads.dim + eps);
+    const int first = head < heads.query ? 0 : heads.dim;
+    for (int i = 0; i < heads.dim; ++i) row[head * heads.dim + i] *= scale * weights[first + i];
+  }
+}
+
+enum Extra : int { kNone = 0, kBias = 1, kNorms = 2 };
+constexpr float kNormEps = 1e-2f;
+
 struct RopeData {
-  std::vector<float> qkv, bias;
+  std::vector<float> qkv, bias, norms;
   std::vector<int32_t> positions, slots;
 };
 
 RopeData MakeData(Checker& checker, int tokens, const Heads& heads) {
   RopeData data{RandomFloats(static_cast<size_t>(tokens) * heads.width(), checker.NextSeed()),
                 RandomFloats(heads.width(), checker.NextSeed(), 0.5f),
+                RandomFloats(2 * heads.dim, checker.NextSeed()),
                 {},
                 {}};
   for (float& value : data.qkv) value = kernels::Bf16ToFloat(kernels::FloatToBf16(value));
@@ -60,7 +75,7 @@ RopeData MakeData(Checker& checker, int tokens, const Heads& heads) {
 }
 
 template <typename In>
-void CheckOne(Checker& checker, int tokens, const Heads& heads, bool with_bias, const char* name) {
+void CheckOne(Checker& checker, int tokens, const Heads& heads, int extra, const char* name) {
   const RopeData data = MakeData(checker, tokens, heads);
   std::vector<In> qkv;
   if constexpr (sizeof(In) == 2) {
@@ -70,21 +85,24 @@ void CheckOne(Checker& checker, int tokens, const Heads& heads, bool with_bias, 
   }
   Stream& stream = checker.stream();
   const Buffer<In> qkv_buffer(stream, qkv);
-  const Buffer<float> bias(stream, data.bias), table(stream, Table(heads.dim));
+  const Buffer<float> bias(stream, data.bias), table(stream, Table(heads.dim)), norms(stream, data.norms);
   const Buffer<int32_t> positions(stream, data.positions), slots(stream, data.slots);
   const Buffer<uint16_t> q_out(stream, static_cast<size_t>(tokens) * heads.query * heads.dim);
   const Buffer<uint16_t> pages(stream, PageOffset(kBlocks, heads.kv, 0, heads.dim));
-  RopeAndStore<In>(stream, tokens,
-                   {qkv_buffer.data(), with_bias ? bias.data() : nullptr, table.data(), positions.data(),
-                    slots.data(), q_out.data(), pages.data(), heads.query, heads.kv, heads.dim});
+  RopeAndStore<In>(
+      stream, tokens,
+      {qkv_buffer.data(), extra & kBias ? bias.data() : nullptr, table.data(), positions.data(), slots.data(),
+       q_out.data(), pages.data(), heads.query, heads.kv, heads.dim, extra & kNorms ? norms.data() : nullptr,
+       extra & kNorms ? norms.data() + heads.dim : nullptr, kNormEps});
   const std::vector<double> q = ToDouble(q_out.Download()), kv = ToDouble(pages.Download());
   std::vector<double> got, want;
   for (int token = 0; token < tokens; ++token) {
     std::vector<double> row;
     for (int i = 0; i < heads.width(); ++i) {
       const double value = data.qkv[static_cast<size_t>(token) * heads.width() + i];
-      row.push_back(with_bias ? value + data.bias[i] : value);
+      row.push_back(extra & kBias ? value + data.bias[i] : value);
     }
+    if (extra & kNorms) NormHeads(row, heads, data.norms, kNormEps);
     for (int head = 0; head < heads.query + 2 * heads.kv; ++head) {
       const bool is_q = head < heads.query, is_v = head >= heads.query + heads.kv;
       const int kv_head = (head - heads.query) % heads.kv, slot = data.slots[token];
@@ -111,10 +129,12 @@ void CheckOne(Checker& checker, int tokens, const Heads& heads, bool with_bias, 
 
 void CheckRope(Checker& checker) {
   for (const int tokens : {1, 7, checker.small() ? 18 : 336}) {
-    CheckOne<float>(checker, tokens, {10, 2, 128}, true, "rope_store fp32");
-    CheckOne<uint16_t>(checker, tokens, {10, 2, 128}, true, "rope_store bf16");
-    CheckOne<uint16_t>(checker, tokens, {14, 2, 64}, false, "rope_store bf16");
-    if (!checker.small()) CheckOne<uint16_t>(checker, tokens, {40, 8, 128}, true, "rope_store bf16");
+    CheckOne<float>(checker, tokens, {10, 2, 128}, kBias, "rope_store fp32");
+    CheckOne<float>(checker, tokens, {5, 2, 128}, kNorms, "rope_store fp32, normed heads");
+    CheckOne<float>(checker, tokens, {6, 3, 64}, kBias | kNorms, "rope_store fp32, normed heads");
+    CheckOne<uint16_t>(checker, tokens, {10, 2, 128}, kBias, "rope_store bf16");
+    CheckOne<uint16_t>(checker, tokens, {14, 2, 64}, kNone, "rope_store bf16");
+    if (!checker.small()) CheckOne<uint16_t>(checker, tokens, {40, 8, 128}, kBias, "rope_store bf16");
   }
 }
 

@@ -13,6 +13,7 @@ LtGemms::LtGemms(LtProducts& lt, Stream& stream, const DeviceSize& device, Share
 
 void LtGemms::Run(Stream& stream, const StepGemm& gemm, Order order) {
   const bool tree = gemm.leaves > 1 && shared_ == SharedSums::kTree;
+  if (gemm.bias != nullptr) return stream.Record("a step's products have no bias: RoPE adds it");
   if (gemm.m <= (tree ? kSkinnyMaxRows : kOwnRows)) return skinny_.Run(stream, gemm, order);
   if (tree) return RunTree(stream, gemm);
   RunLt(stream, gemm, 1);

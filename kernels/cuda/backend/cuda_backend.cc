@@ -1,0 +1,390 @@
+#include "kernels/cuda/backend/cuda_backend.h"
+
+#include <cmath>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
+#include "base/core/status.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/backend/device_step.h"
+#include "kernels/cuda/kv_pages.h"
+#include "kernels/cuda/rope.h"
+#include "kernels/cuda/rows.h"
+#include "kernels/int8_rows.h"
+#include "kernels/rope_values.h"
+#include "kernels/sampling/sampler.h"
+#include "kernels/shape_check.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+static_assert(kPageKeys == kBlockTokens);
+
+struct DeviceMatrix {
+  DeviceArray<uint16_t> weights;  // [rows, k], dense
+  int64_t rows = 0, k = 0;
+  MatrixKind kind = MatrixKind::kPlain;
+  int leaves = 1;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(Stream stream, std::unique_ptr<Gemm> gemm)
+      : stream_(std::move(stream)), gemm_(std::move(gemm)) {}
+
+  std::string family() const override { return "cuda-bf16-1"; }
+
+  absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
+  absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
+                                     int64_t leaves) override;
+  absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
+  absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
+                                 int64_t max_positions) override;
+  absl::Status CreateKvCache(const KvShape& shape) override;
+  absl::Status ReserveStep(const StepLimits& limits) override;
+  WeightStats weight_stats() const override { return stats_; }
+  void CopyBlocks(std::span<const BlockCopy> copies) override;
+
+  StepBucket BeginStep(const StepInputs& inputs) override;
+  absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
+  void Embed(MatrixId table, int64_t first_row, Tensor out) override;
+  void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override {
+    NormRows(x, nullptr, weight, eps, out);
+  }
+  void AddRmsNorm(Tensor x, Tensor delta, VectorId weight, float eps, Tensor out) override {
+    CheckOp(delta.rows == x.rows && delta.cols == x.cols, "AddRmsNorm", "delta is not as x is");
+    NormRows(x, Dense<float>(delta, "AddRmsNorm"), weight, eps, out);
+  }
+  void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override;
+  void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override;
+  void RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) override;
+  void Attention(Tensor q, int64_t layer, Tensor out) override;
+  void GatherWanted(Tensor x, Tensor out) override;
+  absl::Status KeepCandidates(Tensor logits, std::span<const RowNeed> needs,
+                              std::span<uint32_t> kept) override;
+  void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
+              std::span<const RowRuns> runs) override;
+  absl::StatusOr<std::span<const SampledToken>> ReadSampled() override;
+  absl::StatusOr<const float*> ReadRows(Tensor x) override;
+  absl::Status Finish() override;
+
+ private:
+  // The tensor's elements, whose rows stand side by side and begin at 16 bytes.
+  template <typename T>
+  static T* Dense(Tensor x, const char* op) {
+    CheckOp(BytesOf(x.dtype) == sizeof(T), op, "a tensor has another type");
+    CheckOp(x.stride == x.cols || x.rows <= 1, op, "a tensor's rows are not dense");
+    return static_cast<T*>(x.data);
+  }
+  const DeviceMatrix& matrix(MatrixId id, MatrixKind kind, const char* op) const;
+  const float* vector(VectorId id, int64_t size, const char* op) const;
+  const float* head_norm(VectorId id) const {
+    return id == kNoNorm ? nullptr : vector(id, kv_.head_dim, "RopeAndStore");
+  }
+  uint16_t* pages(int64_t layer) const {
+    return kv_pages_.data() + layer * PageOffset(static_cast<int>(kv_.blocks), kv_heads(), 0, head_dim());
+  }
+  int kv_heads() const { return static_cast<int>(kv_.kv_heads); }
+  int head_dim() const { return static_cast<int>(kv_.head_dim); }
+  void NormRows(Tensor x, const float* delta, VectorId weight, float eps, Tensor out);
+  void Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out);
+  // All ropes' tables, one after the other.
+  const float* RopeTable();
+  // What went wrong on the device since the last call: it does not go away.
+  absl::Status Wait();
+  absl::Status Taken(std::string error);
+
+  Stream stream_;
+  const std::unique_ptr<Gemm> gemm_;
+  std::vector<DeviceArray<std::byte>> memory_;
+  std::vector<DeviceMatrix> matrices_;
+  std::vector<DeviceArray<float>> vectors_;
+  std::vector<float> new_rope_values_;  // not yet in rope_table_
+  std::vector<int64_t> rope_rows_;      // of each rope: where its table begins
+  int64_t rope_half_ = 0, rope_positions_ = 0;
+  DeviceArray<float> rope_table_;
+  KvShape kv_;
+  DeviceArray<uint16_t> kv_pages_;  // [layer], of each kv_pages.h's
+  StepLimits limits_;
+  DeviceStep step_;
+  DeviceArray<uint16_t> gate_up_;  // scratch of MatmulSiluMul
+  std::optional<Sampler> sampler_;
+  std::vector<float> host_rows_;
+  std::vector<SampledToken> sampled_;
+  WeightStats stats_;
+  absl::Status failure_;
+};
+
+absl::StatusOr<Tensor> CudaBackend::Allocate(DType dtype, int64_t rows, int64_t cols) {
+  QUIRE_RETURN_IF_ERROR(CheckAllocate(dtype, rows, cols));
+  // Rows that kernels go over are multiples of 8 as they are; others (logits) begin at 16 bytes, too.
+  const int64_t stride = (cols + 7) / 8 * 8;
+  const auto bytes = static_cast<size_t>(rows * stride * BytesOf(dtype));
+  memory_.emplace_back(stream_, bytes);
+  if (memory_.back().data() != nullptr) QueueClear(stream_, memory_.back().data(), bytes);
+  QUIRE_RETURN_IF_ERROR(Wait());
+  return Tensor{memory_.back().data(), dtype, rows, cols, stride};
+}
+
+absl::StatusOr<MatrixId> CudaBackend::AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
+                                                int64_t leaves) {
+  DeviceMatrix matrix;
+  matrix.k = k;
+  matrix.kind = kind;
+  matrix.leaves = static_cast<int>(leaves);
+  QUIRE_ASSIGN_OR_RETURN(matrix.rows, CheckMatrix(parts, k, kind, leaves));
+  if (parts[0].format != MatrixFormat::kBf16) {
+    return absl::InvalidArgumentError("weights are served in bf16 on a GPU: leave out --weights int8");
+  }
+  if (k % 8 != 0 || (kind == MatrixKind::kGateUp && matrix.rows % 16 != 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("a matrix of ", matrix.rows, " rows of ", k,
+                                                   " has no kernel on a GPU, where sizes are multiples of "
+                                                   "8: serve this model with --backend cpu"));
+  }
+  matrix.weights = DeviceArray<uint16_t>(stream_, matrix.rows * k);
+  QUIRE_RETURN_IF_ERROR(Wait());
+  uint16_t* to = matrix.weights.data();
+  for (const HostMatrix& part : parts) {
+    CopyRowsToDevice(stream_, to, part.data, part.stride * 2, k * 2, part.rows);
+    to += part.rows * k;
+  }
+  QUIRE_RETURN_IF_ERROR(Wait());
+  stats_.bytes += MatrixBytes(matrix.rows, k, 0);
+  matrices_.push_back(std::move(matrix));
+  return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
+}
+
+absl::StatusOr<VectorId> CudaBackend::AddVector(std::span<const float> values) {
+  if (values.empty()) return absl::InvalidArgumentError("a weight vector is empty");
+  vectors_.emplace_back(stream_, (values.size() + 7) / 8 * 8);
+  vectors_.back().Upload(stream_, values, "values of a vector");
+  QUIRE_RETURN_IF_ERROR(Wait());
+  stats_.bytes += std::ssize(values) * 4;
+  return VectorId(static_cast<int32_t>(vectors_.size() - 1));
+}
+
+absl::StatusOr<RopeId> CudaBackend::AddRope(std::span<const double> inv_freq, double scale,
+                                            int64_t max_positions) {
+  QUIRE_RETURN_IF_ERROR(CheckRope(inv_freq, scale, max_positions));
+  const int64_t half = std::ssize(inv_freq);
+  if (rope_half_ != 0 && rope_half_ != half) {
+    return absl::InvalidArgumentError("a model's rotary tables are of heads of one size");
+  }
+  rope_half_ = half;
+  rope_rows_.push_back(rope_positions_);
+  const int64_t before = std::ssize(new_rope_values_);
+  new_rope_values_.resize(before + max_positions * 2 * half);
+  for (int64_t position = 0; position < max_positions; ++position) {
+    FillRopeValues(inv_freq, scale, position, &new_rope_values_[before + position * 2 * half]);
+  }
+  rope_positions_ += max_positions;
+  return RopeId(static_cast<int32_t>(rope_rows_.size() - 1));
+}
+
+// Ropes are added one by one, and used from the first step on.
+const float* CudaBackend::RopeTable() {
+  if (new_rope_values_.empty()) return rope_table_.data();
+  std::vector<float> all = rope_table_.Download(stream_, rope_table_.size());
+  all.insert(all.end(), new_rope_values_.begin(), new_rope_values_.end());
+  rope_table_ = DeviceArray<float>(stream_, all.size());
+  rope_table_.Upload(stream_, all, "values of the rotary tables");
+  new_rope_values_ = {};
+  return rope_table_.data();
+}
+
+absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
+  QUIRE_RETURN_IF_ERROR(CheckKvShape(shape));
+  if (kv_.layers != 0) return absl::FailedPreconditionError("there is a KV cache already");
+  if (shape.head_dim != 64 && shape.head_dim != 128) {
+    return absl::InvalidArgumentError(absl::StrCat("attention on a GPU has heads of 64 or 128, not of ",
+                                                   shape.head_dim, ": serve this model with --backend cpu"));
+  }
+  const int64_t elements =
+      shape.layers * PageOffset(static_cast<int>(shape.blocks), static_cast<int>(shape.kv_heads), 0,
+                                static_cast<int>(shape.head_dim));
+  kv_pages_ = DeviceArray<uint16_t>(stream_, elements);
+  QUIRE_RETURN_IF_ERROR(Wait());
+  kv_ = shape;
+  step_.Reserve(stream_, limits_, kv_);
+  return Wait();
+}
+
+absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
+  limits_ = limits;
+  step_.Reserve(stream_, limits_, kv_);
+  if (limits.sampled_ids > 0) sampler_.emplace(limits.sampled_ids);
+  return Wait();
+}
+
+void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
+  const int64_t block = PageOffset(1, kv_heads(), 0, head_dim());
+  for (const auto& [from, to] : copies) {
+    CheckOp(from >= 0 && from < kv_.blocks && to >= 0 && to < kv_.blocks && from != to, "CopyBlocks",
+            "no such copy");
+    for (int64_t layer = 0; layer < kv_.layers; ++layer) {
+      QueueCopyOnDevice(stream_, pages(layer) + to * block, pages(layer) + from * block, block * 2);
+    }
+  }
+}
+
+StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
+  Taken(stream_.Synchronize()).IgnoreError();
+  return step_.Take(stream_, inputs, rope_rows_);
+}
+
+const DeviceMatrix& CudaBackend::matrix(MatrixId id, MatrixKind kind, const char* op) const {
+  const auto at = static_cast<size_t>(id);
+  CheckOp(at < matrices_.size() && matrices_[at].kind == kind, op, "no such matrix, or one of another kind");
+  return matrices_[at];
+}
+
+const float* CudaBackend::vector(VectorId id, int64_t size, const char* op) const {
+  const auto at = static_cast<size_t>(id);
+  CheckOp(at < vectors_.size() && vectors_[at].size() == static_cast<size_t>(size + 7) / 8 * 8, op,
+          "the vector has another length");
+  return vectors_[at].data();
+}
+
+void CudaBackend::Embed(MatrixId table, int64_t first_row, Tensor out) {
+  const DeviceMatrix& rows = matrix(table, MatrixKind::kPlain, "Embed");
+  CheckOp(out.rows == step_.tokens() && out.cols == rows.k, "Embed", "out is not [tokens, k]");
+  if (out.rows == 0) return;
+  // The first kernel of a step starts when all before it has ended.
+  cuda::Embed(stream_, static_cast<int>(out.rows),
+              {rows.weights.data(), step_.ids(), static_cast<int>(first_row), static_cast<int>(rows.rows),
+               static_cast<int>(rows.k), Dense<float>(out, "Embed")});
+}
+
+void CudaBackend::NormRows(Tensor x, const float* delta, VectorId weight, float eps, Tensor out) {
+  CheckOp(out.rows == x.rows && out.cols == x.cols, "RmsNorm", "out is not as x is");
+  CheckOp(x.cols % 8 == 0, "RmsNorm", "rows are of no multiple of 8");
+  if (x.rows == 0) return;
+  cuda::AddRmsNorm<float>(stream_, static_cast<int>(x.rows),
+                          {Dense<float>(x, "RmsNorm"), delta, vector(weight, x.cols, "RmsNorm"),
+                           Dense<uint16_t>(out, "RmsNorm"), static_cast<int>(x.cols), eps},
+                          Order::kOverlapping);
+}
+
+void CudaBackend::Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out) {
+  CheckOp(x.cols == matrix.k, "Matmul", "x is not [rows, k]");
+  CheckOp(out.rows == x.rows && out.cols == matrix.rows, "Matmul", "out is not [rows, n]");
+  if (x.rows == 0) return;
+  gemm_->Run(stream_,
+             {.weights = matrix.weights.data(),
+              .x = Dense<uint16_t>(x, "Matmul"),
+              .y = out.data,
+              .y_is_bf16 = out.dtype == DType::kBf16,
+              .m = static_cast<int>(x.rows),
+              .n = static_cast<int>(matrix.rows),
+              .k = static_cast<int>(matrix.k),
+              .y_stride = out.stride,
+              .leaves = matrix.leaves,
+              .bias = bias},
+             Order::kOverlapping);
+}
+
+void CudaBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
+  CheckOp(out.dtype == DType::kF32, "Matmul", "out is not fp32");
+  const DeviceMatrix& weights = matrix(id, MatrixKind::kPlain, "Matmul");
+  Multiply(x, weights, bias == kNoBias ? nullptr : vector(bias, weights.rows, "Matmul"), out);
+}
+
+void CudaBackend::MatmulSiluMul(Tensor x, MatrixId id, Tensor out) {
+  const DeviceMatrix& weights = matrix(id, MatrixKind::kGateUp, "MatmulSiluMul");
+  CheckOp(out.rows == x.rows && out.cols * 2 == weights.rows, "MatmulSiluMul", "out is not [rows, n / 2]");
+  if (x.rows == 0) return;
+  const auto wanted = static_cast<size_t>(std::max(x.rows, limits_.tokens) * weights.rows);
+  if (gate_up_.size() < wanted) gate_up_ = DeviceArray<uint16_t>(stream_, wanted);  // of the first step
+  Multiply(x, weights, nullptr, {gate_up_.data(), DType::kBf16, x.rows, weights.rows, weights.rows});
+  SiluMul<uint16_t>(stream_, static_cast<int>(x.rows),
+                    {gate_up_.data(), Dense<uint16_t>(out, "MatmulSiluMul"), static_cast<int>(out.cols)},
+                    Order::kOverlapping);
+}
+
+void CudaBackend::RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) {
+  const int64_t width = (kv_.query_heads + 2 * kv_.kv_heads) * kv_.head_dim;
+  CheckOp(layer >= 0 && layer < kv_.layers, "RopeAndStore", "no such layer");
+  CheckOp(qkv.rows == step_.tokens() && qkv.cols == width, "RopeAndStore", "qkv is not the step's");
+  CheckOp(q_out.rows == qkv.rows && q_out.cols == kv_.query_heads * kv_.head_dim, "RopeAndStore",
+          "q_out is not the step's");
+  CheckOp(step_.covered(), "RopeAndStore", "a row is of no sequence");
+  if (qkv.rows == 0) return;
+  cuda::RopeAndStore<float>(
+      stream_, static_cast<int>(qkv.rows),
+      {Dense<float>(qkv, "RopeAndStore"), nullptr, RopeTable(), step_.rope_rows(), step_.kv_slots(),
+       Dense<uint16_t>(q_out, "RopeAndStore"), pages(layer), static_cast<int>(kv_.query_heads), kv_heads(),
+       head_dim(), head_norm(norms.q), head_norm(norms.k), norms.eps},
+      Order::kOverlapping);
+}
+
+void CudaBackend::Attention(Tensor q, int64_t layer, Tensor out) {
+  CheckOp(layer >= 0 && layer < kv_.layers, "Attention", "no such layer");
+  CheckOp(q.rows == step_.tokens() && q.cols == kv_.query_heads * kv_.head_dim, "Attention",
+          "q is not the step's");
+  CheckOp(out.rows == q.rows && out.cols == q.cols, "Attention", "out is not as q is");
+  if (q.rows == 0) return;
+  AttentionParams params = step_.attention();
+  params.q = Dense<uint16_t>(q, "Attention");
+  params.pages = pages(layer);
+  params.out = Dense<uint16_t>(out, "Attention");
+  params.scale_log2 = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(kv_.head_dim)));
+  if (kv_.head_dim == 128) return cuda::Attention<128>(stream_, params, step_.work());
+  cuda::Attention<64>(stream_, params, step_.work());
+}
+
+void CudaBackend::GatherWanted(Tensor x, Tensor out) {
+  CheckOp(x.rows == step_.tokens() && out.rows == step_.wanted(), "GatherWanted", "not the step's rows");
+  CheckOp(x.dtype == out.dtype && x.cols == out.cols && x.stride == out.stride, "GatherWanted",
+          "out's rows are not as x's");
+  if (out.rows == 0) return;
+  GatherRows(stream_, static_cast<int>(out.rows),
+             {static_cast<const Word128*>(x.data), step_.wanted_rows(), static_cast<Word128*>(out.data),
+              static_cast<int>(x.stride * BytesOf(x.dtype) / 16)},
+             Order::kOverlapping);
+}
+
+absl::Status CudaBackend::KeepCandidates(Tensor, std::span<const RowNeed>, std::span<uint32_t>) {
+  return absl::UnimplementedError("a group on GPUs has one rank");
+}
+
+void CudaBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs,
+                         std::span<const RowRuns> runs) {
+  sampled_.assign(logits.rows, {});
+  const absl::StatusOr<const float*> rows = ReadRows(logits);
+  if (!rows.ok()) return;  // ReadSampled says it
+  for (int64_t row = 0; row < logits.rows; ++row) {
+    const std::span<const float> values(*rows + row * logits.stride, logits.cols);
+    sampled_[row] = sampler_->Sample(values, *specs[row], runs.empty() ? RowRuns() : runs[row]);
+  }
+}
+
+absl::StatusOr<std::span<const SampledToken>> CudaBackend::ReadSampled() {
+  QUIRE_RETURN_IF_ERROR(Wait());
+  return sampled_;
+}
+
+absl::StatusOr<const float*> CudaBackend::ReadRows(Tensor x) {
+  CheckOp(x.dtype == DType::kF32, "ReadRows", "x is not fp32");
+  host_rows_.resize(x.rows * x.stride);
+  if (x.rows > 0) CopyToHost(stream_, host_rows_.data(), x.data, host_rows_.size() * sizeof(float));
+  QUIRE_RETURN_IF_ERROR(Wait());
+  return host_rows_.data();
+}
+
+absl::Status CudaBackend::Finish() { return Wait(); }
+
+absl::Status CudaBackend::Wait() { return Taken(stream_.Synchronize()); }
+
+absl::Status CudaBackend::Taken(std::string error) {
+  if (failure_.ok() && !error.empty()) failure_ = absl::InternalError(absl::StrCat("the GPU: ", error));
+  return failure_;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm) {
+  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm));
+}
+
+}  // namespace quire::kernels::cuda

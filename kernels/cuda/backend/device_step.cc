@@ -1,0 +1,112 @@
+#include "kernels/cuda/backend/device_step.h"
+
+#include <algorithm>
+
+#include "base/core/status.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+constexpr int kNarrowBlocksEach = 2;  // of 16 rows: what a multiprocessor holds at once
+constexpr int kWideRows = 128;
+// Of attention's partial results, where splits of a row go to several blocks: 64 MiB of heads of 128.
+constexpr int64_t kMostPartialRows = 1 << 17;
+
+}  // namespace
+
+void DeviceStep::Reserve(Stream& stream, const StepLimits& limits, const KvShape& kv) {
+  limits_ = limits;
+  kv_ = kv;
+  device_ = ReadDeviceSize(stream);
+  host_.Reserve(limits);
+  ids_ = StagedArray<int32_t>(stream, limits.tokens);
+  rope_rows_ = StagedArray<int32_t>(stream, limits.tokens);
+  kv_slots_ = StagedArray<int32_t>(stream, limits.tokens);
+  wanted_rows_ = StagedArray<int32_t>(stream, limits.wanted_rows);
+  if (kv.kv_heads > 0) ReserveAttention(stream);
+}
+
+// PlanAttention says how many entries it makes at most.
+void DeviceStep::ReserveAttention(Stream& stream) {
+  const int64_t group = kv_.query_heads / kv_.kv_heads, sequences = limits_.sequences;
+  sequences_ = StagedArray<AttentionSequence>(stream, sequences);
+  tables_ = StagedArray<int32_t>(stream, sequences * (limits_.table_blocks + 3));
+  narrow_ =
+      StagedArray<AttentionItem>(stream, sequences + device_.processors * kNarrowBlocksEach / kv_.kv_heads);
+  wide_ = StagedArray<AttentionItem>(
+      stream, sequences + device_.processors / kv_.kv_heads + limits_.tokens * group / kWideRows);
+  combine_ = StagedArray<CombineToken>(stream, limits_.tokens);
+  const int64_t last = std::max<int64_t>(limits_.table_blocks * kPageKeys - 1, 0);
+  partial_rows_ =
+      std::min(kMostPartialRows, limits_.tokens * kv_.query_heads * (SplitOf(static_cast<int>(last)) + 1));
+  partial_out_ = DeviceArray<float>(stream, partial_rows_ * kv_.head_dim);
+  partial_state_ = DeviceArray<float>(stream, partial_rows_ * 2);
+}
+
+StepBucket DeviceStep::Take(Stream& stream, const StepInputs& inputs, std::span<const int64_t> rope_rows) {
+  const StepBucket bucket = host_.Take(inputs);
+  ids_.Send(stream, host_.ids());
+  rows_.assign(host_.wanted_rows().begin(), host_.wanted_rows().end());
+  wanted_rows_.Send(stream, rows_);
+  SendPlaces(stream, rope_rows);
+  if (kv_.kv_heads > 0) SendAttention(stream);
+  return bucket;
+}
+
+void DeviceStep::SendPlaces(Stream& stream, std::span<const int64_t> rope_rows) {
+  places_.assign(host_.ids().size(), 0);
+  rows_.assign(host_.ids().size(), 0);
+  int64_t covered = 0;
+  for (const SequenceRows& s : host_.sequences()) {
+    covered += s.rows;
+    for (int64_t i = 0; i < s.rows; ++i) {
+      const int64_t position = s.position + i;
+      places_[s.first_row + i] =
+          s.blocks[position / kPageKeys] * kPageKeys + static_cast<int32_t>(position % kPageKeys);
+      rows_[s.first_row + i] = static_cast<int32_t>(rope_rows[static_cast<size_t>(s.rope)] + position);
+    }
+  }
+  covered_ = covered == tokens();
+  kv_slots_.Send(stream, places_);
+  rope_rows_.Send(stream, rows_);
+}
+
+void DeviceStep::SendAttention(Stream& stream) {
+  spans_.clear();
+  for (const SequenceRows& s : host_.sequences()) {
+    if (s.rows == 0) continue;
+    spans_.push_back({static_cast<int32_t>(s.first_row), static_cast<int32_t>(s.rows),
+                      static_cast<int32_t>(s.position), s.blocks});
+  }
+  const absl::StatusOr<AttentionPlan> plan =
+      PlanAttention(spans_, {.group = static_cast<int>(kv_.query_heads / kv_.kv_heads),
+                             .kv_heads = static_cast<int>(kv_.kv_heads),
+                             .wide_rows = kWideRows,
+                             .narrow_blocks = device_.processors * kNarrowBlocksEach,
+                             .wide_blocks = device_.processors,
+                             .partial_rows = partial_rows_});
+  if (!plan.ok()) return stream.Record(MessageOf(plan.status()));
+  counts_ = plan->counts();
+  sequences_.Send(stream, plan->sequences);
+  tables_.Send(stream, plan->tables);
+  narrow_.Send(stream, plan->narrow);
+  wide_.Send(stream, plan->wide);
+  combine_.Send(stream, plan->combine);
+}
+
+AttentionParams DeviceStep::attention() const {
+  AttentionParams params = {};
+  params.tables = tables_.data();
+  params.sequences = sequences_.data();
+  params.partial_out = partial_out_.data();
+  params.partial_state = partial_state_.data();
+  params.query_heads = static_cast<int>(kv_.query_heads);
+  params.kv_heads = static_cast<int>(kv_.kv_heads);
+  return params;
+}
+
+AttentionWork DeviceStep::work() const {
+  return {narrow_.data(), wide_.data(), counts_.narrow, counts_.wide, combine_.data(), counts_.combine};
+}
+
+}  // namespace quire::kernels::cuda
