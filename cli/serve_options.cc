@@ -33,6 +33,8 @@ constexpr PassedOnOption kPassedOn[] = {
      "KV room left to each running request when another is admitted (64)"},
     {"threads-per-rank", &ServeOptions::threads_per_rank, "THREADS",
      "compute threads of a rank; default: the cores, shared out among the ranks of all groups"},
+    {"backend", &ServeOptions::backend, "auto|cpu|cuda",
+     "where the workers compute: auto takes an NVIDIA GPU where there is one (cpu)"},
     {"isa", &ServeOptions::isa, "auto|avx2|avx512|amx", "instruction set of the workers' kernels (auto)"},
     {"weights", &ServeOptions::weights, "bf16|int8",
      "what the layers' matrices are kept as; int8: half the memory, faster but on AMX, answers a little off "

@@ -25,7 +25,7 @@ struct ServeOptions {
   std::string ready_file;
   // Passed on to the coordinator, and by it to the workers; empty = their own default.
   std::string kv_blocks, max_batch_tokens, prefill_chunk, target_step_ms, max_sequences, admit_headroom,
-      threads_per_rank, rope_scaling, isa, weights;
+      threads_per_rank, rope_scaling, backend, isa, weights;
   std::string prompt_nano_usd, cached_prompt_nano_usd, completion_nano_usd, max_queue, reap_after,
       coordinator_metrics_port;
   // Passed on to the gateway.

@@ -41,13 +41,14 @@ ServeOptions Parsed(std::vector<const char*> argv) {
 
 TEST(ServeOptions, EachProgramGetsItsOwn) {
   const ServeOptions options = Parsed(
-      {"--kv-blocks=7", "--target-step-ms=40", "--isa=avx512", "--weights=int8", "--reap-after=200",
-       "--drain-seconds=20", "--stream-drain-seconds=900", "--drain-delay-ms=15000", "--max-connections=5",
-       "--max-connections-per-ip=0", "--body-budget-mib=64", "--max-unadmitted-per-key=3",
-       "--gateway-metrics-port=9101", "--coordinator-metrics-port=9102"});
+      {"--kv-blocks=7", "--target-step-ms=40", "--backend=cpu", "--isa=avx512", "--weights=int8",
+       "--reap-after=200", "--drain-seconds=20", "--stream-drain-seconds=900", "--drain-delay-ms=15000",
+       "--max-connections=5", "--max-connections-per-ip=0", "--body-budget-mib=64",
+       "--max-unadmitted-per-key=3", "--gateway-metrics-port=9101", "--coordinator-metrics-port=9102"});
   EXPECT_THAT(options.PassedOnTo(ServeOptions::Program::kCoordinator),
-              UnorderedElementsAre("--kv-blocks=7", "--target-step-ms=40", "--isa=avx512", "--weights=int8",
-                                   "--reap-after=200", "--drain-seconds=20", "--metrics-port=9102"));
+              UnorderedElementsAre("--kv-blocks=7", "--target-step-ms=40", "--backend=cpu", "--isa=avx512",
+                                   "--weights=int8", "--reap-after=200", "--drain-seconds=20",
+                                   "--metrics-port=9102"));
   EXPECT_THAT(
       options.PassedOnTo(ServeOptions::Program::kGateway),
       UnorderedElementsAre("--stream-drain-seconds=900", "--drain-delay-ms=15000", "--max-connections=5",

@@ -3,7 +3,7 @@
 // asynchronous: only what reads, and Finish, wait. What always holds (ARCHITECTURE 5.2): an
 // output row depends on its own input row (and its sequence's cached K and V), never on how many rows or
 // sequences share the call; sums over K run in one order fixed by the shape and its leaves. Implementations:
-// kernels/cpu (AMX, AVX-512 BF16 and AVX2), later the CUDA plug-in; a naive fp64 one checks the CPU one.
+// kernels/cpu (AMX, AVX-512 BF16 and AVX2) and kernels/cuda/backend; a naive fp64 one checks both.
 #pragma once
 
 #include <cstdint>

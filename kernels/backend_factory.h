@@ -13,13 +13,41 @@
 namespace quire::kernels {
 
 struct BackendOptions {
-  std::string device = "auto";  // auto or cpu
-  int threads = 1;              // compute threads, the calling one included
-  int spin_us = 0;              // how long an idle compute thread spins before it sleeps; 0: never spins
+  std::string device = "cpu";  // DeviceChoice's name
+  int threads = 1;             // compute threads, the calling one included
+  int spin_us = 0;             // how long an idle compute thread spins before it sleeps; 0: never spins
   // auto, avx2, avx512 or amx. avx2 and avx512 give the same bits, amx its own family's (Backend::family).
   // vectors: the better of those two; amx-twin: amx's bits on any CPU, slowly, to compare with.
   std::string isa = "auto";
 };
+
+// What a backend takes of its own memory beside weights, blocks and a decoder's tensors.
+struct DeviceScratch {
+  int64_t fixed_bytes = 0;
+  int64_t token_bytes_per_ffn = 0;  // of each token, for each column of a gate
+  int64_t bytes_per_hidden = 0;     // for each column of the residual stream
+};
+
+// What a rank computes on, found before anything is loaded.
+struct DeviceChoice {
+  std::string name = "cpu";  // cpu or cuda
+  std::string reason;        // for people: which device it is, and why
+  // Of its own, in all and what nobody has taken; 0: it has the host's.
+  int64_t memory_bytes = 0, free_bytes = 0;
+  DeviceScratch scratch;
+};
+
+struct DeviceDemand {
+  std::string backend = "cpu";  // auto, cpu or cuda
+  std::string weights = "bf16";
+  int64_t ranks = 1, host_groups = 1;
+};
+
+// auto is the GPU where there is one that can be used and that serves such a group: of one rank, alone on its
+// host, in bf16, so far. InvalidArgument for another name, or a group that a GPU that was asked for does not
+// serve; FailedPrecondition where there is no such device, or its library (libquire-cuda.so, beside the
+// program) does not fit.
+absl::StatusOr<DeviceChoice> ChooseDevice(const DeviceDemand& demand);
 
 // What `isa` comes to for weights in this format (bf16, int8): auto is `vectors` for int8, so that its
 // answers are one family on every machine; what stays in bf16 is for AMX only where that is asked for.

@@ -67,8 +67,10 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
   }
   const int64_t one_context = BlocksFor(demand.max_context);
   QUIRE_ASSIGN_OR_RETURN(const int64_t usable, RoomForBlocks(demand));
-  // A quarter is the KV cache's share, unless one context needs more, or the weights leave less.
-  const int64_t share = std::min(demand.memory_bytes / 4, usable) / demand.block_bytes;
+  // Of a host's memory a quarter is the KV cache's share, unless one context needs more, or the weights leave
+  // less.
+  const int64_t most = demand.memory_is_ours ? usable : std::min(demand.memory_bytes / 4, usable);
+  const int64_t share = most / demand.block_bytes;
   int64_t blocks = demand.asked_blocks;
   if (blocks == 0) blocks = std::clamp(share, one_context, one_context * demand.max_sequences);
   blocks = std::min<int64_t>(blocks, std::numeric_limits<int32_t>::max());

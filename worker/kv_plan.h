@@ -26,6 +26,7 @@ struct KvDemand {
   int64_t exchange_bytes = 0;  // of what crosses between ranks
   int64_t load_bytes = 0;    // beside the weights, of all ranks while they load; gone before blocks are used
   int64_t memory_bytes = 0;  // this group's share of the host's memory, or of the container's
+  bool memory_is_ours = false;  // a device's own: blocks may take all that is left
 };
 
 struct KvPlan {

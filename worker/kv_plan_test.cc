@@ -35,6 +35,16 @@ TEST(KvPlan, TakesAQuarterOfTheMemory) {
   EXPECT_EQ(plan->blocks, 4 * kGiB / 368'640);
 }
 
+TEST(KvPlan, OfADevicesOwnMemoryBlocksTakeWhatIsLeft) {
+  KvDemand demand = Small();
+  demand.memory_is_ours = true;
+  const auto plan = PlanKvBlocks(demand);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_GT(plan->blocks * demand.block_bytes, 14 * kGiB);
+  demand.asked_blocks = plan->blocks + 1;  // one more doesn't fit
+  EXPECT_FALSE(PlanKvBlocks(demand).ok());
+}
+
 TEST(KvPlan, TakesNoMoreThanTheSequencesCanUse) {
   KvDemand demand = Small();
   demand.max_sequences = 2;

@@ -58,7 +58,9 @@ class Rank {
  private:
   // The group's, below /dev/shm.
   std::string ShmName() const;
+  absl::Status FindDevice();
   absl::Status PlanMemory();
+  absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const ModelBytes& bytes) const;
   BufferSizes Buffers() const;
   absl::Status JoinRanks();
   absl::Status OpenDevice();
@@ -93,6 +95,7 @@ class Rank {
   int32_t kv_blocks_ = 0;
   std::shared_ptr<GroupName> shm_;
   RankGroup group_;
+  kernels::DeviceChoice choice_;
   kernels::Device device_;
   std::unique_ptr<TransformerRunner> runner_;
 };
@@ -101,14 +104,27 @@ std::string Rank::Ranks() const {
   return nlohmann::json{{"ranks", absl::StrCat(config_.ranks)}, {"reason", ranks_reason_}}.dump();
 }
 
+// Before a byte of the model is read.
+absl::Status Rank::FindDevice() {
+  QUIRE_ASSIGN_OR_RETURN(choice_, kernels::ChooseDevice({.backend = config_.backend,
+                                                         .weights = config_.weights,
+                                                         .ranks = config_.ranks,
+                                                         .host_groups = config_.host_groups}));
+  if (!config_.check) Log(LogLevel::kInfo, "device", "name", choice_.name, "reason", choice_.reason);
+  if (!config_.check || choice_.name != "cpu") return absl::OkStatus();
+  return CheckKernels(kernels::IsaFor(config_.weights, config_.isa));
+}
+
 absl::Status Rank::CheckModel() {
-  if (config_.check) QUIRE_RETURN_IF_ERROR(CheckKernels(kernels::IsaFor(config_.weights, config_.isa)));
+  QUIRE_RETURN_IF_ERROR(FindDevice());
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"),
                                                      config_.rope_scaling, config_.weights));
   if (config_.check && config_.ranks == 0) {
-    const RankChoice choice = ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks));
+    const RankChoice choice = choice_.name == "cpu"
+                                  ? ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks))
+                                  : RankChoice{1, choice_.reason};
     config_.ranks = choice.ranks;
     ranks_reason_ = choice.reason;
   }
@@ -212,10 +228,36 @@ absl::Status Rank::PlanMemory() {
   QUIRE_ASSIGN_OR_RETURN(demand.load_bytes,
                          CountLoadBytes(*checkpoint_.files, checkpoint_.config, ranks, only));
   demand.memory_bytes = ReadHostMemory() / config_.host_groups;
+  if (choice_.memory_bytes > 0) {
+    QUIRE_ASSIGN_OR_RETURN(demand, OfDevice(demand, bytes));
+  }
   QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
   kv_blocks_ = plan.blocks;
   if (config_.rank == 0 || only) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
   return absl::OkStatus();
+}
+
+// Weights, blocks and a step's tensors stand on the device; all else, and the rows that are sampled, on the
+// host, which has to have room for it.
+absl::StatusOr<KvDemand> Rank::OfDevice(const KvDemand& all, const ModelBytes& bytes) const {
+  const ModelConfig& model = checkpoint_.config;
+  const int64_t wanted = SchedulerLimits::kWantedRows;
+  KvDemand host = all;
+  host.weight_bytes = 0;
+  host.block_bytes = host.asked_blocks = 1;
+  host.token_bytes = bytes.input_token;
+  host.sequence_bytes += wanted * (model.vocab * kernels::BytesOf(kernels::DType::kF32) - bytes.wanted_row);
+  QUIRE_RETURN_IF_ERROR(PlanKvBlocks(host).status());
+  const kernels::DeviceScratch& scratch = choice_.scratch;
+  KvDemand device = all;
+  device.token_bytes += scratch.token_bytes_per_ffn * model.ffn;
+  device.sequence_bytes = wanted * bytes.wanted_row + bytes.sequence;
+  device.request_bytes = device.sampler_bytes = device.load_bytes = 0;
+  device.exchange_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden;
+  // A group that is to be taken over, or replaced, still holds what a check would count as taken.
+  device.memory_bytes = config_.check ? choice_.memory_bytes : choice_.free_bytes;
+  device.memory_is_ours = true;
+  return device;
 }
 
 BufferSizes Rank::Buffers() const {
@@ -241,6 +283,7 @@ absl::Status Rank::JoinRanks() {
 
 absl::Status Rank::OpenDevice() {
   kernels::BackendOptions device;
+  device.device = choice_.name;
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
   device.isa = kernels::IsaFor(config_.weights, config_.isa);

@@ -57,6 +57,9 @@ void WorkerConfig::DeclareRank(Options& options) {
       "compute threads of this rank; 0 = one for each of its CPUs, within its part of a cgroup's CPU quota",
       IntLimits{0, kMaxComputeThreads});
   options.Add(
+      "backend", &backend, "auto|cpu|cuda",
+      "where the model is computed; auto = an NVIDIA GPU where this build, this machine and the group allow");
+  options.Add(
       "isa", &isa, "auto|avx2|avx512|amx|amx-twin",
       "instruction set of the kernels; auto = the best that this CPU has, proved by trying it; amx-twin = "
       "amx's answers on any CPU, slowly, to compare with");

@@ -21,6 +21,8 @@ void WorkerFlags::ForEach(Self& self, Visitor&& visit) {
   visit("model-name", &self.model_name, "NAME", "what clients call the model");
   visit("rope-scaling", &self.rope_scaling, "yarn:FACTOR:ORIGINAL",
         "overrides the checkpoint's RoPE scaling");
+  visit("backend", &self.backend, "auto|cpu|cuda",
+        "where the workers compute; auto = a GPU where there is one");
   visit("isa", &self.isa, "auto|avx2|avx512|amx", "instruction set of the workers' kernels");
   visit("weights", &self.weights, "bf16|int8", "what the layers' matrices are kept as");
   visit("kv-blocks", &self.kv_blocks, "N", "KV blocks of 16 tokens per group; 0 = what memory allows",

@@ -23,7 +23,7 @@ struct RankIdentity {
 
 struct WorkerFlags {
   // Handed on as they are.
-  std::string model, model_name, rope_scaling, isa = "auto", weights = "bf16";
+  std::string model, model_name, rope_scaling, backend = "cpu", isa = "auto", weights = "bf16";
   int64_t kv_blocks = 0, max_batch_tokens = 512, prefill_chunk = 256, max_sequences = 64, admit_headroom = 64;
   int64_t target_step_ms = 80, drain_seconds = 8;
   // The coordinator's own, from which a rank's are derived.

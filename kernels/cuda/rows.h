@@ -134,6 +134,24 @@ struct SiluMulKernel {
   }
 };
 
+// y += bias, of each row.
+struct AddBiasKernel {
+  struct Params {
+    float* y;
+    const float* bias;
+    int columns;
+    int64_t y_stride;
+  };
+  static constexpr int kThreads = 256, kMinBlocks = 1;
+
+  static QUIRE_DEVICE void Run(const Params& p) {
+    LetNextKernelStart();
+    WaitForPriorKernel();
+    float* row = p.y + BlockIndex().x * p.y_stride;
+    for (int at = ThreadIndex(); at < p.columns; at += kThreads) row[at] += p.bias[at];
+  }
+};
+
 // Row i of out = row rows[i] of x, whatever its elements are: `words` of 16 bytes.
 struct GatherRowsKernel {
   struct Params {
@@ -166,6 +184,10 @@ void AddRmsNorm(Stream& stream, int tokens, const typename AddRmsNormKernel<Delt
   if (params.hidden > Kernel::kLongestRow)
     return stream.Record("a row is longer than AddRmsNorm's registers");
   Launch<Kernel>(stream, {.x = tokens}, Kernel::kSharedBytes, params, order);
+}
+inline void AddBias(Stream& stream, int rows, const AddBiasKernel::Params& params,
+                    Order order = Order::kAfter) {
+  Launch<AddBiasKernel>(stream, {.x = rows}, 0, params, order);
 }
 inline void GatherRows(Stream& stream, int rows, const GatherRowsKernel::Params& params,
                        Order order = Order::kAfter) {

@@ -17,6 +17,10 @@ def tiny_eight(folder):
     return generated_models.write_tiny(generated_models.TINY_EIGHT, folder / "tiny-eight")
 
 
+def tiny_gpu(folder):
+    return generated_models.write_tiny(generated_models.TINY_GPU, folder / "tiny-gpu")
+
+
 def tiny_yarn(folder):
     return generated_models.write_tiny(generated_models.TINY_YARN, folder / "tiny-yarn", generated_models.YARN_GAINS)
 

@@ -30,7 +30,7 @@ constexpr TestShape kQwen3{.hidden = 128,
 absl::StatusOr<std::unique_ptr<kernels::Backend>> MakeFibers() {
   constexpr kernels::cuda::DeviceSize kDevice{2, kernels::cuda::kSharedBytesSm80};
   return kernels::cuda::MakeCudaBackend(kernels::cuda::Stream(1, kDevice),
-                                        std::make_unique<kernels::cuda::SkinnyGemms>(kDevice));
+                                        std::make_unique<kernels::cuda::SkinnyGemms>(kDevice), "fibers");
 }
 
 std::vector<float> Logits(const TestCheckpoint& checkpoint, Chunks chunks, const BackendMaker& make_backend) {

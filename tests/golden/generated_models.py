@@ -120,6 +120,9 @@ TINY = QWEN2 | {"vocab_size": 304, "num_hidden_layers": 2, "hidden_size": 64, "r
                 "bos_token_id": tiny_models.tokens().index("<|im_start|>")}
 # Eight leaves, which 1, 2, 4 and 8 ranks share out.
 TINY_EIGHT = TINY | {"num_attention_heads": 16, "num_key_value_heads": 8, "intermediate_size": 256}
+# Of sizes that a GPU has kernels for.
+TINY_GPU = TINY | {"hidden_size": 128, "head_dim": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+                   "intermediate_size": 160}
 # For a context of 131,072 tokens with --rope-scaling yarn:4:32768. Its heads look at few of them each, wherever those are:
 # an average over all would hide what a wrong position does.
 TINY_YARN = TINY | {"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 128}

@@ -1,10 +1,12 @@
 #include "kernels/cuda/backend/cuda_backend.h"
 
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
+#include "base/core/log.h"
 #include "base/core/status.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/backend/device_step.h"
@@ -21,6 +23,10 @@ namespace {
 
 static_assert(kPageKeys == kBlockTokens);
 
+// Larger steps take so long that launching their kernels one by one costs nothing.
+constexpr int64_t kMostCapturedTokens = 64;
+constexpr size_t kMostGraphs = 128;
+
 struct DeviceMatrix {
   DeviceArray<uint16_t> weights;  // [rows, k], dense
   int64_t rows = 0, k = 0;
@@ -30,10 +36,10 @@ struct DeviceMatrix {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(Stream stream, std::unique_ptr<Gemm> gemm)
-      : stream_(std::move(stream)), gemm_(std::move(gemm)) {}
+  CudaBackend(Stream stream, std::unique_ptr<Gemm> gemm, const std::string& where)
+      : stream_(std::move(stream)), gemm_(std::move(gemm)), family_("cuda-bf16-1-" + where) {}
 
-  std::string family() const override { return "cuda-bf16-1"; }
+  std::string family() const override { return family_; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
@@ -47,7 +53,7 @@ class CudaBackend final : public Backend {
   void CopyBlocks(std::span<const BlockCopy> copies) override;
 
   StepBucket BeginStep(const StepInputs& inputs) override;
-  absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
+  absl::Status Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) override;
   void Embed(MatrixId table, int64_t first_row, Tensor out) override;
   void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override {
     NormRows(x, nullptr, weight, eps, out);
@@ -82,35 +88,42 @@ class CudaBackend final : public Backend {
   const float* head_norm(VectorId id) const {
     return id == kNoNorm ? nullptr : vector(id, kv_.head_dim, "RopeAndStore");
   }
-  uint16_t* pages(int64_t layer) const {
-    return kv_pages_.data() + layer * PageOffset(static_cast<int>(kv_.blocks), kv_heads(), 0, head_dim());
+  // One block more than the cache has is for rows that fill a step up.
+  int64_t LayerElements() const {
+    return PageOffset(static_cast<int>(kv_.blocks) + 1, kv_heads(), 0, head_dim());
   }
+  uint16_t* pages(int64_t layer) const { return kv_pages_.data() + layer * LayerElements(); }
   int kv_heads() const { return static_cast<int>(kv_.kv_heads); }
   int head_dim() const { return static_cast<int>(kv_.head_dim); }
   void NormRows(Tensor x, const float* delta, VectorId weight, float eps, Tensor out);
   void Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out);
-  // All ropes' tables, one after the other.
-  const float* RopeTable();
+  // Ropes are added one by one, and stand in one table from the next step on.
+  void UploadRopes();
+  absl::Status ToHost(Tensor x, std::vector<float>& rows);
   // What went wrong on the device since the last call: it does not go away.
   absl::Status Wait();
   absl::Status Taken(std::string error);
 
   Stream stream_;
   const std::unique_ptr<Gemm> gemm_;
+  const std::string family_;
   std::vector<DeviceArray<std::byte>> memory_;
   std::vector<DeviceMatrix> matrices_;
   std::vector<DeviceArray<float>> vectors_;
   std::vector<float> new_rope_values_;  // not yet in rope_table_
-  std::vector<int64_t> rope_rows_;      // of each rope: where its table begins
+  std::vector<RopeRows> ropes_;
   int64_t rope_half_ = 0, rope_positions_ = 0;
   DeviceArray<float> rope_table_;
   KvShape kv_;
   DeviceArray<uint16_t> kv_pages_;  // [layer], of each kv_pages.h's
   StepLimits limits_;
   DeviceStep step_;
-  DeviceArray<uint16_t> gate_up_;  // scratch of MatmulSiluMul
+  DeviceArray<uint16_t> gate_up_;                   // scratch of MatmulSiluMul
+  int64_t gate_up_columns_ = 0, tree_columns_ = 0;  // the most of any matrix
+  // Of steps that came before: null where only once.
+  std::map<StepKey, std::unique_ptr<Graph>> graphs_;
   std::optional<Sampler> sampler_;
-  std::vector<float> host_rows_;
+  std::vector<float> read_rows_, sampled_rows_;  // what ReadRows returned last, and what Sample looks at
   std::vector<SampledToken> sampled_;
   WeightStats stats_;
   absl::Status failure_;
@@ -137,6 +150,11 @@ absl::StatusOr<MatrixId> CudaBackend::AddMatrix(std::span<const HostMatrix> part
   if (parts[0].format != MatrixFormat::kBf16) {
     return absl::InvalidArgumentError("weights are served in bf16 on a GPU: leave out --weights int8");
   }
+  if (kind == MatrixKind::kGateUp && k > AddRmsNormKernel<float>::kLongestRow) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a hidden size of ", k, " is above the ", AddRmsNormKernel<float>::kLongestRow,
+                     " that a GPU's norms take: serve this model with --backend cpu"));
+  }
   if (k % 8 != 0 || (kind == MatrixKind::kGateUp && matrix.rows % 16 != 0)) {
     return absl::InvalidArgumentError(absl::StrCat("a matrix of ", matrix.rows, " rows of ", k,
                                                    " has no kernel on a GPU, where sizes are multiples of "
@@ -151,6 +169,8 @@ absl::StatusOr<MatrixId> CudaBackend::AddMatrix(std::span<const HostMatrix> part
   }
   QUIRE_RETURN_IF_ERROR(Wait());
   stats_.bytes += MatrixBytes(matrix.rows, k, 0);
+  if (leaves > 1) tree_columns_ = std::max(tree_columns_, matrix.rows);
+  if (kind == MatrixKind::kGateUp) gate_up_columns_ = std::max(gate_up_columns_, matrix.rows);
   matrices_.push_back(std::move(matrix));
   return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
 }
@@ -172,25 +192,23 @@ absl::StatusOr<RopeId> CudaBackend::AddRope(std::span<const double> inv_freq, do
     return absl::InvalidArgumentError("a model's rotary tables are of heads of one size");
   }
   rope_half_ = half;
-  rope_rows_.push_back(rope_positions_);
+  ropes_.push_back({rope_positions_, max_positions});
   const int64_t before = std::ssize(new_rope_values_);
   new_rope_values_.resize(before + max_positions * 2 * half);
   for (int64_t position = 0; position < max_positions; ++position) {
     FillRopeValues(inv_freq, scale, position, &new_rope_values_[before + position * 2 * half]);
   }
   rope_positions_ += max_positions;
-  return RopeId(static_cast<int32_t>(rope_rows_.size() - 1));
+  return RopeId(static_cast<int32_t>(ropes_.size() - 1));
 }
 
-// Ropes are added one by one, and used from the first step on.
-const float* CudaBackend::RopeTable() {
-  if (new_rope_values_.empty()) return rope_table_.data();
+void CudaBackend::UploadRopes() {
+  graphs_.clear();  // they read the table that was
   std::vector<float> all = rope_table_.Download(stream_, rope_table_.size());
   all.insert(all.end(), new_rope_values_.begin(), new_rope_values_.end());
   rope_table_ = DeviceArray<float>(stream_, all.size());
   rope_table_.Upload(stream_, all, "values of the rotary tables");
   new_rope_values_ = {};
-  return rope_table_.data();
 }
 
 absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
@@ -200,20 +218,22 @@ absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
     return absl::InvalidArgumentError(absl::StrCat("attention on a GPU has heads of 64 or 128, not of ",
                                                    shape.head_dim, ": serve this model with --backend cpu"));
   }
-  const int64_t elements =
-      shape.layers * PageOffset(static_cast<int>(shape.blocks), static_cast<int>(shape.kv_heads), 0,
-                                static_cast<int>(shape.head_dim));
-  kv_pages_ = DeviceArray<uint16_t>(stream_, elements);
-  QUIRE_RETURN_IF_ERROR(Wait());
   kv_ = shape;
+  kv_pages_ = DeviceArray<uint16_t>(stream_, shape.layers * LayerElements());
+  QUIRE_RETURN_IF_ERROR(Wait());
   step_.Reserve(stream_, limits_, kv_);
   return Wait();
 }
 
 absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   limits_ = limits;
+  graphs_.clear();  // of buffers that are no more
   step_.Reserve(stream_, limits_, kv_);
   if (limits.sampled_ids > 0) sampler_.emplace(limits.sampled_ids);
+  // What a first step would else find no room for.
+  if (tree_columns_ > 0) gemm_->Reserve(stream_, static_cast<int>(tree_columns_));
+  if (gate_up_columns_ > 0) gate_up_ = DeviceArray<uint16_t>(stream_, limits.tokens * gate_up_columns_);
+  if (!new_rope_values_.empty()) UploadRopes();
   return Wait();
 }
 
@@ -229,8 +249,32 @@ void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
 }
 
 StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
-  Taken(stream_.Synchronize()).IgnoreError();
-  return step_.Take(stream_, inputs, rope_rows_);
+  Wait().IgnoreError();  // ReadSampled says it
+  if (!new_rope_values_.empty()) UploadRopes();
+  return step_.Take(stream_, inputs, ropes_);
+}
+
+// The first time a kind of step is run as it is: kernels are loaded, and a library chooses its algorithms.
+// The second time it is captured.
+absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) {
+  if (bucket.tokens > kMostCapturedTokens || bucket.tokens == 0) return ops();
+  if (graphs_.size() >= kMostGraphs && !graphs_.contains(step_.key())) graphs_.clear();
+  const auto [found, first] = graphs_.try_emplace(step_.key());
+  if (first) return ops();
+  std::unique_ptr<Graph>& graph = found->second;
+  absl::Status issued;
+  if (graph == nullptr) {
+    QUIRE_RETURN_IF_ERROR(Wait());  // else what stands in the stream would be taken for the capture's
+    graph = std::make_unique<Graph>(stream_, [&](Stream&) { issued = ops(); });
+    if (!issued.ok()) {
+      graphs_.erase(found);  // it holds a part
+      return issued;
+    }
+    if (!graph->error().empty()) Log(LogLevel::kWarn, "no_graph", "reason", graph->error());
+  }
+  if (!graph->error().empty()) return ops();
+  graph->Launch(stream_);
+  return absl::OkStatus();
 }
 
 const DeviceMatrix& CudaBackend::matrix(MatrixId id, MatrixKind kind, const char* op) const {
@@ -294,8 +338,8 @@ void CudaBackend::MatmulSiluMul(Tensor x, MatrixId id, Tensor out) {
   const DeviceMatrix& weights = matrix(id, MatrixKind::kGateUp, "MatmulSiluMul");
   CheckOp(out.rows == x.rows && out.cols * 2 == weights.rows, "MatmulSiluMul", "out is not [rows, n / 2]");
   if (x.rows == 0) return;
-  const auto wanted = static_cast<size_t>(std::max(x.rows, limits_.tokens) * weights.rows);
-  if (gate_up_.size() < wanted) gate_up_ = DeviceArray<uint16_t>(stream_, wanted);  // of the first step
+  const auto wanted = static_cast<size_t>(x.rows * weights.rows);
+  if (gate_up_.size() < wanted) gate_up_ = DeviceArray<uint16_t>(stream_, wanted);  // of a test's single op
   Multiply(x, weights, nullptr, {gate_up_.data(), DType::kBf16, x.rows, weights.rows, weights.rows});
   SiluMul<uint16_t>(stream_, static_cast<int>(x.rows),
                     {gate_up_.data(), Dense<uint16_t>(out, "MatmulSiluMul"), static_cast<int>(out.cols)},
@@ -312,7 +356,7 @@ void CudaBackend::RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms
   if (qkv.rows == 0) return;
   cuda::RopeAndStore<float>(
       stream_, static_cast<int>(qkv.rows),
-      {Dense<float>(qkv, "RopeAndStore"), nullptr, RopeTable(), step_.rope_rows(), step_.kv_slots(),
+      {Dense<float>(qkv, "RopeAndStore"), nullptr, rope_table_.data(), step_.rope_rows(), step_.kv_slots(),
        Dense<uint16_t>(q_out, "RopeAndStore"), pages(layer), static_cast<int>(kv_.query_heads), kv_heads(),
        head_dim(), head_norm(norms.q), head_norm(norms.k), norms.eps},
       Order::kOverlapping);
@@ -350,11 +394,13 @@ absl::Status CudaBackend::KeepCandidates(Tensor, std::span<const RowNeed>, std::
 
 void CudaBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs,
                          std::span<const RowRuns> runs) {
+  CheckOp(sampler_.has_value() && std::ssize(specs) == logits.rows, "Sample",
+          "no sampler, or not a spec for each row");
+  CheckOp(!runs.empty() || logits.cols >= sampler_->ids(), "Sample", "rows are shorter than the ids");
   sampled_.assign(logits.rows, {});
-  const absl::StatusOr<const float*> rows = ReadRows(logits);
-  if (!rows.ok()) return;  // ReadSampled says it
+  if (!ToHost(logits, sampled_rows_).ok()) return;  // ReadSampled says it
   for (int64_t row = 0; row < logits.rows; ++row) {
-    const std::span<const float> values(*rows + row * logits.stride, logits.cols);
+    const std::span<const float> values(&sampled_rows_[row * logits.stride], logits.cols);
     sampled_[row] = sampler_->Sample(values, *specs[row], runs.empty() ? RowRuns() : runs[row]);
   }
 }
@@ -365,11 +411,15 @@ absl::StatusOr<std::span<const SampledToken>> CudaBackend::ReadSampled() {
 }
 
 absl::StatusOr<const float*> CudaBackend::ReadRows(Tensor x) {
+  QUIRE_RETURN_IF_ERROR(ToHost(x, read_rows_));
+  return read_rows_.data();
+}
+
+absl::Status CudaBackend::ToHost(Tensor x, std::vector<float>& rows) {
   CheckOp(x.dtype == DType::kF32, "ReadRows", "x is not fp32");
-  host_rows_.resize(x.rows * x.stride);
-  if (x.rows > 0) CopyToHost(stream_, host_rows_.data(), x.data, host_rows_.size() * sizeof(float));
-  QUIRE_RETURN_IF_ERROR(Wait());
-  return host_rows_.data();
+  rows.resize(x.rows * x.stride);
+  if (x.rows > 0) CopyToHost(stream_, rows.data(), x.data, rows.size() * sizeof(float));
+  return Wait();
 }
 
 absl::Status CudaBackend::Finish() { return Wait(); }
@@ -383,8 +433,9 @@ absl::Status CudaBackend::Taken(std::string error) {
 
 }  // namespace
 
-std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm) {
-  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm));
+std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm,
+                                         const std::string& where) {
+  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm), where);
 }
 
 }  // namespace quire::kernels::cuda

@@ -6,14 +6,23 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/backend.h"
+#include "kernels/backend_factory.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/step/gemm.h"
 
 namespace quire::kernels::cuda {
 
+// cuBLASLt's workspace, attention's partial results, graphs and the context; MatmulSiluMul's products in
+// bf16; eight leaves of 1024 rows.
+inline constexpr DeviceScratch kScratch{.fixed_bytes = int64_t{512} << 20,
+                                        .token_bytes_per_ffn = 2 * 2,
+                                        .bytes_per_hidden = int64_t{8} * 1024 * 4};
+
 // The stream's device is the one that is in use. Shapes: rows of a multiple of 8, heads of 64 or 128.
-std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm);
+// `where`: what bits may hang on beside the kernels here, a part of the family.
+std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm, const std::string& where);
 
 }  // namespace quire::kernels::cuda

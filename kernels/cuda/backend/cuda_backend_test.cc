@@ -14,7 +14,7 @@ namespace {
 constexpr DeviceSize kDevice{2, kSharedBytesSm80};
 
 std::unique_ptr<Backend> MakeFibers() {
-  return MakeCudaBackend(Stream(1, kDevice), std::make_unique<SkinnyGemms>(kDevice));
+  return MakeCudaBackend(Stream(1, kDevice), std::make_unique<SkinnyGemms>(kDevice), "fibers");
 }
 
 class CudaBackendTest : public testing::Test {
@@ -182,6 +182,110 @@ TEST_F(CudaBackendTest, EachSequenceHasItsRope) {
     return Values(q);
   });
   EXPECT_LT(Error(), 1e-3);  // of 640 values a few are rounded to bf16 the other way
+}
+
+// Run as it is, then captured, then replayed on what the next step brings: ops are called twice.
+TEST_F(CudaBackendTest, AStepIsCapturedWhereItComesAgain) {
+  const MatrixId table = AddMatrix(*cuda_, 50, 24, RandomBf16(50 * 24, 4));
+  ASSERT_TRUE(cuda_->ReserveStep({.tokens = 16, .wanted_rows = 4}).ok());
+  const Tensor x = NewF32(*cuda_, 16, 24), out = NewF32(*cuda_, 4, 24);
+  int issued = 0;
+  for (int32_t step = 0; step < 6; ++step) {
+    const std::vector<int32_t> ids(step == 4 ? 11 : 5, step);
+    const std::vector<int64_t> wanted = {0, 4};
+    const StepBucket bucket = cuda_->BeginStep({.ids = ids, .sequences = {}, .wanted_rows = wanted});
+    EXPECT_EQ(bucket.tokens, step == 4 ? 16 : 8);
+    EXPECT_EQ(bucket.wanted_rows, 2);
+    ASSERT_TRUE(cuda_
+                    ->Run(bucket,
+                          [&] {
+                            ++issued;
+                            cuda_->Embed(table, 0, x.Rows(bucket.tokens));
+                            cuda_->GatherWanted(x.Rows(bucket.tokens), out.Rows(bucket.wanted_rows));
+                            return absl::OkStatus();
+                          })
+                    .ok());
+    const float* rows = cuda_->ReadRows(out).value();
+    const std::vector<float> first(rows, rows + 24), second(rows + out.stride, rows + out.stride + 24);
+    EXPECT_EQ(first, second);
+    OnBoth([&](Backend& backend) {
+      if (&backend == cuda_.get()) return first;
+      const MatrixId same = AddMatrix(backend, 50, 24, RandomBf16(50 * 24, 4));
+      BeginTestStep(backend, {.ids = std::span(ids).first(1), .sequences = {}, .wanted_rows = {}});
+      const Tensor one = NewF32(backend, 1, 24);
+      backend.Embed(same, 0, one);
+      return Values(one);
+    });
+    EXPECT_EQ(results_[0], results_[1]) << step;
+  }
+  EXPECT_EQ(issued, 3);  // of 8 rows twice, of 16 once
+}
+
+// What fills a step up writes to nobody's block: a sequence in the first one finds there what it wrote.
+TEST_F(CudaBackendTest, RowsThatFillAStepUpTouchNobodysBlock) {
+  const auto last_row = [](bool another_between) {
+    const std::unique_ptr<Backend> backend = MakeFibers();
+    const RopeId rope = backend->AddRope(std::vector<double>(32, 0.1), 1, 64).value();
+    const KvShape shape{.layers = 1, .blocks = 2, .kv_heads = 1, .head_dim = 64, .query_heads = 1};
+    EXPECT_TRUE(backend->CreateKvCache(shape).ok());
+    EXPECT_TRUE(backend->ReserveStep({.tokens = 32, .sequences = 2, .table_blocks = 1}).ok());
+    const Tensor qkv = NewF32(*backend, 8, 3 * 64, RandomFloats(8 * 3 * 64, 1));
+    const Tensor q = NewBf16(*backend, 8, 64), out = NewBf16(*backend, 8, 64);
+    const auto step = [&](int64_t rows, int64_t position, int32_t block) {
+      const std::vector<int32_t> ids(rows, 1), blocks = {block};
+      const SequenceRows sequence{
+          .rows = rows, .position = position, .blocks = blocks, .rope = rope, .slot = block};
+      const int64_t filled =
+          backend->BeginStep({.ids = ids, .sequences = {&sequence, 1}, .wanted_rows = {}}).tokens;
+      EXPECT_EQ(filled, rows == 5 ? 8 : rows);
+      backend->RopeAndStore(qkv.Rows(filled), 0, {}, q.Rows(filled));
+      backend->Attention(q.Rows(filled), 0, out.Rows(filled));
+    };
+    step(3, 0, 0);
+    if (another_between) step(5, 0, 1);
+    step(1, 3, 0);
+    EXPECT_TRUE(backend->Finish().ok());
+    return Bits(out, 0, 1);
+  };
+  EXPECT_EQ(last_row(true), last_row(false));
+}
+
+// An error from before a step's launches are captured is not taken for the capture's.
+TEST_F(CudaBackendTest, ACaptureHidesNoError) {
+  ASSERT_TRUE(cuda_->ReserveStep({.tokens = 8}).ok());
+  const MatrixId table = AddMatrix(*cuda_, 4, 16, RandomBf16(4 * 16, 1));
+  const Tensor x = NewF32(*cuda_, 8, 16), wide = NewF32(*cuda_, 1, 20480), out = NewBf16(*cuda_, 1, 20480);
+  const VectorId weight = cuda_->AddVector(std::vector<float>(20480)).value();
+  const std::vector<int32_t> ids = {1, 2};
+  for (int step = 0; step < 2; ++step) {
+    const StepBucket bucket = cuda_->BeginStep({.ids = ids, .sequences = {}, .wanted_rows = {}});
+    if (step == 1) cuda_->RmsNorm(wide, weight, 1e-5f, out);
+    const absl::Status ran = cuda_->Run(bucket, [&] {
+      cuda_->Embed(table, 0, x.Rows(bucket.tokens));
+      return absl::OkStatus();
+    });
+    EXPECT_EQ(ran.ok(), step == 0);
+  }
+  EXPECT_EQ(cuda_->Finish().code(), absl::StatusCode::kInternal);
+}
+
+using CudaBackendDeathTest = CudaBackendTest;
+TEST_F(CudaBackendDeathTest, AStepAgainstItsContractStopsTheProcess) {
+  const RopeId rope = cuda_->AddRope(std::vector<double>(32, 0.1), 1, 17).value();
+  ASSERT_TRUE(
+      cuda_->CreateKvCache({.layers = 1, .blocks = 2, .kv_heads = 1, .head_dim = 64, .query_heads = 1}).ok());
+  ASSERT_TRUE(cuda_->ReserveStep({.tokens = 4, .sequences = 1, .table_blocks = 2}).ok());
+  const auto begin = [&](int64_t position, std::vector<int32_t> blocks, RopeId of) {
+    const std::vector<int32_t> ids(2, 1);
+    const SequenceRows sequence{.rows = 2, .position = position, .blocks = blocks, .rope = of};
+    cuda_->BeginStep({.ids = ids, .sequences = {&sequence, 1}, .wanted_rows = {}});
+  };
+  EXPECT_DEATH(begin(0, {2}, rope), "no such block");
+  EXPECT_DEATH(begin(0, {-1}, rope), "no such block");
+  EXPECT_DEATH(begin(0, {1}, RopeId{1}), "no such rope");
+  EXPECT_DEATH(begin(16, {0, 1}, rope), "beyond the rope's table");
+  begin(15, {0, 1}, rope);
+  EXPECT_DEATH(cuda_->CopyBlocks(std::vector<BlockCopy>{{0, 2}}), "no such copy");
 }
 
 TEST_F(CudaBackendTest, SamplesEachRowAsTheSamplerAlone) {

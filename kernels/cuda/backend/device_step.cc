@@ -1,8 +1,10 @@
 #include "kernels/cuda/backend/device_step.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/core/status.h"
+#include "kernels/shape_check.h"
 
 namespace quire::kernels::cuda {
 namespace {
@@ -12,7 +14,22 @@ constexpr int kWideRows = 128;
 // Of attention's partial results, where splits of a row go to several blocks: 64 MiB of heads of 128.
 constexpr int64_t kMostPartialRows = 1 << 17;
 
+int FilledUp(int entries, size_t most) {
+  if (entries == 0) return 0;
+  return static_cast<int>(std::min(std::bit_ceil(static_cast<size_t>(entries)), most));
+}
+
 }  // namespace
+
+// Up to 32 rows are the decode GEMM's, which reads its weights once for 8, 16 or 32 of them; beyond, at most
+// a half is in vain, and from 512 on a fifth.
+int64_t FilledUp(int64_t rows, int64_t most) {
+  int64_t step = 256;
+  if (rows <= 512) step = 64;
+  if (rows <= 32) step = 8;
+  const int64_t filled = rows <= 4 ? rows : (rows + step - 1) / step * step;
+  return std::min(filled, most);
+}
 
 void DeviceStep::Reserve(Stream& stream, const StepLimits& limits, const KvShape& kv) {
   limits_ = limits;
@@ -43,30 +60,45 @@ void DeviceStep::ReserveAttention(Stream& stream) {
   partial_state_ = DeviceArray<float>(stream, partial_rows_ * 2);
 }
 
-StepBucket DeviceStep::Take(Stream& stream, const StepInputs& inputs, std::span<const int64_t> rope_rows) {
-  const StepBucket bucket = host_.Take(inputs);
-  ids_.Send(stream, host_.ids());
+StepBucket DeviceStep::Take(Stream& stream, const StepInputs& inputs, std::span<const RopeRows> ropes) {
+  const StepBucket taken = host_.Take(inputs);
+  bucket_ = {FilledUp(taken.tokens, limits_.tokens), FilledUp(taken.wanted_rows, limits_.wanted_rows)};
+  rows_.assign(host_.ids().begin(), host_.ids().end());
+  rows_.resize(bucket_.tokens, 0);
+  ids_.Send(stream, rows_);
   rows_.assign(host_.wanted_rows().begin(), host_.wanted_rows().end());
+  rows_.resize(bucket_.wanted_rows, 0);
   wanted_rows_.Send(stream, rows_);
-  SendPlaces(stream, rope_rows);
+  SendPlaces(stream, ropes);
   if (kv_.kv_heads > 0) SendAttention(stream);
-  return bucket;
+  return bucket_;
 }
 
-void DeviceStep::SendPlaces(Stream& stream, std::span<const int64_t> rope_rows) {
-  places_.assign(host_.ids().size(), 0);
-  rows_.assign(host_.ids().size(), 0);
+void DeviceStep::Check(const SequenceRows& sequence, std::span<const RopeRows> ropes) const {
+  const auto rope = static_cast<size_t>(sequence.rope);
+  CheckOp(rope < ropes.size(), "BeginStep", "no such rope");
+  CheckOp(sequence.position + sequence.rows <= ropes[rope].positions, "BeginStep",
+          "a position is beyond the rope's table");
+  const auto foreign = [&](int32_t block) { return block < 0 || block >= kv_.blocks; };
+  CheckOp(std::ranges::none_of(sequence.blocks, foreign), "BeginStep", "no such block");
+}
+
+void DeviceStep::SendPlaces(Stream& stream, std::span<const RopeRows> ropes) {
+  places_.assign(bucket_.tokens, static_cast<int32_t>(kv_.blocks * kPageKeys));
+  rows_.assign(bucket_.tokens, 0);
   int64_t covered = 0;
   for (const SequenceRows& s : host_.sequences()) {
+    if (kv_.blocks == 0) break;  // a step without attention, in tests
+    Check(s, ropes);
     covered += s.rows;
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t position = s.position + i;
       places_[s.first_row + i] =
           s.blocks[position / kPageKeys] * kPageKeys + static_cast<int32_t>(position % kPageKeys);
-      rows_[s.first_row + i] = static_cast<int32_t>(rope_rows[static_cast<size_t>(s.rope)] + position);
+      rows_[s.first_row + i] = static_cast<int32_t>(ropes[static_cast<size_t>(s.rope)].first + position);
     }
   }
-  covered_ = covered == tokens();
+  covered_ = covered == std::ssize(host_.ids());
   kv_slots_.Send(stream, places_);
   rope_rows_.Send(stream, rows_);
 }
@@ -78,7 +110,7 @@ void DeviceStep::SendAttention(Stream& stream) {
     spans_.push_back({static_cast<int32_t>(s.first_row), static_cast<int32_t>(s.rows),
                       static_cast<int32_t>(s.position), s.blocks});
   }
-  const absl::StatusOr<AttentionPlan> plan =
+  absl::StatusOr<AttentionPlan> plan =
       PlanAttention(spans_, {.group = static_cast<int>(kv_.query_heads / kv_.kv_heads),
                              .kv_heads = static_cast<int>(kv_.kv_heads),
                              .wide_rows = kWideRows,
@@ -86,7 +118,12 @@ void DeviceStep::SendAttention(Stream& stream) {
                              .wide_blocks = device_.processors,
                              .partial_rows = partial_rows_});
   if (!plan.ok()) return stream.Record(MessageOf(plan.status()));
-  counts_ = plan->counts();
+  const AttentionCounts needed = plan->counts();
+  counts_ = {FilledUp(needed.narrow, narrow_.size()), FilledUp(needed.wide, wide_.size()),
+             FilledUp(needed.combine, combine_.size())};
+  if (const absl::Status filled = FillUp(*plan, counts_); !filled.ok()) {
+    return stream.Record(MessageOf(filled));
+  }
   sequences_.Send(stream, plan->sequences);
   tables_.Send(stream, plan->tables);
   narrow_.Send(stream, plan->narrow);

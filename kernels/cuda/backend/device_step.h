@@ -2,7 +2,8 @@
 // for all steps, so their addresses never change; Take fills them from pinned memory without waiting. Block
 // tables stay with the host, by slot (kernels/host_step.h). Owned by the CUDA backend and called by its
 // thread. Always: the step before has been waited for when Take is called, since it writes what that one's
-// copies read.
+// copies read. Rows are filled up to one of a few counts, so that steps share graphs and a library's choices:
+// such a row has id 0, no sequence, and a place in the cache that nobody reads (a block behind the last).
 #pragma once
 
 #include <algorithm>
@@ -43,20 +44,37 @@ class StagedArray {
   std::unique_ptr<T, void (*)(void*)> host_{nullptr, &FreePinned};
 };
 
+// Where a rope's table stands among all ropes' rows.
+struct RopeRows {
+  int64_t first = 0, positions = 0;
+};
+
+// What two steps have in common whose launches are the same.
+struct StepKey {
+  int64_t tokens = 0, wanted_rows = 0;
+  int narrow = 0, wide = 0, combine = 0;
+  auto operator<=>(const StepKey&) const = default;
+};
+
+// The least of the counts that steps are filled up to, at least `rows`, unless `most` is less.
+int64_t FilledUp(int64_t rows, int64_t most);
+
 class DeviceStep {
  public:
   // At the size of the largest step, for a KV cache of this shape.
   void Reserve(Stream& stream, const StepLimits& limits, const KvShape& kv);
-  // rope_rows[r]: where rope r's table begins in all ropes' table.
-  StepBucket Take(Stream& stream, const StepInputs& inputs, std::span<const int64_t> rope_rows);
+  StepBucket Take(Stream& stream, const StepInputs& inputs, std::span<const RopeRows> ropes);
 
   const int32_t* ids() const { return ids_.data(); }
   const int32_t* rope_rows() const { return rope_rows_.data(); }
   const int32_t* kv_slots() const { return kv_slots_.data(); }  // block * 16 + the position within it
   const int32_t* wanted_rows() const { return wanted_rows_.data(); }
-  int64_t tokens() const { return std::ssize(host_.ids()); }
-  bool covered() const { return covered_; }  // each row is some sequence's
-  int64_t wanted() const { return std::ssize(host_.wanted_rows()); }
+  StepKey key() const {
+    return {bucket_.tokens, bucket_.wanted_rows, counts_.narrow, counts_.wide, counts_.combine};
+  }
+  int64_t tokens() const { return bucket_.tokens; }
+  int64_t wanted() const { return bucket_.wanted_rows; }
+  bool covered() const { return covered_; }  // each row is some sequence's, or fills up
 
   // For one layer's attention; q, pages, out and the scale are the caller's.
   AttentionParams attention() const;
@@ -65,7 +83,9 @@ class DeviceStep {
  private:
   void ReserveAttention(Stream& stream);
   // Of each token: its place in the cache, and in the ropes' table.
-  void SendPlaces(Stream& stream, std::span<const int64_t> rope_rows);
+  void SendPlaces(Stream& stream, std::span<const RopeRows> ropes);
+  // A step against its contract would write foreign memory.
+  void Check(const SequenceRows& sequence, std::span<const RopeRows> ropes) const;
   void SendAttention(Stream& stream);
 
   StepLimits limits_;
@@ -79,8 +99,9 @@ class DeviceStep {
   StagedArray<CombineToken> combine_;
   DeviceArray<float> partial_out_, partial_state_;
   int64_t partial_rows_ = 0;
+  StepBucket bucket_;
   bool covered_ = false;
-  AttentionCounts counts_;  // of the step
+  AttentionCounts counts_;  // of the step, filled up
   // Scratch of Take.
   std::vector<int32_t> places_, rows_;
   std::vector<AttentionSpan> spans_;

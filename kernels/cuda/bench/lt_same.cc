@@ -1,7 +1,7 @@
 // cuBLASLt's fp32 sums beside our chain's, bit by bit, for the first rows of x at several M.
 #include <cstring>
 
-#include "kernels/cuda/bench/lt_matmul.h"
+#include "kernels/cuda/lt/lt_matmul.h"
 #include "kernels/cuda/bench/lt_sweep.h"
 #include "kernels/cuda/bench/skinny_bench.h"
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "kernels/cuda/bench/lt_matmul.h"
+#include "kernels/cuda/lt/lt_matmul.h"
 
 namespace quire::kernels::cuda::bench {
 namespace {

@@ -27,10 +27,10 @@
 //   those before it stands after the wait; Launch(..., Order::kOverlapping) makes use of both
 // - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, Fma, Max, Rsqrt, Divide, Log
 // - Exp2, Exp, Reciprocal: the fast ones, right to an ulp or two, no denormals
-// - for the host: Stream, DeviceSize, ReadDeviceSize, Launch, AllocateDevice, FreeDevice, AllocatePinned,
-//   FreePinned; CopyToDevice, CopyRowsToDevice (rows of a stride, to dense ones) and CopyToHost, which wait
-//   for all before; QueueCopyToDevice (from pinned memory that stays until the stream has passed),
-//   QueueCopyOnDevice and QueueClear, which do not
+// - for the host: Stream, DeviceSize, ReadDeviceSize, Launch, Graph (launches that are kept and run again);
+//   AllocateDevice, FreeDevice, AllocatePinned, FreePinned; CopyToDevice, CopyRowsToDevice (rows of a stride,
+//   to dense ones) and CopyToHost, which wait for all before; QueueCopyToDevice (from pinned memory that
+//   stays until the stream has passed), QueueCopyOnDevice and QueueClear, which do not
 //
 // and the macros QUIRE_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a
 // loop) and QUIRE_CUDA_ARCH (900, say). The fiber form runs lanes in a seeded, shuffled order, fills shared

@@ -231,6 +231,48 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
   stream.Record(cudaLaunchKernelEx(&config, RunKernel<Kernel>, params), "launching a kernel");
 }
 
+// What `enqueue` puts on the stream, which is not the default one, to be launched again and again. Nothing is
+// allocated or copied meanwhile, and every kernel has run before: loading one breaks a capture.
+class Graph {
+ public:
+  template <typename Enqueue>
+  Graph(Stream& stream, const Enqueue& enqueue) {
+    error_ = stream.Synchronize();
+    if (!error_.empty()) return;
+    stream.Record(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal),
+                  "beginning a capture");
+    error_ = stream.TakeError();
+    if (!error_.empty()) return;
+    enqueue(stream);
+    stream.Record(cudaStreamEndCapture(stream.handle(), &graph_), "ending a capture");
+    error_ = stream.TakeError();
+    if (!error_.empty()) return;
+    stream.Record(cudaGraphGetNodes(graph_, nullptr, &nodes_), "counting a graph's nodes");
+    stream.Record(cudaGraphInstantiate(&exec_, graph_, 0), "instantiating a graph");
+    error_ = stream.TakeError();
+  }
+  ~Graph() {
+    if (exec_ != nullptr) (void)cudaGraphExecDestroy(exec_);
+    if (graph_ != nullptr) (void)cudaGraphDestroy(graph_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  // "", or why there is no graph.
+  const std::string& error() const { return error_; }
+  size_t nodes() const { return nodes_; }
+  void Launch(Stream& stream) const {
+    if (exec_ == nullptr) return stream.Record("no graph to launch: " + error_);
+    stream.Record(cudaGraphLaunch(exec_, stream.handle()), "launching a graph");
+  }
+
+ private:
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t exec_ = nullptr;
+  size_t nodes_ = 0;
+  std::string error_;
+};
+
 inline void* AllocateDevice(Stream& stream, size_t bytes) {
   void* memory = nullptr;
   const std::string what = "allocating " + std::to_string(bytes) + " bytes of device memory";

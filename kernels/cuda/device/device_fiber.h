@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels/bf16.h"
 #include "kernels/cuda/device/fiber_block.h"
@@ -135,6 +136,13 @@ class Stream {
   // before the wait reads what was there earlier. A kernel that never waits is an error then.
   void BeforeNextWait(std::function<void()> work) { before_wait_ = std::move(work); }
   std::function<void()> TakeBeforeNextWait() { return std::exchange(before_wait_, nullptr); }
+  // What is launched while there are any is kept there, and does not run: as a graph is captured.
+  using Launches = std::vector<std::function<void(Stream&)>>;
+  void KeepLaunchesIn(Launches* launches) { launches_ = launches; }
+  Launches* kept_launches() const { return launches_; }
+  void RefuseWhileCaptured(const char* what) {
+    if (launches_ != nullptr) Record(std::string(what) + " while a graph is captured");
+  }
   std::string Synchronize() {
     std::string error;
     std::swap(error, error_);
@@ -146,6 +154,7 @@ class Stream {
   DeviceSize size_;
   std::string error_;
   std::function<void()> before_wait_;
+  Launches* launches_ = nullptr;
 };
 // Of the stream's device.
 inline DeviceSize ReadDeviceSize(Stream& stream) { return stream.size(); }
@@ -156,6 +165,12 @@ template <typename Kernel>
 void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params,
             Order order = Order::kAfter) {
   static_assert(Kernel::kMinBlocks >= 1);
+  if (Stream::Launches* const kept = stream.kept_launches(); kept != nullptr) {
+    kept->push_back([grid, shared_bytes, params, order](Stream& later) {
+      Launch<Kernel>(later, grid, shared_bytes, params, order);
+    });
+    return;
+  }
   std::function<void()> before_wait = stream.TakeBeforeNextWait();
   if (before_wait && order == Order::kAfter) std::exchange(before_wait, nullptr)();
   stream.Record(RunOnFibers({.grid = grid,
@@ -166,29 +181,61 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
                             stream.NextSeed(), [&params] { Kernel::Run(params); }));
 }
 
+class Graph {
+ public:
+  template <typename Enqueue>
+  Graph(Stream& stream, const Enqueue& enqueue) {
+    stream.KeepLaunchesIn(&launches_);
+    enqueue(stream);
+    stream.KeepLaunchesIn(nullptr);
+    error_ = stream.Synchronize();
+  }
+  const std::string& error() const { return error_; }
+  size_t nodes() const { return launches_.size(); }
+  void Launch(Stream& stream) const {
+    if (!error_.empty()) return stream.Record("no graph to launch: " + error_);
+    for (const auto& launch : launches_) launch(stream);
+  }
+
+ private:
+  Stream::Launches launches_;
+  std::string error_;
+};
+
 // Of exactly this size, so that AddressSanitizer sees one byte too far.
-inline void* AllocateDevice(Stream&, size_t bytes) { return std::aligned_alloc(16, (bytes + 15) / 16 * 16); }
+inline void* AllocateDevice(Stream& stream, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is allocated");
+  return std::aligned_alloc(16, (bytes + 15) / 16 * 16);
+}
 inline void FreeDevice(void* memory) { std::free(memory); }
-inline void CopyToDevice(Stream&, void* to, const void* from, size_t bytes) {
+inline void CopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is written");
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
-inline void CopyToHost(Stream&, void* to, const void* from, size_t bytes) {
+inline void CopyToHost(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is read");
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
-inline void CopyRowsToDevice(Stream&, void* to, const void* from, size_t from_stride, size_t bytes,
+inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t from_stride, size_t bytes,
                              size_t rows) {
+  stream.RefuseWhileCaptured("memory is written");
   for (size_t row = 0; row < rows; ++row) {
     std::memcpy(static_cast<std::byte*>(to) + row * bytes,
                 static_cast<const std::byte*>(from) + row * from_stride, bytes);
   }
 }
-inline void QueueCopyToDevice(Stream&, void* to, const void* from, size_t bytes) {
+inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is written");
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
-inline void QueueCopyOnDevice(Stream&, void* to, const void* from, size_t bytes) {
+inline void QueueCopyOnDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is written");
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
-inline void QueueClear(Stream&, void* memory, size_t bytes) { std::memset(memory, 0, bytes); }
+inline void QueueClear(Stream& stream, void* memory, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is written");
+  std::memset(memory, 0, bytes);
+}
 inline void* AllocatePinned(Stream& stream, size_t bytes) { return AllocateDevice(stream, bytes); }
 inline void FreePinned(void* memory) { FreeDevice(memory); }
 

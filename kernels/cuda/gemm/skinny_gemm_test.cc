@@ -119,13 +119,13 @@ TEST(SkinnyGemm, LeavesComputedApartMeetInTheSameTree) {
                                          problem.n};
     LaunchSkinnyGemm(stream, params, 1, kTwo);
   }
-  TreeSum(stream, {leaves.data(), y.data(), count});
+  TreeSum(stream, kSkinnyLeaves, {leaves.data(), y.data(), count});
   ASSERT_EQ(stream.Synchronize(), "");
   for (int row = 0; row < problem.m; ++row) {
     for (int i = 0; i < problem.n; ++i)
       EXPECT_TRUE(SameBits(y[row * problem.n + i], want[row * (problem.n + kGuard) + i])) << row << " " << i;
   }
-  TreeSum(stream, {leaves.data(), y.data(), 3});
+  TreeSum(stream, kSkinnyLeaves, {leaves.data(), y.data(), 3});
   EXPECT_NE(stream.Synchronize(), "");
 }
 

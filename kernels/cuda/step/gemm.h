@@ -22,6 +22,8 @@ struct StepGemm {
 class Gemm {
  public:
   virtual ~Gemm() = default;
+  // Before the first step: room for sums that are cut into leaves, of up to so many columns.
+  virtual void Reserve(Stream&, int /*tree_columns*/) {}
   virtual void Run(Stream& stream, const StepGemm& gemm, Order order) = 0;
 };
 

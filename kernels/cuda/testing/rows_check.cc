@@ -93,6 +93,29 @@ void CheckSilu(Checker& checker, int tokens, int ffn, const char* name) {
   checker.Within(name, Shape(tokens, ffn), RelativeError(ToDouble(out.Download()), want), 4e-3);
 }
 
+void CheckGatherAndBias(Checker& checker, int width) {
+  const int tokens = 7, stride = width + 3;
+  const std::vector<float> x = RandomFloats(static_cast<size_t>(tokens) * width, checker.NextSeed());
+  const std::vector<int32_t> rows = {0, 3, 3, 6};
+  const Buffer<float> x_buffer(checker.stream(), x), out(checker.stream(), rows.size() * width);
+  const Buffer<int32_t> row_buffer(checker.stream(), rows);
+  GatherRows(checker.stream(), static_cast<int>(rows.size()),
+             {reinterpret_cast<const Word128*>(x_buffer.data()), row_buffer.data(),
+              reinterpret_cast<Word128*>(out.data()), width / 4});
+  std::vector<float> want;
+  for (const int32_t row : rows) want.insert(want.end(), &x[row * width], &x[row * width] + width);
+  checker.True("gather_rows", Shape(tokens, width), out.Download() == want, "an element differs");
+
+  const std::vector<float> bias = RandomFloats(width, checker.NextSeed());
+  std::vector<float> y = RandomFloats(static_cast<size_t>(tokens) * stride, checker.NextSeed());
+  const Buffer<float> y_buffer(checker.stream(), y), bias_buffer(checker.stream(), bias);
+  AddBias(checker.stream(), tokens, {y_buffer.data(), bias_buffer.data(), width, stride});
+  for (int i = 0; i < tokens * stride; ++i) {
+    if (i % stride < width) y[i] += bias[i % stride];
+  }
+  checker.True("add_bias", Shape(tokens, width), y_buffer.Download() == y, "an element differs");
+}
+
 }  // namespace
 
 void CheckRows(Checker& checker) {
@@ -106,6 +129,7 @@ void CheckRows(Checker& checker) {
     CheckSilu<float>(checker, tokens, width, "silu_mul fp32");
     CheckSilu<uint16_t>(checker, tokens, width, "silu_mul bf16");
   }
+  for (const int width : {8, 1280}) CheckGatherAndBias(checker, width);
 }
 
 }  // namespace quire::kernels::cuda

@@ -77,7 +77,7 @@ int Main(int argc, char** argv) {
                      .Number("k", choice.k)
                      .Number("leaves", choice.leaves)
                      .Number("candidates", choice.candidates)
-                     .Flag("kind_66", choice.kind_66)
+                     .Flag("chain", !choice.algorithm.empty())
                      .Number("us", choice.us)
                      .Number("tflops", flops / choice.us * 1e-6)
                      .Text("algorithm", choice.algorithm));

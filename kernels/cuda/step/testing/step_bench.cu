@@ -39,7 +39,7 @@ void StepBench::Decode(StepWorld& world, Gemm& gemm, const char* gemms, int batc
   EnqueueAdvance(stream, world.Model(gemm), plan, Order::kOverlapping);
   const StepStamps stamps(stream, 64);
   plan = UploadBatch(stream, on_host, world.buffers());
-  const StepGraph graph(stream, [&](Stream& s) {
+  const Graph graph(stream, [&](Stream& s) {
     stamps.EnqueueBegin(s);
     EnqueueStep(s, world.Model(gemm), plan, {});
     EnqueueAdvance(s, world.Model(gemm), plan, Order::kOverlapping);
@@ -84,7 +84,7 @@ void StepBench::Decode(StepWorld& world, Gemm& gemm, const char* gemms, int batc
   DecodeKinds(world, gemm, where, plan, step_ms);
 }
 
-StepBench::LoopTimes StepBench::RunLoop(StepWorld& world, const StepGraph& graph, const StepStamps& stamps) {
+StepBench::LoopTimes StepBench::RunLoop(StepWorld& world, const Graph& graph, const StepStamps& stamps) {
   Stream& stream = world.stream();
   LoopTimes times;
   for (int i = 0; i < 2; ++i) graph.Launch(stream);
@@ -112,7 +112,7 @@ StepBench::LoopTimes StepBench::RunLoop(StepWorld& world, const StepGraph& graph
 }
 
 double StepBench::GraphMs(StepWorld& world, Gemm& gemm, const StepPlan& plan, const StepOptions& options) {
-  const StepGraph graph(world.stream(), [&](Stream& s) { EnqueueStep(s, world.Model(gemm), plan, options); });
+  const Graph graph(world.stream(), [&](Stream& s) { EnqueueStep(s, world.Model(gemm), plan, options); });
   if (!report_.Good(graph.error(), "capturing")) return std::numeric_limits<double>::quiet_NaN();
   graph.Launch(world.stream());
   return MedianMs(world.stream(), kRepeats, [&](Stream& s) { graph.Launch(s); });

@@ -24,7 +24,7 @@ class StepBench {
     double ms = 0, host_us = 0;  // a step from event to event; the host's time of a launch
     StepStamps::Times stamps, awaited;
   };
-  LoopTimes RunLoop(StepWorld& world, const StepGraph& graph, const StepStamps& stamps);
+  LoopTimes RunLoop(StepWorld& world, const Graph& graph, const StepStamps& stamps);
   double GraphMs(StepWorld& world, Gemm& gemm, const StepPlan& plan, const StepOptions& options);
   void DecodeKinds(StepWorld& world, Gemm& gemm, const bench::JsonLine& where, const StepPlan& plan,
                    double step_ms);

@@ -51,32 +51,6 @@ StepStamps::Times StepStamps::Read(Stream& stream) const {
   return {Median(busy), Median(gaps), longest};
 }
 
-StepGraph::StepGraph(Stream& stream, const std::function<void(Stream&)>& enqueue) {
-  error_ = stream.Synchronize();
-  if (!error_.empty()) return;
-  stream.Record(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal),
-                "beginning a capture");
-  error_ = stream.TakeError();
-  if (!error_.empty()) return;
-  enqueue(stream);
-  stream.Record(cudaStreamEndCapture(stream.handle(), &graph_), "ending a capture");
-  error_ = stream.TakeError();
-  if (!error_.empty()) return;
-  stream.Record(cudaGraphGetNodes(graph_, nullptr, &nodes_), "counting a graph's nodes");
-  stream.Record(cudaGraphInstantiate(&exec_, graph_, 0), "instantiating a graph");
-  error_ = stream.TakeError();
-}
-
-StepGraph::~StepGraph() {
-  if (exec_ != nullptr) (void)cudaGraphExecDestroy(exec_);
-  if (graph_ != nullptr) (void)cudaGraphDestroy(graph_);
-}
-
-void StepGraph::Launch(Stream& stream) const {
-  if (exec_ == nullptr) return stream.Record("no graph to launch: " + error_);
-  stream.Record(cudaGraphLaunch(exec_, stream.handle()), "launching a graph");
-}
-
 double MedianMs(Stream& stream, int repeats, const std::function<void(Stream&)>& work) {
   cudaEvent_t begin = nullptr, end = nullptr;
   stream.Record(cudaEventCreate(&begin), "creating an event");

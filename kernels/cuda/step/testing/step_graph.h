@@ -1,4 +1,4 @@
-// A step as a CUDA graph, times from the device's clock around each of its launches, and lines of JSON to
+// Times from the device's clock around each of its launches, and lines of JSON to
 // stdout and a file at once. For quire-cuda-step's one thread.
 #pragma once
 
@@ -58,26 +58,6 @@ class StepStamps {
   int most_;
   DeviceArray<unsigned long long> stamps_;  // [launch][begin, end]
   DeviceArray<int> count_;
-};
-
-class StepGraph {
- public:
-  // Captures what `enqueue` puts on the stream, which is not the default one.
-  StepGraph(Stream& stream, const std::function<void(Stream&)>& enqueue);
-  ~StepGraph();
-  StepGraph(const StepGraph&) = delete;
-  StepGraph& operator=(const StepGraph&) = delete;
-
-  // "", or why there is no graph.
-  const std::string& error() const { return error_; }
-  size_t nodes() const { return nodes_; }
-  void Launch(Stream& stream) const;
-
- private:
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphExec_t exec_ = nullptr;
-  size_t nodes_ = 0;
-  std::string error_;
 };
 
 // Milliseconds that what `work` enqueues takes, from event to event: the median of `repeats`.

@@ -48,8 +48,10 @@ void StepRun::Tell(const StepCheckResult& result) {
                     .Text("error", result.error));
 }
 
-std::unique_ptr<LtGemms> StepRun::Lt(SharedSums shared, const StepShape& shape) {
-  return std::make_unique<LtGemms>(*lt_, stream_, device_, shared, shape.hidden);
+std::unique_ptr<LtGemms> StepRun::Lt(SharedSums shared) {
+  return std::make_unique<LtGemms>(
+      [this](Stream& stream, const LtProduct& product) { return lt_->Run(product, stream.handle()); },
+      device_, shared);
 }
 
 // A graph with programmatic edges, the same step launched eagerly, and with every kernel after the one
@@ -69,7 +71,7 @@ void StepRun::CheckGraph(StepWorld& world, Gemm& gemm, int batch, int context) {
   const std::string shape = ", batch " + std::to_string(batch) + ", context " + std::to_string(context);
   Tell(CompareLogits("eager, overlapping = apart" + shape, world.Run(pieces, gemm, {}), apart, 0));
   const StepPlan plan = world.Load(pieces, SampleRule{.scale = 0});
-  const StepGraph graph(stream_, [&](Stream& s) { EnqueueStep(s, world.Model(gemm), plan, {}); });
+  const Graph graph(stream_, [&](Stream& s) { EnqueueStep(s, world.Model(gemm), plan, {}); });
   if (!Good(graph.error(), "capturing a step")) return;
   for (int i = 0; i < 5; ++i) {
     stream_.Record(cudaMemsetAsync(world.buffers().logits_f32.data(), 0xff,
@@ -89,7 +91,7 @@ void StepRun::CheckLt(StepWorld& world, const StepShape& shape, int tokens, doub
     result.name += std::string(", ") + how;
     Tell(result);
   };
-  const auto tree = Lt(SharedSums::kTree, shape), chain = Lt(SharedSums::kChain, shape);
+  const auto tree = Lt(SharedSums::kTree), chain = Lt(SharedSums::kChain);
   if (!Good(stream_.Synchronize(), "memory of GEMMs")) return;
   CheckPrefill(world, decode, *tree, tokens, tokens - 3, 0,
                [&](const StepCheckResult& result) { tell(result, "cuBLASLt in leaves"); });
@@ -140,7 +142,7 @@ void StepRun::TinyChecks(StepWorld& world, Gemm& skinny) {
   CheckFeedback(world, skinny, tell);
   CheckGraph(world, skinny, 8, 20);
   if (lt_ != nullptr) {
-    const auto chain = Lt(SharedSums::kChain, kTinyShape);
+    const auto chain = Lt(SharedSums::kChain);
     CheckReference(world, kSeed, *chain, tell);
   }
 }
@@ -156,7 +158,7 @@ void StepRun::MeasureLines(const StepShape& shape) {
   ceilings_ = bench::MeasureMemory(stream_.handle());
   if (lt_ != nullptr) {
     constexpr int kSide = 8192;
-    const auto gemms = Lt(SharedSums::kChain, shape);
+    const auto gemms = Lt(SharedSums::kChain);
     const DeviceArray<uint16_t> a(stream_, size_t{kSide} * kSide), b(stream_, size_t{kSide} * kSide);
     const DeviceArray<uint16_t> y(stream_, size_t{kSide} * kSide);
     if (!Good(stream_.Synchronize(), "memory of the GEMM line")) return;
@@ -210,14 +212,14 @@ void StepRun::ShortContexts(const GeneratedModel& model, const std::set<std::str
     CheckPrefill(world, skinny, skinny, 21, 9, 0, tell);
     // Rounding differences grow through 64 layers of random weights.
     if (lt_ != nullptr) CheckLt(world, shape, 40, 0.2);
-    if (lt_ != nullptr) CheckLongPrefill(world, *Lt(SharedSums::kTree, shape), kShortContext);
+    if (lt_ != nullptr) CheckLongPrefill(world, *Lt(SharedSums::kTree), kShortContext);
   }
   if (!parts.contains("decode")) return;
   StepBench bench(report_, ceilings_);
   for (const int batch : {1, 8, 16, kBatch}) bench.Decode(world, skinny, "own", batch, kShortContext);
   if (lt_ == nullptr) return;
-  bench.Decode(world, *Lt(SharedSums::kChain, shape), "cuBLASLt in chains", kBatch, kShortContext);
-  bench.Decode(world, *Lt(SharedSums::kTree, shape), "cuBLASLt, o and down own", kBatch, kShortContext);
+  bench.Decode(world, *Lt(SharedSums::kChain), "cuBLASLt in chains", kBatch, kShortContext);
+  bench.Decode(world, *Lt(SharedSums::kTree), "cuBLASLt, o and down own", kBatch, kShortContext);
 }
 
 void StepRun::LongContexts(const GeneratedModel& model) {
@@ -259,7 +261,7 @@ void StepRun::Prefills(const GeneratedModel& model) {
   StepBench bench(report_, ceilings_);
   for (const SharedSums shared : {SharedSums::kChain, SharedSums::kTree}) {
     const char* name = shared == SharedSums::kChain ? "cuBLASLt in chains" : "cuBLASLt, o and down in leaves";
-    const auto gemms = Lt(shared, shape);
+    const auto gemms = Lt(shared);
     if (!Good(stream_.Synchronize(), "memory of GEMMs")) return;
     bench.Prefill(world, *gemms, name, 1024, 1024);
     bench.Prefill(world, *gemms, name, 8192, 2048);

@@ -6,7 +6,8 @@
 #include <set>
 #include <string>
 
-#include "kernels/cuda/step/testing/lt_gemms.h"
+#include "kernels/cuda/lt/lt_gemms.h"
+#include "kernels/cuda/lt/lt_products.h"
 #include "kernels/cuda/step/testing/step_bench.h"
 #include "kernels/cuda/step/testing/step_checks.h"
 
@@ -25,7 +26,7 @@ class StepRun {
  private:
   bool Good(const std::string& error, const char* where);
   void Tell(const StepCheckResult& result);
-  std::unique_ptr<LtGemms> Lt(SharedSums shared, const StepShape& shape);
+  std::unique_ptr<LtGemms> Lt(SharedSums shared);
   void CheckGraph(StepWorld& world, Gemm& gemm, int batch, int context);
   void TinyChecks(StepWorld& world, Gemm& skinny);
   void CheckLt(StepWorld& world, const StepShape& shape, int tokens, double chain_limit);

@@ -1,11 +1,10 @@
-#include "kernels/cuda/step/testing/lt_products.h"
+#include "kernels/cuda/lt/lt_products.h"
 
 #include <map>
 #include <tuple>
 #include <utility>
 
-#include "kernels/cuda/bench/lt_matmul.h"
-#include "kernels/cuda/bench/measure.h"
+#include "kernels/cuda/lt/lt_matmul.h"
 
 namespace quire::kernels::cuda {
 namespace {
@@ -13,14 +12,25 @@ namespace {
 constexpr int kOfChain = 66;  // CUBLASLT_ALGO_CONFIG_ID of the algorithms that sum as our chain does
 constexpr double kNever = 1e30;
 
+bool Ok(cudaError_t error) {
+  if (error != cudaSuccess) (void)cudaGetLastError();  // said by whoever asked; later calls say their own
+  return error == cudaSuccess;
+}
+
+struct CudaFree {
+  void operator()(void* memory) const { (void)cudaFree(memory); }
+};
+
 }  // namespace
 
 class LtProducts::Library {
  public:
   Library(std::unique_ptr<LtLibrary> lt, cublasLtHandle_t handle, std::function<void(const LtChoice&)> chose)
       : lt_(std::move(lt)), handle_(handle), chose_(std::move(chose)) {
-    (void)bench::Ok(cudaEventCreate(&begin_), "cudaEventCreate");
-    (void)bench::Ok(cudaEventCreate(&end_), "cudaEventCreate");
+    void* workspace = nullptr;
+    ok_ = Ok(cudaEventCreate(&begin_)) && Ok(cudaEventCreate(&end_)) &&
+          Ok(cudaMalloc(&workspace, kLtWorkspaceBytes));
+    workspace_.reset(workspace);
   }
   ~Library() {
     chosen_.clear();
@@ -30,25 +40,25 @@ class LtProducts::Library {
   }
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
-  bool ok() const { return workspace_.ok(); }
+  bool ok() const { return ok_; }
 
-  std::string Run(const LtProduct& product, cudaStream_t stream) {
-    const auto key = std::make_tuple(product.m, product.n, product.k, product.leaves, product.y_is_bf16);
-    if (chosen_.find(key) == chosen_.end()) {
+  LtAnswer Run(const LtProduct& product, cudaStream_t stream) {
+    const auto key =
+        std::make_tuple(product.m, product.n, product.k, product.leaves, product.y_is_bf16, product.y_stride);
+    auto found = chosen_.find(key);
+    if (found == chosen_.end()) {
       cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-      if (!bench::Ok(cudaStreamIsCapturing(stream, &capturing), "cudaStreamIsCapturing") ||
-          capturing != cudaStreamCaptureStatusNone) {
-        return "a product's algorithm must be chosen before its graph is captured";
+      if (!Ok(cudaStreamIsCapturing(stream, &capturing)) || capturing != cudaStreamCaptureStatusNone) {
+        return LtAnswer::kFailed;  // it must be chosen before
       }
       Chosen chosen;
-      if (!Choose(product, stream, chosen)) {
-        return "cuBLASLt has no algorithm for m " + std::to_string(product.m) + ", n " +
-               std::to_string(product.n) + ", k " + std::to_string(product.k);
-      }
-      chosen_.emplace(key, std::move(chosen));
+      if (!Choose(product, stream, chosen)) chosen.matmul = nullptr;
+      found = chosen_.emplace(key, std::move(chosen)).first;
     }
-    return RunChosen(chosen_.at(key), product, stream) ? "" : "cublasLtMatmul failed";
+    if (found->second.matmul == nullptr) return LtAnswer::kNoChain;
+    return RunChosen(found->second, product, stream) ? LtAnswer::kDone : LtAnswer::kFailed;
   }
+  size_t version() const { return lt_->version(); }
 
  private:
   struct Chosen {
@@ -57,8 +67,7 @@ class LtProducts::Library {
   };
 
   bool RunChosen(const Chosen& chosen, const LtProduct& product, cudaStream_t stream) const {
-    return chosen.matmul->Run(chosen.algo, product.weights, product.x, product.y, workspace_.as<void>(),
-                              stream);
+    return chosen.matmul->Run(chosen.algo, product.weights, product.x, product.y, workspace_.get(), stream);
   }
 
   // False where none runs.
@@ -69,13 +78,11 @@ class LtProducts::Library {
     chosen.matmul = std::make_unique<LtMatmul>(*lt_, handle_, shape);
     if (!chosen.matmul->ok()) return false;
     const LtMatmul& matmul = *chosen.matmul;
-    std::vector<cublasLtMatmulAlgo_t> of_chain, whole;
+    std::vector<cublasLtMatmulAlgo_t> candidates;
     for (const cublasLtMatmulAlgo_t& algo : matmul.Heuristics(false, 24)) {
       if (matmul.Config(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM) > 1) continue;
-      whole.push_back(algo);
-      if (matmul.Config(algo, CUBLASLT_ALGO_CONFIG_ID) == kOfChain) of_chain.push_back(algo);
+      if (matmul.Config(algo, CUBLASLT_ALGO_CONFIG_ID) == kOfChain) candidates.push_back(algo);
     }
-    const std::vector<cublasLtMatmulAlgo_t>& candidates = of_chain.empty() ? whole : of_chain;
     cublasLtMatmulAlgo_t best = {};
     double least = kNever;
     for (const cublasLtMatmulAlgo_t& algo : candidates) {
@@ -85,11 +92,10 @@ class LtProducts::Library {
       least = us;
       best = algo;
     }
-    if (least == kNever) return false;
     chosen.algo = best;
     chose_({product.m, product.n, product.k, product.leaves, static_cast<int>(candidates.size()), least,
-            !of_chain.empty(), matmul.Name(best)});
-    return true;
+            least == kNever ? "" : matmul.Name(best)});
+    return least != kNever;
   }
 
   // The lesser of two after a first; what can't run takes forever.
@@ -99,7 +105,7 @@ class LtProducts::Library {
       (void)cudaEventRecord(begin_, stream);
       if (!RunChosen(chosen, product, stream)) return kNever;
       (void)cudaEventRecord(end_, stream);
-      if (!bench::Ok(cudaEventSynchronize(end_), "timing a product")) return kNever;
+      if (!Ok(cudaEventSynchronize(end_))) return kNever;
       float ms = 0;
       (void)cudaEventElapsedTime(&ms, begin_, end_);
       if (i > 0 && ms * 1000.0 < least) least = ms * 1000.0;
@@ -109,14 +115,17 @@ class LtProducts::Library {
 
   const std::unique_ptr<LtLibrary> lt_;
   const cublasLtHandle_t handle_;
-  const bench::Buffer workspace_{kLtWorkspaceBytes};
-  std::map<std::tuple<int, int, int, int, bool>, Chosen> chosen_;
+  bool ok_ = false;
+  std::unique_ptr<void, CudaFree> workspace_;
+  std::map<std::tuple<int, int, int, int, bool, int64_t>, Chosen> chosen_;  // no matmul: none is there
   const std::function<void(const LtChoice&)> chose_;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
 LtProducts::LtProducts(std::unique_ptr<Library> library) : library_(std::move(library)) {}
 LtProducts::~LtProducts() = default;
+
+bool LtProducts::IsThere(std::string* why) { return OpenLtLibrary(why) != nullptr; }
 
 std::unique_ptr<LtProducts> LtProducts::Open(std::function<void(const LtChoice&)> chose, std::string* why) {
   auto lt = OpenLtLibrary(why);
@@ -128,14 +137,16 @@ std::unique_ptr<LtProducts> LtProducts::Open(std::function<void(const LtChoice&)
   }
   auto library = std::make_unique<Library>(std::move(lt), handle, std::move(chose));
   if (!library->ok()) {
-    *why += "no workspace";
+    *why += "no memory for its workspace";
     return nullptr;
   }
   return std::unique_ptr<LtProducts>(new LtProducts(std::move(library)));
 }
 
-std::string LtProducts::Run(const LtProduct& product, cudaStream_t stream) {
+LtAnswer LtProducts::Run(const LtProduct& product, cudaStream_t stream) {
   return library_->Run(product, stream);
 }
+
+size_t LtProducts::version() const { return library_->version(); }
 
 }  // namespace quire::kernels::cuda

@@ -1,4 +1,4 @@
-#include "kernels/cuda/bench/lt_library.h"
+#include "kernels/cuda/lt/lt_library.h"
 
 #include <dlfcn.h>
 

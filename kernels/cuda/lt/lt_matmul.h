@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/bench/lt_library.h"
+#include "kernels/cuda/lt/lt_library.h"
 
 namespace quire::kernels::cuda {
 

@@ -1,0 +1,24 @@
+// What a backend in a library of its own exports, so that one worker starts on machines without its device's
+// driver. Plain declarations, shared by the program that opens it (plugin_loader.h) and the library, which
+// takes kernels/ and base/core from that program: C++ crosses, so both are made of the same headers, and
+// `build`, which CMake counts from them, says so.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend_factory.h"
+
+namespace quire::kernels {
+
+struct BackendPlugin {
+  const char* build;  // QUIRE_BACKEND_BUILD, as its compiler was given it (kernels/CMakeLists.txt)
+  // The device that is there. Unavailable, and why, where there is none that it can use.
+  absl::StatusOr<DeviceChoice> (*find)();
+  absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions& options);
+};
+
+// The name of the one function that a library exports: const BackendPlugin* QuireBackendPlugin().
+inline constexpr char kPluginFunction[] = "QuireBackendPlugin";
+
+}  // namespace quire::kernels

@@ -1,0 +1,116 @@
+// libquire-cuda.so: the CUDA backend as a worker opens it (kernels/backend_plugin.h). The CUDA runtime is
+// linked in; the driver and cuBLASLt are found when it runs.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <string>
+
+#include "base/core/log.h"
+#include "kernels/backend_plugin.h"
+#include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/lt/lt_gemms.h"
+#include "kernels/cuda/lt/lt_products.h"
+#include "kernels/cuda/rows.h"
+
+namespace quire::kernels {
+namespace {
+
+constexpr int kOldestMajor = 8;  // sm_80
+
+absl::Status Refused(const std::string& why) { return absl::UnavailableError(why); }
+
+absl::Status CheckDriver(int* count) {
+  const cudaError_t error = cudaGetDeviceCount(count);
+  if (error == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    (void)cudaDriverGetVersion(&driver);
+    if (driver == 0) return Refused("no NVIDIA driver is loaded");
+    return Refused("the NVIDIA driver is for CUDA " + std::to_string(driver / 1000) + "." +
+                   std::to_string(driver % 1000 / 10) + ", and this build is for CUDA " +
+                   std::to_string(CUDART_VERSION / 1000) + ": install a newer driver");
+  }
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && *count == 0)) {
+    return Refused("no NVIDIA GPU is here (or CUDA_VISIBLE_DEVICES hides it)");
+  }
+  if (error != cudaSuccess) return Refused(std::string("CUDA does not start: ") + cudaGetErrorString(error));
+  return absl::OkStatus();
+}
+
+// Whether this library holds code for the device that is in use, whose blocks may have what kernels need.
+absl::Status CheckCode(const cudaDeviceProp& device) {
+  cudaFuncAttributes attributes = {};
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, cuda::RunKernel<cuda::GatherRowsKernel>);
+  if (error == cudaSuccess && device.major >= kOldestMajor) {
+    if (device.sharedMemPerBlockOptin >= static_cast<size_t>(cuda::kSharedBytesSm80)) return absl::OkStatus();
+    return Refused(std::string(device.name) + " has " + std::to_string(device.sharedMemPerBlockOptin >> 10) +
+                   " KiB of shared memory for a block, and the kernels need " +
+                   std::to_string(cuda::kSharedBytesSm80 >> 10) + ": an A100, an H100 or a larger one has");
+  }
+  (void)cudaGetLastError();
+  return Refused(std::string(device.name) + " is of compute capability " + std::to_string(device.major) +
+                 "." + std::to_string(device.minor) + ", for which this build has no code" +
+                 (device.major < kOldestMajor ? ": it starts with 8.0" : ""));
+}
+
+absl::StatusOr<DeviceChoice> Find() {
+  int count = 0;
+  if (absl::Status driver = CheckDriver(&count); !driver.ok()) return driver;
+  cudaDeviceProp device = {};
+  size_t free = 0, total = 0;
+  cudaError_t error = cudaGetDeviceProperties(&device, 0);
+  if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
+  if (error != cudaSuccess) {
+    return Refused(std::string("the first GPU does not answer: ") + cudaGetErrorString(error));
+  }
+  if (absl::Status code = CheckCode(device); !code.ok()) return code;
+  std::string why;
+  if (!cuda::LtProducts::IsThere(&why)) {
+    return Refused("cuBLASLt 13 (libcublasLt.so.13) is not to be had: " + why);
+  }
+  DeviceChoice choice;
+  choice.name = "cuda";
+  choice.reason = std::string(device.name) + ", the first of " + std::to_string(count);
+  choice.memory_bytes = static_cast<int64_t>(total);
+  choice.free_bytes = static_cast<int64_t>(free);
+  choice.scratch = cuda::kScratch;
+  return choice;
+}
+
+void LogMissing(const cuda::LtChoice& choice) {
+  if (!choice.algorithm.empty()) return;
+  Log(LogLevel::kWarn, "no_library_product", "m", choice.m, "n", choice.n, "k", choice.k, "leaves",
+      choice.leaves, "reason",
+      "cuBLASLt sums it in another order than decode: the decode GEMM does it, slower");
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> Make(const BackendOptions&) {
+  cudaStream_t handle = nullptr;
+  if (const cudaError_t error = cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking);
+      error != cudaSuccess) {
+    return absl::InternalError(std::string("the GPU gives no stream: ") + cudaGetErrorString(error));
+  }
+  cuda::Stream stream(handle);
+  const cuda::DeviceSize device = cuda::ReadDeviceSize(stream);
+  std::string why;
+  const std::shared_ptr<cuda::LtProducts> lt = cuda::LtProducts::Open(&LogMissing, &why);
+  if (lt == nullptr) return absl::FailedPreconditionError("cuBLASLt 13 is not to be had: " + why);
+  auto gemms = std::make_unique<cuda::LtGemms>(
+      [lt](cuda::Stream& on, const cuda::LtProduct& product) { return lt->Run(product, on.handle()); },
+      device, cuda::SharedSums::kTree);
+  if (const std::string error = stream.Synchronize(); !error.empty()) {
+    return absl::InternalError("the GPU: " + error);
+  }
+  cudaDeviceProp properties = {};
+  (void)cudaGetDeviceProperties(&properties, 0);
+  // Another architecture, or another library, may sum in another order.
+  const std::string where = "sm" + std::to_string(properties.major) + std::to_string(properties.minor) +
+                            "-lt" + std::to_string(lt->version());
+  return cuda::MakeCudaBackend(std::move(stream), std::move(gemms), where);
+}
+
+constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &Find, &Make};
+
+}  // namespace
+}  // namespace quire::kernels
+
+extern "C" const quire::kernels::BackendPlugin* QuireBackendPlugin() { return &quire::kernels::kPlugin; }

@@ -1,0 +1,99 @@
+"""--backend: how a worker finds a GPU's library, and serves by it. The library here is the CUDA backend with its kernels on
+fibers (kernels/cuda/backend/testing/fiber_plugin.cc): the worker and the engine can't tell."""
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from generated import tiny_gpu
+from system import BIN, TINY_MODEL, System, serve_once
+
+FIBERS = BIN.parent / "testdata/plugins/quire-cuda-fibers.so"
+PROGRAMS = ["quire", "quire-coordinator", "quire-gateway", "quire-worker"]
+
+
+@pytest.fixture
+def programs(tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for program in PROGRAMS:
+        shutil.copy(BIN / program, folder)
+    return folder
+
+
+def with_library(programs, library=FIBERS):
+    shutil.copy(library, programs / "libquire-cuda.so")
+    return programs
+
+
+def device_of(system):
+    [line] = [json.loads(line) for path in system.data.glob("logs/*-rank0.log") for line in path.read_text().splitlines()
+              if '"event":"device"' in line]
+    return line
+
+
+def refused(tmp_path, programs, *flags, model=TINY_MODEL):
+    ended = serve_once("--model", model, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", *flags,
+                       programs=programs)
+    assert ended.returncode == 1, ended.stderr
+    return ended.stderr
+
+
+def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
+    model = tiny_gpu(tmp_path)
+    answers = []
+    for backend in ("auto", "cpu"):
+        with System(model, programs=with_library(programs), backend=backend, kv_blocks=64, max_batch_tokens=64) as system:
+            found = device_of(system)
+            assert (found["name"], found["reason"]) == (("cuda", "fibers") if backend == "auto" else ("cpu", "asked for"))
+            numerics = system.groups()[0]["numerics_id"]
+            assert ("cuda-bf16-1" in numerics) == (backend == "auto"), numerics
+            status, answer = system.chat("Hello there", max_tokens=6, temperature=0, ignore_eos=True)
+            assert status == 200 and answer["usage"]["completion_tokens"] == 6, answer
+            status, seeded = system.chat("Hello there", max_tokens=6, seed=7, top_p=0.9, ignore_eos=True)
+            assert status == 200, seeded
+            answers.append(answer["choices"][0]["message"]["content"])
+    assert answers[0] == answers[1]  # their margins are wider than what bf16 rounds
+
+
+def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs):
+    with System(TINY_MODEL, programs=programs, tensor_parallel=1, backend="auto") as system:
+        found = device_of(system)
+        assert found["name"] == "cpu" and "libquire-cuda.so, which is built where nvcc is" in found["reason"]
+    said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")
+    assert "--backend cuda: there is no" in said and "-DQUIRE_CUDA=ON" in said, said
+
+
+def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs, monkeypatch):
+    monkeypatch.setenv("QUIRE_TEST_GPU", "none")
+    with System(TINY_MODEL, programs=with_library(programs), tensor_parallel=1, backend="auto") as system:
+        assert device_of(system)["reason"] == "no NVIDIA GPU is here"
+    assert "--backend cuda: no NVIDIA GPU is here" in refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")
+
+
+@pytest.mark.parametrize("backend", ["auto", "cuda"])
+def test_a_library_that_does_not_fit_is_named(tmp_path, programs, backend):
+    flags = (f"--backend={backend}", "--tensor-parallel=1")
+    (programs / "libquire-cuda.so").write_text("no library")
+    said = refused(tmp_path, programs, *flags)
+    assert "can't load" in said and "libquire-cuda.so" in said, said
+    source = tmp_path / "other.c"
+    source.write_text("int other;")
+    subprocess.run(["cc", "-shared", "-o", programs / "libquire-cuda.so", source], check=True)
+    assert "is no backend of Quire" in refused(tmp_path, programs, *flags)
+    source.write_text('static const char* plugin[3] = {"0123456789abcdef"}; void* QuireBackendPlugin(void) { return plugin; }')
+    subprocess.run(["cc", "-shared", "-o", programs / "libquire-cuda.so", source], check=True)
+    assert "is of the build 0123456789abcdef" in refused(tmp_path, programs, *flags)
+
+
+def test_what_a_gpu_can_not_serve_yet(tmp_path, programs):
+    with_library(programs)
+    for flags, why in ((["--tensor-parallel=2"], "has one rank so far, not 2"),
+                       (["--tensor-parallel=1", "--weights=int8"], "bf16 alone so far: leave out --weights int8")):
+        said = refused(tmp_path, programs, "--backend=cuda", *flags)
+        assert "--backend cuda: " in said and why in said, said
+    with System(TINY_MODEL, programs=programs, backend="auto", tensor_parallel=1, weights="int8") as system:
+        assert device_of(system)["name"] == "cpu"
+    said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")  # heads of 16
+    assert "heads of 64 or 128, not of 16: serve this model with --backend cpu" in said, said
