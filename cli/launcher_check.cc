@@ -31,7 +31,10 @@ absl::Status Launcher::CheckModel() {
       "--check", "--model", options_.model, absl::StrCat("--ranks=", asked_ranks), "--rank=0", "--shm=check"};
   if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
   if (!options_.weights.empty()) args.push_back("--weights=" + options_.weights);
-  if (!options_.backend.empty()) args.push_back("--backend=" + options_.backend);
+  if (!options_.backend.empty()) {
+    args.push_back("--backend=" + options_.backend);
+    args.push_back(absl::StrCat("--host-groups=", options_.groups));  // a GPU is not shared
+  }
   if (!options_.isa.empty()) args.push_back("--isa=" + options_.isa);
   QUIRE_ASSIGN_OR_RETURN(const std::string said, AskAboutModel("quire-worker", std::move(args)));
   if (stage_ == Stage::kStopped) return absl::OkStatus();

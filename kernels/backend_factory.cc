@@ -40,8 +40,9 @@ std::string NotOnAGpu(const DeviceDemand& demand) {
   return "";
 }
 
-absl::StatusOr<DeviceChoice> FindGpu() {
+absl::StatusOr<DeviceChoice> FindGpu(const DeviceDemand& demand) {
   QUIRE_ASSIGN_OR_RETURN(const BackendPlugin* const plugin, CudaPlugin());
+  if (const std::string why = plugin->why_not(demand); !why.empty()) return absl::UnavailableError(why);
   return plugin->find();
 }
 
@@ -58,7 +59,7 @@ absl::StatusOr<DeviceChoice> ChooseDevice(const DeviceDemand& demand) {
     if (automatic) return Cpu(why);
     return absl::InvalidArgumentError(absl::StrCat("--backend cuda: ", why));
   }
-  absl::StatusOr<DeviceChoice> gpu = FindGpu();
+  absl::StatusOr<DeviceChoice> gpu = FindGpu(demand);
   if (gpu.ok()) return gpu;
   const std::string why = MessageOf(gpu.status());
   if (!automatic) return absl::FailedPreconditionError(absl::StrCat("--backend cuda: ", why));

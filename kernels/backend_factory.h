@@ -41,12 +41,13 @@ struct DeviceDemand {
   std::string backend = "cpu";  // auto, cpu or cuda
   std::string weights = "bf16";
   int64_t ranks = 1, host_groups = 1;
+  int64_t hidden = 0, ffn = 0, head_dim = 0;  // of the model
 };
 
 // auto is the GPU where there is one that can be used and that serves such a group: of one rank, alone on its
-// host, in bf16, so far. InvalidArgument for another name, or a group that a GPU that was asked for does not
-// serve; FailedPrecondition where there is no such device, or its library (libquire-cuda.so, beside the
-// program) does not fit.
+// host, in bf16, so far, and of a model whose sizes have kernels. InvalidArgument for another name, or a
+// group that a GPU that was asked for does not serve; FailedPrecondition where there is no such device, or
+// its library (libquire-cuda.so, beside the program) does not fit.
 absl::StatusOr<DeviceChoice> ChooseDevice(const DeviceDemand& demand);
 
 // What `isa` comes to for weights in this format (bf16, int8): auto is `vectors` for int8, so that its

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend_factory.h"
@@ -13,6 +14,8 @@ namespace quire::kernels {
 
 struct BackendPlugin {
   const char* build;  // QUIRE_BACKEND_BUILD, as its compiler was given it (kernels/CMakeLists.txt)
+  // Why a model of these sizes has no kernels; "": it has.
+  std::string (*why_not)(const DeviceDemand& demand);
   // The device that is there. Unavailable, and why, where there is none that it can use.
   absl::StatusOr<DeviceChoice> (*find)();
   absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions& options);

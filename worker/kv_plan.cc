@@ -89,6 +89,21 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
                              Gib(demand.weight_bytes), " of weights in ", Gib(demand.memory_bytes))};
 }
 
+SplitDemand SplitBetween(const KvDemand& all, const DeviceShare& share) {
+  SplitDemand split{.device = all, .host = all};
+  split.device.token_bytes += share.scratch_token_bytes;
+  split.device.sequence_bytes -= share.host_sequence_bytes;
+  split.device.request_bytes = split.device.sampler_bytes = split.device.load_bytes = 0;
+  split.device.exchange_bytes = share.fixed_bytes;
+  split.device.memory_bytes = share.memory_bytes;
+  split.device.memory_is_ours = true;
+  split.host.weight_bytes = 0;
+  split.host.block_bytes = split.host.asked_blocks = 1;
+  split.host.token_bytes = share.host_token_bytes;
+  split.host.sequence_bytes = share.host_sequence_bytes + share.read_back_bytes;
+  return split;
+}
+
 int64_t ReadHostMemory(const std::string& root) {
   int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   for (const std::string& folder : CgroupFolders("memory", root)) {

@@ -38,11 +38,44 @@ TEST(KvPlan, TakesAQuarterOfTheMemory) {
 TEST(KvPlan, OfADevicesOwnMemoryBlocksTakeWhatIsLeft) {
   KvDemand demand = Small();
   demand.memory_is_ours = true;
+  demand.max_sequences = 128;  // which could use more
   const auto plan = PlanKvBlocks(demand);
   ASSERT_TRUE(plan.ok());
-  EXPECT_GT(plan->blocks * demand.block_bytes, 14 * kGiB);
+  EXPECT_GT(plan->blocks * demand.block_bytes, 13 * kGiB);
   demand.asked_blocks = plan->blocks + 1;  // one more doesn't fit
   EXPECT_FALSE(PlanKvBlocks(demand).ok());
+}
+
+// Each thing is counted where it stands, and no other.
+TEST(KvPlan, ADeviceAndItsHostEachHoldTheirOwn) {
+  KvDemand all = Small();
+  all.request_bytes = 1000;
+  all.load_bytes = 5000;
+  all.exchange_bytes = 77;
+  const SplitDemand split = SplitBetween(all, {.memory_bytes = 80 * kGiB,
+                                               .fixed_bytes = kGiB / 2,
+                                               .scratch_token_bytes = 300,
+                                               .host_token_bytes = 20,
+                                               .host_sequence_bytes = 100'000,
+                                               .read_back_bytes = 600'000});
+  EXPECT_EQ(split.device.memory_bytes, 80 * kGiB);
+  EXPECT_TRUE(split.device.memory_is_ours);
+  EXPECT_EQ(split.device.weight_bytes, all.weight_bytes);
+  EXPECT_EQ(split.device.block_bytes, all.block_bytes);
+  EXPECT_EQ(split.device.token_bytes, 20'300);
+  EXPECT_EQ(split.device.sequence_bytes, 300'000);
+  EXPECT_EQ(split.device.exchange_bytes, kGiB / 2);
+  EXPECT_EQ(split.device.request_bytes + split.device.sampler_bytes + split.device.load_bytes, 0);
+  EXPECT_EQ(split.host.memory_bytes, all.memory_bytes);
+  EXPECT_EQ(split.host.weight_bytes, 0);
+  EXPECT_EQ(split.host.token_bytes, 20);
+  EXPECT_EQ(split.host.sequence_bytes, 700'000);
+  EXPECT_EQ(split.host.request_bytes, 1000);
+  EXPECT_EQ(split.host.load_bytes, 5000);
+  EXPECT_TRUE(PlanKvBlocks(split.host).ok());
+  KvDemand small_host = split.host;
+  small_host.memory_bytes = 40'000'000;  // 64 sequences need more
+  EXPECT_FALSE(PlanKvBlocks(small_host).ok());
 }
 
 TEST(KvPlan, TakesNoMoreThanTheSequencesCanUse) {

@@ -104,23 +104,27 @@ std::string Rank::Ranks() const {
   return nlohmann::json{{"ranks", absl::StrCat(config_.ranks)}, {"reason", ranks_reason_}}.dump();
 }
 
-// Before a byte of the model is read.
+// By the model's shape, before a byte of its weights is read.
 absl::Status Rank::FindDevice() {
+  const ModelConfig& model = checkpoint_.config;
   QUIRE_ASSIGN_OR_RETURN(choice_, kernels::ChooseDevice({.backend = config_.backend,
                                                          .weights = config_.weights,
                                                          .ranks = config_.ranks,
-                                                         .host_groups = config_.host_groups}));
+                                                         .host_groups = config_.host_groups,
+                                                         .hidden = model.hidden,
+                                                         .ffn = model.ffn,
+                                                         .head_dim = model.head_dim}));
   if (!config_.check) Log(LogLevel::kInfo, "device", "name", choice_.name, "reason", choice_.reason);
   if (!config_.check || choice_.name != "cpu") return absl::OkStatus();
   return CheckKernels(kernels::IsaFor(config_.weights, config_.isa));
 }
 
 absl::Status Rank::CheckModel() {
-  QUIRE_RETURN_IF_ERROR(FindDevice());
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"),
                                                      config_.rope_scaling, config_.weights));
+  QUIRE_RETURN_IF_ERROR(FindDevice());
   if (config_.check && config_.ranks == 0) {
     const RankChoice choice = choice_.name == "cpu"
                                   ? ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks))
@@ -237,27 +241,23 @@ absl::Status Rank::PlanMemory() {
   return absl::OkStatus();
 }
 
-// Weights, blocks and a step's tensors stand on the device; all else, and the rows that are sampled, on the
-// host, which has to have room for it.
+// What a GPU has to hold; the host has to have room for the rest.
 absl::StatusOr<KvDemand> Rank::OfDevice(const KvDemand& all, const ModelBytes& bytes) const {
   const ModelConfig& model = checkpoint_.config;
-  const int64_t wanted = SchedulerLimits::kWantedRows;
-  KvDemand host = all;
-  host.weight_bytes = 0;
-  host.block_bytes = host.asked_blocks = 1;
-  host.token_bytes = bytes.input_token;
-  host.sequence_bytes += wanted * (model.vocab * kernels::BytesOf(kernels::DType::kF32) - bytes.wanted_row);
-  QUIRE_RETURN_IF_ERROR(PlanKvBlocks(host).status());
   const kernels::DeviceScratch& scratch = choice_.scratch;
-  KvDemand device = all;
-  device.token_bytes += scratch.token_bytes_per_ffn * model.ffn;
-  device.sequence_bytes = wanted * bytes.wanted_row + bytes.sequence;
-  device.request_bytes = device.sampler_bytes = device.load_bytes = 0;
-  device.exchange_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden;
-  // A group that is to be taken over, or replaced, still holds what a check would count as taken.
-  device.memory_bytes = config_.check ? choice_.memory_bytes : choice_.free_bytes;
-  device.memory_is_ours = true;
-  return device;
+  const SplitDemand split = SplitBetween(
+      all,
+      {// A group that is to be taken over, or replaced, still holds what a check would count as taken.
+       .memory_bytes = config_.check ? choice_.memory_bytes : choice_.free_bytes,
+       .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden,
+       .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
+       .host_token_bytes = bytes.input_token,
+       .host_sequence_bytes = 2 * bytes.counts,
+       .read_back_bytes =
+           SchedulerLimits::kWantedRows * model.vocab * kernels::BytesOf(kernels::DType::kF32)});
+  const absl::Status host = PlanKvBlocks(split.host).status();
+  if (host.ok()) return split.device;
+  return absl::Status(host.code(), absl::StrCat("of the host's memory, beside the GPU's: ", MessageOf(host)));
 }
 
 BufferSizes Rank::Buffers() const {

@@ -67,9 +67,11 @@ def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, program
 
 def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs, monkeypatch):
     monkeypatch.setenv("QUIRE_TEST_GPU", "none")
-    with System(TINY_MODEL, programs=with_library(programs), tensor_parallel=1, backend="auto") as system:
+    model = tiny_gpu(tmp_path)
+    with System(model, programs=with_library(programs), tensor_parallel=1, backend="auto") as system:
         assert device_of(system)["reason"] == "no NVIDIA GPU is here"
-    assert "--backend cuda: no NVIDIA GPU is here" in refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")
+    said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1", model=model)
+    assert "--backend cuda: no NVIDIA GPU is here" in said, said
 
 
 @pytest.mark.parametrize("backend", ["auto", "cuda"])
@@ -90,10 +92,24 @@ def test_a_library_that_does_not_fit_is_named(tmp_path, programs, backend):
 def test_what_a_gpu_can_not_serve_yet(tmp_path, programs):
     with_library(programs)
     for flags, why in ((["--tensor-parallel=2"], "has one rank so far, not 2"),
+                       (["--tensor-parallel=1", "--groups=2"], "one group on GPUs so far, not 2"),
                        (["--tensor-parallel=1", "--weights=int8"], "bf16 alone so far: leave out --weights int8")):
         said = refused(tmp_path, programs, "--backend=cuda", *flags)
         assert "--backend cuda: " in said and why in said, said
-    with System(TINY_MODEL, programs=programs, backend="auto", tensor_parallel=1, weights="int8") as system:
-        assert device_of(system)["name"] == "cpu"
+    for model, flags in ((tiny_gpu(tmp_path), {"weights": "int8"}), (TINY_MODEL, {})):
+        with System(model, programs=programs, backend="auto", tensor_parallel=1, **flags) as system:
+            assert device_of(system)["name"] == "cpu"
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")  # heads of 16
-    assert "heads of 64 or 128, not of 16: serve this model with --backend cpu" in said, said
+    assert "--backend cuda: attention on a GPU has heads of 64 or 128, not of 16" in said, said
+
+
+def test_a_gpu_that_others_fill_is_refused_when_it_is_loaded(tmp_path, programs, monkeypatch):
+    """Its check counts what the groups of before still hold, which it may be about to take over."""
+    monkeypatch.setenv("QUIRE_TEST_GPU", "full")
+    with_library(programs)
+    model = tiny_gpu(tmp_path)
+    check = [programs / "quire-worker", "--check", "--model", model, "--backend=cuda"]
+    assert subprocess.run(check, capture_output=True, timeout=300).returncode == 0
+    ended = subprocess.run([programs / "quire-worker", "--model", model, "--backend=cuda", "--insecure"], capture_output=True,
+                           text=True, timeout=300)
+    assert ended.returncode != 0 and "this group may use 0.01 GiB" in ended.stderr + ended.stdout, ended

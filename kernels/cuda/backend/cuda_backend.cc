@@ -10,11 +10,10 @@
 #include "base/core/status.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/backend/device_step.h"
+#include "kernels/cuda/backend/device_weights.h"
 #include "kernels/cuda/kv_pages.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
-#include "kernels/int8_rows.h"
-#include "kernels/rope_values.h"
 #include "kernels/sampling/sampler.h"
 #include "kernels/shape_check.h"
 
@@ -27,13 +26,6 @@ static_assert(kPageKeys == kBlockTokens);
 constexpr int64_t kMostCapturedTokens = 64;
 constexpr size_t kMostGraphs = 128;
 
-struct DeviceMatrix {
-  DeviceArray<uint16_t> weights;  // [rows, k], dense
-  int64_t rows = 0, k = 0;
-  MatrixKind kind = MatrixKind::kPlain;
-  int leaves = 1;
-};
-
 class CudaBackend final : public Backend {
  public:
   CudaBackend(Stream stream, std::unique_ptr<Gemm> gemm, const std::string& where)
@@ -43,13 +35,19 @@ class CudaBackend final : public Backend {
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
-                                     int64_t leaves) override;
-  absl::StatusOr<VectorId> AddVector(std::span<const float> values) override;
+                                     int64_t leaves) override {
+    return Waited(weights_.AddMatrix(stream_, parts, k, kind, leaves));
+  }
+  absl::StatusOr<VectorId> AddVector(std::span<const float> values) override {
+    return Waited(weights_.AddVector(stream_, values));
+  }
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
-                                 int64_t max_positions) override;
+                                 int64_t max_positions) override {
+    return weights_.AddRope(inv_freq, scale, max_positions);
+  }
   absl::Status CreateKvCache(const KvShape& shape) override;
   absl::Status ReserveStep(const StepLimits& limits) override;
-  WeightStats weight_stats() const override { return stats_; }
+  WeightStats weight_stats() const override { return {weights_.bytes()}; }
   void CopyBlocks(std::span<const BlockCopy> copies) override;
 
   StepBucket BeginStep(const StepInputs& inputs) override;
@@ -83,10 +81,8 @@ class CudaBackend final : public Backend {
     CheckOp(x.stride == x.cols || x.rows <= 1, op, "a tensor's rows are not dense");
     return static_cast<T*>(x.data);
   }
-  const DeviceMatrix& matrix(MatrixId id, MatrixKind kind, const char* op) const;
-  const float* vector(VectorId id, int64_t size, const char* op) const;
   const float* head_norm(VectorId id) const {
-    return id == kNoNorm ? nullptr : vector(id, kv_.head_dim, "RopeAndStore");
+    return id == kNoNorm ? nullptr : weights_.vector(id, kv_.head_dim, "RopeAndStore");
   }
   // One block more than the cache has is for rows that fill a step up.
   int64_t LayerElements() const {
@@ -97,35 +93,36 @@ class CudaBackend final : public Backend {
   int head_dim() const { return static_cast<int>(kv_.head_dim); }
   void NormRows(Tensor x, const float* delta, VectorId weight, float eps, Tensor out);
   void Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out);
-  // Ropes are added one by one, and stand in one table from the next step on.
-  void UploadRopes();
+  // Ropes are added one by one. Graphs read the table that was.
+  void UploadRopes() {
+    if (weights_.UploadRopes(stream_)) graphs_.clear();
+  }
   absl::Status ToHost(Tensor x, std::vector<float>& rows);
   // What went wrong on the device since the last call: it does not go away.
   absl::Status Wait();
   absl::Status Taken(std::string error);
+  // What was added, once it stands on the device.
+  template <typename Id>
+  absl::StatusOr<Id> Waited(absl::StatusOr<Id> added) {
+    if (const absl::Status copied = Wait(); added.ok() && !copied.ok()) return copied;
+    return added;
+  }
 
   Stream stream_;
   const std::unique_ptr<Gemm> gemm_;
   const std::string family_;
   std::vector<DeviceArray<std::byte>> memory_;
-  std::vector<DeviceMatrix> matrices_;
-  std::vector<DeviceArray<float>> vectors_;
-  std::vector<float> new_rope_values_;  // not yet in rope_table_
-  std::vector<RopeRows> ropes_;
-  int64_t rope_half_ = 0, rope_positions_ = 0;
-  DeviceArray<float> rope_table_;
+  DeviceWeights weights_;
   KvShape kv_;
   DeviceArray<uint16_t> kv_pages_;  // [layer], of each kv_pages.h's
   StepLimits limits_;
   DeviceStep step_;
-  DeviceArray<uint16_t> gate_up_;                   // scratch of MatmulSiluMul
-  int64_t gate_up_columns_ = 0, tree_columns_ = 0;  // the most of any matrix
+  DeviceArray<uint16_t> gate_up_;  // scratch of MatmulSiluMul
   // Of steps that came before: null where only once.
   std::map<StepKey, std::unique_ptr<Graph>> graphs_;
   std::optional<Sampler> sampler_;
   std::vector<float> read_rows_, sampled_rows_;  // what ReadRows returned last, and what Sample looks at
   std::vector<SampledToken> sampled_;
-  WeightStats stats_;
   absl::Status failure_;
 };
 
@@ -138,77 +135,6 @@ absl::StatusOr<Tensor> CudaBackend::Allocate(DType dtype, int64_t rows, int64_t 
   if (memory_.back().data() != nullptr) QueueClear(stream_, memory_.back().data(), bytes);
   QUIRE_RETURN_IF_ERROR(Wait());
   return Tensor{memory_.back().data(), dtype, rows, cols, stride};
-}
-
-absl::StatusOr<MatrixId> CudaBackend::AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
-                                                int64_t leaves) {
-  DeviceMatrix matrix;
-  matrix.k = k;
-  matrix.kind = kind;
-  matrix.leaves = static_cast<int>(leaves);
-  QUIRE_ASSIGN_OR_RETURN(matrix.rows, CheckMatrix(parts, k, kind, leaves));
-  if (parts[0].format != MatrixFormat::kBf16) {
-    return absl::InvalidArgumentError("weights are served in bf16 on a GPU: leave out --weights int8");
-  }
-  if (kind == MatrixKind::kGateUp && k > AddRmsNormKernel<float>::kLongestRow) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a hidden size of ", k, " is above the ", AddRmsNormKernel<float>::kLongestRow,
-                     " that a GPU's norms take: serve this model with --backend cpu"));
-  }
-  if (k % 8 != 0 || (kind == MatrixKind::kGateUp && matrix.rows % 16 != 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("a matrix of ", matrix.rows, " rows of ", k,
-                                                   " has no kernel on a GPU, where sizes are multiples of "
-                                                   "8: serve this model with --backend cpu"));
-  }
-  matrix.weights = DeviceArray<uint16_t>(stream_, matrix.rows * k);
-  QUIRE_RETURN_IF_ERROR(Wait());
-  uint16_t* to = matrix.weights.data();
-  for (const HostMatrix& part : parts) {
-    CopyRowsToDevice(stream_, to, part.data, part.stride * 2, k * 2, part.rows);
-    to += part.rows * k;
-  }
-  QUIRE_RETURN_IF_ERROR(Wait());
-  stats_.bytes += MatrixBytes(matrix.rows, k, 0);
-  if (leaves > 1) tree_columns_ = std::max(tree_columns_, matrix.rows);
-  if (kind == MatrixKind::kGateUp) gate_up_columns_ = std::max(gate_up_columns_, matrix.rows);
-  matrices_.push_back(std::move(matrix));
-  return MatrixId(static_cast<int32_t>(matrices_.size() - 1));
-}
-
-absl::StatusOr<VectorId> CudaBackend::AddVector(std::span<const float> values) {
-  if (values.empty()) return absl::InvalidArgumentError("a weight vector is empty");
-  vectors_.emplace_back(stream_, (values.size() + 7) / 8 * 8);
-  vectors_.back().Upload(stream_, values, "values of a vector");
-  QUIRE_RETURN_IF_ERROR(Wait());
-  stats_.bytes += std::ssize(values) * 4;
-  return VectorId(static_cast<int32_t>(vectors_.size() - 1));
-}
-
-absl::StatusOr<RopeId> CudaBackend::AddRope(std::span<const double> inv_freq, double scale,
-                                            int64_t max_positions) {
-  QUIRE_RETURN_IF_ERROR(CheckRope(inv_freq, scale, max_positions));
-  const int64_t half = std::ssize(inv_freq);
-  if (rope_half_ != 0 && rope_half_ != half) {
-    return absl::InvalidArgumentError("a model's rotary tables are of heads of one size");
-  }
-  rope_half_ = half;
-  ropes_.push_back({rope_positions_, max_positions});
-  const int64_t before = std::ssize(new_rope_values_);
-  new_rope_values_.resize(before + max_positions * 2 * half);
-  for (int64_t position = 0; position < max_positions; ++position) {
-    FillRopeValues(inv_freq, scale, position, &new_rope_values_[before + position * 2 * half]);
-  }
-  rope_positions_ += max_positions;
-  return RopeId(static_cast<int32_t>(ropes_.size() - 1));
-}
-
-void CudaBackend::UploadRopes() {
-  graphs_.clear();  // they read the table that was
-  std::vector<float> all = rope_table_.Download(stream_, rope_table_.size());
-  all.insert(all.end(), new_rope_values_.begin(), new_rope_values_.end());
-  rope_table_ = DeviceArray<float>(stream_, all.size());
-  rope_table_.Upload(stream_, all, "values of the rotary tables");
-  new_rope_values_ = {};
 }
 
 absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
@@ -231,9 +157,10 @@ absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   step_.Reserve(stream_, limits_, kv_);
   if (limits.sampled_ids > 0) sampler_.emplace(limits.sampled_ids);
   // What a first step would else find no room for.
-  if (tree_columns_ > 0) gemm_->Reserve(stream_, static_cast<int>(tree_columns_));
-  if (gate_up_columns_ > 0) gate_up_ = DeviceArray<uint16_t>(stream_, limits.tokens * gate_up_columns_);
-  if (!new_rope_values_.empty()) UploadRopes();
+  if (weights_.tree_columns() > 0) gemm_->Reserve(stream_, static_cast<int>(weights_.tree_columns()));
+  const int64_t gate_up = limits.tokens * weights_.gate_up_columns();
+  if (gate_up > 0) gate_up_ = DeviceArray<uint16_t>(stream_, gate_up);
+  UploadRopes();
   return Wait();
 }
 
@@ -250,8 +177,8 @@ void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
 
 StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
   Wait().IgnoreError();  // ReadSampled says it
-  if (!new_rope_values_.empty()) UploadRopes();
-  return step_.Take(stream_, inputs, ropes_);
+  UploadRopes();
+  return step_.Take(stream_, inputs, weights_.ropes());
 }
 
 // The first time a kind of step is run as it is: kernels are loaded, and a library chooses its algorithms.
@@ -277,21 +204,8 @@ absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::
   return absl::OkStatus();
 }
 
-const DeviceMatrix& CudaBackend::matrix(MatrixId id, MatrixKind kind, const char* op) const {
-  const auto at = static_cast<size_t>(id);
-  CheckOp(at < matrices_.size() && matrices_[at].kind == kind, op, "no such matrix, or one of another kind");
-  return matrices_[at];
-}
-
-const float* CudaBackend::vector(VectorId id, int64_t size, const char* op) const {
-  const auto at = static_cast<size_t>(id);
-  CheckOp(at < vectors_.size() && vectors_[at].size() == static_cast<size_t>(size + 7) / 8 * 8, op,
-          "the vector has another length");
-  return vectors_[at].data();
-}
-
 void CudaBackend::Embed(MatrixId table, int64_t first_row, Tensor out) {
-  const DeviceMatrix& rows = matrix(table, MatrixKind::kPlain, "Embed");
+  const DeviceMatrix& rows = weights_.matrix(table, MatrixKind::kPlain, "Embed");
   CheckOp(out.rows == step_.tokens() && out.cols == rows.k, "Embed", "out is not [tokens, k]");
   if (out.rows == 0) return;
   // The first kernel of a step starts when all before it has ended.
@@ -305,7 +219,7 @@ void CudaBackend::NormRows(Tensor x, const float* delta, VectorId weight, float 
   CheckOp(x.cols % 8 == 0, "RmsNorm", "rows are of no multiple of 8");
   if (x.rows == 0) return;
   cuda::AddRmsNorm<float>(stream_, static_cast<int>(x.rows),
-                          {Dense<float>(x, "RmsNorm"), delta, vector(weight, x.cols, "RmsNorm"),
+                          {Dense<float>(x, "RmsNorm"), delta, weights_.vector(weight, x.cols, "RmsNorm"),
                            Dense<uint16_t>(out, "RmsNorm"), static_cast<int>(x.cols), eps},
                           Order::kOverlapping);
 }
@@ -330,12 +244,12 @@ void CudaBackend::Multiply(Tensor x, const DeviceMatrix& matrix, const float* bi
 
 void CudaBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
   CheckOp(out.dtype == DType::kF32, "Matmul", "out is not fp32");
-  const DeviceMatrix& weights = matrix(id, MatrixKind::kPlain, "Matmul");
-  Multiply(x, weights, bias == kNoBias ? nullptr : vector(bias, weights.rows, "Matmul"), out);
+  const DeviceMatrix& weights = weights_.matrix(id, MatrixKind::kPlain, "Matmul");
+  Multiply(x, weights, bias == kNoBias ? nullptr : weights_.vector(bias, weights.rows, "Matmul"), out);
 }
 
 void CudaBackend::MatmulSiluMul(Tensor x, MatrixId id, Tensor out) {
-  const DeviceMatrix& weights = matrix(id, MatrixKind::kGateUp, "MatmulSiluMul");
+  const DeviceMatrix& weights = weights_.matrix(id, MatrixKind::kGateUp, "MatmulSiluMul");
   CheckOp(out.rows == x.rows && out.cols * 2 == weights.rows, "MatmulSiluMul", "out is not [rows, n / 2]");
   if (x.rows == 0) return;
   const auto wanted = static_cast<size_t>(x.rows * weights.rows);
@@ -356,7 +270,7 @@ void CudaBackend::RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms
   if (qkv.rows == 0) return;
   cuda::RopeAndStore<float>(
       stream_, static_cast<int>(qkv.rows),
-      {Dense<float>(qkv, "RopeAndStore"), nullptr, rope_table_.data(), step_.rope_rows(), step_.kv_slots(),
+      {Dense<float>(qkv, "RopeAndStore"), nullptr, weights_.rope_table(), step_.rope_rows(), step_.kv_slots(),
        Dense<uint16_t>(q_out, "RopeAndStore"), pages(layer), static_cast<int>(kv_.query_heads), kv_heads(),
        head_dim(), head_norm(norms.q), head_norm(norms.k), norms.eps},
       Order::kOverlapping);
@@ -432,6 +346,17 @@ absl::Status CudaBackend::Taken(std::string error) {
 }
 
 }  // namespace
+
+std::string WhyNotServed(const DeviceDemand& demand) {
+  if (demand.head_dim != 64 && demand.head_dim != 128) {
+    return absl::StrCat("attention on a GPU has heads of 64 or 128, not of ", demand.head_dim);
+  }
+  if (demand.hidden % 8 != 0 || demand.ffn % 8 != 0 || demand.hidden > AddRmsNormKernel<float>::kLongestRow) {
+    return absl::StrCat("a GPU has kernels for a hidden size of up to ", AddRmsNormKernel<float>::kLongestRow,
+                        ", a multiple of 8 as its FFN's is, not for ", demand.hidden, " and ", demand.ffn);
+  }
+  return "";
+}
 
 std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm,
                                          const std::string& where) {

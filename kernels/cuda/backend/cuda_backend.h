@@ -21,6 +21,9 @@ inline constexpr DeviceScratch kScratch{.fixed_bytes = int64_t{512} << 20,
                                         .token_bytes_per_ffn = 2 * 2,
                                         .bytes_per_hidden = int64_t{8} * 1024 * 4};
 
+// Why no model of these sizes can be served; "": it can.
+std::string WhyNotServed(const DeviceDemand& demand);
+
 // The stream's device is the one that is in use. Shapes: rows of a multiple of 8, heads of 64 or 128.
 // `where`: what bits may hang on beside the kernels here, a part of the family.
 std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm, const std::string& where);

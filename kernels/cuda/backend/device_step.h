@@ -15,6 +15,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/backend/device_weights.h"
 #include "kernels/cuda/step/device_array.h"
 #include "kernels/host_step.h"
 
@@ -42,11 +43,6 @@ class StagedArray {
  private:
   DeviceArray<T> device_;
   std::unique_ptr<T, void (*)(void*)> host_{nullptr, &FreePinned};
-};
-
-// Where a rope's table stands among all ropes' rows.
-struct RopeRows {
-  int64_t first = 0, positions = 0;
 };
 
 // What two steps have in common whose launches are the same.

@@ -108,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Backend>> Make(const BackendOptions&) {
   return cuda::MakeCudaBackend(std::move(stream), std::move(gemms), where);
 }
 
-constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &Find, &Make};
+constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};
 
 }  // namespace
 }  // namespace quire::kernels

@@ -1,5 +1,5 @@
 // The library of a GPU whose kernels run on fibers: how a worker finds, opens and uses one is tested with it
-// (tests/e2e/test_backend.py). QUIRE_TEST_GPU=none: a machine without a device.
+// (tests/e2e/test_backend.py). QUIRE_TEST_GPU=none: a machine without a device; full: one that others fill.
 #include <cstdlib>
 #include <string_view>
 
@@ -12,14 +12,14 @@ namespace {
 constexpr int64_t kMemoryBytes = int64_t{1} << 30;
 
 absl::StatusOr<DeviceChoice> Find() {
-  const char* told = std::getenv("QUIRE_TEST_GPU");
-  if (told != nullptr && std::string_view(told) == "none") {
-    return absl::UnavailableError("no NVIDIA GPU is here");
-  }
+  const char* given = std::getenv("QUIRE_TEST_GPU");
+  const std::string_view told = given == nullptr ? "" : given;
+  if (told == "none") return absl::UnavailableError("no NVIDIA GPU is here");
   DeviceChoice choice;
   choice.name = "cuda";
   choice.reason = "fibers";
-  choice.memory_bytes = choice.free_bytes = kMemoryBytes;
+  choice.memory_bytes = kMemoryBytes;
+  choice.free_bytes = told == "full" ? kMemoryBytes / 100 : kMemoryBytes;
   choice.scratch = cuda::kScratch;
   return choice;
 }
@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<Backend>> Make(const BackendOptions&) {
                                "fibers");
 }
 
-constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &Find, &Make};
+constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};
 
 }  // namespace
 }  // namespace quire::kernels

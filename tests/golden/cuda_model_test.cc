@@ -1,12 +1,13 @@
-// A whole model on the CUDA backend, whose kernels run on fibers here: near the fp64 reference, and the same
-// bits however a prompt is cut into steps.
+// A whole model on the CUDA backend: near the fp64 reference, and the same bits however a prompt is cut into
+// steps. With its kernels on fibers it is a test (cuda_on_fibers.cc), by libquire-cuda.so the program
+// quire-cuda-model, for machines with a GPU (cuda_on_gpu.cc, scripts/gpu/check).
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "kernels/cuda/backend/cuda_backend.h"
 #include "kernels/reference/reference_backend.h"
 #include "kernels/test_tensors.h"
+#include "tests/golden/cuda_model.h"
 #include "tests/golden/rank_threads.h"
 #include "worker/model/test_checkpoint.h"
 
@@ -16,7 +17,6 @@ namespace {
 using worker::TestCheckpoint;
 using worker::TestShape;
 
-constexpr int64_t kTokens = 21;  // a block and a part of one
 constexpr TestShape kQwen2{
     .hidden = 128, .query_heads = 4, .kv_heads = 2, .ffn = 160, .rounds = true, .head_dim = 64};
 constexpr TestShape kQwen3{.hidden = 128,
@@ -27,22 +27,20 @@ constexpr TestShape kQwen3{.hidden = 128,
                            .head_norms = true,
                            .head_dim = 128};
 
-absl::StatusOr<std::unique_ptr<kernels::Backend>> MakeFibers() {
-  constexpr kernels::cuda::DeviceSize kDevice{2, kernels::cuda::kSharedBytesSm80};
-  return kernels::cuda::MakeCudaBackend(kernels::cuda::Stream(1, kDevice),
-                                        std::make_unique<kernels::cuda::SkinnyGemms>(kDevice), "fibers");
-}
+// QwQ's leaves.
+constexpr TestShape kEightLeaves{
+    .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 512, .rounds = true, .head_dim = 64};
 
 std::vector<float> Logits(const TestCheckpoint& checkpoint, Chunks chunks, const BackendMaker& make_backend) {
-  std::vector<int32_t> ids(kTokens);
-  for (int64_t i = 0; i < kTokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
-  std::vector<int64_t> positions(kTokens);
+  std::vector<int32_t> ids(kTested.tokens);
+  for (int64_t i = 0; i < kTested.tokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
+  std::vector<int64_t> positions(kTested.tokens);
   std::iota(positions.begin(), positions.end(), 0);
   std::vector<float> logits;
   const GroupSetup setup{.model_dir = checkpoint.dir(),
                          .rope_scaling = "",
                          .ranks = 1,
-                         .max_tokens = 32,
+                         .max_tokens = 128,
                          .make_backend = make_backend};
   const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
     absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);
@@ -53,24 +51,24 @@ std::vector<float> Logits(const TestCheckpoint& checkpoint, Chunks chunks, const
   return logits;
 }
 
-class CudaFibersTest : public testing::TestWithParam<TestShape> {};
+class CudaModelTest : public testing::TestWithParam<TestShape> {};
 
-TEST_P(CudaFibersTest, AnswersAsTheReferenceInAnyChunks) {
+TEST_P(CudaModelTest, AnswersAsTheReferenceInAnyChunks) {
   const TestCheckpoint checkpoint("BF16", GetParam());
-  const std::vector<float> whole = Logits(checkpoint, {kTokens, 1}, MakeFibers);
+  const Chunks at_once{kTested.tokens, 1};
+  const std::vector<float> whole = Logits(checkpoint, at_once, kTested.make);
   const std::vector<float> want = Logits(
-      checkpoint, {kTokens, 1},
+      checkpoint, at_once,
       []() -> absl::StatusOr<std::unique_ptr<kernels::Backend>> { return kernels::MakeReferenceBackend(); });
   ASSERT_EQ(whole.size(), want.size());
   EXPECT_LT(kernels::RelativeError(whole, want), 1e-2);
-  for (const Chunks chunks : {Chunks{1, 1}, Chunks{13, 5}}) {
-    EXPECT_TRUE(Logits(checkpoint, chunks, MakeFibers) == whole)
+  for (const Chunks chunks : {Chunks{1, 1}, Chunks{13, 5}, Chunks{kTested.tokens - 2, 1}}) {
+    EXPECT_TRUE(Logits(checkpoint, chunks, kTested.make) == whole)
         << "chunks of " << chunks.first << " and " << chunks.rest;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, CudaFibersTest, testing::Values(kQwen2, kQwen3),
-                         [](const auto& info) { return info.param.head_norms ? "Qwen3" : "Qwen2"; });
+INSTANTIATE_TEST_SUITE_P(Shapes, CudaModelTest, testing::Values(kQwen2, kQwen3, kEightLeaves));
 
 }  // namespace
 }  // namespace quire::golden

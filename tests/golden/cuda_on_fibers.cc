@@ -1,0 +1,17 @@
+#include "kernels/cuda/backend/cuda_backend.h"
+#include "tests/golden/cuda_model.h"
+
+namespace quire::golden {
+namespace {
+
+absl::StatusOr<std::unique_ptr<kernels::Backend>> Make() {
+  constexpr kernels::cuda::DeviceSize kDevice{2, kernels::cuda::kSharedBytesSm80};
+  return kernels::cuda::MakeCudaBackend(kernels::cuda::Stream(1, kDevice),
+                                        std::make_unique<kernels::cuda::SkinnyGemms>(kDevice), "fibers");
+}
+
+}  // namespace
+
+const TestedDevice kTested{&Make, 21};
+
+}  // namespace quire::golden

@@ -1,0 +1,19 @@
+#include "base/core/status.h"
+#include "kernels/backend_factory.h"
+#include "tests/golden/cuda_model.h"
+
+namespace quire::golden {
+namespace {
+
+absl::StatusOr<std::unique_ptr<kernels::Backend>> Make() {
+  QUIRE_ASSIGN_OR_RETURN(
+      const kernels::DeviceChoice choice,
+      kernels::ChooseDevice({.backend = "cuda", .hidden = 128, .ffn = 128, .head_dim = 64}));
+  return kernels::MakeBackend({.device = choice.name});
+}
+
+}  // namespace
+
+const TestedDevice kTested{&Make, 120};  // more than the decode GEMM takes at once
+
+}  // namespace quire::golden
