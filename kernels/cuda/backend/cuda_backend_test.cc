@@ -45,7 +45,7 @@ TEST_F(CudaBackendTest, MatmulIsTheReferences) {
                                               {5, 16, 64, 2, true}}) {
     SCOPED_TRACE(testing::Message() << "m " << m << " n " << n << " k " << k << " leaves " << leaves);
     const auto x = RandomBf16(m * k, 1), w = RandomBf16(n * k, 2);
-    OnBoth([&](Backend& backend) {
+    OnBoth([&, m = m, n = n, k = k, leaves = leaves, bias = bias](Backend& backend) {
       const MatrixId matrix = AddMatrix(backend, n, k, w, MatrixKind::kPlain, leaves);
       const VectorId vector = bias ? backend.AddVector(RandomFloats(n, 3)).value() : kNoBias;
       const Tensor out = NewF32(backend, m, n);
