@@ -78,9 +78,10 @@ absl::StatusOr<DeviceChoice> Find() {
 
 void LogMissing(const cuda::LtChoice& choice) {
   if (!choice.algorithm.empty()) return;
+  const char* why =
+      choice.candidates == 0 ? "cuBLASLt has none that sums as decode does" : "none of cuBLASLt's ran";
   Log(LogLevel::kWarn, "no_library_product", "m", choice.m, "n", choice.n, "k", choice.k, "leaves",
-      choice.leaves, "reason",
-      "cuBLASLt sums it in another order than decode: the decode GEMM does it, slower");
+      choice.leaves, "reason", why, "instead", "the decode GEMM, slower");
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> Make(const BackendOptions&) {

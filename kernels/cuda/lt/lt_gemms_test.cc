@@ -83,6 +83,41 @@ TEST_F(LtGemmsTest, EveryNumberOfLeavesHasTheDecodeGemmsBits) {
   EXPECT_EQ(stream_.Synchronize(), "");
 }
 
+// A tree's leaves have room for 1024 rows at once.
+TEST_F(LtGemmsTest, MoreRowsThanATreeTakesAtOnceAreTheSame) {
+  LtGemms gemms(Library(), kDevice, SharedSums::kTree);
+  SkinnyGemms alone(kDevice);
+  EXPECT_EQ(Product(gemms, 1030, 4, 64, 2, true), Product(alone, 1030, 4, 64, 2, true));
+  EXPECT_EQ(asked_, 2);
+  EXPECT_EQ(stream_.Synchronize(), "");
+}
+
+// As a gate's products are.
+TEST_F(LtGemmsTest, WritesBf16) {
+  LtGemms gemms(Library(), kDevice, SharedSums::kTree);
+  SkinnyGemms alone(kDevice);
+  const auto x = RandomBf16(40 * 64, 1), w = RandomBf16(24 * 64, 2);
+  std::vector<uint16_t> y[2];
+  for (const int i : {0, 1}) {
+    y[i].assign(40 * 24, 0);
+    Gemm& by = i == 0 ? static_cast<Gemm&>(gemms) : alone;
+    by.Run(stream_,
+           {.weights = w.data(),
+            .x = x.data(),
+            .y = y[i].data(),
+            .y_is_bf16 = true,
+            .m = 40,
+            .n = 24,
+            .k = 64,
+            .y_stride = 24,
+            .leaves = 1},
+           Order::kAfter);
+  }
+  EXPECT_EQ(y[0], y[1]);
+  EXPECT_EQ(asked_, 1);
+  EXPECT_EQ(stream_.Synchronize(), "");
+}
+
 TEST_F(LtGemmsTest, WhatTheLibraryCantDoIsTheDecodeGemms) {
   LtGemms gemms(Library(), kDevice, SharedSums::kTree);
   SkinnyGemms alone(kDevice);

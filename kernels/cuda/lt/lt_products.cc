@@ -52,7 +52,10 @@ class LtProducts::Library {
         return LtAnswer::kFailed;  // it must be chosen before
       }
       Chosen chosen;
-      if (!Choose(product, stream, chosen)) chosen.matmul = nullptr;
+      if (!Choose(product, stream, chosen)) {
+        chosen.matmul = nullptr;
+        chose_({product.m, product.n, product.k, product.leaves, chosen.candidates, kNever, ""});
+      }
       found = chosen_.emplace(key, std::move(chosen)).first;
     }
     if (found->second.matmul == nullptr) return LtAnswer::kNoChain;
@@ -64,6 +67,7 @@ class LtProducts::Library {
   struct Chosen {
     std::unique_ptr<LtMatmul> matmul;
     cublasLtMatmulAlgo_t algo = {};
+    int candidates = 0;
   };
 
   bool RunChosen(const Chosen& chosen, const LtProduct& product, cudaStream_t stream) const {
@@ -93,9 +97,10 @@ class LtProducts::Library {
       best = algo;
     }
     chosen.algo = best;
-    chose_({product.m, product.n, product.k, product.leaves, static_cast<int>(candidates.size()), least,
-            least == kNever ? "" : matmul.Name(best)});
-    return least != kNever;
+    chosen.candidates = static_cast<int>(candidates.size());
+    if (least == kNever) return false;
+    chose_({product.m, product.n, product.k, product.leaves, chosen.candidates, least, matmul.Name(best)});
+    return true;
   }
 
   // The lesser of two after a first; what can't run takes forever.
