@@ -1,5 +1,5 @@
 // Opens a backend's library and looks whether it fits this program. The library stays open until the process
-// ends. Called by the backend factory, once per process and library, before any thread starts.
+// ends; opening it again costs nothing. Called by the backend factory, on the thread that starts a rank.
 #pragma once
 
 #include <string>

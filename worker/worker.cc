@@ -21,14 +21,12 @@
 #include "base/core/status.h"
 #include "base/core/version.h"
 #include "kernels/backend_factory.h"
-#include "kernels/sampling/sampler.h"
 #include "worker/advertised_address.h"
 #include "worker/follower_signals.h"
 #include "worker/join_group.h"
-#include "worker/kv_plan.h"
 #include "worker/load_signals.h"
+#include "worker/memory_plan.h"
 #include "worker/model/checkpoint.h"
-#include "worker/model/model_bytes.h"
 #include "worker/model/transformer_runner.h"
 #include "worker/model_checks.h"
 #include "worker/ops_endpoint.h"
@@ -60,7 +58,6 @@ class Rank {
   std::string ShmName() const;
   absl::Status FindDevice();
   absl::Status PlanMemory();
-  absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const ModelBytes& bytes) const;
   BufferSizes Buffers() const;
   absl::Status JoinRanks();
   absl::Status OpenDevice();
@@ -211,53 +208,13 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
 StepDeadlineOptions Rank::StepLimits() const { return {.weight_bytes = runner_->weight_bytes()}; }
 
 absl::Status Rank::PlanMemory() {
-  const auto ranks = static_cast<int>(config_.ranks), rank = static_cast<int>(config_.rank);
-  const std::optional<int> only = config_.ranks_here() < ranks ? std::optional(rank) : std::nullopt;
-  QUIRE_ASSIGN_OR_RETURN(const ModelBytes bytes, CountModelBytes(checkpoint_.config, ranks, only));
-  KvDemand demand;
-  demand.asked_blocks = config_.kv_blocks;
-  demand.block_bytes = bytes.kv_block;
-  demand.weight_bytes = bytes.weights;
-  demand.max_context = checkpoint_.config.max_context;
-  demand.max_batch_tokens = config_.limits.max_batch_tokens;
-  demand.token_bytes = bytes.token + bytes.input_token;
-  // A slot counts its tokens, and the plan that opens it says what it begins with: beside the counts of each
-  // open request.
-  demand.sequence_bytes = SchedulerLimits::kWantedRows * bytes.wanted_row + bytes.sequence + 2 * bytes.counts;
-  demand.request_bytes = bytes.counts;
-  demand.max_sequences = config_.limits.max_sequences;
-  demand.sampler_bytes =
-      std::min(config_.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size_);
-  demand.exchange_bytes = BufferBytesHere(config_, Buffers());
-  QUIRE_ASSIGN_OR_RETURN(demand.load_bytes,
-                         CountLoadBytes(*checkpoint_.files, checkpoint_.config, ranks, only));
-  demand.memory_bytes = ReadHostMemory() / config_.host_groups;
-  if (choice_.memory_bytes > 0) {
-    QUIRE_ASSIGN_OR_RETURN(demand, OfDevice(demand, bytes));
-  }
-  QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanKvBlocks(demand));
+  QUIRE_ASSIGN_OR_RETURN(const KvPlan plan,
+                         PlanRankMemory(config_, checkpoint_, tokenizer_size_, Buffers(), choice_));
   kv_blocks_ = plan.blocks;
-  if (config_.rank == 0 || only) Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
+  if (config_.rank == 0 || config_.ranks_here() < config_.ranks) {
+    Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
+  }
   return absl::OkStatus();
-}
-
-// What a GPU has to hold; the host has to have room for the rest.
-absl::StatusOr<KvDemand> Rank::OfDevice(const KvDemand& all, const ModelBytes& bytes) const {
-  const ModelConfig& model = checkpoint_.config;
-  const kernels::DeviceScratch& scratch = choice_.scratch;
-  const SplitDemand split = SplitBetween(
-      all,
-      {// A group that is to be taken over, or replaced, still holds what a check would count as taken.
-       .memory_bytes = config_.check ? choice_.memory_bytes : choice_.free_bytes,
-       .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden,
-       .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
-       .host_token_bytes = bytes.input_token,
-       .host_sequence_bytes = 2 * bytes.counts,
-       .read_back_bytes =
-           SchedulerLimits::kWantedRows * model.vocab * kernels::BytesOf(kernels::DType::kF32)});
-  const absl::Status host = PlanKvBlocks(split.host).status();
-  if (host.ok()) return split.device;
-  return absl::Status(host.code(), absl::StrCat("of the host's memory, beside the GPU's: ", MessageOf(host)));
 }
 
 BufferSizes Rank::Buffers() const {

@@ -9,6 +9,8 @@
 // its part of the plan at once: a plan is written before that one starts.
 #pragma once
 
+#include <cmath>
+
 #include "kernels/cuda/attention_combine.h"
 #include "kernels/cuda/attention_narrow.h"
 #include "kernels/cuda/attention_wide.h"
@@ -42,6 +44,19 @@ void Attention(Stream& stream, AttentionParams params, const AttentionWork& work
                                            params.kv_heads,    params.scale_log2};
     Launch<Combine>(stream, {.x = Combine::Blocks(combine)}, 0, combine, order);
   }
+}
+
+// The same for heads of a size known when it runs.
+inline void Attention(Stream& stream, int head_dim, const AttentionParams& params, const AttentionWork& work,
+                      Order order = Order::kOverlapping) {
+  if (head_dim == 128) return Attention<128>(stream, params, work, order);
+  if (head_dim == 64) return Attention<64>(stream, params, work, order);
+  stream.Record("no attention kernel for this head_dim");
+}
+
+// params.scale_log2.
+inline float AttentionScaleLog2(int head_dim) {
+  return static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(head_dim)));
 }
 
 }  // namespace quire::kernels::cuda

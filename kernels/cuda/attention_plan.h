@@ -44,6 +44,16 @@ struct AttentionLimits {
   int64_t partial_rows = 1 << 18;  // that there is room for; spans beyond it aren't split: slower, same bits
 };
 
+// That keep a device of so many multiprocessors busy.
+inline AttentionLimits LimitsFor(int processors, int group, int kv_heads, int64_t partial_rows) {
+  constexpr int kNarrowBlocksEach = 2;  // of 16 rows: what a multiprocessor holds at once
+  return {.group = group,
+          .kv_heads = kv_heads,
+          .narrow_blocks = processors * kNarrowBlocksEach,
+          .wide_blocks = processors,
+          .partial_rows = partial_rows};
+}
+
 // An error where a span has no tokens or its pages don't cover it. At most narrow_blocks / kv_heads narrow
 // items beside one for each span with few rows (wide ones alike, one for each wide_rows), a combined token
 // for each.

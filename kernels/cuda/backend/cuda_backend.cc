@@ -1,6 +1,5 @@
 #include "kernels/cuda/backend/cuda_backend.h"
 
-#include <cmath>
 #include <map>
 #include <optional>
 
@@ -286,9 +285,8 @@ void CudaBackend::Attention(Tensor q, int64_t layer, Tensor out) {
   params.q = Dense<uint16_t>(q, "Attention");
   params.pages = pages(layer);
   params.out = Dense<uint16_t>(out, "Attention");
-  params.scale_log2 = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(kv_.head_dim)));
-  if (kv_.head_dim == 128) return cuda::Attention<128>(stream_, params, step_.work());
-  cuda::Attention<64>(stream_, params, step_.work());
+  params.scale_log2 = AttentionScaleLog2(head_dim());
+  cuda::Attention(stream_, head_dim(), params, step_.work());
 }
 
 void CudaBackend::GatherWanted(Tensor x, Tensor out) {

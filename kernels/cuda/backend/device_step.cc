@@ -9,8 +9,6 @@
 namespace quire::kernels::cuda {
 namespace {
 
-constexpr int kNarrowBlocksEach = 2;  // of 16 rows: what a multiprocessor holds at once
-constexpr int kWideRows = 128;
 // Of attention's partial results, where splits of a row go to several blocks: 64 MiB of heads of 128.
 constexpr int64_t kMostPartialRows = 1 << 17;
 
@@ -21,8 +19,8 @@ int FilledUp(int entries, size_t most) {
 
 }  // namespace
 
-// Up to 32 rows are the decode GEMM's, which reads its weights once for 8, 16 or 32 of them; beyond, at most
-// a half is in vain, and from 512 on a fifth.
+// Up to 32 rows are the decode GEMM's, which reads its weights once for 8, 16 or 32 of them; beyond, less
+// than a half is in vain, and from 512 on less than a third.
 int64_t FilledUp(int64_t rows, int64_t most) {
   int64_t step = 256;
   if (rows <= 512) step = 64;
@@ -34,7 +32,6 @@ int64_t FilledUp(int64_t rows, int64_t most) {
 void DeviceStep::Reserve(Stream& stream, const StepLimits& limits, const KvShape& kv) {
   limits_ = limits;
   kv_ = kv;
-  device_ = ReadDeviceSize(stream);
   host_.Reserve(limits);
   ids_ = StagedArray<int32_t>(stream, limits.tokens);
   rope_rows_ = StagedArray<int32_t>(stream, limits.tokens);
@@ -46,18 +43,18 @@ void DeviceStep::Reserve(Stream& stream, const StepLimits& limits, const KvShape
 // PlanAttention says how many entries it makes at most.
 void DeviceStep::ReserveAttention(Stream& stream) {
   const int64_t group = kv_.query_heads / kv_.kv_heads, sequences = limits_.sequences;
+  const int64_t last = std::max<int64_t>(limits_.table_blocks * kPageKeys - 1, 0);
+  const int64_t most_partial = limits_.tokens * kv_.query_heads * (SplitOf(static_cast<int>(last)) + 1);
+  attention_limits_ = LimitsFor(ReadDeviceSize(stream).processors, static_cast<int>(group),
+                                static_cast<int>(kv_.kv_heads), std::min(kMostPartialRows, most_partial));
   sequences_ = StagedArray<AttentionSequence>(stream, sequences);
   tables_ = StagedArray<int32_t>(stream, sequences * (limits_.table_blocks + 3));
-  narrow_ =
-      StagedArray<AttentionItem>(stream, sequences + device_.processors * kNarrowBlocksEach / kv_.kv_heads);
-  wide_ = StagedArray<AttentionItem>(
-      stream, sequences + device_.processors / kv_.kv_heads + limits_.tokens * group / kWideRows);
+  narrow_ = StagedArray<AttentionItem>(stream, sequences + attention_limits_.narrow_blocks / kv_.kv_heads);
+  wide_ = StagedArray<AttentionItem>(stream, sequences + attention_limits_.wide_blocks / kv_.kv_heads +
+                                                 limits_.tokens * group / attention_limits_.wide_rows);
   combine_ = StagedArray<CombineToken>(stream, limits_.tokens);
-  const int64_t last = std::max<int64_t>(limits_.table_blocks * kPageKeys - 1, 0);
-  partial_rows_ =
-      std::min(kMostPartialRows, limits_.tokens * kv_.query_heads * (SplitOf(static_cast<int>(last)) + 1));
-  partial_out_ = DeviceArray<float>(stream, partial_rows_ * kv_.head_dim);
-  partial_state_ = DeviceArray<float>(stream, partial_rows_ * 2);
+  partial_out_ = DeviceArray<float>(stream, attention_limits_.partial_rows * kv_.head_dim);
+  partial_state_ = DeviceArray<float>(stream, attention_limits_.partial_rows * 2);
 }
 
 StepBucket DeviceStep::Take(Stream& stream, const StepInputs& inputs, std::span<const RopeRows> ropes) {
@@ -110,13 +107,7 @@ void DeviceStep::SendAttention(Stream& stream) {
     spans_.push_back({static_cast<int32_t>(s.first_row), static_cast<int32_t>(s.rows),
                       static_cast<int32_t>(s.position), s.blocks});
   }
-  absl::StatusOr<AttentionPlan> plan =
-      PlanAttention(spans_, {.group = static_cast<int>(kv_.query_heads / kv_.kv_heads),
-                             .kv_heads = static_cast<int>(kv_.kv_heads),
-                             .wide_rows = kWideRows,
-                             .narrow_blocks = device_.processors * kNarrowBlocksEach,
-                             .wide_blocks = device_.processors,
-                             .partial_rows = partial_rows_});
+  absl::StatusOr<AttentionPlan> plan = PlanAttention(spans_, attention_limits_);
   if (!plan.ok()) return stream.Record(MessageOf(plan.status()));
   const AttentionCounts needed = plan->counts();
   counts_ = {FilledUp(needed.narrow, narrow_.size()), FilledUp(needed.wide, wide_.size()),

@@ -86,7 +86,6 @@ class DeviceStep {
 
   StepLimits limits_;
   KvShape kv_;
-  DeviceSize device_;
   HostStep host_;
   StagedArray<int32_t> ids_, rope_rows_, kv_slots_, wanted_rows_;
   StagedArray<AttentionSequence> sequences_;
@@ -94,7 +93,7 @@ class DeviceStep {
   StagedArray<AttentionItem> narrow_, wide_;
   StagedArray<CombineToken> combine_;
   DeviceArray<float> partial_out_, partial_state_;
-  int64_t partial_rows_ = 0;
+  AttentionLimits attention_limits_;
   StepBucket bucket_;
   bool covered_ = false;
   AttentionCounts counts_;  // of the step, filled up

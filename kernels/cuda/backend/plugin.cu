@@ -2,7 +2,6 @@
 // linked in; the driver and cuBLASLt are found when it runs.
 #include <cuda_runtime.h>
 
-#include <cstdio>
 #include <string>
 
 #include "base/core/log.h"

@@ -225,12 +225,10 @@ inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t 
   }
 }
 inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
-  stream.RefuseWhileCaptured("memory is written");
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  CopyToDevice(stream, to, from, bytes);
 }
 inline void QueueCopyOnDevice(Stream& stream, void* to, const void* from, size_t bytes) {
-  stream.RefuseWhileCaptured("memory is written");
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  CopyToDevice(stream, to, from, bytes);
 }
 inline void QueueClear(Stream& stream, void* memory, size_t bytes) {
   stream.RefuseWhileCaptured("memory is written");

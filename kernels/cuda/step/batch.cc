@@ -6,8 +6,6 @@
 namespace quire::kernels::cuda {
 namespace {
 
-constexpr int kNarrowBlocksEach = 2;  // of 16 rows: what a multiprocessor holds at once
-
 std::string Fault(const StepShape& shape, const StepSpan& span, int positions_end) {
   if (span.ids.empty()) return "a sequence in a step has no token";
   if (span.position < 0) return "a sequence's position is negative";
@@ -40,11 +38,7 @@ StepBatch MakeStepBatch(const StepShape& shape, std::span<const StepSpan> spans,
     attention.push_back({first, count, span.position, span.pages});
   }
   absl::StatusOr<AttentionPlan> plan =
-      PlanAttention(attention, {.group = shape.Group(),
-                                .kv_heads = shape.kv_heads,
-                                .narrow_blocks = processors * kNarrowBlocksEach,
-                                .wide_blocks = processors,
-                                .partial_rows = partial_rows});
+      PlanAttention(attention, LimitsFor(processors, shape.Group(), shape.kv_heads, partial_rows));
   if (plan.ok()) {
     batch.attention = *std::move(plan);
   } else {

@@ -1,7 +1,5 @@
 #include "kernels/cuda/step/step.h"
 
-#include <cmath>
-
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/gemm/skinny_gemm.h"
 #include "kernels/cuda/rope.h"
@@ -93,11 +91,8 @@ class StepQueue {
                                  .partial_state = b_.partial_state_f32.data(),
                                  .query_heads = shape_.query_heads,
                                  .kv_heads = shape_.kv_heads,
-                                 .scale_log2 = static_cast<float>(
-                                     1.4426950408889634 / std::sqrt(static_cast<double>(shape_.head_dim)))};
-    if (shape_.head_dim == 128) return Attention<128>(stream_, params, work, options_.order);
-    if (shape_.head_dim == 64) return Attention<64>(stream_, params, work, options_.order);
-    stream_.Record("no attention kernel for this head_dim");
+                                 .scale_log2 = AttentionScaleLog2(shape_.head_dim)};
+    Attention(stream_, shape_.head_dim, params, work, options_.order);
   }
 
   void Silu() {

@@ -3,7 +3,7 @@
 // as it goes. For quire-cuda-step's one thread.
 #pragma once
 
-#include "kernels/cuda/step/testing/step_graph.h"
+#include "kernels/cuda/step/testing/step_times.h"
 #include "kernels/cuda/step/testing/step_world.h"
 
 namespace quire::kernels::cuda {

@@ -1,4 +1,4 @@
-#include "kernels/cuda/step/testing/step_graph.h"
+#include "kernels/cuda/step/testing/step_times.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// Times from the device's clock around each of its launches, and lines of JSON to
-// stdout and a file at once. For quire-cuda-step's one thread.
+// How long steps take: by the device's clock around each launch, and from event to event; and lines of JSON
+// to stdout and a file at once. For quire-cuda-step's one thread.
 #pragma once
 
 #include <cuda_runtime.h>
