@@ -26,10 +26,6 @@ DeviceChoice Cpu(const std::string& reason) {
 
 // Why a GPU does not serve such a group, or "".
 std::string NotOnAGpu(const DeviceDemand& demand) {
-  if (demand.ranks > 1) {
-    return absl::StrCat("a group on GPUs has one rank so far, not ", demand.ranks,
-                        ": give --tensor-parallel 1");
-  }
   if (demand.host_groups > 1) {
     return absl::StrCat("a host serves one group on GPUs so far, not ", demand.host_groups,
                         ": give --groups 1");
@@ -43,7 +39,7 @@ std::string NotOnAGpu(const DeviceDemand& demand) {
 absl::StatusOr<DeviceChoice> FindGpu(const DeviceDemand& demand) {
   QUIRE_ASSIGN_OR_RETURN(const BackendPlugin* const plugin, CudaPlugin());
   if (const std::string why = plugin->why_not(demand); !why.empty()) return absl::UnavailableError(why);
-  return plugin->find();
+  return plugin->find(demand);
 }
 
 }  // namespace
@@ -73,10 +69,6 @@ std::string IsaFor(const std::string& weights, const std::string& isa) {
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options) {
-  if (options.device == "cuda") {
-    QUIRE_ASSIGN_OR_RETURN(const BackendPlugin* const plugin, CudaPlugin());
-    return plugin->make(options);
-  }
   if (options.device != "cpu") {
     return absl::InvalidArgumentError(absl::StrCat("unknown device \"", options.device, "\""));
   }
@@ -84,6 +76,10 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
 }
 
 absl::StatusOr<Device> MakeDevice(const BackendOptions& options, Rendezvous& rendezvous) {
+  if (options.device == "cuda") {
+    QUIRE_ASSIGN_OR_RETURN(const BackendPlugin* const plugin, CudaPlugin());
+    return plugin->make(options, rendezvous);
+  }
   Device device;
   QUIRE_ASSIGN_OR_RETURN(device.backend, MakeBackend(options));
   QUIRE_ASSIGN_OR_RETURN(device.communicator, rendezvous.HostCommunicator());

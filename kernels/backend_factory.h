@@ -19,6 +19,8 @@ struct BackendOptions {
   // auto, avx2, avx512 or amx. avx2 and avx512 give the same bits, amx its own family's (Backend::family).
   // vectors: the better of those two; amx-twin: amx's bits on any CPU, slowly, to compare with.
   std::string isa = "auto";
+  // Which of a host's GPUs, and how many ranks of the group share it (in tests).
+  int gpu = 0, gpu_ranks = 1;
 };
 
 // What a backend takes of its own memory beside weights, blocks and a decoder's tensors.
@@ -35,17 +37,19 @@ struct DeviceChoice {
   // Of its own, in all and what nobody has taken; 0: it has the host's.
   int64_t memory_bytes = 0, free_bytes = 0;
   DeviceScratch scratch;
+  int index = 0, count = 0;  // of the host's, which one, and how many there are
 };
 
 struct DeviceDemand {
   std::string backend = "cpu";  // auto, cpu or cuda
   std::string weights = "bf16";
-  int64_t ranks = 1, host_groups = 1;
+  int64_t rank_here = 0, ranks_here = 1,
+          host_groups = 1;                    // of the group's ranks on this host; 0: not chosen yet
   int64_t hidden = 0, ffn = 0, head_dim = 0;  // of the model
 };
 
-// auto is the GPU where there is one that can be used and that serves such a group: of one rank, alone on its
-// host, in bf16, so far, and of a model whose sizes have kernels. InvalidArgument for another name, or a
+// auto is the GPU where there is one for each rank that can be used and that serves such a group: alone on
+// its host, in bf16, so far, and of a model whose sizes have kernels. InvalidArgument for another name, or a
 // group that a GPU that was asked for does not serve; FailedPrecondition where there is no such device, or
 // its library (libquire-cuda.so, beside the program) does not fit.
 absl::StatusOr<DeviceChoice> ChooseDevice(const DeviceDemand& demand);
@@ -54,8 +58,8 @@ absl::StatusOr<DeviceChoice> ChooseDevice(const DeviceDemand& demand);
 // answers are one family on every machine; what stays in bf16 is for AMX only where that is asked for.
 std::string IsaFor(const std::string& weights, const std::string& isa);
 
-// InvalidArgument for an unknown name or an impossible number, FailedPrecondition for what this machine
-// lacks; the message says which and why.
+// Of the CPU. InvalidArgument for an unknown name or an impossible number, FailedPrecondition for what this
+// machine lacks; the message says which and why.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options);
 
 // A rank's device: where it computes, and how its tensors cross to the other ranks. Made together, since a

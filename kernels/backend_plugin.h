@@ -16,9 +16,9 @@ struct BackendPlugin {
   const char* build;  // QUIRE_BACKEND_BUILD, as its compiler was given it (kernels/CMakeLists.txt)
   // Why a model of these sizes has no kernels; "": it has.
   std::string (*why_not)(const DeviceDemand& demand);
-  // The device that is there. Unavailable, and why, where there is none that it can use.
-  absl::StatusOr<DeviceChoice> (*find)();
-  absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions& options);
+  // The device of that rank. Unavailable, and why, where there is none that it can use.
+  absl::StatusOr<DeviceChoice> (*find)(const DeviceDemand& demand);
+  absl::StatusOr<Device> (*make)(const BackendOptions& options, Rendezvous& rendezvous);
 };
 
 // The name of the one function that a library exports: const BackendPlugin* QuireBackendPlugin().

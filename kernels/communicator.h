@@ -2,8 +2,8 @@
 // ranks make the same calls in the same order with the same shapes. Sums are fp32 and in an order that
 // the number of ranks fixes (worker/parallel/rank_sum.h), so every rank gets the same bits (ARCHITECTURE
 // 5.2). Implementations live in worker/parallel: shared memory between processes, TCP between hosts,
-// threads of one process; NCCL comes with the CUDA plug-in. Errors: Unavailable when a peer is dead, stopped
-// beating or can't be reached; the group is then lost and the rank exits.
+// threads of one process; kernels/cuda/collective has those of GPUs. Errors: Unavailable when a peer is dead,
+// stopped beating or can't be reached; the group is then lost and the rank exits.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,23 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
+  // Whether tensors stand where the host reads and writes them: what Gather takes, too.
+  virtual bool in_host_memory() const { return true; }
+  // Whether calls only enqueue, behind the backend's ops: then a step with them may be captured.
+  virtual bool enqueues() const { return false; }
+
   // x fp32 [rows, cols] becomes the sum over ranks, in place, on every rank.
   virtual absl::Status AllReduceSum(Tensor x) = 0;
   // To rank 0: the bytes that any other rank r names in `mine` fill those that rank 0 names in into[r], span
   // after span; both are as many, or it is an Internal error there. Rank 0 names nothing in `mine`, nor in
   // into[0]; the others have no `into`.
   virtual absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) = 0;
+  // x fp32 [rows, ...]: the first columns[r] of every rank r's rows come to stand in rank 0's, behind those
+  // of the ranks before it; its rows have room for all.
+  virtual absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns);
+  // The group is lost: what waits for other ranks on a device ends, and what it computes is of no use. Any
+  // thread.
+  virtual void Stop() {}
 };
 
 }  // namespace quire::kernels

@@ -7,6 +7,9 @@
 #include "base/core/status.h"
 #include "kernels/sampling/sampler.h"
 #include "worker/model/model_bytes.h"
+#include "worker/model/shard.h"
+#include "worker/parallel/plan_codec.h"
+#include "worker/parallel/shm_communicator.h"
 
 namespace quire::worker {
 namespace {
@@ -15,13 +18,15 @@ namespace {
 absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& config, const ModelConfig& model,
                                   const ModelBytes& bytes, const kernels::DeviceChoice& device) {
   const kernels::DeviceScratch& scratch = device.scratch;
+  // Of a token that ranks exchange through the host, where they have to.
+  const int64_t staged_bytes = model.hidden * kernels::BytesOf(kernels::DType::kF32);
   const SplitDemand split = SplitBetween(
       all,
       {// A group that is to be taken over, or replaced, still holds what a check would count as taken.
        .memory_bytes = config.check ? device.memory_bytes : device.free_bytes,
        .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden,
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
-       .host_token_bytes = bytes.input_token,
+       .host_token_bytes = bytes.input_token + (config.ranks > 1 ? staged_bytes : 0),
        .host_sequence_bytes = 2 * bytes.counts,
        .read_back_bytes =
            SchedulerLimits::kWantedRows * model.vocab * kernels::BytesOf(kernels::DType::kF32)});
@@ -32,12 +37,19 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
 
 }  // namespace
 
+BufferSizes BuffersFor(const WorkerConfig& config, const ModelConfig& model) {
+  if (config.ranks == 1) return BufferSizes{1, 1};  // nothing is exchanged
+  return BufferSizes{ExchangeBytesFor(config.limits.max_batch_tokens, model.hidden),
+                     PlanBytesFor(PlanLimitsFor(config.limits, model.max_context))};
+}
+
 absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoint& checkpoint,
-                                      int64_t tokenizer_size, const BufferSizes& buffers,
-                                      const kernels::DeviceChoice& device) {
+                                      int64_t tokenizer_size, const kernels::DeviceChoice& device) {
   const ModelConfig& model = checkpoint.config;
   const auto ranks = static_cast<int>(config.ranks), rank = static_cast<int>(config.rank);
-  const std::optional<int> only = config.ranks_here() < ranks ? std::optional(rank) : std::nullopt;
+  const bool on_device = device.memory_bytes > 0;
+  const bool alone = on_device || config.ranks_here() < ranks;
+  const std::optional<int> only = alone ? std::optional(rank) : std::nullopt;
   QUIRE_ASSIGN_OR_RETURN(const ModelBytes bytes, CountModelBytes(model, ranks, only));
   KvDemand demand;
   demand.asked_blocks = config.kv_blocks;
@@ -53,13 +65,28 @@ absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoi
   demand.max_sequences = config.limits.max_sequences;
   demand.sampler_bytes =
       std::min(config.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size);
-  demand.exchange_bytes = BufferBytesHere(config, buffers);
+  demand.exchange_bytes = BufferBytesHere(config, BuffersFor(config, model));
   QUIRE_ASSIGN_OR_RETURN(demand.load_bytes, CountLoadBytes(*checkpoint.files, model, ranks, only));
   demand.memory_bytes = ReadHostMemory() / config.host_groups;
-  if (device.memory_bytes > 0) {
+  if (on_device) {
+    demand.memory_bytes /= config.ranks_here();
     QUIRE_ASSIGN_OR_RETURN(demand, OfDevice(demand, config, model, bytes, device));
   }
   return PlanKvBlocks(demand);
+}
+
+absl::StatusOr<int64_t> FewestRanks(const WorkerConfig& config, const Checkpoint& checkpoint,
+                                    const kernels::DeviceChoice& device) {
+  absl::Status failed = absl::InternalError("there is no device");
+  for (int ranks = 1; ranks <= std::min(device.count, 8); ranks *= 2) {
+    WorkerConfig of_so_many = config;
+    of_so_many.ranks = ranks;
+    const absl::Status split = MakeShard(checkpoint.config, 0, ranks).status();
+    if (!split.ok()) break;  // nor over more
+    failed = PlanRankMemory(of_so_many, checkpoint, checkpoint.config.vocab, device).status();
+    if (failed.ok()) return ranks;
+  }
+  return failed;
 }
 
 }  // namespace quire::worker

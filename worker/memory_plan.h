@@ -13,11 +13,18 @@
 
 namespace quire::worker {
 
-// Of this rank, or of all ranks of the group where they share this host. `device`: where it computes; with
-// memory of its own that holds weights and blocks, and the host the rest. Errors: PlanKvBlocks' and
-// CountModelBytes'.
+// What the ranks of a group exchange through the host.
+BufferSizes BuffersFor(const WorkerConfig& config, const ModelConfig& model);
+
+// Of this rank, or of all ranks of the group where they share this host's memory. `device`: where it
+// computes; with memory of its own that holds weights and blocks, and the host the rest. Errors:
+// PlanKvBlocks' and CountModelBytes'.
 absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoint& checkpoint,
-                                      int64_t tokenizer_size, const BufferSizes& buffers,
-                                      const kernels::DeviceChoice& device);
+                                      int64_t tokenizer_size, const kernels::DeviceChoice& device);
+
+// The fewest ranks, 1, 2, 4 or 8 of as many devices like this one as there are, that hold the weights and a
+// whole context. The errors of the most where none do.
+absl::StatusOr<int64_t> FewestRanks(const WorkerConfig& config, const Checkpoint& checkpoint,
+                                    const kernels::DeviceChoice& device);
 
 }  // namespace quire::worker

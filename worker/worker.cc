@@ -31,8 +31,6 @@
 #include "worker/model_checks.h"
 #include "worker/ops_endpoint.h"
 #include "worker/parallel/distributed_runner.h"
-#include "worker/parallel/plan_codec.h"
-#include "worker/parallel/shm_communicator.h"
 #include "worker/rank_cpus.h"
 #include "worker/rpc/group_server.h"
 
@@ -42,6 +40,10 @@ namespace {
 class Rank {
  public:
   explicit Rank(const WorkerConfig& config) : config_(config) {}
+  ~Rank() {
+    MutexLock lock(&end_mutex_);
+    stopped_with_group_ = nullptr;  // the device goes before the group's beats end
+  }
   // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight
   // files.
   absl::Status CheckModel();
@@ -57,8 +59,8 @@ class Rank {
   // The group's, below /dev/shm.
   std::string ShmName() const;
   absl::Status FindDevice();
+  absl::Status ChooseNumberOfRanks();
   absl::Status PlanMemory();
-  BufferSizes Buffers() const;
   absl::Status JoinRanks();
   absl::Status OpenDevice();
   absl::Status LoadModel();
@@ -72,6 +74,8 @@ class Rank {
   // Fails what is open and ends the process: the engine thread may hang in a step, so nothing of it is waited
   // for.
   [[noreturn]] void EndLost(GroupServer& server) ABSL_EXCLUSIVE_LOCKS_REQUIRED(end_mutex_);
+  // Ends what waits for other ranks on the device, which would else outlive this process for a while.
+  void StopDevice() ABSL_LOCKS_EXCLUDED(end_mutex_);
   void SetDraining(GroupServer* server) ABSL_LOCKS_EXCLUDED(end_mutex_);
 
   WorkerConfig config_;  // as given, but for the numbers that are left to us: threads, ranks of a check
@@ -81,6 +85,7 @@ class Rank {
   std::atomic<bool> serving_{false};
   Mutex end_mutex_;
   GroupServer* draining_ ABSL_GUARDED_BY(end_mutex_) = nullptr;  // while it does
+  kernels::Communicator* stopped_with_group_ ABSL_GUARDED_BY(end_mutex_) = nullptr;
   std::unique_ptr<OpsEndpoint> ops_;
   AdvertisedAddress advertised_;
   std::string worker_secret_;
@@ -106,7 +111,8 @@ absl::Status Rank::FindDevice() {
   const ModelConfig& model = checkpoint_.config;
   QUIRE_ASSIGN_OR_RETURN(choice_, kernels::ChooseDevice({.backend = config_.backend,
                                                          .weights = config_.weights,
-                                                         .ranks = config_.ranks,
+                                                         .rank_here = config_.rank_here(),
+                                                         .ranks_here = config_.ranks_here(),
                                                          .host_groups = config_.host_groups,
                                                          .hidden = model.hidden,
                                                          .ffn = model.ffn,
@@ -116,6 +122,18 @@ absl::Status Rank::FindDevice() {
   return CheckKernels(kernels::IsaFor(config_.weights, config_.isa));
 }
 
+absl::Status Rank::ChooseNumberOfRanks() {
+  if (choice_.name == "cpu") {
+    const RankChoice choice = ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks));
+    config_.ranks = choice.ranks;
+    ranks_reason_ = choice.reason;
+    return absl::OkStatus();
+  }
+  QUIRE_ASSIGN_OR_RETURN(config_.ranks, FewestRanks(config_, checkpoint_, choice_));
+  ranks_reason_ = absl::StrCat(choice_.reason, ", the fewest that hold the model and a context");
+  return absl::OkStatus();
+}
+
 absl::Status Rank::CheckModel() {
   QUIRE_RETURN_IF_ERROR(CheckNames(config_));
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
@@ -123,11 +141,7 @@ absl::Status Rank::CheckModel() {
                                                      config_.rope_scaling, config_.weights));
   QUIRE_RETURN_IF_ERROR(FindDevice());
   if (config_.check && config_.ranks == 0) {
-    const RankChoice choice = choice_.name == "cpu"
-                                  ? ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks))
-                                  : RankChoice{1, choice_.reason};
-    config_.ranks = choice.ranks;
-    ranks_reason_ = choice.reason;
+    QUIRE_RETURN_IF_ERROR(ChooseNumberOfRanks());
   }
   if (config_.rank >= config_.ranks) {
     return absl::InvalidArgumentError(
@@ -208,19 +222,12 @@ absl::Status Rank::AgreeOnLoaded(int64_t load_us) {
 StepDeadlineOptions Rank::StepLimits() const { return {.weight_bytes = runner_->weight_bytes()}; }
 
 absl::Status Rank::PlanMemory() {
-  QUIRE_ASSIGN_OR_RETURN(const KvPlan plan,
-                         PlanRankMemory(config_, checkpoint_, tokenizer_size_, Buffers(), choice_));
+  QUIRE_ASSIGN_OR_RETURN(const KvPlan plan, PlanRankMemory(config_, checkpoint_, tokenizer_size_, choice_));
   kv_blocks_ = plan.blocks;
   if (config_.rank == 0 || config_.ranks_here() < config_.ranks) {
     Log(LogLevel::kInfo, "kv_plan", "plan", plan.summary);
   }
   return absl::OkStatus();
-}
-
-BufferSizes Rank::Buffers() const {
-  if (config_.ranks == 1) return BufferSizes{1, 1};  // nothing is exchanged
-  return BufferSizes{ExchangeBytesFor(config_.limits.max_batch_tokens, checkpoint_.config.hidden),
-                     PlanBytesFor(PlanLimitsFor(config_.limits, checkpoint_.config.max_context))};
 }
 
 std::string Rank::ShmName() const {
@@ -229,7 +236,8 @@ std::string Rank::ShmName() const {
 }
 
 absl::Status Rank::JoinRanks() {
-  const GroupTerms terms{.shm = shm_, .buffers = Buffers(), .agreement = agreement_};
+  const GroupTerms terms{
+      .shm = shm_, .buffers = BuffersFor(config_, checkpoint_.config), .agreement = agreement_};
   const auto on_drain_asked = [this] {  // at every beat; the first one counts
     if (config_.rank != 0) ops_->set_ready(false);
     if (serving_) RequestShutdown();
@@ -244,7 +252,10 @@ absl::Status Rank::OpenDevice() {
   device.threads = static_cast<int>(config_.threads);
   device.spin_us = static_cast<int>(config_.spin_us);
   device.isa = kernels::IsaFor(config_.weights, config_.isa);
+  device.gpu = choice_.index;
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
+  MutexLock lock(&end_mutex_);
+  stopped_with_group_ = device_.communicator.get();
   return absl::OkStatus();
 }
 
@@ -349,10 +360,16 @@ absl::StatusOr<int> Rank::Follow() {
 }
 
 void Rank::OnLost() {
+  StopDevice();
   if (!serving_) std::_Exit(kExitGroupLost);  // nobody waits for an answer of this rank
   RequestShutdown();
   MutexLock lock(&end_mutex_);
   if (draining_ != nullptr) EndLost(*draining_);  // who drains may wait for a step that never ends
+}
+
+void Rank::StopDevice() {
+  MutexLock lock(&end_mutex_);
+  if (stopped_with_group_ != nullptr) stopped_with_group_->Stop();
 }
 
 void Rank::EndLost(GroupServer& server) {

@@ -48,6 +48,7 @@ struct WorkerConfig {
   std::string Rendezvous() const;
   // Of the group's ranks, that share this host's memory and cores: with --rendezvous each counts itself.
   int64_t ranks_here() const { return Rendezvous().empty() ? ranks : 1; }
+  int64_t rank_here() const { return Rendezvous().empty() ? rank : 0; }  // among those
 
  private:
   void DeclareRank(Options& options);

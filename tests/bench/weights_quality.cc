@@ -88,9 +88,9 @@ absl::StatusOr<std::unique_ptr<golden::RankModel>> Load(const Setup& setup, cons
                                   .rope_scaling = "",
                                   .ranks = 1,
                                   .max_tokens = setup.window,
-                                  .make_backend = make,
+                                  .make_device = golden::OnHost(make),
                                   .weights = weights},
-                                 alone.MakeCommunicator(0));
+                                 *alone.MakeRendezvous(0));
 }
 
 absl::Status Run(const Setup& setup) {

@@ -8,7 +8,8 @@
 namespace quire::golden {
 
 struct TestedDevice {
-  absl::StatusOr<std::unique_ptr<kernels::Backend>> (*make)();
+  // Of one of so many ranks.
+  absl::StatusOr<kernels::Device> (*make)(kernels::Rendezvous& rendezvous);
   int64_t tokens;  // of a prompt: a block and a part of one at least
 };
 extern const TestedDevice kTested;

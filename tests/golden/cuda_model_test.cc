@@ -1,6 +1,6 @@
 // A whole model on the CUDA backend: near the fp64 reference, and the same bits however a prompt is cut into
-// steps. With its kernels on fibers it is a test (cuda_on_fibers.cc), by libquire-cuda.so the program
-// quire-cuda-model, for machines with a GPU (cuda_on_gpu.cc, scripts/gpu/check).
+// steps, and on however many ranks. With its kernels on fibers it is a test (cuda_on_fibers.cc), by
+// libquire-cuda.so the program quire-cuda-model, for machines with a GPU (cuda_on_gpu.cc, scripts/gpu/check).
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -31,7 +31,8 @@ constexpr TestShape kQwen3{.hidden = 128,
 constexpr TestShape kEightLeaves{
     .hidden = 256, .query_heads = 16, .kv_heads = 8, .ffn = 512, .rounds = true, .head_dim = 64};
 
-std::vector<float> Logits(const TestCheckpoint& checkpoint, Chunks chunks, const BackendMaker& make_backend) {
+std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks chunks,
+                          const DeviceMaker& make_device) {
   std::vector<int32_t> ids(kTested.tokens);
   for (int64_t i = 0; i < kTested.tokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
   std::vector<int64_t> positions(kTested.tokens);
@@ -39,12 +40,12 @@ std::vector<float> Logits(const TestCheckpoint& checkpoint, Chunks chunks, const
   std::vector<float> logits;
   const GroupSetup setup{.model_dir = checkpoint.dir(),
                          .rope_scaling = "",
-                         .ranks = 1,
+                         .ranks = ranks,
                          .max_tokens = 128,
-                         .make_backend = make_backend};
+                         .make_device = make_device};
   const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
     absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);
-    if (found.ok()) logits = *std::move(found);
+    if (found.ok() && model.rank() == 0) logits = *std::move(found);
     return found.status();
   });
   EXPECT_TRUE(status.ok()) << status;
@@ -56,15 +57,26 @@ class CudaModelTest : public testing::TestWithParam<TestShape> {};
 TEST_P(CudaModelTest, AnswersAsTheReferenceInAnyChunks) {
   const TestCheckpoint checkpoint("BF16", GetParam());
   const Chunks at_once{kTested.tokens, 1};
-  const std::vector<float> whole = Logits(checkpoint, at_once, kTested.make);
-  const std::vector<float> want = Logits(
-      checkpoint, at_once,
-      []() -> absl::StatusOr<std::unique_ptr<kernels::Backend>> { return kernels::MakeReferenceBackend(); });
+  const std::vector<float> whole = Logits(checkpoint, 1, at_once, kTested.make);
+  const std::vector<float> want =
+      Logits(checkpoint, 1, at_once, OnHost([]() -> absl::StatusOr<std::unique_ptr<kernels::Backend>> {
+               return kernels::MakeReferenceBackend();
+             }));
   ASSERT_EQ(whole.size(), want.size());
   EXPECT_LT(kernels::RelativeError(whole, want), 1e-2);
   for (const Chunks chunks : {Chunks{1, 1}, Chunks{13, 5}, Chunks{kTested.tokens - 2, 1}}) {
-    EXPECT_TRUE(Logits(checkpoint, chunks, kTested.make) == whole)
+    EXPECT_TRUE(Logits(checkpoint, 1, chunks, kTested.make) == whole)
         << "chunks of " << chunks.first << " and " << chunks.rest;
+  }
+}
+
+TEST(CudaRanks, AnyNumberAnswersAlike) {
+  const TestCheckpoint checkpoint("BF16", kEightLeaves);
+  const Chunks chunks{kTested.tokens - 2, 1};
+  const std::vector<float> alone = Logits(checkpoint, 1, chunks, kTested.make);
+  ASSERT_FALSE(alone.empty());
+  for (const int ranks : {2, 4, 8}) {
+    EXPECT_TRUE(Logits(checkpoint, ranks, chunks, kTested.make) == alone) << ranks << " ranks";
   }
 }
 

@@ -4,10 +4,11 @@
 namespace quire::golden {
 namespace {
 
-absl::StatusOr<std::unique_ptr<kernels::Backend>> Make() {
+absl::StatusOr<kernels::Device> Make(kernels::Rendezvous& rendezvous) {
   constexpr kernels::cuda::DeviceSize kDevice{2, kernels::cuda::kSharedBytesSm80};
-  return kernels::cuda::MakeCudaBackend(kernels::cuda::Stream(1, kDevice),
-                                        std::make_unique<kernels::cuda::SkinnyGemms>(kDevice), "fibers");
+  return kernels::cuda::MakeCudaDevice(std::make_unique<kernels::cuda::Stream>(1, kDevice),
+                                       std::make_unique<kernels::cuda::SkinnyGemms>(kDevice), "fibers",
+                                       rendezvous);
 }
 
 }  // namespace

@@ -5,11 +5,12 @@
 namespace quire::golden {
 namespace {
 
-absl::StatusOr<std::unique_ptr<kernels::Backend>> Make() {
+// All ranks on the first GPU.
+absl::StatusOr<kernels::Device> Make(kernels::Rendezvous& rendezvous) {
   QUIRE_ASSIGN_OR_RETURN(
       const kernels::DeviceChoice choice,
       kernels::ChooseDevice({.backend = "cuda", .hidden = 128, .ffn = 128, .head_dim = 64}));
-  return kernels::MakeBackend({.device = choice.name});
+  return kernels::MakeDevice({.device = choice.name, .gpu = 0, .gpu_ranks = rendezvous.size()}, rendezvous);
 }
 
 }  // namespace

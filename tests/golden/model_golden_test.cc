@@ -69,7 +69,7 @@ class ModelGoldenTest : public testing::TestWithParam<Case> {
   void ExpectEqualLogits(const char* one, const char* other) {
     std::vector<std::vector<float>> results;
     for (const char* isa : {one, other}) {
-      setup_.make_backend = [isa] { return MakeNamedBackend(isa); };
+      setup_.make_device = OnHost([isa] { return MakeNamedBackend(isa); });
       results.push_back(WholeLogits(recording_.logit_rows));
       ASSERT_FALSE(results.back().empty());
     }

@@ -35,7 +35,7 @@ std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks ch
                          .rope_scaling = "",
                          .ranks = ranks,
                          .max_tokens = 128,
-                         .make_backend = make_backend,
+                         .make_device = OnHost(make_backend),
                          .weights = weights};
   const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
     absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);

@@ -13,20 +13,27 @@
 
 namespace quire::golden {
 
-absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
-    const GroupSetup& setup, std::unique_ptr<kernels::Communicator> communicator) {
+DeviceMaker OnHost(BackendMaker make) {
+  return [make = std::move(make)](kernels::Rendezvous& rendezvous) -> absl::StatusOr<kernels::Device> {
+    kernels::Device device;
+    QUIRE_ASSIGN_OR_RETURN(device.backend, make());
+    QUIRE_ASSIGN_OR_RETURN(device.communicator, rendezvous.HostCommunicator());
+    return device;
+  };
+}
+
+absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(const GroupSetup& setup,
+                                                           kernels::Rendezvous& rendezvous) {
   auto model = std::unique_ptr<RankModel>(new RankModel);
-  QUIRE_ASSIGN_OR_RETURN(model->backend_, setup.make_backend());
-  model->communicator_ = std::move(communicator);
+  QUIRE_ASSIGN_OR_RETURN(model->device_, setup.make_device(rendezvous));
   model->plain_rope_ = setup.plain_rope;
-  kernels::Backend& backend = *model->backend_;
+  kernels::Backend& backend = *model->device_.backend;
   QUIRE_ASSIGN_OR_RETURN(std::string config_json, ReadWholeFile(setup.model_dir + "/config.json"));
   QUIRE_ASSIGN_OR_RETURN(
       const worker::Checkpoint checkpoint,
       worker::OpenCheckpoint(setup.model_dir, std::move(config_json), setup.rope_scaling, setup.weights));
   model->config_ = checkpoint.config;
-  QUIRE_ASSIGN_OR_RETURN(model->shard_,
-                         worker::MakeShard(model->config_, model->rank(), model->communicator_->size()));
+  QUIRE_ASSIGN_OR_RETURN(model->shard_, worker::MakeShard(model->config_, model->rank(), rendezvous.size()));
   QUIRE_ASSIGN_OR_RETURN(worker::ModelWeights weights,
                          worker::LoadWeights(*checkpoint.files, model->config_,
                                              worker::PlanWeights(model->config_, model->shard_),
@@ -46,7 +53,7 @@ absl::StatusOr<std::unique_ptr<RankModel>> RankModel::Load(
                                    .table_blocks = std::ssize(model->blocks_)};
   QUIRE_ASSIGN_OR_RETURN(model->decoder_,
                          worker::Decoder::Create(model->config_, model->shard_, std::move(weights), limits,
-                                                 backend, *model->communicator_));
+                                                 backend, *model->device_.communicator));
   return model;
 }
 
@@ -78,7 +85,7 @@ absl::Status RankModel::RunChunk(std::span<const int32_t> ids, int64_t position,
   decoder_->Prepare({.ids = ids, .sequences = {&sequence, 1}, .wanted_rows = wanted_rows});
   QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor result, decoder_->Compute());
   if (rank() != 0 || result.rows == 0) return absl::OkStatus();
-  QUIRE_ASSIGN_OR_RETURN(const float* row, backend_->ReadRows(result));
+  QUIRE_ASSIGN_OR_RETURN(const float* row, device_.backend->ReadRows(result));
   for (int64_t i = 0; i < result.rows; ++i) {
     logits.insert(logits.end(), row + i * result.stride, row + i * result.stride + result.cols);
   }
@@ -89,14 +96,18 @@ absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(
   worker::ThreadGroup group(setup.ranks);
   std::latch all_loaded(setup.ranks);
   std::vector<absl::Status> loaded(setup.ranks), finished(setup.ranks);
+  std::vector<std::unique_ptr<RankModel>> models(setup.ranks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < setup.ranks; ++rank) {
     threads.emplace_back([&, rank] {
-      auto model = RankModel::Load(setup, group.MakeCommunicator(rank));
+      const std::unique_ptr<kernels::Rendezvous> rendezvous = group.MakeRendezvous(rank);
+      auto model = RankModel::Load(setup, *rendezvous);
       loaded[rank] = model.status();
+      if (!model.ok()) group.Fail();  // nobody waits for it
+      if (model.ok()) models[rank] = *std::move(model);
       all_loaded.arrive_and_wait();
-      if (std::ranges::all_of(loaded, &absl::Status::ok)) finished[rank] = scenario(**model);
-      if (!finished[rank].ok()) group.Fail();  // nobody waits for it
+      if (std::ranges::all_of(loaded, &absl::Status::ok)) finished[rank] = scenario(*models[rank]);
+      if (!finished[rank].ok()) group.Fail();
     });
   }
   for (std::thread& thread : threads) thread.join();

@@ -1,6 +1,6 @@
 // A tensor-parallel group inside a test: every rank is a thread with its own backend and its shard of a
 // model. RunRanks loads all ranks, then runs the same scenario on each; results leave it through what the
-// scenario captures (rank 0 writes).
+// scenario captures (rank 0 writes). No rank's device goes before all have ended.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,24 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "kernels/backend.h"
-#include "kernels/communicator.h"
+#include "kernels/backend_factory.h"
+#include "kernels/rendezvous.h"
 #include "worker/model/decoder.h"
 #include "worker/model/model_config.h"
 
 namespace quire::golden {
 
 using BackendMaker = std::function<absl::StatusOr<std::unique_ptr<kernels::Backend>>()>;
+using DeviceMaker = std::function<absl::StatusOr<kernels::Device>(kernels::Rendezvous&)>;
+// Of a backend in the host's memory.
+DeviceMaker OnHost(BackendMaker make);
 
 struct GroupSetup {
   std::string model_dir;
   std::string rope_scaling;
   int ranks = 1;
   int64_t max_tokens = 0;  // of one sequence, which is also the longest batch
-  BackendMaker make_backend;
+  DeviceMaker make_device;
   bool plain_rope = false;  // of the two that a model loaded with --rope-scaling has
   std::string weights = "bf16";
 };
@@ -38,10 +41,10 @@ struct Chunks {
 class RankModel {
  public:
   static absl::StatusOr<std::unique_ptr<RankModel>> Load(const GroupSetup& setup,
-                                                         std::unique_ptr<kernels::Communicator> communicator);
+                                                         kernels::Rendezvous& rendezvous);
 
-  int rank() const { return communicator_->rank(); }
-  int64_t weight_bytes() const { return backend_->weight_stats().bytes; }
+  int rank() const { return device_.communicator->rank(); }
+  int64_t weight_bytes() const { return device_.backend->weight_stats().bytes; }
   const worker::ModelConfig& config() const { return config_; }
   const worker::Shard& shard() const { return shard_; }
 
@@ -55,8 +58,7 @@ class RankModel {
   absl::Status RunChunk(std::span<const int32_t> ids, int64_t position, std::span<const int64_t> positions,
                         std::vector<float>& logits);
 
-  std::unique_ptr<kernels::Backend> backend_;
-  std::unique_ptr<kernels::Communicator> communicator_;
+  kernels::Device device_;
   worker::ModelConfig config_;
   worker::Shard shard_;
   std::unique_ptr<worker::Decoder> decoder_;

@@ -50,11 +50,12 @@ class TrueWidthsTest : public testing::TestWithParam<std::string> {
   // Of the recorded positions.
   std::vector<float> Logits(int ranks, Chunks chunks) {
     const int threads = std::max(1, 2 / ranks);
-    const GroupSetup setup{.model_dir = checkpoint_->dir(),
-                           .rope_scaling = "",
-                           .ranks = ranks,
-                           .max_tokens = std::ssize(ids_),
-                           .make_backend = [threads] { return kernels::MakeBackend({.threads = threads}); }};
+    const GroupSetup setup{
+        .model_dir = checkpoint_->dir(),
+        .rope_scaling = "",
+        .ranks = ranks,
+        .max_tokens = std::ssize(ids_),
+        .make_device = OnHost([threads] { return kernels::MakeBackend({.threads = threads}); })};
     std::vector<float> logits;
     const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
       QUIRE_ASSIGN_OR_RETURN(std::vector<float> found, model.Logits(ids_, positions_, chunks));

@@ -15,8 +15,6 @@ std::span<uint8_t> Floats(float* data, int64_t count) {
   return AsBytes(std::span(data, static_cast<size_t>(count)));
 }
 
-bool IsWhole(std::span<const RowNeed> needs, int64_t row) { return needs.empty() || needs[row].whole(); }
-
 }  // namespace
 
 RowGather::RowGather(const std::vector<Range>& vocab, const kernels::StepLimits& limits,
@@ -29,6 +27,7 @@ RowGather::RowGather(const std::vector<Range>& vocab, const kernels::StepLimits&
   for (size_t r = 0; r < vocab.size(); ++r) {
     Part& part = parts_[r];
     part.ids = vocab[r];
+    columns_.push_back(part.ids.size());
     on_runs_ = on_runs_ && part.ids.begin % kernels::kRunIds == 0;
     part.sampled = r == rank_ ? limits.part_ids
                               : std::clamp<int64_t>(limits.sampled_ids - part.ids.begin, 0, part.ids.size());
@@ -38,17 +37,20 @@ RowGather::RowGather(const std::vector<Range>& vocab, const kernels::StepLimits&
 }
 
 absl::Status RowGather::Gather(Tensor rows, std::span<const RowNeed> needs) {
-  if (!on_runs_ || std::ranges::all_of(needs, &RowNeed::whole)) needs = {};
-  if (!needs.empty()) QUIRE_RETURN_IF_ERROR(ChooseRuns(rows, needs));
+  const bool whole = !on_runs_ || !communicator_.in_host_memory();
+  if (whole || std::ranges::all_of(needs, &RowNeed::whole)) {
+    runs_.assign(static_cast<size_t>(rows.rows), {});
+    return communicator_.GatherColumns(rows, columns_);
+  }
+  QUIRE_RETURN_IF_ERROR(ChooseRuns(rows, needs));
   runs_.clear();
   mine_.clear();
   into_.assign(rank_ == 0 ? parts_.size() : 0, {});
   for (int64_t row = 0; row < rows.rows; ++row) {
-    const bool whole = IsWhole(needs, row);
     if (rank_ == 0) {
-      Expect(rows, row, whole);
+      Expect(rows, row, needs[row].whole());
     } else {
-      mine_.push_back(Floats(rows.f32(row), Size(parts_[rank_], row, whole)));
+      mine_.push_back(Floats(rows.f32(row), Size(parts_[rank_], row, needs[row].whole())));
     }
   }
   return communicator_.Gather(mine_, into_);

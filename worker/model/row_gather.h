@@ -2,9 +2,10 @@
 // called by the engine thread, by all with the same needs. Of each row crosses what sampling needs of it
 // (kernels/sampling/candidates.h): the best run of each rank where it is greedy; as many runs of each rank as
 // top_k says, and what ties with them; else each rank's part. First go the bits that say which runs, a 2048th
-// of the row, unless all rows cross whole, as they do where ranks share a run (of a tiny vocabulary). They
-// arrive where the sampler reads them: rank 0's own part begins its rows, the others' are appended, so no row
-// takes more room than a whole one.
+// of the row, unless all rows cross whole, as they do where ranks share a run (of a tiny vocabulary) or have
+// their tensors on GPUs, between which that costs less than to look. They arrive where the sampler reads
+// them: rank 0's own part begins its rows, the others' are appended, so no row takes more room than a whole
+// one.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,8 @@ class RowGather {
   kernels::Backend& backend_;
   kernels::Communicator& communicator_;
   const size_t rank_;
-  bool on_runs_ = true;  // all borders between ranks
+  bool on_runs_ = true;           // all borders between ranks
+  std::vector<int64_t> columns_;  // of each rank's part
   std::vector<Part> parts_;
   // Of a Gather.
   kernels::ByteSpans mine_;

@@ -62,6 +62,33 @@ std::unique_ptr<kernels::Communicator> ThreadGroup::MakeCommunicator(int rank) {
   return std::make_unique<ThreadCommunicator>(*this, rank);
 }
 
+class ThreadRendezvous final : public kernels::Rendezvous {
+ public:
+  ThreadRendezvous(ThreadGroup& group, int rank) : group_(group), rank_(rank) {}
+  int rank() const override { return rank_; }
+  int size() const override { return group_.size_; }
+  absl::StatusOr<std::unique_ptr<kernels::Communicator>> HostCommunicator() override {
+    return group_.MakeCommunicator(rank_);
+  }
+
+ protected:
+  absl::StatusOr<std::vector<std::string>> Gather(const std::string& record, int64_t) override {
+    group_.records_[rank_] = record;
+    QUIRE_RETURN_IF_ERROR(group_.Barrier());
+    std::vector<std::string> records = group_.records_;
+    QUIRE_RETURN_IF_ERROR(group_.Barrier());  // everybody has read
+    return records;
+  }
+
+ private:
+  ThreadGroup& group_;
+  const int rank_;
+};
+
+std::unique_ptr<kernels::Rendezvous> ThreadGroup::MakeRendezvous(int rank) {
+  return std::make_unique<ThreadRendezvous>(*this, rank);
+}
+
 void ThreadGroup::Fail() {
   MutexLock lock(&mutex_);
   failed_ = true;

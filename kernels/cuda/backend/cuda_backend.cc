@@ -10,6 +10,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/backend/device_step.h"
 #include "kernels/cuda/backend/device_weights.h"
+#include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/kv_pages.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
@@ -27,17 +28,24 @@ constexpr size_t kMostGraphs = 128;
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(Stream stream, std::unique_ptr<Gemm> gemm, const std::string& where)
-      : stream_(std::move(stream)), gemm_(std::move(gemm)), family_("cuda-bf16-1-" + where) {}
+  CudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm, const std::string& where,
+              bool captures)
+      : own_stream_(std::move(stream)),
+        stream_(*own_stream_),
+        gemm_(std::move(gemm)),
+        family_("cuda-bf16-1-" + where),
+        captures_(captures) {}
 
   std::string family() const override { return family_; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                      int64_t leaves) override {
+    stream_.MakeCurrent();
     return Waited(weights_.AddMatrix(stream_, parts, k, kind, leaves));
   }
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override {
+    stream_.MakeCurrent();
     return Waited(weights_.AddVector(stream_, values));
   }
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
@@ -107,9 +115,11 @@ class CudaBackend final : public Backend {
     return added;
   }
 
-  Stream stream_;
+  const std::unique_ptr<Stream> own_stream_;
+  Stream& stream_;
   const std::unique_ptr<Gemm> gemm_;
   const std::string family_;
+  const bool captures_;
   std::vector<DeviceArray<std::byte>> memory_;
   DeviceWeights weights_;
   KvShape kv_;
@@ -127,6 +137,7 @@ class CudaBackend final : public Backend {
 
 absl::StatusOr<Tensor> CudaBackend::Allocate(DType dtype, int64_t rows, int64_t cols) {
   QUIRE_RETURN_IF_ERROR(CheckAllocate(dtype, rows, cols));
+  stream_.MakeCurrent();
   // Rows that kernels go over are multiples of 8 as they are; others (logits) begin at 16 bytes, too.
   const int64_t stride = (cols + 7) / 8 * 8;
   const auto bytes = static_cast<size_t>(rows * stride * BytesOf(dtype));
@@ -143,6 +154,7 @@ absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
     return absl::InvalidArgumentError(absl::StrCat("attention on a GPU has heads of 64 or 128, not of ",
                                                    shape.head_dim, ": serve this model with --backend cpu"));
   }
+  stream_.MakeCurrent();
   kv_ = shape;
   kv_pages_ = DeviceArray<uint16_t>(stream_, shape.layers * LayerElements());
   QUIRE_RETURN_IF_ERROR(Wait());
@@ -151,6 +163,7 @@ absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
 }
 
 absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
+  stream_.MakeCurrent();
   limits_ = limits;
   graphs_.clear();  // of buffers that are no more
   step_.Reserve(stream_, limits_, kv_);
@@ -164,6 +177,7 @@ absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
 }
 
 void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
+  stream_.MakeCurrent();
   const int64_t block = PageOffset(1, kv_heads(), 0, head_dim());
   for (const auto& [from, to] : copies) {
     CheckOp(from >= 0 && from < kv_.blocks && to >= 0 && to < kv_.blocks && from != to, "CopyBlocks",
@@ -175,6 +189,7 @@ void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
 }
 
 StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
+  stream_.MakeCurrent();
   Wait().IgnoreError();  // ReadSampled says it
   UploadRopes();
   return step_.Take(stream_, inputs, weights_.ropes());
@@ -183,7 +198,7 @@ StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
 // The first time a kind of step is run as it is: kernels are loaded, and a library chooses its algorithms.
 // The second time it is captured.
 absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) {
-  if (bucket.tokens > kMostCapturedTokens || bucket.tokens == 0) return ops();
+  if (!captures_ || bucket.tokens > kMostCapturedTokens || bucket.tokens == 0) return ops();
   if (graphs_.size() >= kMostGraphs && !graphs_.contains(step_.key())) graphs_.clear();
   const auto [found, first] = graphs_.try_emplace(step_.key());
   if (first) return ops();
@@ -301,7 +316,7 @@ void CudaBackend::GatherWanted(Tensor x, Tensor out) {
 }
 
 absl::Status CudaBackend::KeepCandidates(Tensor, std::span<const RowNeed>, std::span<uint32_t>) {
-  return absl::UnimplementedError("a group on GPUs has one rank");
+  return absl::UnimplementedError("ranks on GPUs send whole rows");
 }
 
 void CudaBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs,
@@ -356,9 +371,30 @@ std::string WhyNotServed(const DeviceDemand& demand) {
   return "";
 }
 
-std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm,
-                                         const std::string& where) {
-  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm), where);
+absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand) {
+  if (demand.ranks_here > found.count) {
+    return absl::UnavailableError(absl::StrCat("a group of ", demand.ranks_here,
+                                               " ranks on this host takes as many GPUs, and there are ",
+                                               found.count, ": give --tensor-parallel ", found.count));
+  }
+  found.index = static_cast<int>(demand.rank_here);
+  absl::StrAppend(&found.reason, ", number ", found.index, " of ", found.count);
+  return found;
+}
+
+std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
+                                         const std::string& where, bool captures) {
+  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm), where, captures);
+}
+
+absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
+                                      const std::string& where, Rendezvous& rendezvous,
+                                      const PeerOptions& options) {
+  Device device;
+  QUIRE_ASSIGN_OR_RETURN(device.communicator, MakeDeviceCommunicator(*stream, rendezvous, options));
+  const bool captures = rendezvous.size() == 1 || device.communicator->enqueues();
+  device.backend = MakeCudaBackend(std::move(stream), std::move(gemm), where, captures);
+  return device;
 }
 
 }  // namespace quire::kernels::cuda

@@ -10,8 +10,10 @@
 
 #include "kernels/backend.h"
 #include "kernels/backend_factory.h"
+#include "kernels/cuda/collective/peer_communicator.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/step/gemm.h"
+#include "kernels/rendezvous.h"
 
 namespace quire::kernels::cuda {
 
@@ -24,8 +26,19 @@ inline constexpr DeviceScratch kScratch{.fixed_bytes = int64_t{512} << 20,
 // Why no model of these sizes can be served; "": it can.
 std::string WhyNotServed(const DeviceDemand& demand);
 
+// A device for each of the group's ranks on this host, or Unavailable and how many there are. `found` counts
+// them; it becomes that of `demand`'s rank.
+absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand);
+
 // The stream's device is the one that is in use. Shapes: rows of a multiple of 8, heads of 64 or 128.
 // `where`: what bits may hang on beside the kernels here, a part of the family.
-std::unique_ptr<Backend> MakeCudaBackend(Stream stream, std::unique_ptr<Gemm> gemm, const std::string& where);
+// `captures`: whether small steps become graphs.
+std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
+                                         const std::string& where, bool captures = true);
+
+// With the communicator of its group, on the same stream. Every rank calls it.
+absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
+                                      const std::string& where, Rendezvous& rendezvous,
+                                      const PeerOptions& options = {});
 
 }  // namespace quire::kernels::cuda

@@ -14,7 +14,8 @@ namespace {
 constexpr DeviceSize kDevice{2, kSharedBytesSm80};
 
 std::unique_ptr<Backend> MakeFibers() {
-  return MakeCudaBackend(Stream(1, kDevice), std::make_unique<SkinnyGemms>(kDevice), "fibers");
+  return MakeCudaBackend(std::make_unique<Stream>(1, kDevice), std::make_unique<SkinnyGemms>(kDevice),
+                         "fibers");
 }
 
 class CudaBackendTest : public testing::Test {

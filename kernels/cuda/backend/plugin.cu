@@ -2,6 +2,7 @@
 // linked in; the driver and cuBLASLt are found when it runs.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/core/log.h"
@@ -51,15 +52,18 @@ absl::Status CheckCode(const cudaDeviceProp& device) {
                  (device.major < kOldestMajor ? ": it starts with 8.0" : ""));
 }
 
-absl::StatusOr<DeviceChoice> Find() {
+absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
   int count = 0;
   if (absl::Status driver = CheckDriver(&count); !driver.ok()) return driver;
+  const int index = static_cast<int>(std::min<int64_t>(demand.rank_here, count - 1));
   cudaDeviceProp device = {};
   size_t free = 0, total = 0;
-  cudaError_t error = cudaGetDeviceProperties(&device, 0);
+  cudaError_t error = cudaSetDevice(index);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&device, index);
   if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
   if (error != cudaSuccess) {
-    return Refused(std::string("the first GPU does not answer: ") + cudaGetErrorString(error));
+    return Refused("the GPU number " + std::to_string(index) +
+                   " does not answer: " + cudaGetErrorString(error));
   }
   if (absl::Status code = CheckCode(device); !code.ok()) return code;
   std::string why;
@@ -68,11 +72,12 @@ absl::StatusOr<DeviceChoice> Find() {
   }
   DeviceChoice choice;
   choice.name = "cuda";
-  choice.reason = std::string(device.name) + ", the first of " + std::to_string(count);
+  choice.reason = device.name;
+  choice.count = count;
   choice.memory_bytes = static_cast<int64_t>(total);
   choice.free_bytes = static_cast<int64_t>(free);
   choice.scratch = cuda::kScratch;
-  return choice;
+  return cuda::OneForEachRank(choice, demand);
 }
 
 void LogMissing(const cuda::LtChoice& choice) {
@@ -83,29 +88,32 @@ void LogMissing(const cuda::LtChoice& choice) {
       choice.leaves, "reason", why, "instead", "the decode GEMM, slower");
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> Make(const BackendOptions&) {
+absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvous) {
   cudaStream_t handle = nullptr;
-  if (const cudaError_t error = cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking);
-      error != cudaSuccess) {
+  cudaError_t error = cudaSetDevice(options.gpu);
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking);
+  if (error != cudaSuccess) {
     return absl::InternalError(std::string("the GPU gives no stream: ") + cudaGetErrorString(error));
   }
-  cuda::Stream stream(handle);
-  const cuda::DeviceSize device = cuda::ReadDeviceSize(stream);
+  auto stream = std::make_unique<cuda::Stream>(handle, options.gpu);
+  const cuda::DeviceSize device = cuda::ReadDeviceSize(*stream);
   std::string why;
   const std::shared_ptr<cuda::LtProducts> lt = cuda::LtProducts::Open(&LogMissing, &why);
   if (lt == nullptr) return absl::FailedPreconditionError("cuBLASLt 13 is not to be had: " + why);
   auto gemms = std::make_unique<cuda::LtGemms>(
       [lt](cuda::Stream& on, const cuda::LtProduct& product) { return lt->Run(product, on.handle()); },
       device, cuda::SharedSums::kTree);
-  if (const std::string error = stream.Synchronize(); !error.empty()) {
-    return absl::InternalError("the GPU: " + error);
+  if (const std::string wrong = stream->Synchronize(); !wrong.empty()) {
+    return absl::InternalError("the GPU: " + wrong);
   }
   cudaDeviceProp properties = {};
-  (void)cudaGetDeviceProperties(&properties, 0);
+  (void)cudaGetDeviceProperties(&properties, options.gpu);
   // Another architecture, or another library, may sum in another order.
   const std::string where = "sm" + std::to_string(properties.major) + std::to_string(properties.minor) +
                             "-lt" + std::to_string(lt->version());
-  return cuda::MakeCudaBackend(std::move(stream), std::move(gemms), where);
+  cuda::PeerOptions peers;
+  peers.most_blocks /= options.gpu_ranks;
+  return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};

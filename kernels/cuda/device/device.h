@@ -21,6 +21,10 @@
 //   leading_bytes to the next 64 columns. ShowCopiesToGroupMma between a copy's wait and the barrier after
 //   it; GroupFence before products, GroupCommit behind, GroupWait<n>(d) leaves n.
 // - AtomicAdd(int*, int): the value before
+// - StoreRelease, LoadAcquire: 4 bytes of device or pinned memory that other devices and the host read and
+// write; what
+//   a thread, or one that it met at a barrier, wrote before the store is seen behind the load that sees it
+// - Pause: in a loop that waits for such a word
 // - Opaque(int): the same, which the compiler doesn't know, so that what follows from it is made anew in each
 //   round of a loop instead of held in registers
 // - LetNextKernelStart, WaitForPriorKernel: programmatic launch (sm_90 and later); what a kernel reads of
@@ -31,6 +35,7 @@
 //   AllocateDevice, FreeDevice, AllocatePinned, FreePinned; CopyToDevice, CopyRowsToDevice (rows of a stride,
 //   to dense ones) and CopyToHost, which wait for all before; QueueCopyToDevice (from pinned memory that
 //   stays until the stream has passed), QueueCopyOnDevice and QueueClear, which do not
+// - for the host: PeerMemory, which other ranks of the host read and write, PeerView, another rank's
 //
 // and the macros QUIRE_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a
 // loop) and QUIRE_CUDA_ARCH (900, say). The fiber form runs lanes in a seeded, shuffled order, fills shared
@@ -51,6 +56,8 @@
 #endif
 #ifdef __CUDACC__
 #include "kernels/cuda/device/device_cuda.h"
+#include "kernels/cuda/device/peer_memory_cuda.h"
 #else
 #include "kernels/cuda/device/device_fiber.h"
+#include "kernels/cuda/device/peer_memory_fiber.h"
 #endif

@@ -120,6 +120,15 @@ QUIRE_DEVICE int Opaque(int x) {
   return x;
 }
 QUIRE_DEVICE int AtomicAdd(int* to, int value) { return atomicAdd(to, value); }
+QUIRE_DEVICE void StoreRelease(uint32_t* to, uint32_t value) {
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(to), "r"(value) : "memory");
+}
+QUIRE_DEVICE uint32_t LoadAcquire(const uint32_t* from) {
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(from) : "memory");
+  return value;
+}
+QUIRE_DEVICE void Pause() {}
 
 QUIRE_DEVICE float Bf16ToFloat(uint32_t bits) { return __uint_as_float(bits << 16); }
 // The first argument stands in the lower half.
@@ -153,8 +162,10 @@ QUIRE_DEVICE uint32_t FloatToBits(float x) { return __float_as_uint(x); }
 // Where work is queued; one thread uses it. Errors stay until Synchronize says them.
 class Stream {
  public:
-  explicit Stream(cudaStream_t handle = nullptr) : handle_(handle) {}
+  explicit Stream(cudaStream_t handle = nullptr, int device = 0) : handle_(handle), device_(device) {}
   cudaStream_t handle() const { return handle_; }
+  // CUDA's device of this thread becomes the stream's: before the first call of each thread.
+  void MakeCurrent() { Record(cudaSetDevice(device_), "choosing the device"); }
   void Record(cudaError_t error, const char* what) {
     if (error == cudaSuccess) return;
     (void)cudaGetLastError();  // said here; later calls say their own
@@ -182,6 +193,7 @@ class Stream {
 
  private:
   cudaStream_t handle_;
+  int device_;
   std::string error_;
 };
 

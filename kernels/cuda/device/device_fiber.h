@@ -3,6 +3,7 @@
 // .sync.aligned says.
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -103,6 +104,13 @@ inline int AtomicAdd(int* to, int value) {
   *to += value;
   return before;
 }
+inline void StoreRelease(uint32_t* to, uint32_t value) {
+  std::atomic_ref(*to).store(value, std::memory_order_release);
+}
+inline uint32_t LoadAcquire(const uint32_t* from) {
+  return std::atomic_ref(*const_cast<uint32_t*>(from)).load(std::memory_order_acquire);
+}
+inline void Pause() { FiberPause(); }
 
 inline float Bf16ToFloat(uint32_t bits) { return kernels::Bf16ToFloat(static_cast<uint16_t>(bits)); }
 inline uint32_t PackBf16(float low, float high) {
@@ -128,6 +136,7 @@ class Stream {
  public:
   explicit Stream(uint64_t seed = 1, DeviceSize size = {2, kSharedBytesSm90}) : seed_(seed), size_(size) {}
   DeviceSize size() const { return size_; }
+  void MakeCurrent() {}
   uint64_t NextSeed() { return seed_++; }
   void Record(const std::string& error) {
     if (error_.empty()) error_ = error;
@@ -165,6 +174,7 @@ template <typename Kernel>
 void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel::Params& params,
             Order order = Order::kAfter) {
   static_assert(Kernel::kMinBlocks >= 1);
+  constexpr bool kInOrder = requires { requires Kernel::kMeetsPeers; };
   if (Stream::Launches* const kept = stream.kept_launches(); kept != nullptr) {
     kept->push_back([grid, shared_bytes, params, order](Stream& later) {
       Launch<Kernel>(later, grid, shared_bytes, params, order);
@@ -177,6 +187,7 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
                              .threads = Kernel::kThreads,
                              .shared_bytes = shared_bytes,
                              .shared_limit = stream.size().shared_bytes,
+                             .in_order = kInOrder,
                              .before_wait = std::move(before_wait)},
                             stream.NextSeed(), [&params] { Kernel::Run(params); }));
 }

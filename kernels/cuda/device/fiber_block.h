@@ -22,6 +22,7 @@ struct FiberLaunch {
   int threads = 32;  // of a block, a multiple of 32
   int shared_bytes = 0;
   int shared_limit = kSharedBytesSm90;
+  bool in_order = false;              // blocks, by their number
   std::function<void()> before_wait;  // run when the first thread waits for the kernel before
 };
 
@@ -46,6 +47,7 @@ struct FiberState {
 FiberState& CurrentFiber();
 
 void FiberSyncBlock();
+void FiberPause();  // lets other fibers go on, and other threads
 void FiberWaitForPriorKernel();
 
 enum class WarpOp : uint8_t { kSync, kShuffle, kBallot, kLdMatrix, kMma };

@@ -8,7 +8,9 @@
 //     static QUIRE_DEVICE void Run(const Params& p) { ... }
 //   };
 // and Launch<Scale>(stream, {blocks}, shared_bytes, params) runs it: through nvcc on a GPU, through g++ with
-// one fiber per thread. Run calls the free functions of device.h and nothing else of either world.
+// one fiber per thread, block after block in any order. One whose blocks each wait for the same block of
+// other ranks says `static constexpr bool kMeetsPeers = true`: fibers run its blocks in their order then. Run
+// calls the free functions of device.h and nothing else of either world.
 #pragma once
 
 #include <cstdint>

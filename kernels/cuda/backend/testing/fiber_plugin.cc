@@ -1,7 +1,8 @@
 // The library of a GPU whose kernels run on fibers: how a worker finds, opens and uses one is tested with it
-// (tests/e2e/test_backend.py). QUIRE_TEST_GPU=none: a machine without a device; full: one that others fill.
+// (tests/e2e/test_backend.py). QUIRE_TEST_GPU=none: a machine without a device; full: one that others fill; a
+// number: so many devices, else 8.
 #include <cstdlib>
-#include <string_view>
+#include <string>
 
 #include "kernels/backend_plugin.h"
 #include "kernels/cuda/backend/cuda_backend.h"
@@ -11,9 +12,9 @@ namespace {
 
 constexpr int64_t kMemoryBytes = int64_t{1} << 30;
 
-absl::StatusOr<DeviceChoice> Find() {
+absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
   const char* given = std::getenv("QUIRE_TEST_GPU");
-  const std::string_view told = given == nullptr ? "" : given;
+  const std::string told = given == nullptr ? "" : given;
   if (told == "none") return absl::UnavailableError("no NVIDIA GPU is here");
   DeviceChoice choice;
   choice.name = "cuda";
@@ -21,13 +22,15 @@ absl::StatusOr<DeviceChoice> Find() {
   choice.memory_bytes = kMemoryBytes;
   choice.free_bytes = told == "full" ? kMemoryBytes / 100 : kMemoryBytes;
   choice.scratch = cuda::kScratch;
-  return choice;
+  const int count = std::atoi(told.c_str());
+  choice.count = count > 0 ? count : 8;
+  return cuda::OneForEachRank(choice, demand);
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> Make(const BackendOptions&) {
+absl::StatusOr<Device> Make(const BackendOptions&, Rendezvous& rendezvous) {
   constexpr cuda::DeviceSize kDevice{2, cuda::kSharedBytesSm80};
-  return cuda::MakeCudaBackend(cuda::Stream(1, kDevice), std::make_unique<cuda::SkinnyGemms>(kDevice),
-                               "fibers");
+  return cuda::MakeCudaDevice(std::make_unique<cuda::Stream>(1, kDevice),
+                              std::make_unique<cuda::SkinnyGemms>(kDevice), "fibers", rendezvous);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};

@@ -1,0 +1,111 @@
+#include "kernels/cuda/collective/peer_communicator.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/core/status.h"
+#include "kernels/cuda/collective/all_reduce.h"
+#include "kernels/cuda/collective/gather_columns.h"
+#include "kernels/cuda/collective/same_for_all.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+// Four words of each thread, before there are more blocks.
+int Blocks(int64_t words, int most) {
+  constexpr int64_t kWordsOfBlock = 4 * AllReduceKernel::kThreads;
+  return static_cast<int>(std::clamp<int64_t>((words + kWordsOfBlock - 1) / kWordsOfBlock, 1, most));
+}
+
+}  // namespace
+
+PeerCommunicator::PeerCommunicator(Stream& stream, const Rendezvous& rendezvous, const PeerOptions& options)
+    : stream_(stream),
+      options_(options),
+      memory_(stream, PeerLinks::MemoryBytes(options.half_bytes)),
+      turns_(stream, kPeerBlocks),
+      stop_(static_cast<uint32_t*>(AllocatePinned(stream, sizeof(uint32_t))), &FreePinned) {
+  if (turns_.data() != nullptr) QueueClear(stream, turns_.data(), kPeerBlocks * sizeof(uint32_t));
+  if (stop_ != nullptr) *stop_ = 0;
+  links_.turns = turns_.data();
+  links_.stop = stop_.get();
+  links_.rank = rendezvous.rank();
+  links_.ranks = rendezvous.size();
+  links_.half_bytes = options.half_bytes;
+}
+
+absl::StatusOr<std::unique_ptr<PeerCommunicator>> PeerCommunicator::Make(Stream& stream,
+                                                                         Rendezvous& rendezvous,
+                                                                         const PeerOptions& options,
+                                                                         std::string& why) {
+  if (rendezvous.size() > kMaxPeers) {
+    why = "more than " + std::to_string(kMaxPeers) + " ranks";
+    return nullptr;
+  }
+  auto made = std::unique_ptr<PeerCommunicator>(new PeerCommunicator(stream, rendezvous, options));
+  std::string error = stream.Synchronize();
+  const std::string& handle = made->memory_.handle();
+  QUIRE_ASSIGN_OR_RETURN(const auto handles, rendezvous.AllGather(error.empty() ? handle : ""));
+  if (error.empty()) made->Open(handles);
+  if (error.empty()) error = stream.Synchronize();
+  QUIRE_ASSIGN_OR_RETURN(why, FirstWord(error, rendezvous));
+  if (!why.empty()) return nullptr;
+  return made;
+}
+
+void PeerCommunicator::Open(const std::vector<std::string>& handles) {
+  for (int rank = 0; rank < size(); ++rank) {
+    if (rank == links_.rank) {
+      links_.memory[rank] = memory_.data();
+      continue;
+    }
+    others_.push_back(
+        std::make_unique<PeerView>(stream_, handles[rank], PeerLinks::MemoryBytes(options_.half_bytes)));
+    links_.memory[rank] = others_.back()->data();
+  }
+}
+
+int64_t PeerCommunicator::RangesFrom(const PeerOptions& options, int ranks) {
+  constexpr int64_t kNever = int64_t{1} << 60;  // of two, each reads as much either way
+  if (options.ranges_from_bytes > 0) return options.ranges_from_bytes;
+  if (ranks <= 2) return kNever;
+  return ranks <= 4 ? 512 << 10 : 256 << 10;
+}
+
+absl::Status PeerCommunicator::AllReduceSum(Tensor x) {
+  if (x.dtype != DType::kF32 || (x.stride != x.cols && x.rows > 1) || x.cols % 4 != 0) {
+    return absl::InternalError("an AllReduceSum on GPUs takes dense fp32 rows of a multiple of 4");
+  }
+  const int64_t words = x.rows * x.cols / 4;
+  if (words == 0) return absl::OkStatus();
+  Launch<AllReduceKernel>(
+      stream_, {Blocks(words, options_.most_blocks)}, PeerTurns::kSharedBytes,
+      {links_, static_cast<float*>(x.data), words, words * 16 >= RangesFrom(options_, size())},
+      Order::kOverlapping);
+  return absl::OkStatus();
+}
+
+absl::Status PeerCommunicator::Gather(const ByteSpans&, std::span<const ByteSpans>) {
+  return absl::UnimplementedError("ranks on GPUs gather columns");
+}
+
+absl::Status PeerCommunicator::GatherColumns(Tensor x, std::span<const int64_t> columns) {
+  GatherColumnsKernel::Params params = {
+      links_, static_cast<float*>(x.data), x.stride, static_cast<int>(x.rows), {}};
+  int64_t most = 0;
+  for (int rank = 0; rank < size(); ++rank) {
+    params.begin[rank + 1] = params.begin[rank] + static_cast<int>(columns[rank]);
+    if (rank > 0) most = std::max(most, columns[rank] * x.rows);
+  }
+  if (x.dtype != DType::kF32 || (rank() == 0 ? params.begin[size()] : columns[rank()]) > x.stride) {
+    return absl::InternalError("GatherColumns takes fp32 rows with room for what comes");
+  }
+  if (most == 0) return absl::OkStatus();
+  Launch<GatherColumnsKernel>(stream_, {Blocks(most / 4, options_.most_blocks)}, PeerTurns::kSharedBytes,
+                              params, Order::kOverlapping);
+  return absl::OkStatus();
+}
+
+void PeerCommunicator::Stop() { std::atomic_ref(*stop_).store(1, std::memory_order_release); }
+
+}  // namespace quire::kernels::cuda

@@ -1,0 +1,41 @@
+// Device memory that the ranks of one host share, on fibers: see device.h, which alone includes this. It is a
+// file without a name, which other threads and processes map through /proc. Errors stand in the Stream.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "kernels/cuda/device/device_fiber.h"
+
+namespace quire::kernels::cuda {
+
+class PeerMemory {
+ public:
+  PeerMemory(Stream& stream, size_t bytes);
+  ~PeerMemory();
+  PeerMemory(const PeerMemory&) = delete;
+  PeerMemory& operator=(const PeerMemory&) = delete;
+  std::byte* data() const { return data_; }
+  const std::string& handle() const { return handle_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+  int file_ = -1;
+  std::string handle_;
+};
+
+class PeerView {
+ public:
+  PeerView(Stream& stream, const std::string& handle, size_t bytes);
+  ~PeerView();
+  PeerView(const PeerView&) = delete;
+  PeerView& operator=(const PeerView&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace quire::kernels::cuda

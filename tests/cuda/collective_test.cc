@@ -1,0 +1,153 @@
+// Ranks that meet in one another's memory, as threads whose kernels run on fibers: sums and gathered rows are
+// those of the host's exchange, for any number of ranks and sizes, whoever is late; a lost group's wait ends.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "kernels/cuda/collective/device_communicator.h"
+#include "kernels/cuda/collective/staged_communicator.h"
+#include "worker/parallel/rank_sum.h"
+#include "worker/parallel/thread_communicator.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+// So small that most sums take several turns.
+constexpr PeerOptions kSmall{.half_bytes = 512, .most_blocks = 3, .ranges_from_bytes = 10'000};
+
+std::vector<float> AnyValues(uint64_t seed, size_t count) {
+  std::mt19937_64 random(seed);
+  std::vector<float> values(count);
+  for (float& x : values) {
+    x = static_cast<float>(static_cast<int64_t>(random())) / static_cast<float>(1ll << (random() % 50));
+  }
+  return values;
+}
+
+// What a test does on each rank's thread, with its stream and communicator.
+using OnRank = std::function<void(Stream& stream, Communicator& communicator)>;
+
+void RunRanks(int ranks, const PeerOptions& options, const OnRank& body) {
+  worker::ThreadGroup group(ranks);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < ranks; ++rank) {
+    threads.emplace_back([&, rank] {
+      Stream stream(static_cast<uint64_t>(rank) * 1000 + 1);
+      const auto rendezvous = group.MakeRendezvous(rank);
+      const auto communicator = MakeDeviceCommunicator(stream, *rendezvous, options);
+      ASSERT_TRUE(communicator.ok()) << communicator.status();
+      ASSERT_TRUE((*communicator)->enqueues()) << "it is the staged one";
+      body(stream, **communicator);
+      EXPECT_EQ(stream.Synchronize(), "");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+class CollectiveTest : public testing::TestWithParam<int> {
+ protected:
+  int ranks() const { return GetParam(); }
+};
+
+TEST_P(CollectiveTest, SumsAreTheHostsToTheBit) {
+  // Both ways of summing: whole parts, and ranges of them.
+  constexpr std::pair<int64_t, int64_t> kShapes[] = {{1, 4}, {1, 8}, {3, 20}, {1, 2500}, {3, 836}, {2, 64}};
+  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
+    uint64_t seed = 1;
+    for (const auto& [rows, columns] : kShapes) {
+      const auto count = static_cast<size_t>(rows * columns);
+      std::vector<std::vector<float>> parts;
+      for (int rank = 0; rank < ranks(); ++rank) parts.push_back(AnyValues(++seed, count));
+      std::vector<float> x = parts[communicator.rank()], want(count);
+      ASSERT_TRUE(communicator.AllReduceSum({x.data(), DType::kF32, rows, columns, columns}).ok());
+      ASSERT_EQ(stream.Synchronize(), "");
+      std::vector<const float*> views;
+      for (const auto& part : parts) views.push_back(part.data());
+      worker::SumRanks(views, static_cast<int64_t>(count), want.data());
+      EXPECT_EQ(std::memcmp(x.data(), want.data(), count * sizeof(float)), 0) << rows << " x " << columns;
+    }
+  });
+}
+
+// Sums of all sizes one after another, in any rank's own time, and the turns of their blocks never meet
+// others'.
+TEST_P(CollectiveTest, ManySumsInARowWhoeverIsLate) {
+  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
+    std::mt19937_64 same(7), own(static_cast<uint64_t>(communicator.rank()));
+    for (int i = 0; i < 30; ++i) {
+      const auto columns = static_cast<int64_t>(same() % 200 + 1) * 4;
+      std::vector<float> x(static_cast<size_t>(columns));
+      for (int64_t j = 0; j < columns; ++j)
+        x[j] = static_cast<float>(i + j) * (communicator.rank() == 0 ? 1 : 2);
+      for (uint64_t spins = own() % 4; spins > 0; --spins) std::this_thread::yield();
+      ASSERT_TRUE(communicator.AllReduceSum({x.data(), DType::kF32, 1, columns, columns}).ok());
+      ASSERT_EQ(stream.Synchronize(), "");
+      for (int64_t j = 0; j < columns; ++j) {
+        ASSERT_EQ(x[j], static_cast<float>((i + j) * (2 * ranks() - 1))) << i << " at " << j;
+      }
+    }
+  });
+}
+
+TEST_P(CollectiveTest, RankZeroGetsEverybodysColumns) {
+  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
+    for (const int64_t rows : {1, 3}) {
+      std::vector<int64_t> columns, begin{0};
+      for (int rank = 0; rank < ranks(); ++rank) {
+        columns.push_back(rank == 2 ? 0 : 61 + 90 * rank);
+        begin.push_back(begin.back() + columns.back());
+      }
+      const int rank = communicator.rank();
+      const auto value = [](int64_t row, int64_t column) { return static_cast<float>(row * 10000 + column); };
+      const int64_t stride = (rank == 0 ? begin.back() : columns[rank]) + 3;
+      std::vector<float> x(static_cast<size_t>(rows * stride), -1);
+      for (int64_t row = 0; row < rows; ++row) {
+        for (int64_t i = 0; i < columns[rank]; ++i) x[row * stride + i] = value(row, begin[rank] + i);
+      }
+      ASSERT_TRUE(
+          communicator.GatherColumns({x.data(), DType::kF32, rows, columns[rank], stride}, columns).ok());
+      ASSERT_EQ(stream.Synchronize(), "");
+      for (int64_t i = 0; rank == 0 && i < rows * stride; ++i) {
+        const int64_t column = i % stride;
+        ASSERT_EQ(x[i], column < begin.back() ? value(i / stride, column) : -1.0f) << i;
+      }
+    }
+  });
+}
+
+TEST_P(CollectiveTest, ALostGroupsWaitEnds) {
+  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
+    std::vector<float> x(512, 1.0f);
+    std::jthread stops;
+    if (communicator.rank() == 0) return;  // it never comes
+    stops = std::jthread([&] { communicator.Stop(); });
+    ASSERT_TRUE(communicator.AllReduceSum({x.data(), DType::kF32, 1, 512, 512}).ok());
+    EXPECT_EQ(stream.Synchronize(), "");
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, CollectiveTest, testing::Values(2, 3, 4, 8));
+
+TEST(Collective, MoreRanksThanReachOneAnotherGoThroughTheHost) {
+  constexpr int kRanks = kMaxPeers + 1;
+  worker::ThreadGroup group(kRanks);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    threads.emplace_back([&, rank] {
+      Stream stream;
+      const auto communicator = MakeDeviceCommunicator(stream, *group.MakeRendezvous(rank));
+      ASSERT_TRUE(communicator.ok()) << communicator.status();
+      EXPECT_FALSE((*communicator)->enqueues());
+      std::vector<float> x(8, static_cast<float>(rank));
+      ASSERT_TRUE((*communicator)->AllReduceSum({x.data(), DType::kF32, 2, 4, 4}).ok());
+      for (const float sum : x) EXPECT_EQ(sum, kRanks * (kRanks - 1) / 2);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace quire::kernels::cuda
