@@ -1,13 +1,16 @@
 """--backend: how a worker finds a GPU's library, and serves by it. The library here is the CUDA backend with its kernels on
 fibers (kernels/cuda/backend/testing/fiber_plugin.cc): the worker and the engine can't tell."""
 import json
+import os
 import shutil
+import signal
 import subprocess
+import threading
 
 import pytest
 
 from generated import tiny_gpu
-from system import BIN, TINY_MODEL, System, serve_once
+from system import BIN, TINY_MODEL, System, serve_once, until
 
 FIBERS = BIN.parent / "testdata/plugins/quire-cuda-fibers.so"
 PROGRAMS = ["quire", "quire-coordinator", "quire-gateway", "quire-worker"]
@@ -46,7 +49,8 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
     for backend in ("auto", "cpu"):
         with System(model, programs=with_library(programs), backend=backend, kv_blocks=64, max_batch_tokens=64) as system:
             found = device_of(system)
-            assert (found["name"], found["reason"]) == (("cuda", "fibers") if backend == "auto" else ("cpu", "asked for"))
+            assert (found["name"], found["reason"]) == (("cuda", "fibers, number 0 of 8") if backend == "auto" else
+                                                        ("cpu", "asked for"))
             numerics = system.groups()[0]["numerics_id"]
             assert ("cuda-bf16-1" in numerics) == (backend == "auto"), numerics
             status, answer = system.chat("Hello there", max_tokens=6, temperature=0, ignore_eos=True)
@@ -57,12 +61,50 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
     assert answers[0] == answers[1]  # their margins are wider than what bf16 rounds
 
 
+def test_ranks_meet_in_their_gpus_memory(tmp_path, programs):
+    model = tiny_gpu(tmp_path)
+    with_library(programs)
+    answers = []
+    for ranks in (1, 2):
+        with System(model, programs=programs, backend="cuda", tensor_parallel=ranks, kv_blocks=64, max_batch_tokens=64) as system:
+            status, answer = system.chat("Hello there", max_tokens=6, seed=3, ignore_eos=True)
+            assert status == 200, answer
+            answers.append((system.groups()[0]["numerics_id"], answer["choices"][0]["message"]["content"]))
+            if ranks == 1:
+                continue
+            logs = [path.read_text() for path in system.data.glob("logs/*-rank*.log")]
+            assert len(logs) == 2 and all('"through":"the GPUs\' memory"' in log for log in logs), logs
+            assert "number 1 of 8" in "".join(logs)
+            loses_a_rank(system)
+            status, answer = system.chat("Hello there", max_tokens=6, seed=3, ignore_eos=True)
+            assert status == 200 and answer["choices"][0]["message"]["content"] == answers[0][1], answer
+    assert answers[0] == answers[1]
+
+
+def loses_a_rank(system):
+    """While the group computes: the other rank, which waits for it on the device, ends too, and a new group serves."""
+    [before] = system.groups()
+    asks = threading.Thread(target=lambda: system.chat("A long story", max_tokens=1500, ignore_eos=True))
+    asks.start()
+    until("a stream that runs", lambda: system.groups()[0]["running"] > 0)
+    os.kill(before["process"]["pids"][1], signal.SIGKILL)
+    until("the next epoch of the group",
+          lambda: [group for group in system.groups() if group["epoch"] > before["epoch"] and group["state"] == "serving"])
+    asks.join(300)
+
+
 def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs):
     with System(TINY_MODEL, programs=programs, tensor_parallel=1, backend="auto") as system:
         found = device_of(system)
         assert found["name"] == "cpu" and "libquire-cuda.so, which is built where nvcc is" in found["reason"]
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")
     assert "--backend cuda: there is no" in said and "-DQUIRE_CUDA=ON" in said, said
+
+
+def test_with_too_few_devices_auto_is_the_cpu(tmp_path, programs, monkeypatch):
+    monkeypatch.setenv("QUIRE_TEST_GPU", "1")
+    with System(tiny_gpu(tmp_path), programs=with_library(programs), tensor_parallel=2, backend="auto") as system:
+        assert "as many GPUs, and there are 1" in device_of(system)["reason"]
 
 
 def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs, monkeypatch):
@@ -91,12 +133,13 @@ def test_a_library_that_does_not_fit_is_named(tmp_path, programs, backend):
 
 def test_what_a_gpu_can_not_serve_yet(tmp_path, programs):
     with_library(programs)
-    for flags, why in ((["--tensor-parallel=2"], "has one rank so far, not 2"),
-                       (["--tensor-parallel=1", "--groups=2"], "one group on GPUs so far, not 2"),
+    said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=9", model=tiny_gpu(tmp_path))
+    assert "a group of 9 ranks on this host takes as many GPUs, and there are 8: give --tensor-parallel 8" in said, said
+    for flags, why in ((["--tensor-parallel=1", "--groups=2"], "one group on GPUs so far, not 2"),
                        (["--tensor-parallel=1", "--weights=int8"], "bf16 alone so far: leave out --weights int8")):
         said = refused(tmp_path, programs, "--backend=cuda", *flags)
         assert "--backend cuda: " in said and why in said, said
-    for model, flags in ((tiny_gpu(tmp_path), {"weights": "int8"}), (TINY_MODEL, {})):
+    for model, flags in ((tmp_path / "tiny-gpu", {"weights": "int8"}), (TINY_MODEL, {})):
         with System(model, programs=programs, backend="auto", tensor_parallel=1, **flags) as system:
             assert device_of(system)["name"] == "cpu"
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")  # heads of 16
