@@ -19,7 +19,10 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
                                   const ModelBytes& bytes, const kernels::DeviceChoice& device) {
   const kernels::DeviceScratch& scratch = device.scratch;
   // Of a token that ranks exchange through the host, where they have to.
-  const int64_t staged_bytes = model.hidden * kernels::BytesOf(kernels::DType::kF32);
+  constexpr int64_t kFloat = kernels::BytesOf(kernels::DType::kF32);
+  const int64_t staged_bytes = model.hidden * kFloat;
+  // Of a sequence's logits: as the sampler reads them, and as they were exchanged.
+  const int64_t row_bytes = SchedulerLimits::kWantedRows * model.vocab * kFloat;
   const SplitDemand split = SplitBetween(
       all,
       {// A group that is to be taken over, or replaced, still holds what a check would count as taken.
@@ -28,8 +31,7 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
        .host_token_bytes = bytes.input_token + (config.ranks > 1 ? staged_bytes : 0),
        .host_sequence_bytes = 2 * bytes.counts,
-       .read_back_bytes =
-           SchedulerLimits::kWantedRows * model.vocab * kernels::BytesOf(kernels::DType::kF32)});
+       .read_back_bytes = (config.ranks > 1 ? 2 : 1) * row_bytes});
   const absl::Status host = PlanKvBlocks(split.host).status();
   if (host.ok()) return split.device;
   return absl::Status(host.code(), absl::StrCat("of the host's memory, beside the GPU's: ", MessageOf(host)));

@@ -165,6 +165,7 @@ absl::Status Rank::CheckModel() {
                 {"--kv-blocks", absl::StrCat(config_.kv_blocks)},
                 {"--rope-scaling", config_.rope_scaling},
                 {"--weights", config_.weights},
+                {"device", choice_.name},
                 {"block tokens", absl::StrCat(kBlockTokens)},
                 {"token ids", absl::StrCat(tokenizer_size_)},
                 {"config.json", ToHex(Sha256(checkpoint_.config_json))},

@@ -1,14 +1,18 @@
 // Ranks that meet in one another's memory, as threads whose kernels run on fibers: sums and gathered rows are
 // those of the host's exchange, for any number of ranks and sizes, whoever is late; a lost group's wait ends.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <functional>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/collective/staged_communicator.h"
+#include "kernels/cuda/collective/trial.h"
 #include "worker/parallel/rank_sum.h"
 #include "worker/parallel/thread_communicator.h"
 
@@ -131,7 +135,91 @@ TEST_P(CollectiveTest, ALostGroupsWaitEnds) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, CollectiveTest, testing::Values(2, 3, 4, 8));
 
-TEST(Collective, MoreRanksThanReachOneAnotherGoThroughTheHost) {
+// Does as the host's does, but for what a test says.
+class OddCommunicator final : public Communicator {
+ public:
+  OddCommunicator(std::unique_ptr<Communicator> host, bool waits, bool lies, bool gathers_nothing)
+      : host_(std::move(host)), waits_(waits), lies_(lies), gathers_nothing_(gathers_nothing) {}
+  int rank() const override { return host_->rank(); }
+  int size() const override { return host_->size(); }
+  absl::Status AllReduceSum(Tensor x) override {
+    if (waits_) stopped_.wait(false);
+    const absl::Status status = host_->AllReduceSum(x);
+    if (lies_) *x.f32(x.rows - 1) += 1;
+    return status;
+  }
+  absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) override {
+    return host_->Gather(mine, into);
+  }
+  absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns) override {
+    return gathers_nothing_ ? absl::OkStatus() : host_->GatherColumns(x, columns);
+  }
+  void Stop() override {
+    stopped_ = true;
+    stopped_.notify_all();
+  }
+
+ private:
+  const std::unique_ptr<Communicator> host_;
+  const bool waits_, lies_, gathers_nothing_;
+  std::atomic<bool> stopped_ = false;
+};
+
+// What rank 0 says of one of two.
+std::string Tried(bool waits, bool lies, bool gathers_nothing) {
+  worker::ThreadGroup group(2);
+  std::string said;
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    threads.emplace_back([&, rank] {
+      Stream stream;
+      OddCommunicator odd(group.MakeCommunicator(rank), waits, lies, gathers_nothing);
+      StagedCommunicator host(stream, group.MakeCommunicator(rank));
+      const TrialOptions options{.many_bytes = 20'000, .limit_us = waits ? 1000 : 100'000'000};
+      const absl::StatusOr<std::string> why = WhyNotAsTheHost(stream, odd, host, options);
+      ASSERT_TRUE(why.ok()) << why.status();
+      if (rank == 0) said = *why;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return said;
+}
+
+TEST(Collective, ATrialShowsWhatIsWrong) {
+  EXPECT_EQ(Tried(false, false, false), "");
+  EXPECT_EQ(Tried(false, true, false), "what it computes is not what the host's exchange does");
+  EXPECT_EQ(Tried(false, false, true), "what it computes is not what the host's exchange does");
+  EXPECT_EQ(Tried(true, false, false), "it waited in vain for another rank");
+}
+
+TEST(Collective, RanksApartGoThroughTheHost) {
+  constexpr int kRanks = 3;
+  worker::ThreadGroup group(kRanks);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    threads.emplace_back([&, rank] {
+      Stream stream;
+      PeerOptions options;
+      options.apart = rank == 1;  // one is enough
+      const auto communicator = MakeDeviceCommunicator(stream, *group.MakeRendezvous(rank), options);
+      ASSERT_TRUE(communicator.ok()) << communicator.status();
+      EXPECT_FALSE((*communicator)->enqueues());
+      std::vector<float> x(8, static_cast<float>(rank));
+      ASSERT_TRUE((*communicator)->AllReduceSum({x.data(), DType::kF32, 2, 4, 4}).ok());
+      for (const float sum : x) EXPECT_EQ(sum, kRanks * (kRanks - 1) / 2);
+      float row[7] = {static_cast<float>(rank), 10, 20, -1, -1, -1, -1};
+      const std::vector<int64_t> columns{3, 1, 2};
+      const Tensor mine{row, DType::kF32, 1, columns[rank], 7};
+      ASSERT_TRUE((*communicator)->GatherColumns(mine, columns).ok());
+      if (rank == 0) {
+        EXPECT_THAT(row, testing::ElementsAre(0, 10, 20, 1, 2, 10, -1));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(Collective, MoreRanksThanMeetGoThroughTheHost) {
   constexpr int kRanks = kMaxPeers + 1;
   worker::ThreadGroup group(kRanks);
   std::vector<std::thread> threads;
@@ -141,9 +229,6 @@ TEST(Collective, MoreRanksThanReachOneAnotherGoThroughTheHost) {
       const auto communicator = MakeDeviceCommunicator(stream, *group.MakeRendezvous(rank));
       ASSERT_TRUE(communicator.ok()) << communicator.status();
       EXPECT_FALSE((*communicator)->enqueues());
-      std::vector<float> x(8, static_cast<float>(rank));
-      ASSERT_TRUE((*communicator)->AllReduceSum({x.data(), DType::kF32, 2, 4, 4}).ok());
-      for (const float sum : x) EXPECT_EQ(sum, kRanks * (kRanks - 1) / 2);
     });
   }
   for (std::thread& thread : threads) thread.join();

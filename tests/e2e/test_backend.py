@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 
 import pytest
 
 from generated import tiny_gpu
-from system import BIN, TINY_MODEL, System, serve_once, until
+from stream import Outcome, Stream
+from system import BIN, TINY_MODEL, System, serve_once
 
 FIBERS = BIN.parent / "testdata/plugins/quire-cuda-fibers.so"
 PROGRAMS = ["quire", "quire-coordinator", "quire-gateway", "quire-worker"]
@@ -61,36 +61,44 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
     assert answers[0] == answers[1]  # their margins are wider than what bf16 rounds
 
 
-def test_ranks_meet_in_their_gpus_memory(tmp_path, programs):
+def test_ranks_meet_in_their_gpus_memory(tmp_path, programs, monkeypatch):
     model = tiny_gpu(tmp_path)
     with_library(programs)
-    answers = []
-    for ranks in (1, 2):
+    answers, streams = [], []
+    for ranks, told, through in ((1, "8", None), (2, "8", "the GPUs' memory"), (2, "apart", "the host's memory, slower")):
+        monkeypatch.setenv("QUIRE_TEST_GPU", told)
         with System(model, programs=programs, backend="cuda", tensor_parallel=ranks, kv_blocks=64, max_batch_tokens=64) as system:
             status, answer = system.chat("Hello there", max_tokens=6, seed=3, ignore_eos=True)
             assert status == 200, answer
             answers.append((system.groups()[0]["numerics_id"], answer["choices"][0]["message"]["content"]))
-            if ranks == 1:
-                continue
             logs = [path.read_text() for path in system.data.glob("logs/*-rank*.log")]
-            assert len(logs) == 2 and all('"through":"the GPUs\' memory"' in log for log in logs), logs
-            assert "number 1 of 8" in "".join(logs)
-            loses_a_rank(system)
-            status, answer = system.chat("Hello there", max_tokens=6, seed=3, ignore_eos=True)
-            assert status == 200 and answer["choices"][0]["message"]["content"] == answers[0][1], answer
-    assert answers[0] == answers[1]
+            assert len(logs) == ranks and "number 1 of 8" in "".join(logs) or ranks == 1, logs
+            assert through is None or all(f'"through":"{through}"' in log for log in logs), logs
+            streams.append(story_with_a_rank_less(system) if ranks > 1 else story(system))
+    assert answers[0] == answers[1] == answers[2]
+    assert streams[0] == streams[1] == streams[2]
 
 
-def loses_a_rank(system):
-    """While the group computes: the other rank, which waits for it on the device, ends too, and a new group serves."""
+def story(system, frames=None, then=None):
+    """The text of a stream, whose ranks compute when `then` is called, after so many frames of it."""
+    outcome = Outcome(read_and_disturb(Stream(system, "A long story", max_tokens=120, seed=5, ignore_eos=True), frames, then))
+    assert outcome.finish_reason == "length" and outcome.done == 1, outcome
+    return outcome.text
+
+
+def story_with_a_rank_less(system):
+    """The other rank, which waits for it on its device, ends, too; the stream goes on in the next epoch of the group."""
     [before] = system.groups()
-    asks = threading.Thread(target=lambda: system.chat("A long story", max_tokens=1500, ignore_eos=True))
-    asks.start()
-    until("a stream that runs", lambda: system.groups()[0]["running"] > 0)
-    os.kill(before["process"]["pids"][1], signal.SIGKILL)
-    until("the next epoch of the group",
-          lambda: [group for group in system.groups() if group["epoch"] > before["epoch"] and group["state"] == "serving"])
-    asks.join(300)
+    text = story(system, 10, lambda: os.kill(before["process"]["pids"][1], signal.SIGKILL))
+    assert system.groups()[0]["epoch"] > before["epoch"]
+    return text
+
+
+def read_and_disturb(stream, frames, then):
+    for i, payload in enumerate(stream):
+        if i == frames:
+            then()
+        yield payload
 
 
 def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs):

@@ -107,7 +107,9 @@ absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(
       if (model.ok()) models[rank] = *std::move(model);
       all_loaded.arrive_and_wait();
       if (std::ranges::all_of(loaded, &absl::Status::ok)) finished[rank] = scenario(*models[rank]);
-      if (!finished[rank].ok()) group.Fail();
+      if (finished[rank].ok()) return;
+      group.Fail();
+      for (const auto& other : models) other->Stop();
     });
   }
   for (std::thread& thread : threads) thread.join();

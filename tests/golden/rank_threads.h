@@ -44,6 +44,7 @@ class RankModel {
                                                          kernels::Rendezvous& rendezvous);
 
   int rank() const { return device_.communicator->rank(); }
+  void Stop() { device_.communicator->Stop(); }
   int64_t weight_bytes() const { return device_.backend->weight_stats().bytes; }
   const worker::ModelConfig& config() const { return config_; }
   const worker::Shard& shard() const { return shard_; }

@@ -38,6 +38,20 @@ class EchoRunner final : public ModelRunner {
   bool fail = false, fail_later = false;
 };
 
+// On a device that ends its waits when the group is lost, and computes on.
+class LosingRunner final : public ModelRunner {
+ public:
+  explicit LosingRunner(Liveness& liveness) : liveness_(liveness) {}
+  absl::Status Launch(const BatchPlan&) override { return absl::OkStatus(); }
+  absl::StatusOr<StepResult> Collect() override {
+    liveness_.Lose("planted");
+    return StepResult{};
+  }
+
+ private:
+  Liveness& liveness_;
+};
+
 // As a model's decoder does: exchanges tensors in each step.
 class ExchangingRunner final : public ModelRunner {
  public:
@@ -155,6 +169,19 @@ TEST_P(DistributedRunnerTest, AnErrorThatComesAfterLaunchDoesNotVanish) {
 }
 
 // Hangs in its first step until the group is lost, as a rank with a stuck device does: its process beats on.
+TEST_P(DistributedRunnerTest, WhatADeviceComputesOnceTheGroupIsLostIsNoResult) {
+  RunGroup(GetParam(), 1, [&](RankGroup& group) {
+    LosingRunner runner(*group.liveness);
+    DistributedRunner distributed(group, runner);
+    BatchPlan plan = PlanBuilder().Take();
+    plan.step = 1;
+    ASSERT_TRUE(distributed.Launch(plan).ok());
+    const absl::Status status = distributed.Collect().status();
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("planted"));
+  });
+}
+
 class HangingRunner final : public ModelRunner {
  public:
   absl::Status Launch(const BatchPlan&) override {

@@ -17,8 +17,8 @@
 
 namespace quire::kernels::cuda {
 
-// cuBLASLt's workspace, attention's partial results, graphs and the context; MatmulSiluMul's products in
-// bf16; eight leaves of 1024 rows.
+// cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
+// MatmulSiluMul's products in bf16; eight leaves of 1024 rows.
 inline constexpr DeviceScratch kScratch{.fixed_bytes = int64_t{512} << 20,
                                         .token_bytes_per_ffn = 2 * 2,
                                         .bytes_per_hidden = int64_t{8} * 1024 * 4};

@@ -45,7 +45,8 @@ absl::StatusOr<std::unique_ptr<PeerCommunicator>> PeerCommunicator::Make(Stream&
   auto made = std::unique_ptr<PeerCommunicator>(new PeerCommunicator(stream, rendezvous, options));
   std::string error = stream.Synchronize();
   const std::string& handle = made->memory_.handle();
-  QUIRE_ASSIGN_OR_RETURN(const auto handles, rendezvous.AllGather(error.empty() ? handle : ""));
+  QUIRE_ASSIGN_OR_RETURN(const auto handles,
+                         rendezvous.AllGather(error.empty() && !options.apart ? handle : ""));
   if (error.empty()) made->Open(handles);
   if (error.empty()) error = stream.Synchronize();
   QUIRE_ASSIGN_OR_RETURN(why, FirstWord(error, rendezvous));

@@ -23,6 +23,7 @@ struct PeerOptions {
   // From so many on each rank sums a range: two meetings cost less then than to read everybody's all. 0: what
   // suits the number of ranks.
   int64_t ranges_from_bytes = 0;
+  bool apart = false;  // as if ranks were on several hosts, for tests
 };
 
 class PeerCommunicator final : public Communicator {
@@ -44,9 +45,6 @@ class PeerCommunicator final : public Communicator {
 
   // Of a sum that is by ranges.
   static int64_t RangesFrom(const PeerOptions& options, int ranks);
-  static int64_t BytesFor(const PeerOptions& options) {
-    return static_cast<int64_t>(PeerLinks::MemoryBytes(options.half_bytes));
-  }
 
  private:
   PeerCommunicator(Stream& stream, const Rendezvous& rendezvous, const PeerOptions& options);

@@ -22,8 +22,8 @@
 //   it; GroupFence before products, GroupCommit behind, GroupWait<n>(d) leaves n.
 // - AtomicAdd(int*, int): the value before
 // - StoreRelease, LoadAcquire: 4 bytes of device or pinned memory that other devices and the host read and
-// write; what
-//   a thread, or one that it met at a barrier, wrote before the store is seen behind the load that sees it
+//   write, too; what a thread, or one that it met at a barrier, wrote before the store is seen behind the
+//   load that sees it
 // - Pause: in a loop that waits for such a word
 // - Opaque(int): the same, which the compiler doesn't know, so that what follows from it is made anew in each
 //   round of a loop instead of held in registers

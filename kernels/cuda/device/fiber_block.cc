@@ -8,15 +8,12 @@
 #include <thread>
 #include <utility>
 
-// Declared weak: there when the program is built with a sanitizer that must know whose stack is in use.
+// Declared weak: there when the program is built with AddressSanitizer, which must know whose stack is in
+// use. (ThreadSanitizer takes all fibers for the one thread that they are; to tell it of each costs minutes.)
 extern "C" {
 __attribute__((weak)) void __sanitizer_start_switch_fiber(void** fake_stack, const void* bottom, size_t size);
 __attribute__((weak)) void __sanitizer_finish_switch_fiber(void* fake_stack, const void** bottom,
                                                            size_t* size);
-__attribute__((weak)) void* __tsan_get_current_fiber();
-__attribute__((weak)) void* __tsan_create_fiber(unsigned flags);
-__attribute__((weak)) void __tsan_destroy_fiber(void* fiber);
-__attribute__((weak)) void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 }
 
 namespace quire::kernels::cuda {
@@ -35,16 +32,6 @@ void FinishSwitch(void* fake_stack, const void** bottom, size_t* size) {
   if (__sanitizer_finish_switch_fiber != nullptr) __sanitizer_finish_switch_fiber(fake_stack, bottom, size);
 }
 
-// ThreadSanitizer's view of a fiber, or null.
-void* ThisTsanFiber() { return __tsan_get_current_fiber == nullptr ? nullptr : __tsan_get_current_fiber(); }
-void* NewTsanFiber() { return __tsan_create_fiber == nullptr ? nullptr : __tsan_create_fiber(0); }
-void EndTsanFiber(void* fiber) {
-  if (fiber != nullptr) __tsan_destroy_fiber(fiber);
-}
-void SwitchTsanFiber(void* fiber) {
-  if (fiber != nullptr) __tsan_switch_to_fiber(fiber, 0);
-}
-
 struct Stopped {};  // thrown through a fiber that is to end
 
 // Stacks belong to the block; Boost only borrows them.
@@ -61,7 +48,6 @@ struct Fiber {
   FiberState state;
   context::fiber fiber, scheduler;  // where to go on, each seen from the other side
   void* fake_stack = nullptr;
-  void* tsan = nullptr;
   std::byte* stack = nullptr;
   bool done = false;  // with this block
   bool waits_for_block = false;
@@ -109,7 +95,6 @@ class FiberBlock {
   bool stopping_ = false;
   std::string error_;
   void* scheduler_fake_stack_ = nullptr;
-  void* scheduler_tsan_ = nullptr;
   const void* scheduler_bottom_ = nullptr;
   size_t scheduler_size_ = 0;
 };
@@ -129,8 +114,7 @@ FiberBlock::FiberBlock(const FiberLaunch& launch, uint64_t seed, const std::func
       body_(body),
       random_(seed),
       stacks_(std::make_unique_for_overwrite<std::byte[]>(launch.threads * kStackBytes)),
-      warps_(launch.threads / kWarpLanes),
-      scheduler_tsan_(ThisTsanFiber()) {
+      warps_(launch.threads / kWarpLanes) {
   if (launch.shared_bytes > 0) {
     shared_.reset(static_cast<std::byte*>(::operator new(launch.shared_bytes, std::align_val_t(128))));
   }
@@ -140,14 +124,12 @@ FiberBlock::FiberBlock(const FiberLaunch& launch, uint64_t seed, const std::func
 FiberBlock::~FiberBlock() {
   stopping_ = true;
   for (int thread = 0; thread < launch_.threads; ++thread) Resume(thread);
-  for (const auto& fiber : fibers_) EndTsanFiber(fiber->tsan);
 }
 
 void FiberBlock::MakeFiber(int thread) {
   auto fiber = std::make_unique<Fiber>();
   fiber->stack = stacks_.get() + thread * kStackBytes;
   std::fill_n(fiber->stack, kCanaryBytes, kCanary);
-  fiber->tsan = NewTsanFiber();
   fiber->state.thread = thread;
   fiber->state.grid = launch_.grid;
   fiber->state.shared = shared_.get();
@@ -176,7 +158,6 @@ context::fiber FiberBlock::FiberMain(Fiber& self, context::fiber&& from) {
   } catch (const Stopped&) {
   }
   StartSwitch(nullptr, scheduler_bottom_, scheduler_size_);
-  SwitchTsanFiber(scheduler_tsan_);
   return std::move(self.scheduler);
 }
 
@@ -185,7 +166,6 @@ void FiberBlock::Resume(int thread) {
   if (!fiber.fiber) return;
   CurrentOfThread() = {this, &fiber};
   StartSwitch(&scheduler_fake_stack_, fiber.stack, kStackBytes);
-  SwitchTsanFiber(fiber.tsan);
   fiber.fiber = std::move(fiber.fiber).resume();
   FinishSwitch(scheduler_fake_stack_, nullptr, nullptr);
   CurrentOfThread() = {};
@@ -193,7 +173,6 @@ void FiberBlock::Resume(int thread) {
 
 void FiberBlock::Yield(Fiber& self) {
   StartSwitch(&self.fake_stack, scheduler_bottom_, scheduler_size_);
-  SwitchTsanFiber(scheduler_tsan_);
   self.scheduler = std::move(self.scheduler).resume();
   FinishSwitch(self.fake_stack, &scheduler_bottom_, &scheduler_size_);
   if (stopping_) throw Stopped();

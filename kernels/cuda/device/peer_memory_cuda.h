@@ -1,21 +1,23 @@
 // Device memory that the ranks of one host share, as CUDA: see device.h, which alone includes this. Another
-// process opens it by an IPC handle, another thread of this one by its address. Errors stand in the Stream;
-// what was opened is closed before its owner frees it.
+// process opens it by an IPC handle, another thread of this one by its address. Errors stand in the Stream.
+// It is never freed: others may have it mapped as long as they live, and the driver frees it with this
+// process.
 #pragma once
 
 #include <cuda_runtime.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstring>
 #include <string>
 
 #include "kernels/cuda/device/device_cuda.h"
+#include "kernels/cuda/device/this_process.h"
 
 namespace quire::kernels::cuda {
 
 struct PeerMemoryName {
-  int process = 0, device = 0;
+  ProcessName process;
+  int device = 0;
   void* address = nullptr;  // within that process
   cudaIpcMemHandle_t handle = {};
 };
@@ -26,14 +28,11 @@ class PeerMemory {
     if (data_ == nullptr) return;
     QueueClear(stream, data_, bytes);
     PeerMemoryName name;
-    name.process = getpid();
+    name.process = ThisProcess();
     name.address = data_;
     stream.Record(cudaGetDevice(&name.device), "asking for the device");
     stream.Record(cudaIpcGetMemHandle(&name.handle, data_), "naming memory for other ranks");
     handle_.assign(reinterpret_cast<const char*>(&name), sizeof name);
-  }
-  ~PeerMemory() {
-    if (data_ != nullptr) FreeDevice(data_);
   }
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
@@ -51,11 +50,14 @@ class PeerView {
   // Null, and an error of the stream, where the memory can't be reached from here.
   PeerView(Stream& stream, const std::string& handle, size_t) {
     PeerMemoryName name;
-    if (handle.size() == sizeof name) {
-      std::memcpy(&name, handle.data(), sizeof name);
-      name.process == getpid() ? OpenHere(stream, name) : OpenThere(stream, name);
+    if (handle.size() == sizeof name) std::memcpy(&name, handle.data(), sizeof name);
+    const ProcessName here = ThisProcess();
+    if (here == name.process) {
+      OpenHere(stream, name);
+    } else if (here.SameHost(name.process)) {
+      OpenThere(stream, name);
     } else {
-      stream.Record(std::string("a rank has no memory for others"));
+      stream.Record(std::string("another rank's memory is on another host, or it has none to share"));
     }
   }
   ~PeerView() {

@@ -4,8 +4,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernels/cuda/device/this_process.h"
+
 namespace quire::kernels::cuda {
 namespace {
+
+struct FiberMemoryName {
+  ProcessName process;
+  int file = -1;
+  std::byte* address = nullptr;  // within that process
+};
 
 std::byte* Map(Stream& stream, int file, size_t bytes) {
   void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -16,33 +24,41 @@ std::byte* Map(Stream& stream, int file, size_t bytes) {
 
 }  // namespace
 
-PeerMemory::PeerMemory(Stream& stream, size_t bytes)
-    : bytes_(bytes), file_(memfd_create("quire-peer-memory", MFD_CLOEXEC)) {
+PeerMemory::PeerMemory(Stream& stream, size_t bytes) : file_(memfd_create("quire-peer-memory", MFD_CLOEXEC)) {
   if (file_ < 0 || ftruncate(file_, static_cast<off_t>(bytes)) != 0) {
     stream.Record("can't make memory that ranks share");
     return;
   }
   data_ = Map(stream, file_, bytes);
-  handle_ = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(file_);
+  const FiberMemoryName name{ThisProcess(), file_, data_};
+  handle_.assign(reinterpret_cast<const char*>(&name), sizeof name);
 }
 
 PeerMemory::~PeerMemory() {
-  if (data_ != nullptr) munmap(data_, bytes_);
   if (file_ >= 0) close(file_);
 }
 
-PeerView::PeerView(Stream& stream, const std::string& handle, size_t bytes) : bytes_(bytes) {
-  const int file = open(handle.c_str(), O_RDWR | O_CLOEXEC);
+PeerView::PeerView(Stream& stream, const std::string& handle, size_t bytes) {
+  FiberMemoryName name;
+  if (handle.size() == sizeof name) std::memcpy(&name, handle.data(), sizeof name);
+  const ProcessName here = ThisProcess();
+  if (here == name.process) {
+    data_ = name.address;
+    return;
+  }
+  const std::string path = "/proc/" + std::to_string(name.process.pid) + "/fd/" + std::to_string(name.file);
+  const int file = here.SameSpace(name.process) ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1;
   if (file < 0) {
-    stream.Record("can't open another rank's memory " + handle);
+    stream.Record("another rank's memory is on another host, or it has none to share");
     return;
   }
   data_ = Map(stream, file, bytes);
+  mapped_bytes_ = data_ == nullptr ? 0 : bytes;
   close(file);
 }
 
 PeerView::~PeerView() {
-  if (data_ != nullptr) munmap(data_, bytes_);
+  if (mapped_bytes_ > 0) munmap(data_, mapped_bytes_);
 }
 
 }  // namespace quire::kernels::cuda

@@ -1,5 +1,6 @@
 // Device memory that the ranks of one host share, on fibers: see device.h, which alone includes this. It is a
-// file without a name, which other threads and processes map through /proc. Errors stand in the Stream.
+// file without a name, which other processes map through /proc; threads of this one use its address. Errors
+// stand in the Stream. It is never unmapped, as on a GPU.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,6 @@ class PeerMemory {
 
  private:
   std::byte* data_ = nullptr;
-  size_t bytes_ = 0;
   int file_ = -1;
   std::string handle_;
 };
@@ -35,7 +35,7 @@ class PeerView {
 
  private:
   std::byte* data_ = nullptr;
-  size_t bytes_ = 0;
+  size_t mapped_bytes_ = 0;  // by this view
 };
 
 }  // namespace quire::kernels::cuda

@@ -1,6 +1,6 @@
 // The library of a GPU whose kernels run on fibers: how a worker finds, opens and uses one is tested with it
-// (tests/e2e/test_backend.py). QUIRE_TEST_GPU=none: a machine without a device; full: one that others fill; a
-// number: so many devices, else 8.
+// (tests/e2e/test_backend.py). QUIRE_TEST_GPU=none: a machine without a device; full: one that others fill;
+// apart: devices that don't reach one another; a number: so many, else 8.
 #include <cstdlib>
 #include <string>
 
@@ -12,9 +12,13 @@ namespace {
 
 constexpr int64_t kMemoryBytes = int64_t{1} << 30;
 
-absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
+std::string Told() {
   const char* given = std::getenv("QUIRE_TEST_GPU");
-  const std::string told = given == nullptr ? "" : given;
+  return given == nullptr ? "" : given;
+}
+
+absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
+  const std::string told = Told();
   if (told == "none") return absl::UnavailableError("no NVIDIA GPU is here");
   DeviceChoice choice;
   choice.name = "cuda";
@@ -29,8 +33,10 @@ absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
 
 absl::StatusOr<Device> Make(const BackendOptions&, Rendezvous& rendezvous) {
   constexpr cuda::DeviceSize kDevice{2, cuda::kSharedBytesSm80};
+  cuda::PeerOptions peers;
+  peers.apart = Told() == "apart";
   return cuda::MakeCudaDevice(std::make_unique<cuda::Stream>(1, kDevice),
-                              std::make_unique<cuda::SkinnyGemms>(kDevice), "fibers", rendezvous);
+                              std::make_unique<cuda::SkinnyGemms>(kDevice), "fibers", rendezvous, peers);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};

@@ -1,0 +1,101 @@
+#include "kernels/cuda/collective/trial.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "base/core/status.h"
+#include "kernels/cuda/step/device_array.h"
+
+namespace quire::kernels::cuda {
+namespace {
+
+constexpr int64_t kColumns = 2052, kMostRows = 100;
+
+// Sums that lose something in any other order.
+std::vector<float> TrialValues(int rank, int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  uint32_t state = 0x9e3779b9u * static_cast<uint32_t>(rank + 1);
+  for (float& x : values) {
+    state = state * 1664525u + 1013904223u;
+    x = (static_cast<float>(state >> 8) / 8388608.0f - 1.0f) * static_cast<float>(1 << (state >> 28));
+  }
+  return values;
+}
+
+// What a rank's memory holds at the end: a sum of few rows and of many, and rank 0's gathered columns.
+class Exercise {
+ public:
+  Exercise(Stream& stream, int64_t many_rows)
+      : stream_(stream), many_rows_(many_rows), x_(stream, static_cast<size_t>(many_rows * kColumns)) {}
+
+  absl::StatusOr<std::vector<float>> Run(Communicator& communicator) const {
+    std::vector<float> seen;
+    for (const int64_t rows : {int64_t{1}, many_rows_}) {
+      QUIRE_RETURN_IF_ERROR(Fill(communicator, rows));
+      QUIRE_RETURN_IF_ERROR(communicator.AllReduceSum({x_.data(), DType::kF32, rows, kColumns, kColumns}));
+      QUIRE_RETURN_IF_ERROR(TakeInto(seen, rows));
+    }
+    QUIRE_RETURN_IF_ERROR(Fill(communicator, 1));
+    const std::vector<int64_t> columns(static_cast<size_t>(communicator.size()),
+                                       kColumns / communicator.size());
+    const Tensor mine{x_.data(), DType::kF32, 1, columns[0], kColumns};
+    QUIRE_RETURN_IF_ERROR(communicator.GatherColumns(mine, columns));
+    QUIRE_RETURN_IF_ERROR(TakeInto(seen, communicator.rank() == 0 ? 1 : 0));
+    return seen;
+  }
+
+ private:
+  absl::Status Fill(const Communicator& communicator, int64_t rows) const {
+    (void)x_.Upload(stream_, TrialValues(communicator.rank(), rows * kColumns), "trial values");
+    return OfStream();
+  }
+  absl::Status TakeInto(std::vector<float>& seen, int64_t rows) const {
+    const std::vector<float> now = x_.Download(stream_, static_cast<size_t>(rows * kColumns));
+    seen.insert(seen.end(), now.begin(), now.end());
+    return OfStream();
+  }
+  absl::Status OfStream() const {
+    const std::string error = stream_.Synchronize();
+    return error.empty() ? absl::OkStatus() : absl::InternalError(error);
+  }
+
+  Stream& stream_;
+  const int64_t many_rows_;
+  const DeviceArray<float> x_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> WhyNotAsTheHost(Stream& stream, Communicator& tried, Communicator& host,
+                                            const TrialOptions& options) {
+  const int64_t row_bytes = kColumns * BytesOf(DType::kF32);
+  const Exercise exercise(stream, std::min(options.many_bytes / row_bytes + 1, kMostRows));
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<float> want, exercise.Run(host));
+  std::atomic<bool> stopped = false;
+  absl::StatusOr<std::vector<float>> got;
+  {
+    const std::jthread watches([&](const std::stop_token& done) {
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      std::condition_variable_any ended;
+      const auto limit = std::chrono::microseconds(options.limit_us);
+      if (ended.wait_for(lock, done, limit, [&done] { return done.stop_requested(); })) return;
+      stopped = true;
+      tried.Stop();
+    });
+    got = exercise.Run(tried);
+  }
+  if (stopped) return std::string("it waited in vain for another rank");
+  if (!got.ok()) return MessageOf(got.status());
+  const bool same = std::memcmp(got->data(), want.data(), want.size() * sizeof(float)) == 0;
+  return same ? "" : "what it computes is not what the host's exchange does";
+}
+
+}  // namespace quire::kernels::cuda
