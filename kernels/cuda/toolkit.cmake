@@ -34,6 +34,7 @@ if(missing)
     message(FATAL_ERROR "QUIRE_CUDA is ${QUIRE_CUDA}, and ${missing}")
   endif()
   message(STATUS "CUDA is not built: ${missing}")
+  add_custom_target(cuda COMMAND ${CMAKE_COMMAND} -E echo "CUDA is not built: ${missing}" COMMAND false VERBATIM)
   set(QUIRE_CUDA OFF)  # for the folders
   return()
 endif()
