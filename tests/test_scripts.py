@@ -119,6 +119,19 @@ def test_what_was_skipped_is_listed_at_the_end(tmp_path):
     assert failed.returncode == 1 and "passed" not in failed.stdout, failed.stdout
 
 
+@pytest.mark.parametrize("missing", ["", "no nvcc is here"])
+def test_the_last_line_says_why_nothing_of_cuda_was_built(tmp_path, missing):
+    stubs = {name: "#!/bin/sh\n" for name in ("scripts/setup", "scripts/fetch-demo-model", "scripts/fetch-test-vocabularies")}
+    log = '#!/bin/sh\necho "$*" >>called\n'
+    files = {**stubs, "scripts/jobs": "#!/bin/sh\necho 1\n", "bin/cmake": log, ".venv/bin/python": log,
+             "build/release/CMakeCache.txt": f"A:BOOL=ON\nQUIRE_CUDA_MISSING:INTERNAL={missing}\nB:BOOL=ON\n"}
+    done = run_script(tmp_path, "scripts/test", files, "cuda")
+    assert done.returncode == 0, done.stdout + done.stderr
+    last, called = done.stdout.splitlines()[-1], (tmp_path / "called").read_text()
+    assert last.endswith("all that was run passed" + ("; nothing of CUDA was built: no nvcc is here" if missing else "")), last
+    assert ("--build --preset cuda" in called) == ("pytest -q tests/cuda" in called) == (not missing), called
+
+
 # The first build of asan is the one ahead: it takes for ever, and says who it is.
 CMAKE = """#!/bin/sh
 case "$*" in *"--build --preset asan"*) [ -e ahead ] || { echo $$ >name && mv name ahead && exec sleep 10000; } ;; esac

@@ -2,6 +2,7 @@
 fibers (kernels/cuda/backend/testing/fiber_plugin.cc): the worker and the engine can't tell."""
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -122,6 +123,15 @@ def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs
         assert device_of(system)["reason"] == "no NVIDIA GPU is here"
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1", model=model)
     assert "--backend cuda: no NVIDIA GPU is here" in said, said
+
+
+@pytest.mark.skipif(not (BIN / "libquire-cuda.so").exists(), reason="CUDA is not built")
+@pytest.mark.skipif(pathlib.Path("/dev/nvidiactl").exists(), reason="an NVIDIA driver is here")
+def test_the_library_of_gpus_says_that_no_driver_is_here(tmp_path, programs):
+    model = tiny_gpu(tmp_path)
+    with System(model, programs=with_library(programs, BIN / "libquire-cuda.so"), tensor_parallel=1, backend="auto") as system:
+        assert (device_of(system)["name"], device_of(system)["reason"]) == ("cpu", "no NVIDIA driver is loaded")
+    assert "--backend cuda: no NVIDIA driver is loaded" in refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1", model=model)
 
 
 @pytest.mark.parametrize("backend", ["auto", "cuda"])

@@ -64,7 +64,7 @@ template <typename Tiling, typename Out>
 struct SkinnyGemm {
   using Params = SkinnyGemmParams<Out>;
   static constexpr int kThreads = Tiling::kThreads;
-  static constexpr int kMinBlocks = Tiling::kBlocks;
+  static constexpr int kMinBlocks = Tiling::kBlocks, kSharedBytes = Tiling::kSharedBytes;
   static constexpr int kRowTiles = Tiling::kRowTiles, kColumnTiles = Tiling::kColumnTiles;
   static constexpr int kStages = Tiling::kStages;
 

@@ -8,8 +8,6 @@
 namespace quire::kernels::cuda {
 namespace {
 
-constexpr int kQuery = 40, kKv = 8, kDim = 128;  // QwQ-32B
-
 struct Case {
   std::string shape;
   int sequences, tokens, position;  // of each
@@ -21,8 +19,8 @@ void BenchCase(Bench& bench, const Case& c, int repeats) {
   std::vector<int32_t> blocks(static_cast<size_t>(pages) * c.sequences);
   std::iota(blocks.begin(), blocks.end(), 0);
   std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
-  const size_t width = size_t{kQuery} * kDim, tokens = static_cast<size_t>(c.sequences) * c.tokens;
-  uint16_t* kv = NewRandomBf16(stream, blocks.size() * PageOffset(1, kKv, 0, kDim), 5);
+  const size_t width = size_t{kQwqHeads} * kQwqDim, tokens = static_cast<size_t>(c.sequences) * c.tokens;
+  uint16_t* kv = NewRandomBf16(stream, blocks.size() * PageOffset(1, kQwqKvHeads, 0, kQwqDim), 5);
   uint16_t* q = NewRandomBf16(stream, tokens * width, 6);
   auto* out = static_cast<uint16_t*>(AllocateDevice(stream, tokens * width * 2));
   std::vector<AttentionSpan> spans;
@@ -31,19 +29,19 @@ void BenchCase(Bench& bench, const Case& c, int repeats) {
                      std::span(blocks).subspan(static_cast<size_t>(i) * pages, pages)});
   }
   const AttentionPlan plan = PlanOrRecord(stream, spans,
-                                          {.group = kQuery / kKv,
-                                           .kv_heads = kKv,
-                                           .wide_rows = AttentionWideKernel<kDim>::kRows,
+                                          {.group = kQwqHeads / kQwqKvHeads,
+                                           .kv_heads = kQwqKvHeads,
+                                           .wide_rows = AttentionWideKernel<kQwqDim>::kRows,
                                            .narrow_blocks = 2 * bench.multiprocessors(),
                                            .wide_blocks = bench.multiprocessors()});
-  const PlannedAttention planned(stream, plan, kDim);
-  const AttentionParams params = planned.Params(q, kv, out, kQuery, kKv, kDim);
+  const PlannedAttention planned(stream, plan, kQwqDim);
+  const AttentionParams params = planned.Params(q, kv, out, kQwqHeads, kQwqKvHeads, kQwqDim);
   // Pairs of (row, key); K and V are read once by a perfect kernel, q read and out written.
-  const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQuery;
-  const double bytes = 4.0 * c.sequences * length * kKv * kDim + 4.0 * tokens * width;
+  const double pairs = 1.0 * c.sequences * c.tokens * (c.position + (c.tokens + 1) / 2.0) * kQwqHeads;
+  const double bytes = 4.0 * c.sequences * length * kQwqKvHeads * kQwqDim + 4.0 * tokens * width;
   bench.Measure(
-      "attention", c.shape, bytes, pairs * 4 * kDim,
-      [&](Stream& s) { Attention<kDim>(s, params, planned.Work()); }, repeats);
+      "attention", c.shape, bytes, pairs * 4 * kQwqDim,
+      [&](Stream& s) { Attention<kQwqDim>(s, params, planned.Work()); }, repeats);
   FreeDevice(kv);
   FreeDevice(q);
   FreeDevice(out);

@@ -10,14 +10,14 @@
 namespace quire::kernels::cuda {
 namespace {
 
-constexpr int kQuery = 40, kKv = 8, kDim = 128, kWidth = kQuery * kDim;
+constexpr int kWidth = kQwqHeads * kQwqDim;
 constexpr int kLength = 131072, kPages = kLength / kPageKeys, kPoolBlocks = 49152, kTokens = 66;
 
 class LongSequence {
  public:
   explicit LongSequence(Checker& checker)
       : stream_(checker.stream()),
-        pool_(NewRandomBf16(stream_, kPoolBlocks * PageOffset(1, kKv, 0, kDim), 11)),
+        pool_(NewRandomBf16(stream_, kPoolBlocks * PageOffset(1, kQwqKvHeads, 0, kQwqDim), 11)),
         pages_(kPoolBlocks),
         q_(RandomBf16(size_t{kTokens} * kWidth, checker.NextSeed(), 1.5f)) {
     std::iota(pages_.begin(), pages_.end(), 0);
@@ -33,43 +33,44 @@ class LongSequence {
   std::vector<uint16_t> Run(int tokens, int blocks) const {
     const AttentionSpan span{0, tokens, kLength - tokens, pages_};
     const AttentionPlan plan = PlanOrRecord(stream_, {&span, 1},
-                                            {.group = kQuery / kKv,
-                                             .kv_heads = kKv,
+                                            {.group = kQwqHeads / kQwqKvHeads,
+                                             .kv_heads = kQwqKvHeads,
                                              .wide_rows = AttentionWideKernel<128>::kRows,
                                              .narrow_blocks = blocks,
                                              .wide_blocks = blocks,
                                              .partial_rows = int64_t{1} << 30});
-    const PlannedAttention planned(stream_, plan, kDim);
+    const PlannedAttention planned(stream_, plan, kQwqDim);
     const Buffer<uint16_t> q(stream_, std::span(q_).last(size_t{kWidth} * tokens));
     const Buffer<uint16_t> out(stream_, q.size());
-    RunAttention(stream_, planned.Params(q.data(), pool_, out.data(), kQuery, kKv, kDim), planned.Work(),
-                 kDim);
+    RunAttention(stream_, planned.Params(q.data(), pool_, out.data(), kQwqHeads, kQwqKvHeads, kQwqDim),
+                 planned.Work(), kQwqDim);
     return out.Download();
   }
 
   // Of the last token.
   ReferenceRow Reference(int head) const {
-    const uint16_t* q = q_.data() + q_.size() - kWidth + head * kDim;
-    std::vector<uint16_t> kv(PageOffset(1, 1, 0, kDim));
-    std::vector<double> sums(kDim), sizes(kDim);
+    const uint16_t* q = q_.data() + q_.size() - kWidth + head * kQwqDim;
+    std::vector<uint16_t> kv(PageOffset(1, 1, 0, kQwqDim));
+    std::vector<double> sums(kQwqDim), sizes(kQwqDim);
     double total = 0;
     for (const int32_t page : pages_) {
-      CopyToHost(stream_, kv.data(), pool_ + PageOffset(page, kKv, head / (kQuery / kKv), kDim),
+      CopyToHost(stream_, kv.data(),
+                 pool_ + PageOffset(page, kQwqKvHeads, head / (kQwqHeads / kQwqKvHeads), kQwqDim),
                  kv.size() * 2);
       for (int key = 0; key < kPageKeys; ++key) {
-        const uint16_t *k = kv.data() + key * kDim, *v = k + kPageKeys * kDim;
+        const uint16_t *k = kv.data() + key * kQwqDim, *v = k + kPageKeys * kQwqDim;
         double score = 0;
-        for (int i = 0; i < kDim; ++i)
+        for (int i = 0; i < kQwqDim; ++i)
           score += double{kernels::Bf16ToFloat(q[i])} * kernels::Bf16ToFloat(k[i]);
-        const double weight = std::exp(score / std::sqrt(double{kDim}) - 10);
+        const double weight = std::exp(score / std::sqrt(double{kQwqDim}) - 10);
         total += weight;
-        for (int i = 0; i < kDim; ++i) {
+        for (int i = 0; i < kQwqDim; ++i) {
           sums[i] += weight * kernels::Bf16ToFloat(v[i]);
           sizes[i] += weight * std::abs(kernels::Bf16ToFloat(v[i]));
         }
       }
     }
-    for (int i = 0; i < kDim; ++i) sums[i] /= total, sizes[i] /= total;
+    for (int i = 0; i < kQwqDim; ++i) sums[i] /= total, sizes[i] /= total;
     return {sums, sizes};
   }
 
@@ -86,9 +87,9 @@ void CheckLongAttention(Checker& checker) {
   if (checker.small()) return;
   const LongSequence sequence(checker);
   const std::vector<uint16_t> cut = sequence.Run(1, 264);
-  for (const int head : {0, kQuery - 1}) {
+  for (const int head : {0, kQwqHeads - 1}) {
     const ReferenceRow want = sequence.Reference(head);
-    const std::vector<double> got = ToDouble(std::span(cut).subspan(size_t{kDim} * head, kDim));
+    const std::vector<double> got = ToDouble(std::span(cut).subspan(size_t{kQwqDim} * head, kQwqDim));
     const std::string shape = "131072 of 3 GiB, head " + std::to_string(head);
     checker.Within("attention", shape, RelativeError(got, want.value), 8e-3);
     checker.Within("attention, worst element", shape, WorstError(got, want.value, want.size), 4.5e-3);

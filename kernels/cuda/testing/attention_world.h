@@ -12,6 +12,8 @@
 
 namespace quire::kernels::cuda {
 
+inline constexpr int kQwqHeads = 40, kQwqKvHeads = 8, kQwqDim = 128;  // QwQ-32B's
+
 // A plan in device memory, ready to run.
 struct PlannedAttention {
   PlannedAttention(Stream& stream, const AttentionPlan& plan, int head_dim)
