@@ -43,7 +43,7 @@ class ModelGoldenTest : public testing::TestWithParam<Case> {
     recording_ = *std::move(recording);
     ids_ = recording_.AllIds();
     setup_ = {recording_.model_dir, recording_.rope_scaling, GetParam().ranks, std::ssize(ids_),
-              [] { return MakeNamedBackend(GetParam().backend); }};
+              OnHost([] { return MakeNamedBackend(GetParam().backend); })};
     setup_.weights = GetParam().weights;
   }
 

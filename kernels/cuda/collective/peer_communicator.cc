@@ -55,14 +55,14 @@ absl::StatusOr<std::unique_ptr<PeerCommunicator>> PeerCommunicator::Make(Stream&
 }
 
 void PeerCommunicator::Open(const std::vector<std::string>& handles) {
-  for (int rank = 0; rank < size(); ++rank) {
-    if (rank == links_.rank) {
-      links_.memory[rank] = memory_.data();
+  for (int r = 0; r < size(); ++r) {
+    if (r == links_.rank) {
+      links_.memory[r] = memory_.data();
       continue;
     }
     others_.push_back(
-        std::make_unique<PeerView>(stream_, handles[rank], PeerLinks::MemoryBytes(options_.half_bytes)));
-    links_.memory[rank] = others_.back()->data();
+        std::make_unique<PeerView>(stream_, handles[r], PeerLinks::MemoryBytes(options_.half_bytes)));
+    links_.memory[r] = others_.back()->data();
   }
 }
 
@@ -94,9 +94,9 @@ absl::Status PeerCommunicator::GatherColumns(Tensor x, std::span<const int64_t> 
   GatherColumnsKernel::Params params = {
       links_, static_cast<float*>(x.data), x.stride, static_cast<int>(x.rows), {}};
   int64_t most = 0;
-  for (int rank = 0; rank < size(); ++rank) {
-    params.begin[rank + 1] = params.begin[rank] + static_cast<int>(columns[rank]);
-    if (rank > 0) most = std::max(most, columns[rank] * x.rows);
+  for (int r = 0; r < size(); ++r) {
+    params.begin[r + 1] = params.begin[r] + static_cast<int>(columns[r]);
+    if (r > 0) most = std::max(most, columns[r] * x.rows);
   }
   if (x.dtype != DType::kF32 || (rank() == 0 ? params.begin[size()] : columns[rank()]) > x.stride) {
     return absl::InternalError("GatherColumns takes fp32 rows with room for what comes");

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
-#include <stop_token>
 #include <thread>
 #include <vector>
 
+#include "absl/time/time.h"
+#include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "kernels/cuda/step/device_array.h"
 
@@ -81,16 +79,14 @@ absl::StatusOr<std::string> WhyNotAsTheHost(Stream& stream, Communicator& tried,
   std::atomic<bool> stopped = false;
   absl::StatusOr<std::vector<float>> got;
   {
-    const std::jthread watches([&](const std::stop_token& done) {
-      std::mutex mutex;
-      std::unique_lock lock(mutex);
-      std::condition_variable_any ended;
-      const auto limit = std::chrono::microseconds(options.limit_us);
-      if (ended.wait_for(lock, done, limit, [&done] { return done.stop_requested(); })) return;
+    Notification done;
+    const std::jthread watches([&] {
+      if (done.WaitForNotificationWithTimeout(absl::Microseconds(options.limit_us))) return;
       stopped = true;
       tried.Stop();
     });
     got = exercise.Run(tried);
+    done.Notify();
   }
   if (stopped) return std::string("it waited in vain for another rank");
   if (!got.ok()) return MessageOf(got.status());

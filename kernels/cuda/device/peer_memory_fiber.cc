@@ -25,17 +25,13 @@ std::byte* Map(Stream& stream, int file, size_t bytes) {
 }  // namespace
 
 PeerMemory::PeerMemory(Stream& stream, size_t bytes) : file_(memfd_create("quire-peer-memory", MFD_CLOEXEC)) {
-  if (file_ < 0 || ftruncate(file_, static_cast<off_t>(bytes)) != 0) {
+  if (!file_.valid() || ftruncate(file_.get(), static_cast<off_t>(bytes)) != 0) {
     stream.Record("can't make memory that ranks share");
     return;
   }
-  data_ = Map(stream, file_, bytes);
-  const FiberMemoryName name{ThisProcess(), file_, data_};
+  data_ = Map(stream, file_.get(), bytes);
+  const FiberMemoryName name{ThisProcess(), file_.get(), data_};
   handle_.assign(reinterpret_cast<const char*>(&name), sizeof name);
-}
-
-PeerMemory::~PeerMemory() {
-  if (file_ >= 0) close(file_);
 }
 
 PeerView::PeerView(Stream& stream, const std::string& handle, size_t bytes) {
@@ -47,14 +43,13 @@ PeerView::PeerView(Stream& stream, const std::string& handle, size_t bytes) {
     return;
   }
   const std::string path = "/proc/" + std::to_string(name.process.pid) + "/fd/" + std::to_string(name.file);
-  const int file = here.SameSpace(name.process) ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1;
-  if (file < 0) {
+  const Fd file(here.SameSpace(name.process) ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1);
+  if (!file.valid()) {
     stream.Record("another rank's memory is on another host, or it has none to share");
     return;
   }
-  data_ = Map(stream, file, bytes);
+  data_ = Map(stream, file.get(), bytes);
   mapped_bytes_ = data_ == nullptr ? 0 : bytes;
-  close(file);
 }
 
 PeerView::~PeerView() {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 
+#include "base/core/fd.h"
 #include "kernels/cuda/device/device_fiber.h"
 
 namespace quire::kernels::cuda {
@@ -13,7 +14,6 @@ namespace quire::kernels::cuda {
 class PeerMemory {
  public:
   PeerMemory(Stream& stream, size_t bytes);
-  ~PeerMemory();
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
   std::byte* data() const { return data_; }
@@ -21,7 +21,7 @@ class PeerMemory {
 
  private:
   std::byte* data_ = nullptr;
-  int file_ = -1;
+  Fd file_;
   std::string handle_;
 };
 
