@@ -162,7 +162,7 @@ TEST(ConfigYarnGoldenTest, IsWhatTheFlagGives) {
   for (const auto& [model, flag] :
        {std::pair{recording->model_dir, recording->rope_scaling}, {dir.string(), ""}}) {
     const std::vector<int32_t> ids = recording->AllIds();
-    const GroupSetup setup{model, flag, 1, std::ssize(ids), [] { return MakeNamedBackend("auto"); }};
+    const GroupSetup setup{model, flag, 1, std::ssize(ids), OnHost([] { return MakeNamedBackend("auto"); })};
     const std::vector<int64_t> positions = {0, 1, 30, 63, 64, 100, std::ssize(ids) - 1};
     const absl::Status status = RunRanks(setup, [&](RankModel& rank) -> absl::Status {
       QUIRE_ASSIGN_OR_RETURN(results.emplace_back(), rank.Logits(ids, positions, {std::ssize(ids), 0}));
@@ -182,8 +182,12 @@ TEST(PlainRopeGoldenTest, OfAModelWithScalingIsThatOfTheModelWithout) {
   std::vector<int32_t> ids = recording->AllIds();
   ids.resize(64);  // what fits without scaling
   const auto logits = [&](const std::string& flag, bool plain_rope) {
-    const GroupSetup setup{
-        recording->model_dir, flag, 2, std::ssize(ids), [] { return MakeNamedBackend("auto"); }, plain_rope};
+    const GroupSetup setup{recording->model_dir,
+                           flag,
+                           2,
+                           std::ssize(ids),
+                           OnHost([] { return MakeNamedBackend("auto"); }),
+                           plain_rope};
     std::vector<float> result;
     const absl::Status status = RunRanks(setup, [&](RankModel& rank) -> absl::Status {
       const std::vector<int64_t> positions = {0, 1, 30, 63};
