@@ -86,7 +86,8 @@ struct BlockCopy {
   int32_t from = 0, to = 0;
 };
 
-// A row whose id is the token that the Sample before picked for row `from` of its logits; 0 where that failed.
+// A row whose id is the token that the Sample before picked for row `from` of its logits; 0 where that
+// failed.
 struct SampledInput {
   int64_t row = 0, from = 0;
 };
@@ -130,8 +131,8 @@ class Backend {
   // Kernel family and version, a part of numerics_id: equal strings promise equal bits. AVX2 and AVX-512 are
   // one, "cpu-bf16-1", AMX and its twin another, "cpu-bf16-2".
   virtual std::string family() const = 0;
-  // Whether a step may be issued, CopyBlocks to Sample, before ReadSampled of the step before, whose tokens it
-  // may begin with (StepInputs::sampled). All of these then only enqueue, and take copies of what they are
+  // Whether a step may be issued, CopyBlocks to Sample, before ReadSampled of the step before, whose tokens
+  // it may begin with (StepInputs::sampled). All of these then only enqueue, and take copies of what they are
   // given. Never changes.
   virtual bool runs_ahead() const { return false; }
 
