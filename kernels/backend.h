@@ -86,6 +86,12 @@ struct BlockCopy {
   int32_t from = 0, to = 0;
 };
 
+// A row whose id is the token that the Sample before picked for row `from` of its logits; 0 where that
+// failed.
+struct SampledInput {
+  int64_t row = 0, from = 0;
+};
+
 // What a step works on, beside what its tensors hold. The backend takes a copy.
 struct StepInputs {
   std::span<const int32_t> ids;             // of each row; [tokens]
@@ -93,6 +99,8 @@ struct StepInputs {
   // Those whose logits are computed; ascending. One may come several times: as many tokens are sampled from
   // it.
   std::span<const int64_t> wanted_rows;
+  // Ascending; what stands in `ids` for them is of no use. None, where the backend does not run ahead.
+  std::span<const SampledInput> sampled = {};
 };
 
 // The largest step.
@@ -123,6 +131,10 @@ class Backend {
   // Kernel family and version, a part of numerics_id: equal strings promise equal bits. AVX2 and AVX-512 are
   // one, "cpu-bf16-1", AMX and its twin another, "cpu-bf16-2".
   virtual std::string family() const = 0;
+  // Whether a step may be issued, CopyBlocks to Sample, before ReadSampled of the step before, whose tokens
+  // it may begin with (StepInputs::sampled). All of these then only enqueue, and take copies of what they are
+  // given. Never changes.
+  virtual bool runs_ahead() const { return false; }
 
   // ---- load; in execution order (layer 0 qkv, o, gate/up, down, layer 1 ..., lm_head), which is prefetched
   // along ----
@@ -190,10 +202,12 @@ class Backend {
   // Picks a token by specs[i] from each row i of logits fp32 [rows, at least sampled_ids]: kernels/sampling's
   // choice, bit by bit. Of rows from which ranks left out what a spec does not need, runs[i] names what there
   // is; `runs` is empty, too, where all rows are whole. Rows don't know of one another, so several may be one
-  // sequence's. The specs, and what they point to, and the runs outlive ReadSampled, which comes next.
+  // sequence's. The specs, and what they point to, and the runs outlive ReadSampled, which comes next. Where
+  // the backend runs ahead each step ends with it, of no rows where none is sampled, and nothing outlives it.
   virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
                       std::span<const RowRuns> runs) = 0;
-  // Waits for the Sample before: a token for each of its rows, until the next one.
+  // Waits for the Sample before, the oldest one not read yet: a token for each of its rows, until the next
+  // call of either.
   virtual absl::StatusOr<std::span<const SampledToken>> ReadSampled() = 0;
 
   // Waits for everything before and makes the tensor readable by the host: returns the host address of row 0,

@@ -29,15 +29,20 @@ int64_t HostStep::BytesFor(const StepLimits& limits) {
              (size(none.sequences_) + size(none.slots_) + limits.table_blocks * size(none.tables_));
 }
 
-StepBucket HostStep::Take(const StepInputs& inputs) {
+StepBucket HostStep::Take(const StepInputs& inputs, std::span<const SampledToken> before) {
   CheckOp(std::ssize(inputs.ids) <= limits_.tokens, kOp, "more tokens than were reserved");
   CheckOp(std::ssize(inputs.wanted_rows) <= limits_.wanted_rows, kOp, "more wanted rows than were reserved");
   ids_.assign(inputs.ids.begin(), inputs.ids.end());
+  for (const auto& [row, from] : inputs.sampled) {
+    CheckOp(row >= 0 && row < std::ssize(ids_) && from >= 0 && from < std::ssize(before), kOp,
+            "no such row, or none was sampled");
+    ids_[row] = before[from].failed ? 0 : before[from].id;
+  }
   TakeSequences(inputs.sequences);
-  int64_t before = 0;
+  int64_t least = 0;
   for (const int64_t row : inputs.wanted_rows) {
-    CheckOp(row >= before && row < std::ssize(ids_), kOp, "wanted rows are not ascending rows of the step");
-    before = row;
+    CheckOp(row >= least && row < std::ssize(ids_), kOp, "wanted rows are not ascending rows of the step");
+    least = row;
   }
   wanted_rows_.assign(inputs.wanted_rows.begin(), inputs.wanted_rows.end());
   return {.tokens = std::ssize(ids_), .wanted_rows = std::ssize(wanted_rows_)};

@@ -18,7 +18,8 @@ class HostStep {
   void Reserve(const StepLimits& limits);
   // What it takes; the sum of each limit's own.
   static int64_t BytesFor(const StepLimits& limits);
-  StepBucket Take(const StepInputs& inputs);
+  // `before`: of the last Sample, of a backend that runs ahead.
+  StepBucket Take(const StepInputs& inputs, std::span<const SampledToken> before = {});
 
   std::span<const int32_t> ids() const { return ids_; }
   // `blocks` is the whole table here, until the next Take; its first `kept` were there in a step before.

@@ -42,6 +42,17 @@ TEST_F(HostStepTest, KeepsCopiesOfTheLargestStepThatWasReserved) {
   EXPECT_EQ(step_.wanted_rows().back(), 4);
 }
 
+TEST_F(HostStepTest, RowsBeginWithWhatTheStepBeforeSampled) {
+  const std::vector<SampledToken> before = {{.id = 40}, {.id = 41, .failed = true}, {.id = 42}};
+  const std::vector<SampledInput> sampled = {
+      {.row = 0, .from = 2}, {.row = 1, .from = 1}, {.row = 4, .from = 2}};
+  const StepInputs inputs{.ids = ids_, .sequences = sequences_, .wanted_rows = wanted_, .sampled = sampled};
+  step_.Take(inputs, before);
+  EXPECT_EQ(std::vector(step_.ids().begin(), step_.ids().end()), (std::vector<int32_t>{42, 0, 9, 10, 42}));
+  EXPECT_DEATH(step_.Take(inputs, std::span(before).first(2)), "none was sampled");
+  EXPECT_DEATH(step_.Take(inputs), "none was sampled") << "of a backend that does not run ahead";
+}
+
 TEST_F(HostStepTest, ATableStandsInItsSlotAndIsToldWhatIsNew) {
   Take();
   const std::vector<int32_t> next = {6}, instead = {8};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <optional>
 
@@ -45,7 +46,9 @@ struct Rope {
 
 class ReferenceBackend final : public Backend {
  public:
+  explicit ReferenceBackend(bool runs_ahead) : runs_ahead_(runs_ahead) {}
   std::string family() const override { return "reference-1"; }
+  bool runs_ahead() const override { return runs_ahead_; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
@@ -63,7 +66,10 @@ class ReferenceBackend final : public Backend {
   WeightStats weight_stats() const override { return stats_; }
 
   void CopyBlocks(std::span<const BlockCopy> copies) override;
-  StepBucket BeginStep(const StepInputs& inputs) override { return step_.Take(inputs); }
+  StepBucket BeginStep(const StepInputs& inputs) override {
+    return step_.Take(
+        inputs, runs_ahead_ ? std::span<const SampledToken>(sampled_) : std::span<const SampledToken>());
+  }
   absl::Status Run(const StepBucket&, absl::FunctionRef<absl::Status()> ops) override { return ops(); }
   void Embed(MatrixId table, int64_t first_row, Tensor out) override;
   void RmsNorm(Tensor x, VectorId weight, float eps, Tensor out) override;
@@ -88,8 +94,15 @@ class ReferenceBackend final : public Backend {
       sampled_.push_back(
           sampler_->Sample(logits.Row(row), *specs[row], runs.empty() ? RowRuns() : runs[row]));
     }
+    if (!runs_ahead_) unread_.clear();
+    unread_.push_back(sampled_);
   }
-  absl::StatusOr<std::span<const SampledToken>> ReadSampled() override { return sampled_; }
+  absl::StatusOr<std::span<const SampledToken>> ReadSampled() override {
+    CheckOp(!unread_.empty(), "ReadSampled", "nothing was sampled");
+    read_ = std::move(unread_.front());
+    unread_.pop_front();
+    return read_;
+  }
   absl::StatusOr<const float*> ReadRows(Tensor x) override { return x.f32(); }
   absl::Status Finish() override { return absl::OkStatus(); }
 
@@ -112,7 +125,9 @@ class ReferenceBackend final : public Backend {
   HostStep step_;
   std::optional<Sampler> sampler_;
   std::optional<CandidateRuns> candidates_;
-  std::vector<SampledToken> sampled_;
+  const bool runs_ahead_;
+  std::vector<SampledToken> sampled_, read_;  // by the last Sample; by the one that was read last
+  std::deque<std::vector<SampledToken>> unread_;
   std::vector<uint16_t> keys_, values_;  // [layer][block][16][kv_head][head_dim]
   WeightStats stats_;
 };
@@ -342,6 +357,8 @@ void ReferenceBackend::GatherWanted(Tensor x, Tensor out) {
 
 }  // namespace
 
-std::unique_ptr<Backend> MakeReferenceBackend() { return std::make_unique<ReferenceBackend>(); }
+std::unique_ptr<Backend> MakeReferenceBackend(bool runs_ahead) {
+  return std::make_unique<ReferenceBackend>(runs_ahead);
+}
 
 }  // namespace quire::kernels

@@ -9,6 +9,7 @@
 
 namespace quire::kernels {
 
-std::unique_ptr<Backend> MakeReferenceBackend();
+// One that runs ahead computes at once all the same.
+std::unique_ptr<Backend> MakeReferenceBackend(bool runs_ahead = false);
 
 }  // namespace quire::kernels

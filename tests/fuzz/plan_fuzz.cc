@@ -1,6 +1,6 @@
 // Bytes from rank 0 -> plans -> a follower's slots: each plan is refused and changes nothing, or the slots
 // are such that its rows stay within what there is. The input is a run of messages, each after its length in
-// two bytes; a first byte says whether the slots sample as rank 0's do.
+// two bytes; a first byte says whether the slots sample as rank 0's do, and whether a device has the ids.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
@@ -24,7 +24,7 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
-quire::worker::SlotLimits Limits(bool samples) {
+quire::worker::SlotLimits Limits(bool samples, bool ids_on_device) {
   return {.slots = kSlots,
           .batch_tokens = 64,
           .wanted_rows = 8,
@@ -33,7 +33,8 @@ quire::worker::SlotLimits Limits(bool samples) {
           .plain_context = 100,
           .scaled_context = 200,
           .adapters = 2,
-          .samples = samples};
+          .samples = samples,
+          .ids_on_device = ids_on_device};
 }
 
 // All that a slot is.
@@ -66,6 +67,9 @@ void CheckSlots(const SlotTable& slots) {
   }
   Require(row == std::ssize(slots.ids()) && row <= 64);
   for (const quire::TokenId id : slots.ids()) Require(id >= 0 && id < 1000);
+  for (const auto& [begins, from] : slots.sampled()) {
+    Require(begins >= 0 && begins < row && from >= 0 && from < 8);
+  }
   for (const auto& [from, to] : slots.copies()) {
     Require(from >= 0 && from < 16 && to >= 0 && to < 16 && from != to);
   }
@@ -101,7 +105,7 @@ void TakeIn(std::span<const uint8_t> bytes, bool samples, SlotTable& slots) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const bool samples = data[0] % 2 == 1;
-  SlotTable slots(Limits(samples));
+  SlotTable slots(Limits(samples, data[0] / 2 % 2 == 1));
   std::span<const uint8_t> rest(data + 1, size - 1);
   while (rest.size() > 2) {
     const size_t length = std::min<size_t>(rest[0] | rest[1] << 8, rest.size() - 2);

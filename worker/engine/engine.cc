@@ -18,11 +18,10 @@ constexpr int32_t kAuditBlocks = 1024;
 Engine::Engine(const EngineOptions& options, ModelRunner* runner, Metrics* metrics, const Clock* clock,
                UpdateSink on_updates, std::function<void(absl::Status)> on_lost)
     : options_(options),
-      runner_(runner),
-      clock_(clock),
       on_lost_(std::move(on_lost)),
       metrics_(*metrics),
       mailbox_(options.limits.max_sequences + options.waiting_room),
+      flight_(runner, clock, &metrics_),
       cache_(options.kv_blocks),
       scheduler_(options.limits, &cache_),
       emitter_(std::move(on_updates)) {
@@ -36,7 +35,7 @@ absl::StatusOr<uint64_t> Engine::Submit(std::shared_ptr<const SharedRequest> req
   return mailbox_.Submit(std::move(request), to);
 }
 
-void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, steps_); }
+void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, flight_.begun()); }
 
 void Engine::Stop(absl::Status why) {
   mailbox_.Stop(std::move(why));
@@ -51,36 +50,69 @@ EngineLoad Engine::load() const {
 
 void Engine::Run() {
   while (ReadMail()) {
-    const Step step = scheduler_.Schedule(costs_.prices());
-    Announce(step);
-    const absl::StatusOr<StepResult> result = RunStep(step);
-    if (!result.ok()) {
-      EndAll(absl::UnavailableError(absl::StrCat("the worker group is lost: ", MessageOf(result.status()))));
-      on_lost_(result.status());
-      return;
-    }
-    Apply(step, *result);
-    Publish();
-    HandOver();
+    if (const absl::Status status = RunStep(); !status.ok()) return Lose(status);
   }
+  Land();
+}
+
+absl::Status Engine::RunStep() {
+  if (Step step = scheduler_.Schedule(costs_.prices()); !step.sequences.empty()) {
+    Announce(step);
+    QUIRE_RETURN_IF_ERROR(flight_.Launch(std::move(step)));
+    scheduler_.Launched();
+    if (flight_.has_room()) {  // the next one is planned while it runs
+      HandOver();              // so that nothing is left for one whose cancel is in the mail
+      return absl::OkStatus();
+    }
+  }
+  QUIRE_ASSIGN_OR_RETURN(const LandedStep landed, Collect());
+  Measure(landed.step.work, landed.took_us);
+  Apply(landed.step, landed.result);
+  Publish();
+  HandOver();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LandedStep> Engine::Collect() {
+  QUIRE_ASSIGN_OR_RETURN(LandedStep landed, flight_.Collect());
+  const uint64_t step = landed.step.plan.step;
+  scheduler_.Collected(step);
+  for (const Cancelled& cancelled : cancelled_) {
+    if (cancelled.held_by <= step) NoteFreed(cancelled);
+  }
+  std::erase_if(cancelled_, [step](const Cancelled& cancelled) { return cancelled.held_by <= step; });
+  return landed;
+}
+
+void Engine::Land() {
+  while (!flight_.empty()) {
+    if (const absl::Status status = Collect().status(); !status.ok()) return Lose(status);
+  }
+  Publish();
+}
+
+void Engine::Lose(const absl::Status& why) {
+  if (!flight_.empty()) scheduler_.Collected(flight_.last_step());  // nothing runs any more
+  EndAll(absl::UnavailableError(absl::StrCat("the worker group is lost: ", MessageOf(why))));
+  on_lost_(why);
 }
 
 // Waits for work; false when the engine is told to stop.
 bool Engine::ReadMail() {
   do {
-    if (scheduler_.empty()) {
+    if (idle()) {
       HandOver();  // of those that needed no step
       AuditIdle();
-      collected_us_.reset();
+      flight_.Rest();
     }
-    Mail mail = mailbox_.Take(/*wait=*/scheduler_.empty());
+    Mail mail = mailbox_.Take(/*wait=*/idle());
     for (Submission& submission : mail.submissions) Begin(std::move(submission));
     for (const Cancellation& cancellation : mail.cancellations) EndCancelled(cancellation);
     if (!mail.stop.ok()) {
       EndAll(mail.stop);
       return false;
     }
-  } while (scheduler_.empty());
+  } while (idle());
   return true;
 }
 
@@ -123,9 +155,17 @@ absl::Status Engine::BeginChoice(const Submission& submission, size_t nth, Reque
 void Engine::EndCancelled(const Cancellation& cancellation) {
   if (!requests_.contains(cancellation.ticket)) return;
   metrics_.cancels.Increment();  // first: who saw the engine idle sees it counted
-  most_steps_after_cancel_ = std::max(most_steps_after_cancel_, steps_.load() - cancellation.step);
-  metrics_.steps_after_cancel_max.Set(static_cast<double>(most_steps_after_cancel_));
+  if (flight_.empty()) {
+    NoteFreed({.step = cancellation.step});
+  } else {
+    cancelled_.push_back({.held_by = flight_.last_step(), .step = cancellation.step});
+  }
   Remove(cancellation.ticket);
+}
+
+void Engine::NoteFreed(const Cancelled& cancelled) {
+  most_steps_after_cancel_ = std::max(most_steps_after_cancel_, flight_.begun().load() - cancelled.step);
+  metrics_.steps_after_cancel_max.Set(static_cast<double>(most_steps_after_cancel_));
 }
 
 // Tells those of whom a choice is admitted for the first time how much of their prompt is cached.
@@ -146,28 +186,6 @@ void Engine::Announce(Request& request, int64_t cached_tokens) {
   for (Update& finished : std::exchange(request.finished, {})) Tell(request.to, std::move(finished));
 }
 
-absl::StatusOr<StepResult> Engine::RunStep(const Step& step) {
-  const BatchPlan& plan = step.plan;
-  const int64_t start_us = clock_->NowUs();
-  if (collected_us_) metrics_.host_seconds.Observe(static_cast<double>(start_us - *collected_us_) * 1e-6);
-  steps_.fetch_add(1);
-  metrics_.steps.Increment();
-  largest_batch_ = std::max(largest_batch_, plan.sequences.size());
-  metrics_.batch_sequences.Set(static_cast<double>(plan.sequences.size()));
-  metrics_.batch_sequences_max.Set(static_cast<double>(largest_batch_));
-  QUIRE_RETURN_IF_ERROR(runner_->Launch(plan));
-  QUIRE_ASSIGN_OR_RETURN(StepResult result, runner_->Collect());
-  if (result.tokens.size() != plan.wanted.size()) {
-    return absl::InternalError(absl::StrCat("step ", plan.step, " returned ", result.tokens.size(),
-                                            " tokens, not ", plan.wanted.size()));
-  }
-  metrics_.computed_tokens.Increment(static_cast<double>(plan.tokens()));
-  const int64_t end_us = clock_->NowUs();
-  metrics_.step_seconds.Observe(static_cast<double>(end_us - start_us) * 1e-6);
-  Measure(step.work, end_us - std::exchange(collected_us_, end_us).value_or(start_us));
-  return result;
-}
-
 void Engine::Measure(const StepWork& work, int64_t took_us) {
   costs_.Observe(work, took_us);
   if (work.decode_rows == 0 || work.prompt_rows == 0) return;
@@ -183,9 +201,11 @@ void Engine::Apply(const Step& step, const StepResult& result) {
   std::span<Sequence* const> owners = step.sampled;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     const SequencePlan& plan = step.plan.sequences[i];
-    auto failure =
-        ApplyRows(*step.sequences[i], plan.rows, owners.first(plan.wanted), tokens.first(plan.wanted));
-    if (failure) failures.push_back(*std::move(failure));
+    if (step.sequences[i] != nullptr) {  // else it ended while the step was in flight
+      auto failure =
+          ApplyRows(*step.sequences[i], plan.rows, owners.first(plan.wanted), tokens.first(plan.wanted));
+      if (failure) failures.push_back(*std::move(failure));
+    }
     tokens = tokens.subspan(plan.wanted);
     owners = owners.subspan(plan.wanted);
   }
@@ -235,7 +255,7 @@ std::optional<Engine::Failure> Engine::ApplySample(Sequence& sequence, const Sam
 void Engine::EndChoice(Sequence& sequence) {
   const uint64_t ticket = sequence.ticket();
   Request& request = requests_.at(ticket);
-  scheduler_.Remove(&sequence);
+  Remove(sequence);
   std::erase_if(request.choices, [&](const auto& choice) { return choice.get() == &sequence; });
   if (request.choices.empty()) return End(ticket, absl::OkStatus());
   mailbox_.ChoiceEnded(ticket);
@@ -261,9 +281,14 @@ void Engine::HandOver() {
   if (!updates_.empty()) emitter_.Post(std::exchange(updates_, {}));
 }
 
+void Engine::Remove(Sequence& sequence) {
+  scheduler_.Remove(&sequence);
+  flight_.Forget(&sequence);
+}
+
 ReplyTo Engine::Remove(uint64_t ticket) {
   const auto node = requests_.extract(ticket);
-  for (const auto& choice : node.mapped().choices) scheduler_.Remove(choice.get());
+  for (const auto& choice : node.mapped().choices) Remove(*choice);
   Publish();  // first: who saw the engine idle sees its blocks free
   mailbox_.Ended(ticket);
   return node.mapped().to;
@@ -302,8 +327,8 @@ void Engine::Publish() {
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running()));
   metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting()));
   MutexLock lock(&load_mutex_);
-  load_ = {cache_.total(),       cache_.idle(), scheduler_.running(),
-           scheduler_.waiting(), steps_.load(), emitted_tokens_};
+  load_ = {cache_.total(),       cache_.idle(),          scheduler_.running(),
+           scheduler_.waiting(), flight_.begun().load(), emitted_tokens_};
 }
 
 }  // namespace quire::worker

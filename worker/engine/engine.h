@@ -1,10 +1,9 @@
-// The engine of rank 0: one thread that reads its mail, schedules, runs a step and applies it, for as long as
-// there is work, and sleeps otherwise. See README.md here for its contract. Owned by the composition root (or
-// a test). Submit, Cancel, StopAdmitting, Stop, AwaitIdle and load may be called from any thread; everything
-// else, sequences and blocks included, belongs to the engine thread alone.
+// The engine of rank 0: one thread that reads its mail, schedules, runs steps (flight.h) and applies them,
+// for as long as there is work, and sleeps otherwise. See README.md here for its contract. Owned by the
+// composition root (or a test). Submit, Cancel, StopAdmitting, Stop, AwaitIdle and load may be called from
+// any thread; everything else, sequences and blocks included, belongs to the engine thread alone.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,8 +15,8 @@
 #include "base/core/metrics.h"
 #include "worker/engine/emitter.h"
 #include "worker/engine/engine_metrics.h"
+#include "worker/engine/flight.h"
 #include "worker/engine/mailbox.h"
-#include "worker/engine/model_runner.h"
 #include "worker/engine/scheduler.h"
 
 namespace quire::worker {
@@ -48,8 +47,8 @@ class Engine {
 
   // See Mailbox. A request that can't be served alone ends by an update with InvalidArgument.
   absl::StatusOr<uint64_t> Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to);
-  // The request gets no update of a step that begins once the engine has seen this; unknown tickets are
-  // ignored.
+  // The request gets no update any more once the engine has seen this, before the next step is planned;
+  // unknown tickets are ignored.
   void Cancel(uint64_t ticket);
   void StopAdmitting(absl::Status why) { mailbox_.Refuse(std::move(why)); }
   bool AwaitIdle(absl::Duration timeout) { return mailbox_.AwaitEmpty(timeout); }
@@ -71,16 +70,29 @@ class Engine {
     bool blocks_are_wrong = false;
   };
 
+  // Of a cancelled request: its blocks are free once this step was collected; and the steps that had begun
+  // when it was cancelled.
+  struct Cancelled {
+    uint64_t held_by = 0, step = 0;
+  };
+
   void Run();
+  bool idle() const { return scheduler_.empty() && flight_.empty(); }
   bool ReadMail();
   void Begin(Submission submission);
   absl::Status BeginChoice(const Submission& submission, size_t nth, Request& request);
   void EndCancelled(const Cancellation& cancellation);
+  void NoteFreed(const Cancelled& cancelled);
+  // Plans and launches a step, if one can be run now, and applies the oldest one where that is to be waited
+  // for.
+  absl::Status RunStep();
+  absl::StatusOr<LandedStep> Collect();
+  // What is in flight runs to its end, for nobody.
+  void Land();
+  void Lose(const absl::Status& why);
   void Announce(const Step& step);
   void Announce(Request& request, int64_t cached_tokens);
-  absl::StatusOr<StepResult> RunStep(const Step& step);
-  // What streams waited for its tokens since they got those of the step before, host work included: for the
-  // prices of the next ones, and whether it kept to the target.
+  // For the prices of the next steps, and whether this one kept to the target.
   void Measure(const StepWork& work, int64_t took_us);
   void Apply(const Step& step, const StepResult& result);
   // Each token that was sampled from them is its owner's: the sequence's, or of one that forks from it.
@@ -92,6 +104,7 @@ class Engine {
   void Tell(ReplyTo to, Update update);
   // What was told since the last time goes to the emitter.
   void HandOver();
+  void Remove(Sequence& sequence);
   // Takes the request out, with what is left of its choices: whom nothing more is to be told.
   ReplyTo Remove(uint64_t ticket);
   // And tells its last update.
@@ -101,23 +114,20 @@ class Engine {
   void Publish() ABSL_LOCKS_EXCLUDED(load_mutex_);
 
   const EngineOptions options_;
-  ModelRunner* const runner_;
-  const Clock* const clock_;
   const std::function<void(absl::Status)> on_lost_;
   EngineMetrics metrics_;
   Mailbox mailbox_;
-  std::atomic<uint64_t> steps_{0};
+  Flight flight_;
   mutable Mutex load_mutex_;
   EngineLoad load_ ABSL_GUARDED_BY(load_mutex_);
   PrefixCache cache_;
   Scheduler scheduler_;
   StepCosts costs_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
-  std::optional<int64_t> collected_us_;  // when the last step's tokens came, unless it has slept since
+  std::vector<Cancelled> cancelled_;                 // their blocks are held
   uint64_t emitted_tokens_ = 0, most_steps_after_cancel_ = 0;
-  size_t largest_batch_ = 0;
   int64_t published_preemptions_ = 0;
-  std::vector<Update> updates_;  // of this step
+  std::vector<Update> updates_;  // since the last hand-over
   Emitter emitter_;
   std::thread thread_;  // last: it uses everything above
 };

@@ -13,6 +13,8 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
           metrics.Gauge("quire_worker_steps_after_cancel_max",
                         "Most steps begun between a cancel and the release of its blocks")),
       steps(metrics.Counter("quire_worker_steps_total", "Steps begun")),
+      steps_ahead(metrics.Counter("quire_worker_steps_ahead_total",
+                                  "Of those, the ones launched while the step before still ran")),
       mixed_steps(metrics.Counter("quire_worker_mixed_steps_total",
                                   "Steps with prompts beside sequences that decode")),
       steps_over_target(metrics.Counter("quire_worker_steps_over_target_total",
@@ -28,11 +30,12 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
           metrics.Counter("quire_worker_failed_rows_total", "Requests ended by logits that were not finite")),
       integrity_errors(metrics.Counter("quire_worker_integrity_errors_total",
                                        "Times that an idle engine found its KV blocks inconsistent")),
-      step_seconds(metrics.Histogram("quire_worker_step_seconds", "Time of a step, launch to collected",
+      step_seconds(metrics.Histogram("quire_worker_step_seconds",
+                                     "Time of a step, launch (or the end of the one before) to collected",
                                      {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5})),
-      host_seconds(
-          metrics.Histogram("quire_worker_host_seconds",
-                            "Time from a step's tokens to the next step's launch, while there is work",
-                            {0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.1})) {}
+      host_seconds(metrics.Histogram(
+          "quire_worker_host_seconds",
+          "Time from a step's tokens to the next step's launch, while there is work; 0 if launched before",
+          {0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.1})) {}
 
 }  // namespace quire::worker

@@ -18,6 +18,7 @@ struct EngineMetrics {
   prometheus::Gauge& batch_sequences_max;
   prometheus::Gauge& steps_after_cancel_max;
   prometheus::Counter& steps;
+  prometheus::Counter& steps_ahead;
   prometheus::Counter& mixed_steps;
   prometheus::Counter& steps_over_target;
   prometheus::Counter& emitted_tokens;

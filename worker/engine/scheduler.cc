@@ -1,6 +1,7 @@
 #include "worker/engine/scheduler.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -87,25 +88,62 @@ void Scheduler::Remove(Sequence* sequence) {
 }
 
 void Scheduler::Vacate(Sequence* sequence) {
-  if (const std::optional<int32_t> slot = sequence->slot()) {
-    next_ops_.push_back(CloseSlot{*slot});
-    free_slots_.push_back(*slot);
+  const std::optional<int32_t> slot = sequence->slot();
+  if (slot && !UndoFork(*slot)) {
+    held_.push_back({next_step_ - 1, *slot, sequence->TakeBlocks()});
+    if (!in_flight()) FreeHeld();
+    return;
   }
+  if (slot) free_slots_.push_back(*slot);
   sequence->ReleaseBlocks();
+}
+
+bool Scheduler::UndoFork(int32_t slot) {
+  const auto makes = [slot](const SlotOp& op) {
+    const auto* fork = std::get_if<ForkSlot>(&op);
+    const auto* copy = std::get_if<CopyLastBlock>(&op);
+    return (fork != nullptr && fork->slot == slot) || (copy != nullptr && copy->slot == slot);
+  };
+  return std::erase_if(next_ops_, makes) > 0;
+}
+
+void Scheduler::Collected(uint64_t step) {
+  collected_ = step;
+  while (!held_.empty() && held_.front().step <= step) FreeHeld();
+}
+
+void Scheduler::FreeHeld() {
+  Held& held = held_.front();
+  next_ops_.push_back(CloseSlot{held.slot});
+  free_slots_.push_back(held.slot);
+  while (!held.blocks.empty()) held.blocks.pop_back();  // backwards, as Sequence::ReleaseBlocks does
+  held_.pop_front();
 }
 
 Step Scheduler::Schedule(const StepPrices& prices) {
   Step step;
-  GrowRunning();
+  if (in_flight()) {
+    if (!MayRunAhead()) return step;
+  } else {
+    GrowRunning();
+  }
   step.plan.ops.swap(next_ops_);  // before their slots are opened again
   Admit(step);
-  if (running_.empty()) {
+  std::ranges::copy_if(running_, std::back_inserter(step.sequences),
+                       [](const Sequence* sequence) { return !sequence->EndsByLength(); });
+  if (step.sequences.empty()) {
     step.plan.ops.swap(next_ops_);  // the next plan says so
     return step;
   }
   step.plan.step = next_step_++;
   ShareBudget(prices, step);
   return step;
+}
+
+bool Scheduler::MayRunAhead() {
+  return std::ranges::all_of(running_, [this](Sequence* sequence) {
+    return sequence->EndsByLength() || (sequence->MayRunAhead() && sequence->GrowBlocks(*cache_));
+  });
 }
 
 void Scheduler::GrowRunning() {
@@ -135,7 +173,7 @@ void Scheduler::Preempt(Sequence* victim) {
 
 void Scheduler::Admit(Step& step) {
   if (waiting_.empty()) return;
-  int64_t room = RoomToGrow(), places = limits_.max_sequences - running();
+  int64_t room = RoomToGrow(), places = std::ssize(free_slots_);
   for (auto next = waiting_.begin(); next != waiting_.end() && places > 0; --places) {
     Sequence* sequence = next->sequence;
     const int64_t growth = sequence->BlocksToGrow(limits_.headroom_tokens);
@@ -157,7 +195,9 @@ void Scheduler::Admit(Step& step) {
 // Not for one that decodes: a block that fills by a token a step is sooner computed than waited for.
 bool Scheduler::WaitsForDonor(Waiting& waiting) const {
   const auto next_block = [](const Sequence* sequence) { return sequence->computed() / kBlockTokens; };
-  const auto reads_prompt = [](const Sequence* sequence) { return sequence->remaining() > 1; };
+  const auto reads_prompt = [](const Sequence* sequence) {
+    return sequence->size() - sequence->computed() > 1;
+  };
   const Sequence* last = waiting.donor;
   if (last != nullptr && waiting.sequence->MayForkFrom(*last)) return true;
   if (last != nullptr && reads_prompt(last) && next_block(last) < waiting.common_blocks) return true;
@@ -183,7 +223,7 @@ void Scheduler::ForgetDonor(const Sequence* gone) {
 
 // In their order of arrival, as Admit does, and with as much room left.
 void Scheduler::AdmitForks(Sequence* first, Step& step) {
-  int64_t room = RoomToGrow(), places = limits_.max_sequences - running();
+  int64_t room = RoomToGrow(), places = std::ssize(free_slots_);
   for (auto next = waiting_.begin(); next != waiting_.end() && places > 0; --places) {
     Sequence* sequence = next->sequence;
     const int64_t growth = sequence->BlocksToGrow(limits_.headroom_tokens);
@@ -217,23 +257,23 @@ int64_t Scheduler::RoomToGrow() const {
 void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
   // Shortest remainder first, so that what the short ones leave goes to the long ones. Decodes, with one
   // token left, come first of all.
-  step.sequences = running_;
   std::stable_sort(step.sequences.begin(), step.sequences.end(),
                    [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });
   StepWork& work = step.work;
   for (const Sequence* sequence : step.sequences) {
     if (sequence->remaining() > 1) break;
     ++work.decode_rows;
-    work.keys += KeysOf(sequence->computed(), 1);
+    work.keys += KeysOf(sequence->planned(), 1);
   }
-  PromptBudget budget(limits_, prices, work, running() - work.decode_rows);
+  PromptBudget budget(limits_, prices, work, std::ssize(step.sequences) - work.decode_rows);
   for (Sequence* sequence : step.sequences) {
-    const int64_t remaining = sequence->remaining(), position = sequence->computed();
+    const int64_t remaining = sequence->remaining(), position = sequence->planned();
     const int64_t rows = remaining == 1 ? 1 : budget.Take(remaining, position);
+    const bool begins = sequence->output().empty() && !sequence->awaits_token();
     sequence->Plan(rows, step.plan);
     if (rows == remaining) {
       step.sampled.push_back(sequence);
-      if (sequence->output().empty()) AdmitForks(sequence, step);
+      if (begins) AdmitForks(sequence, step);
     }
     if (remaining == 1) continue;
     work.prompt_rows += rows;

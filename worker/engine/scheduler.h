@@ -14,7 +14,10 @@
 // (5) The other choices of its request wait until that has read the whole prompt, and go on from there: each
 // has its first token from the same row, and forks (where there is room; else it reads what is left by
 // itself). What runs has a slot, from its admission to its end or preemption; plans say what that is new to
-// it.
+// it. (6) While a step is in flight the next one is planned ahead where all who run can go on without its
+// tokens, and nobody has to be preempted; where not, it waits for that. Who surely ends with that step is
+// left out. What leaves meanwhile gives back slot and blocks only when no step that may write them is in
+// flight.
 #pragma once
 
 #include <cstdint>
@@ -65,11 +68,17 @@ class Scheduler {
   absl::Status CheckFits(const Sequence& sequence) const;
   // Borrows the sequence until Remove.
   void Add(Sequence* sequence);
-  // Takes it out, waiting or running, and releases its blocks. Not between Schedule and the end of the step.
+  // Takes it out, waiting or running, and releases its blocks: at once, or, while a step is in flight, when
+  // that was collected. Not between Schedule and Launched, or the end of a step that is never in flight.
   void Remove(Sequence* sequence);
 
-  // The next step, at these prices; empty when nothing can run, which is only when nothing is there.
+  // The next step, at these prices; empty when nothing can run, which is only when nothing is there, or not
+  // yet, while a step is in flight.
   Step Schedule(const StepPrices& prices);
+  // The step that was planned last is in flight from now on, until it and those before it are collected. Who
+  // runs one step after the other, and asks nothing between, need not say so.
+  void Launched() { launched_ = next_step_ - 1; }
+  void Collected(uint64_t step);
 
   bool empty() const { return waiting_.empty() && running_.empty(); }
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
@@ -77,8 +86,22 @@ class Scheduler {
   int64_t preemptions() const { return preemptions_; }
 
  private:
-  // Its blocks and its slot are free; the next plan closes that.
+  // What a sequence leaves, until that step was collected.
+  struct Held {
+    uint64_t step = 0;
+    int32_t slot = 0;
+    std::vector<BlockRef> blocks;
+  };
+
+  bool in_flight() const { return launched_ > collected_; }
+  // Whether all who run can go on before the tokens of the step in flight are known; they have the blocks.
+  bool MayRunAhead();
+  // It has no slot and no blocks any more. They are free at once, or when no step in flight may write them.
   void Vacate(Sequence* sequence);
+  // The first one's are; the next plan closes the slot.
+  void FreeHeld();
+  // True where no plan has made this slot, though the next one was to: then none will.
+  bool UndoFork(int32_t slot);
   void GrowRunning();
   // `donor`: a running sequence that computes so many blocks of its tokens; null: it waits for nobody.
   struct Waiting {
@@ -105,7 +128,8 @@ class Scheduler {
   std::vector<Sequence*> running_;   // in order of admission
   std::vector<int32_t> free_slots_;  // taken from the back
   std::vector<SlotOp> next_ops_;     // the next plan's first
-  uint64_t next_step_ = 1;
+  uint64_t next_step_ = 1, launched_ = 0, collected_ = 0;
+  std::deque<Held> held_;  // by step
   int64_t preemptions_ = 0;
 };
 

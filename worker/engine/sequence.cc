@@ -26,6 +26,14 @@ int64_t Sequence::longest() const {
   return std::min(asked, context_) - 1;
 }
 
+bool Sequence::EndsByLength() const {
+  return std::ssize(output_) + coming_ >= request_->max_tokens || size() + coming_ >= context_;
+}
+
+bool Sequence::MayRunAhead() const {
+  return coming_ == 0 || (!request_->sampling.penalizes() && grammar_ == nullptr);
+}
+
 bool Sequence::HasInCommon(const Sequence& other, int64_t block) const {
   return block < std::min(SharableBlocks(), other.size() / kBlockTokens) &&
          HashOf(block) == other.HashOf(block);
@@ -65,7 +73,7 @@ bool Sequence::AcquireBlocks(PrefixCache& cache, int64_t spare) {
     return false;
   }
   refusal_.reset();
-  computed_ = shared * kBlockTokens;
+  computed_ = planned_ = shared * kBlockTokens;
   return true;
 }
 
@@ -78,12 +86,12 @@ bool Sequence::AcquireForkBlocks(const Sequence& first, PrefixCache& cache, int6
   if (copied + spare > cache.idle()) return false;
   blocks_.assign(first.blocks_.begin(), first.blocks_.begin() + full);
   if (copied > 0) blocks_.push_back(cache.Allocate());
-  computed_ = size();
+  computed_ = planned_ = size();
   return true;
 }
 
 bool Sequence::GrowBlocks(PrefixCache& cache) {
-  if (static_cast<int64_t>(blocks_.size()) >= BlocksFor(size())) return true;
+  if (std::ssize(blocks_) >= BlocksFor(size() + coming_)) return true;
   BlockRef block = cache.Allocate();
   if (!block) return false;
   blocks_.push_back(std::move(block));
@@ -97,8 +105,15 @@ int64_t Sequence::BlocksToGrow(int64_t tokens) const {
 void Sequence::ReleaseBlocks() {
   // Backwards, so that the cache reuses the tail of a prefix before its head.
   while (!blocks_.empty()) blocks_.pop_back();
-  computed_ = slot_blocks_ = 0;
+  computed_ = planned_ = slot_blocks_ = 0;
+  coming_ = 0;
   slot_.reset();
+}
+
+std::vector<BlockRef> Sequence::TakeBlocks() {
+  std::vector<BlockRef> blocks = std::exchange(blocks_, {});
+  ReleaseBlocks();
+  return blocks;
 }
 
 void Sequence::OpenSlot(int32_t slot, BatchPlan& plan) {
@@ -129,21 +144,30 @@ void Sequence::ForkSlot(int32_t slot, const Sequence& first, BatchPlan& plan, st
 
 void Sequence::Plan(int64_t rows, BatchPlan& plan) {
   SequencePlan mine{
-      .slot = *slot_, .position = static_cast<int32_t>(computed_), .rows = static_cast<int32_t>(rows)};
-  AppendTokens(computed_, computed_ + rows, plan.ids);
-  for (; slot_blocks_ < BlocksFor(computed_ + rows); ++slot_blocks_, ++mine.blocks) {
+      .slot = *slot_, .position = static_cast<int32_t>(planned_), .rows = static_cast<int32_t>(rows)};
+  const bool samples = rows == remaining();
+  if (coming_ > 0) {  // then all else is planned
+    mine.sampled_row = coming_row_;
+    plan.ids.push_back(0);
+  } else {
+    AppendTokens(planned_, planned_ + rows, plan.ids);
+  }
+  planned_ += rows;
+  for (; slot_blocks_ < BlocksFor(planned_); ++slot_blocks_, ++mine.blocks) {
     plan.blocks.push_back(blocks_[slot_blocks_].id());
   }
   plan.sequences.push_back(mine);
-  if (rows == remaining()) Want(plan);
+  if (samples) Want(plan);
 }
 
-void Sequence::Want(BatchPlan& plan) const {
+void Sequence::Want(BatchPlan& plan) {
+  const int64_t position = std::ssize(output_) + coming_++;
+  coming_row_ = static_cast<int32_t>(plan.wanted.size());
   ++plan.sequences.back().wanted;
   RowSampling& sample = plan.samples.emplace_back();
   sample.choice = choice_;
-  sample.position = static_cast<uint32_t>(output_.size());
-  sample.masked = std::ssize(output_) < request_->min_tokens || !may_stop_;
+  sample.position = static_cast<uint32_t>(position);
+  sample.masked = position < request_->min_tokens || !may_stop_;
   if (masked_) sample.allowed = mask_;
   const SamplingParams& params = request_->sampling;
   const bool adjusted = masked_ || (sample.masked && !stop_mask().empty()) || !params.logit_bias.empty() ||
@@ -154,6 +178,7 @@ void Sequence::Want(BatchPlan& plan) const {
 void Sequence::Advance(int64_t rows, PrefixCache& cache) {
   const int64_t full_before = computed_ / kBlockTokens;
   computed_ += rows;
+  planned_ = std::max(planned_, computed_);
   for (int64_t i = full_before; i < computed_ / kBlockTokens; ++i) cache.Insert(HashOf(i), blocks_[i]);
 }
 
@@ -163,6 +188,7 @@ void Sequence::ForgetBlocks(PrefixCache& cache) {
 
 void Sequence::Append(TokenId id) {
   output_.push_back(id);
+  coming_ = std::max(0, coming_ - 1);
   ExtendHashes();
   CheckFinished();
   if (grammar_ != nullptr) FollowGrammar(id);

@@ -1,9 +1,10 @@
 // One request's choice on its way through the engine: its output, how many of its tokens are computed, the
 // blocks that hold their keys and values, and how much of that its slot has been told; the prompt is the
 // request's, which its choices share. Owned by the engine, planned by the scheduler; engine thread only. What
-// always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished, since the
-// last token's row is what the next one is sampled from; a token that was sampled is never sampled again; it
-// has a slot while it has blocks.
+// always holds: positions [0, computed) are in the blocks; computed < size while it is unfinished and no step
+// is in flight, since the last token's row is what the next one is sampled from; plans have run [0, planned),
+// of which steps in flight compute what isn't; a token that was sampled is never sampled again; it has a slot
+// while it has blocks.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,16 @@ class Sequence {
   uint32_t choice() const { return choice_; }
   int64_t size() const;  // prompt and output
   int64_t computed() const { return computed_; }
-  int64_t remaining() const { return size() - computed_; }
+  int64_t planned() const { return planned_; }
+  // What no plan has run yet. A token that a step in flight samples is of it.
+  int64_t remaining() const { return size() + coming_ - planned_; }
+  // A step in flight samples a token for it.
+  bool awaits_token() const { return coming_ > 0; }
+  // What is on its way makes it as long as it may be: then it ends, whatever that is.
+  bool EndsByLength() const;
+  // Whether its next token is sampled by what is known before the one on its way is: without counts of tokens
+  // and without a grammar.
+  bool MayRunAhead() const;
   // Positions that need blocks if it runs to its end: the last token is never an input.
   int64_t longest() const;
   const SharedRequest& request() const { return *request_; }
@@ -50,7 +60,7 @@ class Sequence {
   // Takes what the cache knows and allocates the rest of the blocks for all its tokens. False, and nothing
   // taken, where fewer than `spare` blocks would stay idle; costs nothing then while nothing changes for it.
   bool AcquireBlocks(PrefixCache& cache, int64_t spare);
-  // Makes room for the next position. False where no block is idle.
+  // Makes room for the next position, a token's that is on its way if one is. False where no block is idle.
   bool GrowBlocks(PrefixCache& cache);
   // Whether it may begin as a copy of the other, once that has read its prompt: another choice of one
   // request, of which neither has any output.
@@ -62,8 +72,10 @@ class Sequence {
   // before.
   int64_t BlocksToGrow(int64_t tokens) const;
   // Forgets what is computed: a preempted sequence starts over, from the prefix cache at best. Its slot, if
-  // it has one, is somebody else's from now on.
+  // it has one, is somebody else's from now on. No step in flight samples a token for it.
   void ReleaseBlocks();
+  // As ReleaseBlocks, of one that is gone, to whoever keeps them until no step in flight writes them.
+  std::vector<BlockRef> TakeBlocks();
   std::optional<int32_t> slot() const { return slot_; }
 
   // Its blocks are there: it runs in this slot, which the plan opens.
@@ -71,7 +83,7 @@ class Sequence {
   // As OpenSlot, of a fork: it takes a token of its own from the last row of `first`, which the plan has just
   // got, and the next plan, to which `next` go, makes the slot.
   void ForkSlot(int32_t slot, const Sequence& first, BatchPlan& plan, std::vector<SlotOp>& next);
-  // Its next `rows` tokens.
+  // Its next `rows` tokens. One that is on its way is named by the row of the step before that samples it.
   void Plan(int64_t rows, BatchPlan& plan);
   // The planned rows ran: names the blocks that they filled.
   void Advance(int64_t rows, PrefixCache& cache);
@@ -83,7 +95,7 @@ class Sequence {
 
  private:
   // A token of its own from the last of the plan's rows.
-  void Want(BatchPlan& plan) const;
+  void Want(BatchPlan& plan);
   void AppendTokens(int64_t begin, int64_t end, std::vector<TokenId>& to) const;
   // The last token is always computed, since its row is sampled from: so its block is the sequence's own.
   int64_t SharableBlocks() const { return (size() - 1) / kBlockTokens; }
@@ -115,7 +127,9 @@ class Sequence {
   bool may_stop_ = true;
   bool masked_ = false;  // some id may not come next: mask_ says which may
   std::vector<uint32_t> mask_;
-  int64_t computed_ = 0;
+  int64_t computed_ = 0, planned_ = 0;
+  int32_t coming_ = 0;       // tokens that steps in flight sample
+  int32_t coming_row_ = -1;  // the last one's, of its plan's wanted
   std::vector<BlockRef> blocks_;
   // When no room was for it: how much there was, and how many of its first blocks the cache knew.
   struct Refusal {

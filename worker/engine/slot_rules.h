@@ -18,6 +18,7 @@ struct SlotLimits {
   int64_t plain_context = 0, scaled_context = 0;  // positions; 0: there is no such RoPE
   int64_t adapters = 0;                           // those that are loaded are 1 to this
   bool samples = true;                            // rank 0
+  bool ids_on_device = false;  // those that a step samples are where the next one reads them
 };
 
 // Of one slot, all that rules are about.
@@ -32,7 +33,7 @@ struct SlotShape {
   bool operator==(const SlotShape&) const = default;
 };
 
-// Moves the shapes by one plan; sampled rows are somebody else's (ResolveIds). Internal, and the shapes are
+// Moves the shapes by one plan; sampled rows are somebody else's (SlotTable). Internal, and the shapes are
 // anything, where the plan breaks a rule.
 absl::Status ApplyRules(const BatchPlan& plan, const SlotLimits& limits, std::vector<SlotShape>& shapes);
 

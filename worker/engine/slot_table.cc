@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "base/core/status.h"
 
@@ -34,15 +35,27 @@ absl::Status SlotTable::Apply(const BatchPlan& plan) {
   sequences_.clear();
   copies_.clear();
   specs_.clear();
-  QUIRE_ASSIGN_OR_RETURN(const std::span<const TokenId> ids, ResolveIds(plan, sampled_, resolved_));
+  sampled_inputs_.clear();
+  QUIRE_ASSIGN_OR_RETURN(const std::span<const TokenId> ids, Ids(plan));
   next_shapes_ = shapes_;
   QUIRE_RETURN_IF_ERROR(ApplyRules(plan, limits_, next_shapes_));
   shapes_.swap(next_shapes_);
   ids_ = ids;
+  sampled_rows_ = std::ssize(plan.wanted);
   Rest rest{plan.blocks, plan.wanted, plan.openings, plan.samples};
   for (const SlotOp& op : plan.ops) std::visit([&](const auto& change) { Change(change, rest); }, op);
   for (const SequencePlan& sequence : plan.sequences) Run(sequence, rest);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::span<const TokenId>> SlotTable::Ids(const BatchPlan& plan) {
+  if (!limits_.ids_on_device) return ResolveIds(plan, sampled_, resolved_);
+  for (const SequencePlan& sequence : plan.sequences) {
+    if (sequence.sampled_row >= -1 && sequence.sampled_row < sampled_rows_) continue;
+    return absl::InternalError(absl::StrCat("step ", plan.step, " begins with what row ",
+                                            sequence.sampled_row, " of ", sampled_rows_, " sampled"));
+  }
+  return std::span<const TokenId>(plan.ids);
 }
 
 void SlotTable::Change(const OpenSlot& op, Rest& rest) {
@@ -95,6 +108,9 @@ void SlotTable::Run(const SequencePlan& sequence, Rest& rest) {
                         .scaled_rope = shape.scaled_rope,
                         .adapter = shape.adapter});
   slot.kept = std::ssize(slot.table);
+  if (limits_.ids_on_device && sequence.sampled_row != -1) {
+    sampled_inputs_.push_back({.row = rest.first_row, .from = sequence.sampled_row});
+  }
   if (limits_.samples) Sample(sequence, rest);
   rest.first_row += sequence.rows;
 }

@@ -2,7 +2,8 @@
 // tokens are sampled. Every rank has one, which all runners use alike, and moves it by the plans: they say
 // what is new, this is what is. Owned by the runner; its engine thread. What always holds: a plan that breaks
 // a rule (slot_rules.h) changes nothing; an open slot's table has exactly the blocks that its position needs;
-// slots of a group are alike on all its ranks.
+// slots of a group are alike on all its ranks. Where a runner runs ahead, Apply is of a step that another one
+// in flight comes before: what that needs of here, it has taken.
 #pragma once
 
 #include <cstdint>
@@ -38,12 +39,15 @@ class SlotTable {
 
   // The next step. Internal, and nothing has changed, where a rule is broken.
   absl::Status Apply(const BatchPlan& plan);
-  // What the step sampled, which the next plan may begin sequences with.
+  // What the step sampled, which the next plan may begin sequences with. Not needed where ids are on the
+  // device.
   void Collect(const StepResult& result) { TakeSampled(result, sampled_); }
 
   // ---- the step that was applied last, for as long as its plan is there; empty after a refused one ----
 
   std::span<const TokenId> ids() const { return ids_; }
+  // Of those, the ones that the device has, where it does: 0 stands for them here.
+  std::span<const kernels::SampledInput> sampled() const { return sampled_inputs_; }
   std::span<const SlotRows> sequences() const { return sequences_; }      // in the plan's order
   std::span<const kernels::BlockCopy> copies() const { return copies_; }  // before the rows run
   std::span<const SampleSpec* const> specs() const { return specs_; }     // of each wanted row; rank 0's
@@ -68,6 +72,8 @@ class SlotTable {
     int64_t first_row = 0;
   };
 
+  // The plan's, resolved unless that is the device's. Internal where a row of the step before is no row.
+  absl::StatusOr<std::span<const TokenId>> Ids(const BatchPlan& plan);
   void Change(const OpenSlot& op, Rest& rest);
   void Change(const ForkSlot& op, Rest& rest);
   void Change(const CloseSlot& op, Rest& rest);
@@ -80,9 +86,11 @@ class SlotTable {
   std::vector<SlotShape> shapes_, next_shapes_;
   std::vector<Slot> slots_;
   std::vector<TokenId> sampled_;  // by the step before
+  int64_t sampled_rows_ = 0;      // and how many those are, on a device
   // Of the step.
   std::vector<TokenId> resolved_;  // ids, where some were sampled
   std::span<const TokenId> ids_;
+  std::vector<kernels::SampledInput> sampled_inputs_;
   std::vector<SlotRows> sequences_;
   std::vector<kernels::BlockCopy> copies_;
   std::vector<const SampleSpec*> specs_;

@@ -346,6 +346,26 @@ TEST_F(RefusedPlanTest, TokensThatAreNoGuessesAndBlocksThatAreFull) {
   ExpectRefused(next_.Open({.slot = 2}).Op(CopyLastBlock{.slot = 2, .block = 7}));  // nothing stands in it
 }
 
+// What the step in flight samples is for the device to look up.
+TEST(SlotTable, ADeviceIsToldFromWhichRowsItsIdsCome) {
+  SlotLimits limits = kLimits;
+  limits.ids_on_device = true;
+  SlotTable slots(limits);
+  PlanBuilder next;
+  const auto apply = [&](PlanBuilder& builder) { return slots.Apply(builder.Take()); };
+  ASSERT_TRUE(apply(next.Open({.slot = 0}).Rows(0, 0, {1, 2, 3}, {5}).Want()).ok());
+  next.Open({.slot = 1}).Rows(1, 0, {3, 3}, {0}).Want().Rows(0, 3, {0}).FromSampled(0).Want();
+  ASSERT_TRUE(apply(next).ok());
+  ASSERT_EQ(slots.sampled().size(), 1u);
+  EXPECT_EQ(slots.sampled()[0].row, 2);
+  EXPECT_EQ(slots.sampled()[0].from, 0);
+  EXPECT_TRUE(absl::IsInternal(apply(next.Rows(0, 4, {0}).FromSampled(2)))) << "two were";
+  EXPECT_TRUE(slots.sampled().empty() && slots.sequences().empty());
+  ASSERT_TRUE(apply(next.Rows(0, 4, {0}).FromSampled(1)).ok());
+  EXPECT_EQ(slots.sampled()[0].from, 1);
+  EXPECT_FALSE(apply(next.Rows(0, 5, {0}).FromSampled(0)).ok()) << "nothing was";
+}
+
 TEST(SlotTable, TakesWhatItSays) {
   const int64_t one = SlotTable::BytesFor(1, 1000);
   EXPECT_EQ(SlotTable::BytesFor(3, 1000), 3 * one);

@@ -55,7 +55,7 @@ TestEngine::TestEngine(EngineKnobs knobs) : script_(std::move(knobs.script)) {
   options.plain_context = options.scaled_context = kContext;
   options.waiting_room = knobs.waiting_room;
   engine_ = std::make_unique<Engine>(
-      options, runner_.get(), &metrics_, &clock_,
+      options, runner_.get(), &metrics_, knobs.clock != nullptr ? knobs.clock : &clock_,
       [this](const std::vector<Update>& updates) { Take(updates); },
       [this](absl::Status why) { lost_ = std::move(why); });
 }

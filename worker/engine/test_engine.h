@@ -48,6 +48,7 @@ struct EngineKnobs {
   int32_t kv_blocks = 64;
   int64_t waiting_room = 64;
   ScriptedOptions script;
+  const Clock* clock = nullptr;  // not the system's; outlives the engine
 };
 
 class TestEngine {
@@ -76,6 +77,8 @@ class TestEngine {
   const absl::Status& lost() const { return lost_; }
   // Of blocks, by the runner; read after the engine's Stop.
   int64_t copies() const { return runner_->copies(); }
+  // And rows that began with a token of a step in flight.
+  int64_t ahead() const { return runner_->ahead(); }
   // How often updates were handed over.
   int batches() const ABSL_LOCKS_EXCLUDED(mutex_);
 

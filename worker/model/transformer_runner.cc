@@ -24,7 +24,13 @@ std::string NumericsId(const Checkpoint& checkpoint, int64_t sampled_ids, const 
   return id;
 }
 
-SlotLimits LimitsOf(const ModelConfig& config, const TransformerOptions& options, const Shard& shard) {
+// Not one of several: followers get the ids that rank 0 sampled with the next plan.
+bool RunsAhead(const Shard& shard, const kernels::Backend& backend) {
+  return shard.ranks == 1 && backend.runs_ahead();
+}
+
+SlotLimits LimitsOf(const ModelConfig& config, const TransformerOptions& options, const Shard& shard,
+                    bool runs_ahead) {
   // The rotary tables end with the context, or with the KV cache (LoadWeights).
   const int64_t positions = options.kv_blocks * kBlockTokens;
   return {.slots = options.max_sequences,
@@ -35,14 +41,18 @@ SlotLimits LimitsOf(const ModelConfig& config, const TransformerOptions& options
           .plain_context = std::min(config.plain_context, positions),
           .scaled_context = config.scaled_rope ? std::min(config.max_context, positions) : 0,
           .adapters = 0,
-          .samples = shard.rank == 0};
+          .samples = shard.rank == 0,
+          .ids_on_device = runs_ahead};
 }
 
 }  // namespace
 
 TransformerRunner::TransformerRunner(const ModelConfig& config, const TransformerOptions& options,
                                      const Shard& shard, kernels::Backend& backend)
-    : config_(config), backend_(backend), slots_(LimitsOf(config, options, shard)) {}
+    : config_(config),
+      backend_(backend),
+      runs_ahead_(RunsAhead(shard, backend)),
+      slots_(LimitsOf(config, options, shard, runs_ahead_)) {}
 
 absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
     const Checkpoint& checkpoint, const TransformerOptions& options, kernels::Backend& backend,
@@ -78,16 +88,18 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
 absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
   QUIRE_RETURN_IF_ERROR(slots_.Apply(plan));
   if (!slots_.copies().empty()) backend_.CopyBlocks(slots_.copies());
-  if (plan.sequences.empty()) return absl::OkStatus();
-  Prepare(plan);
-  QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor logits, decoder_->Compute());
-  if (logits.rows > 0) backend_.Sample(logits, slots_.specs(), decoder_->runs());
+  kernels::Tensor logits;
+  if (!plan.sequences.empty()) {
+    Prepare(plan);
+    QUIRE_ASSIGN_OR_RETURN(logits, decoder_->Compute());
+  }
+  if (logits.rows > 0 || runs_ahead_) backend_.Sample(logits, slots_.specs(), decoder_->runs());
   return absl::OkStatus();
 }
 
 absl::StatusOr<StepResult> TransformerRunner::Collect() {
   StepResult result;
-  if (slots_.specs().empty()) {
+  if (slots_.specs().empty() && !runs_ahead_) {
     QUIRE_RETURN_IF_ERROR(backend_.Finish());
   } else {
     QUIRE_ASSIGN_OR_RETURN(const std::span<const SampledToken> tokens, backend_.ReadSampled());
@@ -115,7 +127,11 @@ void TransformerRunner::Prepare(const BatchPlan& plan) {
     wanted_rows_.push_back(wanted.row);
     needs_.push_back(wanted.need);
   }
-  decoder_->Prepare({.ids = slots_.ids(), .sequences = sequences_, .wanted_rows = wanted_rows_}, needs_);
+  decoder_->Prepare({.ids = slots_.ids(),
+                     .sequences = sequences_,
+                     .wanted_rows = wanted_rows_,
+                     .sampled = slots_.sampled()},
+                    needs_);
 }
 
 }  // namespace quire::worker

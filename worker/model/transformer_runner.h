@@ -1,7 +1,7 @@
 // The ModelRunner of a real model: one rank's shard of a checkpoint on one Backend. Load reads the rank's
 // slices; Launch runs a plan through the decoder and, on rank 0, the sampler; Collect waits for its tokens.
-// Called by the rank's engine thread only, except the const accessors. All device memory is allocated by
-// Load.
+// It runs ahead where its backend does and it is the only rank: then Launch enqueues. Called by the rank's
+// engine thread only, except the const accessors. All device memory is allocated by Load.
 #pragma once
 
 #include <memory>
@@ -40,6 +40,7 @@ class TransformerRunner final : public ModelRunner {
                                                                  kernels::Communicator& communicator,
                                                                  const LoadProgress& progress = nullptr);
 
+  bool runs_ahead() const override { return runs_ahead_; }
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;
 
@@ -58,6 +59,7 @@ class TransformerRunner final : public ModelRunner {
 
   const ModelConfig config_;
   kernels::Backend& backend_;
+  const bool runs_ahead_;
   std::string numerics_id_;
   std::unique_ptr<Decoder> decoder_;
   SlotTable slots_;

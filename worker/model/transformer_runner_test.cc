@@ -18,8 +18,8 @@ class TransformerRunnerTest : public testing::Test {
     sampling_.params.logprobs = true;
   }
 
-  std::unique_ptr<TransformerRunner> Load(const std::string& rope_scaling) {
-    backends_.push_back(kernels::MakeReferenceBackend());
+  std::unique_ptr<TransformerRunner> Load(const std::string& rope_scaling, bool runs_ahead = false) {
+    backends_.push_back(kernels::MakeReferenceBackend(runs_ahead));
     const auto checkpoint = checkpoint_.Open(rope_scaling);
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
     auto runner = TransformerRunner::Load(*checkpoint, Options(), *backends_.back(), alone_);
@@ -144,6 +144,60 @@ TEST_F(TransformerRunnerTest, ARowBeginsWithWhatTheStepBeforeSampled) {
   const auto second = Run(next_.Rows(0, 18, {0}).FromSampled(0).Want());
   ids.push_back(first[0].first);
   EXPECT_EQ(second.front(), Alone(ids));
+}
+
+// Six steps, each of which begins with what the one before sampled, or beside a prompt, or forks; one samples
+// nothing.
+std::vector<BatchPlan> SixSteps(const SlotSampling& sampling, const std::vector<TokenId>& prompt) {
+  PlanBuilder next;
+  std::vector<BatchPlan> plans;
+  next.Open({.slot = 0}, sampling).Open({.slot = 1}, sampling);
+  plans.push_back(next.Rows(0, 0, prompt, {9, 3}).Want().Rows(1, 0, {5, 6}, {4}).Want().Take());
+  next.Rows(1, 2, {0}).FromSampled(1).Want({.position = 1});
+  plans.push_back(next.Rows(0, 18, {0}).FromSampled(0).Want({.position = 1}).Take());
+  next.Open({.slot = 2}, sampling).Rows(0, 19, {0}).FromSampled(1).Want({.position = 2});
+  plans.push_back(next.Rows(2, 0, {8, 9, 10, 11, 12}, {7}).Take());
+  plans.push_back(next.Rows(2, 5, {1, 2, 3}).Take());
+  plans.push_back(next.Rows(2, 8, {4}).Want().Take());
+  next.Op(CloseSlot{1}).Op(ForkSlot{.slot = 1, .from = 2}).Op(CopyLastBlock{.slot = 1, .block = 6});
+  next.Rows(2, 9, {0}).FromSampled(0).Want({.position = 1}).Rows(1, 9, {0}).FromSampled(0);
+  plans.push_back(next.Want({.choice = 1, .position = 1}).Take());
+  return plans;
+}
+
+TEST_F(TransformerRunnerTest, AStepAheadGivesWhatItGivesOneAfterTheOther) {
+  sampling_.params.temperature = 0.9f;
+  sampling_.seed = 5;
+  const std::vector<BatchPlan> plans = SixSteps(sampling_, Tokens(18));
+  const auto collected = [](TransformerRunner& runner) {
+    const auto result = runner.Collect();
+    EXPECT_TRUE(result.ok()) << result.status();
+    std::vector<Sampled> sampled;
+    for (const SampledToken& token : result->tokens) sampled.emplace_back(token.id, token.logprob);
+    return sampled;
+  };
+  const auto ahead = Load("yarn:4:32", /*runs_ahead=*/true);
+  EXPECT_TRUE(ahead->runs_ahead());
+  EXPECT_FALSE(runner_->runs_ahead());
+  ASSERT_TRUE(ahead->Launch(plans[0]).ok());
+  for (size_t i = 0; i < plans.size(); ++i) {
+    ASSERT_TRUE(i + 1 == plans.size() || ahead->Launch(plans[i + 1]).ok());
+    ASSERT_TRUE(runner_->Launch(plans[i]).ok());
+    const std::vector<Sampled> expected = collected(*runner_);
+    EXPECT_EQ(expected.size(), plans[i].wanted.size());
+    EXPECT_EQ(collected(*ahead), expected) << "step " << i;
+  }
+  EXPECT_TRUE(absl::IsInternal(ahead->Launch(next_.Rows(2, 10, {0}).FromSampled(2).Take()))) << "of two";
+}
+
+TEST_F(TransformerRunnerTest, OneOfSeveralRanksDoesNotRunAhead) {
+  const auto backend = kernels::MakeReferenceBackend(/*runs_ahead=*/true);
+  const auto checkpoint = checkpoint_.Open("");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  IdlePlace first(0, 2);
+  const auto runner = TransformerRunner::Load(*checkpoint, Options(), *backend, first);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  EXPECT_FALSE((*runner)->runs_ahead());
 }
 
 // A device that says only in the end that it failed.

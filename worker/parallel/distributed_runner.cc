@@ -16,10 +16,15 @@ absl::Status LoseOnError(Liveness& liveness, absl::Status status) {
 }  // namespace
 
 void TimedSteps::Begin(const BatchPlan& plan) {
-  shape_ = ShapeOf(plan);
-  limit_us_ = deadline_.LimitUs(shape_);
+  launched_.push_back({plan.step, ShapeOf(plan)});
+  if (launched_.size() == 1) Start();
+}
+
+void TimedSteps::Start() {
+  const Launched& oldest = launched_.front();
+  limit_us_ = deadline_.LimitUs(oldest.shape);
   started_us_ = MonotonicUs();
-  liveness_.BeginTimed(plan.step, limit_us_);
+  liveness_.BeginTimed(oldest.step, limit_us_);
   liveness_.Enter(Phase::kComputing);
 }
 
@@ -28,13 +33,20 @@ void TimedSteps::End() {
   liveness_.Enter(Phase::kIdle);
   // Beyond the limit and yet not lost: the host was paused in it.
   const int64_t took_us = MonotonicUs() - started_us_;
-  if (took_us <= limit_us_) deadline_.Observe(shape_, took_us);
+  if (took_us <= limit_us_) deadline_.Observe(launched_.front().shape, took_us);
+  launched_.pop_front();
+  if (!launched_.empty()) Start();
+}
+
+absl::Status DistributedRunner::TellFollowers(const BatchPlan& plan) {
+  if (liveness_.size() == 1) return absl::OkStatus();
+  QUIRE_ASSIGN_OR_RETURN(const std::span<const TokenId> ids, ResolveIds(plan, sampled_, resolved_));
+  return channel_.Send(plan, ids);
 }
 
 absl::Status DistributedRunner::Launch(const BatchPlan& plan) {
   steps_.Begin(plan);
-  const absl::StatusOr<std::span<const TokenId>> ids = ResolveIds(plan, sampled_, resolved_);
-  absl::Status status = ids.ok() ? channel_.Send(plan, *ids) : ids.status();
+  absl::Status status = TellFollowers(plan);
   liveness_.Enter(Phase::kComputing);
   if (status.ok()) status = local_.Launch(plan);
   return LoseOnError(liveness_, std::move(status));

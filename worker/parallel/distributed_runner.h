@@ -1,8 +1,11 @@
 // A ModelRunner for a group of ranks: rank 0's engine calls DistributedRunner, which sends each plan to the
 // followers and runs its own shard; the followers sit in RunFollower and do the same steps. They get the ids
-// that the last step sampled with the plan, which is why Launch comes after the last Collect. Any error of
-// any rank loses the group, and so does a step that takes longer than any of its kind may (step_deadline.h).
+// that the last step sampled with the plan, which is why Launch comes after the last Collect; a rank alone
+// runs ahead where its shard's runner does. Any error of any rank loses the group, and so does a step that
+// takes longer than any of its kind may (step_deadline.h).
 #pragma once
+
+#include <deque>
 
 #include "worker/engine/model_runner.h"
 #include "worker/parallel/plan_channel.h"
@@ -10,18 +13,25 @@
 
 namespace quire::worker {
 
-// The steps of one rank, each with its limit. Engine thread.
+// The steps of one rank, each with its limit from when it was launched and the one before had ended. Engine
+// thread.
 class TimedSteps {
  public:
   TimedSteps(Liveness& liveness, const StepDeadlineOptions& options)
       : liveness_(liveness), deadline_(options) {}
   void Begin(const BatchPlan& plan);
-  void End();
+  void End();  // of the oldest
 
  private:
+  struct Launched {
+    uint64_t step = 0;
+    StepShape shape;
+  };
+  void Start();  // the oldest
+
   Liveness& liveness_;
   StepDeadline deadline_;
-  StepShape shape_;
+  std::deque<Launched> launched_;
   int64_t started_us_ = 0, limit_us_ = 0;
 };
 
@@ -30,12 +40,15 @@ class DistributedRunner final : public ModelRunner {
   // Both outlive the runner.
   DistributedRunner(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits = {})
       : liveness_(*group.liveness), local_(local), channel_(group), steps_(liveness_, limits) {}
+  bool runs_ahead() const override { return liveness_.size() == 1 && local_.runs_ahead(); }
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;
   // Lets the followers return from RunFollower, and waits until they do; no Launch after it.
   absl::Status StopFollowers() { return channel_.SendStop(); }
 
  private:
+  absl::Status TellFollowers(const BatchPlan& plan);
+
   Liveness& liveness_;
   ModelRunner& local_;
   PlanChannel channel_;

@@ -20,9 +20,8 @@ struct PlanLimits {
   int64_t max_blocks = 0;  // of one sequence
 };
 PlanLimits PlanLimitsFor(const SchedulerLimits& limits, int64_t max_context);
-// Of the largest plan in which each slot has one op of each kind at most (a fork that ends with its first
-// token may be forked, copied, closed and another's in one plan), and all the blocks that it may have are
-// new.
+// Of the largest plan in which each slot has one op of each kind at most (it may be closed and made anew in
+// one plan, by a fork that copies its last block), and all the blocks that it may have are new.
 int64_t PlanBytesFor(const PlanLimits& limits);
 
 // `ids` are the plan's, resolved. Returns how many bytes it takes; where the buffer has fewer, what stands in

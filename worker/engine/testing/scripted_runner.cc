@@ -91,7 +91,8 @@ SlotLimits LimitsOf(const ScriptedOptions& options) {
           .token_ids = kAny,
           .plain_context = kAny,
           .scaled_context = kAny,
-          .adapters = kAny};
+          .adapters = kAny,
+          .ids_on_device = options.runs_ahead};
 }
 
 }  // namespace
@@ -102,46 +103,95 @@ ScriptedRunner::ScriptedRunner(ScriptedOptions options)
       pages_(static_cast<size_t>(options_.kv_blocks) * kBlockTokens) {}
 
 absl::Status ScriptedRunner::Launch(const BatchPlan& plan) {
+  if (flight_.size() >= (options_.runs_ahead ? 2u : 1u)) return absl::InternalError("too many steps at once");
   if (options_.on_launch) QUIRE_RETURN_IF_ERROR(options_.on_launch(plan));
+  QUIRE_RETURN_IF_ERROR(CheckFlight(plan));
   QUIRE_RETURN_IF_ERROR(slots_.Apply(plan));
-  plan_ = &plan;
   for (size_t i = 0; i < plan.wanted.size(); ++i) {
     if (plan.wanted[i].need == kernels::NeedOf(*slots_.specs()[i])) continue;
     return absl::InternalError("a plan wants other logits of a row than it is sampled by");
   }
+  if (flight_.empty() && !slots_.sampled().empty()) {
+    return absl::InternalError("a plan begins with a token that has been collected");
+  }
+  flight_.push_back(TakeStep(plan));
   return CheckWritesAreAlone(slots_);
 }
 
+ScriptedRunner::Launched ScriptedRunner::TakeStep(const BatchPlan& plan) const {
+  Launched step;
+  step.plan = &plan;
+  step.ids.assign(slots_.ids().begin(), slots_.ids().end());
+  step.sampled.assign(slots_.sampled().begin(), slots_.sampled().end());
+  step.copies.assign(slots_.copies().begin(), slots_.copies().end());
+  for (const SampleSpec* spec : slots_.specs()) step.specs.push_back(*spec);
+  for (const auto& [from, to] : step.copies) step.written.push_back(to);
+  for (const SlotRows& rows : slots_.sequences()) {
+    const auto written = rows.table.subspan(rows.position / kBlockTokens);
+    step.written.insert(step.written.end(), written.begin(), written.end());
+    step.tables.emplace_back(rows.table.begin(), rows.table.end());
+    step.sequences.push_back(rows);
+    step.sequences.back().table = step.tables.back();  // whose numbers stay where they are
+  }
+  return step;
+}
+
+absl::Status ScriptedRunner::CheckFlight(const BatchPlan& plan) const {
+  std::vector<int32_t> blocks = plan.blocks, slots;  // of which each is new to a slot
+  for (const SlotOp& op : plan.ops) {
+    if (const auto* copy = std::get_if<CopyLastBlock>(&op)) blocks.push_back(copy->block);
+    if (const auto* close = std::get_if<CloseSlot>(&op)) slots.push_back(close->slot);
+  }
+  for (const Launched& step : flight_) {
+    for (const int32_t block : blocks) {
+      if (!std::ranges::count(step.written, block)) continue;
+      return absl::InternalError(absl::StrCat("block ", block, " is handed out while a step writes it"));
+    }
+    for (const int32_t slot : slots) {
+      if (!std::ranges::count(step.sequences, slot, &SlotRows::slot)) continue;
+      return absl::InternalError(absl::StrCat("slot ", slot, " is closed while a step runs in it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<StepResult> ScriptedRunner::Collect() {
-  const BatchPlan& plan = *std::exchange(plan_, nullptr);
-  CopyBlocks();
-  for (const SlotRows& rows : slots_.sequences()) WritePages(rows);
+  if (flight_.empty()) return absl::InternalError("nothing is in flight");
+  Launched step = std::move(flight_.front());
+  flight_.pop_front();
+  const BatchPlan& plan = *step.plan;
+  for (const auto& [row, from] : step.sampled) step.ids[row] = sampled_.at(from), ++ahead_;
+  CopyBlocks(step);
+  for (const SlotRows& rows : step.sequences) WritePages(step, rows);
   StepResult result;
-  auto rows = slots_.sequences().begin();
+  std::vector<const SampleSpec*> specs;
+  auto rows = step.sequences.begin();
   for (size_t i = 0; i < plan.wanted.size(); ++i) {
     while (plan.wanted[i].row >= rows->first_row + rows->rows) ++rows;
     const int64_t position = rows->position + plan.wanted[i].row - rows->first_row;
-    result.tokens.push_back(SampleToken(options_, ReadPages(*rows, position), *slots_.specs()[i]));
+    specs.push_back(&step.specs[i]);
+    result.tokens.push_back(SampleToken(options_, ReadPages(*rows, position), step.specs[i]));
   }
-  if (options_.on_collect) options_.on_collect(plan, slots_.specs(), result);
+  if (options_.on_collect) options_.on_collect(plan, specs, result);
+  TakeSampled(result, sampled_);
   slots_.Collect(result);
   return result;
 }
 
-void ScriptedRunner::CopyBlocks() {
-  for (const auto& [from, to] : slots_.copies()) {
+void ScriptedRunner::CopyBlocks(const Launched& step) {
+  for (const auto& [from, to] : step.copies) {
     std::copy_n(pages_.begin() + int64_t{from} * kBlockTokens, kBlockTokens,
                 pages_.begin() + int64_t{to} * kBlockTokens);
     ++copies_;
   }
 }
 
-void ScriptedRunner::WritePages(const SlotRows& rows) {
+void ScriptedRunner::WritePages(const Launched& step, const SlotRows& rows) {
   for (int64_t i = 0; i < rows.rows; ++i) {
     const int64_t position = rows.position + i;
     const uint64_t previous = position > 0 ? Page(rows, position - 1) : 0;
     Page(rows, position) =
-        PageValue(previous, slots_.ids()[rows.first_row + i], position, rows.scaled_rope, rows.adapter);
+        PageValue(previous, step.ids[rows.first_row + i], position, rows.scaled_rope, rows.adapter);
   }
 }
 
