@@ -9,7 +9,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/sampling/sampler.h"
 #include "kernels/sampling/testing/candidate_cases.h"
-#include "kernels/sampling/testing/sampler_cases.h"
+#include "kernels/sampling/testing/naive_choices.h"
 
 namespace quire::kernels::cpu {
 namespace {

@@ -20,14 +20,12 @@ void Mask(std::span<const float> row, std::span<const uint32_t> allowed, const R
 }
 
 void Penalize(const SampleSpec& spec, std::span<float> out) {
-  const SamplingParams& params = spec.params;
-  for (const auto& [id, count] : spec.counts->counts()) {
-    const auto made = count.output - static_cast<int32_t>(std::ranges::count(spec.uncounted, id));
-    if (!IsIn(out, id) || (made == 0 && !count.in_prompt)) continue;
+  const float penalty = spec.params.repetition_penalty;
+  ForEachPenalty(spec, std::ssize(out), [&](TokenId id, float less) {
     float& logit = out[id];
-    logit = logit > 0.0f ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    if (made > 0) logit -= params.frequency_penalty * static_cast<float>(made) + params.presence_penalty;
-  }
+    logit = logit > 0.0f ? logit / penalty : logit * penalty;
+    logit -= less;  // 0 changes no bit
+  });
 }
 
 }  // namespace
@@ -50,7 +48,7 @@ void AdjustRow(std::span<const float> row, const SampleSpec& spec, const RowScan
   for (const TokenId id : spec.params.masked_ids) {
     if (IsIn(row, id)) out[id] = kOut;
   }
-  if (Penalizes(spec)) Penalize(spec, out);
+  Penalize(spec, out);
 }
 
 }  // namespace quire::kernels

@@ -1,7 +1,7 @@
 // The sampler chooses what a naive one does: kept sets, weights, tokens and logprobs, bit by bit.
 #include <gtest/gtest.h>
 
-#include "kernels/sampling/testing/sampler_cases.h"
+#include "kernels/sampling/testing/naive_choices.h"
 
 namespace quire::kernels {
 namespace {
