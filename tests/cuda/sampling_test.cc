@@ -1,15 +1,18 @@
 // The device's sampler (on fibers) chooses what the worker's does: same logits, rules and seed, same token.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/sampling/sample_rows.h"
+#include "kernels/cuda/backend/device_sampler.h"
+#include "kernels/cuda/sampling/fixed_log.h"
 #include "kernels/sampling/fixed_math.h"
 #include "kernels/sampling/sampler.h"
+#include "kernels/sampling/testing/sampler_cases.h"
 
 namespace quire::kernels::cuda {
 namespace {
@@ -21,45 +24,24 @@ struct Row {
   SampleSpec spec;
 };
 
-SampleRule RuleOf(const SampleSpec& spec) {
-  const SamplingParams& params = spec.params;
-  return {.scale = params.temperature < 1e-5f ? 0.0f : 1.0f / params.temperature,
-          .top_k = params.top_k,
-          .top_p = params.top_p,
-          .min_p = params.min_p,
-          .noise = UniformNoise(spec.seed, spec.choice, spec.position)};
-}
-
-std::vector<int> OnDevice(const std::vector<Row>& rows, int vocabulary, uint64_t seed) {
-  const int64_t stride = (vocabulary + 63) / 64 * 64;
-  std::vector<float> logits(rows.size() * stride, 1e30f);  // what stands between rows is nobody's
-  std::vector<float> weights(logits.size(), std::nanf(""));
-  std::vector<SampleRule> rules;
+void ExpectSame(const std::vector<Row>& rows, int vocabulary, uint64_t seed) {
+  const int64_t stride = vocabulary + 3;
+  std::vector<float> logits(rows.size() * stride, std::nanf(""));  // what stands between rows is nobody's
+  std::vector<const SampleSpec*> specs;
   for (size_t row = 0; row < rows.size(); ++row) {
     std::ranges::copy(rows[row].logits, logits.begin() + static_cast<ptrdiff_t>(row) * stride);
-    rules.push_back(RuleOf(rows[row].spec));
+    specs.push_back(&rows[row].spec);
   }
-  std::vector<int> ids(rows.size(), -7);
   Stream stream(seed);
-  SampleTokens(stream, static_cast<int>(rows.size()),
-               {logits.data(), rules.data(), weights.data(), ids.data(), vocabulary, stride});
-  EXPECT_EQ(stream.Synchronize(), "");
-  return ids;
-}
-
-void ExpectSame(std::vector<Row> rows, int vocabulary, uint64_t seed) {
+  DeviceSampler device;
+  device.Reserve(stream, std::ssize(rows), vocabulary);
+  device.Enqueue(stream, logits.data(), stride, specs);
+  ASSERT_EQ(stream.Synchronize(), "");
+  const std::span<const SampledToken> tokens = device.TakeTokens();
   Sampler sampler(vocabulary);
-  const std::vector<int> ids = OnDevice(rows, vocabulary, seed);
   for (size_t i = 0; i < rows.size(); ++i) {
     const SamplingParams& params = rows[i].spec.params;
-    // The host's sampler masks by id; infinities of its own row would be a failure.
-    for (int id = 0; id < vocabulary; ++id) {
-      if (rows[i].logits[id] != kMinusInfinity) continue;
-      rows[i].spec.params.masked_ids.push_back(id);
-      rows[i].logits[id] = 0;
-    }
-    const SampledToken token = sampler.Sample(rows[i].logits, rows[i].spec);
-    EXPECT_EQ(ids[i], token.failed ? -1 : static_cast<int>(token.id))
+    EXPECT_EQ(DifferenceOf(tokens[i], sampler.Sample(rows[i].logits, rows[i].spec)), "")
         << "row " << i << " temperature " << params.temperature << " top_k " << params.top_k << " top_p "
         << params.top_p << " min_p " << params.min_p;
   }
@@ -112,8 +94,7 @@ TEST(CudaSampling, NoiseNearOneAndMaskedIds) {
   std::vector<Row> rows;
   for (int i = 0; i < 10; ++i) {
     Row row = RandomRow(700, random, 3, 100);
-    for (int id = i; id < 700; id += 2) row.logits[id] = kMinusInfinity;
-    if (i == 9) std::ranges::fill(row.logits, kMinusInfinity);
+    for (int id = i == 9 ? 0 : i; id < 700; id += i == 9 ? 1 : 2) row.spec.params.masked_ids.push_back(id);
     if (i % 4 == 0) row.spec.params.temperature = 0;
     rows.push_back(row);
   }
@@ -133,7 +114,7 @@ TEST(CudaSampling, TakesNoRowsAndSaysWhatItCannotTake) {
   alignas(16) float logits[192] = {}, weights[192] = {};
   const SampleRule rules[1] = {};
   int ids[1] = {-7};
-  const SampleRows::Params good{logits, rules, weights, ids, 100, 128};
+  const SampleRows::Params good{logits, 100, rules, weights, 128, ids, nullptr, 100};
   const auto error = [](int rows, const SampleRows::Params& params) {
     Stream stream;
     SampleTokens(stream, rows, params);
@@ -143,12 +124,20 @@ TEST(CudaSampling, TakesNoRowsAndSaysWhatItCannotTake) {
   EXPECT_EQ(ids[0], -7);
   EXPECT_EQ(error(1, good), "");
   EXPECT_NE(ids[0], -7);
-  const SampleRows::Params bad[] = {{logits, rules, weights, ids, 0, 128},
-                                    {logits, rules, weights, ids, 129, 128},
-                                    {logits, rules, weights, ids, 100, 100},
-                                    {logits, rules, weights + 1, ids, 100, 128},
-                                    {logits, rules, weights, ids, 1 << 24, 1 << 24}};
-  for (const SampleRows::Params& params : bad) EXPECT_NE(error(1, params), "");
+  const auto bad = [&](auto SampleRows::Params::*field, auto value) {
+    SampleRows::Params params = good;
+    params.*field = value;
+    return error(1, params);
+  };
+  EXPECT_NE(bad(&SampleRows::Params::vocabulary, 0), "");
+  EXPECT_NE(bad(&SampleRows::Params::vocabulary, 129), "");
+  EXPECT_NE(bad(&SampleRows::Params::logits_stride, 99), "");
+  EXPECT_NE(bad(&SampleRows::Params::stride, 100), "");
+  EXPECT_NE(bad(&SampleRows::Params::weights, weights + 1), "");
+  SampleRows::Params long_rows = good;
+  long_rows.logits_stride = long_rows.stride = 2 * SampleRows::kMostIds;
+  long_rows.vocabulary = SampleRows::kMostIds + 1;
+  EXPECT_NE(error(1, long_rows), "");
   EXPECT_NE(error(-1, good), "");
 }
 
@@ -158,6 +147,17 @@ TEST(CudaSampling, ExpHasTheWorkersBits) {
   for (int i = 0; i < 100000; ++i) {
     const float x = i < 3 ? std::vector<float>{0, -87, kMinusInfinity}[i] : uniform(random);
     ASSERT_EQ(FloatToBits(FixedExpOfNegative(x)), FloatToBits(ExpOfNegative(x))) << x;
+  }
+}
+
+TEST(CudaSampling, LogHasTheWorkersBits) {
+  std::mt19937_64 random(6);
+  for (int i = 0; i < 100000; ++i) {
+    const uint64_t any = random() >> 2;  // positive, 0 to 2^1023 or so
+    const double x = i < 4 ? std::array{1.0, 0.70710678118654752440, 2.0, 152064.0}[i]
+                           : BitsToDouble(i % 2 == 0 ? any : any >> 12 | uint64_t{0x3FF} << 52);
+    if (!std::isnormal(x)) continue;
+    ASSERT_EQ(DoubleToBits(FixedLogOfPositive(x)), DoubleToBits(LogOfPositive(x))) << x;
   }
 }
 

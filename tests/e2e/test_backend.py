@@ -58,8 +58,11 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
             assert status == 200 and answer["usage"]["completion_tokens"] == 6, answer
             status, seeded = system.chat("Hello there", max_tokens=6, seed=7, top_p=0.9, ignore_eos=True)
             assert status == 200, seeded
-            answers.append(answer["choices"][0]["message"]["content"])
-    assert answers[0] == answers[1]  # their margins are wider than what bf16 rounds
+            status, adjusted = system.chat("Hello there", max_tokens=6, temperature=0, ignore_eos=True, frequency_penalty=1.5,
+                                           logit_bias={"100": 60})
+            assert status == 200, adjusted
+            answers.append([ended["choices"][0]["message"]["content"] for ended in (answer, adjusted)])
+    assert answers[0] == answers[1] and answers[0][0] != answers[0][1]  # their margins are wider than what bf16 rounds
 
 
 def test_ranks_meet_in_their_gpus_memory(tmp_path, programs, monkeypatch):

@@ -1,20 +1,20 @@
 #include "kernels/cuda/backend/cuda_backend.h"
 
+#include <algorithm>
 #include <map>
-#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/backend/device_step.h"
 #include "kernels/cuda/backend/device_weights.h"
 #include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/kv_pages.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rows.h"
-#include "kernels/sampling/sampler.h"
 #include "kernels/shape_check.h"
 
 namespace quire::kernels::cuda {
@@ -104,7 +104,6 @@ class CudaBackend final : public Backend {
   void UploadRopes() {
     if (weights_.UploadRopes(stream_)) graphs_.clear();
   }
-  absl::Status ToHost(Tensor x, std::vector<float>& rows);
   // What went wrong on the device since the last call: it does not go away.
   absl::Status Wait();
   absl::Status Taken(std::string error);
@@ -129,9 +128,8 @@ class CudaBackend final : public Backend {
   DeviceArray<uint16_t> gate_up_;  // scratch of MatmulSiluMul
   // Of steps that came before: null where only once.
   std::map<StepKey, std::unique_ptr<Graph>> graphs_;
-  std::optional<Sampler> sampler_;
-  std::vector<float> read_rows_, sampled_rows_;  // what ReadRows returned last, and what Sample looks at
-  std::vector<SampledToken> sampled_;
+  DeviceSampler sampler_;
+  std::vector<float> read_rows_;  // what ReadRows returned last
   absl::Status failure_;
 };
 
@@ -164,10 +162,18 @@ absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
 
 absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   stream_.MakeCurrent();
+  QUIRE_RETURN_IF_ERROR(Wait());
+  if (limits.sampled_ids > SampleRows::kMostIds) {
+    return absl::InvalidArgumentError(absl::StrCat("a GPU samples from ", SampleRows::kMostIds,
+                                                   " ids at most, not from ", limits.sampled_ids));
+  }
   limits_ = limits;
   graphs_.clear();  // of buffers that are no more
   step_.Reserve(stream_, limits_, kv_);
-  if (limits.sampled_ids > 0) sampler_.emplace(limits.sampled_ids);
+  sampler_ = DeviceSampler();
+  if (limits.sampled_ids > 0 && limits.wanted_rows > 0) {
+    sampler_.Reserve(stream_, limits.wanted_rows, limits.sampled_ids);
+  }
   // What a first step would else find no room for.
   if (weights_.tree_columns() > 0) gemm_->Reserve(stream_, static_cast<int>(weights_.tree_columns()));
   const int64_t gate_up = limits.tokens * weights_.gate_up_columns();
@@ -321,32 +327,26 @@ absl::Status CudaBackend::KeepCandidates(Tensor, std::span<const RowNeed>, std::
 
 void CudaBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs,
                          std::span<const RowRuns> runs) {
-  CheckOp(sampler_.has_value() && std::ssize(specs) == logits.rows, "Sample",
-          "no sampler, or not a spec for each row");
-  CheckOp(!runs.empty() || logits.cols >= sampler_->ids(), "Sample", "rows are shorter than the ids");
-  sampled_.assign(logits.rows, {});
-  if (!ToHost(logits, sampled_rows_).ok()) return;  // ReadSampled says it
-  for (int64_t row = 0; row < logits.rows; ++row) {
-    const std::span<const float> values(&sampled_rows_[row * logits.stride], logits.cols);
-    sampled_[row] = sampler_->Sample(values, *specs[row], runs.empty() ? RowRuns() : runs[row]);
-  }
+  CheckOp(std::ranges::all_of(runs, &RowRuns::empty), "Sample",
+          "a GPU samples from whole rows, not from runs");
+  CheckOp(logits.rows <= sampler_.reserved_rows() && std::ssize(specs) == logits.rows, "Sample",
+          "more rows than were reserved, or not a spec for each");
+  CheckOp(logits.dtype == DType::kF32 && logits.cols >= sampler_.reserved_ids(), "Sample",
+          "rows are not fp32, or shorter than the ids");
+  sampler_.Enqueue(stream_, logits.f32(), logits.stride, specs);
 }
 
 absl::StatusOr<std::span<const SampledToken>> CudaBackend::ReadSampled() {
   QUIRE_RETURN_IF_ERROR(Wait());
-  return sampled_;
+  return sampler_.TakeTokens();
 }
 
 absl::StatusOr<const float*> CudaBackend::ReadRows(Tensor x) {
-  QUIRE_RETURN_IF_ERROR(ToHost(x, read_rows_));
-  return read_rows_.data();
-}
-
-absl::Status CudaBackend::ToHost(Tensor x, std::vector<float>& rows) {
   CheckOp(x.dtype == DType::kF32, "ReadRows", "x is not fp32");
-  rows.resize(x.rows * x.stride);
-  if (x.rows > 0) CopyToHost(stream_, rows.data(), x.data, rows.size() * sizeof(float));
-  return Wait();
+  read_rows_.resize(x.rows * x.stride);
+  if (x.rows > 0) CopyToHost(stream_, read_rows_.data(), x.data, read_rows_.size() * sizeof(float));
+  QUIRE_RETURN_IF_ERROR(Wait());
+  return read_rows_.data();
 }
 
 absl::Status CudaBackend::Finish() { return Wait(); }

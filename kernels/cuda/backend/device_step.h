@@ -6,9 +6,7 @@
 // such a row has id 0, no sequence, and a place in the cache that nobody reads (a block behind the last).
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,34 +14,11 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/backend/device_weights.h"
+#include "kernels/cuda/backend/staged_array.h"
 #include "kernels/cuda/step/device_array.h"
 #include "kernels/host_step.h"
 
 namespace quire::kernels::cuda {
-
-// An array that the host writes and the device reads.
-template <typename T>
-class StagedArray {
- public:
-  StagedArray() = default;
-  StagedArray(Stream& stream, size_t count)
-      : device_(stream, count),
-        host_(static_cast<T*>(AllocatePinned(stream, count * sizeof(T))), &FreePinned) {}
-
-  T* data() const { return device_.data(); }
-  size_t size() const { return device_.size(); }
-  // What comes to stand at the beginning. An error of the stream where it does not fit.
-  void Send(Stream& stream, std::span<const T> values) {
-    if (values.size() > size()) return stream.Record("a step has more entries than were reserved");
-    if (values.empty()) return;
-    std::copy(values.begin(), values.end(), host_.get());
-    QueueCopyToDevice(stream, data(), host_.get(), values.size_bytes());
-  }
-
- private:
-  DeviceArray<T> device_;
-  std::unique_ptr<T, void (*)(void*)> host_{nullptr, &FreePinned};
-};
 
 // What two steps have in common whose launches are the same.
 struct StepKey {

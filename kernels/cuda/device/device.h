@@ -29,19 +29,22 @@
 //   round of a loop instead of held in registers
 // - LetNextKernelStart, WaitForPriorKernel: programmatic launch (sm_90 and later); what a kernel reads of
 //   those before it stands after the wait; Launch(..., Order::kOverlapping) makes use of both
-// - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, Fma, Max, Rsqrt, Divide, Log
+// - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, BitsToDouble, DoubleToBits,
+//   Fma, Max, Rsqrt, Divide, Log
 // - Exp2, Exp, Reciprocal: the fast ones, right to an ulp or two, no denormals
 // - for the host: Stream, DeviceSize, ReadDeviceSize, Launch, Graph (launches that are kept and run again);
 //   AllocateDevice, FreeDevice, AllocatePinned, FreePinned; CopyToDevice, CopyRowsToDevice (rows of a stride,
-//   to dense ones) and CopyToHost, which wait for all before; QueueCopyToDevice (from pinned memory that
-//   stays until the stream has passed), QueueCopyOnDevice and QueueClear, which do not
+//   to dense ones) and CopyToHost, which wait for all before; QueueCopyToDevice and QueueCopyToHost (from and
+//   to pinned memory, which is left alone until the stream has passed), QueueCopyOnDevice and QueueClear,
+//   which do not
 // - for the host: PeerMemory, which other ranks of the host read and write, PeerView, another rank's
 //
 // and the macros QUIRE_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a
 // loop) and QUIRE_CUDA_ARCH (900, say). The fiber form runs lanes in a seeded, shuffled order, fills shared
 // memory and the targets of copies under way with NaNs, and reports barriers that not everybody reaches: what
-// lacks a barrier gives wrong numbers. No contraction in either: a * b + c rounds twice unless Fma says
-// otherwise, so bits don't depend on inlining.
+// lacks a barrier gives wrong numbers. What is queued to the host lands when somebody waits, and pinned
+// memory that was written before its copy to the device had been waited for is said then. No contraction in
+// either: a * b + c rounds twice unless Fma says otherwise, so bits don't depend on inlining.
 #pragma once
 
 #ifdef __CUDA_ARCH__

@@ -156,6 +156,8 @@ QUIRE_DEVICE float Reciprocal(float x) {
 QUIRE_DEVICE float Divide(float a, float b) { return __fdiv_rn(a, b); }
 QUIRE_DEVICE float BitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
 QUIRE_DEVICE uint32_t FloatToBits(float x) { return __float_as_uint(x); }
+QUIRE_DEVICE double BitsToDouble(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
+QUIRE_DEVICE uint64_t DoubleToBits(double x) { return static_cast<uint64_t>(__double_as_longlong(x)); }
 
 // ---- host ----
 
@@ -312,6 +314,10 @@ inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t 
 inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
   stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream.handle()),
                 "copying to the device");
+}
+inline void QueueCopyToHost(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.handle()),
+                "copying to the host");
 }
 inline void QueueCopyOnDevice(Stream& stream, void* to, const void* from, size_t bytes) {
   stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream.handle()),

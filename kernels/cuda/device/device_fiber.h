@@ -128,6 +128,8 @@ inline float Reciprocal(float x) { return 1 / x; }
 inline float Divide(float a, float b) { return a / b; }
 inline float BitsToFloat(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t FloatToBits(float x) { return std::bit_cast<uint32_t>(x); }
+inline double BitsToDouble(uint64_t bits) { return std::bit_cast<double>(bits); }
+inline uint64_t DoubleToBits(double x) { return std::bit_cast<uint64_t>(x); }
 
 // ---- host ----
 
@@ -152,7 +154,26 @@ class Stream {
   void RefuseWhileCaptured(const char* what) {
     if (launches_ != nullptr) Record(std::string(what) + " while a graph is captured");
   }
+  // Copies that nobody has waited for, as they were when they were queued.
+  void QueueFrom(const void* pinned, size_t bytes) {
+    queued_from_.push_back({pinned, BytesOf(pinned, bytes)});
+  }
+  void QueueTo(void* pinned, const void* from, size_t bytes) {
+    queued_to_.push_back({pinned, BytesOf(from, bytes)});
+  }
+  // Whoever waits does this first.
+  void EndCopies() {
+    for (const auto& [from, was] : queued_from_) {
+      if (std::memcmp(from, was.data(), was.size()) != 0) {
+        Record("pinned memory was written while a copy of it was queued");
+      }
+    }
+    for (const auto& [to, bytes] : queued_to_) std::memcpy(to, bytes.data(), bytes.size());
+    queued_from_.clear();
+    queued_to_.clear();
+  }
   std::string Synchronize() {
+    EndCopies();
     std::string error;
     std::swap(error, error_);
     return error;
@@ -164,6 +185,13 @@ class Stream {
   std::string error_;
   std::function<void()> before_wait_;
   Launches* launches_ = nullptr;
+
+  static std::vector<std::byte> BytesOf(const void* from, size_t bytes) {
+    const auto* first = static_cast<const std::byte*>(from);
+    return {first, first + bytes};
+  }
+  std::vector<std::pair<const void*, std::vector<std::byte>>> queued_from_;
+  std::vector<std::pair<void*, std::vector<std::byte>>> queued_to_;
 };
 // Of the stream's device.
 inline DeviceSize ReadDeviceSize(Stream& stream) { return stream.size(); }
@@ -221,25 +249,34 @@ inline void* AllocateDevice(Stream& stream, size_t bytes) {
 inline void FreeDevice(void* memory) { std::free(memory); }
 inline void CopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
   stream.RefuseWhileCaptured("memory is written");
+  stream.EndCopies();
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 inline void CopyToHost(Stream& stream, void* to, const void* from, size_t bytes) {
   stream.RefuseWhileCaptured("memory is read");
+  stream.EndCopies();
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t from_stride, size_t bytes,
                              size_t rows) {
   stream.RefuseWhileCaptured("memory is written");
+  stream.EndCopies();
   for (size_t row = 0; row < rows; ++row) {
     std::memcpy(static_cast<std::byte*>(to) + row * bytes,
                 static_cast<const std::byte*>(from) + row * from_stride, bytes);
   }
 }
-inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
-  CopyToDevice(stream, to, from, bytes);
-}
 inline void QueueCopyOnDevice(Stream& stream, void* to, const void* from, size_t bytes) {
-  CopyToDevice(stream, to, from, bytes);
+  stream.RefuseWhileCaptured("memory is written");
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
+  QueueCopyOnDevice(stream, to, from, bytes);
+  stream.QueueFrom(from, bytes);
+}
+inline void QueueCopyToHost(Stream& stream, void* to, const void* from, size_t bytes) {
+  stream.RefuseWhileCaptured("memory is read");
+  stream.QueueTo(to, from, bytes);
 }
 inline void QueueClear(Stream& stream, void* memory, size_t bytes) {
   stream.RefuseWhileCaptured("memory is written");

@@ -272,5 +272,22 @@ TEST(DeviceLayer, CopiesLandAtTheWait) {
   EXPECT_EQ(stream.Synchronize(), "");
 }
 
+TEST(DeviceLayer, QueuedCopiesLandWhenSomebodyWaits) {
+  Stream stream;
+  float device[2] = {1, 2}, pinned[2] = {};
+  QueueCopyToHost(stream, pinned, device, sizeof(device));
+  device[0] = 9;  // behind the copy in the stream
+  EXPECT_EQ(pinned[0], 0);
+  EXPECT_EQ(stream.Synchronize(), "");
+  EXPECT_EQ(pinned[0], 1);
+  QueueCopyToDevice(stream, device, pinned, sizeof(pinned));
+  EXPECT_EQ(stream.Synchronize(), "");
+  pinned[1] = 5;  // nobody's any more
+  EXPECT_EQ(stream.Synchronize(), "");
+  QueueCopyToDevice(stream, device, pinned, sizeof(pinned));
+  pinned[1] = 6;
+  EXPECT_EQ(stream.Synchronize(), "pinned memory was written while a copy of it was queued");
+}
+
 }  // namespace
 }  // namespace quire::kernels::cuda

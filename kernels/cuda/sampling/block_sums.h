@@ -4,9 +4,13 @@
 // kernels/sampling/sampler.cc.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cuda/device/device.h"
 
 namespace quire::kernels::cuda {
+
+inline constexpr uint32_t kMinusInfinityBits = 0xff800000u, kPlusInfinityBits = 0x7f800000u;
 
 template <int kThreads>
 struct BlockSums {
@@ -20,6 +24,15 @@ struct BlockSums {
   // sums[b] = the sum of value(id) over block b: 16 lanes first, then halves of lanes.
   template <typename Value>
   QUIRE_DEVICE void Fill(const Value& value) const {
+    Fold(value, 0.0f, [](float a, float b) { return a + b; });
+  }
+  // sums[b] = the largest value(id) of block b.
+  template <typename Value>
+  QUIRE_DEVICE void FillLargest(const Value& value) const {
+    Fold(value, BitsToFloat(kMinusInfinityBits), [](float a, float b) { return b > a ? b : a; });
+  }
+  template <typename Value, typename Combine>
+  QUIRE_DEVICE void Fold(const Value& value, float nothing, const Combine& combine) const {
     constexpr int kAtOnce = 4, kHalves = kThreads / 16;
     const int half = thread / 16, j = thread % 16;
     for (int first = half / 2 * 2; first < blocks; first += kAtOnce * kHalves) {
@@ -27,15 +40,15 @@ struct BlockSums {
       QUIRE_UNROLL
       for (int i = 0; i < kAtOnce; ++i) {
         const int block = first + half % 2 + i * kHalves;
-        mine[i] = 0;
+        mine[i] = nothing;
         QUIRE_UNROLL
         for (int r = 0; r < kBlock / 16; ++r) {
-          mine[i] = mine[i] + (block < blocks ? value(block * kBlock + r * 16 + j) : 0.0f);
+          mine[i] = combine(mine[i], block < blocks ? value(block * kBlock + r * 16 + j) : nothing);
         }
       }
       QUIRE_UNROLL
       for (int i = 0; i < kAtOnce; ++i) {
-        for (int mask = 8; mask > 0; mask /= 2) mine[i] = mine[i] + ShuffleXor(mine[i], mask);
+        for (int mask = 8; mask > 0; mask /= 2) mine[i] = combine(mine[i], ShuffleXor(mine[i], mask));
         const int block = first + half % 2 + i * kHalves;
         if (j == 0 && block < blocks) sums[block] = mine[i];
       }

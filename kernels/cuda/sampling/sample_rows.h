@@ -1,41 +1,40 @@
-// Turns rows of logits into tokens on the device: one block a row, any stream. Logits stand adjusted (bias,
-// penalties; -inf: masked). The choice is that of kernels/sampling/sampler.h, bit by bit: the same exp, the
-// same block sums in the same order, doubles added one after another, ties to the lowest id.
+// Turns rows of logits into tokens on the device: one block a row, any stream. The choice is that of
+// kernels/sampling/sampler.h, bit by bit: the same exp, the same block sums in the same order, doubles added
+// one after another, ties to the lowest id. Raw logits that aren't finite fail their row; of adjusted ones
+// (adjust_rows.h) -inf is what may not be chosen.
 //
 // What always holds: top_k, top_p and min_p each keep a prefix of the order "heavier first, then lower id",
 // so all that is out is described by one cut, and no weight is ever zeroed. The n-th of that order is found
-// digit by digit with histograms. Rows don't know of one another.
+// digit by digit with histograms. Rows don't know of one another. A greedy row is read once, any other that
+// isn't adjusted and has no logprobs once before it is weighed.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/cuda/device/device.h"
+#include "kernels/cuda/sampling/block_best.h"
 #include "kernels/cuda/sampling/block_sums.h"
 #include "kernels/cuda/sampling/fixed_exp.h"
+#include "kernels/cuda/sampling/logprobs.h"
+#include "kernels/cuda/sampling/sample_rule.h"
 
 namespace quire::kernels::cuda {
 
-struct SampleRule {
-  float scale = 1;   // 1 / temperature; 0: greedy
-  int top_k = 0;     // 0: off
-  float top_p = 1;   // 1: off
-  float min_p = 0;   // 0: off
-  double noise = 0;  // uniform in [0, 1), from (seed, choice, position)
-};
-
 struct SampleRows {
   struct Params {
-    const float* logits;  // [rows, vocabulary], rows `stride` apart
+    const float* logits;  // raw: [rows, vocabulary], rows logits_stride apart
+    int64_t logits_stride;
     const SampleRule* rules;
-    float* weights;  // scratch [rows, stride], 16-byte aligned
-    int* ids;        // -1: a NaN, an infinity, or nothing left to choose from
+    float* weights;       // [rows, vocabulary], 16-byte aligned: of adjusted rows these, else scratch
+    int64_t stride;       // a multiple of 64, at least the vocabulary
+    int* ids;             // as in the results
+    SampledRow* results;  // null: nobody reads them, and no rule asks for logprobs
     int vocabulary;
-    int64_t stride;  // a multiple of 64, at least the vocabulary
   };
   static constexpr int kThreads = 1024, kMinBlocks = 1;
   static constexpr int kBlock = BlockSums<kThreads>::kBlock, kDigits = 1024, kSmallNucleus = 256;
-  static constexpr int kWarps = kThreads / kWarpLanes;
+  static constexpr int kMostIds = kDigits * kDigits;  // two digits of an id
 
   static int SharedBytes(int vocabulary) {
     return static_cast<int>(sizeof(Shared)) + (vocabulary + kBlock - 1) / kBlock * 4;
@@ -50,7 +49,8 @@ struct SampleRows {
   };
   struct Shared {
     BlockSums<kThreads>::Shared sums;
-    float warp_value[kWarps];
+    BlockBest::Shared best;
+    Logprobs<kThreads>::Shared logprobs;
     int histogram[kDigits];
     uint32_t nucleus_bits[kSmallNucleus], sorted_bits[kSmallNucleus];
     int nucleus_id[kSmallNucleus], sorted_id[kSmallNucleus];
@@ -65,26 +65,12 @@ struct SampleRows {
         thread(ThreadIndex()),
         lane(LaneIndex()),
         blocks((params.vocabulary + kBlock - 1) / kBlock),
-        logits(params.logits + row * params.stride),
+        logits(params.logits + row * params.logits_stride),
         weights(params.weights + row * params.stride),
         shared(reinterpret_cast<Shared*>(SharedMemory())),
         sums{reinterpret_cast<float*>(SharedMemory() + sizeof(Shared)), &shared->sums, blocks, thread},
+        best{&shared->best},
         cut{1, kNoId} {}  // all that weigh anything
-
-  static constexpr int kNoId = 0x7fffffff;
-
-  // Of a value per thread, the largest (smallest where kLeast), to every thread.
-  template <bool kLeast>
-  QUIRE_DEVICE float Best(float value) const {
-    const auto better = [](float a, float b) { return (kLeast ? a < b : a > b) ? a : b; };
-    for (int mask = kWarpLanes / 2; mask > 0; mask /= 2) value = better(value, ShuffleXor(value, mask));
-    if (lane == 0) shared->warp_value[WarpIndex()] = value;
-    SyncBlock();
-    value = shared->warp_value[lane];
-    for (int mask = kWarpLanes / 2; mask > 0; mask /= 2) value = better(value, ShuffleXor(value, mask));
-    SyncBlock();
-    return value;
-  }
 
   // visit(bits, id) of every weight; loads stand in flight together.
   template <typename Visit>
@@ -292,44 +278,70 @@ struct SampleRows {
     return picked;
   }
 
-  // The largest logit; NaN or infinity where one of them is.
-  QUIRE_DEVICE float Top() const {
-    float top = BitsToFloat(kMinusInfinity);
+  // The largest value and the lowest id that has it; infinity where one is or isn't a number, and, where all
+  // have to be finite, where one is -infinity.
+  template <bool kAllFinite>
+  QUIRE_DEVICE Best TopOf(const float* values) const {
+    Best top = {BitsToFloat(kMinusInfinityBits), kNoId};
     bool bad = false;
     QUIRE_UNROLL_8
     for (int id = thread; id < p.vocabulary; id += kThreads) {
-      const float logit = logits[id];
-      bad = bad || !(logit < BitsToFloat(kPlusInfinity));
-      top = logit > top ? logit : top;
+      const float value = values[id];
+      const uint32_t bits = FloatToBits(value);
+      bad = bad ||
+            ((bits & kPlusInfinityBits) == kPlusInfinityBits && (kAllFinite || bits != kMinusInfinityBits));
+      if (value > top.value) top = {value, id};
     }
-    if (bad) top = BitsToFloat(kPlusInfinity);
-    return Best<false>(top);
+    if (bad) top.value = BitsToFloat(kPlusInfinityBits);
+    return best.Of(top);
   }
-  static constexpr uint32_t kMinusInfinity = 0xff800000u, kPlusInfinity = 0x7f800000u;
-
-  // Ids are exact as floats below 2^24.
-  QUIRE_DEVICE int FirstOf(float top) const {
-    float first = 1e9f;
-    for (int id = p.vocabulary - 1 - thread; id >= 0; id -= kThreads) {
-      if (logits[id] == top) first = static_cast<float>(id);
-    }
-    return static_cast<int>(Best<true>(first));
+  static QUIRE_DEVICE bool IsFinite(float value) {
+    return (FloatToBits(value) & kPlusInfinityBits) != kPlusInfinityBits;
   }
 
   QUIRE_DEVICE void Sample() {
-    const SampleRule rule = p.rules[row];
-    const float top = Top();
+    const SampleRule& rule = p.rules[row];
+    Best top = TopOf<true>(logits);
     int id = -1;
-    if (top > BitsToFloat(kMinusInfinity) && top < BitsToFloat(kPlusInfinity)) {
-      id = rule.scale == 0 ? FirstOf(top) : SampleWeighted(rule, top);
+    const bool sampled = IsFinite(top.value);
+    double log_total = 0;
+    if (p.results != nullptr && thread == 0) p.results[row].top_count = 0;
+    if (sampled && rule.logprobs != 0) log_total = TellLogprobs(rule, top.value);
+    if (sampled && rule.adjusted != 0) top = TopOf<false>(weights);
+    if (sampled && IsFinite(top.value)) {
+      id = rule.scale == 0 ? top.id : SampleWeighted(rule, top.value);
     }
-    if (thread == 0) p.ids[row] = id;
+    if (thread != 0) return;
+    p.ids[row] = id;
+    if (p.results == nullptr) return;
+    p.results[row].id = id;
+    p.results[row].logprob = id >= 0 && rule.logprobs != 0 ? Logprob(logits[id], log_total) : 0.0f;
+  }
+
+  // Of the likeliest ids; the id's own takes the sum that is returned.
+  QUIRE_DEVICE double TellLogprobs(const SampleRule& rule, float top) const {
+    const Logprobs<kThreads> logprobs = {logits, p.vocabulary, sums, best, &shared->logprobs};
+    const double log_total = logprobs.LogTotal(top);
+    if (rule.top_logprobs > 0) logprobs.FindTop(rule.top_logprobs, log_total, p.results + row);
+    return log_total;
   }
 
   QUIRE_DEVICE int SampleWeighted(const SampleRule& rule, float top) {
-    QUIRE_UNROLL_8
-    for (int id = thread; id < blocks * kBlock; id += kThreads) {
-      weights[id] = id < p.vocabulary ? FixedExpOfNegative((logits[id] - top) * rule.scale) : 0.0f;
+    const float* const from = rule.adjusted != 0 ? weights : logits;
+    constexpr int kAtOnce = 8;  // loads stand in flight together, though weights may be what is read
+    const int end = blocks * kBlock;
+    for (int first = thread; first < end; first += kAtOnce * kThreads) {
+      float value[kAtOnce];
+      QUIRE_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int id = first + i * kThreads;
+        value[i] = id < p.vocabulary ? from[id] : BitsToFloat(kMinusInfinityBits);  // weighs nothing
+      }
+      QUIRE_UNROLL
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int id = first + i * kThreads;
+        if (id < end) weights[id] = FixedExpOfNegative((value[i] - top) * rule.scale);
+      }
     }
     SyncBlock();
     if (rule.top_k > 0 && rule.top_k < p.vocabulary) {
@@ -350,6 +362,7 @@ struct SampleRows {
   float* const weights;
   Shared* const shared;
   const BlockSums<kThreads> sums;
+  const BlockBest best;
   Cut cut;
 };
 
@@ -357,11 +370,10 @@ struct SampleRows {
 inline void SampleTokens(Stream& stream, int rows, const SampleRows::Params& params) {
   if (rows == 0) return;
   const bool aligned = reinterpret_cast<uintptr_t>(params.weights) % 16 == 0 && params.stride % 64 == 0;
-  // Ids are exact as floats; a block's shared memory has a float for 64 of them.
-  if (rows < 0 || params.vocabulary < 1 || params.vocabulary >= 1 << 24 || !aligned ||
-      params.stride < params.vocabulary) {
+  if (rows < 0 || params.vocabulary < 1 || params.vocabulary > SampleRows::kMostIds || !aligned ||
+      params.stride < params.vocabulary || params.logits_stride < params.vocabulary) {
     return stream.Record(
-        "sampling takes a vocabulary of 1 to 2^24 - 1, rows a multiple of 64 apart that hold it, and weights "
+        "sampling takes a vocabulary of 1 to 2^20, rows that hold it, and weights a multiple of 64 apart, "
         "aligned to 16 bytes");
   }
   Launch<SampleRows>(stream, {.x = rows}, SampleRows::SharedBytes(params.vocabulary), params);

@@ -117,8 +117,8 @@ class StepQueue {
     }
     if (!On(StepKind::kSample)) return;
     SampleTokens(stream_, plan_.sequences,
-                 {b_.logits_f32.data(), b_.rules.data(), b_.sample_weights_f32.data(), b_.sampled_ids.data(),
-                  shape_.vocabulary, shape_.LogitsStride()});
+                 {b_.logits_f32.data(), shape_.LogitsStride(), b_.rules.data(), b_.sample_weights_f32.data(),
+                  shape_.LogitsStride(), b_.sampled_ids.data(), nullptr, shape_.vocabulary});
   }
 
   Stream& stream_;
