@@ -23,11 +23,15 @@ struct BackendOptions {
   int gpu = 0, gpu_ranks = 1;
 };
 
-// What a backend takes of its own memory beside weights, blocks and a decoder's tensors.
+// What a backend takes of its device's own memory beside weights, blocks and a decoder's tensors, and what of
+// the host's.
 struct DeviceScratch {
   int64_t fixed_bytes = 0;
   int64_t token_bytes_per_ffn = 0;  // of each token, for each column of a gate
   int64_t bytes_per_hidden = 0;     // for each column of the residual stream
+  // Of each row that is sampled, and for each of its runs of ids (kernels/sampling/row_scans.h).
+  int64_t row_bytes = 0, row_bytes_per_run = 0;
+  int64_t host_fixed_bytes = 0, host_row_bytes = 0, host_row_bytes_per_run = 0;
 };
 
 // What a rank computes on, found before anything is loaded.

@@ -92,7 +92,7 @@ absl::StatusOr<KvPlan> PlanKvBlocks(const KvDemand& demand) {
 SplitDemand SplitBetween(const KvDemand& all, const DeviceShare& share) {
   SplitDemand split{.device = all, .host = all};
   split.device.token_bytes += share.scratch_token_bytes;
-  split.device.sequence_bytes -= share.host_sequence_bytes;
+  split.device.sequence_bytes += share.scratch_sequence_bytes - share.host_sequence_bytes;
   split.device.request_bytes = split.device.sampler_bytes = split.device.load_bytes = 0;
   split.device.exchange_bytes = share.fixed_bytes;
   split.device.memory_bytes = share.memory_bytes;
@@ -100,7 +100,8 @@ SplitDemand SplitBetween(const KvDemand& all, const DeviceShare& share) {
   split.host.weight_bytes = 0;
   split.host.block_bytes = split.host.asked_blocks = 1;
   split.host.token_bytes = share.host_token_bytes;
-  split.host.sequence_bytes = share.host_sequence_bytes + share.read_back_bytes;
+  split.host.sequence_bytes = share.host_sequence_bytes + share.staging_sequence_bytes;
+  split.host.sampler_bytes = share.staging_bytes;  // no thread of the host's samples
   return split;
 }
 

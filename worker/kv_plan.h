@@ -32,9 +32,12 @@ struct KvDemand {
 // What of a demand a device with memory of its own holds, and what the host does.
 struct DeviceShare {
   int64_t memory_bytes = 0, fixed_bytes = 0;  // there is; the backend takes beside all that is counted
-  int64_t scratch_token_bytes = 0;            // the backend's own, for each token of a batch
-  // The host's: of a token's bytes; of a sequence's; what is read back to it of a sequence.
-  int64_t host_token_bytes = 0, host_sequence_bytes = 0, read_back_bytes = 0;
+  // The backend's own, for each token of a batch and for each sequence.
+  int64_t scratch_token_bytes = 0, scratch_sequence_bytes = 0;
+  // The host's: of a token's bytes; of a sequence's.
+  int64_t host_token_bytes = 0, host_sequence_bytes = 0;
+  // Where data wait for the way between both: beside all that is counted, and for each sequence.
+  int64_t staging_bytes = 0, staging_sequence_bytes = 0;
 };
 struct SplitDemand {
   KvDemand device, host;  // of the host's the blocks don't count

@@ -55,21 +55,24 @@ TEST(KvPlan, ADeviceAndItsHostEachHoldTheirOwn) {
   const SplitDemand split = SplitBetween(all, {.memory_bytes = 80 * kGiB,
                                                .fixed_bytes = kGiB / 2,
                                                .scratch_token_bytes = 300,
+                                               .scratch_sequence_bytes = 40'000,
                                                .host_token_bytes = 20,
                                                .host_sequence_bytes = 100'000,
-                                               .read_back_bytes = 600'000});
+                                               .staging_bytes = 2'000'000,
+                                               .staging_sequence_bytes = 600'000});
   EXPECT_EQ(split.device.memory_bytes, 80 * kGiB);
   EXPECT_TRUE(split.device.memory_is_ours);
   EXPECT_EQ(split.device.weight_bytes, all.weight_bytes);
   EXPECT_EQ(split.device.block_bytes, all.block_bytes);
   EXPECT_EQ(split.device.token_bytes, 20'300);
-  EXPECT_EQ(split.device.sequence_bytes, 300'000);
+  EXPECT_EQ(split.device.sequence_bytes, 340'000);
   EXPECT_EQ(split.device.exchange_bytes, kGiB / 2);
   EXPECT_EQ(split.device.request_bytes + split.device.sampler_bytes + split.device.load_bytes, 0);
   EXPECT_EQ(split.host.memory_bytes, all.memory_bytes);
   EXPECT_EQ(split.host.weight_bytes, 0);
   EXPECT_EQ(split.host.token_bytes, 20);
   EXPECT_EQ(split.host.sequence_bytes, 700'000);
+  EXPECT_EQ(split.host.sampler_bytes, 2'000'000);
   EXPECT_EQ(split.host.request_bytes, 1000);
   EXPECT_EQ(split.host.load_bytes, 5000);
   EXPECT_TRUE(PlanKvBlocks(split.host).ok());

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "kernels/sampling/row_scans.h"
 #include "kernels/sampling/sampler.h"
 #include "worker/model/model_bytes.h"
 #include "worker/model/shard.h"
@@ -21,17 +22,23 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
   // Of a token that ranks exchange through the host, where they have to.
   constexpr int64_t kFloat = kernels::BytesOf(kernels::DType::kF32);
   const int64_t staged_bytes = model.hidden * kFloat;
-  // Of a sequence's logits: as the sampler reads them, and as they were exchanged.
+  // Of a sequence's logits, as they are exchanged so.
   const int64_t row_bytes = SchedulerLimits::kWantedRows * model.vocab * kFloat;
+  const int64_t runs = (model.vocab + kernels::kRunIds - 1) / kernels::kRunIds;
   const SplitDemand split = SplitBetween(
       all,
       {// A group that is to be taken over, or replaced, still holds what a check would count as taken.
        .memory_bytes = config.check ? device.memory_bytes : device.free_bytes,
        .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden,
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
+       .scratch_sequence_bytes =
+           SchedulerLimits::kWantedRows * (scratch.row_bytes + scratch.row_bytes_per_run * runs),
        .host_token_bytes = bytes.input_token + (config.ranks > 1 ? staged_bytes : 0),
        .host_sequence_bytes = 2 * bytes.counts,
-       .read_back_bytes = (config.ranks > 1 ? 2 : 1) * row_bytes});
+       .staging_bytes = scratch.host_fixed_bytes,
+       .staging_sequence_bytes =
+           SchedulerLimits::kWantedRows * (scratch.host_row_bytes + scratch.host_row_bytes_per_run * runs) +
+           (config.ranks > 1 ? row_bytes : 0)});
   const absl::Status host = PlanKvBlocks(split.host).status();
   if (host.ok()) return split.device;
   return absl::Status(host.code(), absl::StrCat("of the host's memory, beside the GPU's: ", MessageOf(host)));

@@ -10,6 +10,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/backend_factory.h"
+#include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/collective/peer_communicator.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/step/gemm.h"
@@ -18,10 +19,17 @@
 namespace quire::kernels::cuda {
 
 // cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
-// MatmulSiluMul's products in bf16; eight leaves of 1024 rows.
-inline constexpr DeviceScratch kScratch{.fixed_bytes = int64_t{512} << 20,
-                                        .token_bytes_per_ffn = 2 * 2,
-                                        .bytes_per_hidden = int64_t{8} * 1024 * 4};
+// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; what the sampler takes.
+inline constexpr DeviceScratch kScratch{
+    .fixed_bytes = (int64_t{512} << 20) + DeviceSampler::kFixedBytes,
+    .token_bytes_per_ffn = 2 * 2,
+    .bytes_per_hidden = int64_t{8} * 1024 * 4,
+    .row_bytes = DeviceSampler::kRowBytes,
+    .row_bytes_per_run = DeviceSampler::kRunBytes,
+    .host_fixed_bytes = DeviceSampler::kFixedBytes,
+    .host_row_bytes = DeviceSampler::kPinnedRowBytes,
+    .host_row_bytes_per_run = DeviceSampler::kPinnedRunBytes,
+};
 
 // Why no model of these sizes can be served; "": it can.
 std::string WhyNotServed(const DeviceDemand& demand);
