@@ -214,7 +214,6 @@ TEST_P(DistributedRunnerTest, AnErrorThatComesAfterLaunchDoesNotVanish) {
   });
 }
 
-// Hangs in its first step until the group is lost, as a rank with a stuck device does: its process beats on.
 TEST_P(DistributedRunnerTest, WhatADeviceComputesOnceTheGroupIsLostIsNoResult) {
   RunGroup(GetParam(), 1, [&](RankGroup& group) {
     LosingRunner runner(*group.liveness);
@@ -228,6 +227,41 @@ TEST_P(DistributedRunnerTest, WhatADeviceComputesOnceTheGroupIsLostIsNoResult) {
   });
 }
 
+// Its second step never ends.
+class HangingAheadRunner final : public ModelRunner {
+ public:
+  bool runs_ahead() const override { return true; }
+  absl::Status Launch(const BatchPlan&) override { return absl::OkStatus(); }
+  absl::StatusOr<StepResult> Collect() override {
+    if (collected_++ > 0) lost.WaitForNotification();
+    return StepResult{};
+  }
+  Notification lost;
+
+ private:
+  int collected_ = 0;
+};
+
+TEST_P(DistributedRunnerTest, AStepThatWasLaunchedAheadHasALimitOfItsOwn) {
+  HangingAheadRunner stuck;
+  std::string told;
+  RunGroup(
+      GetParam(), 1,
+      [&](RankGroup& group) {
+        DistributedRunner distributed(group, stuck, {.floor_us = 200'000});
+        for (const uint64_t step : {5, 6}) {
+          BatchPlan plan = PlanBuilder().Take();
+          plan.step = step;
+          ASSERT_TRUE(distributed.Launch(plan).ok());
+        }
+        ASSERT_TRUE(distributed.Collect().ok());
+        told = MessageOf(distributed.Collect().status());
+      },
+      [&](int) { stuck.lost.Notify(); });
+  EXPECT_THAT(told, HasSubstr("step 6"));
+}
+
+// Hangs in its first step until the group is lost, as a rank with a stuck device does: its process beats on.
 class HangingRunner final : public ModelRunner {
  public:
   absl::Status Launch(const BatchPlan&) override {
