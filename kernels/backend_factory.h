@@ -67,10 +67,11 @@ std::string IsaFor(const std::string& weights, const std::string& isa);
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options);
 
 // A rank's device: where it computes, and how its tensors cross to the other ranks. Made together, since a
-// device that exchanges by itself shares its stream and memory with its communicator.
+// device that exchanges by itself shares its stream and memory with its communicator. The backend goes first:
+// its graphs hold calls of the communicator.
 struct Device {
-  std::unique_ptr<Backend> backend;
   std::unique_ptr<Communicator> communicator;
+  std::unique_ptr<Backend> backend;
 };
 
 // All ranks of the group call it, at the same point. The group of `rendezvous` outlives the device.

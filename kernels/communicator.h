@@ -39,8 +39,11 @@ class Communicator {
   // of the ranks before it; its rows have room for all.
   virtual absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns);
   // The group is lost: what waits for other ranks on a device ends, and what it computes is of no use. Any
-  // thread.
+  // thread; it returns at once.
   virtual void Stop() {}
+  // Asked once what a step computed on a device is there. Unavailable: a call that was enqueued has failed
+  // since, so it is nonsense. Any thread.
+  virtual absl::Status Check() const { return absl::OkStatus(); }
 };
 
 }  // namespace quire::kernels

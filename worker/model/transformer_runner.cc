@@ -48,9 +48,11 @@ SlotLimits LimitsOf(const ModelConfig& config, const TransformerOptions& options
 }  // namespace
 
 TransformerRunner::TransformerRunner(const ModelConfig& config, const TransformerOptions& options,
-                                     const Shard& shard, kernels::Backend& backend)
+                                     const Shard& shard, kernels::Backend& backend,
+                                     kernels::Communicator& communicator)
     : config_(config),
       backend_(backend),
+      communicator_(communicator),
       runs_ahead_(RunsAhead(shard, backend)),
       slots_(LimitsOf(config, options, shard, runs_ahead_)) {}
 
@@ -59,7 +61,8 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
     kernels::Communicator& communicator, const LoadProgress& progress) {
   const ModelConfig& config = checkpoint.config;
   QUIRE_ASSIGN_OR_RETURN(const Shard shard, MakeShard(config, communicator.rank(), communicator.size()));
-  auto runner = std::unique_ptr<TransformerRunner>(new TransformerRunner(config, options, shard, backend));
+  auto runner = std::unique_ptr<TransformerRunner>(
+      new TransformerRunner(config, options, shard, backend, communicator));
   runner->numerics_id_ = NumericsId(checkpoint, SampledIds(config, options), shard, backend);
   const LoadOptions load{.max_positions = int64_t{options.kv_blocks} * kBlockTokens,
                          .threads = options.load_threads,
@@ -105,6 +108,7 @@ absl::StatusOr<StepResult> TransformerRunner::Collect() {
     QUIRE_ASSIGN_OR_RETURN(const std::span<const SampledToken> tokens, backend_.ReadSampled());
     result.tokens.assign(tokens.begin(), tokens.end());
   }
+  QUIRE_RETURN_IF_ERROR(communicator_.Check());
   slots_.Collect(result);
   return result;
 }

@@ -54,11 +54,12 @@ class TransformerRunner final : public ModelRunner {
 
  private:
   TransformerRunner(const ModelConfig& config, const TransformerOptions& options, const Shard& shard,
-                    kernels::Backend& backend);
+                    kernels::Backend& backend, kernels::Communicator& communicator);
   void Prepare(const BatchPlan& plan);
 
   const ModelConfig config_;
   kernels::Backend& backend_;
+  kernels::Communicator& communicator_;
   const bool runs_ahead_;
   std::string numerics_id_;
   std::unique_ptr<Decoder> decoder_;

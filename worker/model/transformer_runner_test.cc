@@ -71,6 +71,28 @@ class TransformerRunnerTest : public testing::Test {
   PlanBuilder next_;
 };
 
+// Whose calls failed on the device after they were enqueued.
+class LostLater final : public kernels::Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  absl::Status AllReduceSum(kernels::Tensor) override { return absl::OkStatus(); }
+  absl::Status Gather(const kernels::ByteSpans&, std::span<const kernels::ByteSpans>) override {
+    return absl::OkStatus();
+  }
+  absl::Status Check() const override { return absl::UnavailableError("a cable is out"); }
+};
+
+TEST_F(TransformerRunnerTest, WhatALostExchangeLeftIsNoToken) {
+  LostLater lost;
+  backends_.push_back(kernels::MakeReferenceBackend());
+  const auto runner = TransformerRunner::Load(*checkpoint_.Open(), Options(), *backends_.back(), lost);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  ASSERT_TRUE(
+      (*runner)->Launch(next_.Open({.slot = 1}, sampling_).Rows(1, 0, {1, 2}, {0}).Want().Take()).ok());
+  EXPECT_EQ((*runner)->Collect().status(), absl::UnavailableError("a cable is out"));
+}
+
 TEST_F(TransformerRunnerTest, ABatchGivesWhatEachSequenceGivesAlone) {
   const std::vector<TokenId> a = {1, 2, 3, 4, 5}, b = {9, 8, 7};
   const Sampled alone_a = Alone(a), alone_b = Alone(b);

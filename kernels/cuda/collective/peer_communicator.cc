@@ -107,6 +107,11 @@ absl::Status PeerCommunicator::GatherColumns(Tensor x, std::span<const int64_t> 
   return absl::OkStatus();
 }
 
+absl::Status PeerCommunicator::Check() const {
+  if (std::atomic_ref(*stop_).load(std::memory_order_acquire) == 0) return absl::OkStatus();
+  return absl::UnavailableError("the wait for other ranks on the GPUs was stopped");
+}
+
 void PeerCommunicator::Stop() { std::atomic_ref(*stop_).store(1, std::memory_order_release); }
 
 }  // namespace quire::kernels::cuda

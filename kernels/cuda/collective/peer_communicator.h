@@ -1,7 +1,7 @@
 // The communicator of ranks on GPUs of one host that reach one another's memory: its calls are kernels on the
 // backend's stream, which may be captured. Sums have the order of every other communicator
 // (worker/parallel/rank_sum.h). Owned beside the backend (kernels::Device), which owns the stream and
-// outlives it; the engine's thread calls it. Always: all ranks make the same calls.
+// goes first; the engine's thread calls it. Always: all ranks make the same calls.
 #pragma once
 
 #include <memory>
@@ -41,6 +41,7 @@ class PeerCommunicator final : public Communicator {
   absl::Status AllReduceSum(Tensor x) override;
   absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) override;
   absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns) override;
+  absl::Status Check() const override;
   void Stop() override;
 
   // Of a sum that is by ranges.

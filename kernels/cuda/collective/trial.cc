@@ -32,6 +32,9 @@ class Exercise {
  public:
   Exercise(Stream& stream, int64_t many_rows)
       : stream_(stream), many_rows_(many_rows), x_(stream, static_cast<size_t>(many_rows * kColumns)) {}
+  ~Exercise() { (void)stream_.Synchronize(); }  // after an error, too: its memory goes
+  Exercise(const Exercise&) = delete;
+  Exercise& operator=(const Exercise&) = delete;
 
   absl::StatusOr<std::vector<float>> Run(Communicator& communicator) const {
     std::vector<float> seen;
@@ -88,7 +91,8 @@ absl::StatusOr<std::string> WhyNotAsTheHost(Stream& stream, Communicator& tried,
     got = exercise.Run(tried);
     done.Notify();
   }
-  if (stopped) return std::string("it waited in vain for another rank");
+  if (stopped) return std::string(kWaitedInVain);
+  if (const absl::Status lost = tried.Check(); !lost.ok()) got = lost;
   if (!got.ok()) return MessageOf(got.status());
   const bool same = std::memcmp(got->data(), want.data(), want.size() * sizeof(float)) == 0;
   return same ? "" : "what it computes is not what the host's exchange does";

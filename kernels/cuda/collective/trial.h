@@ -17,6 +17,9 @@ struct TrialOptions {
   int64_t limit_us = 30'000'000;  // for what would take milliseconds: then `tried` is stopped, for good
 };
 
+// For want of the others, which may know better why.
+inline constexpr char kWaitedInVain[] = "it waited in vain for another rank";
+
 // "" or what is wrong with `tried` here: one row, many rows, columns gathered. An error where `host` has one.
 // The device's memory is allocated before anything is enqueued that waits for another rank, since that waits
 // for all that runs on it.
