@@ -13,7 +13,7 @@
 #include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/collective/staged_communicator.h"
 #include "kernels/cuda/collective/trial.h"
-#include "worker/parallel/rank_sum.h"
+#include "tests/cuda/collective_checks.h"
 #include "worker/parallel/thread_communicator.h"
 
 namespace quire::kernels::cuda {
@@ -21,15 +21,6 @@ namespace {
 
 // So small that most sums take several turns.
 constexpr PeerOptions kSmall{.half_bytes = 512, .most_blocks = 3, .ranges_from_bytes = 10'000};
-
-std::vector<float> AnyValues(uint64_t seed, size_t count) {
-  std::mt19937_64 random(seed);
-  std::vector<float> values(count);
-  for (float& x : values) {
-    x = static_cast<float>(static_cast<int64_t>(random())) / static_cast<float>(1ll << (random() % 50));
-  }
-  return values;
-}
 
 // What a test does on each rank's thread, with its stream and communicator.
 using OnRank = std::function<void(Stream& stream, Communicator& communicator)>;
@@ -58,22 +49,9 @@ class CollectiveTest : public testing::TestWithParam<int> {
 
 TEST_P(CollectiveTest, SumsAreTheHostsToTheBit) {
   // Both ways of summing: whole parts, and ranges of them.
-  constexpr std::pair<int64_t, int64_t> kShapes[] = {{1, 4}, {1, 8}, {3, 20}, {1, 2500}, {3, 836}, {2, 64}};
-  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
-    uint64_t seed = 1;
-    for (const auto& [rows, columns] : kShapes) {
-      const auto count = static_cast<size_t>(rows * columns);
-      std::vector<std::vector<float>> parts;
-      for (int rank = 0; rank < ranks(); ++rank) parts.push_back(AnyValues(++seed, count));
-      std::vector<float> x = parts[communicator.rank()], want(count);
-      ASSERT_TRUE(communicator.AllReduceSum({x.data(), DType::kF32, rows, columns, columns}).ok());
-      ASSERT_EQ(stream.Synchronize(), "");
-      std::vector<const float*> views;
-      for (const auto& part : parts) views.push_back(part.data());
-      worker::SumRanks(views, static_cast<int64_t>(count), want.data());
-      EXPECT_EQ(std::memcmp(x.data(), want.data(), count * sizeof(float)), 0) << rows << " x " << columns;
-    }
-  });
+  constexpr RowsAndColumns kShapes[] = {{1, 4}, {1, 8}, {3, 20}, {1, 2500}, {3, 836}, {2, 64}};
+  RunRanks(ranks(), kSmall,
+           [&](Stream& stream, Communicator& communicator) { CheckSums(stream, communicator, kShapes); });
 }
 
 // Sums of all sizes one after another, in any rank's own time, and the turns of their blocks never meet
@@ -97,29 +75,9 @@ TEST_P(CollectiveTest, ManySumsInARowWhoeverIsLate) {
 }
 
 TEST_P(CollectiveTest, RankZeroGetsEverybodysColumns) {
-  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
-    for (const int64_t rows : {1, 3}) {
-      std::vector<int64_t> columns, begin{0};
-      for (int rank = 0; rank < ranks(); ++rank) {
-        columns.push_back(rank == 2 ? 0 : 61 + 90 * rank);
-        begin.push_back(begin.back() + columns.back());
-      }
-      const int rank = communicator.rank();
-      const auto value = [](int64_t row, int64_t column) { return static_cast<float>(row * 10000 + column); };
-      const int64_t stride = (rank == 0 ? begin.back() : columns[rank]) + 3;
-      std::vector<float> x(static_cast<size_t>(rows * stride), -1);
-      for (int64_t row = 0; row < rows; ++row) {
-        for (int64_t i = 0; i < columns[rank]; ++i) x[row * stride + i] = value(row, begin[rank] + i);
-      }
-      ASSERT_TRUE(
-          communicator.GatherColumns({x.data(), DType::kF32, rows, columns[rank], stride}, columns).ok());
-      ASSERT_EQ(stream.Synchronize(), "");
-      for (int64_t i = 0; rank == 0 && i < rows * stride; ++i) {
-        const int64_t column = i % stride;
-        ASSERT_EQ(x[i], column < begin.back() ? value(i / stride, column) : -1.0f) << i;
-      }
-    }
-  });
+  constexpr int64_t kRows[] = {1, 3};
+  RunRanks(ranks(), kSmall,
+           [&](Stream& stream, Communicator& communicator) { CheckColumns(stream, communicator, kRows); });
 }
 
 TEST_P(CollectiveTest, ALostGroupsWaitEnds) {
@@ -130,6 +88,8 @@ TEST_P(CollectiveTest, ALostGroupsWaitEnds) {
     stops = std::jthread([&] { communicator.Stop(); });
     ASSERT_TRUE(communicator.AllReduceSum({x.data(), DType::kF32, 1, 512, 512}).ok());
     EXPECT_EQ(stream.Synchronize(), "");
+    stops.join();
+    EXPECT_TRUE(absl::IsUnavailable(communicator.Check())) << "what is there is nonsense";
   });
 }
 

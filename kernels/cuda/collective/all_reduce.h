@@ -1,10 +1,10 @@
 // The sum over the ranks of one host, in place, on all of them. Any stream; grids by AllReduceGrid. One turn
 // reads all parts and sums them; of much, each rank sums a range and the others read that. What always holds:
-// the order of each element's sum is worker/parallel/rank_sum.h's, whichever of the two it is and however it
-// is cut: a binary tree of 2, 4 and 8 ranks, one after another of other numbers.
+// the order of each element's sum is rank_order.h's, whichever of the two it is and however it is cut.
 #pragma once
 
 #include "kernels/cuda/collective/peer_turns.h"
+#include "kernels/cuda/collective/rank_order.h"
 
 namespace quire::kernels::cuda {
 
@@ -67,35 +67,12 @@ struct AllReduceKernel {
     for (int i = begin + ThreadIndex(); i < end; i += kThreads) Store128(to + i * 16, Load128(from + i * 16));
   }
 
+  struct Shown {
+    const PeerTurns& turns;
+    QUIRE_DEVICE const std::byte* operator()(int rank) const { return turns.Half(rank, 0); }
+  };
   QUIRE_DEVICE void SumWords(std::byte* to, int begin, int end) const {
-    if (p.links.ranks == 2) return SumTree<2>(to, begin, end);
-    if (p.links.ranks == 4) return SumTree<4>(to, begin, end);
-    if (p.links.ranks == 8) return SumTree<8>(to, begin, end);
-    for (int i = begin + ThreadIndex(); i < end; i += kThreads) {
-      Word128 sum = Load128(turns.Half(0, 0) + i * 16);
-      for (int rank = 1; rank < p.links.ranks; ++rank) Add(sum, Load128(turns.Half(rank, 0) + i * 16));
-      Store128(to + i * 16, sum);
-    }
-  }
-  template <int kRanks>
-  QUIRE_DEVICE void SumTree(std::byte* to, int begin, int end) const {
-    for (int i = begin + ThreadIndex(); i < end; i += kThreads) {
-      Word128 part[kRanks];
-      QUIRE_UNROLL
-      for (int rank = 0; rank < kRanks; ++rank) part[rank] = Load128(turns.Half(rank, 0) + i * 16);
-      QUIRE_UNROLL
-      for (int step = 1; step < kRanks; step *= 2) {
-        QUIRE_UNROLL
-        for (int rank = 0; rank + step < kRanks; rank += 2 * step) Add(part[rank], part[rank + step]);
-      }
-      Store128(to + i * 16, part[0]);
-    }
-  }
-  static QUIRE_DEVICE void Add(Word128& sum, const Word128& more) {
-    QUIRE_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      sum.word[i] = FloatToBits(BitsToFloat(sum.word[i]) + BitsToFloat(more.word[i]));
-    }
+    SumWordsOfRanks(Shown{turns}, p.links.ranks, to, begin + ThreadIndex(), end, kThreads);
   }
 
   const Params& p;
