@@ -389,9 +389,9 @@ std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::un
 
 absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
                                       const std::string& where, Rendezvous& rendezvous,
-                                      const PeerOptions& options) {
+                                      const PeerOptions& options, const NcclOptions& nccl) {
   Device device;
-  QUIRE_ASSIGN_OR_RETURN(device.communicator, MakeDeviceCommunicator(*stream, rendezvous, options));
+  QUIRE_ASSIGN_OR_RETURN(device.communicator, MakeDeviceCommunicator(*stream, rendezvous, options, nccl));
   const bool captures = rendezvous.size() == 1 || device.communicator->enqueues();
   device.backend = MakeCudaBackend(std::move(stream), std::move(gemm), where, captures);
   return device;

@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "kernels/backend_factory.h"
 #include "kernels/cuda/backend/device_sampler.h"
+#include "kernels/cuda/collective/nccl_communicator.h"
 #include "kernels/cuda/collective/peer_communicator.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/step/gemm.h"
@@ -47,6 +48,6 @@ std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::un
 // With the communicator of its group, on the same stream. Every rank calls it.
 absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
                                       const std::string& where, Rendezvous& rendezvous,
-                                      const PeerOptions& options = {});
+                                      const PeerOptions& options = {}, const NcclOptions& nccl = {});
 
 }  // namespace quire::kernels::cuda

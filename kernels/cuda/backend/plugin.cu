@@ -1,5 +1,5 @@
 // libquire-cuda.so: the CUDA backend as a worker opens it (kernels/backend_plugin.h). The CUDA runtime is
-// linked in; the driver and cuBLASLt are found when it runs.
+// linked in; the driver, cuBLASLt and NCCL are found when it runs.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "base/core/log.h"
 #include "kernels/backend_plugin.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/collective/nccl_library.h"
 #include "kernels/cuda/lt/lt_gemms.h"
 #include "kernels/cuda/lt/lt_products.h"
 #include "kernels/cuda/rows.h"
@@ -113,7 +114,9 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
                             "-lt" + std::to_string(lt->version());
   cuda::PeerOptions peers;
   peers.most_blocks /= options.gpu_ranks;
-  return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers);
+  cuda::NcclOptions nccl;
+  nccl.open = &cuda::OpenNcclLibrary;
+  return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers, nccl);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};

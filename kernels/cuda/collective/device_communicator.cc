@@ -8,25 +8,47 @@
 
 namespace quire::kernels::cuda {
 
+namespace {
+
+// Null on all ranks, with `why`, where it fails one of them.
+absl::StatusOr<std::unique_ptr<Communicator>> Tried(std::unique_ptr<Communicator> made, Stream& stream,
+                                                    Rendezvous& rendezvous, const TrialOptions& trial,
+                                                    Communicator& host, std::string& why) {
+  if (made == nullptr) return nullptr;
+  QUIRE_ASSIGN_OR_RETURN(const std::string wrong, WhyNotAsTheHost(stream, *made, host, trial));
+  QUIRE_ASSIGN_OR_RETURN(why, FirstReason(wrong, wrong == kWaitedInVain, rendezvous,
+                                          Rendezvous::kUsualLimitUs + trial.limit_us));
+  if (!why.empty()) made.reset();
+  return made;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Communicator>> MakeDeviceCommunicator(Stream& stream, Rendezvous& rendezvous,
-                                                                     const PeerOptions& options) {
+                                                                     const PeerOptions& options,
+                                                                     const NcclOptions& nccl) {
+  const int ranks = rendezvous.size();
   QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> host, rendezvous.HostCommunicator());
-  if (rendezvous.size() == 1) return host;
+  if (ranks == 1) return host;
   auto staged = std::make_unique<StagedCommunicator>(stream, std::move(host));
-  std::string why;
-  QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<PeerCommunicator> peers,
-                         PeerCommunicator::Make(stream, rendezvous, options, why));
-  if (peers != nullptr) {
-    const TrialOptions trial{.many_bytes = PeerCommunicator::RangesFrom(options, rendezvous.size())};
-    QUIRE_ASSIGN_OR_RETURN(const std::string wrong, WhyNotAsTheHost(stream, *peers, *staged, trial));
-    QUIRE_ASSIGN_OR_RETURN(why, FirstWord(wrong, rendezvous));
+  std::string no_peers, no_nccl;
+  QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> made,
+                         PeerCommunicator::Make(stream, rendezvous, options, no_peers));
+  const TrialOptions of_peers{.many_bytes = PeerCommunicator::RangesFrom(options, ranks)};
+  QUIRE_ASSIGN_OR_RETURN(made, Tried(std::move(made), stream, rendezvous, of_peers, *staged, no_peers));
+  if (made != nullptr) {
+    Log(LogLevel::kInfo, "exchange", "through", "the GPUs' memory", "ranks", ranks);
+    return made;
   }
-  if (why.empty()) {
-    Log(LogLevel::kInfo, "exchange", "through", "the GPUs' memory", "ranks", rendezvous.size());
-    return peers;
+  QUIRE_ASSIGN_OR_RETURN(made, NcclCommunicator::Make(stream, rendezvous, nccl, no_nccl));
+  const TrialOptions of_nccl{.many_bytes = nccl.ranges_from_bytes, .limit_us = nccl.trial_limit_ms * 1000};
+  QUIRE_ASSIGN_OR_RETURN(made, Tried(std::move(made), stream, rendezvous, of_nccl, *staged, no_nccl));
+  if (made != nullptr) {
+    Log(LogLevel::kInfo, "exchange", "through", "NCCL", "ranks", ranks, "reason", no_peers);
+    return made;
   }
-  Log(LogLevel::kWarn, "exchange", "through", "the host's memory, slower", "ranks", rendezvous.size(),
-      "reason", why);
+  Log(LogLevel::kWarn, "exchange", "through", "the host's memory, slower", "ranks", ranks, "reason", no_peers,
+      "no_nccl", no_nccl);
   return staged;
 }
 

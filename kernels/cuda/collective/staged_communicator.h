@@ -1,7 +1,7 @@
-// The communicator of ranks on GPUs that don't reach one another's memory, on one host or on several: tensors
-// go through the host's memory and the group's own exchange, so their sums are the same. Every call waits for
-// the stream, and can't be captured. Owned beside the backend, which owns the stream; the engine's thread
-// calls it.
+// The communicator of ranks on GPUs that neither reach one another's memory nor have NCCL, on one host or on
+// several: tensors go through the host's memory and the group's own exchange, so their sums are the same.
+// Every call waits for the stream, and can't be captured. Owned beside the backend, which owns the stream;
+// the engine's thread calls it.
 #pragma once
 
 #include <memory>

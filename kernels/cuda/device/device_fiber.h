@@ -153,6 +153,14 @@ class Stream {
   Launches* kept_launches() const { return launches_; }
   void RefuseWhileCaptured(const char* what) {
     if (launches_ != nullptr) Record(std::string(what) + " while a graph is captured");
+    DoEnqueued();
+  }
+  // What a library enqueues: done as late as can be, before what comes next on the stream.
+  void Enqueue(std::function<void(Stream&)> work) {
+    (launches_ == nullptr ? &enqueued_ : launches_)->push_back(std::move(work));
+  }
+  void DoEnqueued() {
+    for (const auto& work : std::exchange(enqueued_, {})) work(*this);
   }
   // Copies that nobody has waited for, as they were when they were queued.
   void QueueFrom(const void* pinned, size_t bytes) {
@@ -173,6 +181,7 @@ class Stream {
     queued_to_.clear();
   }
   std::string Synchronize() {
+    DoEnqueued();
     EndCopies();
     std::string error;
     std::swap(error, error_);
@@ -180,6 +189,7 @@ class Stream {
   }
 
  private:
+  Launches enqueued_;
   uint64_t seed_;
   DeviceSize size_;
   std::string error_;
@@ -209,6 +219,7 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
     });
     return;
   }
+  stream.DoEnqueued();
   std::function<void()> before_wait = stream.TakeBeforeNextWait();
   if (before_wait && order == Order::kAfter) std::exchange(before_wait, nullptr)();
   stream.Record(RunOnFibers({.grid = grid,
