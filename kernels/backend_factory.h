@@ -47,9 +47,9 @@ struct DeviceChoice {
 struct DeviceDemand {
   std::string backend = "cpu";  // auto, cpu or cuda
   std::string weights = "bf16";
-  int64_t rank_here = 0, ranks_here = 1,
-          host_groups = 1;                    // of the group's ranks on this host; 0: not chosen yet
-  int64_t hidden = 0, ffn = 0, head_dim = 0;  // of the model
+  int64_t rank_here = 0, ranks_here = 1;  // of the group's ranks on this host; 0: not chosen yet
+  int64_t host_groups = 1;
+  int64_t hidden = 0, ffn = 0, head_dim = 0, vocab = 0;  // of the model
 };
 
 // auto is the GPU where there is one for each rank that can be used and that serves such a group: alone on

@@ -59,6 +59,42 @@ TEST_F(MemoryPlanTest, AModelThatCanNotBeSplit) {
   EXPECT_FALSE(Ranks(1 * kGiB, 8).ok());
 }
 
+// Each row that may be sampled takes room of blocks; the host must have its part, too.
+TEST_F(MemoryPlanTest, WhatABackendTakesIsCounted) {
+  kernels::DeviceChoice device;
+  device.name = "cuda";
+  device.memory_bytes = device.free_bytes = 6 * kGiB;
+  config_.ranks = 1;
+  const int64_t block_bytes = 4 * kGiB / ((1 << 20) / kBlockTokens);
+  const int64_t sequences = config_.limits.max_sequences, rows = SchedulerLimits::kWantedRows * sequences;
+  const auto blocks = [&] { return int64_t{PlanRankMemory(config_, checkpoint_, 50, device)->blocks}; };
+  const int64_t without = blocks();
+  const auto expect_fewer = [&](int64_t bytes) {
+    EXPECT_NEAR(static_cast<double>(without - blocks()),
+                static_cast<double>(bytes) / static_cast<double>(block_bytes), 1.0);
+    device.scratch = {};
+  };
+  device.scratch.row_bytes = kGiB / rows / 4;
+  expect_fewer(kGiB / 4);
+  device.scratch.row_bytes_per_run = kGiB / rows / 4;  // 50 ids are one run
+  expect_fewer(kGiB / 4);
+  device.scratch.fixed_bytes = kGiB / 2;
+  expect_fewer(kGiB / 2);
+  device.scratch.bytes_per_hidden = kGiB / 1024;
+  expect_fewer(kGiB / 4);
+  device.scratch.token_bytes_per_ffn = kGiB / 512 / 256;
+  expect_fewer(kGiB / 4);
+  constexpr int64_t kMore = int64_t{1} << 50;  // than any machine has
+  for (int64_t kernels::DeviceScratch::*of_host :
+       {&kernels::DeviceScratch::host_fixed_bytes, &kernels::DeviceScratch::host_row_bytes,
+        &kernels::DeviceScratch::host_row_bytes_per_run}) {
+    device.scratch.*of_host = kMore;
+    const absl::Status refused = PlanRankMemory(config_, checkpoint_, 50, device).status();
+    EXPECT_NE(refused.message().find("of the host's memory"), absl::string_view::npos) << refused;
+    device.scratch = {};
+  }
+}
+
 TEST_F(MemoryPlanTest, ARankOnADeviceCountsItsOwnPartAlone) {
   kernels::DeviceChoice device;
   device.name = "cuda";

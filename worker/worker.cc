@@ -116,7 +116,8 @@ absl::Status Rank::FindDevice() {
                                                          .host_groups = config_.host_groups,
                                                          .hidden = model.hidden,
                                                          .ffn = model.ffn,
-                                                         .head_dim = model.head_dim}));
+                                                         .head_dim = model.head_dim,
+                                                         .vocab = model.vocab}));
   if (!config_.check) Log(LogLevel::kInfo, "device", "name", choice_.name, "reason", choice_.reason);
   if (!config_.check || choice_.name != "cpu") return absl::OkStatus();
   return CheckKernels(kernels::IsaFor(config_.weights, config_.isa));

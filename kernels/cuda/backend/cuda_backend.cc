@@ -368,6 +368,9 @@ std::string WhyNotServed(const DeviceDemand& demand) {
     return absl::StrCat("a GPU has kernels for a hidden size of up to ", AddRmsNormKernel<float>::kLongestRow,
                         ", a multiple of 8 as its FFN's is, not for ", demand.hidden, " and ", demand.ffn);
   }
+  if (demand.vocab > SampleRows::kMostIds) {
+    return absl::StrCat("a GPU samples from ", SampleRows::kMostIds, " ids at most, not from ", demand.vocab);
+  }
   return "";
 }
 

@@ -1,10 +1,11 @@
 // A step's sampling on the device: what rows are sampled by is written to pinned memory, kernels adjust the
 // rows that need it, pick an id of each and tell its logprobs, and the results come back by one copy. Owned
 // by the CUDA backend and called by its thread; kernels/sampling's Sampler chooses the same, bit by bit.
-// What always holds: all memory is Reserve's. Entries that adjust rows (one for each id that a penalty looks
-// at, say: up to sampled_ids of a row) have room for kMostEntries only, since for all of them each row would
-// take twice what its logits do, nearly always in vain; what is more goes in portions, and between two of
-// them Enqueue waits for the stream. Nothing else waits, unless the step before was not waited for.
+// What always holds: all device and pinned memory is Reserve's. Entries that adjust rows (one for each id
+// that a penalty looks at, say: up to sampled_ids of a row) have room for kMostEntries only, since for all of
+// them each row would take twice what its logits do, nearly always in vain; what is more goes in portions,
+// and between two of them Enqueue waits for the stream. Nothing else waits, unless the step before was not
+// waited for.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +22,7 @@ namespace quire::kernels::cuda {
 
 class DeviceSampler {
  public:
-  // Of a portion: a prompt of any model's whole vocabulary, or 4096 different ids of each of 64 rows.
+  // Of a portion: a prompt of a whole vocabulary of most models, or 4096 different ids of each of 64 rows.
   static constexpr int64_t kMostEntries = 1 << 18;
   // What Reserve takes at most, on the device and of pinned memory: for each row, for each of its runs of 64
   // ids (weights, a grammar's bits), and beside.

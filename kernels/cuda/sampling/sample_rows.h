@@ -5,8 +5,8 @@
 //
 // What always holds: top_k, top_p and min_p each keep a prefix of the order "heavier first, then lower id",
 // so all that is out is described by one cut, and no weight is ever zeroed. The n-th of that order is found
-// digit by digit with histograms. Rows don't know of one another. A greedy row is read once, any other that
-// isn't adjusted and has no logprobs once before it is weighed.
+// digit by digit with histograms. Rows don't know of one another. A greedy row that is not adjusted and has
+// no logprobs is read once, any other of that kind once before it is weighed.
 #pragma once
 
 #include <cstddef>
