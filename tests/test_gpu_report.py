@@ -1,5 +1,6 @@
 """scripts/gpu/report over made-up results of scripts/gpu/check: the figures, and what it says of what failed or is not there."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -27,9 +28,20 @@ RESULTS = {
     "gemm-bench.log": [
         {"what": "skinny", "shape": "qkv", "m": 16, "leaves": 1, "us": 30.0, "of_line": 0.80, "pdl_us": 28.0, "pdl_of_line": 0.85},
         {"what": "skinny_layer", "m": 16, "tree": True, "pdl": False, "us": 400.0, "of_line": 0.88}],
-    "sampling.log": [{"what": "check", "kernel": "sample_rows", "shape": "greedy, 32 rows", "us": 22.4, "ok": True, "error": ""}],
+    "sampling.log": [{"what": "check", "kernel": "sampling", "shape": "greedy, 32 rows", "us": 22.4, "ok": True, "error": ""}],
     "memcheck.log": "========= ERROR SUMMARY: 0 errors\n",
 }
+
+
+def ended(run, exits):
+    """What check writes of a run whose steps ended so; with None they did not."""
+    return [{"what": "run", "name": run, "commit": "v1-2-gabc", "date": "2026-11-27T19:00:00Z"},
+            *({"what": "planned", "name": name} for name in exits),
+            *({"what": "step", "name": name, "exit": code, "seconds": 31} for name, code in exits.items() if code is not None)]
+
+
+STEPS = {"check": 1, "bench": 0, "gemm-bench": 0, "sampling": 0, "memcheck": 0}
+RESULTS |= {"steps-first.jsonl": ended("first", STEPS), "steps-full.jsonl": ended("full", {"step": 0})}
 
 
 def report(folder, results):
@@ -65,6 +77,62 @@ def test_what_failed_is_said(tmp_path):
     assert row(page, "check") == ["2", "1", ""] and row(page, "step") == ["1", "0", ""] and row(page, "sampling") == ["1", "0", ""]
     assert row(page, "memcheck") == ["0", "0", "ERROR SUMMARY: 0 errors"]
     assert '- **check**: `{"what": "check", "suite": "rows", "kernel": "embed"' in page
+    assert "`scripts/gpu/check first` of commit v1-2-gabc, 2026-11-27T19:00:00Z: 5 steps, 1 failed; `scripts/gpu/check full`" in page
+    assert page.count("- **check**: exit 1 after 31 s\n") == 1 and page.count("after 31 s") == 1
+
+
+def test_what_says_nothing_of_itself_has_failed(tmp_path):
+    """A hang, a crash and a launch that was refused leave few records, or fast ones."""
+    refused = {"what": "bench", "suite": "attention", "kernel": "wide", "shape": "8192", "us": 3.1, "us_p10": 3, "us_p90": 4, "gb_per_s": 9,
+               "tflops": 9, "fraction_of_line": 40.0, "error": "launching a kernel: invalid argument"}
+    line = {"what": "bench", "suite": "lines", "kernel": "copy line", "shape": "4 GiB", "us": 2, "gb_per_s": 1e6, "error": "sticky"}
+    steps = ended("first", {**STEPS, "check": 124, "bench": 1, "model": 1, "racecheck": 124, "serve": None})
+    page = report(tmp_path, {**RESULTS, "bench.jsonl": [*RESULTS["bench.jsonl"], refused, line], "model.log": "[  FAILED  ] A.B\n",
+                             "racecheck.log": '{"what": "check", "ok": true}\n', "step-memcheck.log": "", "steps-first.jsonl": steps}).stdout
+    wrong = page.partition("## Steps that failed\n")[2].partition("\n\n")[0].splitlines()
+    assert wrong == ["- **check**: exit 124 after 31 s", "- **bench**: exit 1 after 31 s", "- **model**: exit 1 after 31 s",
+                     "- **racecheck**: exit 124 after 31 s", "- **serve**: it did not end", "- **step-memcheck**: nothing says how it ended"]
+    assert row(page, "racecheck") == ["1", "0", "**no summary**"] and row(page, "step-memcheck") == ["0", "0", "**no summary**"]
+    assert row(page, "bench") == ["0", "2", ""] and "launching a kernel: invalid argument" in page
+    assert "| wide |" not in page and "| copy line" not in page and "40.000" not in page
+
+
+CHECKED = """#!/bin/sh
+echo "$*" >>"$OUT/called"
+case "$*" in *"$FAILS"*) exit 3 ;; esac
+"""
+
+
+def check(root, what, fails):
+    """scripts/gpu/check with programs that do nothing; those whose arguments have `fails` in them fail."""
+    tools = {root / "tools" / name: "#!/bin/sh\nshift 4\nexec \"$@\"\n" for name in ("compute-sanitizer", "ncu")}
+    tools[root / "tools/python3"] = CHECKED
+    programs = {root / "bin" / f"quire-cuda-{name}": CHECKED for name in ("check", "gemm", "model", "sampling", "step")}
+    for path, text in {**tools, **programs, root / "bin/commit": "v1-2-gabc\n"}.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{root}/tools:{os.environ['PATH']}", "QUIRE_CUDA_BIN": str(root / "bin"),
+                   "OUT": str(root / "out"), "FAILS": fails}
+    return subprocess.run([ROOT / "scripts/gpu/check", what], env=environment, capture_output=True, text=True)
+
+
+def test_check_writes_down_how_each_step_ended(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/check.jsonl").write_text("of last week")
+    done = check(tmp_path, "first", fails="--shape tiny --parts check")
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = [json.loads(line) for line in (tmp_path / "out/steps-first.jsonl").read_text().splitlines()]
+    assert found[0]["name"] == "first" and found[0]["commit"] == "v1-2-gabc"
+    planned = [record["name"] for record in found if record["what"] == "planned"]
+    exits = {record["name"]: record["exit"] for record in found if record["what"] == "step"}
+    assert list(exits) == planned and len(planned) == len(set(planned)) and {"check", "model", "serve", "bench", "gemm-racecheck"} < set(planned)
+    assert {name for name, code in exits.items() if code} == {"step-memcheck"} and exits["step-memcheck"] == 3
+    assert len((tmp_path / "out/called").read_text().splitlines()) == len(planned)  # each ran once
+    assert not (tmp_path / "out/check.jsonl").exists()  # by this program that writes nothing
+    assert check(tmp_path, "full", fails="nothing").returncode == 0
+    page = subprocess.check_output([sys.executable, ROOT / "scripts/gpu/report", tmp_path / "out"], text=True)
+    assert "- **step-memcheck**: exit 3 after" in page and "`scripts/gpu/check full` of commit v1-2-gabc" in page and "nothing says" not in page
 
 
 def test_results_of_two_devices_are_no_page(tmp_path):
