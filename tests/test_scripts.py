@@ -132,6 +132,26 @@ def test_the_last_line_says_why_nothing_of_cuda_was_built(tmp_path, missing):
     assert ("--build --preset cuda" in called) == ("pytest -q tests/cuda" in called) == (not missing), called
 
 
+@pytest.mark.parametrize("size", [1, 8])
+def test_a_folder_for_a_gpu_machine_is_of_what_was_just_built_and_not_too_large(tmp_path, size):
+    log = '#!/bin/sh\necho "$*" >>called\n'
+    files = {"scripts/jobs": "#!/bin/sh\necho 1\n", "bin/cmake": log, "bin/git": "#!/bin/sh\necho v1-2-gabc-dirty\n", "library.so": "",
+             "bin/strip": f'#!/bin/sh\necho strip >>called\n[ "${{2##*/}}" = libquire-cuda.so ] && more=1\ntruncate -s "$(({size}+more))M" "$2"\n',
+             "bin/ldd": '#!/bin/sh\necho "\tlibrary.so => $PWD/library.so (0x1)"\n', ".venv/bin/python": "#!/bin/sh\n"}
+    done = run_script(tmp_path, "scripts/gpu/pack", files, "there")
+    called = (tmp_path / "called").read_text().splitlines()
+    assert called == ["--preset release", "--build --preset release --parallel 1", "--build --preset cuda --parallel 1", *["strip"] * 10]
+    assert (tmp_path / "there/commit").read_text() == "v1-2-gabc-dirty\n" and (tmp_path / "there/lib/library.so").exists()
+    assert done.returncode == (size == 8), done.stderr
+    if size == 8:
+        lines = done.stderr.splitlines()
+        assert "over 62 MiB" in lines[0] and lines[1] == f"{9 << 20} libquire-cuda.so" and len(lines) == 9
+    (tmp_path / "bin/cmake").write_text('#!/bin/sh\ncase "$*" in *cuda*) echo "CUDA is not built: no nvcc"; exit 1 ;; esac\n')
+    del files["bin/cmake"]
+    failed = run_script(tmp_path, "scripts/gpu/pack", files, "other")
+    assert failed.returncode == 1 and "no nvcc" in failed.stdout and not (tmp_path / "other").exists()
+
+
 # The first build of asan is the one ahead: it takes for ever, and says who it is.
 CMAKE = """#!/bin/sh
 case "$*" in *"--build --preset asan"*) [ -e ahead ] || { echo $$ >name && mv name ahead && exec sleep 10000; } ;; esac
