@@ -14,8 +14,8 @@ absl::StatusOr<const BackendPlugin*> CudaPlugin() {
   absl::StatusOr<const BackendPlugin*> plugin = LoadPlugin(path);
   if (!absl::IsNotFound(plugin.status())) return plugin;
   return absl::NotFoundError(absl::StrCat("there is no ", path,
-                                          ", which is built where nvcc is "
-                                          "(cmake -DQUIRE_CUDA=ON)"));
+                                          ", which is built where nvcc is (scripts/setup --cuda, cmake "
+                                          "--preset release, cmake --build --preset release)"));
 }
 
 DeviceChoice Cpu(const std::string& reason) {

@@ -45,6 +45,7 @@ def write(root, files):
         (root / name).write_text(text)
 
 
+CACHE = {"build/release/CMakeCache.txt": "QUIRE_CUDA_MISSING:INTERNAL=\n"}
 QUIRE = {"build/release/bin/quire": '#!/bin/sh\necho "quire $*"\n'}
 BUILT = {"scripts/setup": "#!/bin/sh\n", "scripts/jobs": "#!/bin/sh\necho 1\n", "bin/cmake": "#!/bin/sh\n",
          "scripts/fetch-demo-model": "#!/bin/sh\necho fetched\n", **QUIRE}
@@ -106,7 +107,7 @@ def test_what_was_skipped_is_listed_at_the_end(tmp_path):
     log = "build/release/Testing/Temporary/LastTest.log"
     stubs = {name: "#!/bin/sh\n" for name in ("scripts/setup", "scripts/fetch-demo-model", "scripts/fetch-test-vocabularies", "bin/cmake")}
     python = "#!/bin/sh\necho 'SKIPPED [2] tests/e2e/test_disk.py:9: needs root'\necho '5 passed, 2 skipped'\n"
-    files = {**stubs, "scripts/jobs": "#!/bin/sh\necho 1\n", "scripts/skipped": (ROOT / "scripts/skipped").read_text(),
+    files = {**stubs, **CACHE, "scripts/jobs": "#!/bin/sh\necho 1\n", "scripts/skipped": (ROOT / "scripts/skipped").read_text(),
              ".venv/bin/python": python, "last": LAST_TEST_LOG,
              "bin/ctest": f"#!/bin/sh\nmkdir -p {os.path.dirname(log)}\ncp last {log}\n"}
     done = run_script(tmp_path, "scripts/test", files, "release")
@@ -129,7 +130,9 @@ def test_the_last_line_says_why_nothing_of_cuda_was_built(tmp_path, missing):
     assert done.returncode == 0, done.stdout + done.stderr
     last, called = done.stdout.splitlines()[-1], (tmp_path / "called").read_text()
     assert last.endswith("all that was run passed" + ("; nothing of CUDA was built: no nvcc is here" if missing else "")), last
-    assert ("--build --preset cuda" in called) == ("pytest -q tests/cuda" in called) == (not missing), called
+    assert ("--build --preset cuda" in called) == (not missing) and "pytest -q tests/cuda" in called, called
+    done = run_script(tmp_path, "scripts/test", {"bin/ctest": log, "scripts/skipped": log}, "release")  # it builds the library
+    assert done.stdout.splitlines()[-1].split(" ", 2)[2] == last.split(" ", 2)[2], done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("size", [1, 8])
@@ -175,7 +178,7 @@ def test_what_is_built_ahead_ends_where_its_stage_begins_and_where_the_script_en
     stubs = {name: "#!/bin/sh\n" for name in ("scripts/setup", "scripts/fetch-demo-model", "scripts/fetch-test-vocabularies", "bin/ctest",
                                               "scripts/skipped")}
     python = f"#!/bin/sh\nuntil [ -e ahead ]; do sleep 0.05; done\necho done\nexit {tests_end}\n"
-    files = {**stubs, "scripts/jobs": "#!/bin/sh\necho 1\n", ".venv/bin/python": python, "bin/cmake": CMAKE}
+    files = {**stubs, **CACHE, "scripts/jobs": "#!/bin/sh\necho 1\n", ".venv/bin/python": python, "bin/cmake": CMAKE}
     done = run_script(tmp_path, "scripts/test", files, "release", "asan")
     assert done.returncode == tests_end, done.stdout + done.stderr
     built = [line for line in (tmp_path / "built").read_text().splitlines() if line.startswith("--build --preset asan")]

@@ -41,7 +41,7 @@ CLAIMS = [
     ("GatherRowsKernel", [LOADS, STORES], 1),
     *((f"TreeSumKernel<{leaves}>", [LOADS, STORES], 1) for leaves in (2, 4, 8)),
     ("AllReduceKernel", [LOADS, STORES], 1),
-    *((name, [LOADS, STORES], 1) for name in ["SumPartsKernel"] if (ROOT / "kernels/cuda/collective/rank_order.h").exists()),
+    ("SumPartsKernel", [LOADS, STORES], 1),
     ("SampleRows", [LOADS], 1),
     # Four bytes at a time: rows of any length.
     ("AddBiasKernel", [], 0),

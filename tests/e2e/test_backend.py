@@ -110,7 +110,7 @@ def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, program
         found = device_of(system)
         assert found["name"] == "cpu" and "libquire-cuda.so, which is built where nvcc is" in found["reason"]
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")
-    assert "--backend cuda: there is no" in said and "-DQUIRE_CUDA=ON" in said, said
+    assert "--backend cuda: there is no" in said and "scripts/setup --cuda" in said, said
 
 
 def test_with_too_few_devices_auto_is_the_cpu(tmp_path, programs, monkeypatch):
