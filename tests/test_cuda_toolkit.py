@@ -27,7 +27,7 @@ class Tree:
     """A project that has nothing but toolkit.cmake, on a machine with no nvcc but those that are made here."""
 
     def __init__(self, root):
-        self.root, self.options = root, []
+        self.root = root
         text = (ROOT / "kernels/cuda/toolkit.cmake").read_text()
         self.write("toolkit.cmake", text.replace("/usr/local/cuda", str(root / "cuda")))
         self.write("CMakeLists.txt", PROJECT)
