@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -26,8 +27,9 @@ class Communicator {
 
   // Whether tensors stand where the host reads and writes them: what Gather takes, too.
   virtual bool in_host_memory() const { return true; }
-  // Whether calls only enqueue, behind the backend's ops: then a step with them may be captured.
-  virtual bool enqueues() const { return false; }
+  // Whether its calls are kernels behind the backend's ops and nothing else, so that a step with them may be
+  // captured, by any rank for itself.
+  virtual bool may_be_captured() const { return false; }
 
   // x fp32 [rows, cols] becomes the sum over ranks, in place, on every rank.
   virtual absl::Status AllReduceSum(Tensor x) = 0;
@@ -41,6 +43,9 @@ class Communicator {
   // The group is lost: what waits for other ranks on a device ends, and what it computes is of no use. Any
   // thread; it returns at once.
   virtual void Stop() {}
+  // `tell` is called, on a thread of its own, when it fails by itself, before what waits for it ends: so that
+  // other ranks take nothing that they compute then for a result. Set before the first step.
+  virtual void WhenLost(std::function<void(const absl::Status&)>) {}
   // Asked once what a step computed on a device is there. Unavailable: a call that was enqueued has failed
   // since, so it is nonsense. Any thread.
   virtual absl::Status Check() const { return absl::OkStatus(); }

@@ -256,6 +256,7 @@ absl::Status Rank::OpenDevice() {
   device.isa = kernels::IsaFor(config_.weights, config_.isa);
   device.gpu = choice_.index;
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
+  device_.communicator->WhenLost([this](const absl::Status& why) { group_.liveness->Lose(MessageOf(why)); });
   MutexLock lock(&end_mutex_);
   stopped_with_group_ = device_.communicator.get();
   return absl::OkStatus();

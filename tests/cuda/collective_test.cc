@@ -34,7 +34,7 @@ void RunRanks(int ranks, const PeerOptions& options, const OnRank& body) {
       const auto rendezvous = group.MakeRendezvous(rank);
       const auto communicator = MakeDeviceCommunicator(stream, *rendezvous, options);
       ASSERT_TRUE(communicator.ok()) << communicator.status();
-      ASSERT_TRUE((*communicator)->enqueues()) << "it is the staged one";
+      ASSERT_TRUE((*communicator)->may_be_captured()) << "it is the staged one";
       body(stream, **communicator);
       EXPECT_EQ(stream.Synchronize(), "");
     });
@@ -163,7 +163,7 @@ TEST(Collective, RanksApartGoThroughTheHost) {
       options.apart = rank == 1;  // one is enough
       const auto communicator = MakeDeviceCommunicator(stream, *group.MakeRendezvous(rank), options);
       ASSERT_TRUE(communicator.ok()) << communicator.status();
-      EXPECT_FALSE((*communicator)->enqueues());
+      EXPECT_FALSE((*communicator)->may_be_captured());
       std::vector<float> x(8, static_cast<float>(rank));
       ASSERT_TRUE((*communicator)->AllReduceSum({x.data(), DType::kF32, 2, 4, 4}).ok());
       for (const float sum : x) EXPECT_EQ(sum, kRanks * (kRanks - 1) / 2);
@@ -188,7 +188,7 @@ TEST(Collective, MoreRanksThanMeetGoThroughTheHost) {
       Stream stream;
       const auto communicator = MakeDeviceCommunicator(stream, *group.MakeRendezvous(rank));
       ASSERT_TRUE(communicator.ok()) << communicator.status();
-      EXPECT_FALSE((*communicator)->enqueues());
+      EXPECT_FALSE((*communicator)->may_be_captured());
     });
   }
   for (std::thread& thread : threads) thread.join();

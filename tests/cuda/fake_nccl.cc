@@ -99,6 +99,11 @@ void FakeNccl::AwaitGroup(int rank) const {
   mutex_.Await(absl::Condition(&called));
 }
 
+bool FakeNccl::is_aborted(int rank) const {
+  MutexLock lock(&mutex_);
+  return ranks_[rank].aborted;
+}
+
 bool FakeNccl::all_aborted() const {
   MutexLock lock(&mutex_);
   return std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& own) { return own.aborted == own.made; });

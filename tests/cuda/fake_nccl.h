@@ -45,6 +45,7 @@ class FakeNccl {
   int64_t groups(int rank) const;
   // Until the rank has called one.
   void AwaitGroup(int rank) const;
+  bool is_aborted(int rank) const;
   // Every communicator that was made.
   bool all_aborted() const;
 

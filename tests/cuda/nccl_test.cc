@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cuda/collective/device_communicator.h"
+#include "kernels/cuda/collective/staged_communicator.h"
 #include "tests/cuda/collective_checks.h"
 #include "tests/cuda/fake_nccl.h"
 #include "worker/parallel/thread_communicator.h"
@@ -141,7 +142,7 @@ TEST_P(NcclStartTest, AllRanksHearWhy) {
 INSTANTIATE_TEST_SUITE_P(
     Faults, NcclStartTest,
     testing::Values(BreaksAtTheStart{NcclFault::kNoLibrary, 2, "no libnccl.so.2"},
-                    BreaksAtTheStart{NcclFault::kOld, 1, "NCCL 2.18.3 is too old: install 2.19.1 or later"},
+                    BreaksAtTheStart{NcclFault::kOld, 1, "NCCL 2.18.3 is too old: install 2.23.4 or later"},
                     BreaksAtTheStart{NcclFault::kOtherVersion, 1,
                                      "has another NCCL (2.30.7) than rank 0 (2.28.9)"},
                     BreaksAtTheStart{NcclFault::kNoId, 0, "makes no id: a rank is gone"},
@@ -163,7 +164,7 @@ TEST(NcclChoice, RanksApartGoThroughNccl) {
   ForEachRank(3, [&](Stream& stream, Rendezvous& rendezvous) {
     const auto communicator = Chosen(nccl, stream, rendezvous, kLong);
     ASSERT_TRUE(communicator.ok()) << communicator.status();
-    EXPECT_TRUE((*communicator)->enqueues());
+    EXPECT_FALSE((*communicator)->may_be_captured());
     constexpr RowsAndColumns kShape[] = {{3, 836}};
     CheckSums(stream, **communicator, kShape);
   });
@@ -194,7 +195,7 @@ TEST_P(NcclTrialTest, WhatBreaksOnOneRankSendsAllThroughTheHost) {
   ForEachRank(kRanks, [&](Stream& stream, Rendezvous& rendezvous) {
     const auto communicator = Chosen(nccl, stream, rendezvous, limit_ms);
     ASSERT_TRUE(communicator.ok()) << communicator.status();
-    EXPECT_FALSE((*communicator)->enqueues());
+    EXPECT_NE(dynamic_cast<StagedCommunicator*>(communicator->get()), nullptr);
     constexpr RowsAndColumns kShape[] = {{3, 836}};
     CheckSums(stream, **communicator, kShape);
   });
@@ -224,7 +225,13 @@ class NcclFaultTest : public testing::TestWithParam<BreaksLater> {
   void RunRank(Stream& stream, Rendezvous& rendezvous) {
     const auto [fault, words, limit_ms, is_stopped, diverges] = GetParam();
     const bool broken = rendezvous.rank() == kBroken;
-    const auto communicator = Made(nccl_, stream, rendezvous, limit_ms);
+    auto communicator = Made(nccl_, stream, rendezvous, limit_ms);
+    absl::Status told;  // before the abort
+    bool was_aborted = false;
+    communicator->WhenLost([&](const absl::Status& why) {
+      told = why;
+      was_aborted = nccl_.is_aborted(kBroken);
+    });
     ASSERT_TRUE(rendezvous.AllGather("").ok());
     if (broken) nccl_.Break(kBroken, fault);
     // As the loss of a group, or a step that takes too long, does.
@@ -245,6 +252,9 @@ class NcclFaultTest : public testing::TestWithParam<BreaksLater> {
     EXPECT_EQ(Sum(*communicator, x), lost);
     const std::vector<int64_t> columns(kRanks, 4);
     EXPECT_EQ(communicator->GatherColumns({x.data(), DType::kF32, 1, 4, 12}, columns), lost);
+    communicator.reset();
+    EXPECT_EQ(told, broken && !is_stopped ? lost : absl::OkStatus());
+    EXPECT_FALSE(was_aborted);
   }
 
   FakeNccl nccl_{kRanks};

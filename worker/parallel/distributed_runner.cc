@@ -55,7 +55,7 @@ absl::Status DistributedRunner::Launch(const BatchPlan& plan) {
 absl::StatusOr<StepResult> DistributedRunner::Collect() {
   absl::StatusOr<StepResult> result = local_.Collect();
   QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, result.status()));
-  if (liveness_.lost()) return liveness_.LostError();  // a device computes nonsense then (Communicator::Stop)
+  if (!liveness_.Healthy()) return liveness_.LostError();  // a device computes nonsense then (Communicator::Stop)
   steps_.End();
   TakeSampled(*result, sampled_);
   return result;

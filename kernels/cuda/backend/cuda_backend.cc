@@ -395,7 +395,7 @@ absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::uniqu
                                       const PeerOptions& options, const NcclOptions& nccl) {
   Device device;
   QUIRE_ASSIGN_OR_RETURN(device.communicator, MakeDeviceCommunicator(*stream, rendezvous, options, nccl));
-  const bool captures = rendezvous.size() == 1 || device.communicator->enqueues();
+  const bool captures = rendezvous.size() == 1 || device.communicator->may_be_captured();
   device.backend = MakeCudaBackend(std::move(stream), std::move(gemm), where, captures);
   return device;
 }

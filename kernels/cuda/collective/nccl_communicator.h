@@ -1,11 +1,14 @@
 // The communicator of ranks whose GPUs don't reach one another's memory, on several hosts above all, over
 // NCCL. NCCL moves bytes and a kernel of ours sums them, so sums have the order of every other communicator
-// (worker/parallel/rank_sum.h). Calls are work of the backend's stream, which may be captured. Owned beside
-// the backend (kernels::Device), which goes first; the engine's thread calls it, Stop and Check any thread.
+// (worker/parallel/rank_sum.h). Calls are work of the backend's stream. They are not captured: NCCL wants the
+// same steps captured by all ranks, and each rank's graphs follow its own shard. Owned beside the backend
+// (kernels::Device), which goes first; the engine's thread calls it, Stop and Check any thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "kernels/communicator.h"
 #include "kernels/cuda/collective/nccl_life.h"
@@ -36,12 +39,12 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return ranks_; }
   bool in_host_memory() const override { return false; }
-  bool enqueues() const override { return true; }
   // Of dense rows whose columns are a multiple of 4.
   absl::Status AllReduceSum(Tensor x) override;
   absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) override;
   absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns) override;
   absl::Status Check() const override { return life_->Check(); }
+  void WhenLost(std::function<void(const absl::Status&)> tell) override { life_->WhenLost(std::move(tell)); }
   void Stop() override { life_->Stop(); }
 
  private:

@@ -144,12 +144,30 @@ absl::Status NcclLife::Check() const {
 
 void NcclLife::Stop() { lost_.Notify(); }
 
+void NcclLife::WhenLost(std::function<void(const absl::Status&)> tell) {
+  MutexLock lock(&why_mutex_);
+  when_lost_ = std::move(tell);
+}
+
+void NcclLife::TellLost() {
+  std::function<void(const absl::Status&)> tell;
+  absl::Status why;
+  {
+    MutexLock lock(&why_mutex_);
+    if (why_.empty()) return;  // it was stopped
+    tell = when_lost_;
+    why = absl::UnavailableError(why_);
+  }
+  if (tell) tell(why);
+}
+
 void NcclLife::Watch() {
   constexpr absl::Duration kBetweenLooks = absl::Milliseconds(250);
   while (!lost_.WaitForNotificationWithTimeout(kBetweenLooks)) {
     MutexLock lock(&calling_);
     if (comm_ != nullptr) (void)IsReady("exchanging");  // which loses it where an error came
   }
+  TellLost();
   void* comm = nullptr;
   {
     MutexLock lock(&calling_);

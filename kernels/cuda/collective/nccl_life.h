@@ -9,10 +9,11 @@
 // until ncclCommGetAsyncError, which any thread may ask, says no more ncclInProgress, nobody calls it again
 // nor puts work on its stream: Run looks, there is nothing that would wake it. All ranks end by
 // ncclCommAbort, which ends kernels that wait; what they leave is nonsense, which Check says afterwards.
-// Before 2.19.1 an abort from another thread could hang, say NCCL's maintainers (issue 992): such a library
-// is refused.
+// Before 2.19.1 an abort from another thread could hang, say NCCL's maintainers (issue 992), and up to 2.22 a
+// group's launches block its caller: such a library is refused.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -28,7 +29,7 @@ namespace quire::kernels::cuda {
 
 class NcclLife {
  public:
-  static constexpr int kOldestVersion = 21901;
+  static constexpr int kOldestVersion = 22304;
 
   // Every rank calls it. Null on all of them, with `why` of one that can't. Ranks find one another within
   // limit_ms, and calls are taken by NCCL within as long.
@@ -44,6 +45,9 @@ class NcclLife {
   absl::Status Run(absl::FunctionRef<int(void* comm)> group) ABSL_LOCKS_EXCLUDED(calling_);
   // Unavailable once it is lost, with NCCL's words where they are the reason.
   absl::Status Check() const ABSL_LOCKS_EXCLUDED(why_mutex_);
+  // Called by the watching thread when an error came by itself, before the abort: what other ranks' kernels
+  // are left with then is nonsense, so these ranks have to hear of it first. Before calls.
+  void WhenLost(std::function<void(const absl::Status&)> tell) ABSL_LOCKS_EXCLUDED(why_mutex_);
   // Returns at once; within a second no kernel waits any more.
   void Stop();
 
@@ -56,6 +60,7 @@ class NcclLife {
   absl::Status Refused(const char* what, int result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(calling_);
   absl::Status Lose(const std::string& why) ABSL_LOCKS_EXCLUDED(why_mutex_);
   void Watch() ABSL_LOCKS_EXCLUDED(calling_);
+  void TellLost() ABSL_LOCKS_EXCLUDED(why_mutex_);
 
   const NcclCalls calls_;
   const int64_t limit_ms_;
@@ -63,6 +68,7 @@ class NcclLife {
   void* comm_ ABSL_GUARDED_BY(calling_) = nullptr;
   mutable Mutex why_mutex_;
   std::string why_ ABSL_GUARDED_BY(why_mutex_);
+  std::function<void(const absl::Status&)> when_lost_ ABSL_GUARDED_BY(why_mutex_);
   Notification lost_;
   bool late_ = false;  // NCCL took longer than the limit: for the engine's thread
   std::thread watch_;

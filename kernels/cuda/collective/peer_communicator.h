@@ -36,7 +36,7 @@ class PeerCommunicator final : public Communicator {
   int rank() const override { return links_.rank; }
   int size() const override { return links_.ranks; }
   bool in_host_memory() const override { return false; }
-  bool enqueues() const override { return true; }
+  bool may_be_captured() const override { return true; }
   // Of dense rows whose columns are a multiple of 4.
   absl::Status AllReduceSum(Tensor x) override;
   absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) override;
