@@ -3,8 +3,6 @@
 // libquire-cuda.so the program quire-cuda-model, for machines with a GPU (cuda_on_gpu.cc, scripts/gpu/check).
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "kernels/reference/reference_backend.h"
 #include "kernels/test_tensors.h"
 #include "tests/golden/cuda_model.h"
@@ -33,23 +31,14 @@ constexpr TestShape kEightLeaves{
 
 std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks chunks,
                           const DeviceMaker& make_device) {
-  std::vector<int32_t> ids(kTested.tokens);
-  for (int64_t i = 0; i < kTested.tokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
-  std::vector<int64_t> positions(kTested.tokens);
-  std::iota(positions.begin(), positions.end(), 0);
-  std::vector<float> logits;
   const GroupSetup setup{.model_dir = checkpoint.dir(),
                          .rope_scaling = "",
                          .ranks = ranks,
                          .max_tokens = 128,
                          .make_device = make_device};
-  const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
-    absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);
-    if (found.ok() && model.rank() == 0) logits = *std::move(found);
-    return found.status();
-  });
-  EXPECT_TRUE(status.ok()) << status;
-  return logits;
+  absl::StatusOr<std::vector<float>> logits = LogitsOfPrompt(setup, kTested.tokens, chunks);
+  EXPECT_TRUE(logits.ok()) << logits.status();
+  return logits.ok() ? *std::move(logits) : std::vector<float>();
 }
 
 class CudaModelTest : public testing::TestWithParam<TestShape> {};

@@ -1,8 +1,6 @@
 // One answer for every number of ranks: the leaves of kernels/backend.h, over whole models.
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "kernels/backend_factory.h"
 #include "kernels/cpu/test_util.h"
 #include "kernels/reference/reference_backend.h"
@@ -26,24 +24,15 @@ constexpr TestShape kWithHeadNorms{
 
 std::vector<float> Logits(const TestCheckpoint& checkpoint, int ranks, Chunks chunks,
                           const BackendMaker& make_backend, const std::string& weights = "bf16") {
-  std::vector<int32_t> ids(kTokens);
-  for (int64_t i = 0; i < kTokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
-  std::vector<int64_t> positions(kTokens);
-  std::iota(positions.begin(), positions.end(), 0);
-  std::vector<float> logits;
   const GroupSetup setup{.model_dir = checkpoint.dir(),
                          .rope_scaling = "",
                          .ranks = ranks,
                          .max_tokens = 128,
                          .make_device = OnHost(make_backend),
                          .weights = weights};
-  const absl::Status status = RunRanks(setup, [&](RankModel& model) -> absl::Status {
-    absl::StatusOr<std::vector<float>> found = model.Logits(ids, positions, chunks);
-    if (found.ok() && model.rank() == 0) logits = *std::move(found);
-    return found.status();
-  });
-  EXPECT_TRUE(status.ok()) << status;
-  return logits;
+  absl::StatusOr<std::vector<float>> logits = LogitsOfPrompt(setup, kTokens, chunks);
+  EXPECT_TRUE(logits.ok()) << logits.status();
+  return logits.ok() ? *std::move(logits) : std::vector<float>();
 }
 
 BackendMaker Cpu(const std::string& isa, int threads) {

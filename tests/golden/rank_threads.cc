@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <latch>
+#include <numeric>
 #include <thread>
 
 #include "base/core/files.h"
@@ -117,6 +118,20 @@ absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(
     for (const absl::Status& status : *statuses) QUIRE_RETURN_IF_ERROR(status);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> LogitsOfPrompt(const GroupSetup& setup, int64_t tokens, Chunks chunks) {
+  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  for (int64_t i = 0; i < tokens; ++i) ids[i] = static_cast<int32_t>(i * 7 % 50);
+  std::vector<int64_t> positions(static_cast<size_t>(tokens));
+  std::iota(positions.begin(), positions.end(), 0);
+  std::vector<float> logits;
+  QUIRE_RETURN_IF_ERROR(RunRanks(setup, [&](RankModel& model) -> absl::Status {
+    QUIRE_ASSIGN_OR_RETURN(std::vector<float> found, model.Logits(ids, positions, chunks));
+    if (model.rank() == 0) logits = std::move(found);
+    return absl::OkStatus();
+  }));
+  return logits;
 }
 
 }  // namespace quire::golden

@@ -70,4 +70,7 @@ class RankModel {
 // The first error of any rank. No scenario starts unless every rank loaded.
 absl::Status RunRanks(const GroupSetup& setup, const std::function<absl::Status(RankModel&)>& scenario);
 
+// Rank 0's logits of all rows of a prompt of so many tokens, cut as `chunks` says.
+absl::StatusOr<std::vector<float>> LogitsOfPrompt(const GroupSetup& setup, int64_t tokens, Chunks chunks);
+
 }  // namespace quire::golden

@@ -23,10 +23,7 @@ std::shared_ptr<const CompiledGrammar> AnyOfThree(int64_t positions) {
 
 GenerationRequest AnyRequest(std::mt19937& random, uint32_t odd_ones) {
   GenerationRequest request;
-  const auto prompt = static_cast<int64_t>(1 + random() % 70);
-  const auto family = static_cast<TokenId>(random() % 3);  // few beginnings: prefixes are shared
-  for (int64_t i = 0; i < prompt; ++i)
-    request.prompt_ids.push_back(i < 40 ? family : static_cast<TokenId>(random() % 900));
+  request.prompt_ids = RandomPrompt(random);
   request.max_tokens = static_cast<int64_t>(1 + random() % 40);
   request.seed = random();
   request.stop_ids = {kAheadStopId};

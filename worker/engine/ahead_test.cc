@@ -251,10 +251,7 @@ TEST(Ahead, EqualPromptsThatWaitTogetherAreReadOnce) {
     EngineKnobs knobs = AheadKnobs();
     knobs.limits.prefill_chunk = chunk;
     Notification all_there;
-    knobs.script.on_launch = [&](const BatchPlan&) {
-      all_there.WaitForNotification();
-      return absl::OkStatus();
-    };
+    HoldLaunches(knobs, all_there);
     TestEngine group(knobs);
     std::vector<std::shared_ptr<RequestAnswer>> answers;
     for (int i = 0; i < 5; ++i) answers.push_back(group.Start(EqualTokens(100, 5)));

@@ -59,10 +59,7 @@ class CountsWatch {
 
 GenerationRequest RandomChoices(std::mt19937& random, uint64_t seed) {
   GenerationRequest request;
-  const auto prompt = static_cast<int64_t>(1 + random() % 70);
-  const auto family = static_cast<TokenId>(random() % 3);  // few beginnings: prefixes are shared
-  for (int64_t i = 0; i < prompt; ++i)
-    request.prompt_ids.push_back(i < 40 ? family : static_cast<TokenId>(random() % 900));
+  request.prompt_ids = RandomPrompt(random);
   request.max_tokens = static_cast<int64_t>(1 + random() % 40);
   request.seed = seed;
   request.stop_ids = {kStopId};
@@ -196,10 +193,7 @@ TEST(Choices, EqualPromptsThatWaitTogetherAreReadOnce) {
   EngineKnobs knobs;
   knobs.limits.prefill_chunk = 16;
   Notification all_there;
-  knobs.script.on_launch = [&](const BatchPlan&) {
-    all_there.WaitForNotification();
-    return absl::OkStatus();
-  };
+  HoldLaunches(knobs, all_there);
   TestEngine group(knobs);
   std::vector<GenerationRequest> requests;
   std::vector<std::shared_ptr<RequestAnswer>> answers;

@@ -250,10 +250,7 @@ TEST(Engine, WhatAStepBroughtToAllIsHandedOverAtOnce) {
   EngineKnobs knobs;
   knobs.limits.target_step_ms = 0;  // all prompts go in one step, also beside the first one's decode
   Notification all_there;
-  knobs.script.on_launch = [&](const BatchPlan&) {
-    all_there.WaitForNotification();
-    return absl::OkStatus();
-  };
+  HoldLaunches(knobs, all_there);
   TestEngine group(knobs);
   std::vector<std::shared_ptr<RequestAnswer>> answers;
   for (int i = 0; i < 16; ++i) answers.push_back(group.Start(EqualTokens(5, 10)));

@@ -190,10 +190,7 @@ TEST(GrammarEngine, EachChoiceKeepsToItWhereverItIsPreempted) {
     knobs.kv_blocks = blocks;
     knobs.limits.headroom_tokens = 0;
     Notification all_there;
-    knobs.script.on_launch = [&](const BatchPlan&) {
-      all_there.WaitForNotification();
-      return absl::OkStatus();
-    };
+    HoldLaunches(knobs, all_there);
     TestEngine group(knobs);
     std::vector<GenerationRequest> requests;
     std::vector<std::shared_ptr<RequestAnswer>> answers;

@@ -145,6 +145,21 @@ void TestEngine::Take(const std::vector<Update>& updates) {
   }
 }
 
+void HoldLaunches(EngineKnobs& knobs, Notification& there) {
+  knobs.script.on_launch = [&there](const BatchPlan&) {
+    there.WaitForNotification();
+    return absl::OkStatus();
+  };
+}
+
+std::vector<TokenId> RandomPrompt(std::mt19937& random) {
+  const auto tokens = static_cast<int64_t>(1 + random() % 70);
+  const auto family = static_cast<TokenId>(random() % 3);
+  std::vector<TokenId> ids;
+  for (int64_t i = 0; i < tokens; ++i) ids.push_back(i < 40 ? family : static_cast<TokenId>(random() % 900));
+  return ids;
+}
+
 GenerationRequest EqualTokens(int64_t prompt, int64_t max_tokens) {
   GenerationRequest request;
   request.prompt_ids.assign(prompt, 5);

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,10 @@ class TestEngine {
   std::unique_ptr<Engine> engine_;
 };
 
+// No step is launched before `there`, which outlives the engine.
+void HoldLaunches(EngineKnobs& knobs, Notification& there);
+// Of up to 70 ids, with one of few beginnings: prefixes are shared.
+std::vector<TokenId> RandomPrompt(std::mt19937& random);
 // A prompt of equal tokens.
 GenerationRequest EqualTokens(int64_t prompt, int64_t max_tokens);
 // Choices of these indexes, from their beginning.

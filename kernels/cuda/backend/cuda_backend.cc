@@ -11,6 +11,7 @@
 #include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/backend/device_step.h"
 #include "kernels/cuda/backend/device_weights.h"
+#include "kernels/cuda/backend/gpu_choice.h"
 #include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/kv_pages.h"
 #include "kernels/cuda/rope.h"
@@ -148,9 +149,8 @@ absl::StatusOr<Tensor> CudaBackend::Allocate(DType dtype, int64_t rows, int64_t 
 absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
   QUIRE_RETURN_IF_ERROR(CheckKvShape(shape));
   if (kv_.layers != 0) return absl::FailedPreconditionError("there is a KV cache already");
-  if (shape.head_dim != 64 && shape.head_dim != 128) {
-    return absl::InvalidArgumentError(absl::StrCat("attention on a GPU has heads of 64 or 128, not of ",
-                                                   shape.head_dim, ": serve this model with --backend cpu"));
+  if (const std::string why = WhyNoAttention(shape.head_dim); !why.empty()) {
+    return absl::InvalidArgumentError(why + ": serve this model with --backend cpu");
   }
   stream_.MakeCurrent();
   kv_ = shape;
@@ -163,9 +163,8 @@ absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
 absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   stream_.MakeCurrent();
   QUIRE_RETURN_IF_ERROR(Wait());
-  if (limits.sampled_ids > SampleRows::kMostIds) {
-    return absl::InvalidArgumentError(absl::StrCat("a GPU samples from ", SampleRows::kMostIds,
-                                                   " ids at most, not from ", limits.sampled_ids));
+  if (const std::string why = WhyNoSampling(limits.sampled_ids); !why.empty()) {
+    return absl::InvalidArgumentError(why);
   }
   limits_ = limits;
   graphs_.clear();  // of buffers that are no more
@@ -359,31 +358,6 @@ absl::Status CudaBackend::Taken(std::string error) {
 }
 
 }  // namespace
-
-std::string WhyNotServed(const DeviceDemand& demand) {
-  if (demand.head_dim != 64 && demand.head_dim != 128) {
-    return absl::StrCat("attention on a GPU has heads of 64 or 128, not of ", demand.head_dim);
-  }
-  if (demand.hidden % 8 != 0 || demand.ffn % 8 != 0 || demand.hidden > AddRmsNormKernel<float>::kLongestRow) {
-    return absl::StrCat("a GPU has kernels for a hidden size of up to ", AddRmsNormKernel<float>::kLongestRow,
-                        ", a multiple of 8 as its FFN's is, not for ", demand.hidden, " and ", demand.ffn);
-  }
-  if (demand.vocab > SampleRows::kMostIds) {
-    return absl::StrCat("a GPU samples from ", SampleRows::kMostIds, " ids at most, not from ", demand.vocab);
-  }
-  return "";
-}
-
-absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand) {
-  if (demand.ranks_here > found.count) {
-    return absl::UnavailableError(absl::StrCat("a group of ", demand.ranks_here,
-                                               " ranks on this host takes as many GPUs, and there are ",
-                                               found.count, ": give --tensor-parallel ", found.count));
-  }
-  found.index = static_cast<int>(demand.rank_here);
-  absl::StrAppend(&found.reason, ", number ", found.index, " of ", found.count);
-  return found;
-}
 
 std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
                                          const std::string& where, bool captures) {

@@ -10,7 +10,6 @@
 
 #include "kernels/backend.h"
 #include "kernels/backend_factory.h"
-#include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/collective/nccl_communicator.h"
 #include "kernels/cuda/collective/peer_communicator.h"
 #include "kernels/cuda/device/device.h"
@@ -18,26 +17,6 @@
 #include "kernels/rendezvous.h"
 
 namespace quire::kernels::cuda {
-
-// cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
-// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; what the sampler takes.
-inline constexpr DeviceScratch kScratch{
-    .fixed_bytes = (int64_t{512} << 20) + DeviceSampler::kFixedBytes,
-    .token_bytes_per_ffn = 2 * 2,
-    .bytes_per_hidden = int64_t{8} * 1024 * 4,
-    .row_bytes = DeviceSampler::kRowBytes,
-    .row_bytes_per_run = DeviceSampler::kRunBytes,
-    .host_fixed_bytes = DeviceSampler::kFixedBytes,
-    .host_row_bytes = DeviceSampler::kPinnedRowBytes,
-    .host_row_bytes_per_run = DeviceSampler::kPinnedRunBytes,
-};
-
-// Why no model of these sizes can be served; "": it can.
-std::string WhyNotServed(const DeviceDemand& demand);
-
-// A device for each of the group's ranks on this host, or Unavailable and how many there are. `found` counts
-// them; it becomes that of `demand`'s rank.
-absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand);
 
 // The stream's device is the one that is in use. Shapes: rows of a multiple of 8, heads of 64 or 128.
 // `where`: what bits may hang on beside the kernels here, a part of the family.

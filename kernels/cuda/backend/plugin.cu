@@ -8,6 +8,7 @@
 #include "base/core/log.h"
 #include "kernels/backend_plugin.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/backend/gpu_choice.h"
 #include "kernels/cuda/collective/nccl_library.h"
 #include "kernels/cuda/lt/lt_gemms.h"
 #include "kernels/cuda/lt/lt_products.h"

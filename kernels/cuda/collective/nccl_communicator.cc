@@ -1,10 +1,10 @@
 #include "kernels/cuda/collective/nccl_communicator.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/core/status.h"
 #include "kernels/cuda/collective/rank_order.h"
+#include "kernels/cuda/collective/requests.h"
 #include "kernels/cuda/collective/same_for_all.h"
 
 namespace quire::kernels::cuda {
@@ -40,9 +40,7 @@ absl::StatusOr<std::unique_ptr<NcclCommunicator>> NcclCommunicator::Make(Stream&
 }
 
 absl::Status NcclCommunicator::AllReduceSum(Tensor x) {
-  if (x.dtype != DType::kF32 || (x.stride != x.cols && x.rows > 1) || x.cols % 4 != 0) {
-    return absl::InternalError("an AllReduceSum on GPUs takes dense fp32 rows of a multiple of 4");
-  }
+  QUIRE_RETURN_IF_ERROR(CheckSummed(x));
   auto* at = static_cast<std::byte*>(x.data);
   int64_t words = x.rows * x.cols / 4;
   const bool by_ranges = ranks_ > 2 && words * 16 >= ranges_from_bytes_;
@@ -85,10 +83,9 @@ absl::Status NcclCommunicator::SumByRanges(std::byte* x, int64_t words_of_range)
 }
 
 void NcclCommunicator::SumParts(std::byte* to, int64_t words) {
-  constexpr int64_t kWordsOfBlock = 4 * SumPartsKernel::kThreads, kMostBlocks = 128;
-  const auto blocks = std::clamp<int64_t>((words + kWordsOfBlock - 1) / kWordsOfBlock, 1, kMostBlocks);
+  constexpr int kMostBlocks = 128;
   // It starts when NCCL's kernels have ended, which say nothing earlier.
-  Launch<SumPartsKernel>(stream_, {static_cast<int>(blocks)}, 0,
+  Launch<SumPartsKernel>(stream_, {BlocksFor<SumPartsKernel>(words, kMostBlocks)}, 0,
                          {parts_.data(), to, ranks_, static_cast<int>(words)});
 }
 
@@ -97,10 +94,7 @@ absl::Status NcclCommunicator::Gather(const ByteSpans&, std::span<const ByteSpan
 }
 
 absl::Status NcclCommunicator::GatherColumns(Tensor x, std::span<const int64_t> columns) {
-  const int64_t all = std::accumulate(columns.begin(), columns.end(), int64_t{0});
-  if (x.dtype != DType::kF32 || (rank_ == 0 ? all : columns[rank_]) > x.stride) {
-    return absl::InternalError("GatherColumns takes fp32 rows with room for what comes");
-  }
+  QUIRE_RETURN_IF_ERROR(CheckGathered(x, rank_, columns));
   // A row of a rank is a message, and a group is bounded.
   const int64_t rows_at_once = std::max(1, 512 / ranks_);
   for (int64_t first = 0; first < x.rows; first += rows_at_once) {

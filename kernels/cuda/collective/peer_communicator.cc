@@ -6,19 +6,10 @@
 #include "base/core/status.h"
 #include "kernels/cuda/collective/all_reduce.h"
 #include "kernels/cuda/collective/gather_columns.h"
+#include "kernels/cuda/collective/requests.h"
 #include "kernels/cuda/collective/same_for_all.h"
 
 namespace quire::kernels::cuda {
-namespace {
-
-// Four words of each thread, before there are more blocks.
-int Blocks(int64_t words, int most) {
-  constexpr int64_t kWordsOfBlock = 4 * AllReduceKernel::kThreads;
-  return static_cast<int>(std::clamp<int64_t>((words + kWordsOfBlock - 1) / kWordsOfBlock, 1, most));
-}
-
-}  // namespace
-
 PeerCommunicator::PeerCommunicator(Stream& stream, const Rendezvous& rendezvous, const PeerOptions& options)
     : stream_(stream),
       options_(options),
@@ -74,13 +65,11 @@ int64_t PeerCommunicator::RangesFrom(const PeerOptions& options, int ranks) {
 }
 
 absl::Status PeerCommunicator::AllReduceSum(Tensor x) {
-  if (x.dtype != DType::kF32 || (x.stride != x.cols && x.rows > 1) || x.cols % 4 != 0) {
-    return absl::InternalError("an AllReduceSum on GPUs takes dense fp32 rows of a multiple of 4");
-  }
+  QUIRE_RETURN_IF_ERROR(CheckSummed(x));
   const int64_t words = x.rows * x.cols / 4;
   if (words == 0) return absl::OkStatus();
   Launch<AllReduceKernel>(
-      stream_, {Blocks(words, options_.most_blocks)}, PeerTurns::kSharedBytes,
+      stream_, {BlocksFor<AllReduceKernel>(words, options_.most_blocks)}, PeerTurns::kSharedBytes,
       {links_, static_cast<float*>(x.data), words, words * 16 >= RangesFrom(options_, size())},
       Order::kOverlapping);
   return absl::OkStatus();
@@ -91,6 +80,7 @@ absl::Status PeerCommunicator::Gather(const ByteSpans&, std::span<const ByteSpan
 }
 
 absl::Status PeerCommunicator::GatherColumns(Tensor x, std::span<const int64_t> columns) {
+  QUIRE_RETURN_IF_ERROR(CheckGathered(x, rank(), columns));
   GatherColumnsKernel::Params params = {
       links_, static_cast<float*>(x.data), x.stride, static_cast<int>(x.rows), {}};
   int64_t most = 0;
@@ -98,12 +88,9 @@ absl::Status PeerCommunicator::GatherColumns(Tensor x, std::span<const int64_t> 
     params.begin[r + 1] = params.begin[r] + static_cast<int>(columns[r]);
     if (r > 0) most = std::max(most, columns[r] * x.rows);
   }
-  if (x.dtype != DType::kF32 || (rank() == 0 ? params.begin[size()] : columns[rank()]) > x.stride) {
-    return absl::InternalError("GatherColumns takes fp32 rows with room for what comes");
-  }
   if (most == 0) return absl::OkStatus();
-  Launch<GatherColumnsKernel>(stream_, {Blocks(most / 4, options_.most_blocks)}, PeerTurns::kSharedBytes,
-                              params, Order::kOverlapping);
+  Launch<GatherColumnsKernel>(stream_, {BlocksFor<GatherColumnsKernel>(most / 4, options_.most_blocks)},
+                              PeerTurns::kSharedBytes, params, Order::kOverlapping);
   return absl::OkStatus();
 }
 

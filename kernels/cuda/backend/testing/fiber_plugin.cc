@@ -6,6 +6,7 @@
 
 #include "kernels/backend_plugin.h"
 #include "kernels/cuda/backend/cuda_backend.h"
+#include "kernels/cuda/backend/gpu_choice.h"
 
 namespace quire::kernels {
 namespace {

@@ -1,0 +1,37 @@
+// What is known of serving by a GPU before anything is loaded: which models have kernels, what the backend
+// takes of memory beside their weights, and which GPU is a rank's. Shared by the libraries that offer a GPU
+// (plugin.cu, testing/fiber_plugin.cc) and the backend, which asks the same again. Pure; any thread.
+#pragma once
+
+#include <string>
+
+#include "kernels/backend_factory.h"
+#include "kernels/cuda/backend/device_sampler.h"
+
+namespace quire::kernels::cuda {
+
+// cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
+// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; what the sampler takes.
+inline constexpr DeviceScratch kScratch{
+    .fixed_bytes = (int64_t{512} << 20) + DeviceSampler::kFixedBytes,
+    .token_bytes_per_ffn = 2 * 2,
+    .bytes_per_hidden = int64_t{8} * 1024 * 4,
+    .row_bytes = DeviceSampler::kRowBytes,
+    .row_bytes_per_run = DeviceSampler::kRunBytes,
+    .host_fixed_bytes = DeviceSampler::kFixedBytes,
+    .host_row_bytes = DeviceSampler::kPinnedRowBytes,
+    .host_row_bytes_per_run = DeviceSampler::kPinnedRunBytes,
+};
+
+// Why there is no attention for heads of so many, no sampling from so many ids; "": there is.
+std::string WhyNoAttention(int64_t head_dim);
+std::string WhyNoSampling(int64_t ids);
+
+// Why no model of these sizes can be served; "": it can.
+std::string WhyNotServed(const DeviceDemand& demand);
+
+// A device for each of the group's ranks on this host, or Unavailable and how many there are. `found` counts
+// them; it becomes that of `demand`'s rank.
+absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand);
+
+}  // namespace quire::kernels::cuda
