@@ -112,6 +112,7 @@ function(quire_cuda)
   else()
     add_executable(${A_NAME} EXCLUDE_FROM_ALL ${sources} ${A_SRCS})
     target_link_options(${A_NAME} PRIVATE -static-libstdc++ -static-libgcc)
+    target_compile_definitions(${A_NAME} PRIVATE "QUIRE_PROGRAM=\"${A_NAME} ${PROJECT_VERSION}\"")
   endif()
   add_dependencies(cuda ${A_NAME})
   set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin

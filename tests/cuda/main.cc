@@ -6,6 +6,7 @@
 #include <random>
 #include <string_view>
 
+#include "kernels/cuda/bench/said_version.h"
 #include "kernels/sampling/sampler.h"
 #include "kernels/sampling/testing/sampler_cases.h"
 #include "tests/cuda/sampling_device.h"
@@ -134,8 +135,9 @@ int Main() {
 
 int main(int count, char** arguments) {
   const std::string_view first = count > 1 ? arguments[1] : "";
-  if (first == "--help" || first == "--version") {
-    std::puts(first == "--help" ? quire::kernels::cuda::kHelp : QUIRE_VERSION);
+  if (quire::kernels::cuda::SaidVersion(count, arguments)) return 0;
+  if (first == "--help") {
+    std::puts(quire::kernels::cuda::kHelp);
     return 0;
   }
   if (count > 1) {

@@ -7,10 +7,12 @@
 
 #include "kernels/cuda/bench/ceilings.h"
 #include "kernels/cuda/bench/lt_sweep.h"
+#include "kernels/cuda/bench/said_version.h"
 #include "kernels/cuda/bench/skinny_bench.h"
 
 int main(int argc, char** argv) {
   namespace bench = quire::kernels::cuda::bench;
+  if (quire::kernels::cuda::SaidVersion(argc, argv)) return 0;
   std::set<std::string> parts(argv + 1, argv + argc);
   if (parts.empty()) parts = {"check", "ceilings", "skinny", "cublaslt"};
   cudaStream_t stream = nullptr;

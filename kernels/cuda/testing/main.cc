@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/cuda/bench/said_version.h"
 #include "kernels/cuda/testing/bench.h"
 #include "kernels/cuda/testing/suites.h"
 
@@ -150,4 +151,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace quire::kernels::cuda
 
-int main(int argc, char** argv) { return quire::kernels::cuda::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return quire::kernels::cuda::SaidVersion(argc, argv) ? 0 : quire::kernels::cuda::Main(argc, argv);
+}

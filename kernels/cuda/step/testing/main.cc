@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "kernels/cuda/bench/said_version.h"
 #include "kernels/cuda/step/testing/step_run.h"
 
 namespace quire::kernels::cuda {
@@ -95,4 +96,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace quire::kernels::cuda
 
-int main(int argc, char** argv) { return quire::kernels::cuda::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return quire::kernels::cuda::SaidVersion(argc, argv) ? 0 : quire::kernels::cuda::Main(argc, argv);
+}
