@@ -10,8 +10,10 @@
 #include "base/core/mutex.h"
 #include "base/core/status.h"
 #include "base/http/server.h"
-#include "gateway/api/chat_handler.h"
-#include "gateway/api/models_handler.h"
+#include "gateway/api/chat/chat_door.h"
+#include "gateway/api/models/models_handler.h"
+#include "gateway/api/pipeline/http_door.h"
+#include "gateway/api/pipeline/pipeline.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -73,7 +75,8 @@ struct Gateway::Parts {
         intake(options.intake),
         abandonments(options.abandonments),
         text_threads(options.threads),
-        chat(authenticator, catalog, intake, abandonments, text_threads, services),
+        pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
+        chat(pipeline, ParseChat),
         models(authenticator, catalog),
         drain_delay(absl::FromChrono(options.drain_delay)),
         watcher(channel, gateway_id, facts, clock, [this] { OnModels(); }) {}
@@ -191,7 +194,8 @@ struct Gateway::Parts {
   Intake intake;
   Budgets abandonments;
   TextThreads text_threads;
-  const ChatHandler chat;
+  const Pipeline pipeline;
+  const HttpDoor chat;
   const ModelsHandler models;
   std::unique_ptr<http::MetricsPlane> metrics_plane;
   std::unique_ptr<http::Server> server;

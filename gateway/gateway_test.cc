@@ -123,7 +123,7 @@ TEST_F(GatewayTest, RefusesWhatItMust) {
     EXPECT_EQ(Call(Request("GET", "/v1/models", "", bad)).status, 401);
   }
   EXPECT_EQ(Call(Request("POST", path, "{", key)).status, 400);
-  EXPECT_EQ(Call(Request("POST", path, ChatBody("\"n\": 2"), key)).status, 422);
+  EXPECT_EQ(Call(Request("POST", path, ChatBody("\"n\": 5"), key)).status, 422);
   EXPECT_EQ(Call(Request("POST", path, ChatBody("\"logit_bias\": {\"258\": 1}"), key)).status, 422);
   const std::string unknown = R"({"model": "no", "messages": [{"role": "user", "content": "hi"}]})";
   EXPECT_EQ(Call(Request("POST", path, unknown, key)).status, 404);

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <thread>
 
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "base/http/metrics_plane.h"
 #include "base/http/test_server.h"
 

@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "base/http/test_server.h"
 
 namespace quire::http {

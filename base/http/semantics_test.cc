@@ -1,7 +1,7 @@
 // What RFC 9110 asks of every reply, routes with a tail, the record of each request, and leaving.
 #include <gmock/gmock.h>
 
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "base/http/test_server.h"
 
 namespace quire::http {

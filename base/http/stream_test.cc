@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/http/exchange.h"
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "base/http/server.h"
 #include "base/http/test_client.h"
 

@@ -20,7 +20,7 @@
 #include "base/http/http_metrics.h"
 #include "base/http/limits.h"
 #include "base/http/outbox.h"
-#include "base/http/resumer.h"
+#include "base/async/resumer.h"
 
 namespace quire::http {
 

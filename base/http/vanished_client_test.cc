@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <string>
 
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "base/http/test_server.h"
 
 namespace quire::http {

@@ -54,16 +54,21 @@ RouteRequest RouteOf(const v1::AdmitRequest& request, const RequestId& id, const
   return route;
 }
 
+uint64_t ChoicesOf(const v1::ReadmitRequest& request) { return std::max<uint64_t>(1, request.choices()); }
+
 absl::Status CheckSizes(const v1::ReadmitRequest& request) {
   const bool in_bounds = request.prompt_tokens() <= kMaxTokensPerRequest &&
-                         request.max_tokens() <= kMaxTokensPerRequest &&
+                         request.choices() <= kFirstGrant &&
+                         request.max_tokens() <= kMaxTokensPerRequest / ChoicesOf(request) &&
                          request.tokens_so_far() >= request.prompt_tokens() &&
                          request.tokens_so_far() - request.prompt_tokens() <= kMaxTokensPerRequest &&
                          request.prefix_hashes_size() <= kMaxPrefixHashes;
   if (in_bounds) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "tokens_so_far must be prompt_tokens and what was generated, none of them nor max_tokens above ",
-      kMaxTokensPerRequest, ", and prefix_hashes at most ", kMaxPrefixHashes));
+  return absl::InvalidArgumentError(
+      absl::StrCat("tokens_so_far must be prompt_tokens and what was generated, none of them nor choices x "
+                   "max_tokens above ",
+                   kMaxTokensPerRequest, ", choices at most ", kFirstGrant, ", and prefix_hashes at most ",
+                   kMaxPrefixHashes));
 }
 
 // One that was running: what it has is its prompt now, and the rest is still to come.
@@ -73,8 +78,9 @@ RouteRequest RouteOfRest(const v1::ReadmitRequest& request, const RequestId& id)
   route.id = id;
   route.model = request.model();
   route.prompt_tokens = request.tokens_so_far();
-  route.positions = std::min(kFirstGrant, request.max_tokens() - std::min(request.max_tokens(), generated));
-  route.most_tokens = request.prompt_tokens() + std::max(request.max_tokens(), generated);
+  const uint64_t most = ChoicesOf(request) * request.max_tokens();
+  route.positions = std::min(kFirstGrant, most - std::min(most, generated));
+  route.most_tokens = request.prompt_tokens() + std::max(most, generated);
   route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
   route.max_wait_us = std::min(int64_t{request.max_wait_ms()} * 1000, kMaxReadmitWaitUs);
   route.running = true;

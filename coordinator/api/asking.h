@@ -11,15 +11,15 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/async/mailbox.h"
 #include "base/http/exchange.h"
-#include "base/http/mailbox.h"
 #include "coordinator/api/work_thread.h"
 #include "coordinator/ledger/ledger_thread.h"
 
 namespace quire::coordinator {
 
 template <typename T>
-using AnswerBox = http::Mailbox<absl::StatusOr<T>>;
+using AnswerBox = Mailbox<absl::StatusOr<T>>;
 
 template <typename T>
 boost::asio::awaitable<absl::StatusOr<T>> AwaitAnswer(http::Exchange& exchange,

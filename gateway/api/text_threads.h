@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "gateway/api/error_response.h"
 #include "gateway/api/turn_queue.h"
 
@@ -62,7 +62,7 @@ class TextThreads {
                                                           Work work) {
     using Result = std::invoke_result_t<Work&>;
     if (bytes < kLargeBytes) co_return Guarded(work);
-    auto done = std::make_shared<http::Mailbox<Result>>();
+    auto done = std::make_shared<Mailbox<Result>>();
     const auto id = queue_.TryPush(owner->account(),
                                    [done, work = std::move(work)]() mutable { done->Push(Guarded(work)); });
     if (!id) co_return TooManyLargeRequests();

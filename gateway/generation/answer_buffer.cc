@@ -21,27 +21,18 @@ const char* NameOf(Ending::Kind kind) {
   return "error";
 }
 
-AnswerBuffer::AnswerBuffer(const Tokenizer& tokenizer, std::vector<std::string> stops,
-                           std::vector<TokenId> stop_ids)
-    : detokenizer_(tokenizer, /*skip_special_tokens=*/true),
-      matcher_(std::move(stops)),
-      stop_ids_(std::move(stop_ids)) {}
-
-void AnswerBuffer::Push(TokenId id) {
-  if (ended()) return;
-  ++tokens_;
-  ++textless_;
-  if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) return;
-  Queue(matcher_.Push(detokenizer_.Push(id)));
-  if (matcher_.matched()) End({.kind = Ending::Kind::kStop, .reason = v1::SETTLE_COMPLETED});
+AnswerBuffer::AnswerBuffer(const Tokenizer& tokenizer, const std::vector<std::string>& stops,
+                           const std::vector<TokenId>& stop_ids, uint32_t choices) {
+  choices_.reserve(choices);
+  for (uint32_t i = 0; i < choices; ++i) choices_.emplace_back(i, tokenizer, stops, stop_ids);
 }
 
-void AnswerBuffer::Finish(Ending::Kind kind) {
-  if (ended()) return;
-  std::string rest = matcher_.Push(detokenizer_.Flush());
-  rest += matcher_.Flush();
-  Queue(std::move(rest));
-  End({.kind = kind, .reason = v1::SETTLE_COMPLETED});
+void AnswerBuffer::Push(uint32_t choice, TokenId id, std::optional<SampledToken> sampled) {
+  if (!failed()) choices_[choice].Push(id, std::move(sampled));
+}
+
+void AnswerBuffer::Finish(uint32_t choice, Ending::Kind kind) {
+  if (!failed()) choices_[choice].Finish(kind);
 }
 
 void AnswerBuffer::Refuse(v1::Refusal refusal, v1::SettleReason reason) {
@@ -52,36 +43,41 @@ void AnswerBuffer::Fail(absl::Status error, v1::SettleReason reason) {
   End({.kind = Ending::Kind::kFailed, .reason = reason, .error = std::move(error)});
 }
 
-void AnswerBuffer::Queue(std::string text) {
-  if (text.empty()) return;
-  held_ += textless_;
-  pieces_.push_back({std::move(text), std::exchange(textless_, 0)});
+void AnswerBuffer::End(Ending failure) {
+  if (!ending_taken_ && !failed()) failure_ = std::move(failure);
 }
 
-// The first end counts, but a failure overtakes an end that nobody has seen yet.
-void AnswerBuffer::End(Ending ending) {
-  if (ended() && (ending_taken_ || failed() || !ending.is_error())) return;
-  if (!ending.is_error()) ending.positions = std::exchange(textless_, 0);
-  ending_ = std::move(ending);
+bool AnswerBuffer::ended() const {
+  return failed() || std::all_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.ended(); });
+}
+
+uint64_t AnswerBuffer::held() const {
+  uint64_t held = 0;
+  for (const ChoiceBuffer& choice : choices_) held += choice.held();
+  return held;
 }
 
 Step AnswerBuffer::Take(uint64_t room, bool out_of_budget) {
   Step step;
   if (ending_taken_) return step;
-  while (!pieces_.empty() && pieces_.front().positions <= room) {
-    room -= pieces_.front().positions;
-    held_ -= pieces_.front().positions;
-    step.pieces.push_back(std::move(pieces_.front()));
-    pieces_.pop_front();
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    ChoiceBuffer& choice = choices_[(first_ + i) % choices_.size()];
+    choice.TakePieces(room, step.pieces);
+    if (failed()) continue;
+    if (const auto end = choice.TakeEnd(room, out_of_budget)) {
+      step.ends.push_back(*end);
+      greatest_ = std::max(greatest_, end->kind);
+      ++ends_taken_;
+    }
   }
-  const bool all_fits = pieces_.empty() && (!ending_ || ending_->positions <= room);
-  if (!failed() && out_of_budget && (!all_fits || (!ended() && room == 0))) {
-    ending_ = Ending{.kind = Ending::Kind::kBudget, .reason = v1::SETTLE_BUDGET};
-  } else if (!ended() || (!failed() && !all_fits)) {
-    return step;
+  first_ = (first_ + 1) % choices_.size();
+  if (failed()) {
+    step.ending = failure_;
+  } else if (ends_taken_ == choices_.size()) {
+    const bool cut = greatest_ == Ending::Kind::kBudget;
+    step.ending = Ending{.kind = greatest_, .reason = cut ? v1::SETTLE_BUDGET : v1::SETTLE_COMPLETED};
   }
-  ending_taken_ = true;
-  step.ending = ending_;
+  ending_taken_ = step.ending.has_value();
   return step;
 }
 

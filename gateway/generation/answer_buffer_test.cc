@@ -14,12 +14,12 @@ constexpr uint64_t kPlenty = 1000;
 
 class AnswerBufferTest : public ::testing::Test {
  protected:
-  AnswerBuffer Make(std::vector<std::string> stops = {}) {
-    return {*tokenizer_, std::move(stops), {kTinyEos}};
+  AnswerBuffer Make(std::vector<std::string> stops = {}, uint32_t choices = 1) {
+    return {*tokenizer_, stops, {kTinyEos}, choices};
   }
 
-  static void PushText(AnswerBuffer& buffer, const std::string& text) {
-    for (const TokenId id : TinyIds(text)) buffer.Push(id);
+  static void PushText(AnswerBuffer& buffer, const std::string& text, uint32_t choice = 0) {
+    for (const TokenId id : TinyIds(text)) buffer.Push(choice, id);
   }
   static std::string TextOf(const Step& step) {
     std::string text;
@@ -27,7 +27,8 @@ class AnswerBufferTest : public ::testing::Test {
     return text;
   }
   static uint64_t PositionsOf(const Step& step) {
-    uint64_t positions = step.ending ? step.ending->positions : 0;
+    uint64_t positions = 0;
+    for (const ChoiceEnd& end : step.ends) positions += end.positions;
     for (const Piece& piece : step.pieces) positions += piece.positions;
     return positions;
   }
@@ -38,8 +39,8 @@ class AnswerBufferTest : public ::testing::Test {
 TEST_F(AnswerBufferTest, EveryTokenCountsOnceAndTheEndTokenHasNoText) {
   AnswerBuffer buffer = Make();
   PushText(buffer, "hi");
-  buffer.Push(kTinyEos);
-  buffer.Finish(Ending::Kind::kStop);
+  buffer.Push(0, kTinyEos);
+  buffer.Finish(0, Ending::Kind::kStop);
   const Step step = buffer.Take(kPlenty, false);
   EXPECT_EQ(TextOf(step), "hi");
   EXPECT_EQ(PositionsOf(step), 3u);
@@ -66,7 +67,7 @@ TEST_F(AnswerBufferTest, AStopStringOverTokensIsCutAndItsLastTokenIsTheLastThatC
   EXPECT_EQ(TextOf(buffer.Take(kPlenty, false)), "ab");
   PushText(buffer, "Dxyz");
   EXPECT_TRUE(buffer.ended());
-  EXPECT_EQ(buffer.tokens(), 5u);
+  EXPECT_EQ(buffer.choice(0).tokens(), 5u);
   const Step step = buffer.Take(kPlenty, false);
   EXPECT_EQ(TextOf(step), "");
   EXPECT_EQ(PositionsOf(step), 3u);
@@ -76,7 +77,7 @@ TEST_F(AnswerBufferTest, AStopStringOverTokensIsCutAndItsLastTokenIsTheLastThatC
 TEST_F(AnswerBufferTest, TextThatOnlyBeganAStopComesOutAtTheEnd) {
   AnswerBuffer buffer = Make({"END"});
   PushText(buffer, "aEN");
-  buffer.Finish(Ending::Kind::kLength);
+  buffer.Finish(0, Ending::Kind::kLength);
   const Step step = buffer.Take(kPlenty, false);
   EXPECT_EQ(TextOf(step), "aEN");
   EXPECT_EQ(PositionsOf(step), 3u);
@@ -86,8 +87,8 @@ TEST_F(AnswerBufferTest, TextThatOnlyBeganAStopComesOutAtTheEnd) {
 TEST_F(AnswerBufferTest, NeverGivesMoreThanTheRoom) {
   AnswerBuffer buffer = Make();
   PushText(buffer, "abcd");
-  buffer.Push(kTinyEos);
-  buffer.Finish(Ending::Kind::kStop);
+  buffer.Push(0, kTinyEos);
+  buffer.Finish(0, Ending::Kind::kStop);
   EXPECT_TRUE(buffer.Take(0, false).empty());
   EXPECT_EQ(TextOf(buffer.Take(3, false)), "abc");
   const Step last_text = buffer.Take(1, false);
@@ -111,7 +112,7 @@ TEST_F(AnswerBufferTest, OutOfBudgetFinishesTheRoomThenEnds) {
 
   AnswerBuffer complete = Make();
   PushText(complete, "x");
-  complete.Finish(Ending::Kind::kLength);
+  complete.Finish(0, Ending::Kind::kLength);
   EXPECT_EQ(complete.Take(1, true).ending->kind, Ending::Kind::kLength) << "it just fitted";
 }
 
@@ -120,19 +121,19 @@ TEST_F(AnswerBufferTest, AnErrorWaitsForNoRoomAndComesOnce) {
   PushText(buffer, "abc");
   buffer.Fail(absl::UnavailableError("gone"), v1::SETTLE_SERVER_ERROR);
   buffer.Fail(absl::InternalError("later"), v1::SETTLE_STOPPED);
-  buffer.Finish(Ending::Kind::kStop);
+  buffer.Finish(0, Ending::Kind::kStop);
   const Step step = buffer.Take(2, false);
   EXPECT_EQ(TextOf(step), "ab");
   EXPECT_EQ(step.ending->kind, Ending::Kind::kFailed);
   EXPECT_EQ(step.ending->error.message(), "gone");
-  EXPECT_EQ(step.ending->positions, 0u);
+  EXPECT_TRUE(step.ends.empty()) << "the choice has not ended";
   EXPECT_TRUE(buffer.Take(kPlenty, false).empty());
 }
 
 TEST_F(AnswerBufferTest, AFailureOvertakesAnEndThatWaitsForRoom) {
   AnswerBuffer buffer = Make();
   PushText(buffer, "abc");
-  buffer.Finish(Ending::Kind::kStop);
+  buffer.Finish(0, Ending::Kind::kStop);
   EXPECT_TRUE(buffer.Take(0, false).empty());
   v1::Refusal refusal;
   refusal.set_reason(v1::REFUSAL_BUDGET);
@@ -140,6 +141,97 @@ TEST_F(AnswerBufferTest, AFailureOvertakesAnEndThatWaitsForRoom) {
   const Step step = buffer.Take(0, false);
   EXPECT_EQ(step.ending->kind, Ending::Kind::kRefused);
   EXPECT_EQ(PositionsOf(step), 0u);
+}
+
+// ---- several choices ----
+
+TEST_F(AnswerBufferTest, EachChoiceHasItsOwnTextAndEndAndTheRequestEndsWithTheLast) {
+  AnswerBuffer buffer = Make({"END"}, 3);
+  PushText(buffer, "one", 0);
+  PushText(buffer, "twoENDx", 1);
+  PushText(buffer, "three", 2);
+  buffer.Push(2, kTinyEos);
+  buffer.Finish(2, Ending::Kind::kStop);
+  EXPECT_FALSE(buffer.ended());
+  const Step step = buffer.Take(kPlenty, false);
+  std::vector<std::string> texts(3);
+  for (const Piece& piece : step.pieces) texts[piece.choice] += piece.text;
+  EXPECT_EQ(texts, (std::vector<std::string>{"one", "two", "three"}));
+  ASSERT_EQ(step.ends.size(), 2u);
+  EXPECT_EQ(step.ends[0].choice, 1u);
+  EXPECT_EQ(step.ends[0].positions, 3u) << "the stop string's tokens";
+  EXPECT_EQ(step.ends[1].choice, 2u);
+  EXPECT_EQ(step.ends[1].positions, 1u);
+  EXPECT_FALSE(step.ending);
+  buffer.Finish(0, Ending::Kind::kLength);
+  EXPECT_TRUE(buffer.ended());
+  const Step last = buffer.Take(kPlenty, false);
+  ASSERT_TRUE(last.ending);
+  EXPECT_EQ(last.ending->kind, Ending::Kind::kLength) << "one was cut";
+  EXPECT_EQ(last.ending->reason, v1::SETTLE_COMPLETED);
+}
+
+TEST_F(AnswerBufferTest, NoChoiceTakesAllTheRoomForEver) {
+  AnswerBuffer buffer = Make({}, 2);
+  std::vector<int> taken(2);
+  for (int round = 0; round < 10; ++round) {
+    PushText(buffer, "abc", 0);
+    PushText(buffer, "abc", 1);
+    for (const Piece& piece : buffer.Take(3, false).pieces) ++taken[piece.choice];
+  }
+  EXPECT_EQ(taken, (std::vector<int>{15, 15}));
+}
+
+TEST_F(AnswerBufferTest, WhereTheBudgetEndsAllThatGoesOnIsCut) {
+  AnswerBuffer buffer = Make({}, 3);
+  PushText(buffer, "ab", 0);
+  buffer.Finish(0, Ending::Kind::kStop);
+  PushText(buffer, "cd", 1);
+  uint64_t left = 3;
+  std::vector<Ending::Kind> kinds(3);
+  std::optional<Ending> ending;
+  for (int round = 0; round < 3 && !ending; ++round) {
+    const Step step = buffer.Take(left, true);
+    left -= PositionsOf(step);
+    for (const ChoiceEnd& end : step.ends) kinds[end.choice] = end.kind;
+    ending = step.ending;
+  }
+  ASSERT_TRUE(ending);
+  EXPECT_EQ(ending->reason, v1::SETTLE_BUDGET);
+  EXPECT_EQ(kinds,
+            (std::vector<Ending::Kind>{Ending::Kind::kStop, Ending::Kind::kBudget, Ending::Kind::kBudget}));
+  EXPECT_EQ(left, 0u);
+}
+
+TEST_F(AnswerBufferTest, AFailureOvertakesTheEndsOfChoices) {
+  AnswerBuffer buffer = Make({}, 2);
+  PushText(buffer, "ab", 0);
+  buffer.Finish(0, Ending::Kind::kStop);
+  buffer.Fail(absl::UnavailableError("gone"), v1::SETTLE_SERVER_ERROR);
+  const Step step = buffer.Take(kPlenty, false);
+  EXPECT_EQ(TextOf(step), "ab");
+  EXPECT_TRUE(step.ends.empty());
+  EXPECT_EQ(step.ending->kind, Ending::Kind::kFailed);
+}
+
+// ---- logprobs ----
+
+TEST_F(AnswerBufferTest, APieceHasTheTokensOfItsPositionsAndAnEndHasNone) {
+  AnswerBuffer buffer = Make();
+  const std::vector<TokenId> ids = TinyIds("\xF0\x9F\x98\x80z");
+  for (size_t i = 0; i < ids.size(); ++i) {
+    buffer.Push(0, ids[i],
+                SampledToken{.token = {ids[i], -1.0f * static_cast<float>(i)}, .top = {{1, -0.5f}}});
+  }
+  buffer.Push(0, kTinyEos, SampledToken{.token = {kTinyEos, -9}});
+  buffer.Finish(0, Ending::Kind::kStop);
+  const Step step = buffer.Take(kPlenty, false);
+  ASSERT_EQ(step.pieces.size(), 2u);
+  ASSERT_EQ(step.pieces[0].tokens.size(), 4u);
+  ASSERT_EQ(step.pieces[1].tokens.size(), 1u);
+  EXPECT_EQ(step.pieces[1].tokens[0].token.id, ids[4]);
+  EXPECT_EQ(step.pieces[1].tokens[0].token.logprob, -4);
+  EXPECT_EQ(step.pieces[1].tokens[0].top[0].id, 1);
 }
 
 }  // namespace

@@ -36,10 +36,11 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       until_admitted_(std::move(request.until_admitted)),
       request_(std::move(request)),
       started_us_(services.clock.NowUs()),
-      mailbox_(std::make_shared<http::Mailbox<Event>>()),
-      answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling)),
+      mailbox_(std::make_shared<Mailbox<Event>>()),
+      answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling), request_.choices),
       attempts_(services.max_wait.count() * 1000, request_.seed),
-      awake_(services.clock) {
+      awake_(services.clock),
+      choices_(request_.choices) {
   services_.metrics.streams_open.Increment();
   services_.ledger.Watch(request_.id, [mailbox = mailbox_] {
     if (mailbox->size() == 0) mailbox->Push(Woken());  // whatever lies there wakes it as well
@@ -82,7 +83,7 @@ void Generation::SendAdmit() {
   admit_again_us_.reset();
   const v1::AdmitRequest message = AdmitMessage(request_, services_.gateway_id, AdmitTimeLeftUs());
   const AdmitCall call = accountant_.BeginAdmit({.id = request_.id,
-                                                 .choices = 1,
+                                                 .choices = request_.choices,
                                                  .prompt_tokens = request_.prompt.size(),
                                                  .max_tokens = request_.max_tokens},
                                                 services_.clock.NowUs());
@@ -236,9 +237,9 @@ Step Generation::TakeAllowed() {
     step.ending = answer_.Take(0, false).ending;
   }
   for (const Piece& piece : step.pieces) handed_out_ += piece.positions;
+  for (const ChoiceEnd& end : step.ends) handed_out_ += end.positions;
   if (step.ending) {
     StopWorker();
-    handed_out_ += step.ending->positions;
     ending_ = step.ending;
   }
   return step;
@@ -271,11 +272,11 @@ void Generation::NoteBroken(const char* event, const absl::Status& why) {
 
 void Generation::Fail(absl::Status error, v1::SettleReason reason) { answer_.Fail(std::move(error), reason); }
 
-void Generation::Written(uint64_t positions) {
-  if (positions <= written_) return;
-  const uint64_t more = positions - std::exchange(written_, positions);
-  accountant_.Delivered(request_.id, 0, more);
-  services_.metrics.tokens_delivered.Increment(static_cast<double>(more));
+void Generation::Written(uint32_t choice, uint64_t positions) {
+  if (positions == 0) return;
+  written_ += positions;
+  accountant_.Delivered(request_.id, choice, positions);
+  services_.metrics.tokens_delivered.Increment(static_cast<double>(positions));
 }
 
 Usage Generation::UsageAtEnd() const { return accountant_.UsageAfter(request_.id, handed_out_ - written_); }

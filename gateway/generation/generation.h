@@ -17,10 +17,10 @@
 #include <variant>
 #include <vector>
 
-#include "base/core/budgets.h"
+#include "base/async/mailbox.h"
 #include "base/core/awake_time.h"
+#include "base/core/budgets.h"
 #include "base/core/clock.h"
-#include "base/http/mailbox.h"
 #include "base/http/request_record.h"
 #include "gateway/generation/answer_buffer.h"
 #include "gateway/generation/attempts.h"
@@ -75,8 +75,8 @@ class Generation {
   boost::asio::awaitable<Step> Next(std::optional<std::chrono::milliseconds> limit = std::nullopt);
   // As Next with a limit, but also returns, perhaps with nothing, as soon as the grant is there.
   boost::asio::awaitable<Step> UntilGranted(std::chrono::milliseconds limit);
-  // The client's socket has taken this many positions, in all.
-  void Written(uint64_t positions);
+  // The client's socket has taken so many positions more.
+  void Written(uint32_t choice, uint64_t positions);
   // As it stands once all that was handed out has been written.
   Usage UsageAtEnd() const;
   // Model, tokens, cost and outcome, as they stand now, for the request's line in the log.
@@ -127,6 +127,9 @@ class Generation {
   void HandleEnd(const absl::Status& status, int64_t at_us);
   void Handle(const absl::StatusOr<v1::ReadmitReply>& reply);
   void Handle(const Woken&) {}
+  bool Follows(const v1::Tokens& tokens) const;
+  void FinishChoice(const v1::Finished& finished);
+  uint64_t AcceptedTokens() const;
   void TakeTokens(const v1::Tokens& tokens);
   void ObserveToken();
   void StopWorker();
@@ -144,7 +147,7 @@ class Generation {
   std::shared_ptr<const void> until_admitted_;
   const GenerationRequest request_;
   const int64_t started_us_;
-  const std::shared_ptr<http::Mailbox<Event>> mailbox_;
+  const std::shared_ptr<Mailbox<Event>> mailbox_;
   AnswerBuffer answer_;
 
   std::unique_ptr<RpcCall> admit_call_;
@@ -162,7 +165,7 @@ class Generation {
   int64_t awake_us_ = 0;                   // at that look
   std::shared_ptr<Pulse> pulse_;           // while it runs
   int64_t ungranted_tokens_ = 0;           // that were handled and not yet made good by Grant
-  std::vector<TokenId> output_;            // accepted so far: what the next attempt resumes with
+  std::vector<ChoiceSoFar> choices_;       // what the next attempt resumes with
   std::optional<uint64_t> cached_tokens_;  // as the first attempt found them (R4)
 
   std::optional<int64_t> readmit_at_us_;  // when to ask for another group

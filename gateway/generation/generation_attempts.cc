@@ -31,6 +31,17 @@ absl::Status AsSeenByClient(const absl::Status& status) {
   return absl::UnavailableError("the worker groups that served this request failed: send it again");
 }
 
+std::optional<SampledToken> SampledAt(const v1::Tokens& tokens, int i) {
+  if (tokens.logprobs_size() == 0) return std::nullopt;
+  SampledToken sampled{.token = {tokens.ids(i), tokens.logprobs(i)}};
+  if (tokens.top_logprobs_size() == 0) return sampled;
+  const v1::TopLogprobs& top = tokens.top_logprobs(i);
+  for (int k = 0; k < std::min(top.ids_size(), top.logprobs_size()); ++k) {
+    sampled.top.push_back({top.ids(k), top.logprobs(k)});
+  }
+  return sampled;
+}
+
 // Another try, a moment later, may be answered otherwise.
 bool WorthAskingAgain(const absl::StatusOr<v1::ReadmitReply>& reply) {
   if (!reply.ok()) return !absl::IsInvalidArgument(reply.status()) && !absl::IsUnimplemented(reply.status());
@@ -42,7 +53,7 @@ bool WorthAskingAgain(const absl::StatusOr<v1::ReadmitReply>& reply) {
 }  // namespace
 
 void Generation::SubmitTo(const v1::Placement& placement) {
-  if (!output_.empty()) {
+  if (AcceptedTokens() > 0) {
     services_.metrics.Migrations(placement.numerics_id() == placement_.numerics_id()).Increment();
   }
   placement_ = placement;
@@ -51,7 +62,7 @@ void Generation::SubmitTo(const v1::Placement& placement) {
   ungranted_tokens_ = 0;
   const uint32_t attempt = running_attempt_;
   worker_call_ = services_.workers.Generate(
-      placement.address(), GenerateMessage(request_, attempt, output_, placement.group_epoch()),
+      placement.address(), GenerateMessage(request_, attempt, choices_, placement.group_epoch()),
       [mailbox = mailbox_, attempt, &clock = services_.clock](v1::RequestUpdate update) {
         mailbox->Push(WorkerEvent{attempt, std::move(update), clock.NowUs()});
       });
@@ -75,26 +86,53 @@ void Generation::Handle(const WorkerEvent& event) {
   }
   if (update.has_tokens()) TakeTokens(update.tokens());
   if (update.has_finished() && matters()) {
-    answer_.Finish(update.finished().reason() == v1::FINISH_STOP ? Ending::Kind::kStop
-                                                                 : Ending::Kind::kLength);
+    FinishChoice(update.finished());
   }
   if (update.has_ended() && matters()) HandleEnd(StatusOf(update.ended()), event.at_us);
 }
 
 void Generation::TakeTokens(const v1::Tokens& tokens) {
-  const uint64_t count = tokens.ids_size();
-  ungranted_tokens_ += tokens.ids_size();
-  if (tokens.first_position() != answer_.tokens() || answer_.tokens() + count > request_.max_tokens) {
-    return AttemptFailed(absl::UnavailableError("the worker sent tokens out of order"));
-  }
+  const int count = tokens.ids_size();
+  ungranted_tokens_ += count;
+  if (!Follows(tokens)) return AttemptFailed(absl::UnavailableError("the worker sent tokens out of order"));
+  const uint32_t choice = tokens.choice();
+  if (choices_[choice].ended) return;  // by a stop string, while others go on
   const uint64_t cached = cached_tokens_.value_or(0);
   if (!accountant_.Accept(request_.id, running_attempt_, count, cached, services_.clock.NowUs())) return;
-  for (const TokenId id : tokens.ids()) {
-    answer_.Push(id);
-    output_.push_back(id);
-    if (answer_.ended()) return StopWorker();  // a stop string: what follows doesn't count
+  for (int i = 0; i < count && !choices_[choice].ended; ++i) {
+    answer_.Push(choice, tokens.ids(i), SampledAt(tokens, i));
+    choices_[choice].ids.push_back(tokens.ids(i));
+    choices_[choice].ended = answer_.choice(choice).ended();
   }
   ObserveToken();
+  if (answer_.ended()) StopWorker();  // a stop string: what follows doesn't count
+}
+
+// Whether they are what comes next of a choice, with logprobs as asked for.
+bool Generation::Follows(const v1::Tokens& tokens) const {
+  if (tokens.choice() >= choices_.size()) return false;
+  if (choices_[tokens.choice()].ended) return true;  // nobody reads them
+  const uint64_t so_far = choices_[tokens.choice()].ids.size();
+  const v1::Sampling& sampling = request_.sampling;
+  const int with_logprobs = sampling.logprobs() || sampling.top_logprobs() > 0 ? tokens.ids_size() : 0;
+  const int with_top = sampling.top_logprobs() > 0 ? tokens.ids_size() : 0;
+  return tokens.first_position() == so_far && so_far + tokens.ids_size() <= request_.max_tokens &&
+         tokens.logprobs_size() == with_logprobs && tokens.top_logprobs_size() == with_top;
+}
+
+void Generation::FinishChoice(const v1::Finished& finished) {
+  const uint32_t choice = finished.choice();
+  if (choice >= choices_.size()) {
+    return AttemptFailed(absl::UnavailableError("the worker ended a choice that nobody asked for"));
+  }
+  choices_[choice].ended = true;
+  answer_.Finish(choice, finished.reason() == v1::FINISH_STOP ? Ending::Kind::kStop : Ending::Kind::kLength);
+}
+
+uint64_t Generation::AcceptedTokens() const {
+  uint64_t tokens = 0;
+  for (const ChoiceSoFar& choice : choices_) tokens += choice.ids.size();
+  return tokens;
 }
 
 void Generation::ObserveToken() {
@@ -137,7 +175,7 @@ void Generation::HandleEnd(const absl::Status& status, int64_t at_us) {
 void Generation::NoteBroken(const absl::Status& why) {
   if (const auto left_out = services_.broken_lines.Take(request_.key_id, services_.clock.NowUs())) {
     Log(LogLevel::kWarn, "generate_broken", "request", request_.id.ToHex(), "group", placement_.group_id(),
-        "epoch", placement_.group_epoch(), "tokens", output_.size(), "reason", MessageOf(why),
+        "epoch", placement_.group_epoch(), "tokens", AcceptedTokens(), "reason", MessageOf(why),
         "lines_left_out", *left_out);
   }
 }
@@ -161,7 +199,7 @@ void Generation::SendReadmit() {
   readmit_at_us_.reset();
   services_.metrics.readmissions.Increment();
   const int64_t wait_us = attempts_.TimeLeftUs(awake_us_);
-  v1::ReadmitRequest message = ReadmitMessage(request_, output_.size(), placement_, wait_us);
+  v1::ReadmitRequest message = ReadmitMessage(request_, AcceptedTokens(), placement_, wait_us);
   if (group_failed_) {
     message.set_failed_group_id(placement_.group_id());
     message.set_failed_group_epoch(placement_.group_epoch());

@@ -22,13 +22,20 @@ struct GenerationRequest {
   std::vector<TokenId> prompt;
   v1::Sampling sampling;
   uint64_t seed = 0;
-  uint32_t max_tokens = 0;
+  uint32_t choices = 1;
+  uint32_t max_tokens = 0;  // of each
   std::vector<std::string> stops;
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
   std::vector<std::string> prefix_hashes;  // of the prompt's first blocks
   // Held until the coordinator has granted or refused the request.
   std::shared_ptr<const void> until_admitted = nullptr;
+};
+
+// What is known of a choice: the tokens that were accepted, and whether more may come.
+struct ChoiceSoFar {
+  std::vector<TokenId> ids;
+  bool ended = false;
 };
 
 }  // namespace quire::gateway

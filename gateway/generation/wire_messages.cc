@@ -14,7 +14,7 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::strin
   admit.set_attempt(1);
   admit.set_key_id(request.key_id);
   admit.set_model(request.model);
-  admit.set_choices(1);
+  admit.set_choices(request.choices);
   admit.set_prompt_tokens(request.prompt.size());
   admit.set_max_tokens(request.max_tokens);
   admit.set_gateway_id(gateway_id);
@@ -34,6 +34,7 @@ v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t acc
   readmit.set_prompt_tokens(request.prompt.size());
   readmit.set_tokens_so_far(request.prompt.size() + accepted);
   readmit.set_max_tokens(request.max_tokens);
+  readmit.set_choices(request.choices);
   readmit.set_numerics_id(last.numerics_id());
   readmit.set_max_wait_ms(WaitMs(wait_us));
   readmit.set_bundle_digest(request.bundle_digest);
@@ -42,14 +43,18 @@ v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t acc
 }
 
 v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t attempt,
-                                    const std::vector<TokenId>& resumed, uint64_t group_epoch) {
+                                    const std::vector<ChoiceSoFar>& choices, uint64_t group_epoch) {
   v1::GenerateRequest message;
   message.set_request_id(request.id.ToBytes());
   message.set_attempt(attempt);
   message.mutable_prompt_ids()->Assign(request.prompt.begin(), request.prompt.end());
-  v1::Choice* choice = message.add_choices();
-  choice->set_index(0);
-  choice->mutable_resumed_ids()->Assign(resumed.begin(), resumed.end());
+  for (size_t i = 0; i < choices.size(); ++i) {
+    v1::Choice* choice = message.add_choices();
+    choice->set_index(static_cast<uint32_t>(i));
+    choice->set_done(choices[i].ended);
+    if (!choices[i].ended)
+      choice->mutable_resumed_ids()->Assign(choices[i].ids.begin(), choices[i].ids.end());
+  }
   *message.mutable_sampling() = request.sampling;
   message.set_seed(request.seed);
   message.set_rope_variant(request.rope);

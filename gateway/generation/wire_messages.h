@@ -18,9 +18,9 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::strin
 // `accepted`: tokens that earlier attempts brought; `last`: the placement of the last one.
 v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t accepted,
                                   const v1::Placement& last, int64_t wait_us);
-// `resumed`: the tokens themselves. The request is always said whole, so that counts, positions and noise are
+// `choices`: what is known of each. The request is always said whole, so that counts, positions and noise are
 // those of an undisturbed run.
 v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t attempt,
-                                    const std::vector<TokenId>& resumed, uint64_t group_epoch);
+                                    const std::vector<ChoiceSoFar>& choices, uint64_t group_epoch);
 
 }  // namespace quire::gateway

@@ -8,7 +8,7 @@
 #include "base/core/options.h"
 #include "base/core/shutdown.h"
 #include "base/http/exchange.h"
-#include "base/http/mailbox.h"
+#include "base/async/mailbox.h"
 #include "base/http/server.h"
 #include "tests/bench/pacer.h"
 
@@ -27,7 +27,7 @@ class Streamer {
   boost::asio::awaitable<void> Serve(http::Exchange& exchange) {
     const std::optional<std::string> body = co_await exchange.ReadBody();
     if (!body) co_return;
-    auto ticks = std::make_shared<http::Mailbox<int>>();
+    auto ticks = std::make_shared<Mailbox<int>>();
     exchange.OnGone([ticks] { ticks->Push(0); });
     exchange.StartStream();
     if (pacer_ != nullptr) {

@@ -126,11 +126,54 @@ def test_errors(system):
     with pytest.raises(openai.BadRequestError) as context:
         ask(client, system, "word " * 60_000, max_tokens=1)
     assert context.value.body["code"] == "context_length_exceeded"
-    for refused in ({"temperature": 3}, {"n": 2}, {"tools": [{"type": "function", "function": {"name": "f"}}]},
-                    {"response_format": {"type": "json_object"}}, {"logprobs": True}):
+    for refused in ({"temperature": 3}, {"n": 5}, {"tools": [{"type": "function", "function": {"name": "f"}}]},
+                    {"response_format": {"type": "json_object"}}, {"top_logprobs": 2}):
         with pytest.raises(openai.UnprocessableEntityError) as error:
             ask(client, system, "Hi", **refused)
         assert error.value.body["param"] and error.value.body["message"]
+
+
+def test_several_choices_streamed_and_whole(system):
+    client = system.openai()
+    wish = {"n": 3, "max_tokens": 12, "temperature": 1.2, "seed": 11}
+    whole = ask(client, system, "Invent a name for a ship.", **wish)
+    assert [choice.index for choice in whole.choices] == [0, 1, 2]
+    texts = [choice.message.content for choice in whole.choices]
+    assert len(set(texts)) > 1
+    alone = ask(client, system, "Invent a name for a ship.", **{**wish, "n": 1})
+    assert alone.choices[0].message.content == texts[0], "a choice is what it would be without the others"
+    assert whole.usage.prompt_tokens == alone.usage.prompt_tokens
+    built, ends = ["", "", ""], [None, None, None]
+    for chunk in ask(client, system, "Invent a name for a ship.", stream=True, **wish):
+        for choice in chunk.choices:
+            assert ends[choice.index] is None, "nothing after a choice's end"
+            built[choice.index] += choice.delta.content or ""
+            ends[choice.index] = choice.finish_reason
+        if chunk.usage:
+            assert chunk.usage.completion_tokens == whole.usage.completion_tokens
+    assert built == texts
+    assert ends == [choice.finish_reason for choice in whole.choices]
+
+
+def test_logprobs_are_of_the_bytes_beside_them(system):
+    client = system.openai()
+    wish = {"logprobs": True, "top_logprobs": 5, "max_tokens": 24, "temperature": 0}
+    question = "Say a word with an accent, then a star: caf\u00e9 \u2605"
+    whole = ask(client, system, question, **wish).choices[0]
+    entries = whole.logprobs.content
+    assert b"".join(bytes(entry.bytes) for entry in entries).decode() == whole.message.content
+    for entry in entries:
+        best = entry.top_logprobs[0]
+        assert len(entry.top_logprobs) == 5
+        assert best.logprob == entry.logprob and best.bytes == entry.bytes, "greedy takes the likeliest"
+        assert 0 >= entry.logprob > -100
+    streamed = []
+    for chunk in ask(client, system, question, stream=True, **wish):
+        for choice in chunk.choices:
+            here = choice.logprobs.content if choice.logprobs else []
+            assert b"".join(bytes(entry.bytes) for entry in here).decode() == (choice.delta.content or "")
+            streamed += here
+    assert streamed == entries
 
 
 def test_nothing_of_a_message_is_dropped_silently(system):

@@ -3,7 +3,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "gateway/api/chat_request.h"
+#include "gateway/api/chat/chat_request.h"
+#include "gateway/api/pipeline/sampling_fields.h"
 
 namespace {
 
@@ -32,15 +33,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   const auto& request = std::get<ChatRequest>(result);
-  Check(!request.model.empty() && !request.turns.empty() && request.stop.size() <= 16);
-  for (const ChatTurn& turn : request.turns) {
+  Check(!request.sampling.model.empty() && !request.prompt.turns.empty() &&
+        request.sampling.stop.size() <= 16);
+  for (const ChatTurn& turn : request.prompt.turns) {
     Check(turn.role == "system" || turn.role == "user" || turn.role == "assistant");
   }
-  Check(!request.max_tokens || (*request.max_tokens >= 1 && *request.max_tokens <= 1'000'000));
-  Check(request.min_tokens >= 0 && request.min_tokens <= 1'000'000);
+  Check(!request.sampling.max_tokens ||
+        (*request.sampling.max_tokens >= 1 && *request.sampling.max_tokens <= 1'000'000));
+  Check(request.sampling.min_tokens >= 0 && request.sampling.min_tokens <= 1'000'000);
   Check(!request.sampling.top_p || (*request.sampling.top_p >= 0 && *request.sampling.top_p <= 1));
   Check(!request.sampling.top_k || (*request.sampling.top_k >= 0 && *request.sampling.top_k <= 999));
-  for (const int32_t id : request.stop_token_ids) Check(id >= 0);
-  CheckTokenIds(request, 100);
+  for (const int32_t id : request.sampling.stop_token_ids) Check(id >= 0);
+  Check(request.sampling.choices >= 1 && request.sampling.choices <= 4 &&
+        request.sampling.top_logprobs <= 20);
+  CheckTokenIds(request.sampling, 100);
   return 0;
 }

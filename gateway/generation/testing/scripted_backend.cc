@@ -113,15 +113,32 @@ void TokenWriter::Text(const std::string& text) {
   for (const TokenId id : TinyIds(text)) Token(id);
 }
 
-void TokenWriter::Token(TokenId id) {
-  v1::RequestUpdate update;
-  update.mutable_tokens()->set_first_position(position_++);
-  update.mutable_tokens()->add_ids(id);
+void TokenWriter::Token(TokenId id) { session_.Say(tag_, Update(id)); }
+
+void TokenWriter::Token(TokenId id, float logprob, const std::map<TokenId, float>& top) {
+  v1::RequestUpdate update = Update(id);
+  update.mutable_tokens()->add_logprobs(logprob);
+  if (!top.empty()) {
+    v1::TopLogprobs& out = *update.mutable_tokens()->add_top_logprobs();
+    for (const auto& [top_id, top_logprob] : top) {
+      out.add_ids(top_id);
+      out.add_logprobs(top_logprob);
+    }
+  }
   session_.Say(tag_, std::move(update));
+}
+
+v1::RequestUpdate TokenWriter::Update(TokenId id) {
+  v1::RequestUpdate update;
+  update.mutable_tokens()->set_choice(choice_);
+  update.mutable_tokens()->set_first_position(positions_[choice_]++);
+  update.mutable_tokens()->add_ids(id);
+  return update;
 }
 
 void TokenWriter::Finish(v1::FinishReason reason) {
   v1::RequestUpdate update;
+  update.mutable_finished()->set_choice(choice_);
   update.mutable_finished()->set_reason(reason);
   session_.Say(tag_, std::move(update));
 }

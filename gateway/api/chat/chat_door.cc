@@ -1,0 +1,27 @@
+#include "gateway/api/chat/chat_door.h"
+
+#include <utility>
+
+#include "gateway/api/chat/chat_request.h"
+#include "gateway/api/chat/chat_stream_writer.h"
+#include "gateway/api/chat/chat_whole_writer.h"
+
+namespace quire::gateway {
+
+ApiResult<DoorRequest> ParseChat(std::string_view body) {
+  ApiResult<ChatRequest> parsed = ParseChatRequest(body);
+  if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
+  ChatRequest& request = std::get<ChatRequest>(parsed);
+  DoorRequest door{.sampling = std::move(request.sampling),
+                   .prompt = std::move(request.prompt),
+                   .stream = request.stream,
+                   .make_writer = nullptr};
+  door.make_writer = [stream = request.stream,
+                      usage_frames = request.usage_frames](AnswerHead head) -> std::unique_ptr<AnswerWriter> {
+    if (stream) return std::make_unique<ChatStreamWriter>(head, usage_frames);
+    return std::make_unique<ChatWholeWriter>(std::move(head));
+  };
+  return door;
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,69 @@
+#include "gateway/api/chat/chat_json.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/core/absl_text.h"
+#include "base/core/json_text.h"
+#include "gateway/text/detokenizer.h"
+
+namespace quire::gateway {
+namespace {
+
+// What stands for a probability of 0, whose logarithm is no number of JSON: OpenAI's.
+constexpr float kImpossible = -9999;
+
+std::string Number(float value) {
+  char digits[32];
+  auto [end, error] = std::to_chars(digits, digits + sizeof digits, std::max(value, kImpossible));
+  return {digits, end};
+}
+
+// "token":...,"logprob":...,"bytes":[...]
+std::string Fields(const TokenChance& chance, const Tokenizer& tokenizer) {
+  const std::string_view bytes = tokenizer.BytesOf(chance.id);
+  Detokenizer text(tokenizer, /*skip_special_tokens=*/false);
+  std::string token = text.Push(chance.id);
+  token += text.Flush();
+  const auto number = [](std::string* out, char byte) {
+    absl::StrAppend(out, static_cast<unsigned char>(byte));
+  };
+  return absl::StrCat("\"token\":", JsonQuoted(token), ",\"logprob\":", Number(chance.logprob),
+                      ",\"bytes\":[", absl::StrJoin(bytes, ",", number), "]");
+}
+
+}  // namespace
+
+std::string ChatHead(const AnswerHead& head, std::string_view object) {
+  return absl::StrCat("{\"id\":\"chatcmpl-", head.id.ToHex(), "\",\"object\":\"", Absl(object),
+                      "\",\"created\":", head.created_unix_s, ",\"model\":", JsonQuoted(head.model), ",");
+}
+
+std::string UsageJson(const Usage& usage) {
+  const TokenCounts& counts = usage.counts;
+  return absl::StrCat("{\"prompt_tokens\":", counts.prompt, ",\"completion_tokens\":", counts.completion,
+                      ",\"total_tokens\":", counts.prompt + counts.completion,
+                      ",\"estimated_cost\":", CostUsd(usage.cost_nano_usd),
+                      ",\"prompt_tokens_details\":{\"cached_tokens\":", counts.cached,
+                      "},\"completion_tokens_details\":{\"reasoning_tokens\":0}}");
+}
+
+std::string CostUsd(int64_t nano_usd) {
+  char digits[32];
+  auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<double>(nano_usd) / 1e9);
+  return {digits, end};
+}
+
+std::string LogprobEntries(const std::vector<SampledToken>& tokens, const Tokenizer& tokenizer) {
+  const auto chance = [&](std::string* out, const TokenChance& top) {
+    absl::StrAppend(out, "{", Fields(top, tokenizer), "}");
+  };
+  return absl::StrJoin(tokens, ",", [&](std::string* out, const SampledToken& token) {
+    absl::StrAppend(out, "{", Fields(token.token, tokenizer), ",\"top_logprobs\":[",
+                    absl::StrJoin(token.top, ",", chance), "]}");
+  });
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,28 @@
+// The pieces of JSON that a chat answer is made of, streamed or whole: its head, its usage, the
+// log-probabilities of tokens. Pure; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/accounting/accountant.h"
+#include "gateway/api/pipeline/answer_writer.h"
+
+namespace quire::gateway {
+
+// {"id":...,"object":...,"created":...,"model":..., : what follows is the caller's.
+std::string ChatHead(const AnswerHead& head, std::string_view object);
+
+std::string UsageJson(const Usage& usage);
+
+// Nano-dollars as dollars: the double nearest to nano/1e9, in the fewest digits that read back as it, so that
+// a client's Decimal shows the ledger's own number. (Multiplying by 1e-9 gives another double in two cases of
+// five.)
+std::string CostUsd(int64_t nano_usd);
+
+// The entries of "logprobs.content" for these tokens, with commas between them: "token" is what its bytes are
+// as text (U+FFFD where they are none by themselves), "bytes" are its own.
+std::string LogprobEntries(const std::vector<SampledToken>& tokens, const Tokenizer& tokenizer);
+
+}  // namespace quire::gateway

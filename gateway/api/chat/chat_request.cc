@@ -1,0 +1,144 @@
+#include "gateway/api/chat/chat_request.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+#include "base/core/strict_json.h"
+#include "gateway/api/chat/chat_turns.h"
+#include "gateway/api/chat/unsupported_fields.h"
+#include "gateway/api/field_reader.h"
+#include "gateway/api/pipeline/sampling_fields.h"
+
+namespace quire::gateway {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxLabelBytes = 512;
+
+void ReadStream(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request) {
+  request.stream = fields.Bool("stream").value_or(false);
+  const json* options = fields.Find("stream_options");
+  if (options == nullptr) return;
+  if (!options->is_object()) return fields.Fail("stream_options", "give an object");
+  if (!request.stream) return fields.Fail("stream_options", "it goes with \"stream\": true only");
+  FieldReader option_fields(*options, "stream_options.", error);
+  if (const auto include = option_fields.Bool("include_usage")) {
+    request.usage_frames = *include ? UsageFrames::kLastChunk : UsageFrames::kNone;
+  }
+  option_fields.Bool("include_obfuscation");
+  if (option_fields.Bool("continuous_usage_stats").value_or(false)) {
+    option_fields.Unsupported("continuous_usage_stats", "leave it out or give false");
+  }
+}
+
+constexpr int64_t kMaxChoices = 4, kMaxTopLogprobs = 20;
+
+void ReadChoices(FieldReader& fields, SamplingRequest& request) {
+  request.choices = static_cast<uint32_t>(fields.Integer("n", 1, kMaxChoices).value_or(1));
+  request.logprobs = fields.Bool("logprobs").value_or(false);
+  const auto top = fields.Integer("top_logprobs", 0, kMaxTopLogprobs);
+  if (top.value_or(0) > 0 && !request.logprobs) {
+    fields.Fail("top_logprobs", "it goes with \"logprobs\": true only");
+  }
+  request.top_logprobs = static_cast<uint32_t>(top.value_or(0));
+}
+
+// Fields that change nothing in the answer: their types are checked, their values are not used.
+void CheckLabels(FieldReader& fields) {
+  for (const char* name :
+       {"user", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier"}) {
+    fields.String(name, kMaxLabelBytes);
+  }
+  for (const char* name : {"parallel_tool_calls", "store"}) fields.Bool(name);
+  for (const char* name : {"metadata", "prediction"}) {
+    const json* value = fields.Find(name);
+    if (value != nullptr && !value->is_object()) fields.Fail(name, "give an object");
+  }
+}
+
+// Whether the model is to reason, as each of several fields may say it; they have to agree.
+class ReasoningWish {
+ public:
+  explicit ReasoningWish(ChatPrompt& prompt) : prompt_(prompt) {}
+
+  // `path` is the field's, seen from `fields`; `full_path` seen from the request.
+  void Say(FieldReader& fields, const char* path, const char* full_path, bool on) {
+    if (on_ && *on_ != on) return fields.Fail(path, "another field says the opposite: give one of them");
+    on_ = on;
+    if (!on) prompt_.no_reasoning_field = full_path;
+  }
+  void ReadEffort(FieldReader& fields, const char* name, const char* full_path) {
+    const std::optional<std::string> effort = fields.String(name, kMaxLabelBytes);
+    if (!effort) return;
+    const auto* found = std::find(std::begin(kEfforts), std::end(kEfforts), *effort);
+    if (found == std::end(kEfforts)) {
+      return fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
+    }
+    Say(fields, name, full_path, *effort != "none");
+  }
+  void ReadSwitch(FieldReader& fields, const char* name, const char* full_path) {
+    if (const auto on = fields.Bool(name)) Say(fields, name, full_path, *on);
+  }
+
+ private:
+  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+
+  ChatPrompt& prompt_;
+  std::optional<bool> on_;
+};
+
+void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, ChatPrompt& prompt) {
+  prompt.separate_reasoning = fields.Bool("separate_reasoning").value_or(false);
+  ReasoningWish wish(prompt);
+  wish.ReadEffort(fields, "reasoning_effort", "reasoning_effort");
+  wish.ReadSwitch(fields, "enable_thinking", "enable_thinking");
+  if (const json* reasoning = fields.Find("reasoning")) {
+    if (!reasoning->is_object()) return fields.Fail("reasoning", "give an object");
+    FieldReader own(*reasoning, "reasoning.", error);
+    wish.ReadEffort(own, "effort", "reasoning.effort");
+    wish.ReadSwitch(own, "enabled", "reasoning.enabled");
+    for (const char* name : {"max_tokens", "summary", "generate_summary"}) {
+      if (own.FindFilled(name) != nullptr) own.Unsupported(name, "leave it out");
+    }
+    if (own.Bool("exclude").value_or(false)) own.Unsupported("exclude", "leave it out or give false");
+  }
+  if (const json* variables = fields.Find("chat_template_kwargs")) {
+    if (!variables->is_object()) return fields.Fail("chat_template_kwargs", "give an object");
+    FieldReader own(*variables, "chat_template_kwargs.", error);
+    wish.ReadSwitch(own, "enable_thinking", "chat_template_kwargs.enable_thinking");
+    for (const auto& [name, value] : variables->items()) {
+      if (name != "enable_thinking" && !value.is_null())
+        return fields.Unsupported("chat_template_kwargs", "only enable_thinking is read");
+    }
+  }
+}
+
+}  // namespace
+
+ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
+  absl::StatusOr<json> root = ParseStrictJson(body);
+  if (!root.ok()) {
+    return BadJson(absl::StrCat("the request body is not acceptable JSON: ", root.status().message()));
+  }
+  if (!root->is_object()) {
+    return BadJson("the request body must be a JSON object");
+  }
+  std::optional<http::ApiError> error;
+  FieldReader fields(*root, "", error);
+  ChatRequest request;
+  std::string model = ReadModelName(fields);
+  request.prompt.turns = ReadTurns(fields, error);
+  ReadStream(fields, error, request);
+  request.sampling = ReadSamplingFields(fields, {"max_tokens", "max_completion_tokens"});
+  request.sampling.model = std::move(model);
+  ReadChoices(fields, request.sampling);
+  CheckLabels(fields);
+  ReadReasoning(fields, error, request.prompt);
+  RefuseUnsupportedFields(fields);
+  if (error) return *std::move(error);
+  return request;
+}
+
+}  // namespace quire::gateway

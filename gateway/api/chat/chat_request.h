@@ -1,0 +1,30 @@
+// The body of POST /v1/chat/completions, wholly validated: what passes here can't hurt anything behind it.
+// Unknown fields are ignored as OpenAI does; a known field that is out of range, or that this version can't
+// honour yet (unsupported_fields.h), is refused with its path; docs/API.md has the table of all, and names
+// the few that are ignored. Pure and fuzzed (tests/fuzz/chat_request_fuzz.cc): no I/O, any thread.
+#pragma once
+
+#include <string_view>
+
+#include "gateway/api/error_response.h"
+#include "gateway/api/pipeline/prompt.h"
+#include "gateway/api/pipeline/sampling_request.h"
+
+namespace quire::gateway {
+
+enum class UsageFrames {
+  kOnFinish,   // stream_options absent: usage rides on the chunk with the finish_reason
+  kLastChunk,  // include_usage: a last chunk of its own with no choices
+  kNone,       // include_usage: false
+};
+
+struct ChatRequest {
+  SamplingRequest sampling;
+  ChatPrompt prompt;
+  bool stream = false;
+  UsageFrames usage_frames = UsageFrames::kOnFinish;
+};
+
+ApiResult<ChatRequest> ParseChatRequest(std::string_view body);
+
+}  // namespace quire::gateway

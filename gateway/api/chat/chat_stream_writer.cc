@@ -1,0 +1,86 @@
+#include "gateway/api/chat/chat_stream_writer.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/json_text.h"
+#include "gateway/api/chat/chat_json.h"
+
+namespace quire::gateway {
+namespace {
+
+constexpr std::string_view kDone = "data: [DONE]\n\n";
+
+}  // namespace
+
+const char* FinishReasonOf(Ending::Kind kind) {
+  return NameOf(kind == Ending::Kind::kBudget ? Ending::Kind::kLength : kind);
+}
+
+ChatStreamWriter::ChatStreamWriter(const AnswerHead& head, UsageFrames usage_frames)
+    : usage_frames_(usage_frames),
+      text_(head.text),
+      head_("data: " + ChatHead(head, "chat.completion.chunk")),
+      chunk_end_(usage_frames == UsageFrames::kLastChunk ? ",\"usage\":null}\n\n" : "}\n\n") {
+  for (uint32_t i = 0; i < head.choices; ++i) {
+    choices_.push_back({.start = absl::StrCat(head_, "\"choices\":[{\"index\":", i, ",\"delta\":{")});
+  }
+}
+
+void ChatStreamWriter::Begin(Choice& choice, Sink& sink) const {
+  if (std::exchange(choice.begun, true)) return;
+  sink.Append(absl::StrCat(choice.start, "\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]",
+                           chunk_end_));
+}
+
+void ChatStreamWriter::Delta(const Piece& piece, Sink& sink) {
+  Choice& choice = choices_[piece.choice];
+  Begin(choice, sink);
+  frame_.assign(choice.start);
+  frame_ += "\"content\":\"";
+  AppendJsonEscaped(piece.text, frame_);
+  frame_ += "\"}";
+  if (!piece.tokens.empty()) {
+    absl::StrAppend(&frame_, ",\"logprobs\":{\"content\":[", LogprobEntries(piece.tokens, text_->tokenizer()),
+                    "],\"refusal\":null}");
+  }
+  frame_ += ",\"finish_reason\":null}]";
+  frame_ += chunk_end_;
+  sink.Append(frame_, {piece.choice, piece.positions});
+}
+
+std::string ChatStreamWriter::Finish(const ChoiceEnd& end) const {
+  return absl::StrCat(choices_[end.choice].start, "},\"finish_reason\":\"", FinishReasonOf(end.kind), "\"}]");
+}
+
+void ChatStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
+  Begin(choices_[end.choice], sink);
+  if (++ended_ == choices_.size()) {
+    last_ = end;
+  } else {
+    sink.Append(Finish(end) + chunk_end_, {end.choice, end.positions});
+  }
+}
+
+// A frame's tokens count with its last byte, and who has read the usage shall have been counted: [DONE] is a
+// frame of its own.
+void ChatStreamWriter::Close(const Usage& usage, Sink& sink) {
+  std::string frames = Finish(*last_);
+  if (usage_frames_ == UsageFrames::kOnFinish) {
+    absl::StrAppend(&frames, ",\"usage\":", UsageJson(usage), "}\n\n");
+  } else {
+    frames += chunk_end_;
+  }
+  if (usage_frames_ == UsageFrames::kLastChunk) {
+    absl::StrAppend(&frames, head_, "\"choices\":[],\"usage\":", UsageJson(usage), "}\n\n");
+  }
+  sink.Append(frames, {last_->choice, last_->positions});
+  sink.Append(kDone);
+}
+
+void ChatStreamWriter::Fail(const http::ApiError& error, Sink& sink) {
+  sink.Append(absl::StrCat("data: ", http::ErrorBody(error), "\n\n"));
+  sink.Append(kDone);
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,47 @@
+// A streamed chat answer as server-sent events, as the hosted page shows them: for each choice its role, its
+// text and its finish_reason, then the usage where it was asked for, then [DONE]. Everything that is the same
+// in each event is made once, so that a token costs one escape and one append. Pure; one per request, one
+// thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/api/chat/chat_request.h"
+#include "gateway/api/pipeline/answer_writer.h"
+
+namespace quire::gateway {
+
+class ChatStreamWriter final : public AnswerWriter {
+ public:
+  ChatStreamWriter(const AnswerHead& head, UsageFrames usage_frames);
+
+  void Delta(const Piece& piece, Sink& sink) override;
+  void End(const ChoiceEnd& end, Sink& sink) override;
+  void Close(const Usage& usage, Sink& sink) override;
+  void Fail(const http::ApiError& error, Sink& sink) override;
+
+ private:
+  struct Choice {
+    std::string start;  // of each of its chunks, up to the delta
+    bool begun = false;
+  };
+
+  void Begin(Choice& choice, Sink& sink) const;
+  std::string Finish(const ChoiceEnd& end) const;
+
+  const UsageFrames usage_frames_;
+  const std::shared_ptr<const TextModel> text_;
+  const std::string head_, chunk_end_;
+  std::vector<Choice> choices_;
+  uint32_t ended_ = 0;
+  std::optional<ChoiceEnd> last_;  // rides with the usage
+  std::string frame_;
+};
+
+// "stop" or "length": an answer that the spend cap ended is cut like one that max_tokens ended.
+const char* FinishReasonOf(Ending::Kind kind);
+
+}  // namespace quire::gateway

@@ -1,0 +1,111 @@
+#include "gateway/api/chat/chat_turns.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace quire::gateway {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxTurns = 10'000;
+constexpr size_t kMaxNameBytes = 256;
+
+// Chat templates know no developer.
+std::string ReadRole(FieldReader& fields) {
+  std::string role = fields.String("role", 64).value_or("");
+  if (role == "developer") role = "system";
+  if (role == "tool" || role == "function") {
+    fields.Unsupported("role", "leave tool results out");
+  } else if (role != "system" && role != "user" && role != "assistant") {
+    fields.Fail("role", "give system, developer, user or assistant");
+  }
+  return role;
+}
+
+// What says something beside the content and would be lost.
+void RefuseWhatIsNoText(FieldReader& fields) {
+  constexpr std::pair<const char*, const char*> kNoText[] = {
+      {"tool_calls", "leave tool calls out of the conversation"},
+      {"function_call", "leave function calls out of the conversation"},
+      {"tool_call_id", "leave tool results out of the conversation"},
+      {"refusal", "leave it out, or give its text as the content"},
+      {"audio", "leave it out: this model reads text only"},
+      {"images", "leave them out: this model reads text only"},
+  };
+  for (const auto& [name, advice] : kNoText) {
+    if (fields.FindFilled(name) != nullptr) fields.Unsupported(name, advice);
+  }
+}
+
+// A string as it is; the text parts of a list joined, as templates want them.
+std::string ReadContent(FieldReader& fields) {
+  const json* content = fields.Find("content");
+  if (content != nullptr && content->is_string()) return content->get<std::string>();
+  std::string text;
+  if (content == nullptr || !content->is_array()) {
+    fields.Fail("content", "give a string or a list of text parts");
+    return text;
+  }
+  for (size_t i = 0; i < content->size(); ++i) {
+    const json& part = (*content)[i];
+    const std::string path = absl::StrCat("content.", i);
+    if (!part.is_object()) {
+      fields.Fail(path, "give an object, as {\"type\": \"text\", \"text\": \"...\"}");
+      return text;
+    }
+    const auto type = part.find("type"), found = part.find("text");
+    if (type == part.end() || *type != "text") {
+      fields.Fail(path + ".type", "this model reads text only: give parts of type \"text\"");
+    } else if (found == part.end() || !found->is_string()) {
+      fields.Fail(path + ".text", "give a string");
+    } else {
+      text += found->get_ref<const std::string&>();
+    }
+  }
+  return text;
+}
+
+ChatTurn ReadTurn(FieldReader& fields) {
+  ChatTurn turn;
+  turn.role = ReadRole(fields);
+  RefuseWhatIsNoText(fields);
+  turn.content = ReadContent(fields);
+  fields.String("name", kMaxNameBytes);
+  return turn;
+}
+
+// Earlier reasoning is no part of a prompt; but an answer that is to go on from it needs it.
+void RefuseToContinueReasoning(FieldReader& fields) {
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    if (fields.FindFilled(name) != nullptr) {
+      fields.Unsupported(name, "leave it out of the answer that is to be continued");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiError>& error) {
+  std::vector<ChatTurn> turns;
+  const json* messages = fields.Find("messages");
+  if (messages == nullptr || !messages->is_array() || messages->empty() || messages->size() > kMaxTurns) {
+    fields.Fail("messages", absl::StrCat("give a list of 1 to ", kMaxTurns, " messages"));
+    return turns;
+  }
+  for (size_t i = 0; i < messages->size() && !error; ++i) {
+    const json& message = (*messages)[i];
+    if (!message.is_object()) {
+      fields.Fail(absl::StrCat("messages.", i), "give an object with role and content");
+      break;
+    }
+    FieldReader message_fields(message, absl::StrCat("messages.", i, "."), error);
+    turns.push_back(ReadTurn(message_fields));
+    const bool continued = i + 1 == messages->size() && turns.back().role == "assistant";
+    if (continued) RefuseToContinueReasoning(message_fields);
+  }
+  return turns;
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,57 @@
+#include "gateway/api/chat/chat_whole_writer.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/json_text.h"
+#include "gateway/api/chat/chat_json.h"
+#include "gateway/api/chat/chat_stream_writer.h"
+
+namespace quire::gateway {
+
+void ChatWholeWriter::Delta(const Piece& piece, Sink& /*sink*/) {
+  choices_[piece.choice].pieces.push_back(piece);
+}
+
+void ChatWholeWriter::End(const ChoiceEnd& end, Sink& /*sink*/) { choices_[end.choice].end = end; }
+
+void ChatWholeWriter::Fail(const http::ApiError& error, Sink& sink) { sink.Append(http::ErrorBody(error)); }
+
+std::string ChatWholeWriter::Logprobs(const Choice& choice) const {
+  std::string entries;
+  for (const Piece& piece : choice.pieces) {
+    if (piece.tokens.empty()) continue;
+    absl::StrAppend(&entries, entries.empty() ? "" : ",",
+                    LogprobEntries(piece.tokens, head_.text->tokenizer()));
+  }
+  if (entries.empty()) return "";
+  return absl::StrCat(",\"logprobs\":{\"content\":[", entries, "],\"refusal\":null}");
+}
+
+void ChatWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {
+  const uint32_t index = choice.end.choice;
+  sink.Append(absl::StrCat(index == 0 ? "" : ",", "{\"index\":", index,
+                           ",\"message\":{\"role\":\"assistant\",\"content\":\""));
+  std::string escaped;
+  for (const Piece& piece : choice.pieces) {
+    escaped.clear();
+    AppendJsonEscaped(piece.text, escaped);
+    sink.Append(escaped, {index, piece.positions});
+  }
+  const std::string end =
+      absl::StrCat("\"}", Logprobs(choice), ",\"finish_reason\":\"", FinishReasonOf(choice.end.kind), "\"}");
+  const bool is_last = index + 1 == choices_.size();
+  sink.Append(end, {index, is_last ? 0 : choice.end.positions});
+}
+
+// The last choice's tokens without text count with the usage: whoever has read that shall have been counted.
+// So the body's last byte is a frame of its own.
+void ChatWholeWriter::Close(const Usage& usage, Sink& sink) {
+  sink.Append(ChatHead(head_, "chat.completion") + "\"choices\":[");
+  for (const Choice& choice : choices_) AppendChoice(choice, sink);
+  const ChoiceEnd& last = choices_.back().end;
+  sink.Append(absl::StrCat("],\"usage\":", UsageJson(usage)), {last.choice, last.positions});
+  sink.Append("}");
+}
+
+}  // namespace quire::gateway

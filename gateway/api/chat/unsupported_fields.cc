@@ -1,0 +1,66 @@
+#include "gateway/api/chat/unsupported_fields.h"
+
+#include <algorithm>
+namespace quire::gateway {
+namespace {
+
+using nlohmann::json;
+
+struct Row {
+  const char* name;
+  const char* advice = "leave it out";
+  const char* neutral = R"([[], {}, ""])";  // JSON: the values that change nothing, beside null
+};
+
+constexpr const char* kNotTrue = "leave it out or give false";
+
+constexpr Row kTable[] = {
+    // OpenAI's
+    {"tools"},
+    {"tool_choice", "leave it out, or give \"none\" or \"auto\"", R"(["none", "auto"])"},
+    {"functions"},
+    {"function_call", "leave it out, or give \"none\" or \"auto\"", R"(["none", "auto"])"},
+    {"response_format", "leave it out or give {\"type\": \"text\"}", R"([{"type": "text"}])"},
+    {"modalities", "leave it out or give [\"text\"]", R"([["text"], []])"},
+    {"audio"},
+    {"verbosity", "leave it out or give \"medium\"", R"(["medium"])"},
+    // those of other servers
+    {"best_of", "leave it out", "[1]"},
+    {"echo", kNotTrue, "[false]"},
+    {"suffix"},
+    {"use_beam_search", kNotTrue, "[false]"},
+    {"length_penalty", "leave it out", "[1]"},
+    {"prompt_logprobs", "leave it out", "[0, false]"},
+    {"truncate_prompt_tokens"},
+    {"allowed_token_ids", "leave it out, or use logit_bias"},
+    {"bad_words", "leave it out, or use logit_bias"},
+    {"include_stop_str_in_output", kNotTrue, "[false]"},
+    {"skip_special_tokens", "leave it out or give true", "[true]"},
+    {"chat_template"},
+    {"documents"},
+    {"guided_json"},
+    {"guided_regex"},
+    {"guided_choice"},
+    {"guided_grammar"},
+    {"structured_outputs"},
+    {"regex"},
+    {"ebnf"},
+    {"grammar"},
+    {"json_schema"},
+};
+
+}  // namespace
+
+void RefuseUnsupportedFields(FieldReader& fields) {
+  for (const Row& row : kTable) {
+    const json* value = fields.Find(row.name);
+    if (value == nullptr) continue;
+    const json neutral = json::parse(row.neutral);
+    if (std::find(neutral.begin(), neutral.end(), *value) != neutral.end()) continue;
+    fields.Unsupported(row.name, row.advice);
+  }
+  // An empty object asks for it, too.
+  if (fields.Find("web_search_options") != nullptr) fields.Unsupported("web_search_options", "leave it out");
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,17 @@
+// The one loop that every answer goes through: what a generation has to say, in a door's words, into a sink.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+
+#include "base/http/request_record.h"
+#include "gateway/api/pipeline/answer_writer.h"
+#include "gateway/api/pipeline/sink.h"
+#include "gateway/generation/generation.h"
+
+namespace quire::gateway {
+
+// Returns when all was said or the client has left; what it took has then been counted.
+boost::asio::awaitable<void> Answer(Generation& generation, AnswerWriter& writer, Sink& sink,
+                                    http::RequestRecord& record);
+
+}  // namespace quire::gateway

@@ -1,0 +1,44 @@
+// How a door says an answer: pieces, ends, usage and errors as the frames of its own format. One per request,
+// used by the request's coroutine only; each door has its own in its folder. The pipeline calls: Delta and
+// End in any mixture of choices, End once for each; then Close once. Or Fail once, at any time, in place of
+// all that would follow.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/core/ids.h"
+#include "base/http/error_body.h"
+#include "gateway/accounting/accountant.h"
+#include "gateway/api/pipeline/sink.h"
+#include "gateway/generation/step.h"
+#include "gateway/text/text_model.h"
+
+namespace quire::gateway {
+
+class AnswerWriter {
+ public:
+  virtual ~AnswerWriter() = default;
+
+  virtual void Delta(const Piece& piece, Sink& sink) = 0;
+  virtual void End(const ChoiceEnd& end, Sink& sink) = 0;
+  // With the last End's positions, where that was kept back for the usage.
+  virtual void Close(const Usage& usage, Sink& sink) = 0;
+  // A stream that has begun.
+  virtual void Fail(const http::ApiError& error, Sink& sink) = 0;
+};
+
+// What a writer knows of its answer before the first piece.
+struct AnswerHead {
+  RequestId id;
+  std::string model;
+  int64_t created_unix_s = 0;
+  uint32_t choices = 1;
+  std::shared_ptr<const TextModel> text;
+};
+
+using MakeWriter = std::function<std::unique_ptr<AnswerWriter>(AnswerHead)>;
+
+}  // namespace quire::gateway

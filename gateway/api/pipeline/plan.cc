@@ -1,0 +1,189 @@
+#include "gateway/api/pipeline/plan.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
+#include "gateway/api/pipeline/sampling_fields.h"
+
+namespace quire::gateway {
+namespace {
+
+constexpr uint64_t kUsualMaxTokens = 16384;
+constexpr size_t kMaxPrefixHashes = 64;  // the coordinator takes no more
+constexpr double kGreedyBelow = 1e-6;    // smaller temperatures would overflow the logits: they mean greedy
+// top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
+constexpr float kLeastTopP = std::numeric_limits<float>::min();
+
+// Whether the model reasons is the checkpoint's matter: nothing here can switch it off.
+std::optional<http::ApiError> CheckReasoning(const ChatPrompt& prompt, const TextModel& text) {
+  if (!text.think_end_id()) return std::nullopt;
+  if (const std::string& field = prompt.no_reasoning_field; !field.empty()) {
+    return InvalidField(field, absl::StrCat(field,
+                                            ": this model always reasons before it answers; leave the "
+                                            "field out, or ask a model that doesn't reason"));
+  }
+  if (prompt.separate_reasoning) {
+    return InvalidField(
+        "separate_reasoning",
+        "separate_reasoning: this server does not support it yet; leave it out or give false");
+  }
+  return std::nullopt;
+}
+
+// A prompt as text, and the field that it came in.
+struct PromptText {
+  OriginText text;
+  const char* param;
+};
+
+ApiResult<PromptText> TextOf(const ChatPrompt& prompt, const TextModel& text) {
+  if (auto error = CheckReasoning(prompt, text)) return *std::move(error);
+  const bool continues = prompt.ContinuesAssistant();
+  if (continues && text.think_end_id()) {
+    return InvalidField("messages",
+                        "messages: this server can't continue a reasoning model's answer yet; end with a "
+                        "user message");
+  }
+  if (continues && prompt.turns.size() == 1) {
+    return InvalidField("messages",
+                        "messages: give a message before the assistant's that is to be continued");
+  }
+  absl::StatusOr<OriginText> rendered = text.RenderChat(prompt.turns);
+  if (!rendered.ok())
+    return InvalidField("messages", absl::StrCat("messages: ", rendered.status().message()));
+  return PromptText{*std::move(rendered), "messages"};
+}
+
+ApiResult<PromptText> TextOf(TextPrompt& prompt, const TextModel&) {
+  return PromptText{OriginText(std::move(prompt.text), Origin::kTemplate), "prompt"};
+}
+
+ApiResult<std::vector<TokenId>> Encode(const PromptText& prompt, const CatalogModel& model,
+                                       const std::function<bool()>& gone) {
+  const uint64_t context = model.fact->max_context();
+  absl::StatusOr<std::vector<TokenId>> ids =
+      model.text->tokenizer().Encode(prompt.text, {.max_tokens = context, .gone = gone});
+  if (absl::IsCancelled(ids.status())) return ClientLeft();
+  if (absl::IsResourceExhausted(ids.status())) return PromptTooLong(context);
+  if (!ids.ok()) return InvalidField(prompt.param, absl::StrCat(prompt.param, ": ", ids.status().message()));
+  if (ids->empty()) return InvalidField(prompt.param, absl::StrCat(prompt.param, ": the prompt is empty"));
+  return *std::move(ids);
+}
+
+ApiResult<std::vector<TokenId>> IdsOf(IdsPrompt& prompt, const CatalogModel& model,
+                                      const std::function<bool()>& /*gone*/) {
+  const int64_t vocabulary_size = model.text->tokenizer().vocabulary_size();
+  for (size_t i = 0; i < prompt.ids.size(); ++i) {
+    if (prompt.ids[i] >= 0 && prompt.ids[i] < vocabulary_size) continue;
+    const std::string param = absl::StrCat("prompt.", i);
+    return InvalidField(param, OutsideVocabulary(param, prompt.ids[i], vocabulary_size));
+  }
+  if (prompt.ids.empty()) return InvalidField("prompt", "prompt: the prompt is empty");
+  return std::move(prompt.ids);
+}
+
+template <typename WithText>
+ApiResult<std::vector<TokenId>> IdsOf(WithText& prompt, const CatalogModel& model,
+                                      const std::function<bool()>& gone) {
+  ApiResult<PromptText> text = TextOf(prompt, *model.text);
+  if (auto* error = std::get_if<http::ApiError>(&text)) return std::move(*error);
+  if (gone()) return ClientLeft();
+  return Encode(std::get<PromptText>(text), model, gone);
+}
+
+// Fills in max_tokens; the error says why prompt and answer don't fit.
+std::optional<http::ApiError> PlanLength(const SamplingRequest& request, const v1::ModelFact& model,
+                                         GenerationRequest& plan) {
+  const uint64_t prompt = plan.prompt.size();
+  const uint64_t context = model.max_context();
+  const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
+  const uint64_t asked = static_cast<uint64_t>(request.max_tokens.value_or(1));
+  if (prompt + asked > context) return ContextExceeded(prompt, asked, context);
+  if (asked > limit) {
+    return InvalidField("max_tokens",
+                        absl::StrCat("max_tokens: this model's answers have at most ", limit, " tokens"));
+  }
+  plan.max_tokens = static_cast<uint32_t>(
+      request.max_tokens ? asked : std::min({context - prompt, limit, kUsualMaxTokens}));
+  if (request.min_tokens > plan.max_tokens) {
+    return InvalidField("min_tokens", absl::StrCat("min_tokens: at most ", plan.max_tokens, " fit here"));
+  }
+  plan.rope = prompt + plan.max_tokens > model.plain_context() ? v1::ROPE_SCALED : v1::ROPE_PLAIN;
+  return std::nullopt;
+}
+
+v1::Sampling PlanSampling(const SamplingRequest& request, const TextModel& text) {
+  const GenerationDefaults& defaults = text.defaults();
+  v1::Sampling sampling;
+  const double temperature = request.temperature.value_or(defaults.temperature);
+  sampling.set_temperature(temperature < kGreedyBelow ? 0 : static_cast<float>(temperature));
+  sampling.set_top_k(static_cast<int32_t>(request.top_k.value_or(defaults.top_k)));
+  sampling.set_top_p(std::max(static_cast<float>(request.top_p.value_or(defaults.top_p)), kLeastTopP));
+  sampling.set_min_p(static_cast<float>(request.min_p.value_or(defaults.min_p)));
+  sampling.set_repetition_penalty(
+      static_cast<float>(request.repetition_penalty.value_or(defaults.repetition_penalty)));
+  sampling.set_presence_penalty(static_cast<float>(request.presence_penalty.value_or(0)));
+  sampling.set_frequency_penalty(static_cast<float>(request.frequency_penalty.value_or(0)));
+  for (const auto& [id, bias] : request.logit_bias) {
+    v1::LogitBias* out = sampling.add_logit_bias();
+    out->set_token_id(id);
+    out->set_bias(static_cast<float>(bias));
+  }
+  sampling.set_logprobs(request.logprobs);
+  sampling.set_top_logprobs(request.top_logprobs);
+  sampling.set_min_tokens(static_cast<uint32_t>(request.min_tokens));
+  // ignore_eos is about the checkpoint's own ends; ids that the client named still stop.
+  if (!request.ignore_eos) sampling.mutable_stop_ids()->Assign(text.eos_ids().begin(), text.eos_ids().end());
+  for (const int32_t id : request.stop_token_ids) sampling.add_stop_ids(id);
+  return sampling;
+}
+
+// What the coordinator places by: hashes of the first blocks, so that a long prompt makes no long message.
+std::vector<std::string> PrefixHashes(const GenerationRequest& plan) {
+  const size_t tokens = std::min(plan.prompt.size(), kMaxPrefixHashes * kBlockTokens);
+  const auto prefix = std::span(plan.prompt).first(tokens);
+  std::vector<std::string> hashes;
+  for (const Digest& hash : PrefixBlockHashes(plan.cache_salt, RopeVariant_Name(plan.rope), prefix)) {
+    hashes.push_back(ToBytes(hash));
+  }
+  return hashes;
+}
+
+uint64_t RandomSeed() {
+  uint64_t seed = 0;
+  std::memcpy(&seed, RandomBytes(sizeof seed).data(), sizeof seed);
+  return seed;
+}
+
+}  // namespace
+
+ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prompt prompt,
+                                            const CatalogModel& model, const v1::KeyFact& key,
+                                            const RequestId& id, const std::function<bool()>& gone) {
+  if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
+    return *std::move(error);
+  ApiResult<std::vector<TokenId>> ids = std::visit([&](auto& p) { return IdsOf(p, model, gone); }, prompt);
+  if (auto* error = std::get_if<http::ApiError>(&ids)) return std::move(*error);
+  GenerationRequest plan;
+  plan.id = id;
+  plan.key_id = key.key_id();
+  plan.model = model.fact->model();
+  plan.text = model.text;
+  plan.bundle_digest = model.fact->bundle_digest();
+  plan.prompt = std::get<std::vector<TokenId>>(std::move(ids));
+  if (auto error = PlanLength(request, *model.fact, plan)) return *std::move(error);
+  plan.sampling = PlanSampling(request, *model.text);
+  plan.choices = request.choices;
+  plan.seed = request.seed ? *request.seed : RandomSeed();
+  plan.stops = request.stop;
+  plan.cache_salt = key.cache_salt();
+  plan.prefix_hashes = PrefixHashes(plan);
+  return plan;
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,22 @@
+// From what the client asked for to what the worker is told: the prompt's token ids, the sampling parameters
+// with the checkpoint's defaults filled in, max_tokens, seed and RoPE variant. The same for every door. Pure
+// but for the seed's randomness; any thread. A megabyte of text takes a second or two (text_threads.h); a
+// prompt that can't fit the model's context is given up as soon as that is sure.
+#pragma once
+
+#include <functional>
+
+#include "gateway/api/error_response.h"
+#include "gateway/api/pipeline/prompt.h"
+#include "gateway/api/pipeline/sampling_request.h"
+#include "gateway/generation/generation_request.h"
+#include "gateway/generation/model_catalog.h"
+
+namespace quire::gateway {
+
+// `gone`: the client has left, so that what is left of the work need not be done (ClientLeft).
+ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prompt prompt,
+                                            const CatalogModel& model, const v1::KeyFact& key,
+                                            const RequestId& id, const std::function<bool()>& gone);
+
+}  // namespace quire::gateway

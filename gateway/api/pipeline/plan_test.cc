@@ -1,0 +1,170 @@
+#include "gateway/api/pipeline/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <climits>
+
+#include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
+#include "gateway/api/chat/chat_request.h"
+#include "gateway/generation/testing/tiny_text.h"
+
+namespace quire::gateway {
+namespace {
+
+using testing::kTinyEos;
+
+// The template's own tokens around one user message of one byte.
+constexpr uint64_t kPrompt = 1 + 5 + 1 + 1 + 1 + 1 + 10;
+
+class PlanTest : public ::testing::Test {
+ protected:
+  PlanTest() {
+    fact_.set_model("tiny");
+    fact_.set_bundle_digest("d");
+    fact_.set_max_context(100'000);
+    fact_.set_plain_context(30'000);
+    key_.set_key_id("k");
+    key_.set_cache_salt("salt");
+  }
+
+  ApiResult<GenerationRequest> Plan(const std::string& fields) {
+    ApiResult<ChatRequest> request =
+        ParseChatRequest(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": ")",
+                                      content_, R"("}])", fields.empty() ? "" : ", ", fields, "}"));
+    EXPECT_TRUE(std::holds_alternative<ChatRequest>(request)) << fields;
+    const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+    ChatRequest& chat = std::get<ChatRequest>(request);
+    return PlanGeneration(chat.sampling, std::move(chat.prompt), model, key_, RequestId::Random(),
+                          [this] { return ++questions_ >= gone_at_; });
+  }
+  GenerationRequest MustPlan(const std::string& fields) {
+    ApiResult<GenerationRequest> plan = Plan(fields);
+    if (auto* error = std::get_if<http::ApiError>(&plan)) {
+      ADD_FAILURE() << error->message;
+      return {};
+    }
+    return std::get<GenerationRequest>(std::move(plan));
+  }
+  http::ApiError MustRefuse(const std::string& fields) {
+    ApiResult<GenerationRequest> plan = Plan(fields);
+    EXPECT_TRUE(std::holds_alternative<http::ApiError>(plan)) << fields;
+    return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
+  }
+
+  std::string content_ = "x";
+  int questions_ = 0, gone_at_ = INT_MAX;  // the client is found gone at the so manieth question
+  v1::ModelFact fact_;
+  v1::KeyFact key_;
+  std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
+};
+
+TEST_F(PlanTest, TheRequestThenTheCheckpointThenNeutral) {
+  const v1::Sampling own = MustPlan(R"("temperature": 0, "top_k": 3, "presence_penalty": 1)").sampling;
+  EXPECT_EQ(own.temperature(), 0);
+  EXPECT_EQ(own.top_k(), 3);
+  EXPECT_EQ(own.presence_penalty(), 1);
+  EXPECT_EQ(own.top_p(), 0.75f) << "generation_config.json's";
+  EXPECT_EQ(own.repetition_penalty(), 1);
+  EXPECT_EQ(MustPlan("").sampling.temperature(), 0.5f);
+  EXPECT_EQ(MustPlan(R"("temperature": 1e-40)").sampling.temperature(), 0)
+      << "too small to divide by: greedy";
+}
+
+TEST_F(PlanTest, TopPOfZeroIsTheSmallestNucleus) {
+  for (const char* fields : {"\"top_p\": 0", "\"top_p\": 1e-60"}) {
+    const float top_p = MustPlan(fields).sampling.top_p();
+    EXPECT_GT(top_p, 0) << "what the worker takes";
+    EXPECT_LT(top_p, 1e-30f);
+  }
+}
+
+TEST_F(PlanTest, AModelThatDoesNotReasonTakesEveryEffort) {
+  for (const char* fields :
+       {R"("reasoning_effort": "none")", R"("reasoning_effort": "high")",
+        R"("reasoning": {"enabled": false})", R"("chat_template_kwargs": {"enable_thinking": false})",
+        R"("separate_reasoning": true)"}) {
+    MustPlan(fields);
+  }
+}
+
+TEST_F(PlanTest, AModelThatAlwaysReasonsSaysSo) {
+  text_ = *TextModel::Create(testing::TinyBundleWith({"<think>", "</think>"}));
+  ASSERT_TRUE(text_->think_end_id());
+  MustPlan(R"("reasoning_effort": "high")");
+  const http::ApiError error = MustRefuse(R"("reasoning_effort": "none")");
+  EXPECT_EQ(error.status, 422);
+  EXPECT_EQ(error.param, "reasoning_effort");
+  EXPECT_NE(error.message.find("always reasons"), std::string::npos);
+  EXPECT_EQ(MustRefuse(R"("reasoning": {"enabled": false})").param, "reasoning.enabled");
+  EXPECT_EQ(MustRefuse(R"("separate_reasoning": true)").param, "separate_reasoning");
+}
+
+TEST_F(PlanTest, MaxTokensIsWhatFits) {
+  EXPECT_EQ(MustPlan("").max_tokens, 16384u);
+  EXPECT_EQ(MustPlan("\"max_tokens\": 20000").max_tokens, 20000u);
+  fact_.set_max_output_tokens(500);
+  EXPECT_EQ(MustPlan("").max_tokens, 500u);
+  EXPECT_EQ(MustRefuse("\"max_tokens\": 501").param, "max_tokens");
+  fact_.set_max_context(kPrompt + 7);
+  EXPECT_EQ(MustPlan("").max_tokens, 7u);
+  EXPECT_EQ(MustPlan("\"max_tokens\": 7").max_tokens, 7u);
+  EXPECT_EQ(MustRefuse("\"max_tokens\": 8").code, "context_length_exceeded");
+  EXPECT_EQ(MustRefuse("\"min_tokens\": 8").param, "min_tokens");
+  fact_.set_max_context(kPrompt);
+  EXPECT_EQ(MustRefuse("").code, "context_length_exceeded");
+}
+
+TEST_F(PlanTest, APromptThatCantFitIsGivenUpAtOnce) {
+  content_ = std::string(5'000'000, 'x');
+  const http::ApiError error = MustRefuse("");
+  EXPECT_EQ(error.code, "context_length_exceeded");
+  EXPECT_NE(error.message.find("more than 100000 tokens"), std::string::npos);
+}
+
+TEST_F(PlanTest, ScaledRopeFromTheFirstPositionThatNeedsIt) {
+  EXPECT_EQ(MustPlan(absl::StrCat("\"max_tokens\": ", 30'000 - kPrompt)).rope, v1::ROPE_PLAIN);
+  EXPECT_EQ(MustPlan(absl::StrCat("\"max_tokens\": ", 30'001 - kPrompt)).rope, v1::ROPE_SCALED);
+}
+
+TEST_F(PlanTest, StopIdsAreTheCheckpointsAndTheClients) {
+  const auto ids = [this](const std::string& fields) {
+    const v1::Sampling sampling = MustPlan(fields).sampling;
+    return std::vector<int32_t>(sampling.stop_ids().begin(), sampling.stop_ids().end());
+  };
+  EXPECT_EQ(ids(""), (std::vector<int32_t>{kTinyEos}));
+  EXPECT_EQ(ids("\"stop_token_ids\": [5]"), (std::vector<int32_t>{kTinyEos, 5}));
+  EXPECT_EQ(ids("\"ignore_eos\": true, \"stop_token_ids\": [5]"), (std::vector<int32_t>{5}));
+}
+
+TEST_F(PlanTest, SaysOfWhichTextBundleItsIdsAre) { EXPECT_EQ(MustPlan("").bundle_digest, "d"); }
+
+TEST_F(PlanTest, HashesTheFirstWholeBlocksOfThePrompt) {
+  const GenerationRequest plan = MustPlan("");
+  const auto hashes = PrefixBlockHashes("salt", "ROPE_PLAIN", plan.prompt);
+  ASSERT_EQ(hashes.size(), 1u);
+  EXPECT_EQ(plan.prefix_hashes, std::vector<std::string>{ToBytes(hashes[0])});
+  content_ = std::string(2000, 'x');
+  EXPECT_EQ(MustPlan("").prefix_hashes.size(), 64u) << "no more are taken by the coordinator";
+}
+
+TEST_F(PlanTest, ASeedIsAlwaysSet) {
+  EXPECT_EQ(MustPlan("\"seed\": -1").seed, UINT64_MAX);
+  EXPECT_NE(MustPlan("").seed, MustPlan("").seed);
+}
+
+TEST_F(PlanTest, NothingIsEncodedForAClientThatLeft) {
+  gone_at_ = 1;
+  EXPECT_EQ(MustRefuse("").message, ClientLeft().message);
+  questions_ = 0;
+  gone_at_ = 2;  // while it is encoded
+  EXPECT_EQ(MustRefuse("").message, ClientLeft().message);
+}
+
+TEST_F(PlanTest, IdsAreCheckedAgainstTheVocabulary) {
+  EXPECT_EQ(MustRefuse("\"logit_bias\": {\"258\": 1}").param, "logit_bias.258");
+  EXPECT_EQ(MustPlan("\"logit_bias\": {\"257\": 1}").sampling.logit_bias(0).token_id(), 257);
+}
+
+}  // namespace
+}  // namespace quire::gateway

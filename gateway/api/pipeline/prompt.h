@@ -1,0 +1,35 @@
+// What a door wants answered: a conversation that the model's chat template turns into text, text as it is,
+// or token ids. Plain data.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/core/ids.h"
+#include "gateway/text/chat_turn.h"
+
+namespace quire::gateway {
+
+struct ChatPrompt {
+  std::vector<ChatTurn> turns;
+  // The path of the field that asks for an answer without reasoning; empty: none does.
+  std::string no_reasoning_field;
+  bool separate_reasoning = false;
+
+  // The last turn is the assistant's: it is continued, not answered.
+  bool ContinuesAssistant() const { return !turns.empty() && turns.back().role == "assistant"; }
+};
+
+// Its control tokens are read as such: whoever sends text without a template writes them himself.
+struct TextPrompt {
+  std::string text;
+};
+
+struct IdsPrompt {
+  std::vector<TokenId> ids;
+};
+
+using Prompt = std::variant<ChatPrompt, TextPrompt, IdsPrompt>;
+
+}  // namespace quire::gateway

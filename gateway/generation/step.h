@@ -1,0 +1,63 @@
+// What a request's handler may write now: pieces of its choices' text, the ends of choices, and at last how
+// the request ended. Plain data, moved from Generation to a door's writer. Always: a choice's end comes after
+// its last piece, and once; nothing comes after the ending.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/core/ids.h"
+#include "proto/coordinator.pb.h"
+
+namespace quire::gateway {
+
+// A sampled token as the model weighed it: natural logarithms of probabilities, of the raw logits.
+struct TokenChance {
+  TokenId id = 0;
+  float logprob = 0;
+};
+struct SampledToken {
+  TokenChance token;
+  std::vector<TokenChance> top = {};  // the likeliest in its place, likeliest first
+};
+
+// Text to write, and the positions that count as delivered with it.
+struct Piece {
+  uint32_t choice = 0;
+  std::string text;
+  uint32_t positions = 0;
+  std::vector<SampledToken> tokens = {};  // of these positions, where the request asked for logprobs
+};
+
+struct Ending {
+  enum class Kind { kStop, kLength, kBudget, kRefused, kFailed };
+  Kind kind = Kind::kFailed;  // of a request whose choices have all ended: the greatest of theirs
+  v1::SettleReason reason = v1::SETTLE_SERVER_ERROR;
+  v1::Refusal refusal = {};  // kRefused
+  absl::Status error = {};   // kFailed
+
+  bool is_error() const { return kind == Kind::kRefused || kind == Kind::kFailed; }
+};
+
+struct ChoiceEnd {
+  uint32_t choice = 0;
+  Ending::Kind kind = Ending::Kind::kStop;  // or kLength, kBudget
+  uint32_t positions = 0;                   // of tokens without text, delivered with it
+};
+
+// stop, length, budget; refused and error for what is no finish_reason.
+const char* NameOf(Ending::Kind kind);
+
+struct Step {
+  std::vector<Piece> pieces;
+  std::vector<ChoiceEnd> ends;  // after the pieces
+  std::optional<Ending> ending;
+
+  bool empty() const { return pieces.empty() && ends.empty() && !ending; }
+  bool is_error_alone() const { return pieces.empty() && ends.empty() && ending && ending->is_error(); }
+};
+
+}  // namespace quire::gateway
