@@ -11,6 +11,7 @@
 #include "base/core/status.h"
 #include "base/http/server.h"
 #include "gateway/api/chat/chat_door.h"
+#include "gateway/api/grpc/chat_service.h"
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
@@ -78,10 +79,16 @@ struct Gateway::Parts {
         pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
         chat(pipeline, ParseChat),
         models(authenticator, catalog),
+        call_threads(options.threads),
+        chat_service(pipeline, catalog, call_threads, clock, metrics),
         drain_delay(absl::FromChrono(options.drain_delay)),
         watcher(channel, gateway_id, facts, clock, [this] { OnModels(); }) {}
 
-  ~Parts() { text_threads.Stop(); }  // before the server, whose handlers may wait for them
+  // Before the servers, whose handlers may wait for them.
+  ~Parts() {
+    text_threads.Stop();
+    if (grpc.server != nullptr) grpc.server->Shutdown(std::chrono::system_clock::now());
+  }
 
   void OnModels() {
     AnnounceAfterLoad();
@@ -111,6 +118,7 @@ struct Gateway::Parts {
       if (!ready()) return false;
       then = std::exchange(when_ready, nullptr);
     }
+    SetGrpcHealth(true);
     if (then) then();
     return true;
   }
@@ -147,6 +155,28 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return models.HandleOne(e); });
     }
     return routes;
+  }
+
+  // Beside the API's address, and as open as that is: whatever ends TLS stands before both.
+  absl::Status ServeGrpc(const GatewayOptions& options) {
+    if (options.grpc_port < 0) return absl::OkStatus();
+    const GrpcServerOptions listen{.host = options.host,
+                                   .port = static_cast<int>(options.grpc_port),
+                                   .tls = {},
+                                   .insecure = true,
+                                   .public_bytes = options.intake.bytes};
+    QUIRE_ASSIGN_OR_RETURN(grpc, StartGrpcServer(listen, {&chat_service}));
+    SetGrpcHealth(false);
+    return absl::OkStatus();
+  }
+
+  void SetGrpcHealth(bool serving) {
+    if (grpc.server != nullptr) grpc.server->GetHealthCheckService()->SetServingStatus(serving);
+  }
+
+  // Accepts no more calls and lets those that run end.
+  void EndCalls(absl::Duration limit) {
+    if (grpc.server != nullptr) grpc.server->Shutdown(absl::ToChronoTime(absl::Now() + limit));
   }
 
   http::Probes Probes() {
@@ -197,8 +227,11 @@ struct Gateway::Parts {
   const Pipeline pipeline;
   const HttpDoor chat;
   const ModelsHandler models;
+  CallThreads call_threads;
+  ChatService chat_service;
   std::unique_ptr<http::MetricsPlane> metrics_plane;
   std::unique_ptr<http::Server> server;
+  GrpcServer grpc;  // the public one; null: there is none
   const absl::Duration drain_delay;
   Watcher watcher;
 };
@@ -227,6 +260,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                      .guard = nullptr,  // the API is no secret
                                      .fruit = http::Fruit::kTokens};
   QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
+  QUIRE_RETURN_IF_ERROR(parts->ServeGrpc(options));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }
 
@@ -240,10 +274,12 @@ void Gateway::WhenReady(std::function<void()> then) {
 }
 
 int Gateway::api_port() const { return parts_->server->port(); }
+int Gateway::grpc_port() const { return parts_->grpc.port; }
 int Gateway::metrics_port() const { return parts_->metrics_plane->port(); }
 
 bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
   parts_->draining = true;
+  parts_->SetGrpcHealth(false);
   parts_->server->Leave();
   parts_->AwaitClosedOr(&Parts::cut_short, parts_->drain_delay);
   std::thread last_call([&] {
@@ -252,7 +288,9 @@ bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
     parts_->ledger.WakeAll();
     if (!parts_->AwaitClosedOr(nullptr, kGoodbye)) parts_->server->Abort();
   });
+  std::thread calls([&] { parts_->EndCalls(streams + 2 * kGoodbye); });
   parts_->server->Drain(absl::ToChronoMilliseconds(streams + 2 * kGoodbye));
+  calls.join();
   {
     MutexLock lock(&parts_->mutex);
     parts_->closed = true;

@@ -37,6 +37,8 @@ void Declare(Options& options, Config& config) {
   constexpr IntLimits kPort{0, 65535};
   options.Add("host", &config.gateway.host, "HOST", "address of the API");
   options.Add("port", &config.port, "PORT", "port of the API; 0 = any", kPort);
+  options.Add("grpc-port", &config.gateway.grpc_port, "PORT",
+              "port of the gRPC API (quire.v1.Chat), at the API's address; 0 = any, -1 = none", {-1, 65535});
   config.gateway.metrics.Declare(options);
   options.Add("cors-origin", &config.gateway.cors_origin, "ORIGINS",
               "whose pages may call the API from a browser: *, none, or a list with commas");
@@ -77,6 +79,9 @@ void WriteReadyFile(const Config& config, const Gateway& gateway) {
   nlohmann::ordered_json ready;
   ready["pid"] = getpid();
   ready["api"] = quire::JoinHostPort(config.gateway.host, gateway.api_port());
+  if (gateway.grpc_port() > 0) {
+    ready["grpc"] = quire::JoinHostPort(config.gateway.host, gateway.grpc_port());
+  }
   ready["metrics"] = quire::JoinHostPort(config.gateway.metrics.host, gateway.metrics_port());
   const absl::Status written = WriteFileAtomically(config.ready_file, ready.dump() + "\n", 0644);
   if (!written.ok()) Log(LogLevel::kError, "ready_file_not_written", "reason", MessageOf(written));
@@ -122,7 +127,8 @@ absl::Status Serve(Config& config) {
   config.gateway.limits.connections_per_ip = static_cast<int>(config.max_connections_per_ip);
   config.gateway.drain_delay = std::chrono::milliseconds(config.drain_delay_ms);
   QUIRE_ASSIGN_OR_RETURN(auto gateway, Gateway::Start(config.gateway));
-  Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port());
+  Log(LogLevel::kInfo, "serving", "api_port", gateway->api_port(), "metrics_port", gateway->metrics_port(),
+      "grpc_port", gateway->grpc_port());
   gateway->WhenReady([&config, gateway = gateway.get()] { WriteReadyFile(config, *gateway); });
   const int first = WaitForShutdownSignal();
   Log(LogLevel::kInfo, "draining");

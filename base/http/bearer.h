@@ -8,7 +8,8 @@
 
 namespace quire::http {
 
-// Empty where there is none. Points into `head`.
+// Empty where there is none. Points into `head`, or into the header's value.
 std::string_view BearerToken(const RequestHead& head);
+std::string_view BearerToken(std::string_view value);
 
 }  // namespace quire::http

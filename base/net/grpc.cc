@@ -1,7 +1,9 @@
 #include "base/net/grpc.h"
 
 #include <arpa/inet.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/support/client_interceptor.h>
 
 #include <algorithm>
@@ -16,6 +18,9 @@ namespace quire {
 namespace {
 
 constexpr int kMaxMessageBytes = 16 << 20;
+// As large as a body of the HTTP API.
+constexpr int kMaxPublicMessageBytes = 8 << 20;
+constexpr int kMaxPublicCalls = 256;  // of one connection, at once
 // How long one attempt to connect may take. gRPC calls it the minimal backoff, but a refused connection is
 // tried again after the backoff proper; too short, and a busy machine fails its handshakes.
 constexpr int kConnectLimitMs = 5000;
@@ -107,21 +112,35 @@ absl::Status CheckDial(const std::string& whom, const std::string& address, cons
                     tls, insecure);
 }
 
+namespace {
+
+// How long a peer may be silent, and how much it may ask for at once.
+void SetPatience(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
+  const bool is_public = options.public_bytes > 0;
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, is_public ? 10'000 : 2000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, is_public ? 20'000 : 1000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  if (!is_public) return;
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxPublicCalls);
+  builder.SetResourceQuota(grpc::ResourceQuota("public").Resize(options.public_bytes));
+}
+
+}  // namespace
+
 absl::StatusOr<GrpcServer> StartGrpcServer(const GrpcServerOptions& options,
                                            const std::vector<grpc::Service*>& services) {
   QUIRE_RETURN_IF_ERROR(CheckListen(options));
   QUIRE_ASSIGN_OR_RETURN(auto credentials, ServerCredentials(options));
   grpc::EnableDefaultHealthCheckService(true);
+  if (options.public_bytes > 0) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   GrpcServer result;
   const std::string address = JoinHostPort(options.host, options.port);
   builder.AddListeningPort(address, credentials, &result.port);
   for (grpc::Service* service : services) builder.RegisterService(service);
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxReceiveMessageSize(options.public_bytes > 0 ? kMaxPublicMessageBytes : kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port must fail, not be shared
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  SetPatience(options, builder);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);

@@ -24,6 +24,9 @@ struct GrpcServerOptions {
   int port = 0;  // 0 = any
   TlsFiles tls;
   bool insecure = false;  // allow plaintext off loopback
+  // For anybody's clients: they may ping seldom and answer late (10 s, 20 s), see by reflection what there
+  // is, and make the server hold no more than so many bytes; 0 = for our own.
+  size_t public_bytes = 0;
 };
 
 struct GrpcServer {

@@ -10,7 +10,10 @@
 
 namespace quire::gateway {
 Facts::Key Authenticator::Check(const http::RequestHead& head) const {
-  const std::string_view text = http::BearerToken(head);
+  return CheckToken(http::BearerToken(head));
+}
+
+Facts::Key Authenticator::CheckToken(std::string_view text) const {
   const std::optional<ParsedApiKey> parsed = ParseApiKey(text);
   if (!parsed || parsed->kind != KeyKind::kApi) return nullptr;
   const std::string hmac = ToBytes(ApiKeyHmac(pepper_, text));

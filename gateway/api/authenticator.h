@@ -24,6 +24,8 @@ class Authenticator {
 
   // nullptr: no key, a malformed, unknown or revoked one.
   Facts::Key Check(const http::RequestHead& head) const;
+  // The same of a token that came otherwise.
+  Facts::Key CheckToken(std::string_view token) const;
   // What a client reads where Check found nobody: 401, but 503 while the keys are not known yet, since a
   // client takes a 401 for final.
   http::ApiError Refusal() const;

@@ -9,7 +9,11 @@ namespace quire::gateway {
 
 nlohmann::json AsInteger(const nlohmann::json& value) {
   if (!value.is_number()) return nullptr;
-  if (!value.is_number_float()) return value;
+  if (value.is_number_unsigned()) return value;
+  if (value.is_number_integer()) {
+    const auto number = value.get<int64_t>();
+    return number < 0 ? value : nlohmann::json(static_cast<uint64_t>(number));
+  }
   const double number = value.get<double>();
   // 2^64 and -2^63 are also what the first integers beyond are read as.
   if (number != std::trunc(number) || number >= 0x1p64 || number <= -0x1p63) return value;

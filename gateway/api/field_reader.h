@@ -13,8 +13,8 @@
 
 namespace quire::gateway {
 
-// The integer that a JSON number stands for, however it is written (5, 5.0, 5e0), as an integer of JSON; a
-// number that stands for none comes back as it is, and what is no number as null.
+// The integer that a JSON number stands for, however it is written (5, 5.0, 5e0), as an integer of JSON,
+// unsigned if it can be; a number that stands for none comes back as it is, and what is no number as null.
 nlohmann::json AsInteger(const nlohmann::json& value);
 
 class FieldReader {

@@ -24,14 +24,12 @@ std::string Number(float value) {
 // "token":...,"logprob":...,"bytes":[...]
 std::string Fields(const TokenChance& chance, const Tokenizer& tokenizer) {
   const std::string_view bytes = tokenizer.BytesOf(chance.id);
-  Detokenizer text(tokenizer, /*skip_special_tokens=*/false);
-  std::string token = text.Push(chance.id);
-  token += text.Flush();
   const auto number = [](std::string* out, char byte) {
     absl::StrAppend(out, static_cast<unsigned char>(byte));
   };
-  return absl::StrCat("\"token\":", JsonQuoted(token), ",\"logprob\":", Number(chance.logprob),
-                      ",\"bytes\":[", absl::StrJoin(bytes, ",", number), "]");
+  return absl::StrCat("\"token\":", JsonQuoted(TokenAsText(chance.id, tokenizer)),
+                      ",\"logprob\":", Number(chance.logprob), ",\"bytes\":[",
+                      absl::StrJoin(bytes, ",", number), "]");
 }
 
 }  // namespace
@@ -54,6 +52,16 @@ std::string CostUsd(int64_t nano_usd) {
   char digits[32];
   auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<double>(nano_usd) / 1e9);
   return {digits, end};
+}
+
+const char* FinishReasonOf(Ending::Kind kind) {
+  return NameOf(kind == Ending::Kind::kBudget ? Ending::Kind::kLength : kind);
+}
+
+std::string TokenAsText(TokenId id, const Tokenizer& tokenizer) {
+  Detokenizer text(tokenizer, /*skip_special_tokens=*/false);
+  std::string token = text.Push(id);
+  return token + text.Flush();
 }
 
 std::string LogprobEntries(const std::vector<SampledToken>& tokens, const Tokenizer& tokenizer) {

@@ -21,6 +21,12 @@ std::string UsageJson(const Usage& usage);
 // five.)
 std::string CostUsd(int64_t nano_usd);
 
+// "stop" or "length": an answer that the spend cap ended is cut like one that max_tokens ended.
+const char* FinishReasonOf(Ending::Kind kind);
+
+// What a token's bytes are as text: U+FFFD where they are none by themselves.
+std::string TokenAsText(TokenId id, const Tokenizer& tokenizer);
+
 // The entries of "logprobs.content" for these tokens, with commas between them: "token" is what its bytes are
 // as text (U+FFFD where they are none by themselves), "bytes" are its own.
 std::string LogprobEntries(const std::vector<SampledToken>& tokens, const Tokenizer& tokenizer);

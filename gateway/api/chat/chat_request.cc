@@ -125,8 +125,12 @@ ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
   if (!root->is_object()) {
     return BadJson("the request body must be a JSON object");
   }
+  return ReadChatRequest(*root);
+}
+
+ApiResult<ChatRequest> ReadChatRequest(const json& body) {
   std::optional<http::ApiError> error;
-  FieldReader fields(*root, "", error);
+  FieldReader fields(body, "", error);
   ChatRequest request;
   std::string model = ReadModelName(fields);
   request.prompt.turns = ReadTurns(fields, error);

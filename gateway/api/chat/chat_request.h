@@ -4,6 +4,7 @@
 // the few that are ignored. Pure and fuzzed (tests/fuzz/chat_request_fuzz.cc): no I/O, any thread.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "gateway/api/error_response.h"
@@ -26,5 +27,7 @@ struct ChatRequest {
 };
 
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body);
+// The same of a body that was parsed, or that says what came in another form.
+ApiResult<ChatRequest> ReadChatRequest(const nlohmann::json& body);
 
 }  // namespace quire::gateway

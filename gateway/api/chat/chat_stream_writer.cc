@@ -13,10 +13,6 @@ constexpr std::string_view kDone = "data: [DONE]\n\n";
 
 }  // namespace
 
-const char* FinishReasonOf(Ending::Kind kind) {
-  return NameOf(kind == Ending::Kind::kBudget ? Ending::Kind::kLength : kind);
-}
-
 ChatStreamWriter::ChatStreamWriter(const AnswerHead& head, UsageFrames usage_frames)
     : usage_frames_(usage_frames),
       text_(head.text),

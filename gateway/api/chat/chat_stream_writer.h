@@ -41,7 +41,4 @@ class ChatStreamWriter final : public AnswerWriter {
   std::string frame_;
 };
 
-// "stop" or "length": an answer that the spend cap ended is cut like one that max_tokens ended.
-const char* FinishReasonOf(Ending::Kind kind);
-
 }  // namespace quire::gateway

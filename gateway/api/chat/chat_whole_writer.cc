@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/json_text.h"
 #include "gateway/api/chat/chat_json.h"
-#include "gateway/api/chat/chat_stream_writer.h"
 
 namespace quire::gateway {
 

@@ -38,7 +38,10 @@ awaitable<void> Answer(Generation& generation, AnswerWriter& writer, Sink& sink,
   if (!step.is_error_alone()) sink.Open();
   while (!sink.gone()) {
     const bool failed = step.ending && step.ending->is_error();
-    if (failed && sink.may_refuse()) co_return co_await sink.Refuse(ErrorOf(*step.ending));
+    if (failed && sink.may_refuse()) {
+      co_await sink.Refuse(ErrorOf(*step.ending));
+      break;
+    }
     if (failed) record.error = ErrorOf(*step.ending).code;
     Write(step, generation, writer, sink);
     if (step.ending) {

@@ -40,6 +40,15 @@ class Sink {
     if (positions.count > 0) order_.push_back(positions);
     Queue(frame, positions.count);
   }
+  // One frame for several choices.
+  void Append(std::string_view frame, const std::vector<Positions>& positions) {
+    uint32_t count = 0;
+    for (const Positions& of_one : positions) {
+      if (of_one.count > 0) order_.push_back(of_one);
+      count += of_one.count;
+    }
+    Queue(frame, count);
+  }
   // Sends what is queued, waiting only where too much is; not OK: the client has left.
   virtual boost::asio::awaitable<absl::Status> Flush() = 0;
   // Sends what is queued and the answer's end.

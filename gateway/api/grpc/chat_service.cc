@@ -1,0 +1,192 @@
+#include "gateway/api/grpc/chat_service.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <utility>
+#include <vector>
+
+#include "base/core/log.h"
+#include "base/http/bearer.h"
+#include "gateway/api/grpc/chat_messages.h"
+#include "gateway/api/grpc/rpc_errors.h"
+#include "gateway/api/grpc/rpc_sink.h"
+#include "gateway/api/grpc/stream_call.h"
+#include "gateway/api/grpc/unary_call.h"
+
+namespace quire::gateway {
+namespace {
+
+using boost::asio::awaitable;
+
+Facts::Key KeyOf(const grpc::CallbackServerContext& context, const Authenticator& authenticator) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("authorization");
+  if (metadata.count("authorization") != 1) return nullptr;  // which of two?
+  return authenticator.CheckToken(
+      http::BearerToken(std::string_view(found->second.data(), found->second.size())));
+}
+
+std::string BytesOf(const grpc::ByteBuffer& message) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (!message.Dump(&slices).ok()) return bytes;
+  bytes.reserve(message.Length());
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+double MillisecondsSince(int64_t begun_us, int64_t us) { return static_cast<double>(us - begun_us) / 1000; }
+
+v1::ChatModel ModelOf(const v1::ModelFact& fact) {
+  v1::ChatModel model;
+  model.set_id(fact.model());
+  model.set_created_unix_s(fact.created_unix_s());
+  model.set_owned_by(fact.owned_by());
+  model.set_max_context(fact.max_context());
+  model.set_max_output_tokens(fact.max_output_tokens());
+  model.set_prompt_nano_usd(fact.price().prompt_nano_usd());
+  model.set_cached_prompt_nano_usd(fact.price().cached_prompt_nano_usd());
+  model.set_completion_nano_usd(fact.price().completion_nano_usd());
+  return model;
+}
+
+}  // namespace
+
+struct ChatService::Asked {
+  RequestId id;
+  Facts::Key key;
+  const grpc::ByteBuffer* message;  // gRPC's, until the call has ended
+  ParseBody parse;
+  http::RequestRecord record;
+  int64_t begun_us;
+};
+
+ChatService::ChatService(const Pipeline& pipeline, const ModelCatalog& catalog, CallThreads& threads,
+                         const Clock& clock, Metrics& metrics, http::RequestSink log)
+    : pipeline_(pipeline),
+      catalog_(catalog),
+      threads_(threads),
+      clock_(clock),
+      metrics_(metrics),
+      lines_(clock, http::Fruit::kTokens, std::move(log)) {}
+
+ChatService::Asked ChatService::Ask(grpc::CallbackServerContext& context, const char* method,
+                                    const grpc::ByteBuffer& message, ParseBody parse) const {
+  Asked asked{.id = RequestId::Random(),
+              .key = KeyOf(context, pipeline_.authenticator()),
+              .message = &message,
+              .parse = parse,
+              .record = {},
+              .begun_us = clock_.NowUs()};
+  asked.record.request_id = asked.id.ToHex();
+  asked.record.method = "GRPC";
+  asked.record.route = method;
+  if (asked.key != nullptr) {
+    asked.record.key_id = asked.key->key_id();
+    asked.record.account = asked.key->account_id();
+  }
+  context.AddInitialMetadata("x-request-id", asked.record.request_id);
+  return asked;
+}
+
+grpc::ServerUnaryReactor* ChatService::Chat(grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  auto call = std::make_shared<UnaryCall>(threads_.Next(), *response);
+  call->Begin();
+  Spawn(call, Ask(*context, "quire.v1.Chat/Chat", *request, ParseWholeChatMessage), &ChatService::AnswerChat);
+  return call.get();
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ChatService::ChatStream(grpc::CallbackServerContext* context,
+                                                                    const grpc::ByteBuffer* request) {
+  auto call = std::make_shared<StreamCall>(threads_.Next(), *context);
+  call->Begin();
+  Spawn(call, Ask(*context, "quire.v1.Chat/ChatStream", *request, ParseStreamedChatMessage),
+        &ChatService::AnswerChat);
+  return call.get();
+}
+
+grpc::ServerUnaryReactor* ChatService::CountTokens(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request,
+                                                   grpc::ByteBuffer* response) {
+  auto call = std::make_shared<UnaryCall>(threads_.Next(), *response);
+  call->Begin();
+  Spawn(call, Ask(*context, "quire.v1.Chat/CountTokens", *request, ParseWholeChatMessage),
+        &ChatService::AnswerCount);
+  return call.get();
+}
+
+grpc::ServerUnaryReactor* ChatService::ListModels(grpc::CallbackServerContext* context,
+                                                  const v1::ListModelsRequest* /*request*/,
+                                                  v1::ListModelsReply* response) {
+  const Facts::Key key = KeyOf(*context, pipeline_.authenticator());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (key == nullptr) {
+    reactor->Finish(RpcStatusOf(pipeline_.authenticator().Refusal()));
+    return reactor;
+  }
+  for (const CatalogModel& model : catalog_.Servable()) {
+    if (MayUseModel(*key, model.fact->model())) *response->add_models() = ModelOf(*model.fact);
+  }
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+void ChatService::Spawn(std::shared_ptr<ServedCall> call, Asked asked, Answer answer) {
+  const boost::asio::any_io_executor executor = call->executor();
+  boost::asio::co_spawn(executor, Run(std::move(call), std::move(asked), answer), boost::asio::detached);
+}
+
+awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, Answer answer) {
+  RpcSink sink(*call, clock_);
+  bool threw = false;
+  try {
+    co_await (this->*answer)(asked, sink);
+  } catch (const std::exception& error) {
+    Log(LogLevel::kError, "call_threw", "request", asked.record.request_id, "reason", error.what());
+    threw = true;
+  }
+  call->OnGone(nullptr);
+  if (threw && !sink.ended()) co_await sink.Refuse(InternalError());
+  if (!sink.ended()) co_await sink.Abandon();
+  asked.record.status = sink.http_status();
+  asked.record.error = sink.error_code();
+  asked.record.total_ms = MillisecondsSince(asked.begun_us, clock_.NowUs());
+  if (sink.first_token_us() > 0) {
+    asked.record.first_token_ms = MillisecondsSince(asked.begun_us, sink.first_token_us());
+  }
+  metrics_
+      .Counter("quire_gateway_grpc_calls_total",
+               "Calls of quire.v1.Chat that ended, by method and status as HTTP's.",
+               {{"method", asked.record.route}, {"status", std::to_string(asked.record.status)}})
+      .Increment();
+  lines_.Write(asked.record);
+}
+
+awaitable<ApiResult<Prepared>> ChatService::Prepare(Asked& asked, RpcSink& sink) const {
+  ApiResult<Newcomer> entered = pipeline_.Enter(asked.key);
+  if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
+  const Newcomer newcomer = std::get<Newcomer>(std::move(entered));
+  if (auto error = newcomer.visit->Resize(asked.message->Length())) co_return *std::move(error);
+  sink.OnGone([owner = newcomer.owner] { owner->Leave(); });
+  co_return co_await pipeline_.Prepare(newcomer, asked.id, BytesOf(*asked.message), asked.parse);
+}
+
+awaitable<void> ChatService::AnswerChat(Asked& asked, RpcSink& sink) const {
+  ApiResult<Prepared> prepared = co_await Prepare(asked, sink);
+  if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await sink.Refuse(*error);
+  co_await pipeline_.Serve(std::get<Prepared>(std::move(prepared)), sink, asked.record);
+}
+
+awaitable<void> ChatService::AnswerCount(Asked& asked, RpcSink& sink) const {
+  ApiResult<Prepared> prepared = co_await Prepare(asked, sink);
+  if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await sink.Refuse(*error);
+  v1::CountTokensReply reply;
+  reply.set_prompt_tokens(std::get<Prepared>(prepared).plan.prompt.size());
+  sink.Append(reply.SerializeAsString());
+  co_await sink.Finish();
+}
+
+}  // namespace quire::gateway
