@@ -77,7 +77,8 @@ absl::Status Launcher::Run() {
   QUIRE_RETURN_IF_ERROR(CheckModel());
   if (stage_ == Stage::kStopped) return absl::OkStatus();
   QUIRE_RETURN_IF_ERROR(Prepare());
-  Say(absl::StrCat("starting ", options_.groups, " group(s) of ", ranks_, " rank(s) (", ranks_reason_,
+  for (const std::string& note : plan_notes_) Say(note);
+  Say(absl::StrCat("starting ", groups_, " group(s) of ", ranks_, " rank(s) (", plan_reason_,
                    "); logs are in ", logs_));
   StartOrRetry(coordinator_);
   while (stage_ != Stage::kStopped) {
@@ -357,7 +358,7 @@ void Launcher::OnGroupLost(const nlohmann::json& fields) {
 }
 
 absl::Status Launcher::AnnounceIfReady() {
-  if (announced_ || api_.empty() || groups_up_ < options_.groups) return absl::OkStatus();
+  if (announced_ || api_.empty() || groups_up_ < groups_) return absl::OkStatus();
   announced_ = true;
   return AnnounceReady(options_, api_, admin_);
 }

@@ -44,6 +44,7 @@ class Launcher {
   absl::Status MakeSignalFd();
   absl::Status KeepPorts();
   absl::Status CheckModel();
+  absl::Status TakePlan(const nlohmann::json& answer);
   // Runs a program of ours to its end: its last words; InvalidArgument with them if it is not content.
   absl::StatusOr<std::string> AskAboutModel(const std::string& program, std::vector<std::string> args);
   void WaitForEvent();
@@ -79,8 +80,10 @@ class Launcher {
 
   const ServeOptions options_;
   const std::string programs_, logs_, run_;
-  int64_t ranks_ = 0;                           // of each group, once the model is checked
-  std::string ranks_reason_;                    // of their number
+  // Once the model is checked: of each group; why so many; all groups' GPUs; what stays unused.
+  int64_t ranks_ = 0, groups_ = 0;
+  std::string plan_reason_, backend_, gpus_;
+  std::vector<std::string> plan_notes_;
   KeptPort grpc_port_, admin_port_, api_port_;  // of the children, also while they are down
   Service coordinator_, gateway_, group_ender_;
   FileFollower log_follower_, ready_follower_;

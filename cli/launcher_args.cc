@@ -12,8 +12,10 @@ std::vector<std::string> Launcher::CoordinatorArgs() const {
                                    "--model=" + options_.model,
                                    "--model-name=" + options_.ModelName(),
                                    absl::StrCat("--tensor-parallel=", ranks_),
-                                   "--groups=" + std::to_string(options_.groups),
+                                   absl::StrCat("--groups=", groups_),
+                                   "--backend=" + backend_,
                                    "--worker-binary=" + programs_ + "/quire-worker"};
+  if (!gpus_.empty()) args.push_back("--gpus=" + gpus_);
   for (std::string& flag : options_.log.FlagsFor(coordinator_.log_file())) args.push_back(std::move(flag));
   for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kCoordinator)) {
     args.push_back(std::move(flag));

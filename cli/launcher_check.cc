@@ -25,28 +25,40 @@ absl::Status Launcher::CheckModel() {
   if (!std::filesystem::is_directory(options_.model, error)) {
     return absl::NotFoundError(absl::StrCat("--model ", options_.model, ": there is no such folder"));
   }
-  QUIRE_ASSIGN_OR_RETURN(const int64_t asked_ranks, options_.Ranks());
+  QUIRE_ASSIGN_OR_RETURN(const int64_t ranks, options_.Ranks());
+  QUIRE_ASSIGN_OR_RETURN(const int64_t groups, options_.Groups());
   // Of ranks on this host, also in a pod of a LeaderWorkerSet, whose place would be taken for theirs.
-  std::vector<std::string> args = {
-      "--check", "--model", options_.model, absl::StrCat("--ranks=", asked_ranks), "--rank=0", "--shm=check"};
-  if (!options_.rope_scaling.empty()) args.push_back("--rope-scaling=" + options_.rope_scaling);
-  if (!options_.weights.empty()) args.push_back("--weights=" + options_.weights);
-  if (!options_.backend.empty()) {
-    args.push_back("--backend=" + options_.backend);
-    args.push_back(absl::StrCat("--host-groups=", options_.groups));  // a GPU is not shared
-  }
-  if (!options_.isa.empty()) args.push_back("--isa=" + options_.isa);
+  std::vector<std::string> args = {"--check",
+                                   "--model=" + options_.model,
+                                   absl::StrCat("--ranks=", ranks),
+                                   absl::StrCat("--host-groups=", groups),
+                                   "--rank=0",
+                                   "--shm=check"};
+  for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kCheck))
+    args.push_back(std::move(flag));
   QUIRE_ASSIGN_OR_RETURN(const std::string said, AskAboutModel("quire-worker", std::move(args)));
   if (stage_ == Stage::kStopped) return absl::OkStatus();
-  const nlohmann::json answer = nlohmann::json::parse(said, nullptr, false);
-  if (!absl::SimpleAtoi(TextOf(answer, "ranks"), &ranks_)) {
-    return absl::InternalError("quire-worker does not say over how many ranks: is it of this build?");
-  }
-  ranks_reason_ = TextOf(answer, "reason");
+  QUIRE_RETURN_IF_ERROR(TakePlan(nlohmann::json::parse(said, nullptr, false)));
   args = {"--check", options_.model, "--cors-origin=" + options_.cors_origin};
   for (std::string& flag : options_.PassedOnTo(ServeOptions::Program::kGateway))
     args.push_back(std::move(flag));
   return AskAboutModel("quire-gateway", std::move(args)).status();
+}
+
+// As the check tells it; all groups are started by it.
+absl::Status Launcher::TakePlan(const nlohmann::json& answer) {
+  if (!absl::SimpleAtoi(TextOf(answer, "ranks"), &ranks_) ||
+      !absl::SimpleAtoi(TextOf(answer, "groups"), &groups_)) {
+    return absl::InternalError("quire-worker does not say over how many ranks: is it of this build?");
+  }
+  plan_reason_ = TextOf(answer, "reason");
+  backend_ = TextOf(answer, "backend");
+  gpus_ = TextOf(answer, "gpus");
+  if (answer.contains("notes")) {
+    for (const nlohmann::json& note : answer["notes"])
+      plan_notes_.push_back(note.is_string() ? note.get<std::string>() : "");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,

@@ -13,6 +13,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::UnorderedElementsAre;
 
 TEST(ServeOptions, RanksAreANumberOrLeftToTheMachine) {
@@ -39,16 +40,42 @@ ServeOptions Parsed(std::vector<const char*> argv) {
   return serve;
 }
 
+TEST(ServeOptions, GroupsAreANumberOrLeftToTheMachine) {
+  ServeOptions options;
+  EXPECT_EQ(*options.Groups(), 0);  // the default
+  options.groups = "64";
+  EXPECT_EQ(*options.Groups(), 64);
+  for (const char* text : {"0", "65", "all"}) {
+    options.groups = text;
+    EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--groups: '")) << text;
+  }
+}
+
+TEST(ServeOptions, GpusAreForABackendThatTakesThem) {
+  for (const char* backend : {"", "cpu"}) {
+    ServeOptions options = Parsed({"--gpus=0,1"});
+    options.model = testing::TempDir();
+    options.backend = backend;
+    EXPECT_THAT(std::string(options.Check().message()), HasSubstr("--gpus is for --backend cuda or auto"))
+        << backend;
+    options.backend = "auto";
+    EXPECT_THAT(std::string(options.Check().message()), Not(HasSubstr("--gpus")));
+  }
+}
+
 TEST(ServeOptions, EachProgramGetsItsOwn) {
   const ServeOptions options = Parsed(
-      {"--kv-blocks=7", "--target-step-ms=40", "--backend=cpu", "--isa=avx512", "--weights=int8",
+      {"--kv-blocks=7", "--target-step-ms=40", "--backend=auto", "--gpus=1", "--isa=avx512", "--weights=int8",
        "--reap-after=200", "--drain-seconds=20", "--stream-drain-seconds=900", "--drain-delay-ms=15000",
        "--max-connections=5", "--max-connections-per-ip=0", "--body-budget-mib=64",
        "--max-unadmitted-per-key=3", "--gateway-metrics-port=9101", "--coordinator-metrics-port=9102"});
   EXPECT_THAT(options.PassedOnTo(ServeOptions::Program::kCoordinator),
-              UnorderedElementsAre("--kv-blocks=7", "--target-step-ms=40", "--backend=cpu", "--isa=avx512",
-                                   "--weights=int8", "--reap-after=200", "--drain-seconds=20",
-                                   "--metrics-port=9102"));
+              UnorderedElementsAre("--kv-blocks=7", "--target-step-ms=40", "--isa=avx512", "--weights=int8",
+                                   "--reap-after=200", "--drain-seconds=20", "--metrics-port=9102"));
+  // What the workers are to be given is asked beforehand; where they compute, that decides.
+  EXPECT_THAT(options.PassedOnTo(ServeOptions::Program::kCheck),
+              UnorderedElementsAre("--kv-blocks=7", "--target-step-ms=40", "--isa=avx512", "--weights=int8",
+                                   "--backend=auto", "--gpus=1"));
   EXPECT_THAT(
       options.PassedOnTo(ServeOptions::Program::kGateway),
       UnorderedElementsAre("--stream-drain-seconds=900", "--drain-delay-ms=15000", "--max-connections=5",

@@ -362,6 +362,7 @@ absl::Status CoordinatorConfig::Check() const {
     return absl::InvalidArgumentError(
         "--model and --model-name are required, or --groups 0 for external workers");
   }
+  QUIRE_RETURN_IF_ERROR(worker.Check());
   return worker.model_name.empty() ? absl::OkStatus() : CheckModelName(worker.model_name);
 }
 

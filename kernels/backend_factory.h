@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
@@ -41,22 +42,36 @@ struct DeviceChoice {
   // Of its own, in all and what nobody has taken; 0: it has the host's.
   int64_t memory_bytes = 0, free_bytes = 0;
   DeviceScratch scratch;
-  int index = 0, count = 0;  // of the host's, which one, and how many there are
+  // Of a GPU: its number among those that CUDA lists, what it is called wherever and whenever that is asked,
+  // and what it is. Ranks of a group have one architecture.
+  int index = 0;
+  std::string id, product, architecture;
+  std::string why_not;  // of ListGpus: it is there and can't be used
 };
 
 struct DeviceDemand {
   std::string backend = "cpu";  // auto, cpu or cuda
   std::string weights = "bf16";
-  int64_t rank_here = 0, ranks_here = 1;  // of the group's ranks on this host; 0: not chosen yet
-  int64_t host_groups = 1;
+  std::string gpus;  // the group's, by rank (gpu_names.h); empty: the first that there are
+  int64_t rank_here = 0, ranks_here = 1;                 // of the group's ranks on this host
+  int64_t host_groups = 1;                               // that share the host
   int64_t hidden = 0, ffn = 0, head_dim = 0, vocab = 0;  // of the model
 };
 
-// auto is the GPU where there is one for each rank that can be used and that serves such a group: alone on
-// its host, in bf16, so far, and of a model whose sizes have kernels. InvalidArgument for another name, or a
-// group that a GPU that was asked for does not serve; FailedPrecondition where there is no such device, or
-// its library (libquire-cuda.so, beside the program) does not fit.
+// Of one rank. auto is the GPU where there is one for each rank that can be used and that serves such a
+// group: in bf16, so far, of a model whose sizes have kernels, and on GPUs that are named where groups share
+// a host. InvalidArgument for another name, or --gpus without a GPU; FailedPrecondition where a GPU that was
+// asked for is not there or does not serve it, or its library (libquire-cuda.so, beside the program) does not
+// fit.
 absl::StatusOr<DeviceChoice> ChooseDevice(const DeviceDemand& demand);
+
+// All GPUs that groups of such a model may have: those that `demand.gpus` names, else every one that CUDA
+// lists. Looking at one takes memory of it for as long as this process lives. Unavailable or NotFound: there
+// is none.
+absl::StatusOr<std::vector<DeviceChoice>> ListGpus(const DeviceDemand& demand);
+
+// What stands for the GPU that there isn't: the CPU, where auto left that to us; else the error.
+absl::StatusOr<DeviceChoice> WithoutGpu(const std::string& backend, const absl::Status& why);
 
 // What `isa` comes to for weights in this format (bf16, int8): auto is `vectors` for int8, so that its
 // answers are one family on every machine; what stays in bf16 is for AMX only where that is asked for.

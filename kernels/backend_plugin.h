@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend_factory.h"
@@ -16,8 +17,11 @@ struct BackendPlugin {
   const char* build;  // QUIRE_BACKEND_BUILD, as its compiler was given it (kernels/CMakeLists.txt)
   // Why a model of these sizes has no kernels; "": it has.
   std::string (*why_not)(const DeviceDemand& demand);
-  // The device of that rank. Unavailable, and why, where there is none that it can use.
-  absl::StatusOr<DeviceChoice> (*find)(const DeviceDemand& demand);
+  // What each GPU is called, by its number; "" of one that does not answer. Takes nothing of them.
+  // Unavailable, and why, where there is none.
+  absl::StatusOr<std::vector<std::string>> (*list)();
+  // The one of that number, which is listed. Unavailable, and why, where it can't be used.
+  absl::StatusOr<DeviceChoice> (*find)(int index);
   absl::StatusOr<Device> (*make)(const BackendOptions& options, Rendezvous& rendezvous);
 };
 

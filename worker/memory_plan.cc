@@ -8,7 +8,6 @@
 #include "kernels/sampling/row_scans.h"
 #include "kernels/sampling/sampler.h"
 #include "worker/model/model_bytes.h"
-#include "worker/model/shard.h"
 #include "worker/parallel/plan_codec.h"
 #include "worker/parallel/shm_communicator.h"
 
@@ -82,20 +81,6 @@ absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoi
     QUIRE_ASSIGN_OR_RETURN(demand, OfDevice(demand, config, model, bytes, device));
   }
   return PlanKvBlocks(demand);
-}
-
-absl::StatusOr<int64_t> FewestRanks(const WorkerConfig& config, const Checkpoint& checkpoint,
-                                    const kernels::DeviceChoice& device) {
-  absl::Status failed = absl::InternalError("there is no device");
-  for (int ranks = 1; ranks <= std::min(device.count, 8); ranks *= 2) {
-    WorkerConfig of_so_many = config;
-    of_so_many.ranks = ranks;
-    const absl::Status split = MakeShard(checkpoint.config, 0, ranks).status();
-    if (!split.ok()) break;  // nor over more
-    failed = PlanRankMemory(of_so_many, checkpoint, checkpoint.config.vocab, device).status();
-    if (failed.ok()) return ranks;
-  }
-  return failed;
 }
 
 }  // namespace quire::worker

@@ -22,9 +22,4 @@ BufferSizes BuffersFor(const WorkerConfig& config, const ModelConfig& model);
 absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoint& checkpoint,
                                       int64_t tokenizer_size, const kernels::DeviceChoice& device);
 
-// The fewest ranks, 1, 2, 4 or 8 of as many devices like this one as there are, that hold the weights and a
-// whole context. The errors of the most where none do.
-absl::StatusOr<int64_t> FewestRanks(const WorkerConfig& config, const Checkpoint& checkpoint,
-                                    const kernels::DeviceChoice& device);
-
 }  // namespace quire::worker

@@ -18,46 +18,12 @@ class MemoryPlanTest : public testing::Test {
     checkpoint_.config.max_context = 1 << 20;
     config_.limits.max_batch_tokens = 64;
     config_.limits.max_sequences = 2;
-    config_.ranks = 0;
-  }
-  absl::StatusOr<int64_t> Ranks(int64_t device_bytes, int count) const {
-    kernels::DeviceChoice device;
-    device.name = "cuda";
-    device.memory_bytes = device.free_bytes = device_bytes;
-    device.count = count;
-    return FewestRanks(config_, checkpoint_, device);
   }
 
   const TestCheckpoint files_;
   Checkpoint checkpoint_;
   WorkerConfig config_;
 };
-
-TEST_F(MemoryPlanTest, AsFewDevicesAsHoldTheModelAndAContext) {
-  EXPECT_EQ(*Ranks(8 * kGiB, 8), 1);
-  EXPECT_EQ(*Ranks(4 * kGiB, 8), 2);
-  EXPECT_EQ(*Ranks(2 * kGiB, 8), 4);
-  EXPECT_EQ(*Ranks(1 * kGiB, 8), 8);
-  EXPECT_EQ(*Ranks(2 * kGiB, 4), 4);
-}
-
-TEST_F(MemoryPlanTest, TooFewDevicesAreSaid) {
-  for (const int count : {1, 2, 3}) {
-    const absl::Status few = Ranks(2 * kGiB, count).status();
-    EXPECT_TRUE(absl::IsFailedPrecondition(few)) << few;
-    EXPECT_NE(few.message().find("give --kv-blocks"), absl::string_view::npos) << few;
-  }
-}
-
-// A model with one KV head is on one rank, however small the device.
-TEST_F(MemoryPlanTest, AModelThatCanNotBeSplit) {
-  const TestCheckpoint files("BF16",
-                             {.hidden = 128, .query_heads = 3, .kv_heads = 1, .ffn = 96, .head_dim = 128});
-  checkpoint_ = *files.Open();
-  checkpoint_.config.max_context = 1 << 20;
-  EXPECT_EQ(*Ranks(4 * kGiB, 8), 1);
-  EXPECT_FALSE(Ranks(1 * kGiB, 8).ok());
-}
 
 // Each row that may be sampled takes room of blocks; the host must have its part, too.
 TEST_F(MemoryPlanTest, WhatABackendTakesIsCounted) {

@@ -18,7 +18,8 @@ absl::Status ChooseCpus(WorkerConfig& config) {
   }
   const CpuList usable = UsableCpus();
   const std::optional<int64_t> quota = CpuQuota();
-  const int64_t sharers = std::max<int64_t>(1, config.ranks_here()) * config.host_groups;
+  const int64_t sharers =
+      std::max<int64_t>(1, config.ranks_here()) * std::max<int64_t>(1, config.host_groups);
   if (config.threads == 0) {
     config.threads = std::min(ThreadsWithin(std::ssize(usable), quota, sharers), kMaxComputeThreads);
   }

@@ -8,8 +8,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/exit_code.h"
@@ -23,6 +21,7 @@
 #include "kernels/backend_factory.h"
 #include "worker/advertised_address.h"
 #include "worker/follower_signals.h"
+#include "worker/host_plan.h"
 #include "worker/join_group.h"
 #include "worker/load_signals.h"
 #include "worker/memory_plan.h"
@@ -47,8 +46,8 @@ class Rank {
   // What can be said of the model before its weights are loaded: config, text files, shard, memory, weight
   // files.
   absl::Status CheckModel();
-  // After CheckModel, which chooses the number of ranks where it is 0: one line of JSON.
-  std::string Ranks() const;
+  // After CheckModel with --check.
+  const HostPlan& host() const { return host_; }
   // Everything up to the point where all ranks of the group are loaded.
   absl::Status Load();
   // Until the end of the process; its exit code.
@@ -59,7 +58,7 @@ class Rank {
   // The group's, below /dev/shm.
   std::string ShmName() const;
   absl::Status FindDevice();
-  absl::Status ChooseNumberOfRanks();
+  absl::Status CheckNumbers() const;
   absl::Status PlanMemory();
   absl::Status JoinRanks();
   absl::Status OpenDevice();
@@ -78,8 +77,9 @@ class Rank {
   void StopDevice() ABSL_LOCKS_EXCLUDED(end_mutex_);
   void SetDraining(GroupServer* server) ABSL_LOCKS_EXCLUDED(end_mutex_);
 
-  WorkerConfig config_;  // as given, but for the numbers that are left to us: threads, ranks of a check
-  std::string ranks_reason_ = "as asked";
+  WorkerConfig
+      config_;     // as given, but for the numbers that are left to us: threads, ranks and groups of a check
+  HostPlan host_;  // of a check
   SystemClock clock_;
   Metrics metrics_;
   std::atomic<bool> serving_{false};
@@ -102,37 +102,30 @@ class Rank {
   std::unique_ptr<TransformerRunner> runner_;
 };
 
-std::string Rank::Ranks() const {
-  return nlohmann::json{{"ranks", absl::StrCat(config_.ranks)}, {"reason", ranks_reason_}}.dump();
-}
-
 // By the model's shape, before a byte of its weights is read.
 absl::Status Rank::FindDevice() {
-  const ModelConfig& model = checkpoint_.config;
-  QUIRE_ASSIGN_OR_RETURN(choice_, kernels::ChooseDevice({.backend = config_.backend,
-                                                         .weights = config_.weights,
-                                                         .rank_here = config_.rank_here(),
-                                                         .ranks_here = config_.ranks_here(),
-                                                         .host_groups = config_.host_groups,
-                                                         .hidden = model.hidden,
-                                                         .ffn = model.ffn,
-                                                         .head_dim = model.head_dim,
-                                                         .vocab = model.vocab}));
-  if (!config_.check) Log(LogLevel::kInfo, "device", "name", choice_.name, "reason", choice_.reason);
-  if (!config_.check || choice_.name != "cpu") return absl::OkStatus();
-  return CheckKernels(kernels::IsaFor(config_.weights, config_.isa));
+  if (config_.check) {
+    QUIRE_ASSIGN_OR_RETURN(host_, PlanHost(config_, checkpoint_));
+    choice_ = host_.device;
+    config_.ranks = host_.ranks;
+    config_.host_groups = host_.groups;
+    return choice_.name == "cpu" ? CheckKernels(kernels::IsaFor(config_.weights, config_.isa))
+                                 : absl::OkStatus();
+  }
+  QUIRE_ASSIGN_OR_RETURN(choice_, quire::worker::FindDevice(config_, checkpoint_.config));
+  Log(LogLevel::kInfo, "device", "name", choice_.name, "reason", choice_.reason);
+  return absl::OkStatus();
 }
 
-absl::Status Rank::ChooseNumberOfRanks() {
-  if (choice_.name == "cpu") {
-    const RankChoice choice = ChooseRanks(std::min<int64_t>(MostRanks(checkpoint_.config), kMaxRanks));
-    config_.ranks = choice.ranks;
-    ranks_reason_ = choice.reason;
-    return absl::OkStatus();
+// Of the flags beside one another.
+absl::Status Rank::CheckNumbers() const {
+  if (config_.rank >= (config_.check ? std::max<int64_t>(1, config_.ranks) : config_.ranks)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
   }
-  QUIRE_ASSIGN_OR_RETURN(config_.ranks, FewestRanks(config_, checkpoint_, choice_));
-  ranks_reason_ = absl::StrCat(choice_.reason, ", the fewest that hold the model and a context");
-  return absl::OkStatus();
+  if (config_.host_groups == 0 && !config_.check)
+    return absl::InvalidArgumentError("--host-groups 0 is for --check");
+  return config_.limits.Check();
 }
 
 absl::Status Rank::CheckModel() {
@@ -140,15 +133,8 @@ absl::Status Rank::CheckModel() {
   QUIRE_ASSIGN_OR_RETURN(bundle_, ReadTextBundle(config_.model_dir));
   QUIRE_ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(config_.model_dir, FileIn(bundle_, "config.json"),
                                                      config_.rope_scaling, config_.weights));
+  QUIRE_RETURN_IF_ERROR(CheckNumbers());
   QUIRE_RETURN_IF_ERROR(FindDevice());
-  if (config_.check && config_.ranks == 0) {
-    QUIRE_RETURN_IF_ERROR(ChooseNumberOfRanks());
-  }
-  if (config_.rank >= config_.ranks) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--rank ", config_.rank, " is not below --ranks ", config_.ranks));
-  }
-  QUIRE_RETURN_IF_ERROR(config_.limits.Check());
   QUIRE_ASSIGN_OR_RETURN(advertised_, ChooseAdvertised(config_.advertise, config_.host, config_.coordinator));
   QUIRE_ASSIGN_OR_RETURN(tokenizer_size_,
                          CheckTokenizer(FileIn(bundle_, "tokenizer.json"), checkpoint_.config));
@@ -397,7 +383,7 @@ int RunWorker(const WorkerConfig& config) {
   if (!ready.ok()) {
     code = ready;
   } else if (config.check) {
-    std::printf("%s\n", rank.Ranks().c_str());
+    std::printf("%s\n", rank.host().Json().c_str());
   } else {
     code = config.rank == 0 ? rank.Serve() : rank.Follow();
   }

@@ -42,7 +42,7 @@ void WorkerConfig::DeclareRank(Options& options) {
   options.Add(
       "ranks", &ranks, "N",
       "processes of the group; 0, with --check only: one for each NUMA node, as far as the model allows; "
-      "default: LWS_GROUP_SIZE, or 1",
+      "on GPUs the fewest that hold it; default: LWS_GROUP_SIZE, or 1",
       IntLimits{0, 64});
   options.Add("shm", &shm, "NAME",
               "shared memory of the group's ranks, new for every epoch; one rank alone needs none");
@@ -59,6 +59,12 @@ void WorkerConfig::DeclareRank(Options& options) {
   options.Add(
       "backend", &backend, "auto|cpu|cuda",
       "where the model is computed; auto = an NVIDIA GPU where this build, this machine and the group allow");
+  options.Add("gpus", &gpus, "LIST",
+              "the group's GPUs on this host, by rank: CUDA's numbers, counted among those that "
+              "CUDA_VISIBLE_DEVICES leaves, "
+              "or names as nvidia-smi -L says them, as in 2,3 or GPU-8932f937,GPU-5f03; default: the first "
+              "ones; with "
+              "--check: those that groups may take; default: all");
   options.Add(
       "isa", &isa, "auto|avx2|avx512|amx|amx-twin",
       "instruction set of the kernels; auto = the best that this CPU has, proved by trying it; amx-twin = "
@@ -90,8 +96,11 @@ void WorkerConfig::DeclareAddresses(Options& options) {
 
 void WorkerConfig::DeclareBounds(Options& options) {
   options.Add("kv-blocks", &kv_blocks, "N", "KV blocks of 16 tokens; 0 = what memory allows", kFromZero);
-  options.Add("host-groups", &host_groups, "N",
-              "groups (with --rendezvous: ranks) that share this host's memory and cores", IntLimits{1, 256});
+  options.Add(
+      "host-groups", &host_groups, "N",
+      "groups (with --rendezvous: ranks) that share this host's memory and cores; 0, with --check only: "
+      "as many as there are GPUs for, else 1",
+      IntLimits{0, 256});
   options.Add("max-batch-tokens", &limits.max_batch_tokens, "tokens", "token budget of one step", kCount);
   options.Add("prefill-chunk", &limits.prefill_chunk, "tokens", "most prompt tokens of one request in a step",
               kCount);

@@ -240,7 +240,7 @@ void ProcessDriver::StartGroup(GroupRun& group) {
 
 // Where it fails, the gates close and the children at them end without having run.
 absl::Status ProcessDriver::StartRanks(GroupRun& group) {
-  QUIRE_ASSIGN_OR_RETURN(group.fingerprint, Fingerprint(group.id));
+  QUIRE_ASSIGN_OR_RETURN(group.fingerprint, Fingerprint(group));
   std::vector<StartGate> gates;
   for (size_t rank = 0; rank < static_cast<size_t>(config_.ranks); ++rank) {
     QUIRE_ASSIGN_OR_RETURN(StartGate gate, ForkRank(group, rank));
@@ -371,7 +371,8 @@ void ProcessDriver::Wake() {
 }
 
 RankIdentity ProcessDriver::Identity(const GroupRun& group, size_t rank) const {
-  return {group.id, group.epoch, static_cast<int>(rank), group.shm_name, files_.Log(group.id, rank)};
+  return {group.id,    group.epoch, static_cast<int>(rank), group.shm_name, files_.Log(group.id, rank),
+          group.number};
 }
 
 }  // namespace quire::coordinator

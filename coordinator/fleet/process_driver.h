@@ -67,9 +67,10 @@ class ProcessDriver final : public FleetDriver {
 
  private:
   struct GroupRun {
-    GroupRun(std::string name, const RestartBackoff::Limits& limits, bool is_wanted)
-        : id(std::move(name)), backoff(limits), wanted(is_wanted) {}
+    GroupRun(std::string name, int64_t its_number, const RestartBackoff::Limits& limits, bool is_wanted)
+        : id(std::move(name)), number(its_number), backoff(limits), wanted(is_wanted) {}
     std::string id;
+    int64_t number;  // among those that are wanted
     RestartBackoff backoff;
     bool wanted;                   // false: a predecessor's beyond our number, only ended
     bool restart_at_once = false;  // kDying: its end is no failure (a predecessor's, or as it was told)
@@ -123,7 +124,7 @@ class ProcessDriver final : public FleetDriver {
 
   void Wake();
   RankIdentity Identity(const GroupRun& group, size_t rank) const;
-  absl::StatusOr<std::string> Fingerprint(const std::string& group_id) const;
+  absl::StatusOr<std::string> Fingerprint(const GroupRun& group) const;
   // Unlinks the shared memory that earlier groups of this data folder left behind.
   void RemoveStaleShm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -25,14 +25,14 @@ absl::Status ProcessDriver::Save() {
   return SaveFleetState(files_.State(), state);
 }
 
-absl::StatusOr<std::string> ProcessDriver::Fingerprint(const std::string& group_id) const {
+absl::StatusOr<std::string> ProcessDriver::Fingerprint(const GroupRun& group) const {
   const auto& command = config_.lasting_command ? config_.lasting_command : config_.command;
-  return FingerprintOf(command({group_id, 0, 0, "", ""}));
+  return FingerprintOf(command({group.id, 0, 0, "", "", group.number}));
 }
 
 void ProcessDriver::RestoreGroups(const FleetState& state) {
   for (int i = 0; i < config_.groups; ++i) {
-    GroupRun& group = groups_.emplace_back(absl::StrCat("g", i), config_.backoff, /*is_wanted=*/true);
+    GroupRun& group = groups_.emplace_back(absl::StrCat("g", i), i, config_.backoff, /*is_wanted=*/true);
     const auto past = config_.past_epochs.find(group.id);
     if (past != config_.past_epochs.end()) group.epoch = past->second;
   }
@@ -40,7 +40,7 @@ void ProcessDriver::RestoreGroups(const FleetState& state) {
     auto group =
         std::find_if(groups_.begin(), groups_.end(), [&](const auto& g) { return g.id == record.id; });
     if (group == groups_.end()) {
-      groups_.emplace_back(record.id, config_.backoff, /*is_wanted=*/false);
+      groups_.emplace_back(record.id, -1, config_.backoff, /*is_wanted=*/false);
       group = std::prev(groups_.end());
     }
     if (group->shm_name.empty()) TakeOver(state, record, *group);  // a group is recorded once
@@ -62,7 +62,7 @@ void ProcessDriver::TakeOver(const FleetState& state, const RecordedGroup& recor
   }
   const bool as_wanted = group.wanted && left.whole && group.epoch == record.epoch &&
                          record.ranks.size() == static_cast<size_t>(config_.ranks);
-  const absl::StatusOr<std::string> fingerprint = as_wanted ? Fingerprint(record.id) : "";
+  const absl::StatusOr<std::string> fingerprint = as_wanted ? Fingerprint(group) : "";
   // Where the program is missing, nothing could be started in its place: what runs is better than nothing.
   if (as_wanted && record.fingerprint == fingerprint.value_or(record.fingerprint)) {
     group.fingerprint = record.fingerprint;

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/core/fd.h"
 #include "base/core/files.h"
 #include "coordinator/fleet/test_driver.h"
@@ -51,6 +52,30 @@ TEST_F(ProcessDriverTest, OneDeadRankEndsItsGroupAndANewEpochStarts) {
   EXPECT_FALSE(Lives(before[0].pids[0]));
   EXPECT_EQ(after[1].pids, before[1].pids);  // the other group noticed nothing
   driver->Stop();
+}
+
+// By it a group is given what is its own, GPUs above all; a new driver that looks whether it may adopt a
+// group asks by the same one.
+TEST_F(ProcessDriverTest, AGroupKeepsItsNumber) {
+  auto config = Config({"wait"}, /*groups=*/3, /*ranks=*/1);
+  std::vector<std::pair<std::string, int64_t>> asked;  // by a driver that holds its lock
+  config.command = [&, inner = config.command](const RankIdentity& identity) {
+    asked.emplace_back(identity.group_id, identity.group);
+    return inner(identity);
+  };
+  {
+    auto driver = MakeWith(config);
+    ASSERT_TRUE(driver->Start().ok());
+    Kill(driver->List()[1].pids[0]);
+    fences_.WaitForCalls("g1", 3);
+  }
+  config.groups = 2;  // the third one is only ended
+  auto successor = MakeWith(config);
+  ASSERT_TRUE(successor->Start().ok());
+  EXPECT_EQ(successor->List()[1].epoch, 2u);  // adopted
+  successor->Stop();
+  EXPECT_GE(asked.size(), 10u);  // a fingerprint and a rank at each start, a fingerprint of what is adopted
+  for (const auto& [group, number] : asked) EXPECT_EQ(group, absl::StrCat("g", number));
 }
 
 TEST_F(ProcessDriverTest, ACrashLoopNamesTheLogsLastLines) {

@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 namespace quire::coordinator {
 namespace {
@@ -50,18 +52,41 @@ void WorkerFlags::Declare(Options& options) {
               IntLimits{0, 256});
   options.Add("tensor-parallel", &ranks, "N", "ranks (processes) per group", IntLimits{1, 64});
   options.Add(
+      "gpus", &gpus, "LIST",
+      "GPUs of the groups, the first --tensor-parallel of them for the first one: numbers or names, as "
+      "quire-worker takes them; default: as many as there are ranks, from 0 on");
+  options.Add(
       "threads-per-rank", &threads_per_rank, "N",
       "compute threads; 0 = the rank's part of its cores: of its NUMA node's where there is a node for each "
       "rank of a group (groups share them), else of all; and of a cgroup's CPU quota",
       IntLimits{0, kMaxComputeThreads});
 }
 
-// Where there is a node for each rank of a group, rank r of every group has the r-th part of the nodes; else
-// the kernel places the ranks.
+absl::Status WorkerFlags::Check() const {
+  if (gpus.empty()) return absl::OkStatus();
+  if (backend == "cpu") return absl::InvalidArgumentError("--gpus is for --backend cuda or auto");
+  const std::vector<std::string> named = absl::StrSplit(gpus, ',');
+  if (std::ssize(named) == groups * ranks) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--gpus names ", named.size(), " GPUs, and ", groups,
+                                                 " group(s) of ", ranks, " rank(s) take ", groups * ranks));
+}
+
+std::string WorkerFlags::GpusOf(int64_t group) const {
+  if (backend == "cpu" || (gpus.empty() && groups <= 1)) return "";
+  std::vector<std::string> all, own;
+  if (!gpus.empty()) all = absl::StrSplit(gpus, ',');
+  for (int64_t i = group * ranks; i < (group + 1) * ranks; ++i) {
+    own.push_back(i < std::ssize(all) ? all[static_cast<size_t>(i)] : absl::StrCat(i));
+  }
+  return absl::StrJoin(own, ",");
+}
+
+// Where there is a node for each rank of a group, rank r of every group has the r-th part of the nodes; else,
+// and beside GPUs, whose nodes nobody asks for, the kernel places the ranks.
 WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& nodes,
                                         std::optional<int64_t> quota) const {
   const int64_t count = std::ssize(nodes);
-  const bool own_nodes = ranks > 1 && ranks <= count;
+  const bool own_nodes = backend != "cuda" && ranks > 1 && ranks <= count;
   const int64_t first = own_nodes ? rank * count / ranks : 0;
   const int64_t end = own_nodes ? (rank + 1) * count / ranks : count;
   CpuList cpus;
@@ -95,6 +120,7 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, cons
   add("rank", identity.rank);
   add("ranks", ranks);
   add("shm", identity.shm_name);
+  add("gpus", GpusOf(identity.group));
   add("cpus", cores.cpus);
   add("threads", cores.threads);
   add("host-groups", std::max<int64_t>(1, groups));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "base/core/cpu_topology.h"
 #include "base/core/log_options.h"
 #include "base/core/options.h"
@@ -19,6 +20,7 @@ struct RankIdentity {
   uint64_t epoch = 0;
   int rank = 0;
   std::string shm_name, log_file;
+  int64_t group = 0;  // its number on this host
 };
 
 struct WorkerFlags {
@@ -29,12 +31,15 @@ struct WorkerFlags {
   // The coordinator's own, from which a rank's are derived.
   std::string binary = "quire-worker";
   int64_t groups = 1, ranks = 1, threads_per_rank = 0;
+  std::string gpus;
   // Known once the coordinator listens; TLS files and log options are shared by all its processes.
   std::string coordinator_address, owner_lock, tls_cert, tls_key, tls_ca, worker_secret_file;
   LogOptions log;
   bool insecure = false;
 
   void Declare(Options& options);
+  // InvalidArgument: GPUs that are not as many as there are ranks, or that nobody computes on.
+  absl::Status Check() const;
   // The whole command line of a rank on a host with these CPUs, of which a cgroup may leave as much time as
   // `quota` of them have (CpuQuota).
   std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes,
@@ -55,6 +60,8 @@ struct WorkerFlags {
     std::string cpus;  // empty: it runs where the kernel puts it
     int64_t threads = 0;
   };
+  // Each group's are its own, and the same ones whenever it starts. Empty: the worker takes the first ones.
+  std::string GpusOf(int64_t group) const;
   Cores CoresOf(int rank, const std::vector<CpuList>& nodes, std::optional<int64_t> quota) const;
   template <typename Self, typename Visitor>
   static void ForEach(Self& self, Visitor&& visit);

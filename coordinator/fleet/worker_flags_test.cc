@@ -143,6 +143,56 @@ TEST(WorkerFlags, AGroupMayDrainAsLongAsItWasToldAndEndItsStepBeforeItIsKilled) 
   EXPECT_EQ(flags.StopGraceMs(), 60'000 + 10'000 + 4'000);
 }
 
+std::string GpusOf(const WorkerFlags& flags, int64_t group) {
+  RankIdentity identity;
+  identity.group = group;
+  const std::string gpus = ValueOf(flags.Command(identity, Cores(8)), "gpus");
+  EXPECT_EQ(ValueOf(flags.LastingCommand(identity), "gpus"), gpus);  // under others it would not be adopted
+  return gpus;
+}
+
+TEST(WorkerFlags, EachGroupHasGpusOfItsOwn) {
+  WorkerFlags flags;
+  flags.groups = flags.ranks = 2;
+  EXPECT_EQ(GpusOf(flags, 1), "(absent)");  // on the CPU
+  flags.backend = "cuda";
+  EXPECT_EQ(GpusOf(flags, 0), "0,1");
+  EXPECT_EQ(GpusOf(flags, 1), "2,3");
+  flags.gpus = "GPU-a,GPU-b,GPU-c,0";
+  EXPECT_EQ(GpusOf(flags, 0), "GPU-a,GPU-b");
+  EXPECT_EQ(GpusOf(flags, 1), "GPU-c,0");
+  flags.groups = 1;
+  flags.gpus = "";
+  EXPECT_EQ(GpusOf(flags, 0), "(absent)");  // the first ones, or the CPU where auto finds fewer
+  flags.gpus = "3,2";
+  EXPECT_EQ(GpusOf(flags, 0), "3,2");
+}
+
+TEST(WorkerFlags, GpusAreAsManyAsRanks) {
+  WorkerFlags flags;
+  flags.groups = flags.ranks = 2;
+  EXPECT_TRUE(flags.Check().ok());
+  flags.gpus = "0,1,2,3";
+  EXPECT_THAT(std::string(flags.Check().message()), HasSubstr("--backend cuda or auto"));
+  for (const char* backend : {"auto", "cuda"}) {
+    flags.backend = backend;
+    EXPECT_TRUE(flags.Check().ok());
+  }
+  for (const char* few : {"0", "0,1,2", "0,1,2,3,4"}) {
+    flags.gpus = few;
+    EXPECT_THAT(std::string(flags.Check().message()), HasSubstr("2 group(s) of 2 rank(s) take 4")) << few;
+  }
+}
+
+// Which node a GPU is on nobody asks: a rank that is bound to another one would be worse off than a free one.
+TEST(WorkerFlags, BindsNoRankToANodeBesideGpus) {
+  WorkerFlags flags;
+  flags.ranks = 2;
+  flags.backend = "cuda";
+  EXPECT_EQ(ValueOf(flags.Command({}, {{0, 1}, {2, 3}}), "cpus"), "(absent)");
+  EXPECT_EQ(ValueOf(flags.Command({}, {{0, 1}, {2, 3}}), "threads"), "2");
+}
+
 TEST(WorkerFlags, WhatLastsIsWhatWasGiven) {
   WorkerFlags flags;
   flags.ranks = 2;

@@ -2,6 +2,7 @@ import contextlib
 
 import pytest
 
+from fiber_gpus import copy_programs
 from system import DEMO_MODEL, TINY_MODEL, System
 
 
@@ -11,6 +12,12 @@ def system(request):
     model = DEMO_MODEL if request.param == "demo" else TINY_MODEL
     with System(model, tensor_parallel=2) as running:
         yield running
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A folder of them, for what a test puts beside them."""
+    return copy_programs(tmp_path / "bin")
 
 
 @pytest.fixture(scope="session")

@@ -1,41 +1,16 @@
 """--backend: how a worker finds a GPU's library, and serves by it. The library here is the CUDA backend with its kernels on
 fibers (kernels/cuda/backend/testing/fiber_plugin.cc): the worker and the engine can't tell."""
-import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 
 import pytest
 
+from fiber_gpus import device_of, with_library
 from generated import tiny_gpu
 from stream import Outcome, Stream
 from system import BIN, TINY_MODEL, System, serve_once
-
-FIBERS = BIN.parent / "testdata/plugins/quire-cuda-fibers.so"
-PROGRAMS = ["quire", "quire-coordinator", "quire-gateway", "quire-worker"]
-
-
-@pytest.fixture
-def programs(tmp_path):
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for program in PROGRAMS:
-        shutil.copy(BIN / program, folder)
-    return folder
-
-
-def with_library(programs, library=FIBERS):
-    shutil.copy(library, programs / "libquire-cuda.so")
-    return programs
-
-
-def device_of(system):
-    [line] = [json.loads(line) for path in system.data.glob("logs/*-rank0.log") for line in path.read_text().splitlines()
-              if '"event":"device"' in line]
-    return line
-
 
 def refused(tmp_path, programs, *flags, model=TINY_MODEL):
     ended = serve_once("--model", model, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", *flags,
@@ -48,9 +23,10 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
     model = tiny_gpu(tmp_path)
     answers = []
     for backend in ("auto", "cpu"):
-        with System(model, programs=with_library(programs), backend=backend, kv_blocks=64, max_batch_tokens=64) as system:
+        with System(model, programs=with_library(programs), backend=backend, groups=1, kv_blocks=64,
+                    max_batch_tokens=64) as system:
             found = device_of(system)
-            assert (found["name"], found["reason"]) == (("cuda", "fibers, number 0 of 8") if backend == "auto" else
+            assert (found["name"], found["reason"]) == (("cuda", "fibers, number 0 of 8, GPU-f1be-00") if backend == "auto" else
                                                         ("cpu", "asked for"))
             numerics = system.groups()[0]["numerics_id"]
             assert ("cuda-bf16-1" in numerics) == (backend == "auto"), numerics
@@ -71,7 +47,8 @@ def test_ranks_meet_in_their_gpus_memory(tmp_path, programs, monkeypatch):
     answers, streams = [], []
     for ranks, told, through in ((1, "8", None), (2, "8", "the GPUs' memory"), (2, "apart", "the host's memory, slower")):
         monkeypatch.setenv("QUIRE_TEST_GPU", told)
-        with System(model, programs=programs, backend="cuda", tensor_parallel=ranks, kv_blocks=64, max_batch_tokens=64) as system:
+        with System(model, programs=programs, backend="cuda", groups=1, tensor_parallel=ranks, kv_blocks=64,
+                    max_batch_tokens=64) as system:
             status, answer = system.chat("Hello there", max_tokens=6, seed=3, ignore_eos=True)
             assert status == 200, answer
             answers.append((system.groups()[0]["numerics_id"], answer["choices"][0]["message"]["content"]))
@@ -107,8 +84,8 @@ def read_and_disturb(stream, frames, then):
 
 def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs):
     with System(TINY_MODEL, programs=programs, tensor_parallel=1, backend="auto") as system:
-        found = device_of(system)
-        assert found["name"] == "cpu" and "libquire-cuda.so, which is built where nvcc is" in found["reason"]
+        assert device_of(system)["name"] == "cpu"
+        assert system.has_said("on the CPU: there is no") and system.has_said("libquire-cuda.so, which is built where nvcc is")
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1")
     assert "--backend cuda: there is no" in said and "scripts/setup --cuda" in said, said
 
@@ -116,14 +93,14 @@ def test_without_a_library_auto_is_the_cpu_and_cuda_is_refused(tmp_path, program
 def test_with_too_few_devices_auto_is_the_cpu(tmp_path, programs, monkeypatch):
     monkeypatch.setenv("QUIRE_TEST_GPU", "1")
     with System(tiny_gpu(tmp_path), programs=with_library(programs), tensor_parallel=2, backend="auto") as system:
-        assert "as many GPUs, and there are 1" in device_of(system)["reason"]
+        assert system.has_said("on the CPU: a group of 2 ranks on this host takes as many GPUs, and there are 1")
 
 
 def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs, monkeypatch):
     monkeypatch.setenv("QUIRE_TEST_GPU", "none")
     model = tiny_gpu(tmp_path)
     with System(model, programs=with_library(programs), tensor_parallel=1, backend="auto") as system:
-        assert device_of(system)["reason"] == "no NVIDIA GPU is here"
+        assert device_of(system)["name"] == "cpu" and system.has_said("on the CPU: no NVIDIA GPU is here")
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1", model=model)
     assert "--backend cuda: no NVIDIA GPU is here" in said, said
 
@@ -133,7 +110,7 @@ def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused(tmp_path, programs
 def test_the_library_of_gpus_says_that_no_driver_is_here(tmp_path, programs):
     model = tiny_gpu(tmp_path)
     with System(model, programs=with_library(programs, BIN / "libquire-cuda.so"), tensor_parallel=1, backend="auto") as system:
-        assert (device_of(system)["name"], device_of(system)["reason"]) == ("cpu", "no NVIDIA driver is loaded")
+        assert device_of(system)["name"] == "cpu" and system.has_said("on the CPU: no NVIDIA driver is loaded")
     assert "--backend cuda: no NVIDIA driver is loaded" in refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1", model=model)
 
 
@@ -156,10 +133,8 @@ def test_what_a_gpu_can_not_serve_yet(tmp_path, programs):
     with_library(programs)
     said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=9", model=tiny_gpu(tmp_path))
     assert "a group of 9 ranks on this host takes as many GPUs, and there are 8: give --tensor-parallel 8" in said, said
-    for flags, why in ((["--tensor-parallel=1", "--groups=2"], "one group on GPUs so far, not 2"),
-                       (["--tensor-parallel=1", "--weights=int8"], "bf16 alone so far: leave out --weights int8")):
-        said = refused(tmp_path, programs, "--backend=cuda", *flags)
-        assert "--backend cuda: " in said and why in said, said
+    said = refused(tmp_path, programs, "--backend=cuda", "--tensor-parallel=1", "--weights=int8")
+    assert "--backend cuda: a GPU serves bf16 alone so far: leave out --weights int8" in said, said
     for model, flags in ((tmp_path / "tiny-gpu", {"weights": "int8"}), (TINY_MODEL, {})):
         with System(model, programs=programs, backend="auto", tensor_parallel=1, **flags) as system:
             assert device_of(system)["name"] == "cpu"

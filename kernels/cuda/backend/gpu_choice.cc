@@ -24,15 +24,13 @@ std::string WhyNotServed(const DeviceDemand& demand) {
   return WhyNoSampling(demand.vocab);
 }
 
-absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand) {
-  if (demand.ranks_here > found.count) {
-    return absl::UnavailableError(absl::StrCat("a group of ", demand.ranks_here,
-                                               " ranks on this host takes as many GPUs, and there are ",
-                                               found.count, ": give --tensor-parallel ", found.count));
+std::string GpuId(const char* uuid) {
+  std::string id = "GPU";
+  for (int i = 0; i < 16; ++i) {
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) id += '-';
+    absl::StrAppend(&id, absl::Hex(static_cast<unsigned char>(uuid[i]), absl::kZeroPad2));
   }
-  found.index = static_cast<int>(demand.rank_here);
-  absl::StrAppend(&found.reason, ", number ", found.index, " of ", found.count);
-  return found;
+  return id;
 }
 
 }  // namespace quire::kernels::cuda

@@ -1,5 +1,5 @@
 // What is known of serving by a GPU before anything is loaded: which models have kernels, what the backend
-// takes of memory beside their weights, and which GPU is a rank's. Shared by the libraries that offer a GPU
+// takes of memory beside their weights, and what a GPU is called. Shared by the libraries that offer a GPU
 // (plugin.cu, testing/fiber_plugin.cc) and the backend, which asks the same again. Pure; any thread.
 #pragma once
 
@@ -30,8 +30,7 @@ std::string WhyNoSampling(int64_t ids);
 // Why no model of these sizes can be served; "": it can.
 std::string WhyNotServed(const DeviceDemand& demand);
 
-// A device for each of the group's ranks on this host, or Unavailable and how many there are. `found` counts
-// them; it becomes that of `demand`'s rank.
-absl::StatusOr<DeviceChoice> OneForEachRank(DeviceChoice found, const DeviceDemand& demand);
+// A GPU's own name, of its 16 bytes, as CUDA_VISIBLE_DEVICES and nvidia-smi -L have it.
+std::string GpuId(const char* uuid);
 
 }  // namespace quire::kernels::cuda

@@ -2,8 +2,8 @@
 // linked in; the driver, cuBLASLt and NCCL are found when it runs.
 #include <cuda_runtime.h>
 
-#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "base/core/log.h"
 #include "kernels/backend_plugin.h"
@@ -20,6 +20,10 @@ namespace {
 constexpr int kOldestMajor = 8;  // sm_80
 
 absl::Status Refused(const std::string& why) { return absl::UnavailableError(why); }
+
+std::string Architecture(const cudaDeviceProp& device) {
+  return "sm" + std::to_string(device.major) + std::to_string(device.minor);
+}
 
 absl::Status CheckDriver(int* count) {
   const cudaError_t error = cudaGetDeviceCount(count);
@@ -54,16 +58,27 @@ absl::Status CheckCode(const cudaDeviceProp& device) {
                  (device.major < kOldestMajor ? ": it starts with 8.0" : ""));
 }
 
-absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
+// Asking for properties makes no context, and so takes no memory of a GPU that is another group's.
+absl::StatusOr<std::vector<std::string>> List() {
   int count = 0;
   if (absl::Status driver = CheckDriver(&count); !driver.ok()) return driver;
-  const int index = static_cast<int>(std::min<int64_t>(demand.rank_here, count - 1));
+  std::vector<std::string> ids;
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp device = {};
+    const bool answers = cudaGetDeviceProperties(&device, index) == cudaSuccess;
+    ids.push_back(answers ? cuda::GpuId(device.uuid.bytes) : "");
+  }
+  return ids;
+}
+
+absl::StatusOr<DeviceChoice> Find(int index) {
   cudaDeviceProp device = {};
   size_t free = 0, total = 0;
   cudaError_t error = cudaSetDevice(index);
   if (error == cudaSuccess) error = cudaGetDeviceProperties(&device, index);
   if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
   if (error != cudaSuccess) {
+    (void)cudaGetLastError();
     return Refused("the GPU number " + std::to_string(index) +
                    " does not answer: " + cudaGetErrorString(error));
   }
@@ -74,12 +89,12 @@ absl::StatusOr<DeviceChoice> Find(const DeviceDemand& demand) {
   }
   DeviceChoice choice;
   choice.name = "cuda";
-  choice.reason = device.name;
-  choice.count = count;
+  choice.product = device.name;
+  choice.architecture = Architecture(device);
   choice.memory_bytes = static_cast<int64_t>(total);
   choice.free_bytes = static_cast<int64_t>(free);
   choice.scratch = cuda::kScratch;
-  return cuda::OneForEachRank(choice, demand);
+  return choice;
 }
 
 void LogMissing(const cuda::LtChoice& choice) {
@@ -111,8 +126,7 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
   cudaDeviceProp properties = {};
   (void)cudaGetDeviceProperties(&properties, options.gpu);
   // Another architecture, or another library, may sum in another order.
-  const std::string where = "sm" + std::to_string(properties.major) + std::to_string(properties.minor) +
-                            "-lt" + std::to_string(lt->version());
+  const std::string where = Architecture(properties) + "-lt" + std::to_string(lt->version());
   cuda::PeerOptions peers;
   peers.most_blocks /= options.gpu_ranks;
   cuda::NcclOptions nccl;
@@ -120,7 +134,7 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
   return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers, nccl);
 }
 
-constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &Find, &Make};
+constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &List, &Find, &Make};
 
 }  // namespace
 }  // namespace quire::kernels
