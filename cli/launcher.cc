@@ -341,8 +341,15 @@ void Launcher::OnGroups(const nlohmann::json& groups) {
     const std::string id = TextOf(group, "id");
     const uint64_t epoch = group.value("epoch", uint64_t{0});
     ++groups_up_;
+    group_failures_.erase(id);
     if (std::exchange(last_epochs_[id], epoch) != epoch) Say(absl::StrCat("group ", id, " serves"));
   }
+}
+
+// How many groups never served and failed again and again.
+int64_t Launcher::Hopeless() const {
+  return std::count_if(group_failures_.begin(), group_failures_.end(),
+                       [](const auto& group) { return group.second >= kMaxGroupFailures; });
 }
 
 // An error, so that it is logged at every level.
@@ -350,16 +357,23 @@ void Launcher::OnGroupLost(const nlohmann::json& fields) {
   const std::string group = TextOf(fields, "group");
   const std::string why = WhyLost(fields);
   Say(absl::StrCat("group ", group, " is lost and restarts: ", why));
+  if (last_epochs_.contains(group)) return;
   const bool final = fields.contains("final") && fields["final"] == true;
-  // A group that fails while another one serves, or did, is no reason to take that one from its clients.
-  if (last_epochs_.empty() && (++group_failures_[group] >= kMaxGroupFailures || final)) {
+  group_failures_[group] += final ? kMaxGroupFailures : 1;
+  // A group that fails while another one serves, did, or still loads is no reason to take that one from its
+  // clients.
+  if (last_epochs_.empty() && Hopeless() >= groups_) {
     failure_ = absl::UnavailableError(absl::StrCat("the workers can't start: ", why, " (see ", logs_, ")"));
   }
 }
 
 absl::Status Launcher::AnnounceIfReady() {
-  if (announced_ || api_.empty() || groups_up_ < groups_) return absl::OkStatus();
+  if (announced_ || api_.empty() || groups_up_ == 0 || groups_up_ + Hopeless() < groups_)
+    return absl::OkStatus();
   announced_ = true;
+  if (groups_up_ < groups_) {
+    Say(absl::StrCat(groups_up_, " of ", groups_, " groups serve; the others are tried again and again"));
+  }
   return AnnounceReady(options_, api_, admin_);
 }
 

@@ -87,6 +87,24 @@ def test_a_group_whose_gpu_is_lost_takes_no_other_one(tmp_path, programs, gpus):
         assert {rank: set(each) for rank, each in gpus_of(system).items()} == {("g0", 0): {"GPU-f1be-00"}, ("g1", 0): {"GPU-f1be-01"}}
 
 
+def test_a_group_that_never_starts_keeps_no_other_from_its_clients(tmp_path, programs, gpus):
+    """Somebody else has its GPU: it fails at once, long before the other group is loaded, and again and again."""
+    gpus("full,1024")
+    with System(tiny_gpu(tmp_path), programs=with_library(programs), backend="cuda", **SMALL) as system:
+        assert system.has_said("group g0 is lost and restarts") and system.has_said("this group may use 0.01 GiB")
+        assert system.has_said("1 of 2 groups serve")
+        assert set(serving(system)) == {"g1"} and system.chat("Hello there", max_tokens=6)[0] == 200
+        gpus("1024,1024")
+        until("the group that could not start", lambda: "g0" in serving(system))
+
+
+def test_groups_that_can_not_start_are_no_service(tmp_path, programs, gpus):
+    gpus("full,full")
+    ended = serve_once("--model", tiny_gpu(tmp_path), "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", "--backend=cuda",
+                       programs=with_library(programs))
+    assert ended.returncode == 1 and "the workers can't start: " in ended.stderr and "0.01 GiB" in ended.stderr, ended
+
+
 @pytest.mark.parametrize("visible,there,flags,groups,words", [
     (None, "1024,1024,1024", ["--host-groups=0"], "0,1,2", []),
     (None, "1024,1024,1024", ["--host-groups=0", "--gpus=2,GPU-f1be-00"], "2,0", []),
