@@ -80,7 +80,12 @@ absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoi
     demand.memory_bytes /= config.ranks_here();
     QUIRE_ASSIGN_OR_RETURN(demand, OfDevice(demand, config, model, bytes, device));
   }
-  return PlanKvBlocks(demand);
+  absl::StatusOr<KvPlan> plan = PlanKvBlocks(demand);
+  if (plan.ok() || demand.memory_bytes == device.memory_bytes || !on_device) return plan;
+  return absl::Status(plan.status().code(),
+                      absl::StrCat(MessageOf(plan.status()), "; of the GPU's ", device.memory_bytes >> 20,
+                                   " MiB ", (device.memory_bytes - device.free_bytes) >> 20,
+                                   " were taken before (nvidia-smi says by whom)"));
 }
 
 }  // namespace quire::worker

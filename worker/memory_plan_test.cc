@@ -61,6 +61,20 @@ TEST_F(MemoryPlanTest, WhatABackendTakesIsCounted) {
   }
 }
 
+// A check asks what there could be, a rank what there is.
+TEST_F(MemoryPlanTest, WhatOthersTookOfADeviceIsSaid) {
+  kernels::DeviceChoice device;
+  device.name = "cuda";
+  device.memory_bytes = 6 * kGiB;
+  device.free_bytes = kGiB / 4;
+  config_.ranks = 1;
+  const absl::Status refused = PlanRankMemory(config_, checkpoint_, 50, device).status();
+  EXPECT_NE(refused.message().find("of the GPU's 6144 MiB 5888 were taken before"), absl::string_view::npos)
+      << refused;
+  config_.check = true;
+  EXPECT_TRUE(PlanRankMemory(config_, checkpoint_, 50, device).ok());
+}
+
 TEST_F(MemoryPlanTest, ARankOnADeviceCountsItsOwnPartAlone) {
   kernels::DeviceChoice device;
   device.name = "cuda";
