@@ -14,6 +14,8 @@
 namespace quire::worker {
 namespace {
 
+constexpr int64_t kPartOfDriver = 64;  // of a GPU's memory: 1.25 GiB of 80; contexts of 0.5 GiB are usual
+
 // What a GPU has to hold; the host has to have room for the rest.
 absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& config, const ModelConfig& model,
                                   const ModelBytes& bytes, const kernels::DeviceChoice& device) {
@@ -26,8 +28,10 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
   const int64_t runs = (model.vocab + kernels::kRunIds - 1) / kernels::kRunIds;
   const SplitDemand split = SplitBetween(
       all,
-      {// A group that is to be taken over, or replaced, still holds what a check would count as taken.
-       .memory_bytes = config.check ? device.memory_bytes : device.free_bytes,
+      {// A group that is to be taken over, or replaced, still holds what a check would count as taken; what
+       // the driver keeps of a GPU for each process no rank gets, and so no check may count on it.
+       .memory_bytes =
+           config.check ? device.memory_bytes - device.memory_bytes / kPartOfDriver : device.free_bytes,
        .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden,
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
        .scratch_sequence_bytes =
@@ -81,7 +85,7 @@ absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoi
     QUIRE_ASSIGN_OR_RETURN(demand, OfDevice(demand, config, model, bytes, device));
   }
   absl::StatusOr<KvPlan> plan = PlanKvBlocks(demand);
-  if (plan.ok() || demand.memory_bytes == device.memory_bytes || !on_device) return plan;
+  if (plan.ok() || config.check || !on_device || device.free_bytes == device.memory_bytes) return plan;
   return absl::Status(plan.status().code(),
                       absl::StrCat(MessageOf(plan.status()), "; of the GPU's ", device.memory_bytes >> 20,
                                    " MiB ", (device.memory_bytes - device.free_bytes) >> 20,

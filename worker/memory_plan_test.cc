@@ -75,6 +75,21 @@ TEST_F(MemoryPlanTest, WhatOthersTookOfADeviceIsSaid) {
   EXPECT_TRUE(PlanRankMemory(config_, checkpoint_, 50, device).ok());
 }
 
+// Else `auto` would start groups of so few GPUs that none of them can load.
+TEST_F(MemoryPlanTest, ACheckPassesNothingThatTheDriversPartMakesFail) {
+  kernels::DeviceChoice device;
+  device.name = "cuda";
+  device.memory_bytes = 6 * kGiB;
+  config_.ranks = 1;
+  const auto blocks_of = [&](bool check, int64_t taken) {
+    config_.check = check;
+    device.free_bytes = device.memory_bytes - taken;
+    return int64_t{PlanRankMemory(config_, checkpoint_, 50, device)->blocks};
+  };
+  EXPECT_LT(blocks_of(true, 0), blocks_of(false, 0));
+  EXPECT_LE(blocks_of(true, 0), blocks_of(false, device.memory_bytes / 64));
+}
+
 TEST_F(MemoryPlanTest, ARankOnADeviceCountsItsOwnPartAlone) {
   kernels::DeviceChoice device;
   device.name = "cuda";

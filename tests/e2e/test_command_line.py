@@ -242,6 +242,9 @@ def test_taken_port(tmp_path, flag):
 
 @pytest.mark.parametrize("flags, named", [((), "--model"), (("--model", TINY_MODEL), "--model"),
                                           (("--model", TINY_MODEL, "--model-name", "a\tb"), "--model"),
+                                          (("--model", TINY_MODEL, "--model-name", "a", "--gpus", "0"), "--gpus is for --backend"),
+                                          (("--model", TINY_MODEL, "--model-name", "a", "--backend", "cuda", "--groups", "2", "--gpus", "0"),
+                                           "--gpus names 1 GPUs, and 2 group(s) of 1 rank(s) take 2"),
                                           (("--groups", "0", "--admin-host", "0.0.0.0"), "--admin-host"),
                                           (("--groups", "0", "--host", "0.0.0.0"), "--tls-cert"),
                                           (("--groups", "0", "--tls-cert", "a"), "--tls-cert"),
