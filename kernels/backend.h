@@ -132,8 +132,8 @@ class Backend {
   // one, "cpu-bf16-1", AMX and its twin another, "cpu-bf16-2".
   virtual std::string family() const = 0;
   // Whether a step may be issued, CopyBlocks to Sample, before ReadSampled of the step before, whose tokens
-  // it may begin with (StepInputs::sampled). All of these then only enqueue, and take copies of what they are
-  // given. Never changes.
+  // it may begin with (StepInputs::sampled). All of these then only enqueue, but for what a backend does once
+  // or seldom, and take copies of what they are given. Never changes.
   virtual bool runs_ahead() const { return false; }
 
   // ---- load; in execution order (layer 0 qkv, o, gate/up, down, layer 1 ..., lm_head), which is prefetched

@@ -33,6 +33,8 @@ struct DeviceScratch {
   // Of each row that is sampled, and for each of its runs of ids (kernels/sampling/row_scans.h).
   int64_t row_bytes = 0, row_bytes_per_run = 0;
   int64_t host_fixed_bytes = 0, host_row_bytes = 0, host_row_bytes_per_run = 0;
+  // Of each token of a step, each sequence, and each block of a sequence's table.
+  int64_t host_token_bytes = 0, host_sequence_bytes = 0, host_block_bytes = 0;
 };
 
 // What a rank computes on, found before anything is loaded.

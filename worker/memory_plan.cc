@@ -36,11 +36,13 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
        .scratch_sequence_bytes =
            SchedulerLimits::kWantedRows * (scratch.row_bytes + scratch.row_bytes_per_run * runs),
-       .host_token_bytes = bytes.input_token + (config.ranks > 1 ? staged_bytes : 0),
+       .host_token_bytes =
+           bytes.input_token + scratch.host_token_bytes + (config.ranks > 1 ? staged_bytes : 0),
        .host_sequence_bytes = 2 * bytes.counts,
        .staging_bytes = scratch.host_fixed_bytes,
        .staging_sequence_bytes =
            SchedulerLimits::kWantedRows * (scratch.host_row_bytes + scratch.host_row_bytes_per_run * runs) +
+           scratch.host_sequence_bytes + scratch.host_block_bytes * BlocksFor(model.max_context) +
            (config.ranks > 1 ? row_bytes : 0)});
   const absl::Status host = PlanKvBlocks(split.host).status();
   if (host.ok()) return split.device;

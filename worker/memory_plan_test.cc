@@ -50,11 +50,13 @@ TEST_F(MemoryPlanTest, WhatABackendTakesIsCounted) {
   expect_fewer(kGiB / 4);
   device.scratch.token_bytes_per_ffn = kGiB / 512 / 256;
   expect_fewer(kGiB / 4);
-  constexpr int64_t kMore = int64_t{1} << 50;  // than any machine has
+  // More than any machine has; a table's blocks are 65,536.
+  constexpr int64_t kMore = int64_t{1} << 50, kMoreOfBlocks = kMore >> 16;
   for (int64_t kernels::DeviceScratch::*of_host :
        {&kernels::DeviceScratch::host_fixed_bytes, &kernels::DeviceScratch::host_row_bytes,
-        &kernels::DeviceScratch::host_row_bytes_per_run}) {
-    device.scratch.*of_host = kMore;
+        &kernels::DeviceScratch::host_row_bytes_per_run, &kernels::DeviceScratch::host_token_bytes,
+        &kernels::DeviceScratch::host_sequence_bytes, &kernels::DeviceScratch::host_block_bytes}) {
+    device.scratch.*of_host = of_host == &kernels::DeviceScratch::host_block_bytes ? kMoreOfBlocks : kMore;
     const absl::Status refused = PlanRankMemory(config_, checkpoint_, 50, device).status();
     EXPECT_NE(refused.message().find("of the host's memory"), absl::string_view::npos) << refused;
     device.scratch = {};

@@ -23,7 +23,7 @@ DeviceSamples SampleOnDevice(const std::vector<float>& logits, int64_t stride, i
   stream.Record(cudaEventCreate(&stop), "creating an event");
   for (int i = 0; i < 6; ++i) {
     stream.Record(cudaEventRecord(start, stream.handle()), "recording an event");
-    sampler.Enqueue(stream, rows.data(), stride, specs);
+    sampler.Enqueue(stream, 0, rows.data(), stride, specs);
     stream.Record(cudaEventRecord(stop, stream.handle()), "recording an event");
     stream.Record(cudaEventSynchronize(stop), "waiting for an event");
     float ms = 0;
@@ -33,7 +33,7 @@ DeviceSamples SampleOnDevice(const std::vector<float>& logits, int64_t stride, i
   (void)cudaEventDestroy(start);
   (void)cudaEventDestroy(stop);
   samples.error = stream.Synchronize();
-  const std::span<const SampledToken> tokens = sampler.TakeTokens();
+  const std::span<const SampledToken> tokens = sampler.TakeTokens(0);
   samples.tokens.assign(tokens.begin(), tokens.end());
   return samples;
 }

@@ -35,9 +35,9 @@ void ExpectSame(const std::vector<Row>& rows, int vocabulary, uint64_t seed) {
   Stream stream(seed);
   DeviceSampler device;
   device.Reserve(stream, std::ssize(rows), vocabulary);
-  device.Enqueue(stream, logits.data(), stride, specs);
+  device.Enqueue(stream, 0, logits.data(), stride, specs);
   ASSERT_EQ(stream.Synchronize(), "");
-  const std::span<const SampledToken> tokens = device.TakeTokens();
+  const std::span<const SampledToken> tokens = device.TakeTokens(0);
   Sampler sampler(vocabulary);
   for (size_t i = 0; i < rows.size(); ++i) {
     const SamplingParams& params = rows[i].spec.params;

@@ -47,6 +47,7 @@ CLAIMS = [
     ("AddBiasKernel", [], 0),
     ("AdjustRows", [], 0),
     ("GatherColumnsKernel", [], 0),
+    ("TakeSampledKernel", [], 0),
 ]
 
 Kernel = collections.namedtuple("Kernel", "name arch registers stack shared opcodes")

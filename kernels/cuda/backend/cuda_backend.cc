@@ -12,6 +12,7 @@
 #include "kernels/cuda/backend/device_step.h"
 #include "kernels/cuda/backend/device_weights.h"
 #include "kernels/cuda/backend/gpu_choice.h"
+#include "kernels/cuda/backend/steps_in_flight.h"
 #include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/kv_pages.h"
 #include "kernels/cuda/rope.h"
@@ -27,6 +28,8 @@ static_assert(kPageKeys == kBlockTokens);
 constexpr int64_t kMostCapturedTokens = 64;
 constexpr size_t kMostGraphs = 128;
 
+absl::Status OfGpu(absl::string_view error) { return absl::InternalError(absl::StrCat("the GPU: ", error)); }
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm, const std::string& where,
@@ -35,9 +38,12 @@ class CudaBackend final : public Backend {
         stream_(*own_stream_),
         gemm_(std::move(gemm)),
         family_("cuda-bf16-1-" + where),
-        captures_(captures) {}
+        captures_(captures),
+        step_(stream_),
+        in_flight_(stream_) {}
 
   std::string family() const override { return family_; }
+  bool runs_ahead() const override { return true; }
 
   absl::StatusOr<Tensor> Allocate(DType dtype, int64_t rows, int64_t cols) override;
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
@@ -130,6 +136,7 @@ class CudaBackend final : public Backend {
   // Of steps that came before: null where only once.
   std::map<StepKey, std::unique_ptr<Graph>> graphs_;
   DeviceSampler sampler_;
+  StepsInFlight in_flight_;
   std::vector<float> read_rows_;  // what ReadRows returned last
   absl::Status failure_;
 };
@@ -167,6 +174,7 @@ absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
     return absl::InvalidArgumentError(why);
   }
   limits_ = limits;
+  in_flight_.Forget();
   graphs_.clear();  // of buffers that are no more
   step_.Reserve(stream_, limits_, kv_);
   sampler_ = DeviceSampler();
@@ -195,9 +203,8 @@ void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
 
 StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
   stream_.MakeCurrent();
-  Wait().IgnoreError();  // ReadSampled says it
   UploadRopes();
-  return step_.Take(stream_, inputs, weights_.ropes());
+  return step_.Take(stream_, inputs, weights_.ropes(), sampler_.ids(), sampler_.rows());
 }
 
 // The first time a kind of step is run as it is: kernels are loaded, and a library chooses its algorithms.
@@ -210,7 +217,11 @@ absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::
   std::unique_ptr<Graph>& graph = found->second;
   absl::Status issued;
   if (graph == nullptr) {
-    QUIRE_RETURN_IF_ERROR(Wait());  // else what stands in the stream would be taken for the capture's
+    // What went wrong before would be taken for the capture's. It is of this step, not of one in flight.
+    if (const std::string error = stream_.TakeError(); !error.empty()) {
+      stream_.Record(error);
+      return OfGpu(error);
+    }
     graph = std::make_unique<Graph>(stream_, [&](Stream&) { issued = ops(); });
     if (!issued.ok()) {
       graphs_.erase(found);  // it holds a part
@@ -330,14 +341,17 @@ void CudaBackend::Sample(Tensor logits, std::span<const SampleSpec* const> specs
           "a GPU samples from whole rows, not from runs");
   CheckOp(logits.rows <= sampler_.reserved_rows() && std::ssize(specs) == logits.rows, "Sample",
           "more rows than were reserved, or not a spec for each");
-  CheckOp(logits.dtype == DType::kF32 && logits.cols >= sampler_.reserved_ids(), "Sample",
-          "rows are not fp32, or shorter than the ids");
-  sampler_.Enqueue(stream_, logits.f32(), logits.stride, specs);
+  CheckOp(logits.rows == 0 || (logits.dtype == DType::kF32 && logits.cols >= sampler_.reserved_ids()),
+          "Sample", "rows are not fp32, or shorter than the ids");
+  stream_.MakeCurrent();
+  sampler_.Enqueue(stream_, in_flight_.NextPlace(), logits.f32(), logits.stride, specs);
+  in_flight_.End(stream_);
 }
 
 absl::StatusOr<std::span<const SampledToken>> CudaBackend::ReadSampled() {
-  QUIRE_RETURN_IF_ERROR(Wait());
-  return sampler_.TakeTokens();
+  auto [place, error] = in_flight_.Land(stream_);
+  QUIRE_RETURN_IF_ERROR(Taken(std::move(error)));
+  return sampler_.TakeTokens(place);
 }
 
 absl::StatusOr<const float*> CudaBackend::ReadRows(Tensor x) {
@@ -350,10 +364,13 @@ absl::StatusOr<const float*> CudaBackend::ReadRows(Tensor x) {
 
 absl::Status CudaBackend::Finish() { return Wait(); }
 
-absl::Status CudaBackend::Wait() { return Taken(stream_.Synchronize()); }
+absl::Status CudaBackend::Wait() {
+  Taken(in_flight_.FirstError()).IgnoreError();
+  return Taken(stream_.Synchronize());
+}
 
 absl::Status CudaBackend::Taken(std::string error) {
-  if (failure_.ok() && !error.empty()) failure_ = absl::InternalError(absl::StrCat("the GPU: ", error));
+  if (failure_.ok() && !error.empty()) failure_ = OfGpu(error);
   return failure_;
 }
 

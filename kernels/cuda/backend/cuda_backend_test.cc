@@ -362,6 +362,7 @@ TEST_F(CudaBackendTest, WhatFailsOnTheDeviceIsSaidFromThenOn) {
   EXPECT_EQ(cuda_->Finish().code(), absl::StatusCode::kInternal);
   cuda_->Matmul(x, matrix, kNoBias, out);
   EXPECT_EQ(cuda_->ReadRows(out).status().code(), absl::StatusCode::kInternal);
+  cuda_->Sample({}, {}, {});
   EXPECT_FALSE(cuda_->ReadSampled().ok());
 }
 

@@ -38,17 +38,21 @@ class CudaSamplingBackendTest : public testing::Test {
     for (const SampleSpec& spec : specs) pointers_.push_back(&spec);
     backend_->Sample(logits_.Rows(std::ssize(specs)), pointers_, {});
   }
-  void ExpectTheSamplers(std::span<const SampleSpec> specs) {
-    Sample(specs);
+  // Reads the oldest step, which was of these specs, into tokens_.
+  void ExpectTheSamplersOf(std::span<const SampleSpec> specs) {
     const auto tokens = backend_->ReadSampled();
     ASSERT_TRUE(tokens.ok()) << tokens.status();
     ASSERT_EQ(tokens->size(), specs.size());
+    tokens_.assign(tokens->begin(), tokens->end());
     Sampler sampler(ids_);
     for (size_t i = 0; i < specs.size(); ++i) {
-      EXPECT_EQ(DifferenceOf((*tokens)[i], sampler.Sample(logits_.Row(static_cast<int64_t>(i)), specs[i])),
-                "")
+      EXPECT_EQ(DifferenceOf(tokens_[i], sampler.Sample(logits_.Row(static_cast<int64_t>(i)), specs[i])), "")
           << ids_ << " ids, row " << i;
     }
+  }
+  void ExpectTheSamplers(std::span<const SampleSpec> specs) {
+    Sample(specs);
+    ExpectTheSamplersOf(specs);
   }
 
   static constexpr DeviceSize kDevice{2, kSharedBytesSm80};
@@ -56,6 +60,7 @@ class CudaSamplingBackendTest : public testing::Test {
   int64_t ids_ = 0;
   Tensor logits_;
   std::vector<const SampleSpec*> pointers_;
+  std::vector<SampledToken> tokens_;  // read last
 };
 
 TEST_F(CudaSamplingBackendTest, UglyRowsByAnyParameters) {
@@ -117,8 +122,8 @@ TEST_F(CudaSamplingBackendTest, ARowThatIsNotFiniteFailsAlone) {
     logits_.f32(i)[at[i / 3 % 3]] = bad[i % 3];
   }
   ExpectTheSamplers(specs);
-  EXPECT_TRUE(backend_->ReadSampled().value()[1].failed);
-  EXPECT_FALSE(backend_->ReadSampled().value()[2].failed);
+  EXPECT_TRUE(tokens_[1].failed);
+  EXPECT_FALSE(tokens_[2].failed);
 }
 
 TEST_F(CudaSamplingBackendTest, ARowWithNothingLeftFailsWithTheLogprobsOfTheRest) {
@@ -138,12 +143,11 @@ TEST_F(CudaSamplingBackendTest, ARowWithNothingLeftFailsWithTheLogprobsOfTheRest
   specs[5].params = {.temperature = 0, .logit_bias = {{7, HUGE_VALF}}};  // overflows
   for (int64_t i = 0; i < 6; ++i) Put(i, RandomFloats(200, static_cast<uint32_t>(i)));
   ExpectTheSamplers(specs);
-  const auto tokens = backend_->ReadSampled().value();
-  EXPECT_TRUE(tokens[0].failed);
-  EXPECT_EQ(tokens[0].top_logprobs.size(), 3);
-  EXPECT_EQ(tokens[2].id, 199);
-  EXPECT_EQ(tokens[3].id, 3);
-  for (const int i : {1, 4, 5}) EXPECT_TRUE(tokens[i].failed) << i;
+  EXPECT_TRUE(tokens_[0].failed);
+  EXPECT_EQ(tokens_[0].top_logprobs.size(), 3);
+  EXPECT_EQ(tokens_[2].id, 199);
+  EXPECT_EQ(tokens_[3].id, 3);
+  for (const int i : {1, 4, 5}) EXPECT_TRUE(tokens_[i].failed) << i;
 }
 
 // Each row has an id that is the best in another order only.
@@ -168,10 +172,9 @@ TEST_F(CudaSamplingBackendTest, AnIdsAdjustmentsComeInTheirOrder) {
     specs[i].counts = &counts;
   }
   for (int order = 0; order < 10; ++order) ExpectTheSamplers(specs);  // of lanes: another one each time
-  const auto tokens = backend_->ReadSampled().value();
-  EXPECT_EQ(tokens[0].id, 9);
-  EXPECT_EQ(tokens[1].id, 8);
-  EXPECT_EQ(tokens[2].id, 10);
+  EXPECT_EQ(tokens_[0].id, 9);
+  EXPECT_EQ(tokens_[1].id, 8);
+  EXPECT_EQ(tokens_[2].id, 10);
 }
 
 // Rows of one sequence share its counts, of which each has its own part.
@@ -194,22 +197,31 @@ TEST_F(CudaSamplingBackendTest, SeveralRowsOfASequence) {
     specs[i].position = static_cast<uint32_t>(i);
   }
   ExpectTheSamplers(specs);
-  EXPECT_EQ(backend_->ReadSampled().value()[0].id, 11);  // none of it was made yet
-  EXPECT_EQ(backend_->ReadSampled().value()[1].id, 10);
+  EXPECT_EQ(tokens_[0].id, 11);  // none of it was made yet
+  EXPECT_EQ(tokens_[1].id, 10);
 }
 
 // What stands in pinned memory is left alone until its copy has been waited for: the fibers would say it.
-TEST_F(CudaSamplingBackendTest, ASampleThatNobodyReadIsWaitedForByTheNext) {
+TEST_F(CudaSamplingBackendTest, TwoSamplesInFlightAreReadInTheirOrder) {
   Reserve(2, 70);
   Put(0, RandomFloats(70, 1));
   Put(1, RandomFloats(70, 2));
-  std::vector<SampleSpec> specs(2);
-  specs[1].params.logit_bias = {{1, 1.0f}};
-  Sample(specs);
-  specs[1].params.logit_bias = {{1, -1.0f}, {2, 3.0f}};
-  specs[0].params.temperature = 0;
-  ExpectTheSamplers(specs);
-  ExpectTheSamplers(std::span(specs).first(1));
+  std::vector<std::vector<SampleSpec>> steps(5, std::vector<SampleSpec>(2));
+  const std::vector<uint32_t> some = {0xf0f0f0f0u, 0x0ff00ff0u};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    for (SampleSpec& spec : steps[i]) spec.position = static_cast<uint32_t>(i);
+    steps[i][1].params.logit_bias = {{static_cast<TokenId>(i), i % 2 == 0 ? 3.0f : -1.0f}, {60, 2.0f}};
+    steps[i][0].params.top_logprobs = static_cast<int32_t>(i);
+    if (i % 2 == 1) steps[i][0].allowed = some;
+  }
+  steps[3].clear();
+  steps[2].resize(1);
+  Sample(steps[0]);
+  for (size_t i = 1; i < steps.size(); ++i) {
+    Sample(steps[i]);
+    ExpectTheSamplersOf(steps[i - 1]);
+  }
+  ExpectTheSamplersOf(steps.back());
 }
 
 TEST_F(CudaSamplingBackendTest, MoreIdsThanTheKernelTellsApartAreRefused) {
@@ -228,9 +240,12 @@ TEST_F(CudaSamplingBackendDeathTest, ASampleAgainstItsContractStopsTheProcess) {
   Put(0, RandomFloats(70, 1));
   backend_->Sample(logits_.Rows(1), one, whole);
   EXPECT_FALSE(backend_->ReadSampled().value()[0].failed);
+  EXPECT_DEATH((void)backend_->ReadSampled(), "no step is in flight");
   EXPECT_DEATH(backend_->Sample(logits_.Rows(1), one, runs), "samples from whole rows");
   EXPECT_DEATH(backend_->Sample(logits_.Rows(2), one, {}), "not a spec for each");
   EXPECT_DEATH(backend_->Sample(logits_.Rows(1).Columns(69), one, {}), "shorter than the ids");
+  for (int step = 0; step < 2; ++step) backend_->Sample(logits_.Rows(1), one, {});
+  EXPECT_DEATH(backend_->Sample(logits_.Rows(1), one, {}), "two steps are in flight already");
 }
 
 }  // namespace

@@ -42,8 +42,8 @@ void DeviceSampler::Reserve(Stream& stream, int64_t rows, int64_t ids) {
   entries_ = StagedArray<Adjustment>(stream, std::min(kMostEntries, rows * runs * kRunIds));
   weights_ = DeviceArray<float>(stream, rows * runs * kRunIds);
   ids_ = DeviceArray<int32_t>(stream, rows);
-  queued_ = false;
-  tokens_.clear();
+  rows_of_ = {};
+  last_rows_ = 0;
   words_of_.resize(static_cast<size_t>(rows));
 }
 
@@ -51,49 +51,45 @@ int64_t DeviceSampler::device_bytes() const {
   const auto bytes = [](const auto& array) {
     return static_cast<int64_t>(array.size() * sizeof(*array.data()));
   };
-  return pinned_bytes() + bytes(weights_) + bytes(ids_);
+  return bytes(rules_) + bytes(results_) + bytes(words_) + bytes(row_parts_) + bytes(entries_) +
+         bytes(weights_) + bytes(ids_);
 }
 
 int64_t DeviceSampler::pinned_bytes() const {
-  return static_cast<int64_t>(rules_.host().size_bytes() + results_.host().size_bytes() +
-                              words_.host().size_bytes() + row_parts_.host().size_bytes() +
-                              entries_.host().size_bytes());
+  return static_cast<int64_t>(rules_.pinned_bytes() + results_.pinned_bytes() + words_.pinned_bytes() +
+                              row_parts_.pinned_bytes() + entries_.pinned_bytes());
 }
 
-void DeviceSampler::Pass(Stream& stream) {
-  if (const std::string error = stream.Synchronize(); !error.empty()) stream.Record(error);
-}
-
-void DeviceSampler::Enqueue(Stream& stream, const float* logits, int64_t stride,
+void DeviceSampler::Enqueue(Stream& stream, int place, const float* logits, int64_t stride,
                             std::span<const SampleSpec* const> specs) {
-  if (queued_) Pass(stream);
-  tokens_.assign(specs.size(), {});
+  place_ = place;
+  rows_of_[place] = specs.size();
+  last_rows_ = std::ssize(specs);
   if (specs.empty()) return;
-  queued_ = true;
   words_used_ = parts_used_ = entries_used_ = 0;
   const auto ids = static_cast<int>(vocabulary_);
   const int64_t weights_stride = row_words_ * 32;
   adjust_ = {logits,        stride, weights_.data(), weights_stride, row_parts_.data(), entries_.data(),
              words_.data(), ids};
   for (size_t row = 0; row < specs.size(); ++row) StageRule(static_cast<int64_t>(row), *specs[row]);
-  rules_.SendFirst(stream, specs.size());
-  words_.SendFirst(stream, words_used_);
+  rules_.SendFirst(stream, place_, specs.size());
+  words_.SendFirst(stream, place_, words_used_);
   for (size_t row = 0; row < specs.size(); ++row) {
-    if (rules_.host()[row].adjusted != 0) StageEntries(stream, static_cast<int64_t>(row), *specs[row]);
+    if (rules_.host(place_)[row].adjusted != 0) StageEntries(stream, static_cast<int64_t>(row), *specs[row]);
   }
   SendPortion(stream);
   SampleTokens(
       stream, static_cast<int>(specs.size()),
       {logits, stride, rules_.data(), weights_.data(), weights_stride, ids_.data(), results_.data(), ids});
-  results_.FetchFirst(stream, specs.size());
+  results_.FetchFirst(stream, place_, specs.size());
 }
 
 void DeviceSampler::StageRule(int64_t row, const SampleSpec& spec) {
-  rules_.host()[row] = RuleOf(spec);
+  rules_.host(place_)[row] = RuleOf(spec);
   words_of_[row] = -1;
   if (spec.allowed.empty()) return;
   words_of_[row] = static_cast<int32_t>(words_used_);
-  const std::span<uint32_t> words = words_.host().subspan(words_used_, static_cast<size_t>(row_words_));
+  const std::span<uint32_t> words = words_.host(place_).subspan(words_used_, static_cast<size_t>(row_words_));
   const size_t given = std::min(words.size(), spec.allowed.size());
   std::copy_n(spec.allowed.begin(), given, words.begin());
   std::ranges::fill(words.subspan(given), 0);  // none behind the last
@@ -130,21 +126,21 @@ void DeviceSampler::StageBias(Stream& stream, const SampleSpec& spec) {
 }
 
 void DeviceSampler::BeginRow(const AdjustedRow& row) {
-  AdjustedRow& part = row_parts_.host()[parts_used_++];
+  AdjustedRow& part = row_parts_.host(place_)[parts_used_++];
   part = row;
   part.bias = part.masks = part.penalties = part.end = static_cast<int>(entries_used_);
 }
 
 void DeviceSampler::Stage(Stream& stream, Kind kind, Adjustment entry) {
   if (entries_used_ == entries_.size()) {
-    AdjustedRow rest = row_parts_.host()[parts_used_ - 1];
+    AdjustedRow rest = row_parts_.host(place_)[parts_used_ - 1];
     rest.first = 0;
     SendPortion(stream);
-    Pass(stream);
+    stream.Record(stream.Synchronize());  // the next portion is written where this one is copied from
     BeginRow(rest);
   }
-  entries_.host()[entries_used_++] = entry;
-  AdjustedRow& part = row_parts_.host()[parts_used_ - 1];
+  entries_.host(place_)[entries_used_++] = entry;
+  AdjustedRow& part = row_parts_.host(place_)[parts_used_ - 1];
   part.end = static_cast<int>(entries_used_);
   if (kind != Kind::kPenalty) part.penalties = part.end;
   if (kind == Kind::kBias) part.masks = part.end;
@@ -152,16 +148,16 @@ void DeviceSampler::Stage(Stream& stream, Kind kind, Adjustment entry) {
 
 void DeviceSampler::SendPortion(Stream& stream) {
   if (parts_used_ == 0) return;
-  row_parts_.SendFirst(stream, parts_used_);
-  entries_.SendFirst(stream, entries_used_);
+  row_parts_.SendFirst(stream, place_, parts_used_);
+  entries_.SendFirst(stream, place_, entries_used_);
   Launch<AdjustRows>(stream, {.x = static_cast<int>(parts_used_)}, 0, adjust_);
   parts_used_ = entries_used_ = 0;
 }
 
-std::span<const SampledToken> DeviceSampler::TakeTokens() {
-  queued_ = false;
+std::span<const SampledToken> DeviceSampler::TakeTokens(int place) {
+  tokens_.assign(rows_of_[place], {});
   for (size_t row = 0; row < tokens_.size(); ++row) {
-    const SampledRow& result = results_.host()[row];
+    const SampledRow& result = results_.host(place)[row];
     SampledToken& token = tokens_[row];
     token = {.id = result.id, .logprob = result.logprob, .failed = result.id < 0};
     for (int i = 0; i < result.top_count; ++i) {

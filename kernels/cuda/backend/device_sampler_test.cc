@@ -55,9 +55,9 @@ class DeviceSamplerTest : public testing::Test {
       logits.insert(logits.end(), row.begin(), row.end());
     }
     sampler_.Reserve(stream_, rows, ids);
-    sampler_.Enqueue(stream_, logits.data(), ids, pointers);
+    sampler_.Enqueue(stream_, 0, logits.data(), ids, pointers);
     ASSERT_EQ(stream_.Synchronize(), "");
-    const auto tokens = sampler_.TakeTokens();
+    const auto tokens = sampler_.TakeTokens(0);
     Sampler host(ids);
     for (int64_t i = 0; i < rows; ++i) {
       const std::span<const float> row(&logits[i * ids], static_cast<size_t>(ids));
@@ -98,10 +98,11 @@ TEST_F(DeviceSamplerTest, TakesTheMemoryThatItSays) {
       const int64_t runs = (ids + 63) / 64;
       const int64_t entries = std::min(DeviceSampler::kMostEntries, rows * runs * 64) * 8;
       EXPECT_LE(entries, DeviceSampler::kFixedBytes);
+      EXPECT_LE(2 * entries, DeviceSampler::kPinnedFixedBytes);
       EXPECT_EQ(sampler_.device_bytes(),
                 entries + rows * (DeviceSampler::kRowBytes + runs * DeviceSampler::kRunBytes));
-      EXPECT_EQ(sampler_.pinned_bytes(),
-                entries + rows * (DeviceSampler::kPinnedRowBytes + runs * DeviceSampler::kPinnedRunBytes));
+      EXPECT_EQ(sampler_.pinned_bytes(), 2 * entries + rows * (DeviceSampler::kPinnedRowBytes +
+                                                               runs * DeviceSampler::kPinnedRunBytes));
     }
   }
 }
@@ -112,13 +113,13 @@ TEST_F(DeviceSamplerTest, ResultsComeWhenTheStreamIsWaitedFor) {
   const SampleSpec greedy{.params = {.temperature = 0, .logit_bias = {{1, 1.0f}}}};
   const std::vector<const SampleSpec*> specs = {&greedy};
   sampler_.Reserve(stream_, 1, 4);
-  sampler_.Enqueue(stream_, third.data(), 4, specs);
+  sampler_.Enqueue(stream_, 0, third.data(), 4, specs);
   EXPECT_EQ(stream_.Synchronize(), "");
-  EXPECT_EQ(sampler_.TakeTokens()[0].id, 2);
-  sampler_.Enqueue(stream_, last.data(), 4, specs);
-  EXPECT_EQ(sampler_.TakeTokens()[0].id, 2) << "what stood there before";
+  sampler_.Enqueue(stream_, 1, last.data(), 4, specs);
+  EXPECT_TRUE(sampler_.TakeTokens(1)[0].failed) << "not there yet";
+  EXPECT_EQ(sampler_.TakeTokens(0)[0].id, 2) << "of the step before";
   EXPECT_EQ(stream_.Synchronize(), "");
-  EXPECT_EQ(sampler_.TakeTokens()[0].id, 3);
+  EXPECT_EQ(sampler_.TakeTokens(1)[0].id, 3);
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ void DeviceStep::Reserve(Stream& stream, const StepLimits& limits, const KvShape
   rope_rows_ = StagedArray<int32_t>(stream, limits.tokens);
   kv_slots_ = StagedArray<int32_t>(stream, limits.tokens);
   wanted_rows_ = StagedArray<int32_t>(stream, limits.wanted_rows);
+  sampled_ = StagedArray<SampledPlace>(stream, limits.sequences);
   if (kv.kv_heads > 0) ReserveAttention(stream);
 }
 
@@ -57,18 +58,46 @@ void DeviceStep::ReserveAttention(Stream& stream) {
   partial_state_ = DeviceArray<float>(stream, attention_limits_.partial_rows * 2);
 }
 
-StepBucket DeviceStep::Take(Stream& stream, const StepInputs& inputs, std::span<const RopeRows> ropes) {
-  const StepBucket taken = host_.Take(inputs);
+int64_t DeviceStep::pinned_bytes() const {
+  int64_t bytes = 0;
+  const auto add = [&](const auto&... arrays) {
+    ((bytes += static_cast<int64_t>(arrays.pinned_bytes())), ...);
+  };
+  add(ids_, rope_rows_, kv_slots_, wanted_rows_, sampled_, sequences_, tables_, narrow_, wide_, combine_);
+  return bytes;
+}
+
+StepBucket DeviceStep::Take(Stream& stream, const StepInputs& inputs, std::span<const RopeRows> ropes,
+                            const int32_t* sampled, int64_t sampled_rows) {
+  StepInputs of_host = inputs;
+  of_host.sampled = {};
+  const StepBucket taken = host_.Take(of_host);
   bucket_ = {FilledUp(taken.tokens, limits_.tokens), FilledUp(taken.wanted_rows, limits_.wanted_rows)};
-  rows_.assign(host_.ids().begin(), host_.ids().end());
-  rows_.resize(bucket_.tokens, 0);
-  ids_.Send(stream, rows_);
+  place_ = turns_.Begin(stream);
+  SendIds(stream, inputs, sampled, sampled_rows);
   rows_.assign(host_.wanted_rows().begin(), host_.wanted_rows().end());
   rows_.resize(bucket_.wanted_rows, 0);
-  wanted_rows_.Send(stream, rows_);
+  wanted_rows_.Send(stream, place_, rows_);
   SendPlaces(stream, ropes);
   if (kv_.kv_heads > 0) SendAttention(stream);
+  turns_.End(stream);
   return bucket_;
+}
+
+// Outside of what is captured, since how many were sampled differs.
+void DeviceStep::SendIds(Stream& stream, const StepInputs& inputs, const int32_t* sampled,
+                         int64_t sampled_rows) {
+  rows_.assign(host_.ids().begin(), host_.ids().end());
+  rows_.resize(bucket_.tokens, 0);
+  ids_.Send(stream, place_, rows_);
+  from_.clear();
+  for (const auto& [row, from] : inputs.sampled) {
+    CheckOp(row >= 0 && row < std::ssize(host_.ids()) && from >= 0 && from < sampled_rows, "BeginStep",
+            "no such row, or none was sampled");
+    from_.push_back({static_cast<int32_t>(row), static_cast<int32_t>(from)});
+  }
+  sampled_.Send(stream, place_, from_);
+  TakeSampled(stream, {sampled, sampled_.data(), ids_.data(), static_cast<int>(from_.size())});
 }
 
 void DeviceStep::Check(const SequenceRows& sequence, std::span<const RopeRows> ropes) const {
@@ -96,8 +125,8 @@ void DeviceStep::SendPlaces(Stream& stream, std::span<const RopeRows> ropes) {
     }
   }
   covered_ = covered == std::ssize(host_.ids());
-  kv_slots_.Send(stream, places_);
-  rope_rows_.Send(stream, rows_);
+  kv_slots_.Send(stream, place_, places_);
+  rope_rows_.Send(stream, place_, rows_);
 }
 
 void DeviceStep::SendAttention(Stream& stream) {
@@ -115,11 +144,11 @@ void DeviceStep::SendAttention(Stream& stream) {
   if (const absl::Status filled = FillUp(*plan, counts_); !filled.ok()) {
     return stream.Record(MessageOf(filled));
   }
-  sequences_.Send(stream, plan->sequences);
-  tables_.Send(stream, plan->tables);
-  narrow_.Send(stream, plan->narrow);
-  wide_.Send(stream, plan->wide);
-  combine_.Send(stream, plan->combine);
+  sequences_.Send(stream, place_, plan->sequences);
+  tables_.Send(stream, place_, plan->tables);
+  narrow_.Send(stream, place_, plan->narrow);
+  wide_.Send(stream, place_, plan->wide);
+  combine_.Send(stream, place_, plan->combine);
 }
 
 AttentionParams DeviceStep::attention() const {

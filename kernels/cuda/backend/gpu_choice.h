@@ -7,20 +7,25 @@
 
 #include "kernels/backend_factory.h"
 #include "kernels/cuda/backend/device_sampler.h"
+#include "kernels/cuda/backend/device_step.h"
 
 namespace quire::kernels::cuda {
 
 // cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
-// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; what the sampler takes.
+// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; what the sampler takes. Of the host, pinned
+// memory for two steps.
 inline constexpr DeviceScratch kScratch{
     .fixed_bytes = (int64_t{512} << 20) + DeviceSampler::kFixedBytes,
     .token_bytes_per_ffn = 2 * 2,
     .bytes_per_hidden = int64_t{8} * 1024 * 4,
     .row_bytes = DeviceSampler::kRowBytes,
     .row_bytes_per_run = DeviceSampler::kRunBytes,
-    .host_fixed_bytes = DeviceSampler::kFixedBytes,
-    .host_row_bytes = DeviceSampler::kPinnedRowBytes,
+    .host_fixed_bytes = DeviceSampler::kPinnedFixedBytes + DeviceStep::kPinnedFixedBytes,
+    .host_row_bytes = DeviceSampler::kPinnedRowBytes + DeviceStep::kPinnedRowBytes,
     .host_row_bytes_per_run = DeviceSampler::kPinnedRunBytes,
+    .host_token_bytes = DeviceStep::kPinnedTokenBytes,
+    .host_sequence_bytes = DeviceStep::kPinnedSequenceBytes,
+    .host_block_bytes = DeviceStep::kPinnedBlockBytes,
 };
 
 // Why there is no attention for heads of so many, no sampling from so many ids; "": there is.

@@ -32,7 +32,8 @@
 // - Bf16ToFloat, FloatToBf16, PackBf16(low, high), BitsToFloat, FloatToBits, BitsToDouble, DoubleToBits,
 //   Fma, Max, Rsqrt, Divide, Log
 // - Exp2, Exp, Reciprocal: the fast ones, right to an ulp or two, no denormals
-// - for the host: Stream, DeviceSize, ReadDeviceSize, Launch, Graph (launches that are kept and run again);
+// - for the host: Stream, Event (a place on it, to be waited for), DeviceSize, ReadDeviceSize, Launch, Graph
+//   (launches that are kept and run again);
 //   AllocateDevice, FreeDevice, AllocatePinned, FreePinned; CopyToDevice, CopyRowsToDevice (rows of a stride,
 //   to dense ones) and CopyToHost, which wait for all before; QueueCopyToDevice and QueueCopyToHost (from and
 //   to pinned memory, which is left alone until the stream has passed), QueueCopyOnDevice and QueueClear,
@@ -42,7 +43,8 @@
 // and the macros QUIRE_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a
 // loop) and QUIRE_CUDA_ARCH (900, say). The fiber form runs lanes in a seeded, shuffled order, fills shared
 // memory and the targets of copies under way with NaNs, and reports barriers that not everybody reaches: what
-// lacks a barrier gives wrong numbers. What is queued to the host lands when somebody waits, and pinned
+// lacks a barrier gives wrong numbers. What is queued to the host lands when somebody waits for it (for the
+// stream, or an event behind it) and is all ones until then, also where something else is waited for; pinned
 // memory that was written before its copy to the device had been waited for is said then. No contraction in
 // either: a * b + c rounds twice unless Fma says otherwise, so bits don't depend on inlining.
 #pragma once

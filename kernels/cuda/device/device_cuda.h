@@ -186,7 +186,7 @@ class Stream {
   void BeforeNextWait(Work work) {
     work();
   }
-  // The same without waiting: while a graph is captured, say.
+  // Without waiting: what launching alone has shown.
   std::string TakeError() {
     std::string error;
     std::swap(error, error_);
@@ -197,6 +197,30 @@ class Stream {
   cudaStream_t handle_;
   int device_;
   std::string error_;
+};
+
+// Where a stream stands when it is recorded there. Made while the stream's device is in use.
+class Event {
+ public:
+  explicit Event(Stream& stream) {
+    stream.Record(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "making an event");
+  }
+  ~Event() {
+    if (handle_ != nullptr) (void)cudaEventDestroy(handle_);
+  }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void Record(Stream& stream) { stream.Record(cudaEventRecord(handle_, stream.handle()), "ending a step"); }
+  // Until the stream has passed it: at once where it was never recorded. "" or what went wrong meanwhile.
+  std::string Wait(Stream&) const {
+    const cudaError_t error = cudaEventSynchronize(handle_);
+    if (error == cudaSuccess) return "";
+    (void)cudaGetLastError();  // said here; later calls say their own
+    return std::string("waiting for a step: ") + cudaGetErrorString(error);
+  }
+
+ private:
+  cudaEvent_t handle_ = nullptr;
 };
 
 // Of the device that is in use.
@@ -246,12 +270,13 @@ void Launch(Stream& stream, Index3 grid, int shared_bytes, const typename Kernel
 }
 
 // What `enqueue` puts on the stream, which is not the default one, to be launched again and again. Nothing is
-// allocated or copied meanwhile, and every kernel has run before: loading one breaks a capture.
+// allocated or copied meanwhile, and every kernel has run before: loading one breaks a capture. It waits for
+// nothing; what was queued before goes on running.
 class Graph {
  public:
   template <typename Enqueue>
   Graph(Stream& stream, const Enqueue& enqueue) {
-    error_ = stream.Synchronize();
+    error_ = stream.TakeError();
     if (!error_.empty()) return;
     stream.Record(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal),
                   "beginning a capture");

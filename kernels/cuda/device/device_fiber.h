@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <new>
 #include <string>
@@ -164,29 +165,39 @@ class Stream {
   }
   // Copies that nobody has waited for, as they were when they were queued.
   void QueueFrom(const void* pinned, size_t bytes) {
-    queued_from_.push_back({pinned, BytesOf(pinned, bytes)});
+    queued_.push_back({.from = pinned, .bytes = BytesOf(pinned, bytes)});
   }
   void QueueTo(void* pinned, const void* from, size_t bytes) {
-    queued_to_.push_back({pinned, BytesOf(from, bytes)});
+    queued_.push_back({.to = pinned, .bytes = BytesOf(from, bytes)});
+    SpoilTargets();
   }
-  // Whoever waits does this first.
-  void EndCopies() {
-    for (const auto& [from, was] : queued_from_) {
-      if (std::memcmp(from, was.data(), was.size()) != 0) {
-        Record("pinned memory was written while a copy of it was queued");
+  uint64_t copies() const { return passed_ + queued_.size(); }  // that were queued so far
+  size_t copies_queued() const { return queued_.size(); }       // that nobody has waited for
+  // Somebody waits for the first so many. What is behind them may be under way already: who reads it reads
+  // nonsense. "" or what is wrong with one that ends here.
+  std::string EndCopies(uint64_t first) {
+    if (passed_ < first) ++waits_;
+    std::string error;
+    for (; passed_ < first; ++passed_, queued_.pop_front()) {
+      const auto& [from, to, bytes] = queued_.front();
+      if (to != nullptr) {
+        std::memcpy(to, bytes.data(), bytes.size());
+      } else if (std::memcmp(from, bytes.data(), bytes.size()) != 0) {
+        error = "pinned memory was written while a copy of it was queued";
       }
     }
-    for (const auto& [to, bytes] : queued_to_) std::memcpy(to, bytes.data(), bytes.size());
-    queued_from_.clear();
-    queued_to_.clear();
+    SpoilTargets();
+    return error;
   }
+  void EndCopies() { Record(EndCopies(copies())); }
+  // How often somebody waited while copies were queued.
+  int64_t waits() const { return waits_; }
   std::string Synchronize() {
     DoEnqueued();
     EndCopies();
-    std::string error;
-    std::swap(error, error_);
-    return error;
+    return TakeError();
   }
+  std::string TakeError() { return std::exchange(error_, ""); }
 
  private:
   Launches enqueued_;
@@ -196,13 +207,42 @@ class Stream {
   std::function<void()> before_wait_;
   Launches* launches_ = nullptr;
 
+  struct QueuedCopy {
+    const void* from = nullptr;  // pinned, or
+    void* to = nullptr;
+    std::vector<std::byte> bytes;
+  };
   static std::vector<std::byte> BytesOf(const void* from, size_t bytes) {
     const auto* first = static_cast<const std::byte*>(from);
     return {first, first + bytes};
   }
-  std::vector<std::pair<const void*, std::vector<std::byte>>> queued_from_;
-  std::vector<std::pair<void*, std::vector<std::byte>>> queued_to_;
+  void SpoilTargets() {
+    for (const QueuedCopy& copy : queued_) {
+      if (copy.to != nullptr) std::memset(copy.to, 0xff, copy.bytes.size());
+    }
+  }
+  std::deque<QueuedCopy> queued_;
+  uint64_t passed_ = 0;
+  int64_t waits_ = 0;
 };
+
+// Where a stream stands when it is recorded there.
+class Event {
+ public:
+  explicit Event(Stream&) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void Record(Stream& stream) { copies_ = stream.copies(); }
+  // Until the stream has passed it: at once where it was never recorded. "" or what went wrong meanwhile.
+  std::string Wait(Stream& stream) const {
+    stream.DoEnqueued();
+    return stream.EndCopies(copies_);
+  }
+
+ private:
+  uint64_t copies_ = 0;
+};
+
 // Of the stream's device.
 inline DeviceSize ReadDeviceSize(Stream& stream) { return stream.size(); }
 
@@ -235,10 +275,12 @@ class Graph {
  public:
   template <typename Enqueue>
   Graph(Stream& stream, const Enqueue& enqueue) {
+    error_ = stream.TakeError();
+    if (!error_.empty()) return;
     stream.KeepLaunchesIn(&launches_);
     enqueue(stream);
     stream.KeepLaunchesIn(nullptr);
-    error_ = stream.Synchronize();
+    error_ = stream.TakeError();
   }
   const std::string& error() const { return error_; }
   size_t nodes() const { return launches_.size(); }

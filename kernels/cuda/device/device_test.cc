@@ -274,10 +274,10 @@ TEST(DeviceLayer, CopiesLandAtTheWait) {
 
 TEST(DeviceLayer, QueuedCopiesLandWhenSomebodyWaits) {
   Stream stream;
-  float device[2] = {1, 2}, pinned[2] = {};
+  int device[2] = {1, 2}, pinned[2] = {};
   QueueCopyToHost(stream, pinned, device, sizeof(device));
   device[0] = 9;  // behind the copy in the stream
-  EXPECT_EQ(pinned[0], 0);
+  EXPECT_EQ(pinned[0], -1);
   EXPECT_EQ(stream.Synchronize(), "");
   EXPECT_EQ(pinned[0], 1);
   QueueCopyToDevice(stream, device, pinned, sizeof(pinned));
@@ -287,6 +287,48 @@ TEST(DeviceLayer, QueuedCopiesLandWhenSomebodyWaits) {
   QueueCopyToDevice(stream, device, pinned, sizeof(pinned));
   pinned[1] = 6;
   EXPECT_EQ(stream.Synchronize(), "pinned memory was written while a copy of it was queued");
+}
+
+TEST(DeviceLayer, WhatIsBehindAnEventIsNotWaitedFor) {
+  Stream stream;
+  Event never(stream), first(stream), second(stream);
+  int device = 1, mine[2] = {}, shared = 0, sent = 3;
+  const auto fetch = [&](int to, Event& end) {
+    QueueCopyToHost(stream, &mine[to], &device, sizeof device);
+    QueueCopyToHost(stream, &shared, &device, sizeof device);
+    end.Record(stream);
+    ++device;
+  };
+  fetch(0, first);
+  QueueCopyToDevice(stream, &device, &sent, sizeof sent);
+  fetch(1, second);
+  EXPECT_EQ(never.Wait(stream), "");
+  EXPECT_EQ(stream.waits(), 0);
+  EXPECT_EQ(first.Wait(stream), "");
+  EXPECT_EQ(mine[0], 1);
+  EXPECT_EQ(mine[1], -1);
+  EXPECT_EQ(shared, -1) << "what comes later may be there already";
+  EXPECT_EQ(first.Wait(stream), "");
+  EXPECT_EQ(stream.waits(), 1);
+  sent = 4;
+  stream.Record("of a launch");
+  EXPECT_EQ(second.Wait(stream), "pinned memory was written while a copy of it was queued");
+  EXPECT_EQ(mine[1], 3);
+  EXPECT_EQ(shared, 3);
+  EXPECT_EQ(stream.TakeError(), "of a launch");
+}
+
+// What is captured waits for nothing that was queued before.
+TEST(DeviceLayer, ACaptureWaitsForNothing) {
+  Stream stream;
+  int device = 1, pinned = 0, outs[32] = {};
+  QueueCopyToHost(stream, &pinned, &device, sizeof device);
+  const Graph graph(stream, [&](Stream& on) { Launch<Dependent<0>>(on, {}, 0, {&device, outs}); });
+  EXPECT_EQ(graph.error(), "");
+  EXPECT_EQ(graph.nodes(), 1u);
+  EXPECT_EQ(stream.waits(), 0);
+  stream.Record("of before");
+  EXPECT_EQ(Graph(stream, [](Stream&) {}).error(), "of before");
 }
 
 }  // namespace

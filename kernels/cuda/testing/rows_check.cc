@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/sampling/take_sampled.h"
 #include "kernels/cuda/testing/data.h"
 #include "kernels/cuda/testing/suites.h"
 
@@ -116,6 +118,21 @@ void CheckGatherAndBias(Checker& checker, int width) {
   checker.True("add_bias", Shape(tokens, width), y_buffer.Download() == y, "an element differs");
 }
 
+// Some of the ids come from the step before, of whose rows some failed and some are taken twice.
+void CheckTakeSampled(Checker& checker, int tokens, int taken) {
+  std::vector<int32_t> ids, sampled;
+  for (int i = 0; i < tokens; ++i) ids.push_back(-2 - i);
+  for (int i = 0; i < 40; ++i) sampled.push_back(i % 7 == 3 ? -1 : 1000 + i);
+  std::vector<SampledPlace> places;
+  for (int i = 0; i < taken; ++i) places.push_back({i * tokens / taken, i * 11 % 40});
+  std::vector<int32_t> want = ids;
+  for (const auto& [row, from] : places) want[row] = std::max(sampled[from], 0);
+  const Buffer<int32_t> id_buffer(checker.stream(), ids), sampled_buffer(checker.stream(), sampled);
+  const Buffer<SampledPlace> place_buffer(checker.stream(), places);
+  TakeSampled(checker.stream(), {sampled_buffer.data(), place_buffer.data(), id_buffer.data(), taken});
+  checker.True("take_sampled", Shape(tokens, taken), id_buffer.Download() == want, "an id differs");
+}
+
 }  // namespace
 
 void CheckRows(Checker& checker) {
@@ -130,6 +147,9 @@ void CheckRows(Checker& checker) {
     CheckSilu<uint16_t>(checker, tokens, width, "silu_mul bf16");
   }
   for (const int width : {8, 1280}) CheckGatherAndBias(checker, width);
+  for (const auto& [tokens, taken] : {std::pair{1, 1}, {40, 17}, {300, 129}, {700, 513}}) {
+    CheckTakeSampled(checker, tokens, taken);
+  }
 }
 
 }  // namespace quire::kernels::cuda

@@ -8,7 +8,7 @@ namespace quire::kernels::cuda {
 
 class Bench;  // bench.h, under nvcc alone
 
-void CheckRows(Checker& checker);  // embedding, norm, SiLU
+void CheckRows(Checker& checker);  // embedding, norm, SiLU, sampled ids
 void BenchRows(Bench& bench);
 void CheckRope(Checker& checker);  // RoPE and the write into pages
 void BenchRope(Bench& bench);
