@@ -10,7 +10,12 @@ import pytest
 from fiber_gpus import device_of, with_library
 from generated import tiny_gpu
 from stream import Outcome, Stream
-from system import BIN, TINY_MODEL, System, serve_once
+from system import BIN, TINY_MODEL, System, metric, serve_once
+
+
+def steps_ahead(system):
+    return metric(system.groups()[0]["rank_metrics"][0], "quire_worker_steps_ahead_total")
+
 
 def refused(tmp_path, programs, *flags, model=TINY_MODEL):
     ended = serve_once("--model", model, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0", *flags,
@@ -32,6 +37,7 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
             assert ("cuda-bf16-1" in numerics) == (backend == "auto"), numerics
             status, answer = system.chat("Hello there", max_tokens=6, temperature=0, ignore_eos=True)
             assert status == 200 and answer["usage"]["completion_tokens"] == 6, answer
+            assert steps_ahead(system) == (5 if backend == "auto" else 0)  # each that a token begins
             status, seeded = system.chat("Hello there", max_tokens=6, seed=7, top_p=0.9, ignore_eos=True)
             assert status == 200, seeded
             status, adjusted = system.chat("Hello there", max_tokens=6, temperature=0, ignore_eos=True, frequency_penalty=1.5,

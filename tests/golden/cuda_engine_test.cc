@@ -1,0 +1,178 @@
+// The engine over a whole model on the CUDA backend: with two steps in flight it gives the tokens, and the
+// logprobs to the bit, that it gives with one. Where: as cuda_model_test.cc, which it stands beside.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/core/status.h"
+#include "tests/golden/cuda_model.h"
+#include "worker/engine/engine.h"
+#include "worker/model/test_checkpoint.h"
+#include "worker/model/transformer_runner.h"
+#include "worker/parallel/distributed_runner.h"
+#include "worker/parallel/shm_group.h"
+
+namespace quire::golden {
+namespace {
+
+using worker::GenerationRequest;
+using worker::TestCheckpoint;
+
+constexpr worker::TestShape kModel{
+    .hidden = 128, .query_heads = 4, .kv_heads = 2, .ffn = 160, .rounds = true, .head_dim = 64};
+constexpr int32_t kBlocks = 24;
+constexpr worker::SchedulerLimits kLimits{
+    .max_batch_tokens = 24, .prefill_chunk = 16, .max_sequences = 6, .target_step_ms = 0};
+
+// Runs no step ahead.
+class OneAtATime final : public worker::ModelRunner {
+ public:
+  explicit OneAtATime(ModelRunner& runner) : runner_(runner) {}
+  absl::Status Launch(const worker::BatchPlan& plan) override { return runner_.Launch(plan); }
+  absl::StatusOr<worker::StepResult> Collect() override { return runner_.Collect(); }
+
+ private:
+  ModelRunner& runner_;
+};
+
+// Of each request's choices: ids and their logprobs; and how many steps there were, and ahead.
+struct Answers {
+  std::map<std::pair<uint64_t, uint32_t>, std::vector<std::pair<TokenId, float>>> tokens;
+  std::vector<absl::Status> ends;
+  double steps = 0, ahead = 0;
+};
+
+std::vector<GenerationRequest> Requests() {
+  const auto asked = [](int64_t prompt, TokenId first, int64_t tokens) {
+    GenerationRequest request;
+    for (int64_t i = 0; i < prompt; ++i) request.prompt_ids.push_back((first + i * 7) % 50);
+    request.max_tokens = tokens;
+    request.ignore_eos = true;
+    request.sampling.logprobs = true;
+    request.seed = static_cast<uint64_t>(first);
+    return request;
+  };
+  std::vector<GenerationRequest> requests = {asked(21, 3, 9), asked(5, 11, 12), asked(18, 20, 6),
+                                             asked(2, 1, 2), asked(21, 3, 4)};
+  requests[0].choices = {{.index = 0}, {.index = 2}};
+  requests[1].sampling.temperature = 0;
+  requests[1].sampling.top_logprobs = 3;
+  requests[2].sampling.logit_bias = {{7, 2.0f}, {30, -5.0f}};
+  requests[2].ignore_eos = false;
+  requests[2].stop_ids = {4, 9, 17, 31, 40};
+  requests[2].min_tokens = 3;
+  requests[3].sampling.frequency_penalty = 0.7f;  // no step runs ahead beside it
+  requests[4].sampling.top_p = 0.8f;
+  return requests;
+}
+
+double Metric(const Metrics& metrics, const std::string& name) {
+  const std::string text = metrics.Text();
+  const size_t at = text.find("\n" + name + " ");
+  double value = -1;
+  if (at == std::string::npos) return value;
+  const std::string rest = text.substr(at + name.size() + 2);
+  (void)absl::SimpleAtod(rest.substr(0, rest.find('\n')), &value);
+  return value;
+}
+
+// Rank 0's part.
+Answers Serve(worker::ModelRunner& runner) {
+  Answers answers;
+  answers.ends.resize(Requests().size(), absl::UnknownError("no end"));
+  Metrics metrics;
+  SystemClock clock;
+  const auto take = [&](const std::vector<worker::Update>& updates) {
+    for (const worker::Update& update : updates) {
+      auto& tokens = answers.tokens[{update.to.tag, update.choice}];
+      for (size_t i = 0; i < update.ids.size(); ++i) {
+        tokens.emplace_back(update.ids[i], update.logprobs.at(i));
+      }
+      if (update.ended) answers.ends[update.to.tag] = *update.ended;
+    }
+  };
+  worker::Engine engine({.limits = kLimits,
+                         .kv_blocks = kBlocks,
+                         .plain_context = kBlocks * kBlockTokens,
+                         .scaled_context = 0,
+                         .waiting_room = 64},
+                        &runner, &metrics, &clock, take, [](const absl::Status&) {});
+  uint64_t tag = 0;
+  for (GenerationRequest& request : Requests()) {
+    EXPECT_TRUE(engine.Submit(worker::Share(std::move(request)), {.session = 1, .tag = tag++}).ok());
+  }
+  EXPECT_TRUE(engine.AwaitIdle(absl::Hours(1)));
+  engine.Stop(absl::UnavailableError("the test is over"));
+  answers.steps = Metric(metrics, "quire_worker_steps_total");
+  answers.ahead = Metric(metrics, "quire_worker_steps_ahead_total");
+  return answers;
+}
+
+absl::Status RunRank(const TestCheckpoint& model, worker::RankGroup& group,
+                     std::atomic<kernels::Communicator*>& stopped, bool ahead, Answers& answers) {
+  QUIRE_ASSIGN_OR_RETURN(const kernels::Device device, kTested.make(*group.rendezvous));
+  stopped = device.communicator.get();
+  const absl::Status ran = [&]() -> absl::Status {
+    QUIRE_ASSIGN_OR_RETURN(const worker::Checkpoint checkpoint, model.Open());
+    QUIRE_ASSIGN_OR_RETURN(const auto runner,
+                           worker::TransformerRunner::Load(checkpoint,
+                                                           {.kv_blocks = kBlocks,
+                                                            .max_batch_tokens = kLimits.max_batch_tokens,
+                                                            .max_sequences = kLimits.max_sequences,
+                                                            .max_wanted_rows = kLimits.wanted_rows()},
+                                                           *device.backend, *device.communicator));
+    if (group.rank() > 0) return RunFollower(group, *runner);
+    worker::DistributedRunner distributed(group, *runner);
+    OneAtATime one(distributed);
+    answers = Serve(ahead ? static_cast<worker::ModelRunner&>(distributed) : one);
+    return distributed.StopFollowers();
+  }();
+  if (!ran.ok()) group.liveness->Lose(std::string(ran.message()));
+  stopped = nullptr;
+  return ran;
+}
+
+Answers AnswersOf(const TestCheckpoint& model, int ranks, bool ahead) {
+  static std::atomic<int> next{0};
+  const std::string name = absl::StrCat("quire-test-golden-", getpid(), "-", next++);
+  Answers answers;
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < ranks; ++rank) {
+    threads.emplace_back([&, rank] {
+      std::atomic<kernels::Communicator*> stopped{nullptr};
+      worker::ShmGroupOptions options;
+      options.shm = std::make_shared<worker::GroupName>(name);
+      options.rank = rank;
+      options.size = ranks;
+      options.stale_ms = 600'000;  // loaded machines pause threads
+      auto group = worker::JoinShmGroup(options, {[&stopped] {
+                                          if (auto* communicator = stopped.load()) communicator->Stop();
+                                        }});
+      ASSERT_TRUE(group.ok()) << group.status();
+      const absl::Status ran = RunRank(model, *group, stopped, ahead, answers);
+      EXPECT_TRUE(ran.ok()) << ran;
+      group->liveness->Leave();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& end : answers.ends) EXPECT_TRUE(end.ok()) << end;
+  return answers;
+}
+
+TEST(CudaEngine, StepsAheadGiveTheSameTokens) {
+  const TestCheckpoint model("BF16", kModel);
+  const Answers one = AnswersOf(model, 1, false), two = AnswersOf(model, 1, true);
+  EXPECT_EQ(one.ahead, 0);
+  EXPECT_GT(two.ahead, 5) << "of " << two.steps;
+  EXPECT_EQ(two.tokens, one.tokens);
+  EXPECT_EQ((one.tokens.at({0, 0}).size()), 9u);
+  EXPECT_NE((one.tokens.at({0, 0})), (one.tokens.at({0, 2})));
+}
+
+}  // namespace
+}  // namespace quire::golden
