@@ -206,6 +206,10 @@ class Backend {
   // the backend runs ahead each step ends with it, of no rows where none is sampled, and nothing outlives it.
   virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
                       std::span<const RowRuns> runs) = 0;
+  // Where it runs ahead, on any rank of several: where the ids of the last Sample stand, 4-byte words in a
+  // tensor of one row, for rank 0's to be broadcast to (Communicator) before a BeginStep that begins with
+  // some.
+  virtual Tensor sampled_ids() const { return {}; }
   // Waits for the Sample before, the oldest one not read yet: a token for each of its rows, until the next
   // call of either.
   virtual absl::StatusOr<std::span<const SampledToken>> ReadSampled() = 0;

@@ -23,4 +23,8 @@ absl::Status Communicator::GatherColumns(Tensor x, std::span<const int64_t> colu
   return Gather(mine, into);
 }
 
+absl::Status Communicator::Broadcast(Tensor /*x*/) {
+  return absl::UnimplementedError("this exchange broadcasts nothing");
+}
+
 }  // namespace quire::kernels

@@ -40,6 +40,11 @@ class Communicator {
   // x fp32 [rows, ...]: the first columns[r] of every rank r's rows come to stand in rank 0's, behind those
   // of the ranks before it; its rows have room for all.
   virtual absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns);
+  // Whether the others' parts are waited for by a device alone: its calls then only enqueue, behind the
+  // backend's ops, and steps may run ahead (Backend::runs_ahead).
+  virtual bool runs_ahead() const { return false; }
+  // x fp32 [1, cols] becomes rank 0's on every rank; any 4-byte words. Where it runs ahead.
+  virtual absl::Status Broadcast(Tensor x);
   // The group is lost: what waits for other ranks on a device ends, and what it computes is of no use. Any
   // thread; it returns at once.
   virtual void Stop() {}

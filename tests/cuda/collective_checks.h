@@ -1,5 +1,6 @@
 // What every communicator of ranks on GPUs must do, whatever moves the bytes: sums with the bits of
-// worker/parallel/rank_sum.h, and everybody's columns on rank 0. Each rank's thread calls it with its own.
+// worker/parallel/rank_sum.h, everybody's columns on rank 0, and rank 0's words everywhere. Each rank's
+// thread calls it with its own.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -73,6 +74,17 @@ inline void CheckColumns(Stream& stream, Communicator& communicator, std::span<c
       const int64_t column = i % stride;
       ASSERT_EQ(x[i], column < begin.back() ? value(i / stride, column) : -1.0f) << i;
     }
+  }
+}
+
+inline void CheckBroadcasts(Stream& stream, Communicator& communicator, std::span<const int64_t> counts) {
+  uint64_t turn = 0;
+  for (const int64_t count : counts) {
+    const Parts parts(communicator.size(), ++turn, static_cast<size_t>(count));
+    std::vector<float> x = parts.of[communicator.rank()];
+    ASSERT_TRUE(communicator.Broadcast({x.data(), DType::kF32, 1, count, count}).ok());
+    ASSERT_EQ(stream.Synchronize(), "");
+    EXPECT_EQ(std::memcmp(x.data(), parts.of[0].data(), x.size() * sizeof(float)), 0) << count;
   }
 }
 

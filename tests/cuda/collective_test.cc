@@ -80,6 +80,18 @@ TEST_P(CollectiveTest, RankZeroGetsEverybodysColumns) {
            [&](Stream& stream, Communicator& communicator) { CheckColumns(stream, communicator, kRows); });
 }
 
+// Some of them in several turns, between sums.
+TEST_P(CollectiveTest, EverybodyGetsRankZerosWords) {
+  constexpr int64_t kCounts[] = {1, 5, 128, 300, 64};
+  constexpr RowsAndColumns kSum[] = {{1, 600}};
+  RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
+    ASSERT_TRUE(communicator.runs_ahead());
+    CheckBroadcasts(stream, communicator, kCounts);
+    CheckSums(stream, communicator, kSum);
+    CheckBroadcasts(stream, communicator, kCounts);
+  });
+}
+
 TEST_P(CollectiveTest, ALostGroupsWaitEnds) {
   RunRanks(ranks(), kSmall, [&](Stream& stream, Communicator& communicator) {
     std::vector<float> x(512, 1.0f);
@@ -164,6 +176,7 @@ TEST(Collective, RanksApartGoThroughTheHost) {
       const auto communicator = MakeDeviceCommunicator(stream, *group.MakeRendezvous(rank), options);
       ASSERT_TRUE(communicator.ok()) << communicator.status();
       EXPECT_FALSE((*communicator)->may_be_captured());
+      EXPECT_FALSE((*communicator)->runs_ahead());
       std::vector<float> x(8, static_cast<float>(rank));
       ASSERT_TRUE((*communicator)->AllReduceSum({x.data(), DType::kF32, 2, 4, 4}).ok());
       for (const float sum : x) EXPECT_EQ(sum, kRanks * (kRanks - 1) / 2);

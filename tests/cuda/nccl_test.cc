@@ -96,6 +96,14 @@ TEST_P(NcclTest, RankZeroGetsEverybodysColumns) {
   RunRanks([&](Stream& stream, Communicator& communicator) { CheckColumns(stream, communicator, rows); });
 }
 
+TEST_P(NcclTest, EverybodyGetsRankZerosWords) {
+  constexpr int64_t kCounts[] = {1, 7, 300};
+  RunRanks([&](Stream& stream, Communicator& communicator) {
+    ASSERT_TRUE(communicator.runs_ahead());
+    CheckBroadcasts(stream, communicator, kCounts);
+  });
+}
+
 TEST_P(NcclTest, ACapturedSumIsRunAgain) {
   RunRanks([&](Stream& stream, Communicator& communicator) {
     std::vector<float> x(1000);

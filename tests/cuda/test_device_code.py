@@ -48,6 +48,7 @@ CLAIMS = [
     ("AdjustRows", [], 0),
     ("GatherColumnsKernel", [], 0),
     ("TakeSampledKernel", [], 0),
+    ("BroadcastKernel", [], 0),
 ]
 
 Kernel = collections.namedtuple("Kernel", "name arch registers stack shared opcodes")

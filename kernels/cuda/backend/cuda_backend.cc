@@ -83,6 +83,10 @@ class CudaBackend final : public Backend {
                               std::span<uint32_t> kept) override;
   void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
               std::span<const RowRuns> runs) override;
+  Tensor sampled_ids() const override {
+    const int64_t rows = limits_.wanted_rows;
+    return {samples() ? sampler_.ids() : told_ids_.data(), DType::kF32, 1, rows, rows};
+  }
   absl::StatusOr<std::span<const SampledToken>> ReadSampled() override;
   absl::StatusOr<const float*> ReadRows(Tensor x) override;
   absl::Status Finish() override;
@@ -107,6 +111,7 @@ class CudaBackend final : public Backend {
   int head_dim() const { return static_cast<int>(kv_.head_dim); }
   void NormRows(Tensor x, const float* delta, VectorId weight, float eps, Tensor out);
   void Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out);
+  bool samples() const { return sampler_.reserved_rows() > 0; }
   // Ropes are added one by one. Graphs read the table that was.
   void UploadRopes() {
     if (weights_.UploadRopes(stream_)) graphs_.clear();
@@ -136,6 +141,7 @@ class CudaBackend final : public Backend {
   // Of steps that came before: null where only once.
   std::map<StepKey, std::unique_ptr<Graph>> graphs_;
   DeviceSampler sampler_;
+  DeviceArray<int32_t> told_ids_;  // that rank 0 sampled, on another one; [wanted_rows]
   StepsInFlight in_flight_;
   std::vector<float> read_rows_;  // what ReadRows returned last
   absl::Status failure_;
@@ -181,6 +187,8 @@ absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   if (limits.sampled_ids > 0 && limits.wanted_rows > 0) {
     sampler_.Reserve(stream_, limits.wanted_rows, limits.sampled_ids);
   }
+  told_ids_ = DeviceArray<int32_t>();
+  if (!samples() && limits.wanted_rows > 0) told_ids_ = DeviceArray<int32_t>(stream_, limits.wanted_rows);
   // What a first step would else find no room for.
   if (weights_.tree_columns() > 0) gemm_->Reserve(stream_, static_cast<int>(weights_.tree_columns()));
   const int64_t gate_up = limits.tokens * weights_.gate_up_columns();
@@ -204,7 +212,8 @@ void CudaBackend::CopyBlocks(std::span<const BlockCopy> copies) {
 StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
   stream_.MakeCurrent();
   UploadRopes();
-  return step_.Take(stream_, inputs, weights_.ropes(), sampler_.ids(), sampler_.rows());
+  return step_.Take(stream_, inputs, weights_.ropes(), static_cast<const int32_t*>(sampled_ids().data),
+                    samples() ? sampler_.rows() : limits_.wanted_rows);
 }
 
 // The first time a kind of step is run as it is: kernels are loaded, and a library chooses its algorithms.

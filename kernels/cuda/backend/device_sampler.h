@@ -46,7 +46,7 @@ class DeviceSampler {
   std::span<const SampledToken> TakeTokens(int place);
 
   // On the device, of the last Enqueue's rows: -1 where one failed.
-  const int32_t* ids() const { return ids_.data(); }
+  int32_t* ids() const { return ids_.data(); }
   int64_t rows() const { return last_rows_; }  // how many those are
   int64_t reserved_ids() const { return vocabulary_; }
   int64_t reserved_rows() const { return rows_; }

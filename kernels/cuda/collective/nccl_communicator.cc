@@ -110,6 +110,21 @@ absl::Status NcclCommunicator::GatherColumns(Tensor x, std::span<const int64_t> 
   return absl::OkStatus();
 }
 
+absl::Status NcclCommunicator::Broadcast(Tensor x) {
+  QUIRE_RETURN_IF_ERROR(CheckBroadcast(x));
+  const int64_t bytes = x.cols * static_cast<int64_t>(sizeof(float));
+  if (bytes == 0) return absl::OkStatus();
+  const NcclCalls& calls = life_->calls();
+  return life_->Run([&](void* comm) {
+    if (rank_ > 0) return calls.receive(x.data, bytes, 0, comm, stream_);
+    int result = kNcclDone;
+    for (int rank = 1; rank < ranks_ && NcclTook(result); ++rank) {
+      result = calls.send(x.data, bytes, rank, comm, stream_);
+    }
+    return result;
+  });
+}
+
 int NcclCommunicator::MoveRow(const Tensor& x, int64_t row, std::span<const int64_t> columns, void* comm) {
   constexpr int64_t kBytes = sizeof(float);
   float* const at = static_cast<float*>(x.data) + row * x.stride;

@@ -39,10 +39,12 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return ranks_; }
   bool in_host_memory() const override { return false; }
+  bool runs_ahead() const override { return true; }
   // Of dense rows whose columns are a multiple of 4.
   absl::Status AllReduceSum(Tensor x) override;
   absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) override;
   absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns) override;
+  absl::Status Broadcast(Tensor x) override;
   absl::Status Check() const override { return life_->Check(); }
   void WhenLost(std::function<void(const absl::Status&)> tell) override { life_->WhenLost(std::move(tell)); }
   void Stop() override { life_->Stop(); }

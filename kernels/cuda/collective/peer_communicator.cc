@@ -5,6 +5,7 @@
 
 #include "base/core/status.h"
 #include "kernels/cuda/collective/all_reduce.h"
+#include "kernels/cuda/collective/broadcast.h"
 #include "kernels/cuda/collective/gather_columns.h"
 #include "kernels/cuda/collective/requests.h"
 #include "kernels/cuda/collective/same_for_all.h"
@@ -91,6 +92,14 @@ absl::Status PeerCommunicator::GatherColumns(Tensor x, std::span<const int64_t> 
   if (most == 0) return absl::OkStatus();
   Launch<GatherColumnsKernel>(stream_, {BlocksFor<GatherColumnsKernel>(most / 4, options_.most_blocks)},
                               PeerTurns::kSharedBytes, params, Order::kOverlapping);
+  return absl::OkStatus();
+}
+
+absl::Status PeerCommunicator::Broadcast(Tensor x) {
+  QUIRE_RETURN_IF_ERROR(CheckBroadcast(x));
+  if (x.cols == 0) return absl::OkStatus();
+  Launch<BroadcastKernel>(stream_, {}, PeerTurns::kSharedBytes,
+                          {links_, static_cast<uint32_t*>(x.data), static_cast<int>(x.cols)});
   return absl::OkStatus();
 }
 

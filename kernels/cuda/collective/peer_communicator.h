@@ -37,10 +37,12 @@ class PeerCommunicator final : public Communicator {
   int size() const override { return links_.ranks; }
   bool in_host_memory() const override { return false; }
   bool may_be_captured() const override { return true; }
+  bool runs_ahead() const override { return true; }
   // Of dense rows whose columns are a multiple of 4.
   absl::Status AllReduceSum(Tensor x) override;
   absl::Status Gather(const ByteSpans& mine, std::span<const ByteSpans> into) override;
   absl::Status GatherColumns(Tensor x, std::span<const int64_t> columns) override;
+  absl::Status Broadcast(Tensor x) override;
   absl::Status Check() const override;
   void Stop() override;
 

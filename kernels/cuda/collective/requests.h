@@ -25,6 +25,11 @@ inline absl::Status CheckGathered(Tensor x, int rank, std::span<const int64_t> c
   return absl::InternalError("GatherColumns takes fp32 rows with room for what comes");
 }
 
+inline absl::Status CheckBroadcast(Tensor x) {
+  if (x.dtype == DType::kF32 && x.rows == 1) return absl::OkStatus();
+  return absl::InternalError("a Broadcast takes one row of 4-byte words");
+}
+
 // Four words of each thread, before there are more blocks.
 template <typename Kernel>
 int BlocksFor(int64_t words, int64_t most) {

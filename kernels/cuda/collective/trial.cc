@@ -27,7 +27,8 @@ std::vector<float> TrialValues(int rank, int64_t count) {
   return values;
 }
 
-// What a rank's memory holds at the end: a sum of few rows and of many, and rank 0's gathered columns.
+// What a rank's memory holds at the end: a sum of few rows and of many, rank 0's gathered columns, and what
+// rank 0 told all.
 class Exercise {
  public:
   Exercise(Stream& stream, int64_t many_rows)
@@ -49,6 +50,8 @@ class Exercise {
     const Tensor mine{x_.data(), DType::kF32, 1, columns[0], kColumns};
     QUIRE_RETURN_IF_ERROR(communicator.GatherColumns(mine, columns));
     QUIRE_RETURN_IF_ERROR(TakeInto(seen, communicator.rank() == 0 ? 1 : 0));
+    QUIRE_RETURN_IF_ERROR(FillFromRankZero(communicator));
+    QUIRE_RETURN_IF_ERROR(TakeInto(seen, 1));
     return seen;
   }
 
@@ -56,6 +59,15 @@ class Exercise {
   absl::Status Fill(const Communicator& communicator, int64_t rows) const {
     (void)x_.Upload(stream_, TrialValues(communicator.rank(), rows * kColumns), "trial values");
     return OfStream();
+  }
+  // By a broadcast, where there is one.
+  absl::Status FillFromRankZero(Communicator& communicator) const {
+    if (!communicator.runs_ahead()) {
+      (void)x_.Upload(stream_, TrialValues(0, kColumns), "trial values");
+      return OfStream();
+    }
+    QUIRE_RETURN_IF_ERROR(Fill(communicator, 1));
+    return communicator.Broadcast({x_.data(), DType::kF32, 1, kColumns, kColumns});
   }
   absl::Status TakeInto(std::vector<float>& seen, int64_t rows) const {
     const std::vector<float> now = x_.Download(stream_, static_cast<size_t>(rows * kColumns));

@@ -20,7 +20,8 @@ struct TrialOptions {
 // For want of the others, which may know better why.
 inline constexpr char kWaitedInVain[] = "it waited in vain for another rank";
 
-// "" or what is wrong with `tried` here: one row, many rows, columns gathered. An error where `host` has one.
+// "" or what is wrong with `tried` here: one row, many rows, columns gathered, words of
+// rank 0. An error where `host` has one.
 // The device's memory is allocated before anything is enqueued that waits for another rank, since that waits
 // for all that runs on it.
 absl::StatusOr<std::string> WhyNotAsTheHost(Stream& stream, Communicator& tried, Communicator& host,
