@@ -95,6 +95,7 @@ class Rank {
   RankRecord agreement_;                   // what this rank loads and with which limits
   std::vector<std::string> rank_metrics_;  // host:port of each
   int32_t kv_blocks_ = 0;
+  bool steps_ahead_ = false;
   std::shared_ptr<GroupName> shm_;
   RankGroup group_;
   kernels::DeviceChoice choice_;
@@ -175,6 +176,8 @@ absl::Status Rank::Load() {
   QUIRE_RETURN_IF_ERROR(OpenDevice());
   QUIRE_RETURN_IF_ERROR(AgreeOn({{"kernels", device_.backend->family()}}, *group_.rendezvous));
   QUIRE_RETURN_IF_ERROR(AgreeOnKvBlocks());
+  const bool can_run_ahead = TransformerRunner::CanRunAhead(*device_.backend, *device_.communicator);
+  QUIRE_ASSIGN_OR_RETURN(steps_ahead_, AllSay(can_run_ahead, *group_.rendezvous));
   const int64_t started_us = clock_.NowUs();
   group_.liveness->Enter(Phase::kLoading);
   QUIRE_RETURN_IF_ERROR(LoadModel());
@@ -255,6 +258,7 @@ absl::Status Rank::LoadModel() {
   options.max_sequences = config_.limits.max_sequences;
   options.max_wanted_rows = config_.limits.wanted_rows();
   options.tokenizer_size = tokenizer_size_;
+  options.steps_ahead = steps_ahead_;
   options.load_threads = static_cast<int>(config_.threads);
   options.ranks_share_a_disk = config_.ranks_here() == config_.ranks;
   const int64_t started_us = clock_.NowUs();

@@ -58,6 +58,7 @@ def test_ranks_meet_in_their_gpus_memory(tmp_path, programs, monkeypatch):
             status, answer = system.chat("Hello there", max_tokens=6, seed=3, ignore_eos=True)
             assert status == 200, answer
             answers.append((system.groups()[0]["numerics_id"], answer["choices"][0]["message"]["content"]))
+            assert steps_ahead(system) == (0 if told == "apart" else 5)  # whose ranks' hosts wait for one another
             logs = [path.read_text() for path in system.data.glob("logs/*-rank*.log")]
             assert len(logs) == ranks and "number 1 of 8" in "".join(logs) or ranks == 1, logs
             assert through is None or all(f'"through":"{through}"' in log for log in logs), logs

@@ -87,16 +87,17 @@ void Complete(BatchPlan& plan) {
 }
 
 void TakeIn(std::span<const uint8_t> bytes, bool samples, SlotTable& slots) {
-  auto plan = quire::worker::DecodePlan(bytes);
-  if (!plan.ok() || !plan->has_value()) return;
-  const auto ids = std::span<const quire::TokenId>((*plan)->ids);
-  std::vector<uint8_t> said(EncodePlan(**plan, ids, {}));
-  Require(EncodePlan(**plan, ids, said) == said.size() && said.size() <= bytes.size());
-  if (samples) Complete(**plan);
+  auto decoded = quire::worker::DecodeOrder(bytes);
+  if (!decoded.ok() || decoded->order != quire::worker::FollowerOrder::kPlan) return;
+  BatchPlan& plan = decoded->plan;
+  std::vector<uint8_t> said(EncodePlan(plan, std::nullopt, {}));
+  Require(EncodePlan(plan, std::nullopt, said) == said.size() && said.size() <= bytes.size());
+  Require(std::ranges::equal(said, bytes.first(said.size())));
+  if (samples) Complete(plan);
   const SlotsNow before(slots);
-  if (!slots.Apply(**plan).ok()) return Require(SlotsNow(slots) == before);
+  if (!slots.Apply(plan).ok()) return Require(SlotsNow(slots) == before);
   CheckSlots(slots);
-  Require(slots.specs().size() == (samples ? (*plan)->wanted.size() : 0));
+  Require(slots.specs().size() == (samples ? plan.wanted.size() : 0));
   for (const quire::worker::SampleSpec* spec : slots.specs()) Require(spec->uncounted.size() <= 64);
 }
 

@@ -35,8 +35,8 @@ absl::StatusOr<std::vector<Sampled>> RunRank(const TestCheckpoint& model, const 
                                                          *backend, communicator));
   std::vector<Sampled> sampled;
   for (const BatchPlan& plan : plans) {
-    QUIRE_ASSIGN_OR_RETURN(const std::optional<BatchPlan> sent, worker::DecodePlan(worker::WireOf(plan)));
-    QUIRE_RETURN_IF_ERROR(runner->Launch(communicator.rank() == 0 ? plan : *sent));
+    QUIRE_ASSIGN_OR_RETURN(const worker::DecodedOrder sent, worker::DecodeOrder(worker::WireOf(plan)));
+    QUIRE_RETURN_IF_ERROR(runner->Launch(communicator.rank() == 0 ? plan : sent.plan));
     QUIRE_ASSIGN_OR_RETURN(const worker::StepResult result, runner->Collect());
     sampled.emplace_back();
     for (const SampledToken& token : result.tokens) sampled.back().emplace_back(token.id, token.logprob);

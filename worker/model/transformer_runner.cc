@@ -24,11 +24,6 @@ std::string NumericsId(const Checkpoint& checkpoint, int64_t sampled_ids, const 
   return id;
 }
 
-// Not one of several: followers get the ids that rank 0 sampled with the next plan.
-bool RunsAhead(const Shard& shard, const kernels::Backend& backend) {
-  return shard.ranks == 1 && backend.runs_ahead();
-}
-
 SlotLimits LimitsOf(const ModelConfig& config, const TransformerOptions& options, const Shard& shard,
                     bool runs_ahead) {
   // The rotary tables end with the context, or with the KV cache (LoadWeights).
@@ -53,7 +48,7 @@ TransformerRunner::TransformerRunner(const ModelConfig& config, const Transforme
     : config_(config),
       backend_(backend),
       communicator_(communicator),
-      runs_ahead_(RunsAhead(shard, backend)),
+      runs_ahead_(options.steps_ahead && CanRunAhead(backend, communicator)),
       slots_(LimitsOf(config, options, shard, runs_ahead_)) {}
 
 absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
@@ -91,6 +86,10 @@ absl::StatusOr<std::unique_ptr<TransformerRunner>> TransformerRunner::Load(
 absl::Status TransformerRunner::Launch(const BatchPlan& plan) {
   QUIRE_RETURN_IF_ERROR(slots_.Apply(plan));
   if (!slots_.copies().empty()) backend_.CopyBlocks(slots_.copies());
+  // The plan says it to all ranks alike.
+  if (!slots_.sampled().empty() && communicator_.size() > 1) {
+    QUIRE_RETURN_IF_ERROR(communicator_.Broadcast(backend_.sampled_ids()));
+  }
   kernels::Tensor logits;
   if (!plan.sequences.empty()) {
     Prepare(plan);

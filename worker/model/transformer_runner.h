@@ -1,7 +1,8 @@
 // The ModelRunner of a real model: one rank's shard of a checkpoint on one Backend. Load reads the rank's
 // slices; Launch runs a plan through the decoder and, on rank 0, the sampler; Collect waits for its tokens.
-// It runs ahead where its backend does and it is the only rank: then Launch enqueues. Called by the rank's
-// engine thread only, except the const accessors. All device memory is allocated by Load.
+// It runs ahead where its backend does and, of several ranks, its communicator, and all ranks can
+// (TransformerOptions): then Launch only enqueues. Called by the rank's engine thread only, except the const
+// accessors. All device memory is allocated by Load.
 #pragma once
 
 #include <memory>
@@ -25,6 +26,7 @@ struct TransformerOptions {
   int64_t max_sequences = 64;
   int64_t max_wanted_rows = 64;  // of a step
   int64_t tokenizer_size = 0;    // ids from here on are never sampled; 0 = the vocabulary's size
+  bool steps_ahead = true;       // where this rank can; false where another one can't
   // How the weights are loaded (LoadOptions).
   int load_threads = 1;
   bool ranks_share_a_disk = false;
@@ -40,6 +42,10 @@ class TransformerRunner final : public ModelRunner {
                                                                  kernels::Communicator& communicator,
                                                                  const LoadProgress& progress = nullptr);
 
+  // Whether a rank on these can run ahead.
+  static bool CanRunAhead(const kernels::Backend& backend, const kernels::Communicator& communicator) {
+    return backend.runs_ahead() && (communicator.size() == 1 || communicator.runs_ahead());
+  }
   bool runs_ahead() const override { return runs_ahead_; }
   absl::Status Launch(const BatchPlan& plan) override;
   absl::StatusOr<StepResult> Collect() override;

@@ -212,14 +212,55 @@ TEST_F(TransformerRunnerTest, AStepAheadGivesWhatItGivesOneAfterTheOther) {
   EXPECT_TRUE(absl::IsInternal(ahead->Launch(next_.Rows(2, 10, {0}).FromSampled(2).Take()))) << "of two";
 }
 
-TEST_F(TransformerRunnerTest, OneOfSeveralRanksDoesNotRunAhead) {
+// A place among ranks whose devices wait for one another.
+class AheadPlace final : public IdlePlace {
+ public:
+  using IdlePlace::IdlePlace;
+  bool runs_ahead() const override { return true; }
+  absl::Status Broadcast(kernels::Tensor) override {
+    ++broadcasts;
+    return absl::OkStatus();
+  }
+  int broadcasts = 0;
+};
+
+TEST_F(TransformerRunnerTest, OneOfSeveralRanksRunsAheadWhereAllTheirDevicesCan) {
+  const auto backend = kernels::MakeReferenceBackend(/*runs_ahead=*/true);
+  const auto host = kernels::MakeReferenceBackend(/*runs_ahead=*/false);
+  const auto checkpoint = checkpoint_.Open("");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  IdlePlace waits(0, 2);
+  AheadPlace ahead(0, 2);
+  TransformerOptions others_do_not = Options();
+  others_do_not.steps_ahead = false;
+  const auto runs_ahead = [&](const TransformerOptions& options, kernels::Backend& on, IdlePlace& place) {
+    const auto runner = TransformerRunner::Load(*checkpoint, options, on, place);
+    EXPECT_TRUE(runner.ok()) << runner.status();
+    return (*runner)->runs_ahead();
+  };
+  EXPECT_FALSE(runs_ahead(Options(), *backend, waits));
+  EXPECT_FALSE(runs_ahead(Options(), *host, ahead));
+  EXPECT_FALSE(runs_ahead(others_do_not, *kernels::MakeReferenceBackend(true), ahead));
+  EXPECT_TRUE(runs_ahead(Options(), *kernels::MakeReferenceBackend(true), ahead));
+}
+
+// Rank 0's ids are on every rank's device before a step begins with some, and are not sent for others.
+TEST_F(TransformerRunnerTest, SampledIdsAreBroadcastWhereAStepBeginsWithThem) {
   const auto backend = kernels::MakeReferenceBackend(/*runs_ahead=*/true);
   const auto checkpoint = checkpoint_.Open("");
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  IdlePlace first(0, 2);
+  AheadPlace first(0, 2);
   const auto runner = TransformerRunner::Load(*checkpoint, Options(), *backend, first);
   ASSERT_TRUE(runner.ok()) << runner.status();
-  EXPECT_FALSE((*runner)->runs_ahead());
+  std::vector<int> broadcasts;
+  for (const BatchPlan& plan : SixSteps(sampling_, Tokens(18))) {
+    ASSERT_TRUE((*runner)->Launch(plan).ok());
+    ASSERT_TRUE((*runner)->Collect().ok());
+    const bool begins = std::ranges::any_of(plan.sequences, [](const auto& s) { return s.sampled_row >= 0; });
+    broadcasts.push_back(std::exchange(first.broadcasts, 0));
+    EXPECT_EQ(broadcasts.back(), begins ? 1 : 0);
+  }
+  EXPECT_TRUE(std::ranges::count(broadcasts, 0) > 0 && std::ranges::count(broadcasts, 1) > 0);
 }
 
 // A device that says only in the end that it failed.

@@ -40,6 +40,12 @@ absl::Status CheckEqual(std::span<const std::string> records) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> AllSay(bool mine, kernels::Rendezvous& rendezvous) {
+  constexpr char kSo[] = "so";
+  QUIRE_ASSIGN_OR_RETURN(const auto words, rendezvous.AllGather(mine ? kSo : "not so"));
+  return std::ranges::all_of(words, [&](const std::string& word) { return word == kSo; });
+}
+
 absl::Status AgreeOn(const RankRecord& mine, kernels::Rendezvous& rendezvous, int64_t limit_us) {
   QUIRE_ASSIGN_OR_RETURN(const std::vector<std::string> records,
                          rendezvous.AllGather(EncodeRecord(mine), limit_us));

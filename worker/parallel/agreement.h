@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kernels/rendezvous.h"
 #include "worker/parallel/rank_group.h"
 
@@ -21,6 +22,9 @@ std::string EncodeRecord(const RankRecord& record);
 
 // InvalidArgument names the first rank, and its first value, that is not as rank 0's.
 absl::Status CheckEqual(std::span<const std::string> records);
+
+// Whether all ranks say so: each of them hears the same.
+absl::StatusOr<bool> AllSay(bool mine, kernels::Rendezvous& rendezvous);
 
 // Returns once every rank said the same.
 absl::Status AgreeOn(const RankRecord& mine, kernels::Rendezvous& rendezvous,

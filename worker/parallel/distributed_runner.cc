@@ -40,6 +40,7 @@ void TimedSteps::End() {
 
 absl::Status DistributedRunner::TellFollowers(const BatchPlan& plan) {
   if (liveness_.size() == 1) return absl::OkStatus();
+  if (runs_ahead()) return channel_.Send(plan, std::nullopt);
   QUIRE_ASSIGN_OR_RETURN(const std::span<const TokenId> ids, ResolveIds(plan, sampled_, resolved_));
   return channel_.Send(plan, ids);
 }
@@ -49,29 +50,62 @@ absl::Status DistributedRunner::Launch(const BatchPlan& plan) {
   absl::Status status = TellFollowers(plan);
   liveness_.Enter(Phase::kComputing);
   if (status.ok()) status = local_.Launch(plan);
+  ++in_flight_;
   return LoseOnError(liveness_, std::move(status));
 }
 
 absl::StatusOr<StepResult> DistributedRunner::Collect() {
+  if (runs_ahead() && in_flight_ == 1) {
+    QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, channel_.SendCollect()));
+    liveness_.Enter(Phase::kComputing);
+  }
   absl::StatusOr<StepResult> result = local_.Collect();
   QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, result.status()));
-  if (!liveness_.Healthy()) return liveness_.LostError();  // a device computes nonsense then (Communicator::Stop)
+  --in_flight_;
+  if (!liveness_.Healthy())
+    return liveness_.LostError();  // a device computes nonsense then (Communicator::Stop)
   steps_.End();
-  TakeSampled(*result, sampled_);
+  if (!runs_ahead()) TakeSampled(*result, sampled_);
   return result;
+}
+
+FollowerSteps::FollowerSteps(Liveness& liveness, ModelRunner& local, const StepDeadlineOptions& limits)
+    : liveness_(liveness), local_(local), steps_(liveness, limits) {}
+
+absl::Status FollowerSteps::Launch(BatchPlan plan) {
+  in_flight_.push_back(std::move(plan));
+  steps_.Begin(in_flight_.back());
+  liveness_.Enter(Phase::kComputing);
+  QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, local_.Launch(in_flight_.back())));
+  return Collect(local_.runs_ahead() ? 1 : 0);
+}
+
+absl::Status FollowerSteps::CollectAll() {
+  if (in_flight_.empty()) return absl::OkStatus();
+  liveness_.Enter(Phase::kComputing);
+  return Collect(0);
+}
+
+absl::Status FollowerSteps::Collect(size_t left) {
+  while (in_flight_.size() > left) {
+    QUIRE_RETURN_IF_ERROR(LoseOnError(liveness_, local_.Collect().status()));
+    steps_.End();
+    in_flight_.pop_front();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RunFollower(RankGroup& group, ModelRunner& local, const StepDeadlineOptions& limits) {
   PlanChannel channel(group);
-  TimedSteps steps(*group.liveness, limits);
+  FollowerSteps steps(*group.liveness, local, limits);
   while (true) {
-    QUIRE_ASSIGN_OR_RETURN(const std::optional<BatchPlan> plan, channel.Receive());
-    if (!plan.has_value()) return absl::OkStatus();
-    steps.Begin(*plan);
-    absl::Status status = local.Launch(*plan);
-    if (status.ok()) status = local.Collect().status();
-    QUIRE_RETURN_IF_ERROR(LoseOnError(*group.liveness, std::move(status)));
-    steps.End();
+    QUIRE_ASSIGN_OR_RETURN(DecodedOrder next, channel.Receive());
+    if (next.order == FollowerOrder::kPlan) {
+      QUIRE_RETURN_IF_ERROR(steps.Launch(std::move(next.plan)));
+    } else {
+      QUIRE_RETURN_IF_ERROR(steps.CollectAll());
+    }
+    if (next.order == FollowerOrder::kStop) return absl::OkStatus();
   }
 }
 

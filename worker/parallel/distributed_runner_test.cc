@@ -2,6 +2,7 @@
 // whose ranks fail or hang in a step.
 #include <gmock/gmock.h>
 #include <algorithm>
+#include <deque>
 #include <random>
 #include <span>
 
@@ -161,18 +162,108 @@ TEST_P(DistributedRunnerTest, ARankAloneRunsAheadAndHandsRowsOnAsTheyAre) {
   EXPECT_THAT(runner.rows, ::testing::ElementsAre(-1, 0, 0, 0));
 }
 
-// Their followers get ids, which rank 0 must know first.
-TEST_P(DistributedRunnerTest, SeveralRanksDoNotRunAhead) {
-  AheadRunner runners[2];
-  RunGroup(GetParam(), 2, [&](RankGroup& group) {
+// Says what it is called for: l1, c1 for a step that begins with a token of the one before, L1 for others.
+class SpellingRunner final : public ModelRunner {
+ public:
+  bool runs_ahead() const override { return true; }
+  absl::Status Launch(const BatchPlan& plan) override {
+    flight_.push_back(&plan);
+    calls += absl::StrCat(plan.sequences[0].sampled_row < 0 ? "L" : "l", plan.step, " ");
+    return absl::OkStatus();
+  }
+  absl::StatusOr<StepResult> Collect() override {
+    calls += absl::StrCat("c", flight_.front()->step, " ");  // its plan stays until then
+    if (flight_.front()->step == 3) third_collected.Notify();
+    flight_.pop_front();
+    return StepResult{};
+  }
+  std::string calls;
+  Notification third_collected;
+
+ private:
+  std::deque<const BatchPlan*> flight_;
+};
+
+// A follower launches a plan before it collects the one before, and the last one without a plan behind it.
+TEST_P(DistributedRunnerTest, FollowersRunAheadAsRankZeroDoes) {
+  SpellingRunner runners[3];
+  RunGroup(GetParam(), 3, [&](RankGroup& group) {
     if (group.rank() != 0) {
-      EXPECT_TRUE(RunFollower(group, runners[1]).ok());
+      EXPECT_TRUE(RunFollower(group, runners[group.rank()]).ok());
       return;
     }
     DistributedRunner distributed(group, runners[0]);
-    EXPECT_FALSE(distributed.runs_ahead());
+    ASSERT_TRUE(distributed.runs_ahead());
+    std::vector<BatchPlan> plans;
+    PlanBuilder next;
+    for (uint64_t step = 0; step < 6; ++step) {
+      next.Rows(0, static_cast<int32_t>(step), {0});
+      if (step == 2 || step == 3) next.FromSampled(0);
+      plans.push_back(next.Want().Take());
+      plans.back().step = step;
+    }
+    const auto launch = [&](int step) { ASSERT_TRUE(distributed.Launch(plans[step]).ok()); };
+    const auto collect = [&] { ASSERT_TRUE(distributed.Collect().ok()); };
+    launch(1);
+    launch(2);
+    collect();
+    launch(3);
+    collect();
+    collect();
+    for (const int follower : {1, 2}) runners[follower].third_collected.WaitForNotification();
+    launch(4);
+    collect();
+    launch(5);
+    collect();
     ASSERT_TRUE(distributed.StopFollowers().ok());
   });
+  for (const SpellingRunner& runner : runners) {
+    EXPECT_EQ(runner.calls, "L1 l2 c1 l3 c2 c3 L4 c4 L5 c5 ");
+  }
+}
+
+// Its second step never ends.
+class HangingAheadRunner final : public ModelRunner {
+ public:
+  bool runs_ahead() const override { return true; }
+  absl::Status Launch(const BatchPlan&) override { return absl::OkStatus(); }
+  absl::StatusOr<StepResult> Collect() override {
+    if (collected_++ > 0) lost.WaitForNotification();
+    return StepResult{};
+  }
+  Notification lost;
+
+ private:
+  int collected_ = 0;
+};
+
+// As on devices: the second step of a follower never ends, whose plan it has long taken.
+TEST_P(DistributedRunnerTest, AFollowersStepThatWasLaunchedAheadHasALimitOfItsOwn) {
+  HangingAheadRunner stuck;
+  AheadRunner runner;
+  std::string told;
+  RunGroup(
+      GetParam(), 2,
+      [&](RankGroup& group) {
+        const StepDeadlineOptions limits{.floor_us = 200'000};
+        if (group.rank() == 1) {
+          told = MessageOf(RunFollower(group, stuck, limits));
+          return;
+        }
+        DistributedRunner distributed(group, runner, {.floor_us = 600'000'000});
+        std::vector<BatchPlan> plans;
+        for (const uint64_t step : {5, 6}) {
+          plans.push_back(PlanBuilder().Rows(0, 0, {1}).Take());
+          plans.back().step = step;
+        }
+        for (const BatchPlan& plan : plans) ASSERT_TRUE(distributed.Launch(plan).ok());
+        for (int i = 0; i < 2; ++i) (void)distributed.Collect();
+        (void)distributed.StopFollowers();
+      },
+      [&](int rank) {
+        if (rank == 1) stuck.lost.Notify();
+      });
+  EXPECT_THAT(told, HasSubstr("step 6"));
 }
 
 TEST_P(DistributedRunnerTest, AFailingRankLosesTheGroupForAll) {
@@ -226,21 +317,6 @@ TEST_P(DistributedRunnerTest, WhatADeviceComputesOnceTheGroupIsLostIsNoResult) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("planted"));
   });
 }
-
-// Its second step never ends.
-class HangingAheadRunner final : public ModelRunner {
- public:
-  bool runs_ahead() const override { return true; }
-  absl::Status Launch(const BatchPlan&) override { return absl::OkStatus(); }
-  absl::StatusOr<StepResult> Collect() override {
-    if (collected_++ > 0) lost.WaitForNotification();
-    return StepResult{};
-  }
-  Notification lost;
-
- private:
-  int collected_ = 0;
-};
 
 TEST_P(DistributedRunnerTest, AStepThatWasLaunchedAheadHasALimitOfItsOwn) {
   HangingAheadRunner stuck;
@@ -340,9 +416,9 @@ TEST_P(DistributedRunnerTest, ItsChannelHoldsTheLargestPlanOfItsLimitsAndRefuses
       PlanChannel channel(group);
       if (group.rank() == 1) {
         auto received = channel.Receive();
-        ASSERT_TRUE(received.ok() && received->has_value());
-        EXPECT_EQ(WireOf(**received), WireOf(largest));
-        EXPECT_FALSE(channel.Receive()->has_value());
+        ASSERT_TRUE(received.ok() && received->order == FollowerOrder::kPlan);
+        EXPECT_EQ(WireOf(received->plan), WireOf(largest));
+        EXPECT_EQ(channel.Receive()->order, FollowerOrder::kStop);
         return;
       }
       ASSERT_TRUE(channel.Send(largest, largest.ids).ok());

@@ -109,6 +109,16 @@ std::vector<std::string> JoinBoth(GroupForm form, const TestRank& first, const T
   return told;
 }
 
+TEST_P(RankGroupTest, AllHearWhetherEachSaysSo) {
+  for (const int unwilling : {-1, 0, 2}) {
+    RunGroup(GetParam(), 3, [&](RankGroup& group) {
+      const auto all = AllSay(group.rank() != unwilling, *group.rendezvous);
+      ASSERT_TRUE(all.ok()) << all.status();
+      EXPECT_EQ(*all, unwilling == -1);
+    });
+  }
+}
+
 TEST_P(RankGroupTest, RefusesRanksWithDifferentBuffersAndSaysWhose) {
   for (auto [change, name] :
        {std::pair<int64_t BufferSizes::*, std::string>{&BufferSizes::exchange_bytes, "exchange"},

@@ -9,9 +9,8 @@
 namespace quire::worker {
 namespace {
 
-// [kind], and of a plan [step's low half, its high half, ops, sequences, ids, blocks, wanted rows], then each
-// of these in turn. An op is [its index in SlotOp] and its struct.
-constexpr int32_t kStop = 0, kPlan = 1;
+// [FollowerOrder], and of a plan [step's low half, its high half, ops, sequences, ids, blocks, wanted rows],
+// then each of these in turn. An op is [its index in SlotOp] and its struct.
 constexpr int64_t kHeadWords = 8;
 
 class Writer {
@@ -115,9 +114,11 @@ int64_t PlanBytesFor(const PlanLimits& limits) {
          kWord * (kHeadWords + limits.max_batch_tokens);
 }
 
-size_t EncodePlan(const BatchPlan& plan, std::span<const TokenId> ids, std::span<uint8_t> buffer) {
+size_t EncodePlan(const BatchPlan& plan, std::optional<std::span<const TokenId>> resolved,
+                  std::span<uint8_t> buffer) {
+  const std::span<const TokenId> ids = resolved.value_or(plan.ids);
   Writer writer(buffer);
-  writer.Word(kPlan);
+  writer.Value(FollowerOrder::kPlan);
   writer.Word(static_cast<int64_t>(plan.step));
   writer.Word(static_cast<int64_t>(plan.step >> 32));
   for (const size_t size :
@@ -129,7 +130,7 @@ size_t EncodePlan(const BatchPlan& plan, std::span<const TokenId> ids, std::span
     std::visit([&](const auto& change) { writer.Value(change); }, op);
   }
   for (SequencePlan sequence : plan.sequences) {
-    sequence.sampled_row = -1;
+    if (resolved) sequence.sampled_row = -1;
     writer.Value(sequence);
   }
   writer.Values(ids);
@@ -138,21 +139,19 @@ size_t EncodePlan(const BatchPlan& plan, std::span<const TokenId> ids, std::span
   return writer.used();
 }
 
-size_t EncodeStop(std::span<uint8_t> buffer) {
+size_t EncodeOrder(FollowerOrder order, std::span<uint8_t> buffer) {
   Writer writer(buffer);
-  writer.Word(kStop);
+  writer.Value(order);
   return writer.used();
 }
 
-absl::StatusOr<std::optional<BatchPlan>> DecodePlan(std::span<const uint8_t> bytes) {
+absl::StatusOr<DecodedOrder> DecodeOrder(std::span<const uint8_t> bytes) {
   Reader reader(bytes);
-  const int32_t kind = reader.Word();
-  std::optional<BatchPlan> plan;
-  if (kind == kPlan) plan = ReadPlan(reader);
-  if (reader.failed() || (kind != kPlan && kind != kStop)) {
-    return absl::InternalError("a plan of rank 0 does not decode");
-  }
-  return plan;
+  DecodedOrder decoded{reader.Value<FollowerOrder>(), {}};
+  if (decoded.order < FollowerOrder::kStop || decoded.order > FollowerOrder::kCollect) reader.Fail();
+  if (decoded.order == FollowerOrder::kPlan) decoded.plan = ReadPlan(reader);
+  if (reader.failed()) return absl::InternalError("an order of rank 0 does not decode");
+  return decoded;
 }
 
 }  // namespace quire::worker

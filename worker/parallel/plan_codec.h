@@ -1,7 +1,7 @@
-// Plans as bytes: int32 words, of which a step of n decoding sequences takes ten each and a few more. What
-// rank 0 samples by stays with rank 0, and ids that were sampled go as what they are. Pure; both ends of a
-// plan channel use it. What always holds: any bytes decode to a plan or are refused, and what is decoded is
-// the plan's form only: whether it makes sense, the slot table says.
+// What rank 0 tells its followers, as bytes. Plans: int32 words, of which a step of n decoding sequences
+// takes ten each and a few more. What rank 0 samples by stays with rank 0. Pure; both ends of a plan channel
+// use it. What always holds: any bytes decode to an order or are refused, and what is decoded is a plan's
+// form only: whether it makes sense, the slot table says.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,20 @@ PlanLimits PlanLimitsFor(const SchedulerLimits& limits, int64_t max_context);
 // one plan, by a fork that copies its last block), and all the blocks that it may have are new.
 int64_t PlanBytesFor(const PlanLimits& limits);
 
-// `ids` are the plan's, resolved. Returns how many bytes it takes; where the buffer has fewer, what stands in
-// it is of no use.
-size_t EncodePlan(const BatchPlan& plan, std::span<const TokenId> ids, std::span<uint8_t> buffer);
-// That no plan follows.
-size_t EncodeStop(std::span<uint8_t> buffer);
-// Nullopt: it was EncodeStop's. There may be more bytes than the plan's. Internal where they are no plan.
-absl::StatusOr<std::optional<BatchPlan>> DecodePlan(std::span<const uint8_t> bytes);
+// `resolved` are the plan's ids where those that were sampled go as what they are; nullopt: as the rows that
+// sampled them. Returns how many bytes it takes; where the buffer has fewer, what stands in it is of no use.
+size_t EncodePlan(const BatchPlan& plan, std::optional<std::span<const TokenId>> resolved,
+                  std::span<uint8_t> buffer);
+
+// kCollect: no plan follows for now, so that what is in flight is waited for. kStop: none follows at all.
+enum class FollowerOrder : int32_t { kStop = 0, kPlan = 1, kCollect = 2 };
+size_t EncodeOrder(FollowerOrder order, std::span<uint8_t> buffer);  // not kPlan
+
+struct DecodedOrder {
+  FollowerOrder order = FollowerOrder::kStop;
+  BatchPlan plan;  // of kPlan
+};
+// There may be more bytes than the order's. Internal where they are none.
+absl::StatusOr<DecodedOrder> DecodeOrder(std::span<const uint8_t> bytes);
 
 }  // namespace quire::worker

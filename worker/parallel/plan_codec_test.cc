@@ -26,33 +26,33 @@ TEST(PlanCodec, APlanComesBackWithoutWhatRank0SamplesBy) {
                        .Take();
   plan.step = (uint64_t{5} << 40) + 6;
   plan.wanted[1].need = {.runs = 20, .temperature = 0.7f};
-  const auto back = DecodePlan(WireOf(plan));
-  ASSERT_TRUE(back.ok() && back->has_value()) << back.status();
-  EXPECT_EQ((*back)->step, plan.step);
-  ASSERT_EQ((*back)->ops.size(), 5u);
-  const auto& open = std::get<OpenSlot>((*back)->ops[1]);
+  const auto back = DecodeOrder(WireOf(plan));
+  ASSERT_TRUE(back.ok() && back->order == FollowerOrder::kPlan) << back.status();
+  EXPECT_EQ(back->plan.step, plan.step);
+  ASSERT_EQ(back->plan.ops.size(), 5u);
+  const auto& open = std::get<OpenSlot>(back->plan.ops[1]);
   EXPECT_EQ(open.scaled_rope, 1);
   EXPECT_EQ(open.adapter, 6);
-  EXPECT_EQ(std::get<ForkSlot>((*back)->ops[2]).from, 4);
-  EXPECT_EQ(std::get<RollBack>((*back)->ops[3]).position, 99);
-  EXPECT_EQ(std::get<CopyLastBlock>((*back)->ops[4]).block, 13);
-  EXPECT_EQ((*back)->sequences[1].slot, 7);
-  EXPECT_EQ((*back)->ids, plan.ids);
-  EXPECT_EQ((*back)->blocks, plan.blocks);
-  ASSERT_EQ((*back)->wanted.size(), 2u);
-  EXPECT_EQ((*back)->wanted[0].row, 0);
-  EXPECT_EQ((*back)->wanted[1].need, plan.wanted[1].need);
-  EXPECT_TRUE((*back)->openings.empty() && (*back)->samples.empty());
+  EXPECT_EQ(std::get<ForkSlot>(back->plan.ops[2]).from, 4);
+  EXPECT_EQ(std::get<RollBack>(back->plan.ops[3]).position, 99);
+  EXPECT_EQ(std::get<CopyLastBlock>(back->plan.ops[4]).block, 13);
+  EXPECT_EQ(back->plan.sequences[1].slot, 7);
+  EXPECT_EQ(back->plan.ids, plan.ids);
+  EXPECT_EQ(back->plan.blocks, plan.blocks);
+  ASSERT_EQ(back->plan.wanted.size(), 2u);
+  EXPECT_EQ(back->plan.wanted[0].row, 0);
+  EXPECT_EQ(back->plan.wanted[1].need, plan.wanted[1].need);
+  EXPECT_TRUE(back->plan.openings.empty() && back->plan.samples.empty());
 }
 
 TEST(PlanCodec, SampledIdsGoAsIds) {
   const BatchPlan plan = PlanBuilder().Rows(0, 3, {0}).FromSampled(5).Take();
   std::vector<uint8_t> bytes(200);
   EncodePlan(plan, std::vector<TokenId>{77}, bytes);
-  const auto back = DecodePlan(bytes);
-  ASSERT_TRUE(back.ok() && back->has_value()) << back.status();
-  EXPECT_EQ((*back)->ids, (std::vector<TokenId>{77}));
-  EXPECT_EQ((*back)->sequences[0].sampled_row, -1);
+  const auto back = DecodeOrder(bytes);
+  ASSERT_TRUE(back.ok() && back->order == FollowerOrder::kPlan) << back.status();
+  EXPECT_EQ(back->plan.ids, (std::vector<TokenId>{77}));
+  EXPECT_EQ(back->plan.sequences[0].sampled_row, -1);
 }
 
 TEST(PlanCodec, ADecodeStepIsSmallHoweverLongTheContext) {
@@ -88,7 +88,7 @@ TEST(PlanCodec, ASmallerBufferIsNotOverrun) {
 TEST(PlanCodec, BytesThatEndTooSoonAreRefused) {
   const std::vector<uint8_t> bytes = WireOf(LargestPlan({2, 3, 2, 4}));
   for (size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_TRUE(absl::IsInternal(DecodePlan(std::span(bytes).first(size)).status())) << size;
+    EXPECT_TRUE(absl::IsInternal(DecodeOrder(std::span(bytes).first(size)).status())) << size;
   }
 }
 
@@ -97,21 +97,34 @@ TEST(PlanCodec, WordsThatSayNothingAreRefused) {
   const auto refused = [&](size_t word, int32_t value) {
     std::vector<uint8_t> changed = bytes;
     std::memcpy(changed.data() + 4 * word, &value, sizeof(value));
-    return absl::IsInternal(DecodePlan(changed).status());
+    return absl::IsInternal(DecodeOrder(changed).status());
   };
-  for (const int32_t value : {-1, 2, INT32_MAX}) EXPECT_TRUE(refused(0, value)) << "no kind of message";
+  for (const int32_t value : {-1, 3, INT32_MAX}) EXPECT_TRUE(refused(0, value)) << "no kind of message";
   for (size_t word = 3; word < 8; ++word) {
     for (const int32_t value : {-1, 1000, INT32_MAX, INT32_MIN}) EXPECT_TRUE(refused(word, value)) << word;
   }
   for (const int32_t value : {-1, 5}) EXPECT_TRUE(refused(8, value)) << "no op";
 }
 
-TEST(PlanCodec, AStopIsNoPlan) {
-  std::vector<uint8_t> bytes(4, 0xff);
-  EXPECT_EQ(EncodeStop(bytes), 4u);
-  const auto stop = DecodePlan(bytes);
-  ASSERT_TRUE(stop.ok());
-  EXPECT_FALSE(stop->has_value());
+TEST(PlanCodec, SampledRowsGoAsTheyAreWhereNoIdsAreKnown) {
+  const BatchPlan plan = PlanBuilder().Rows(0, 3, {0}).FromSampled(5).Rows(1, 3, {8, 9}).Take();
+  std::vector<uint8_t> bytes(300);
+  EncodePlan(plan, std::nullopt, bytes);
+  const auto back = DecodeOrder(bytes);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->plan.ids, (std::vector<TokenId>{0, 8, 9}));
+  EXPECT_EQ(back->plan.sequences[0].sampled_row, 5);
+  EXPECT_EQ(back->plan.sequences[1].sampled_row, -1);
+}
+
+TEST(PlanCodec, OtherOrdersAreNoPlans) {
+  for (const FollowerOrder order : {FollowerOrder::kStop, FollowerOrder::kCollect}) {
+    std::vector<uint8_t> bytes(4, 0xff);
+    EXPECT_EQ(EncodeOrder(order, bytes), 4u);
+    const auto back = DecodeOrder(bytes);
+    ASSERT_TRUE(back.ok());
+    EXPECT_EQ(back->order, order);
+  }
 }
 
 }  // namespace
