@@ -263,7 +263,8 @@ TEST_P(DistributedRunnerTest, AFollowersStepThatWasLaunchedAheadHasALimitOfItsOw
       [&](int rank) {
         if (rank == 1) stuck.lost.Notify();
       });
-  EXPECT_THAT(told, HasSubstr("step 6"));
+  // Or in 5, if the machine paused rank 0 before it sent plan 6.
+  EXPECT_THAT(told, ::testing::AnyOf(HasSubstr("step 6"), HasSubstr("step 5")));
 }
 
 TEST_P(DistributedRunnerTest, AFailingRankLosesTheGroupForAll) {
