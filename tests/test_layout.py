@@ -43,6 +43,7 @@ ALLOWED = {
                    "worker/model"],
     "worker": ["base/core", "base/http", "base/net", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
                "worker/model", "worker/rpc"],
+    "examples": ["proto"],
     "cli": ["base/core", "base/net", "base/process"],
 }
 # Tests reach where they must; a test beside the code keeps to its folder's rules plus its own fakes.

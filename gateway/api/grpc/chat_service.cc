@@ -10,8 +10,8 @@
 #include "gateway/api/grpc/chat_messages.h"
 #include "gateway/api/grpc/rpc_errors.h"
 #include "gateway/api/grpc/rpc_sink.h"
-#include "gateway/api/grpc/stream_call.h"
-#include "gateway/api/grpc/unary_call.h"
+#include "gateway/api/grpc/served_message.h"
+#include "gateway/api/grpc/served_stream.h"
 
 namespace quire::gateway {
 namespace {
@@ -93,7 +93,7 @@ ChatService::Asked ChatService::Ask(grpc::CallbackServerContext& context, const 
 
 grpc::ServerUnaryReactor* ChatService::Chat(grpc::CallbackServerContext* context,
                                             const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  auto call = std::make_shared<UnaryCall>(threads_.Next(), *response);
+  auto call = std::make_shared<ServedMessage>(threads_.Next(), *response);
   call->Begin();
   Spawn(call, Ask(*context, "quire.v1.Chat/Chat", *request, ParseWholeChatMessage), &ChatService::AnswerChat);
   return call.get();
@@ -101,7 +101,7 @@ grpc::ServerUnaryReactor* ChatService::Chat(grpc::CallbackServerContext* context
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ChatService::ChatStream(grpc::CallbackServerContext* context,
                                                                     const grpc::ByteBuffer* request) {
-  auto call = std::make_shared<StreamCall>(threads_.Next(), *context);
+  auto call = std::make_shared<ServedStream>(threads_.Next(), *context);
   call->Begin();
   Spawn(call, Ask(*context, "quire.v1.Chat/ChatStream", *request, ParseStreamedChatMessage),
         &ChatService::AnswerChat);
@@ -111,7 +111,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ChatService::ChatStream(grpc::Callba
 grpc::ServerUnaryReactor* ChatService::CountTokens(grpc::CallbackServerContext* context,
                                                    const grpc::ByteBuffer* request,
                                                    grpc::ByteBuffer* response) {
-  auto call = std::make_shared<UnaryCall>(threads_.Next(), *response);
+  auto call = std::make_shared<ServedMessage>(threads_.Next(), *response);
   call->Begin();
   Spawn(call, Ask(*context, "quire.v1.Chat/CountTokens", *request, ParseWholeChatMessage),
         &ChatService::AnswerCount);

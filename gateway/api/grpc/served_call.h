@@ -15,6 +15,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/core/mutex.h"
+#include "gateway/api/grpc/waiter.h"
+
 namespace quire::gateway {
 
 class ServedCall : public std::enable_shared_from_this<ServedCall> {
@@ -22,6 +25,8 @@ class ServedCall : public std::enable_shared_from_this<ServedCall> {
   explicit ServedCall(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
   virtual ~ServedCall() = default;
 
+  // Keeps it until gRPC is done with it.
+  void Begin() { self_ = shared_from_this(); }
   const boost::asio::any_io_executor& executor() const { return executor_; }
   // The client cancelled, its deadline passed, or its connection is gone.
   bool gone() const { return gone_; }
@@ -40,6 +45,18 @@ class ServedCall : public std::enable_shared_from_this<ServedCall> {
   virtual uint64_t delivered() const = 0;
 
  protected:
+  // gRPC is done with it: from its last reaction.
+  void Over() ABSL_LOCKS_EXCLUDED(mutex_) {
+    const std::shared_ptr<ServedCall> self = std::move(self_);
+    {
+      MutexLock lock(&mutex_);
+      done_ = true;
+    }
+    waiter_.Wake();
+  }
+  boost::asio::awaitable<void> UntilOver() {
+    return waiter_.Until([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return done_; });
+  }
   // From gRPC's threads. Again: nothing more.
   void Leave() {
     if (gone_.exchange(true)) return;
@@ -48,10 +65,15 @@ class ServedCall : public std::enable_shared_from_this<ServedCall> {
     });
   }
 
+  mutable Mutex mutex_;
+  Waiter waiter_{mutex_};
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;  // the call's context is no more
+
  private:
   const boost::asio::any_io_executor executor_;
   std::atomic<bool> gone_ = false;
   std::function<void()> on_gone_;  // the coroutine's thread
+  std::shared_ptr<ServedCall> self_;
 };
 
 }  // namespace quire::gateway

@@ -8,21 +8,17 @@
 #include <memory>
 #include <optional>
 
-#include "base/core/mutex.h"
 #include "gateway/api/grpc/served_call.h"
-#include "gateway/api/grpc/waiter.h"
 
 namespace quire::gateway {
 
-class StreamCall final : public ServedCall, public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+class ServedStream final : public ServedCall, public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   static constexpr std::chrono::seconds kStallLimit{30};
   static constexpr size_t kMaxQueuedBytes = 256 << 10;  // beyond: Send waits
 
-  StreamCall(boost::asio::any_io_executor executor, grpc::CallbackServerContext& context)
+  ServedStream(boost::asio::any_io_executor executor, grpc::CallbackServerContext& context)
       : ServedCall(std::move(executor)), context_(context), stall_(this->executor()) {}
-  // Keeps it until gRPC is done with it.
-  void Begin() { self_ = shared_from_this(); }
 
   void Queue(std::string_view message, uint32_t positions) override;
   boost::asio::awaitable<void> Send() override;
@@ -37,7 +33,7 @@ class StreamCall final : public ServedCall, public grpc::ServerWriteReactor<grpc
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override;
+  void OnDone() override { Over(); }
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchForStall();
   // The write that was under way as `seen` still is: the call is cancelled.
@@ -46,10 +42,7 @@ class StreamCall final : public ServedCall, public grpc::ServerWriteReactor<grpc
   grpc::CallbackServerContext& context_;  // until done_
   boost::asio::steady_timer stall_;       // the coroutine's thread
   bool watching_ = false;                 // its
-  std::shared_ptr<ServedCall> self_;
 
-  mutable Mutex mutex_;
-  Waiter waiter_{mutex_};
   std::deque<Message> queue_ ABSL_GUARDED_BY(mutex_);  // the first is being written where writing_
   size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -57,7 +50,6 @@ class StreamCall final : public ServedCall, public grpc::ServerWriteReactor<grpc
   uint64_t delivered_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
-  bool done_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace quire::gateway

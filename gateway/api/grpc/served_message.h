@@ -4,19 +4,15 @@
 
 #include <memory>
 
-#include "base/core/mutex.h"
 #include "gateway/api/grpc/served_call.h"
-#include "gateway/api/grpc/waiter.h"
 
 namespace quire::gateway {
 
-class UnaryCall final : public ServedCall, public grpc::ServerUnaryReactor {
+class ServedMessage final : public ServedCall, public grpc::ServerUnaryReactor {
  public:
   // `response` is the call's own, until gRPC is done with it.
-  UnaryCall(boost::asio::any_io_executor executor, grpc::ByteBuffer& response)
+  ServedMessage(boost::asio::any_io_executor executor, grpc::ByteBuffer& response)
       : ServedCall(std::move(executor)), response_(response) {}
-  // Keeps it until gRPC is done with it.
-  void Begin() { self_ = shared_from_this(); }
 
   void Queue(std::string_view message, uint32_t positions) override;
   boost::asio::awaitable<void> Send() override { co_return; }
@@ -25,15 +21,11 @@ class UnaryCall final : public ServedCall, public grpc::ServerUnaryReactor {
 
  private:
   void OnCancel() override { Leave(); }
-  void OnDone() override;
+  void OnDone() override { Over(); }
 
   grpc::ByteBuffer& response_;
   uint32_t positions_ = 0;  // the coroutine's, as the next
   uint64_t delivered_ = 0;
-  std::shared_ptr<ServedCall> self_;
-  Mutex mutex_;
-  Waiter waiter_{mutex_};
-  bool done_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace quire::gateway

@@ -1,4 +1,4 @@
-#include "gateway/api/grpc/stream_call.h"
+#include "gateway/api/grpc/served_stream.h"
 
 #include <utility>
 
@@ -6,14 +6,14 @@ namespace quire::gateway {
 
 using boost::asio::awaitable;
 
-void StreamCall::Queue(std::string_view message, uint32_t positions) {
+void ServedStream::Queue(std::string_view message, uint32_t positions) {
   const grpc::Slice slice(message.data(), message.size());
   MutexLock lock(&mutex_);
   queued_bytes_ += message.size();
   queue_.push_back({grpc::ByteBuffer(&slice, 1), positions});
 }
 
-awaitable<void> StreamCall::Send() {
+awaitable<void> ServedStream::Send() {
   {
     MutexLock lock(&mutex_);
     WriteNext();
@@ -24,18 +24,18 @@ awaitable<void> StreamCall::Send() {
       [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return gone() || queued_bytes_ <= kMaxQueuedBytes; });
 }
 
-awaitable<void> StreamCall::End(grpc::Status status) {
+awaitable<void> ServedStream::End(grpc::Status status) {
   {
     MutexLock lock(&mutex_);
     end_ = std::move(status);
     WriteNext();
   }
   WatchForStall();
-  co_await waiter_.Until([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return done_; });
+  co_await UntilOver();
   stall_.cancel();
 }
 
-void StreamCall::WriteNext() {
+void ServedStream::WriteNext() {
   if (writing_ || finished_) return;
   if (gone()) {
     queue_.clear();
@@ -51,7 +51,7 @@ void StreamCall::WriteNext() {
   }
 }
 
-void StreamCall::OnWriteDone(bool ok) {
+void ServedStream::OnWriteDone(bool ok) {
   if (!ok) Leave();
   {
     MutexLock lock(&mutex_);
@@ -64,26 +64,17 @@ void StreamCall::OnWriteDone(bool ok) {
   waiter_.Wake();
 }
 
-void StreamCall::OnCancel() {
+void ServedStream::OnCancel() {
   Leave();
   waiter_.Wake();
 }
 
-void StreamCall::OnDone() {
-  const std::shared_ptr<ServedCall> self = std::move(self_);
-  {
-    MutexLock lock(&mutex_);
-    done_ = true;
-  }
-  waiter_.Wake();
-}
-
-uint64_t StreamCall::delivered() const {
+uint64_t ServedStream::delivered() const {
   MutexLock lock(&mutex_);
   return delivered_;
 }
 
-bool StreamCall::CutIfStalled(uint64_t seen) {
+bool ServedStream::CutIfStalled(uint64_t seen) {
   MutexLock lock(&mutex_);
   const bool stalled = writing_ && writes_ == seen && !done_;
   if (stalled) context_.TryCancel();
@@ -91,7 +82,7 @@ bool StreamCall::CutIfStalled(uint64_t seen) {
 }
 
 // One timer for the call, armed again where the write that it saw has ended and another is under way.
-void StreamCall::WatchForStall() {
+void ServedStream::WatchForStall() {
   uint64_t seen = 0;
   {
     MutexLock lock(&mutex_);
