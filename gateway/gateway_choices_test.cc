@@ -137,17 +137,19 @@ TEST_F(GatewayChoicesTest, ACutRequestGoesOnWithWhatEachChoiceHas) {
   EXPECT_EQ(readmitted_choices, 3u);
 }
 
-// The worker doesn't know stop strings: what it goes on to say of that choice is nobody's, and not billed.
+// The worker doesn't know stop strings: it is told to leave that choice, and what it said of it meanwhile is
+// nobody's, and not billed.
 TEST_F(GatewayChoicesTest, AStopStringEndsOneChoiceAndTheOthersGoOn) {
   backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
     out.Accept();
     out.Text("aENDaaaa");
     out.Choose(1);
     out.Text("bbb");
-    out.Finish(v1::FINISH_STOP);
     out.Choose(0);
-    out.Text("aa");
-    out.Finish(v1::FINISH_LENGTH);
+    out.AwaitChoiceCancel();
+    out.Finish(v1::FINISH_UNSPECIFIED);
+    out.Choose(1);
+    out.Finish(v1::FINISH_STOP);
     return kOk;
   };
   const HttpAnswer answer = Chat(R"("n": 2, "stop": "END")");

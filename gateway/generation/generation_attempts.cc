@@ -105,7 +105,9 @@ void Generation::TakeTokens(const v1::Tokens& tokens) {
     choices_[choice].ended = answer_.choice(choice).ended();
   }
   ObserveToken();
-  if (answer_.ended()) StopWorker();  // a stop string: what follows doesn't count
+  if (!choices_[choice].ended) return;  // else a stop string: what follows doesn't count
+  if (answer_.ended()) return StopWorker();
+  worker_call_->AbortChoice(choice);
 }
 
 // Whether they are what comes next of a choice, with logprobs as asked for.

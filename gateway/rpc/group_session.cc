@@ -76,8 +76,18 @@ void GroupSession::Abort(uint64_t tag) {
   WriteNext();
 }
 
+void GroupSession::AbortChoice(uint64_t tag, uint32_t choice) {
+  MutexLock lock(&mutex_);
+  if (!requests_.contains(tag)) return;
+  v1::ChoiceAbort& abort = *rest_.add_choice_aborts();
+  abort.set_tag(tag);
+  abort.set_choice(choice);
+  WriteNext();
+}
+
 void GroupSession::WriteNext() {
-  const bool nothing = submissions_.empty() && rest_.credits().empty() && rest_.aborts().empty();
+  const bool nothing = submissions_.empty() && rest_.credits().empty() && rest_.aborts().empty() &&
+                       rest_.choice_aborts().empty();
   if (writing_ || ended_ || (nothing && !closing_)) return;
   writing_ = true;
   if (nothing) return StartWritesDone();

@@ -41,6 +41,8 @@ class GroupSession final : public grpc::ClientBidiReactor<v1::GatewayFrame, v1::
   void Grant(uint64_t tag, uint32_t tokens) ABSL_LOCKS_EXCLUDED(mutex_);
   // A callback that is already running may still be at it afterwards.
   void Abort(uint64_t tag) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of one choice of a request that goes on.
+  void AbortChoice(uint64_t tag, uint32_t choice) ABSL_LOCKS_EXCLUDED(mutex_);
   // When the group said something last, if only a beat.
   int64_t heard_us() const { return heard_us_; }
 

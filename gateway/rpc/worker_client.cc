@@ -22,6 +22,8 @@ WorkerCall::~WorkerCall() { session_->Abort(tag_); }
 
 void WorkerCall::Grant(int64_t tokens) { session_->Grant(tag_, static_cast<uint32_t>(tokens)); }
 
+void WorkerCall::AbortChoice(uint32_t choice) { session_->AbortChoice(tag_, choice); }
+
 int64_t WorkerCall::heard_us() const { return session_->heard_us(); }
 
 struct WorkerClient::Impl {

@@ -33,6 +33,8 @@ class WorkerCall {
 
   // So many tokens more may come than before. Any thread.
   void Grant(int64_t tokens);
+  // This one has ended for its client, while others go on: no more tokens of it come. Any thread.
+  void AbortChoice(uint32_t choice);
   // When its group said anything last, if only a beat or to others.
   int64_t heard_us() const;
 

@@ -37,6 +37,10 @@ absl::StatusOr<uint64_t> Engine::Submit(std::shared_ptr<const SharedRequest> req
 
 void Engine::Cancel(uint64_t ticket) { mailbox_.Cancel(ticket, flight_.begun()); }
 
+void Engine::CancelChoice(uint64_t ticket, uint32_t choice) {
+  mailbox_.Cancel(ticket, flight_.begun(), choice);
+}
+
 void Engine::Stop(absl::Status why) {
   mailbox_.Stop(std::move(why));
   if (thread_.joinable()) thread_.join();
@@ -153,14 +157,31 @@ absl::Status Engine::BeginChoice(const Submission& submission, size_t nth, Reque
 }
 
 void Engine::EndCancelled(const Cancellation& cancellation) {
-  if (!requests_.contains(cancellation.ticket)) return;
+  const auto it = requests_.find(cancellation.ticket);
+  if (it == requests_.end()) return;
+  if (!cancellation.choice) {
+    NoteCancelled(cancellation);
+    Remove(cancellation.ticket);
+    return;
+  }
+  const auto choice = std::ranges::find_if(
+      it->second.choices, [&](const auto& sequence) { return sequence->choice() == *cancellation.choice; });
+  if (choice == it->second.choices.end()) return;  // it has ended by itself
+  NoteCancelled(cancellation);
+  Update update;
+  update.choice = *cancellation.choice;
+  update.finished = FinishCause::kDone;
+  Tell(it->second.to, std::move(update));
+  EndChoice(**choice);
+}
+
+void Engine::NoteCancelled(const Cancellation& cancellation) {
   metrics_.cancels.Increment();  // first: who saw the engine idle sees it counted
   if (flight_.empty()) {
     NoteFreed({.step = cancellation.step});
   } else {
     cancelled_.push_back({.held_by = flight_.last_step(), .step = cancellation.step});
   }
-  Remove(cancellation.ticket);
 }
 
 void Engine::NoteFreed(const Cancelled& cancelled) {

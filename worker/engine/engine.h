@@ -50,6 +50,8 @@ class Engine {
   // The request gets no update any more once the engine has seen this, before the next step is planned;
   // unknown tickets are ignored.
   void Cancel(uint64_t ticket);
+  // The same of one choice of it, which still gets its end (kDone). The last one ends the request.
+  void CancelChoice(uint64_t ticket, uint32_t choice);
   void StopAdmitting(absl::Status why) { mailbox_.Refuse(std::move(why)); }
   bool AwaitIdle(absl::Duration timeout) { return mailbox_.AwaitEmpty(timeout); }
   // Fails what is left with `why`; all updates have been handed on when it returns. From one thread.
@@ -82,6 +84,8 @@ class Engine {
   void Begin(Submission submission);
   absl::Status BeginChoice(const Submission& submission, size_t nth, Request& request);
   void EndCancelled(const Cancellation& cancellation);
+  // How long its blocks are held goes by the step in flight.
+  void NoteCancelled(const Cancellation& cancellation);
   void NoteFreed(const Cancelled& cancelled);
   // Plans and launches a step, if one can be run now, and applies the oldest one where that is to be waited
   // for.

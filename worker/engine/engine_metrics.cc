@@ -23,7 +23,7 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
       computed_tokens(metrics.Counter("quire_worker_computed_tokens_total", "Rows run, prompt and output")),
       preemptions(
           metrics.Counter("quire_worker_preemptions_total", "Sequences put back to be computed anew")),
-      cancels(metrics.Counter("quire_worker_cancels_total", "Requests cancelled before their end")),
+      cancels(metrics.Counter("quire_worker_cancels_total", "Requests, or choices of them, cancelled before their end")),
       prefix_cache_hit_tokens(metrics.Counter("quire_worker_prefix_cache_hit_tokens_total",
                                               "Tokens not computed because the prefix cache had them")),
       failed_rows(

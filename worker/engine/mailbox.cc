@@ -30,9 +30,9 @@ absl::StatusOr<uint64_t> Mailbox::Submit(std::shared_ptr<const SharedRequest> re
   return ticket;
 }
 
-void Mailbox::Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps) {
+void Mailbox::Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps, std::optional<uint32_t> choice) {
   MutexLock lock(&mutex_);
-  if (live_.contains(ticket)) mail_.cancellations.push_back({ticket, steps.load()});
+  if (live_.contains(ticket)) mail_.cancellations.push_back({ticket, steps.load(), choice});
 }
 
 void Mailbox::Refuse(absl::Status why) {

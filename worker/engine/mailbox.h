@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -28,7 +29,8 @@ struct Submission {
 
 struct Cancellation {
   uint64_t ticket = 0;
-  uint64_t step = 0;  // steps begun when it came
+  uint64_t step = 0;                              // steps begun when it came
+  std::optional<uint32_t> choice = std::nullopt;  // this one alone
 };
 
 struct Mail {
@@ -46,7 +48,8 @@ class Mailbox {
   absl::StatusOr<uint64_t> Submit(std::shared_ptr<const SharedRequest> request, ReplyTo to)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // `steps` is read under the lock: a caller that is stalled before it must not count as late.
-  void Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Cancel(uint64_t ticket, const std::atomic<uint64_t>& steps,
+              std::optional<uint32_t> choice = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
   // Submit answers `why` from now on; what is inside goes on.
   void Refuse(absl::Status why) ABSL_LOCKS_EXCLUDED(mutex_);
   // Refuses, and tells the engine to end everything for this reason.

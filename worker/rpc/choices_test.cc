@@ -96,6 +96,47 @@ TEST(GenerateChoices, AnAbortEndsAll) {
   EXPECT_FALSE(session->reply(1).ended);
 }
 
+// One of three is aborted, and later another: each ends then, alone, and the last one is as if it had been by
+// itself.
+TEST(GenerateChoices, OneThatIsAbortedEndsAlone) {
+  ScriptedGroup group({.kv_blocks = 2000});
+  const auto session = group.OpenSession();
+  const v1::GenerateRequest request = WithChoices(TestRequest(20, 8000), 3);
+  session->Submit(1, request, /*credit=*/300);
+  const Reply& reply = session->reply(1);
+  for (const uint32_t choice : {0u, 1u, 2u}) {
+    ASSERT_TRUE(session->ReadUntil([&] { return !reply.ids(choice).empty(); }));
+  }
+  for (const uint32_t choice : {1u, 0u}) {
+    session->AbortChoice(1, choice);
+    session->AbortChoice(1, choice);  // again, of one that isn't there, of a request that isn't
+    session->AbortChoice(1, 77);
+    session->AbortChoice(9, 0);
+    ASSERT_TRUE(session->ReadUntil([&] { return reply.choice(choice).finished; }));
+    EXPECT_EQ(reply.finished(choice), v1::FINISH_UNSPECIFIED);
+    EXPECT_LT(reply.ids(choice).size(), 8000u);
+  }
+  EXPECT_FALSE(reply.ended);
+  session->Grant(1, TestSession::kPlenty);
+  EXPECT_TRUE(session->ReadToEnd(1).status.ok());
+  EXPECT_EQ(reply.ids(2), group.Expected(request, 2));
+  EXPECT_EQ(reply.finished(2), v1::FINISH_LENGTH);
+  EXPECT_EQ(group.Metric("quire_worker_cancels_total"), 2);
+  group.AuditIdle();
+}
+
+TEST(GenerateChoices, WhereAllAreAbortedTheRequestEnds) {
+  ScriptedGroup group({.kv_blocks = 20'000});
+  const auto session = group.OpenSession();
+  session->Submit(1, WithChoices(TestRequest(20, 90'000), 2));
+  for (const uint32_t choice : {0u, 1u}) {
+    ASSERT_TRUE(session->ReadUntil([&] { return !session->reply(1).ids(choice).empty(); }));
+    session->AbortChoice(1, choice);
+  }
+  EXPECT_TRUE(session->ReadToEnd(1).status.ok());
+  group.AuditIdle();
+}
+
 TEST(GenerateChoices, TopLogprobsComeWithTheirTokens) {
   ScriptedGroup group;
   v1::GenerateRequest request = WithChoices(TestRequest(20, 12), 2);

@@ -119,6 +119,10 @@ std::optional<uint64_t> Outbox::Take(Update update) {
 
 bool Outbox::TakeChoice(Request& request, const Update& update) {
   Choice& choice = Find(request, update.choice);
+  if (choice.dropped) {
+    if (update.finished) choice.finished = ReasonOf(*update.finished);
+    return false;
+  }
   if (choice.ids.empty()) choice.first_position = update.first_position;
   Append(choice.ids, update.ids);
   Append(choice.logprobs, update.logprobs);
@@ -145,6 +149,16 @@ std::optional<uint64_t> Outbox::Drop(uint64_t tag) {
   const uint64_t ticket = it->second.ticket;
   Forget(it);
   return ticket;
+}
+
+std::optional<uint64_t> Outbox::DropChoice(uint64_t tag, uint32_t index) {
+  const auto it = requests_.find(tag);
+  if (it == requests_.end() || it->second.end) return std::nullopt;
+  const auto choice = std::ranges::find(it->second.choices, index, &Choice::index);
+  if (choice == it->second.choices.end() || std::exchange(choice->dropped, true)) return std::nullopt;
+  DropPending(*choice);
+  MarkReady(tag, it->second);  // its end may be all that is left
+  return it->second.ticket;
 }
 
 std::vector<uint64_t> Outbox::DropAll() {
@@ -281,9 +295,16 @@ bool Outbox::IsTooFarBehind(const Request& request, const Choice& choice) const 
 }
 
 void Outbox::DropPending(Request& request) {
-  for (const Choice& choice : request.choices) unread_ -= choice.entries();
+  for (Choice& choice : request.choices) DropPending(choice);
   request.choices.clear();
   request.cached_tokens.reset();
+}
+
+void Outbox::DropPending(Choice& choice) {
+  unread_ -= choice.entries();
+  choice.ids = {};
+  choice.logprobs = {};
+  choice.top_logprobs = {};
 }
 
 }  // namespace quire::worker

@@ -43,6 +43,9 @@ class Outbox {
   std::optional<uint64_t> Take(Update update);
   // The ticket of a request of which nothing more is to be said.
   std::optional<uint64_t> Drop(uint64_t tag);
+  // The same of one choice, which has said something and not its end: only that is said of it from now on.
+  // Once.
+  std::optional<uint64_t> DropChoice(uint64_t tag, uint32_t choice);
   // Of all requests.
   std::vector<uint64_t> DropAll();
   // All that can be said now, up to a frame's bound; false where that is nothing.
@@ -64,6 +67,7 @@ class Outbox {
     std::optional<v1::FinishReason> finished;
     int64_t due = 0;    // ids, in the frame that is being made
     bool over = false;  // all is said
+    bool dropped = false;
 
     int64_t left() const { return std::ssize(ids) - due; }
     int64_t entries() const { return std::ssize(ids) + std::ssize(top_logprobs); }
@@ -88,6 +92,7 @@ class Outbox {
   static bool CanSayAnything(const Request& request);
   void MarkReady(uint64_t tag, Request& request);
   void DropPending(Request& request);
+  void DropPending(Choice& choice);
   Request& Add(uint64_t tag, int64_t choices);
   void Forget(Requests::iterator request);
   // Tokens and finish; whether too much lies unread then.

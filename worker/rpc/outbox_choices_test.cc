@@ -236,6 +236,35 @@ TEST_F(OutboxChoicesTest, UpdatesOfAFrameAreBoundedToo) {
   EXPECT_EQ(outbox_.size(), 0);
 }
 
+TEST_F(OutboxChoicesTest, OfADroppedChoiceOnlyTheEndIsSaid) {
+  outbox_.Open(kTag, 11, 2, 0);
+  outbox_.Take(Spoken(0, 0, 5));
+  outbox_.Take(Spoken(1, 0, 5));
+  EXPECT_EQ(outbox_.DropChoice(kTag, 7), std::nullopt) << "it has said nothing";
+  EXPECT_EQ(outbox_.DropChoice(9, 0), std::nullopt);
+  EXPECT_EQ(outbox_.DropChoice(kTag, 0), 11u);
+  EXPECT_EQ(outbox_.DropChoice(kTag, 0), std::nullopt) << "once";
+  outbox_.Take(Spoken(0, 5, 5));  // was under way
+  outbox_.Take(FinishOf(0, FinishCause::kDone));
+  outbox_.Grant(kTag, 5);  // the other one's
+  uint32_t of_other = 0, finished = 0;
+  while (outbox_.NextFrame(frame_)) {
+    for (const v1::RequestUpdate& update : frame_.updates()) {
+      if (update.has_tokens()) {
+        EXPECT_EQ(update.tokens().choice(), 1u);
+        of_other += update.tokens().ids_size();
+      }
+      if (update.has_finished()) {
+        EXPECT_EQ(update.finished().choice(), 0u);
+        EXPECT_EQ(update.finished().reason(), v1::FINISH_UNSPECIFIED);
+        ++finished;
+      }
+    }
+  }
+  EXPECT_EQ(of_other, 5u);
+  EXPECT_EQ(finished, 1u);
+}
+
 TEST_F(OutboxChoicesTest, ItsSizeIsInChoices) {
   outbox_.Open(1, 11, 5, 0);
   outbox_.Open(2, 12, 1, 0);

@@ -22,6 +22,10 @@ void Session::OnReadDone(bool ok) {
   for (const uint64_t tag : received_.aborts()) {
     if (const auto ticket = outbox_.Drop(tag)) engine_->Cancel(*ticket);
   }
+  for (const v1::ChoiceAbort& abort : received_.choice_aborts()) {
+    const auto ticket = outbox_.DropChoice(abort.tag(), abort.choice());
+    if (ticket) engine_->CancelChoice(*ticket, abort.choice());
+  }
   Send();
   if (!finished_) StartRead(&received_);
 }

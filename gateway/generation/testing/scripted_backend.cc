@@ -3,6 +3,7 @@
 #include <grpc/grpc.h>
 
 #include <deque>
+#include <set>
 #include <thread>
 
 #include "base/core/hash.h"
@@ -49,6 +50,17 @@ class ScriptedSession {
     requests_[tag].credit += tokens;
     Flush(tag);
   }
+  void AbortChoice(uint64_t tag, uint32_t choice) {
+    MutexLock lock(&mutex_);
+    requests_[tag].aborted_choices.insert(choice);
+  }
+  void AwaitChoiceAbort(uint64_t tag, uint32_t choice) {
+    MutexLock lock(&mutex_);
+    const auto aborted = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return over_ || requests_[tag].aborted_choices.contains(choice);
+    };
+    mutex_.Await(absl::Condition(&aborted));
+  }
   void Abort(uint64_t tag) {
     MutexLock lock(&mutex_);
     requests_[tag].aborted = true;
@@ -81,6 +93,7 @@ class ScriptedSession {
     int64_t credit = 0;
     std::deque<v1::RequestUpdate> pending;
     bool aborted = false;
+    std::set<uint32_t> aborted_choices;
   };
 
   void Flush(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -142,6 +155,8 @@ void TokenWriter::Finish(v1::FinishReason reason) {
   update.mutable_finished()->set_reason(reason);
   session_.Say(tag_, std::move(update));
 }
+
+void TokenWriter::AwaitChoiceCancel() { session_.AwaitChoiceAbort(tag_, choice_); }
 
 void TokenWriter::AwaitCancel() { session_.AwaitAbort(tag_); }
 
@@ -218,6 +233,8 @@ class ScriptedBackend::InferenceService final : public v1::Inference::Service {
       }
       for (const v1::Credit& credit : frame.credits()) session.Grant(credit.tag(), credit.tokens());
       for (const uint64_t tag : frame.aborts()) session.Abort(tag);
+      for (const v1::ChoiceAbort& abort : frame.choice_aborts())
+        session.AbortChoice(abort.tag(), abort.choice());
     }
     {
       MutexLock lock(&backend_.mutex_);

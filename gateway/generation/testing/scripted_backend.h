@@ -45,6 +45,8 @@ class TokenWriter {
   // With its logprob, and those of `top`.
   void Token(TokenId id, float logprob, const std::map<TokenId, float>& top);
   void Finish(v1::FinishReason reason);
+  // Until the gateway aborts the choice.
+  void AwaitChoiceCancel();
   // Until the gateway aborts this request.
   void AwaitCancel();
 

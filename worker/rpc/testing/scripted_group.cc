@@ -92,6 +92,14 @@ void TestSession::Abort(uint64_t tag) {
   stream_->Write(frame);
 }
 
+void TestSession::AbortChoice(uint64_t tag, uint32_t choice) {
+  v1::GatewayFrame frame;
+  v1::ChoiceAbort& abort = *frame.add_choice_aborts();
+  abort.set_tag(tag);
+  abort.set_choice(choice);
+  stream_->Write(frame);
+}
+
 bool TestSession::ReadFrame() {
   if (end_) return false;
   if (!stream_->Read(&frame_)) {

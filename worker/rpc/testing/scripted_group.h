@@ -61,6 +61,7 @@ class TestSession {
   // False if the session has ended.
   bool Grant(uint64_t tag, uint32_t tokens);
   void Abort(uint64_t tag);
+  void AbortChoice(uint64_t tag, uint32_t choice);
   // False if the session ended first.
   bool ReadFrame();
   bool ReadUntil(const std::function<bool()>& seen);
