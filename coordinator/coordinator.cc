@@ -220,6 +220,7 @@ class AssembledCoordinator final : public Coordinator {
     flags.insecure = config_.insecure;
     flags.log = config_.log;
     flags.owner_lock = folder_.LockFile();
+    flags.matmul_cache = folder_.File("matmuls");
     if (config_.tls.empty()) flags.worker_secret_file = folder_.File("worker_secret");
     ProcessDriver::Config driver;
     driver.data_dir = folder_.path();

@@ -120,6 +120,12 @@ struct StepBucket {
   int64_t tokens = 0, wanted_rows = 0;
 };
 
+// A matmul (or, of kGateUp, a MatmulSiluMul) of steps, at its largest.
+struct StepMatmul {
+  MatrixId matrix{};
+  Tensor x, out;
+};
+
 struct WeightStats {
   int64_t bytes = 0;  // of weights held by this rank, padding not counted
 };
@@ -158,6 +164,10 @@ class Backend {
   // What a step's inputs stand in. Before the first step, and where the limits change; it ends the step
   // before, and empties all slots.
   virtual absl::Status ReserveStep(const StepLimits& limits) = 0;
+  // Behind ReserveStep, once: what matmuls a step is made of, on as many rows as it may have, for a device
+  // that chooses how to multiply each number of them; x and out are scratch. It may take its time now, which
+  // it would else take when such a step first comes.
+  virtual absl::Status PrepareMatmuls(std::span<const StepMatmul> /*matmuls*/) { return absl::OkStatus(); }
   virtual WeightStats weight_stats() const = 0;
 
   // Between steps: K and V of one block become those of the other, in all layers; one copy after the other.

@@ -22,6 +22,7 @@ struct BackendOptions {
   std::string isa = "auto";
   // Which of a host's GPUs, and how many ranks of the group share it (in tests).
   int gpu = 0, gpu_ranks = 1;
+  std::string matmul_cache = "";  // a folder for what a GPU's library chose; "": nothing is kept
 };
 
 // What a backend takes of its device's own memory beside weights, blocks and a decoder's tensors, and what of

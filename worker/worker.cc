@@ -244,6 +244,7 @@ absl::Status Rank::OpenDevice() {
   device.spin_us = static_cast<int>(config_.spin_us);
   device.isa = kernels::IsaFor(config_.weights, config_.isa);
   device.gpu = choice_.index;
+  device.matmul_cache = config_.matmul_cache;
   QUIRE_ASSIGN_OR_RETURN(device_, kernels::MakeDevice(device, *group_.rendezvous));
   device_.communicator->WhenLost([this](const absl::Status& why) { group_.liveness->Lose(MessageOf(why)); });
   MutexLock lock(&end_mutex_);

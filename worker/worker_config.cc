@@ -73,6 +73,10 @@ void WorkerConfig::DeclareRank(Options& options) {
       "weights", &weights, "bf16|int8",
       "what the layers' matrices are kept as; int8: half the memory, faster but on AMX, answers a little off "
       "(docs/OPERATIONS.md)");
+  options.Add(
+      "matmul-cache", &matmul_cache, "DIR",
+      "keeps which matmuls were fastest on this host's GPUs for the next start, which else tries them "
+      "anew; made if missing");
   options.Add("spin-us", &spin_us, "us",
               "how long a wait spins before it sleeps; 0 where ranks outnumber cores",
               IntLimits{0, 1'000'000});

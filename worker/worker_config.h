@@ -22,6 +22,7 @@ struct WorkerConfig {
   int64_t rank = 0, ranks = 1;
   std::string shm, rendezvous, lws_rendezvous;
   std::string cpus = "all", gpus, backend = "cpu", isa = "auto", weights = "bf16";
+  std::string matmul_cache;
   int64_t threads = 0, spin_us = 0;
   std::string coordinator, owner_lock, worker_secret_file;
   std::string host = "127.0.0.1", advertise;

@@ -125,6 +125,7 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, cons
   add("threads", cores.threads);
   add("host-groups", std::max<int64_t>(1, groups));
   add("spin-us", groups * ranks > host_cpus ? 0 : kSpinUs);
+  if (backend != "cpu") add("matmul-cache", matmul_cache);
   add("coordinator", coordinator_address);
   add("owner-lock", owner_lock);
   for (std::string& flag : log.FlagsFor(identity.log_file)) argv.push_back(std::move(flag));

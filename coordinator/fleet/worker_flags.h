@@ -34,6 +34,7 @@ struct WorkerFlags {
   std::string gpus;
   // Known once the coordinator listens; TLS files and log options are shared by all its processes.
   std::string coordinator_address, owner_lock, tls_cert, tls_key, tls_ca, worker_secret_file;
+  std::string matmul_cache;
   LogOptions log;
   bool insecure = false;
 

@@ -46,6 +46,18 @@ TEST(WorkerFlags, HandsOnWhatWasGivenAndItsDefaults) {
   EXPECT_EQ(ValueOf(command, "log-file"), "/d/logs/g1-rank1.log");
 }
 
+// Of the data folder: where workers may compute on a GPU.
+TEST(WorkerFlags, NamesAFolderForMatmulsWhereAGpuMayBe) {
+  WorkerFlags flags;
+  flags.matmul_cache = "/d/matmuls";
+  EXPECT_EQ(ValueOf(flags.Command({}, Cores(1)), "matmul-cache"), "(absent)");
+  for (const char* backend : {"auto", "cuda"}) {
+    flags.backend = backend;
+    EXPECT_EQ(ValueOf(flags.Command({}, Cores(1)), "matmul-cache"), "/d/matmuls");
+    EXPECT_EQ(ValueOf(flags.LastingCommand({}), "matmul-cache"), "/d/matmuls");
+  }
+}
+
 TEST(WorkerFlags, SharesTheCoresAndSpinsOnlyWhereEveryRankHasOne) {
   WorkerFlags flags;
   flags.groups = 2;

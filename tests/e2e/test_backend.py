@@ -47,6 +47,43 @@ def test_a_chat_is_answered_by_the_cuda_backend(tmp_path, programs):
     assert answers[0] == answers[1] and answers[0][0] != answers[0][1]  # their margins are wider than what bf16 rounds
 
 
+def logged(data, event):
+    """Lines of rank 0's, of all its starts."""
+    return [json.loads(line) for path in sorted(data.glob("logs/*-rank0.log")) for line in path.read_text().splitlines()
+            if f'"event":"{event}"' in line]
+
+
+def test_matmuls_are_chosen_at_the_first_start_alone(tmp_path, programs):
+    """In the data folder, of which a worker is told; what is wrong there costs the choosing, and is said."""
+    model, data = tiny_gpu(tmp_path), tmp_path / "data"
+    with_library(programs)
+
+    def answer_of_a_start():
+        with System(model, programs=programs, data=data, backend="cuda", tensor_parallel=1, kv_blocks=64,
+                    max_batch_tokens=64) as system:
+            status, answer = system.chat("Hello there " * 20, max_tokens=4, temperature=0, ignore_eos=True)
+            assert status == 200, answer
+            return answer["choices"][0]["message"]["content"]
+
+    answers = [answer_of_a_start()]
+    [first] = logged(data, "matmuls_chosen")
+    assert first["timed"] > 0
+    [progress] = [line["what"] for line in logged(data, "loading") if line["what"].startswith("choosing matmuls: 0 of ")]
+    assert progress == f"choosing matmuls: 0 of {first['timed']}"
+    [kept] = (data / "matmuls").glob("*.matmuls")
+    answers.append(answer_of_a_start())
+    assert logged(data, "matmuls_chosen")[1]["timed"] == 0
+    kept.write_text(kept.read_text()[:-40])
+    answers.append(answer_of_a_start())
+    assert logged(data, "matmuls_chosen")[2]["timed"] == first["timed"]
+    assert "it is cut off or was changed" in logged(data, "matmul_cache_ignored")[0]["reason"]
+    kept.unlink()
+    kept.mkdir()  # no file can be written there
+    answers.append(answer_of_a_start())
+    assert logged(data, "matmul_cache_not_written")[0]["file"] == str(kept)
+    assert len(set(answers)) == 1, answers
+
+
 def test_ranks_meet_in_their_gpus_memory(tmp_path, programs, monkeypatch):
     model = tiny_gpu(tmp_path)
     with_library(programs)

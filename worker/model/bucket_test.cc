@@ -2,6 +2,7 @@
 // whatever the step's tokens, sequences and positions are. A backend may replay what it captured once.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 
 #include "absl/strings/str_cat.h"
@@ -31,6 +32,10 @@ class RecordingBackend final : public IdleBackend {
     return MatrixId{next_++};
   }
   absl::StatusOr<VectorId> AddVector(std::span<const float>) override { return VectorId{next_++}; }
+  absl::Status PrepareMatmuls(std::span<const kernels::StepMatmul> matmuls) override {
+    for (const auto& [matrix, x, out] : matmuls) prepared.push_back({Shape(x, out), x.rows, out.rows});
+    return absl::OkStatus();
+  }
   kernels::StepBucket BeginStep(const kernels::StepInputs& inputs) override {
     return {std::ssize(inputs.ids), std::ssize(inputs.wanted_rows)};
   }
@@ -49,9 +54,11 @@ class RecordingBackend final : public IdleBackend {
   }
   void Matmul(Tensor x, MatrixId matrix, VectorId bias, Tensor out) override {
     Add("Matmul", Text(x), matrix, bias, Text(out));
+    multiplied.push_back({Shape(x, out), x.rows, out.rows});
   }
   void MatmulSiluMul(Tensor x, MatrixId gate_up, Tensor out) override {
     Add("MatmulSiluMul", Text(x), gate_up, Text(out));
+    multiplied.push_back({Shape(x, out), x.rows, out.rows});
   }
   void RopeAndStore(Tensor qkv, int64_t layer, const kernels::HeadNorms& norms, Tensor q_out) override {
     Add("RopeAndStore", Text(qkv), layer, norms.q, norms.k, Text(q_out));
@@ -62,8 +69,17 @@ class RecordingBackend final : public IdleBackend {
   void GatherWanted(Tensor x, Tensor out) override { Add("GatherWanted", Text(x), Text(out)); }
 
   std::vector<std::string> calls;  // of the last Run
+  struct Multiplied {
+    std::string shape;
+    int64_t rows = 0, out_rows = 0;
+  };
+  std::vector<Multiplied> prepared, multiplied;
 
  private:
+  // All but the rows, of a matmul.
+  static std::string Shape(Tensor x, Tensor out) {
+    return absl::StrCat(x.cols, " to ", out.cols, " by ", out.stride, " of ", static_cast<int>(out.dtype));
+  }
   template <typename... Args>
   void Add(const char* op, const Args&... args) {
     std::string call = op;
@@ -144,6 +160,26 @@ TEST_F(BucketTest, OthersAreNot) {
   EXPECT_NE(CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5, 6}, {}, {1}}}), calls) << "another row";
   EXPECT_NE(CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5}, {}, {1}, false}}), calls)
       << "one row fewer that is wanted";
+}
+
+// At its largest: a device has chosen for all of them when a step comes.
+TEST_F(BucketTest, EveryMatmulOfAStepWasNamedBefore) {
+  CallsOf({{{1, 2, 3}, {}, {0}}, {{4, 5}, {}, {1}}});
+  ASSERT_FALSE(backend_.multiplied.empty());
+  for (const auto& [shape, rows, out_rows] : backend_.multiplied) {
+    const int64_t most = rows == 5 ? 40 : 3;  // of tokens, or of wanted rows
+    EXPECT_TRUE(std::ranges::any_of(backend_.prepared,
+                                    [&, &shape = shape](const auto& named) {
+                                      return named.shape == shape && named.rows == most &&
+                                             named.out_rows == most;
+                                    }))
+        << shape << ", " << rows << " rows";
+  }
+  for (const auto& [shape, rows, out_rows] : backend_.prepared) {
+    EXPECT_TRUE(std::ranges::any_of(backend_.multiplied,
+                                    [&, &shape = shape](const auto& done) { return done.shape == shape; }))
+        << shape << " is in no step";
+  }
 }
 
 }  // namespace

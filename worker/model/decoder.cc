@@ -79,7 +79,22 @@ absl::Status Decoder::AllocateScratch(kernels::StepLimits limits) {
     const int64_t rows = entry.rows == Rows::kTokens ? limits.tokens : limits.wanted_rows;
     QUIRE_ASSIGN_OR_RETURN(scratch_.*entry.tensor, backend_.Allocate(entry.dtype, rows, entry.cols));
   }
-  return backend_.ReserveStep(limits);
+  QUIRE_RETURN_IF_ERROR(backend_.ReserveStep(limits));
+  return backend_.PrepareMatmuls(Matmuls(limits.tokens, limits.wanted_rows));
+}
+
+std::vector<kernels::StepMatmul> Decoder::Matmuls(int64_t tokens, int64_t wanted_rows) const {
+  const LayerWeights& layer = weights_.layers[0];
+  std::vector<kernels::StepMatmul> matmuls = {
+      {layer.qkv, scratch_.normed.Rows(tokens), scratch_.qkv.Rows(tokens)}};
+  for (const auto& [rows, attention] :
+       {std::pair(tokens, scratch_.attention), std::pair(wanted_rows, scratch_.wanted_attention)}) {
+    matmuls.push_back({layer.o, attention.Rows(rows), scratch_.delta.Rows(rows)});
+    matmuls.push_back({layer.gate_up, scratch_.normed.Rows(rows), scratch_.activation.Rows(rows)});
+    matmuls.push_back({layer.down, scratch_.activation.Rows(rows), scratch_.delta.Rows(rows)});
+  }
+  matmuls.push_back({weights_.lm_head, scratch_.normed.Rows(wanted_rows), OwnLogits(wanted_rows)});
+  return matmuls;
 }
 
 void Decoder::Prepare(const kernels::StepInputs& inputs, std::span<const kernels::RowNeed> needs) {

@@ -60,6 +60,8 @@ class Decoder {
   Decoder(const ModelConfig& config, const Shard& shard, ModelWeights weights, kernels::Backend& backend,
           kernels::Communicator& communicator);
   absl::Status AllocateScratch(kernels::StepLimits limits);
+  // Every one that Compute issues, of layers that are all alike.
+  std::vector<kernels::StepMatmul> Matmuls(int64_t tokens, int64_t wanted_rows) const;
   // Every op of the step, in order; what follows from the bucket alone.
   absl::Status RunLayers();
   // Of the wanted rows, after the last attention.

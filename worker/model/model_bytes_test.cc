@@ -48,7 +48,9 @@ TEST(ModelBytesTest, ScratchIsWhatTheRanksAllocate) {
       for (int rank = 0; rank < ranks; ++rank) {
         CountingBackend backend;
         IdlePlace place(rank, ranks);
-        const auto decoder = Decoder::Create(Uneven(), *MakeShard(Uneven(), rank, ranks), ModelWeights{},
+        ModelWeights weights;
+        weights.layers.emplace_back();
+        const auto decoder = Decoder::Create(Uneven(), *MakeShard(Uneven(), rank, ranks), std::move(weights),
                                              limits, backend, place);
         ASSERT_TRUE(decoder.ok()) << decoder.status();
         allocated += backend.allocated();

@@ -8,6 +8,7 @@
 #include "base/core/log.h"
 #include "base/core/status.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/backend/device_matmuls.h"
 #include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/backend/device_step.h"
 #include "kernels/cuda/backend/device_weights.h"
@@ -36,7 +37,7 @@ class CudaBackend final : public Backend {
               bool captures)
       : own_stream_(std::move(stream)),
         stream_(*own_stream_),
-        gemm_(std::move(gemm)),
+        matmuls_(std::move(gemm)),
         family_("cuda-bf16-1-" + where),
         captures_(captures),
         step_(stream_),
@@ -61,6 +62,11 @@ class CudaBackend final : public Backend {
   }
   absl::Status CreateKvCache(const KvShape& shape) override;
   absl::Status ReserveStep(const StepLimits& limits) override;
+  absl::Status PrepareMatmuls(std::span<const StepMatmul> matmuls) override {
+    stream_.MakeCurrent();
+    matmuls_.Prepare(stream_, weights_, matmuls);
+    return Wait();
+  }
   WeightStats weight_stats() const override { return {weights_.bytes()}; }
   void CopyBlocks(std::span<const BlockCopy> copies) override;
 
@@ -92,13 +98,6 @@ class CudaBackend final : public Backend {
   absl::Status Finish() override;
 
  private:
-  // The tensor's elements, whose rows stand side by side and begin at 16 bytes.
-  template <typename T>
-  static T* Dense(Tensor x, const char* op) {
-    CheckOp(BytesOf(x.dtype) == sizeof(T), op, "a tensor has another type");
-    CheckOp(x.stride == x.cols || x.rows <= 1, op, "a tensor's rows are not dense");
-    return static_cast<T*>(x.data);
-  }
   const float* head_norm(VectorId id) const {
     return id == kNoNorm ? nullptr : weights_.vector(id, kv_.head_dim, "RopeAndStore");
   }
@@ -110,7 +109,6 @@ class CudaBackend final : public Backend {
   int kv_heads() const { return static_cast<int>(kv_.kv_heads); }
   int head_dim() const { return static_cast<int>(kv_.head_dim); }
   void NormRows(Tensor x, const float* delta, VectorId weight, float eps, Tensor out);
-  void Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out);
   bool samples() const { return sampler_.reserved_rows() > 0; }
   // Ropes are added one by one. Graphs read the table that was.
   void UploadRopes() {
@@ -128,7 +126,7 @@ class CudaBackend final : public Backend {
 
   const std::unique_ptr<Stream> own_stream_;
   Stream& stream_;
-  const std::unique_ptr<Gemm> gemm_;
+  DeviceMatmuls matmuls_;
   const std::string family_;
   const bool captures_;
   std::vector<DeviceArray<std::byte>> memory_;
@@ -137,7 +135,6 @@ class CudaBackend final : public Backend {
   DeviceArray<uint16_t> kv_pages_;  // [layer], of each kv_pages.h's
   StepLimits limits_;
   DeviceStep step_;
-  DeviceArray<uint16_t> gate_up_;  // scratch of MatmulSiluMul
   // Of steps that came before: null where only once.
   std::map<StepKey, std::unique_ptr<Graph>> graphs_;
   DeviceSampler sampler_;
@@ -189,10 +186,7 @@ absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   }
   told_ids_ = DeviceArray<int32_t>();
   if (!samples() && limits.wanted_rows > 0) told_ids_ = DeviceArray<int32_t>(stream_, limits.wanted_rows);
-  // What a first step would else find no room for.
-  if (weights_.tree_columns() > 0) gemm_->Reserve(stream_, static_cast<int>(weights_.tree_columns()));
-  const int64_t gate_up = limits.tokens * weights_.gate_up_columns();
-  if (gate_up > 0) gate_up_ = DeviceArray<uint16_t>(stream_, gate_up);
+  matmuls_.Reserve(stream_, weights_, limits.tokens);
   UploadRopes();
   return Wait();
 }
@@ -263,40 +257,15 @@ void CudaBackend::NormRows(Tensor x, const float* delta, VectorId weight, float 
                           Order::kOverlapping);
 }
 
-void CudaBackend::Multiply(Tensor x, const DeviceMatrix& matrix, const float* bias, Tensor out) {
-  CheckOp(x.cols == matrix.k, "Matmul", "x is not [rows, k]");
-  CheckOp(out.rows == x.rows && out.cols == matrix.rows, "Matmul", "out is not [rows, n]");
-  if (x.rows == 0) return;
-  gemm_->Run(stream_,
-             {.weights = matrix.weights.data(),
-              .x = Dense<uint16_t>(x, "Matmul"),
-              .y = out.data,
-              .y_is_bf16 = out.dtype == DType::kBf16,
-              .m = static_cast<int>(x.rows),
-              .n = static_cast<int>(matrix.rows),
-              .k = static_cast<int>(matrix.k),
-              .y_stride = out.stride,
-              .leaves = matrix.leaves,
-              .bias = bias},
-             Order::kOverlapping);
-}
-
 void CudaBackend::Matmul(Tensor x, MatrixId id, VectorId bias, Tensor out) {
   CheckOp(out.dtype == DType::kF32, "Matmul", "out is not fp32");
   const DeviceMatrix& weights = weights_.matrix(id, MatrixKind::kPlain, "Matmul");
-  Multiply(x, weights, bias == kNoBias ? nullptr : weights_.vector(bias, weights.rows, "Matmul"), out);
+  const float* values = bias == kNoBias ? nullptr : weights_.vector(bias, weights.rows, "Matmul");
+  matmuls_.Run(stream_, x, weights, values, out);
 }
 
 void CudaBackend::MatmulSiluMul(Tensor x, MatrixId id, Tensor out) {
-  const DeviceMatrix& weights = weights_.matrix(id, MatrixKind::kGateUp, "MatmulSiluMul");
-  CheckOp(out.rows == x.rows && out.cols * 2 == weights.rows, "MatmulSiluMul", "out is not [rows, n / 2]");
-  if (x.rows == 0) return;
-  const auto wanted = static_cast<size_t>(x.rows * weights.rows);
-  if (gate_up_.size() < wanted) gate_up_ = DeviceArray<uint16_t>(stream_, wanted);  // of a test's single op
-  Multiply(x, weights, nullptr, {gate_up_.data(), DType::kBf16, x.rows, weights.rows, weights.rows});
-  SiluMul<uint16_t>(stream_, static_cast<int>(x.rows),
-                    {gate_up_.data(), Dense<uint16_t>(out, "MatmulSiluMul"), static_cast<int>(out.cols)},
-                    Order::kOverlapping);
+  matmuls_.RunSiluMul(stream_, x, weights_.matrix(id, MatrixKind::kGateUp, "MatmulSiluMul"), out);
 }
 
 void CudaBackend::RopeAndStore(Tensor qkv, int64_t layer, const HeadNorms& norms, Tensor q_out) {

@@ -29,6 +29,12 @@ int64_t FilledUp(int64_t rows, int64_t most) {
   return std::min(filled, most);
 }
 
+std::vector<int64_t> FilledCounts(int64_t most) {
+  std::vector<int64_t> counts;
+  for (int64_t rows = 1; rows <= most; rows = counts.back() + 1) counts.push_back(FilledUp(rows, most));
+  return counts;
+}
+
 void DeviceStep::Reserve(Stream& stream, const StepLimits& limits, const KvShape& kv) {
   limits_ = limits;
   kv_ = kv;

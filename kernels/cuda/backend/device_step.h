@@ -31,6 +31,8 @@ struct StepKey {
 
 // The least of the counts that steps are filled up to, at least `rows`, unless `most` is less.
 int64_t FilledUp(int64_t rows, int64_t most);
+// All of them, of 1 to `most` rows; ascending.
+std::vector<int64_t> FilledCounts(int64_t most);
 
 class DeviceStep {
  public:

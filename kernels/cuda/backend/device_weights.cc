@@ -77,10 +77,15 @@ bool DeviceWeights::UploadRopes(Stream& stream) {
   return true;
 }
 
+const DeviceMatrix& DeviceWeights::matrix(MatrixId id, const char* op) const {
+  CheckOp(static_cast<size_t>(id) < matrices_.size(), op, "no such matrix");
+  return matrices_[static_cast<size_t>(id)];
+}
+
 const DeviceMatrix& DeviceWeights::matrix(MatrixId id, MatrixKind kind, const char* op) const {
-  const auto at = static_cast<size_t>(id);
-  CheckOp(at < matrices_.size() && matrices_[at].kind == kind, op, "no such matrix, or one of another kind");
-  return matrices_[at];
+  const DeviceMatrix& found = matrix(id, op);
+  CheckOp(found.kind == kind, op, "a matrix of another kind");
+  return found;
 }
 
 const float* DeviceWeights::vector(VectorId id, int64_t size, const char* op) const {

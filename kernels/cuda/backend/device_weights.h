@@ -33,6 +33,7 @@ class DeviceWeights {
   // False where all of them stand there already; else the table is at another place than before.
   bool UploadRopes(Stream& stream);
 
+  const DeviceMatrix& matrix(MatrixId id, const char* op) const;
   const DeviceMatrix& matrix(MatrixId id, MatrixKind kind, const char* op) const;
   const float* vector(VectorId id, int64_t size, const char* op) const;
   const float* rope_table() const { return rope_table_.data(); }

@@ -5,11 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "base/core/log.h"
+#include "base/core/status.h"
 #include "kernels/backend_plugin.h"
 #include "kernels/cuda/backend/cuda_backend.h"
 #include "kernels/cuda/backend/gpu_choice.h"
 #include "kernels/cuda/collective/nccl_library.h"
+#include "kernels/cuda/lt/lt_cache_file.h"
 #include "kernels/cuda/lt/lt_gemms.h"
 #include "kernels/cuda/lt/lt_products.h"
 #include "kernels/cuda/rows.h"
@@ -42,6 +43,10 @@ absl::Status CheckDriver(int* count) {
   return absl::OkStatus();
 }
 
+std::string CapabilityOf(const cudaDeviceProp& device) {
+  return std::to_string(device.major) + "." + std::to_string(device.minor);
+}
+
 // Whether this library holds code for the device that is in use, whose blocks may have what kernels need.
 absl::Status CheckCode(const cudaDeviceProp& device) {
   cudaFuncAttributes attributes = {};
@@ -53,8 +58,8 @@ absl::Status CheckCode(const cudaDeviceProp& device) {
                    std::to_string(cuda::kSharedBytesSm80 >> 10) + ": an A100, an H100 or a larger one has");
   }
   (void)cudaGetLastError();
-  return Refused(std::string(device.name) + " is of compute capability " + std::to_string(device.major) +
-                 "." + std::to_string(device.minor) + ", for which this build has no code" +
+  return Refused(std::string(device.name) + " is of compute capability " + CapabilityOf(device) +
+                 ", for which this build has no code" +
                  (device.major < kOldestMajor ? ": it starts with 8.0" : ""));
 }
 
@@ -84,7 +89,7 @@ absl::StatusOr<DeviceChoice> Find(int index) {
   }
   if (absl::Status code = CheckCode(device); !code.ok()) return code;
   std::string why;
-  if (!cuda::LtProducts::IsThere(&why)) {
+  if (!cuda::LtIsThere(&why)) {
     return Refused("cuBLASLt 13 (libcublasLt.so.13) is not to be had: " + why);
   }
   DeviceChoice choice;
@@ -97,12 +102,15 @@ absl::StatusOr<DeviceChoice> Find(int index) {
   return choice;
 }
 
-void LogMissing(const cuda::LtChoice& choice) {
-  if (!choice.algorithm.empty()) return;
-  const char* why =
-      choice.candidates == 0 ? "cuBLASLt has none that sums as decode does" : "none of cuBLASLt's ran";
-  Log(LogLevel::kWarn, "no_library_product", "m", choice.m, "n", choice.n, "k", choice.k, "leaves",
-      choice.leaves, "reason", why, "instead", "the decode GEMM, slower");
+// The library on this stream, whose choices are kept in that folder, where there is one.
+absl::StatusOr<std::shared_ptr<cuda::LtChoices>> OpenChoices(const cudaDeviceProp& device,
+                                                             const std::string& folder) {
+  std::string why;
+  cuda::LtCalls calls = cuda::OpenLt([](cuda::Stream& stream) { return stream.handle(); }, &why);
+  if (!calls.open) return absl::FailedPreconditionError("cuBLASLt 13 is not to be had: " + why);
+  cuda::LtCacheKey key{.device = device.name, .capability = CapabilityOf(device), .library = calls.version};
+  (void)cudaDriverGetVersion(&key.driver);
+  return std::make_shared<cuda::LtChoices>(std::move(calls), cuda::LoggedChoices(folder, std::move(key)));
 }
 
 absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvous) {
@@ -113,18 +121,14 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
     return absl::InternalError(std::string("the GPU gives no stream: ") + cudaGetErrorString(error));
   }
   auto stream = std::make_unique<cuda::Stream>(handle, options.gpu);
-  const cuda::DeviceSize device = cuda::ReadDeviceSize(*stream);
-  std::string why;
-  const std::shared_ptr<cuda::LtProducts> lt = cuda::LtProducts::Open(&LogMissing, &why);
-  if (lt == nullptr) return absl::FailedPreconditionError("cuBLASLt 13 is not to be had: " + why);
-  auto gemms = std::make_unique<cuda::LtGemms>(
-      [lt](cuda::Stream& on, const cuda::LtProduct& product) { return lt->Run(product, on.handle()); },
-      device, cuda::SharedSums::kTree);
+  cudaDeviceProp properties = {};
+  (void)cudaGetDeviceProperties(&properties, options.gpu);
+  QUIRE_ASSIGN_OR_RETURN(const std::shared_ptr<cuda::LtChoices> lt,
+                         OpenChoices(properties, options.matmul_cache));
+  auto gemms = std::make_unique<cuda::LtGemms>(lt, cuda::ReadDeviceSize(*stream), cuda::SharedSums::kTree);
   if (const std::string wrong = stream->Synchronize(); !wrong.empty()) {
     return absl::InternalError("the GPU: " + wrong);
   }
-  cudaDeviceProp properties = {};
-  (void)cudaGetDeviceProperties(&properties, options.gpu);
   // Another architecture, or another library, may sum in another order.
   const std::string where = Architecture(properties) + "-lt" + std::to_string(lt->version());
   cuda::PeerOptions peers;

@@ -6,39 +6,34 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/lt/lt_calls.h"
 #include "kernels/cuda/lt/lt_library.h"
 
 namespace quire::kernels::cuda {
 
 inline constexpr size_t kLtWorkspaceBytes = size_t{32} << 20;
 
-struct LtShape {
-  int64_t m, n, k;
-  cudaDataType_t out = CUDA_R_16BF;
-  int64_t y_stride = 0;  // between rows; 0: n
-  // As many products at once, each of the next k of x and of the weights, whose rows are leaves * k long;
-  // their results stand m * y_stride apart.
-  int leaves = 1;
-};
-
 class LtMatmul {
  public:
   LtMatmul(const LtLibrary& lt, cublasLtHandle_t handle, int64_t m, int64_t n, int64_t k,
            cudaDataType_t out = CUDA_R_16BF)
-      : LtMatmul(lt, handle, LtShape{m, n, k, out}) {}
+      : LtMatmul(lt, handle,
+                 LtShape{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1, out == CUDA_R_16BF,
+                         n}) {}
   LtMatmul(const LtLibrary& lt, cublasLtHandle_t handle, const LtShape& s) : lt_(lt), handle_(handle) {
     // Column major for the library: D[N, M] = op(W[K, N]) * x[K, M].
     const cublasOperation_t transposed = CUBLAS_OP_T;
-    const int64_t stride = s.k * s.leaves, y_stride = s.y_stride == 0 ? s.n : s.y_stride;
+    const cudaDataType_t out = s.y_is_bf16 ? CUDA_R_16BF : CUDA_R_32F;
+    const int64_t stride = int64_t{s.k} * s.leaves;
     ok_ = lt.desc_create(&desc_, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
           lt.desc_set(desc_, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed) ==
               CUBLAS_STATUS_SUCCESS &&
           lt.layout_create(&w_, CUDA_R_16BF, s.k, s.n, stride) == CUBLAS_STATUS_SUCCESS &&
           lt.layout_create(&x_, CUDA_R_16BF, s.k, s.m, stride) == CUBLAS_STATUS_SUCCESS &&
-          lt.layout_create(&y_, s.out, s.n, s.m, y_stride) == CUBLAS_STATUS_SUCCESS;
+          lt.layout_create(&y_, out, s.n, s.m, s.y_stride) == CUBLAS_STATUS_SUCCESS;
     if (s.leaves > 1) {
       ok_ = ok_ && Repeat(w_, s.leaves, s.k) && Repeat(x_, s.leaves, s.k) &&
-            Repeat(y_, s.leaves, s.m * y_stride);
+            Repeat(y_, s.leaves, s.m * s.y_stride);
     }
   }
   ~LtMatmul() {
@@ -99,14 +94,18 @@ class LtMatmul {
     lt_.config_get(&algo, attribute, &value, sizeof value, &written);
     return value;
   }
-  std::string Name(const cublasLtMatmulAlgo_t& algo) const {
-    return "id" + std::to_string(Config(algo, CUBLASLT_ALGO_CONFIG_ID)) + " tile" +
-           std::to_string(Config(algo, CUBLASLT_ALGO_CONFIG_TILE_ID)) + " stages" +
-           std::to_string(Config(algo, CUBLASLT_ALGO_CONFIG_STAGES_ID)) + " cluster" +
-           std::to_string(Config(algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID)) + " splitk" +
-           std::to_string(Config(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) + " option" +
-           std::to_string(Config(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION));
+  LtConfig ConfigOf(const cublasLtMatmulAlgo_t& algo) const {
+    return {.id = Config(algo, CUBLASLT_ALGO_CONFIG_ID),
+            .tile = Config(algo, CUBLASLT_ALGO_CONFIG_TILE_ID),
+            .split_k = Config(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
+            .reduction = Config(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME),
+            .swizzle = Config(algo, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING),
+            .option = Config(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
+            .stages = Config(algo, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+            .inner_shape = Config(algo, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID),
+            .cluster_shape = Config(algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID)};
   }
+  std::string Name(const cublasLtMatmulAlgo_t& algo) const { return NameOf(ConfigOf(algo)); }
 
  private:
   bool Repeat(cublasLtMatrixLayout_t layout, int32_t count, int64_t offset) const {

@@ -8,13 +8,17 @@ namespace quire::kernels::cuda {
 
 // y[m, n] = x[m, k] * weights[n, k]^T, bf16 in. With leaves L > 1: L products at once, each of the next k of
 // rows that are L * k long; their results stand m * y_stride apart.
+struct LtShape {
+  int m = 0, n = 0, k = 0, leaves = 1;
+  bool y_is_bf16 = true;  // else fp32
+  int64_t y_stride = 0;   // between rows
+  auto operator<=>(const LtShape&) const = default;
+};
+
 struct LtProduct {
   const void *weights, *x;
   void* y;
-  int m, n, k;
-  int64_t y_stride;
-  int leaves;
-  bool y_is_bf16;  // else fp32
+  LtShape shape;
 };
 
 // kNoChain: the library has no algorithm that sums as the decode GEMM's chain does, and nothing was enqueued.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/cuda/device/device.h"
 
@@ -24,6 +25,8 @@ class Gemm {
   virtual ~Gemm() = default;
   // Before the first step: room for sums that are cut into leaves, of up to so many columns.
   virtual void Reserve(Stream&, int /*tree_columns*/) {}
+  // Before the first step, too: what Run will be asked for, where it has to choose how. Their y is written.
+  virtual void Choose(Stream&, std::span<const StepGemm>) {}
   virtual void Run(Stream& stream, const StepGemm& gemm, Order order) = 0;
 };
 

@@ -16,6 +16,9 @@
 #include "kernels/backend_plugin.h"
 #include "kernels/cuda/backend/cuda_backend.h"
 #include "kernels/cuda/backend/gpu_choice.h"
+#include "kernels/cuda/lt/lt_cache_file.h"
+#include "kernels/cuda/lt/lt_gemms.h"
+#include "kernels/cuda/lt/testing/fake_lt.h"
 
 namespace quire::kernels {
 namespace {
@@ -83,12 +86,23 @@ absl::StatusOr<DeviceChoice> Find(int index) {
   return choice;
 }
 
-absl::StatusOr<Device> Make(const BackendOptions&, Rendezvous& rendezvous) {
+// The decode GEMM's chain in cuBLASLt's place.
+std::unique_ptr<cuda::Gemm> MakeGemms(const cuda::DeviceSize& device, const std::string& matmul_cache) {
+  const auto lt = std::make_shared<cuda::FakeLt>();
+  cuda::LtCalls calls = lt->Calls();
+  calls.open = [lt, open = calls.open](const cuda::LtShape& shape) { return open(shape); };
+  auto options = cuda::LoggedChoices(matmul_cache, {"fibers", "8.0", 13000, calls.version});
+  return std::make_unique<cuda::LtGemms>(
+      std::make_shared<cuda::LtChoices>(std::move(calls), std::move(options)), device,
+      cuda::SharedSums::kTree);
+}
+
+absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvous) {
   constexpr cuda::DeviceSize kDevice{2, cuda::kSharedBytesSm80};
   cuda::PeerOptions peers;
   peers.apart = Told() == "apart";
   return cuda::MakeCudaDevice(std::make_unique<cuda::Stream>(1, kDevice),
-                              std::make_unique<cuda::SkinnyGemms>(kDevice), "fibers", rendezvous, peers);
+                              MakeGemms(kDevice, options.matmul_cache), "fibers", rendezvous, peers);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &List, &Find, &Make};

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "kernels/cuda/bench/said_version.h"
+#include "kernels/cuda/lt/lt_products.h"
 #include "kernels/cuda/step/testing/step_run.h"
 
 namespace quire::kernels::cuda {
@@ -71,22 +72,27 @@ int Main(int argc, char** argv) {
   cudaStream_t handle = nullptr;
   if (!bench::Ok(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "cudaStreamCreate")) return 1;
   const auto print = [&report](const LtChoice& choice) {
-    const double flops = 2.0 * choice.m * choice.n * choice.k * choice.leaves;
+    const LtShape& shape = choice.shape;
+    const double flops = 2.0 * shape.m * shape.n * shape.k * shape.leaves;
     report.Print(bench::JsonLine("algorithm")
-                     .Number("m", choice.m)
-                     .Number("n", choice.n)
-                     .Number("k", choice.k)
-                     .Number("leaves", choice.leaves)
+                     .Number("m", shape.m)
+                     .Number("n", shape.n)
+                     .Number("k", shape.k)
+                     .Number("leaves", shape.leaves)
                      .Number("candidates", choice.candidates)
                      .Flag("chain", !choice.algorithm.empty())
                      .Number("us", choice.us)
-                     .Number("tflops", flops / choice.us * 1e-6)
+                     .Number("tflops", choice.us > 0 ? flops / choice.us * 1e-6 : 0)
                      .Text("algorithm", choice.algorithm));
   };
   std::string why;
-  const auto lt = arguments.lt ? LtProducts::Open(print, &why) : nullptr;
-  if (arguments.lt && lt == nullptr) report.Good("cuBLASLt: " + why, "start");
-  StepRun run(report, handle, lt.get());
+  std::shared_ptr<LtChoices> lt;
+  if (arguments.lt) {
+    LtCalls calls = OpenLt([](Stream& stream) { return stream.handle(); }, &why);
+    if (calls.open) lt = std::make_shared<LtChoices>(std::move(calls), LtChoicesOptions{.chose = print});
+    if (lt == nullptr) report.Good("cuBLASLt: " + why, "start");
+  }
+  StepRun run(report, handle, lt);
   const bool ok = arguments.tiny ? run.Tiny(arguments.parts) : run.Large(arguments.parts);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.Print(bench::JsonLine("done").Flag("ok", ok).Number("seconds", seconds));

@@ -18,8 +18,8 @@ constexpr int kPartialRows = 64 << 10, kItems = 64 << 10;
 
 }  // namespace
 
-StepRun::StepRun(StepReport& report, cudaStream_t handle, LtProducts* lt)
-    : report_(report), stream_(handle), lt_(lt) {
+StepRun::StepRun(StepReport& report, cudaStream_t handle, std::shared_ptr<LtChoices> lt)
+    : report_(report), stream_(handle), lt_(std::move(lt)) {
   cudaDeviceProp device = {};
   stream_.Record(cudaGetDeviceProperties(&device, 0), "reading the device's properties");
   device_ = ReadDeviceSize(stream_);
@@ -49,9 +49,7 @@ void StepRun::Tell(const StepCheckResult& result) {
 }
 
 std::unique_ptr<LtGemms> StepRun::Lt(SharedSums shared) {
-  return std::make_unique<LtGemms>(
-      [this](Stream& stream, const LtProduct& product) { return lt_->Run(product, stream.handle()); },
-      device_, shared);
+  return std::make_unique<LtGemms>(lt_, device_, shared);
 }
 
 // A graph with programmatic edges, the same step launched eagerly, and with every kernel after the one

@@ -1,5 +1,5 @@
 // What quire-cuda-step does with each shape: weights, worlds of the sizes that fit, checks and benches in
-// their order. One thread; the library and its handle, where there are any, outlive it.
+// their order. One thread.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,6 @@
 #include <string>
 
 #include "kernels/cuda/lt/lt_gemms.h"
-#include "kernels/cuda/lt/lt_products.h"
 #include "kernels/cuda/step/testing/step_bench.h"
 #include "kernels/cuda/step/testing/step_checks.h"
 
@@ -16,7 +15,7 @@ namespace quire::kernels::cuda {
 class StepRun {
  public:
   // lt: may be null.
-  StepRun(StepReport& report, cudaStream_t handle, LtProducts* lt);
+  StepRun(StepReport& report, cudaStream_t handle, std::shared_ptr<LtChoices> lt);
 
   // False where a check failed or something could not be had.
   // parts: check, decode, prefill; brief (of the tiny one).
@@ -39,7 +38,7 @@ class StepRun {
 
   StepReport& report_;
   Stream stream_;
-  LtProducts* const lt_;
+  const std::shared_ptr<LtChoices> lt_;
   DeviceSize device_;
   bench::Ceilings ceilings_;
   bool ok_ = true;
