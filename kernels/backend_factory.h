@@ -22,6 +22,7 @@ struct BackendOptions {
   std::string isa = "auto";
   // Which of a host's GPUs, and how many ranks of the group share it (in tests).
   int gpu = 0, gpu_ranks = 1;
+  bool apart = false;             // as if no GPU reached another's memory (in tests)
   std::string matmul_cache = "";  // a folder for what a GPU's library chose; "": nothing is kept
 };
 
@@ -31,6 +32,8 @@ struct DeviceScratch {
   int64_t fixed_bytes = 0;
   int64_t token_bytes_per_ffn = 0;  // of each token, for each column of a gate
   int64_t bytes_per_hidden = 0;     // for each column of the residual stream
+  // Where ranks may exchange by a library: of a group of several, and for each doubling of them.
+  int64_t group_bytes = 0, group_bytes_per_doubling = 0;
   // Of each row that is sampled, and for each of its runs of ids (kernels/sampling/row_scans.h).
   int64_t row_bytes = 0, row_bytes_per_run = 0;
   int64_t host_fixed_bytes = 0, host_row_bytes = 0, host_row_bytes_per_run = 0;

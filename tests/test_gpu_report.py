@@ -126,9 +126,11 @@ def test_check_writes_down_how_each_step_ended(tmp_path):
     assert found[0]["name"] == "first" and found[0]["commit"] == "v1-2-gabc"
     planned = [record["name"] for record in found if record["what"] == "planned"]
     exits = {record["name"]: record["exit"] for record in found if record["what"] == "step"}
-    assert list(exits) == planned and len(planned) == len(set(planned)) and {"check", "model", "serve", "bench", "gemm-racecheck"} < set(planned)
+    assert list(exits) == planned and len(planned) == len(set(planned)) and {"check", "model", "nccl", "serve", "bench", "gemm-racecheck"} < set(planned)
     assert {name for name, code in exits.items() if code} == {"step-memcheck"} and exits["step-memcheck"] == 3
     assert len((tmp_path / "out/called").read_text().splitlines()) == len(planned)  # each ran once
+    called = (tmp_path / "out/called").read_text().splitlines()
+    assert [line for line in called if "CudaNccl" in line] == ["--gtest_filter=-*CudaNccl*", "--gtest_filter=*CudaNccl*"]
     assert not (tmp_path / "out/check.jsonl").exists()  # by this program that writes nothing
     assert check(tmp_path, "full", fails="nothing").returncode == 0
     page = subprocess.check_output([sys.executable, ROOT / "scripts/gpu/report", tmp_path / "out"], text=True)

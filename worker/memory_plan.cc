@@ -1,6 +1,7 @@
 #include "worker/memory_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,12 @@ namespace quire::worker {
 namespace {
 
 constexpr int64_t kPartOfDriver = 64;  // of a GPU's memory: 1.25 GiB of 80; contexts of 0.5 GiB are usual
+
+int64_t GroupBytes(const kernels::DeviceScratch& scratch, int64_t ranks) {
+  if (ranks <= 1) return 0;
+  const int doublings = std::bit_width(static_cast<uint64_t>(ranks - 1));
+  return scratch.group_bytes + scratch.group_bytes_per_doubling * doublings;
+}
 
 // What a GPU has to hold; the host has to have room for the rest.
 absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& config, const ModelConfig& model,
@@ -32,7 +39,8 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
        // the driver keeps of a GPU for each process no rank gets, and so no check may count on it.
        .memory_bytes =
            config.check ? device.memory_bytes - device.memory_bytes / kPartOfDriver : device.free_bytes,
-       .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden,
+       .fixed_bytes =
+           scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden + GroupBytes(scratch, config.ranks),
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
        .scratch_sequence_bytes =
            SchedulerLimits::kWantedRows * (scratch.row_bytes + scratch.row_bytes_per_run * runs),

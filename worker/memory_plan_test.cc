@@ -92,6 +92,25 @@ TEST_F(MemoryPlanTest, ACheckPassesNothingThatTheDriversPartMakesFail) {
   EXPECT_LE(blocks_of(true, 0), blocks_of(false, device.memory_bytes / 64));
 }
 
+// One rank exchanges nothing.
+TEST_F(MemoryPlanTest, WhatRanksExchangeByIsCounted) {
+  kernels::DeviceChoice device;
+  device.name = "cuda";
+  for (const int64_t ranks : {1, 2, 4, 8}) {
+    config_.ranks = ranks;
+    device.memory_bytes = device.free_bytes = 7 * kGiB / ranks;
+    device.scratch = {};
+    const int64_t without = PlanRankMemory(config_, checkpoint_, 50, device)->blocks;
+    device.scratch.group_bytes = kGiB / ranks;
+    device.scratch.group_bytes_per_doubling = kGiB / ranks / 4;
+    const int64_t fewer = without - PlanRankMemory(config_, checkpoint_, 50, device)->blocks;
+    const double doublings = ranks == 8 ? 3 : static_cast<double>(ranks) / 2;
+    const double context_blocks = (1 << 20) / kBlockTokens;  // of 4 GiB, of all ranks
+    EXPECT_NEAR(static_cast<double>(fewer), ranks == 1 ? 0 : (1 + doublings / 4) / 4 * context_blocks, 1.0)
+        << ranks;
+  }
+}
+
 TEST_F(MemoryPlanTest, ARankOnADeviceCountsItsOwnPartAlone) {
   kernels::DeviceChoice device;
   device.name = "cuda";

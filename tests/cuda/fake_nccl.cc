@@ -41,7 +41,10 @@ NcclCalls FakeNccl::Of(int rank) {
     return calls;
   }
   calls.version = fault == NcclFault::kOld ? 21803 : fault == NcclFault::kOtherVersion ? 23007 : 22809;
-  calls.make_id = [fault](std::string* id) {
+  if (fault == NcclFault::kBlocking) calls.comm_blocking = "1";
+  calls.make_id = [this, fault](std::string* id) {
+    MutexLock making(&mutex_);
+    ++ids_made_;
     *id = std::string("a:\0b", 4);
     return fault == NcclFault::kNoId ? kBroken : kNcclDone;
   };
@@ -91,6 +94,11 @@ std::vector<std::string> FakeNccl::misuses() const {
 int64_t FakeNccl::groups(int rank) const {
   MutexLock lock(&mutex_);
   return ranks_[rank].groups;
+}
+
+int64_t FakeNccl::ids_made() const {
+  MutexLock lock(&mutex_);
+  return ids_made_;
 }
 
 void FakeNccl::AwaitGroup(int rank) const {
@@ -145,6 +153,10 @@ bool FakeNccl::AllMade() const {
 int FakeNccl::Abort(int rank) {
   const Call call(*this, rank);
   MutexLock lock(&mutex_);
+  const auto& in_graphs = ranks_[rank].in_graphs;
+  if (!std::ranges::all_of(in_graphs, [](const auto& held) { return held.expired(); })) {
+    Note(rank, "is aborted while a graph holds its calls");
+  }
   ranks_[rank].aborted = true;
   return kNcclDone;
 }
@@ -181,7 +193,9 @@ int FakeNccl::EndGroup(int rank) {
   own.hangs = own.fault == NcclFault::kCallHangs;
   own.looks_left = 2;
   own.state = kNcclInProgress;
-  own.stream->Enqueue([this, rank, fault = own.fault, moves = std::exchange(own.group, {})](Stream&) {
+  const auto held = std::make_shared<const int>(0);
+  if (own.stream->kept_launches() != nullptr) own.in_graphs.push_back(held);
+  own.stream->Enqueue([this, rank, held, fault = own.fault, moves = std::exchange(own.group, {})](Stream&) {
     DoMoves(rank, fault, moves);
   });
   return kNcclInProgress;

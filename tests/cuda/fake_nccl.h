@@ -1,10 +1,11 @@
 // NCCL between the threads of one process, for communicators on fibers: it moves the bytes, in the stream's
-// own time, notes where its callers do what NVIDIA's guide forbids (nccl_life.h), and breaks on command. The
-// test owns it and it outlives the ranks, each of which has its own calls.
+// own time, notes where its callers do what NVIDIA's guide forbids (nccl_life.h) or an abort would wait for
+// ever, and breaks on command. The test owns it and it outlives the ranks, each of which has its own calls.
 #pragma once
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,6 +21,7 @@ enum class NcclFault : uint8_t {
   kNoLibrary,
   kOld,           // a version whose aborts may hang
   kOtherVersion,  // than the other ranks'
+  kBlocking,      // its environment says that calls wait
   kNoId,
   kInitFails,   // at once
   kInitHangs,   // so it does for the others
@@ -43,6 +45,7 @@ class FakeNccl {
   void ExpectStops();
   std::vector<std::string> misuses() const;
   int64_t groups(int rank) const;
+  int64_t ids_made() const;
   // Until the rank has called one.
   void AwaitGroup(int rank) const;
   bool is_aborted(int rank) const;
@@ -66,7 +69,8 @@ class FakeNccl {
     std::thread::id group_thread;
     int64_t groups = 0;
     std::vector<Move> group;
-    Stream* stream = nullptr;  // of the group
+    std::vector<std::weak_ptr<const int>> in_graphs;  // of calls that were captured, while their graphs live
+    Stream* stream = nullptr;                         // of the group
   };
   // One call of a rank: nobody else's is in its communicator meanwhile.
   class Call;
@@ -88,6 +92,7 @@ class FakeNccl {
   mutable Mutex mutex_;
   std::vector<Rank> ranks_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<int, int>, std::deque<std::vector<std::byte>>> sent_ ABSL_GUARDED_BY(mutex_);
+  int64_t ids_made_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stops_expected_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> misuses_ ABSL_GUARDED_BY(mutex_);
 };

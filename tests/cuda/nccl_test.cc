@@ -8,10 +8,12 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/backend_factory.h"
 #include "kernels/cuda/collective/device_communicator.h"
 #include "kernels/cuda/collective/staged_communicator.h"
 #include "tests/cuda/collective_checks.h"
 #include "tests/cuda/fake_nccl.h"
+#include "worker/model/idle_backend.h"
 #include "worker/parallel/thread_communicator.h"
 
 namespace quire::kernels::cuda {
@@ -121,18 +123,56 @@ TEST_P(NcclTest, ACapturedSumIsRunAgain) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, NcclTest, testing::Values(2, 3, 4, 8, 9, 16));
 
+// An abort waits for them, so that who destroys the communicator before its graphs hangs (nccl_life.h).
+TEST(NcclGraphs, AGraphThatOutlivesTheCommunicatorIsNoted) {
+  FakeNccl nccl(1);
+  ForEachRank(1, [&](Stream& stream, Rendezvous& rendezvous) {
+    std::vector<float> x(16);
+    auto communicator = Made(nccl, stream, rendezvous);
+    const Graph graph(stream, [&](Stream&) { ASSERT_TRUE(Sum(*communicator, x).ok()); });
+    communicator.reset();
+    EXPECT_THAT(nccl.misuses(), testing::ElementsAre("rank 0 is aborted while a graph holds its calls"));
+  });
+}
+
+// Which is why a rank's device is destroyed in this order.
+TEST(NcclGraphs, ADevicesBackendGoesBeforeItsCommunicator) {
+  std::vector<std::string> gone;
+  struct Idle final : worker::IdleBackend {
+    explicit Idle(std::vector<std::string>& where) : gone(where) {}
+    ~Idle() override { gone.push_back("backend"); }
+    std::vector<std::string>& gone;
+  };
+  struct Alone final : Communicator {
+    explicit Alone(std::vector<std::string>& where) : gone(where) {}
+    ~Alone() override { gone.push_back("communicator"); }
+    int rank() const override { return 0; }
+    int size() const override { return 1; }
+    absl::Status AllReduceSum(Tensor) override { return absl::OkStatus(); }
+    absl::Status Gather(const ByteSpans&, std::span<const ByteSpans>) override { return absl::OkStatus(); }
+    std::vector<std::string>& gone;
+  };
+  {
+    Device device;
+    device.backend = std::make_unique<Idle>(gone);
+    device.communicator = std::make_unique<Alone>(gone);
+  }
+  EXPECT_THAT(gone, testing::ElementsAre("backend", "communicator"));
+}
+
 // ---- what breaks before ranks have one another ----
 
 struct BreaksAtTheStart {
   NcclFault fault;
   int rank;
   const char* words;
+  bool before_ids = false;
 };
 
 class NcclStartTest : public testing::TestWithParam<BreaksAtTheStart> {};
 
 TEST_P(NcclStartTest, AllRanksHearWhy) {
-  const auto [fault, rank, words] = GetParam();
+  const auto [fault, rank, words, before_ids] = GetParam();
   FakeNccl nccl(3);
   nccl.Break(rank, fault);
   ForEachRank(3, [&nccl, rank = rank, words = words](Stream& stream, Rendezvous& rendezvous) {
@@ -145,18 +185,20 @@ TEST_P(NcclStartTest, AllRanksHearWhy) {
   });
   EXPECT_THAT(nccl.misuses(), testing::IsEmpty());
   EXPECT_TRUE(nccl.all_aborted());
+  EXPECT_EQ(nccl.ids_made(), before_ids ? 0 : 1);  // who makes one waits for all ranks, for ever
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, NcclStartTest,
-    testing::Values(BreaksAtTheStart{NcclFault::kNoLibrary, 2, "no libnccl.so.2"},
-                    BreaksAtTheStart{NcclFault::kOld, 1, "NCCL 2.18.3 is too old: install 2.23.4 or later"},
-                    BreaksAtTheStart{NcclFault::kOtherVersion, 1,
-                                     "has another NCCL (2.30.7) than rank 0 (2.28.9)"},
-                    BreaksAtTheStart{NcclFault::kNoId, 0, "makes no id: a rank is gone"},
-                    BreaksAtTheStart{NcclFault::kInitFails, 1, "joining the ranks: a rank is gone"},
-                    BreaksAtTheStart{NcclFault::kInitBreaks, 2, "joining the ranks: a rank is gone"},
-                    BreaksAtTheStart{NcclFault::kInitHangs, 0, "not done joining the ranks after 300 ms"}));
+    testing::Values(
+        BreaksAtTheStart{NcclFault::kNoLibrary, 2, "no libnccl.so.2", true},
+        BreaksAtTheStart{NcclFault::kOld, 1, "NCCL 2.18.3 is too old: install 2.23.4 or later", true},
+        BreaksAtTheStart{NcclFault::kOtherVersion, 1, "has another NCCL (2.30.7) than rank 0 (2.28.9)", true},
+        BreaksAtTheStart{NcclFault::kBlocking, 1, "NCCL_COMM_BLOCKING=1 would have NCCL's calls wait", true},
+        BreaksAtTheStart{NcclFault::kNoId, 0, "makes no id: a rank is gone"},
+        BreaksAtTheStart{NcclFault::kInitFails, 1, "joining the ranks: a rank is gone"},
+        BreaksAtTheStart{NcclFault::kInitBreaks, 2, "joining the ranks: a rank is gone"},
+        BreaksAtTheStart{NcclFault::kInitHangs, 0, "not done joining the ranks after 300 ms"}));
 
 // ---- which communicator ranks get ----
 

@@ -10,6 +10,8 @@ namespace quire::golden {
 struct TestedDevice {
   // Of one of so many ranks.
   absl::StatusOr<kernels::Device> (*make)(kernels::Rendezvous& rendezvous);
+  // Of ranks that don't reach one another's memory.
+  DeviceMaker (*make_apart)(int ranks);
   int64_t tokens;  // of a prompt: a block and a part of one at least
 };
 extern const TestedDevice kTested;

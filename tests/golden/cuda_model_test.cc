@@ -3,6 +3,7 @@
 // libquire-cuda.so the program quire-cuda-model, for machines with a GPU (cuda_on_gpu.cc, scripts/gpu/check).
 #include <gtest/gtest.h>
 
+#include "base/core/test_log.h"
 #include "kernels/reference/reference_backend.h"
 #include "kernels/test_tensors.h"
 #include "tests/golden/cuda_model.h"
@@ -68,6 +69,25 @@ TEST(CudaRanks, AnyNumberAnswersAlike) {
     EXPECT_TRUE(Logits(checkpoint, ranks, chunks, kTested.make) == alone) << ranks << " ranks";
   }
 }
+
+// Whose ranks exchange over NCCL: a false one on fibers; on a GPU the library, which takes several ranks on
+// one from 2.30.3 on, where NCCL_MULTI_RANK_GPU_ENABLE=1 says so. Three steps of one token are alike: what is
+// to be captured would be captured and launched.
+class CudaNccl : public testing::TestWithParam<int> {};
+
+TEST_P(CudaNccl, AnswersAlike) {
+  const TestCheckpoint checkpoint("BF16", kEightLeaves);
+  const Chunks chunks{kTested.tokens - 3, 1};
+  const std::vector<float> alone = Logits(checkpoint, 1, chunks, kTested.make);
+  ASSERT_FALSE(alone.empty());
+  const CapturedLog log;
+  EXPECT_TRUE(Logits(checkpoint, GetParam(), chunks, kTested.make_apart(GetParam())) == alone);
+  const std::string said = log.Text();
+  if (said.find("Duplicate GPU") != std::string::npos) GTEST_SKIP() << said;
+  EXPECT_NE(said.find("\"through\":\"NCCL\""), std::string::npos) << said;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, CudaNccl, testing::Values(1, 2));
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaModelTest, testing::Values(kQwen2, kQwen3, kEightLeaves));
 

@@ -85,7 +85,7 @@ absl::Status RankModel::RunChunk(std::span<const int32_t> ids, int64_t position,
   }
   decoder_->Prepare({.ids = ids, .sequences = {&sequence, 1}, .wanted_rows = wanted_rows});
   QUIRE_ASSIGN_OR_RETURN(const kernels::Tensor result, decoder_->Compute());
-  if (rank() != 0 || result.rows == 0) return absl::OkStatus();
+  if (rank() != 0 || result.rows == 0) return device_.backend->Finish();  // else others wait for it in vain
   QUIRE_ASSIGN_OR_RETURN(const float* row, device_.backend->ReadRows(result));
   for (int64_t i = 0; i < result.rows; ++i) {
     logits.insert(logits.end(), row + i * result.stride, row + i * result.stride + result.cols);

@@ -8,16 +8,19 @@
 #include "kernels/backend_factory.h"
 #include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/backend/device_step.h"
+#include "kernels/cuda/collective/nccl_calls.h"
 
 namespace quire::kernels::cuda {
 
 // cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
-// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; what the sampler takes. Of the host, pinned
-// memory for two steps.
+// MatmulSiluMul's products in bf16; eight leaves of 1024 rows; NCCL's own buffers, wherever it may come to be
+// used; what the sampler takes. Of the host, pinned memory for two steps.
 inline constexpr DeviceScratch kScratch{
     .fixed_bytes = (int64_t{512} << 20) + DeviceSampler::kFixedBytes,
     .token_bytes_per_ffn = 2 * 2,
     .bytes_per_hidden = int64_t{8} * 1024 * 4,
+    .group_bytes = kNcclRingBytes + kNcclOtherBytes,
+    .group_bytes_per_doubling = kNcclDoublingBytes,
     .row_bytes = DeviceSampler::kRowBytes,
     .row_bytes_per_run = DeviceSampler::kRunBytes,
     .host_fixed_bytes = DeviceSampler::kPinnedFixedBytes + DeviceStep::kPinnedFixedBytes,

@@ -133,6 +133,7 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
   const std::string where = Architecture(properties) + "-lt" + std::to_string(lt->version());
   cuda::PeerOptions peers;
   peers.most_blocks /= options.gpu_ranks;
+  peers.apart = options.apart;
   cuda::NcclOptions nccl;
   nccl.open = &cuda::OpenNcclLibrary;
   return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers, nccl);

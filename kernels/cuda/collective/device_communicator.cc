@@ -29,11 +29,15 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeDeviceCommunicator(Stream& str
                                                                      const NcclOptions& nccl) {
   const int ranks = rendezvous.size();
   QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> host, rendezvous.HostCommunicator());
-  if (ranks == 1) return host;
+  if (ranks == 1 && !options.apart) return host;
   auto staged = std::make_unique<StagedCommunicator>(stream, std::move(host));
   std::string no_peers, no_nccl;
-  QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> made,
-                         PeerCommunicator::Make(stream, rendezvous, options, no_peers));
+  std::unique_ptr<Communicator> made;
+  if (ranks == 1) {
+    no_peers = "there is one rank";
+  } else {
+    QUIRE_ASSIGN_OR_RETURN(made, PeerCommunicator::Make(stream, rendezvous, options, no_peers));
+  }
   const TrialOptions of_peers{.many_bytes = PeerCommunicator::RangesFrom(options, ranks)};
   QUIRE_ASSIGN_OR_RETURN(made, Tried(std::move(made), stream, rendezvous, of_peers, *staged, no_peers));
   if (made != nullptr) {

@@ -1,11 +1,12 @@
 #include "kernels/cuda/collective/nccl_library.h"
 
-#include <dlfcn.h>
 #include <nccl.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "kernels/cuda/device/device.h"
+#include "kernels/cuda/open_library.h"
 
 namespace quire::kernels::cuda {
 namespace {
@@ -34,26 +35,21 @@ struct Functions {
   decltype(&ncclGetLastError) last_error;
 };
 
-template <typename Function>
-bool Resolve(void* library, const char* name, Function* function, std::string* missing) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  if (*function == nullptr) *missing = std::string("libnccl.so.2 lacks ") + name;
-  return *function != nullptr;
-}
-
-bool ResolveAll(void* library, Functions* f, std::string* missing) {
-  return Resolve(library, "ncclGetVersion", &f->version, missing) &&
-         Resolve(library, "ncclGetUniqueId", &f->make_id, missing) &&
-         Resolve(library, "ncclCommInitRankConfig", &f->init, missing) &&
-         Resolve(library, "ncclCommGetAsyncError", &f->ask_state, missing) &&
-         Resolve(library, "ncclCommAbort", &f->abort_comm, missing) &&
-         Resolve(library, "ncclGroupStart", &f->begin_group, missing) &&
-         Resolve(library, "ncclGroupEnd", &f->end_group, missing) &&
-         Resolve(library, "ncclAllGather", &f->all_gather, missing) &&
-         Resolve(library, "ncclSend", &f->send, missing) &&
-         Resolve(library, "ncclRecv", &f->receive, missing) &&
-         Resolve(library, "ncclGetErrorString", &f->error_string, missing) &&
-         Resolve(library, "ncclGetLastError", &f->last_error, missing);
+// "", or the first that it lacks.
+std::string ResolveAll(void* library, Functions* f) {
+  const char* lacks = "";
+  const auto has = [&](const char* name, auto* function) {
+    lacks = name;
+    return ResolveFunction(library, name, function);
+  };
+  const bool complete = has("ncclGetVersion", &f->version) && has("ncclGetUniqueId", &f->make_id) &&
+                        has("ncclCommInitRankConfig", &f->init) &&
+                        has("ncclCommGetAsyncError", &f->ask_state) && has("ncclCommAbort", &f->abort_comm) &&
+                        has("ncclGroupStart", &f->begin_group) && has("ncclGroupEnd", &f->end_group) &&
+                        has("ncclAllGather", &f->all_gather) && has("ncclSend", &f->send) &&
+                        has("ncclRecv", &f->receive) && has("ncclGetErrorString", &f->error_string) &&
+                        has("ncclGetLastError", &f->last_error);
+  return complete ? "" : lacks;
 }
 
 ncclComm_t Of(void* comm) { return static_cast<ncclComm_t>(comm); }
@@ -72,6 +68,7 @@ void FillLife(const Functions& f, NcclCalls* calls) {
     std::memcpy(unique.internal, id.data(), id.size());
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
+    config.maxCTAs = kNcclChannels;
     ncclComm_t made = nullptr;
     const int result = f.init(&made, ranks, unique, rank, &config);
     *comm = made;
@@ -110,22 +107,22 @@ void FillExchange(const Functions& f, NcclCalls* calls) {
 
 NcclCalls OpenNcclLibrary() {
   NcclCalls calls;
-  void* library = nullptr;
-  std::string where;
-  for (const char* candidate : kCandidates) {
-    library = dlopen(candidate, RTLD_NOW | RTLD_LOCAL);
-    if (library != nullptr) break;
-    const char* error = dlerror();
-    where += std::string(error == nullptr ? candidate : error) + "; ";
-  }
   Functions functions = {};
-  if (library == nullptr) {
+  std::string where;
+  const auto resolve = [&](void* library) { return ResolveAll(library, &functions); };
+  if (OpenLibrary(kCandidates, resolve, &where) == nullptr) {
     calls.missing = "NCCL (libnccl.so.2) is not to be had: " + where;
-  } else if (ResolveAll(library, &functions, &calls.missing)) {
-    if (functions.version(&calls.version) != ncclSuccess) calls.version = 0;
-    FillLife(functions, &calls);
-    FillExchange(functions, &calls);
+    return calls;
   }
+  const ncclResult_t result = functions.version(&calls.version);
+  if (result != ncclSuccess) {
+    calls.missing = std::string("NCCL does not say its version: ") + functions.error_string(result);
+    return calls;
+  }
+  const char* blocking = std::getenv("NCCL_COMM_BLOCKING");
+  if (blocking != nullptr) calls.comm_blocking = blocking;
+  FillLife(functions, &calls);
+  FillExchange(functions, &calls);
   return calls;
 }
 

@@ -13,27 +13,39 @@ std::string VersionName(int version) {
   return absl::StrCat(version / 10000, ".", version / 100 % 100, ".", version % 100);
 }
 
-// "", or why this rank can't begin. Rank 0 makes the id.
-std::string Prepare(const NcclCalls& calls, int rank, std::string& id) {
+// "", or why this rank can't begin.
+std::string WhyNot(const NcclCalls& calls) {
   if (!calls.missing.empty()) return calls.missing;
   if (calls.version < NcclLife::kOldestVersion) {
     return absl::StrCat("NCCL ", VersionName(calls.version), " is too old: install ",
                         VersionName(NcclLife::kOldestVersion), " or later");
   }
-  if (rank > 0) return "";
-  const int result = calls.make_id(&id);
-  return result == kNcclDone ? "" : absl::StrCat("NCCL makes no id: ", calls.words(nullptr, result));
+  if (calls.comm_blocking.empty() || calls.comm_blocking == "0") return "";
+  return absl::StrCat("NCCL_COMM_BLOCKING=", calls.comm_blocking,
+                      " would have NCCL's calls wait beyond every limit: take it out of the environment");
 }
 
 // "", or which rank's library is another than rank 0's.
-std::string OtherVersion(const std::vector<std::string>& records) {
-  const auto version_of = [](const std::string& record) { return record.substr(0, record.find(':')); };
-  for (size_t rank = 1; rank < records.size(); ++rank) {
-    if (version_of(records[rank]) == version_of(records[0])) continue;
-    return absl::StrCat("rank ", rank, " has another NCCL (", version_of(records[rank]), ") than rank 0 (",
-                        version_of(records[0]), "): install the same one on all hosts");
+std::string OtherVersion(const std::vector<std::string>& versions) {
+  for (size_t rank = 1; rank < versions.size(); ++rank) {
+    if (versions[rank] == versions[0]) continue;
+    return absl::StrCat("rank ", rank, " has another NCCL (", versions[rank], ") than rank 0 (", versions[0],
+                        "): install the same one on all hosts");
   }
   return "";
+}
+
+// Rank 0's, once all ranks can begin: what makes it goes on waiting for them. "" where it is not to be had.
+absl::StatusOr<std::string> SharedId(const NcclCalls& calls, Rendezvous& rendezvous, std::string& why) {
+  std::string id, failed;
+  if (rendezvous.rank() == 0) {
+    const int result = calls.make_id(&id);
+    if (result != kNcclDone) failed = absl::StrCat("NCCL makes no id: ", calls.words(nullptr, result));
+  }
+  QUIRE_ASSIGN_OR_RETURN(why, FirstWord(failed, rendezvous));
+  if (!why.empty()) return "";
+  QUIRE_ASSIGN_OR_RETURN(const auto ids, rendezvous.AllGather(id));
+  return ids[0];
 }
 
 }  // namespace
@@ -48,16 +60,15 @@ NcclLife::~NcclLife() {
 
 absl::StatusOr<std::unique_ptr<NcclLife>> NcclLife::Join(NcclCalls calls, Rendezvous& rendezvous,
                                                          int64_t limit_ms, std::string& why) {
-  std::string id;
-  QUIRE_ASSIGN_OR_RETURN(why, FirstWord(Prepare(calls, rendezvous.rank(), id), rendezvous));
+  QUIRE_ASSIGN_OR_RETURN(why, FirstWord(WhyNot(calls), rendezvous));
   if (!why.empty()) return nullptr;
-  QUIRE_ASSIGN_OR_RETURN(const auto records,
-                         rendezvous.AllGather(absl::StrCat(VersionName(calls.version), ":", id)));
-  why = OtherVersion(records);
+  QUIRE_ASSIGN_OR_RETURN(const auto versions, rendezvous.AllGather(VersionName(calls.version)));
+  why = OtherVersion(versions);
+  if (!why.empty()) return nullptr;
+  QUIRE_ASSIGN_OR_RETURN(const std::string id, SharedId(calls, rendezvous, why));
   if (!why.empty()) return nullptr;
   auto life = std::unique_ptr<NcclLife>(new NcclLife(std::move(calls), limit_ms));
-  const absl::Status made =
-      life->Init(rendezvous.size(), rendezvous.rank(), records[0].substr(records[0].find(':') + 1));
+  const absl::Status made = life->Init(rendezvous.size(), rendezvous.rank(), id);
   // Who can't waits here for those that wait for it there.
   QUIRE_ASSIGN_OR_RETURN(why, FirstReason(made.ok() ? "" : MessageOf(made), life->late_, rendezvous,
                                           Rendezvous::kUsualLimitUs + limit_ms * 1000));

@@ -23,7 +23,7 @@ struct PeerOptions {
   // From so many on each rank sums a range: two meetings cost less then than to read everybody's all. 0: what
   // suits the number of ranks.
   int64_t ranges_from_bytes = 0;
-  bool apart = false;  // as if ranks were on several hosts, for tests
+  bool apart = false;  // as if ranks were on several hosts, for tests; one alone exchanges with itself then
 };
 
 class PeerCommunicator final : public Communicator {

@@ -1,5 +1,5 @@
-// cuBLASLt found at run time: the library is 540 MB, so no program links it. Opens the first candidate that
-// loads (LD_LIBRARY_PATH first) and resolves the few functions we call. Owned by whoever calls GEMMs; any
+// cuBLASLt found at run time: the library is 540 MB, so no program links it. Opens the first candidate
+// (LD_LIBRARY_PATH first) that has the few functions we call. Owned by whoever calls GEMMs; any
 // thread. What always holds: a table that was handed out is complete.
 #pragma once
 
