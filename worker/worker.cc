@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -35,6 +36,11 @@
 
 namespace quire::worker {
 namespace {
+
+double GbPerSecond(int64_t bytes, int64_t us) {
+  const double mb_per_s = static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(us, 1));
+  return std::round(mb_per_s) / 1e3;
+}
 
 class Rank {
  public:
@@ -272,13 +278,12 @@ absl::Status Rank::LoadModel() {
     if (percent == std::exchange(last_percent, percent)) return;
     Log(LogLevel::kInfo, "loading", "what",
         absl::StrCat("weights ", percent, " % (", loaded.bytes >> 20, " of ", loaded.total_bytes >> 20,
-                     " MiB)"));
+                     " MiB, ", GbPerSecond(loaded.read_bytes, clock_.NowUs() - started_us), " GB/s)"));
   };
   QUIRE_ASSIGN_OR_RETURN(runner_, TransformerRunner::Load(checkpoint_, options, *device_.backend,
                                                           *device_.communicator, progress));
   Log(LogLevel::kInfo, "weights_loaded", "mib", runner_->weight_bytes() >> 20, "read_mib", read_bytes >> 20,
-      "ms", read_us / 1000, "read_gb_per_s",
-      static_cast<double>(read_bytes) / static_cast<double>(std::max<int64_t>(read_us, 1)) / 1e3);
+      "ms", read_us / 1000, "read_gb_per_s", GbPerSecond(read_bytes, read_us));
   checkpoint_.files.reset();  // the backend has its own copy
   return absl::OkStatus();
 }

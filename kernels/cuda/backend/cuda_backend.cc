@@ -34,12 +34,13 @@ absl::Status OfGpu(absl::string_view error) { return absl::InternalError(absl::S
 class CudaBackend final : public Backend {
  public:
   CudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm, const std::string& where,
-              bool captures)
+              bool captures, int load_threads)
       : own_stream_(std::move(stream)),
         stream_(*own_stream_),
         matmuls_(std::move(gemm)),
         family_("cuda-bf16-1-" + where),
         captures_(captures),
+        weights_(load_threads),
         step_(stream_),
         in_flight_(stream_) {}
 
@@ -50,11 +51,11 @@ class CudaBackend final : public Backend {
   absl::StatusOr<MatrixId> AddMatrix(std::span<const HostMatrix> parts, int64_t k, MatrixKind kind,
                                      int64_t leaves) override {
     stream_.MakeCurrent();
-    return Waited(weights_.AddMatrix(stream_, parts, k, kind, leaves));
+    return Queued(weights_.AddMatrix(stream_, parts, k, kind, leaves));
   }
   absl::StatusOr<VectorId> AddVector(std::span<const float> values) override {
     stream_.MakeCurrent();
-    return Waited(weights_.AddVector(stream_, values));
+    return Queued(weights_.AddVector(stream_, values));
   }
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale,
                                  int64_t max_positions) override {
@@ -117,10 +118,10 @@ class CudaBackend final : public Backend {
   // What went wrong on the device since the last call: it does not go away.
   absl::Status Wait();
   absl::Status Taken(std::string error);
-  // What was added, once it stands on the device.
+  // What was added: its copies run while more is read.
   template <typename Id>
-  absl::StatusOr<Id> Waited(absl::StatusOr<Id> added) {
-    if (const absl::Status copied = Wait(); added.ok() && !copied.ok()) return copied;
+  absl::StatusOr<Id> Queued(absl::StatusOr<Id> added) {
+    if (const absl::Status queued = Taken(stream_.TakeError()); added.ok() && !queued.ok()) return queued;
     return added;
   }
 
@@ -172,6 +173,7 @@ absl::Status CudaBackend::CreateKvCache(const KvShape& shape) {
 
 absl::Status CudaBackend::ReserveStep(const StepLimits& limits) {
   stream_.MakeCurrent();
+  weights_.EndLoading(stream_);
   QUIRE_RETURN_IF_ERROR(Wait());
   if (const std::string why = WhyNoSampling(limits.sampled_ids); !why.empty()) {
     return absl::InvalidArgumentError(why);
@@ -210,8 +212,8 @@ StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
                     samples() ? sampler_.rows() : limits_.wanted_rows);
 }
 
-// The first time a kind of step is run as it is: kernels are loaded, and a library chooses its algorithms.
-// The second time it is captured.
+// The first time a kind of step is run as it is: kernels are loaded, and a library chooses for what nobody
+// named. The second time it is captured.
 absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) {
   if (!captures_ || bucket.tokens > kMostCapturedTokens || bucket.tokens == 0) return ops();
   if (graphs_.size() >= kMostGraphs && !graphs_.contains(step_.key())) graphs_.clear();
@@ -355,17 +357,17 @@ absl::Status CudaBackend::Taken(std::string error) {
 }  // namespace
 
 std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
-                                         const std::string& where, bool captures) {
-  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm), where, captures);
+                                         const std::string& where, bool captures, int load_threads) {
+  return std::make_unique<CudaBackend>(std::move(stream), std::move(gemm), where, captures, load_threads);
 }
 
 absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
                                       const std::string& where, Rendezvous& rendezvous,
-                                      const PeerOptions& options, const NcclOptions& nccl) {
+                                      const PeerOptions& options, const NcclOptions& nccl, int load_threads) {
   Device device;
   QUIRE_ASSIGN_OR_RETURN(device.communicator, MakeDeviceCommunicator(*stream, rendezvous, options, nccl));
   const bool captures = rendezvous.size() == 1 || device.communicator->may_be_captured();
-  device.backend = MakeCudaBackend(std::move(stream), std::move(gemm), where, captures);
+  device.backend = MakeCudaBackend(std::move(stream), std::move(gemm), where, captures, load_threads);
   return device;
 }
 

@@ -20,13 +20,15 @@ namespace quire::kernels::cuda {
 
 // The stream's device is the one that is in use. Shapes: rows of a multiple of 8, heads of 64 or 128.
 // `where`: what bits may hang on beside the kernels here, a part of the family.
-// `captures`: whether small steps become graphs.
+// `captures`: whether small steps become graphs. load_threads: that read weights.
 std::unique_ptr<Backend> MakeCudaBackend(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
-                                         const std::string& where, bool captures = true);
+                                         const std::string& where, bool captures = true,
+                                         int load_threads = 1);
 
 // With the communicator of its group, on the same stream. Every rank calls it.
 absl::StatusOr<Device> MakeCudaDevice(std::unique_ptr<Stream> stream, std::unique_ptr<Gemm> gemm,
                                       const std::string& where, Rendezvous& rendezvous,
-                                      const PeerOptions& options = {}, const NcclOptions& nccl = {});
+                                      const PeerOptions& options = {}, const NcclOptions& nccl = {},
+                                      int load_threads = 1);
 
 }  // namespace quire::kernels::cuda

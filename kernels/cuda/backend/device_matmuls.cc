@@ -39,6 +39,7 @@ void DeviceMatmuls::Prepare(Stream& stream, const DeviceWeights& weights,
                             std::span<const StepMatmul> matmuls) {
   std::vector<StepGemm> gemms;
   for (const auto& [id, x, out] : matmuls) {
+    if (x.rows == 0) continue;
     const DeviceMatrix& matrix = weights.matrix(id, "PrepareMatmuls");
     const Tensor y = matrix.kind == MatrixKind::kGateUp ? GateUpProducts(stream, x.rows, matrix) : out;
     QueueCopyOnDevice(stream, x.data, matrix.weights.data(), std::min(SizeOf(x), matrix.weights.size() * 2));
@@ -48,6 +49,7 @@ void DeviceMatmuls::Prepare(Stream& stream, const DeviceWeights& weights,
   }
   gemm_->Choose(stream, gemms);
   for (const auto& [id, x, out] : matmuls) {  // as Allocate left them
+    if (x.rows == 0) continue;
     QueueClear(stream, x.data, SizeOf(x));
     QueueClear(stream, out.data, SizeOf(out));
   }

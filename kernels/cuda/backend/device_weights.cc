@@ -30,7 +30,9 @@ absl::StatusOr<MatrixId> DeviceWeights::AddMatrix(Stream& stream, std::span<cons
   uint16_t* to = matrix.weights.data();
   if (to == nullptr) return absl::ResourceExhaustedError(stream.Synchronize());
   for (const HostMatrix& part : parts) {
-    CopyRowsToDevice(stream, to, part.data, part.stride * 2, k * 2, part.rows);
+    if (!stream_in_.Copy(stream, to, part.data, part.stride * 2, k * 2, part.rows)) {
+      return absl::ResourceExhaustedError(stream.Synchronize());
+    }
     to += part.rows * k;
   }
   bytes_ += MatrixBytes(matrix.rows, k, 0);
@@ -44,7 +46,10 @@ absl::StatusOr<VectorId> DeviceWeights::AddVector(Stream& stream, std::span<cons
   if (values.empty()) return absl::InvalidArgumentError("a weight vector is empty");
   vectors_.emplace_back(stream, (values.size() + 7) / 8 * 8);
   if (vectors_.back().data() == nullptr) return absl::ResourceExhaustedError(stream.Synchronize());
-  vectors_.back().Upload(stream, values, "values of a vector");
+  if (!stream_in_.Copy(stream, vectors_.back().data(), values.data(), values.size_bytes(),
+                       values.size_bytes(), 1)) {
+    return absl::ResourceExhaustedError(stream.Synchronize());
+  }
   bytes_ += std::ssize(values) * 4;
   return VectorId(static_cast<int32_t>(vectors_.size() - 1));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/backend/weight_stream.h"
 #include "kernels/cuda/step/device_array.h"
 
 namespace quire::kernels::cuda {
@@ -25,11 +26,17 @@ struct RopeRows {
 
 class DeviceWeights {
  public:
+  // threads: that read what is added.
+  explicit DeviceWeights(int threads) : stream_in_(threads) {}
+
   // As the Backend's. InvalidArgument for shapes without kernels, ResourceExhausted where there is no room.
+  // What is added stands on the device once the stream has passed.
   absl::StatusOr<MatrixId> AddMatrix(Stream& stream, std::span<const HostMatrix> parts, int64_t k,
                                      MatrixKind kind, int64_t leaves);
   absl::StatusOr<VectorId> AddVector(Stream& stream, std::span<const float> values);
   absl::StatusOr<RopeId> AddRope(std::span<const double> inv_freq, double scale, int64_t max_positions);
+  // All is added: gives pinned memory back.
+  void EndLoading(Stream& stream) { stream_in_.End(stream); }
   // False where all of them stand there already; else the table is at another place than before.
   bool UploadRopes(Stream& stream);
 
@@ -44,6 +51,7 @@ class DeviceWeights {
   int64_t tree_columns() const { return tree_columns_; }
 
  private:
+  WeightStream stream_in_;
   std::vector<DeviceMatrix> matrices_;
   std::vector<DeviceArray<float>> vectors_;
   std::vector<float> new_rope_values_;  // not yet in rope_table_

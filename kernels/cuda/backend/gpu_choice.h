@@ -8,13 +8,15 @@
 #include "kernels/backend_factory.h"
 #include "kernels/cuda/backend/device_sampler.h"
 #include "kernels/cuda/backend/device_step.h"
+#include "kernels/cuda/backend/weight_stream.h"
 #include "kernels/cuda/collective/nccl_calls.h"
 
 namespace quire::kernels::cuda {
 
 // cuBLASLt's workspace, attention's partial results, what ranks meet in, graphs and the context;
 // MatmulSiluMul's products in bf16; eight leaves of 1024 rows; NCCL's own buffers, wherever it may come to be
-// used; what the sampler takes. Of the host, pinned memory for two steps.
+// used; what the sampler takes. Of the host, pinned memory for two steps, and what weights
+// go through.
 inline constexpr DeviceScratch kScratch{
     .fixed_bytes = (int64_t{512} << 20) + DeviceSampler::kFixedBytes,
     .token_bytes_per_ffn = 2 * 2,
@@ -23,7 +25,8 @@ inline constexpr DeviceScratch kScratch{
     .group_bytes_per_doubling = kNcclDoublingBytes,
     .row_bytes = DeviceSampler::kRowBytes,
     .row_bytes_per_run = DeviceSampler::kRunBytes,
-    .host_fixed_bytes = DeviceSampler::kPinnedFixedBytes + DeviceStep::kPinnedFixedBytes,
+    .host_fixed_bytes = DeviceSampler::kPinnedFixedBytes + DeviceStep::kPinnedFixedBytes +
+                        WeightStream::kBuffers * static_cast<int64_t>(WeightStream::kBufferBytes),
     .host_row_bytes = DeviceSampler::kPinnedRowBytes + DeviceStep::kPinnedRowBytes,
     .host_row_bytes_per_run = DeviceSampler::kPinnedRunBytes,
     .host_token_bytes = DeviceStep::kPinnedTokenBytes,

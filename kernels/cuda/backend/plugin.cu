@@ -136,7 +136,10 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
   peers.apart = options.apart;
   cuda::NcclOptions nccl;
   nccl.open = &cuda::OpenNcclLibrary;
-  return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers, nccl);
+  // More of them than a few only take turns at the memory.
+  const int load_threads = std::min(options.threads, 8);
+  return cuda::MakeCudaDevice(std::move(stream), std::move(gemms), where, rendezvous, peers, nccl,
+                              load_threads);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &List, &Find, &Make};

@@ -34,10 +34,9 @@
 // - Exp2, Exp, Reciprocal: the fast ones, right to an ulp or two, no denormals
 // - for the host: Stream, Event (a place on it, to be waited for), DeviceSize, ReadDeviceSize, Launch, Graph
 //   (launches that are kept and run again);
-//   AllocateDevice, FreeDevice, AllocatePinned, FreePinned; CopyToDevice, CopyRowsToDevice (rows of a stride,
-//   to dense ones) and CopyToHost, which wait for all before; QueueCopyToDevice and QueueCopyToHost (from and
-//   to pinned memory, which is left alone until the stream has passed), QueueCopyOnDevice and QueueClear,
-//   which do not
+//   AllocateDevice, FreeDevice, AllocatePinned, FreePinned; CopyToDevice and CopyToHost, which wait for all
+//   before; QueueCopyToDevice and QueueCopyToHost (from and to pinned memory, which is left alone until the
+//   stream has passed), QueueCopyOnDevice and QueueClear, which do not
 // - for the host: PeerMemory, which other ranks of the host read and write, PeerView, another rank's
 //
 // and the macros QUIRE_DEVICE (before a function), QUIRE_UNROLL, QUIRE_NO_UNROLL (before a

@@ -329,13 +329,6 @@ inline void CopyToHost(Stream& stream, void* to, const void* from, size_t bytes)
                 "copying to the host");
   stream.Record(cudaStreamSynchronize(stream.handle()), "copying to the host");
 }
-inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t from_stride, size_t bytes,
-                             size_t rows) {
-  stream.Record(
-      cudaMemcpy2DAsync(to, bytes, from, from_stride, bytes, rows, cudaMemcpyHostToDevice, stream.handle()),
-      "copying to the device");
-  stream.Record(cudaStreamSynchronize(stream.handle()), "copying to the device");
-}
 inline void QueueCopyToDevice(Stream& stream, void* to, const void* from, size_t bytes) {
   stream.Record(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream.handle()),
                 "copying to the device");

@@ -310,15 +310,6 @@ inline void CopyToHost(Stream& stream, void* to, const void* from, size_t bytes)
   stream.EndCopies();
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
-inline void CopyRowsToDevice(Stream& stream, void* to, const void* from, size_t from_stride, size_t bytes,
-                             size_t rows) {
-  stream.RefuseWhileCaptured("memory is written");
-  stream.EndCopies();
-  for (size_t row = 0; row < rows; ++row) {
-    std::memcpy(static_cast<std::byte*>(to) + row * bytes,
-                static_cast<const std::byte*>(from) + row * from_stride, bytes);
-  }
-}
 inline void QueueCopyOnDevice(Stream& stream, void* to, const void* from, size_t bytes) {
   stream.RefuseWhileCaptured("memory is written");
   if (bytes > 0) std::memcpy(to, from, bytes);

@@ -102,7 +102,8 @@ absl::StatusOr<Device> Make(const BackendOptions& options, Rendezvous& rendezvou
   cuda::PeerOptions peers;
   peers.apart = Told() == "apart";
   return cuda::MakeCudaDevice(std::make_unique<cuda::Stream>(1, kDevice),
-                              MakeGemms(kDevice, options.matmul_cache), "fibers", rendezvous, peers);
+                              MakeGemms(kDevice, options.matmul_cache), "fibers", rendezvous, peers, {},
+                              options.threads);
 }
 
 constexpr BackendPlugin kPlugin{QUIRE_BACKEND_BUILD, &cuda::WhyNotServed, &List, &Find, &Make};
