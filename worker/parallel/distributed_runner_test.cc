@@ -245,7 +245,8 @@ TEST_P(DistributedRunnerTest, AFollowersStepThatWasLaunchedAheadHasALimitOfItsOw
   RunGroup(
       GetParam(), 2,
       [&](RankGroup& group) {
-        const StepDeadlineOptions limits{.floor_us = 200'000};
+        // The first step may take hours, as its weights may be on a disk; the second one a part of a second.
+        const StepDeadlineOptions limits{.floor_us = 200'000, .weight_bytes = 1'000'000'000'000};
         if (group.rank() == 1) {
           told = MessageOf(RunFollower(group, stuck, limits));
           return;
@@ -263,8 +264,7 @@ TEST_P(DistributedRunnerTest, AFollowersStepThatWasLaunchedAheadHasALimitOfItsOw
       [&](int rank) {
         if (rank == 1) stuck.lost.Notify();
       });
-  // Or in 5, if the machine paused rank 0 before it sent plan 6.
-  EXPECT_THAT(told, ::testing::AnyOf(HasSubstr("step 6"), HasSubstr("step 5")));
+  EXPECT_THAT(told, HasSubstr("rank 1 did not arrive, it is computing (step 6"));
 }
 
 TEST_P(DistributedRunnerTest, AFailingRankLosesTheGroupForAll) {
