@@ -178,7 +178,8 @@ class Backend {
 
   virtual StepBucket BeginStep(const StepInputs& inputs) = 0;
   // Calls `ops`, or what was captured when it was called for this bucket before: it issues the same calls
-  // with the same arguments for equal buckets. Fails as `ops` does.
+  // with the same arguments for equal buckets. Fails as `ops` does, and where any of the step is known to
+  // fail by now: a group computes nonsense then.
   virtual absl::Status Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) = 0;
 
   // out [tokens, k] fp32 = row ids[i] - first_row of `table` (added as kPlain [rows, k], kBf16), zeros where
@@ -213,7 +214,8 @@ class Backend {
   // choice, bit by bit. Of rows from which ranks left out what a spec does not need, runs[i] names what there
   // is; `runs` is empty, too, where all rows are whole. Rows don't know of one another, so several may be one
   // sequence's. The specs, and what they point to, and the runs outlive ReadSampled, which comes next. Where
-  // the backend runs ahead each step ends with it, of no rows where none is sampled, and nothing outlives it.
+  // steps run ahead each ends with it, of no rows where none is sampled; nothing outlives it where the
+  // backend runs ahead.
   virtual void Sample(Tensor logits, std::span<const SampleSpec* const> specs,
                       std::span<const RowRuns> runs) = 0;
   // Where it runs ahead, on any rank of several: where the ids of the last Sample stand, 4-byte words in a

@@ -115,6 +115,14 @@ class CudaBackend final : public Backend {
   void UploadRopes() {
     if (weights_.UploadRopes(stream_)) graphs_.clear();
   }
+  absl::Status RunOrReplay(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops);
+  // What the stream has been told so far, which stays for the end of the step. What a launch shows is of this
+  // step; a fault of the device may be of the one in flight.
+  absl::Status Recorded() {
+    const std::string error = stream_.TakeError();
+    stream_.Record(error);
+    return error.empty() ? absl::OkStatus() : OfGpu(error);
+  }
   // What went wrong on the device since the last call: it does not go away.
   absl::Status Wait();
   absl::Status Taken(std::string error);
@@ -212,9 +220,15 @@ StepBucket CudaBackend::BeginStep(const StepInputs& inputs) {
                     samples() ? sampler_.rows() : limits_.wanted_rows);
 }
 
+// A launch that failed is told here, not only when the step is read: other ranks go on with nonsense.
+absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) {
+  QUIRE_RETURN_IF_ERROR(RunOrReplay(bucket, ops));
+  return Recorded();
+}
+
 // The first time a kind of step is run as it is: kernels are loaded, and a library chooses for what nobody
 // named. The second time it is captured.
-absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) {
+absl::Status CudaBackend::RunOrReplay(const StepBucket& bucket, absl::FunctionRef<absl::Status()> ops) {
   if (!captures_ || bucket.tokens > kMostCapturedTokens || bucket.tokens == 0) return ops();
   if (graphs_.size() >= kMostGraphs && !graphs_.contains(step_.key())) graphs_.clear();
   const auto [found, first] = graphs_.try_emplace(step_.key());
@@ -222,11 +236,7 @@ absl::Status CudaBackend::Run(const StepBucket& bucket, absl::FunctionRef<absl::
   std::unique_ptr<Graph>& graph = found->second;
   absl::Status issued;
   if (graph == nullptr) {
-    // What went wrong before would be taken for the capture's. It is of this step, not of one in flight.
-    if (const std::string error = stream_.TakeError(); !error.empty()) {
-      stream_.Record(error);
-      return OfGpu(error);
-    }
+    QUIRE_RETURN_IF_ERROR(Recorded());  // it would be taken for the capture's
     graph = std::make_unique<Graph>(stream_, [&](Stream&) { issued = ops(); });
     if (!issued.ok()) {
       graphs_.erase(found);  // it holds a part
