@@ -14,7 +14,8 @@
 
 namespace quire::worker {
 
-// The steps of one rank, each with its limit from when it was launched and the one before had ended. Engine
+// The steps of one rank, each with its limit from when it was launched and the one before had ended. Until
+// then a rank's word of what it does names the one before, while it waits with the next plan, too. Engine
 // thread.
 class TimedSteps {
  public:
