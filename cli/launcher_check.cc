@@ -17,6 +17,11 @@
 #include "cli/places.h"
 
 namespace quire::cli {
+namespace {
+
+constexpr int64_t kMaxAnswerBytes = 1 << 20;  // one line that tells of each GPU of a host
+
+}  // namespace
 
 // Worker and gateway themselves know what they can load, weights and text: they are asked before anything
 // starts, so that a broken model is said at once.
@@ -80,7 +85,7 @@ absl::StatusOr<std::string> Launcher::AskAboutModel(const std::string& program,
   if (stage_ == Stage::kStopped) SendSignal(check.process, SIGKILL);
   const ProcessEnd end = AwaitEnd(check.process);
   QUIRE_RETURN_IF_ERROR(opened);
-  const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1);
+  const std::string words = LastLines(absl::StrCat("/proc/self/fd/", report.get()), 1, kMaxAnswerBytes);
   if (end.clean() || stage_ == Stage::kStopped) return words;
   if (end.exit_code == kExitUsage) return absl::InvalidArgumentError(Readable(words));
   return absl::FailedPreconditionError(

@@ -30,7 +30,6 @@ extern char** environ;
 namespace quire {
 namespace {
 
-constexpr int64_t kTailBytes = 2048;
 constexpr int kExitNeverReleased = 126, kExitNotStarted = 127;
 
 absl::Status CantStart(const std::string& program, int error) {
@@ -180,11 +179,11 @@ absl::StatusOr<Fd> OpenOutput(const std::string& path) {
   return file;
 }
 
-std::string LastLines(const std::string& path, int lines) {
+std::string LastLines(const std::string& path, int lines, int64_t max_bytes) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) return "";
   const int64_t size = std::max<int64_t>(0, file.tellg());
-  const int64_t from = std::max<int64_t>(0, size - kTailBytes);
+  const int64_t from = std::max<int64_t>(0, size - max_bytes);
   std::string tail(static_cast<size_t>(size - from), '\0');
   file.seekg(from);
   file.read(tail.data(), static_cast<std::streamsize>(tail.size()));

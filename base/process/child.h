@@ -4,6 +4,7 @@
 // by the fleet driver and the launcher, on their own threads.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,8 @@ absl::StatusOr<std::string> FindProgram(const std::string& name);
 // Opens a file for a child's output, for append and emptied; what it held, if anything, is kept as PATH.1.
 absl::StatusOr<Fd> OpenOutput(const std::string& path);
 
-// The last `lines` lines of a file, at most 2 KiB: whole ones, unless one alone is
-// longer; empty if it can't be read.
-std::string LastLines(const std::string& path, int lines);
+// The last `lines` lines of a file, at most so many bytes: whole ones, unless one alone is longer; empty if
+// it can't be read.
+std::string LastLines(const std::string& path, int lines, int64_t max_bytes = 2048);
 
 }  // namespace quire

@@ -178,6 +178,7 @@ TEST_F(ChildTest, LastLinesAreWhole) {
   EXPECT_EQ(LastLines(Output(), 5), std::string(1500, 'y'));
   std::ofstream(Output()) << std::string(5000, 'z') << "\n";
   EXPECT_EQ(LastLines(Output(), 5), std::string(2047, 'z')) << "rather a part than nothing";
+  EXPECT_EQ(LastLines(Output(), 5, 3000), std::string(2999, 'z'));
 }
 
 TEST_F(ChildTest, LastLinesAreTheLast) {

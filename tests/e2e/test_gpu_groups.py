@@ -148,6 +148,15 @@ def test_what_an_operator_gets_wrong(tmp_path, programs, gpus, flags, code, why)
     assert not (tmp_path / "data").exists()  # nothing was started
 
 
+def test_a_plan_with_many_notes_is_taken(tmp_path, programs, gpus):
+    """One for each GPU that is left out: the check's line is long."""
+    gpus(",".join(["1024"] + ["256"] * 15))
+    with System(tiny_gpu(tmp_path), programs=with_library(programs), backend="cuda", **SMALL) as system:
+        assert system.has_said("starting 1 group(s) of 1 rank(s)")
+        assert all(system.has_said(f"number {i} (GPU-f1be-{i:02}) holds no rank of 1: ") for i in range(1, 16))
+        assert set(serving(system)) == {"g0"}
+
+
 def test_groups_that_share_a_host_are_told_their_gpus(tmp_path, programs, gpus):
     """By hand: a worker that isn't would take the first ones, as the other group does."""
     gpus("1024,1024")
