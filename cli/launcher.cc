@@ -28,7 +28,7 @@ namespace {
 constexpr int64_t kGatewayHurryMs = 60'000, kEndGroupsMs = 30'000;
 constexpr int kMaxCoordinatorStops = 3;
 constexpr const char* kLoopback = "127.0.0.1";
-constexpr int kMaxGroupFailures = 3;  // of one group, while none ever served
+constexpr int kMaxGroupFailures = 3;  // of one group, since it last served
 
 int64_t NowMs() { return SystemClock().NowMs(); }
 
@@ -346,7 +346,7 @@ void Launcher::OnGroups(const nlohmann::json& groups) {
   }
 }
 
-// How many groups never served and failed again and again.
+// How many groups failed again and again since they last served, if they ever did.
 int64_t Launcher::Hopeless() const {
   return std::count_if(group_failures_.begin(), group_failures_.end(),
                        [](const auto& group) { return group.second >= kMaxGroupFailures; });
@@ -357,7 +357,6 @@ void Launcher::OnGroupLost(const nlohmann::json& fields) {
   const std::string group = TextOf(fields, "group");
   const std::string why = WhyLost(fields);
   Say(absl::StrCat("group ", group, " is lost and restarts: ", why));
-  if (last_epochs_.contains(group)) return;
   const bool final = fields.contains("final") && fields["final"] == true;
   group_failures_[group] += final ? kMaxGroupFailures : 1;
   // A group that fails while another one serves, did, or still loads is no reason to take that one from its

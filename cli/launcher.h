@@ -100,7 +100,7 @@ class Launcher {
   std::string coordinator_grpc_, admin_, api_;   // host:port, once known
   int64_t groups_up_ = 0;                        // that are registered
   std::map<std::string, uint64_t> last_epochs_;  // of the groups that ever were
-  std::map<std::string, int> group_failures_;    // of those that never served
+  std::map<std::string, int> group_failures_;    // of each, since it last served
   std::string last_progress_;
 };
 

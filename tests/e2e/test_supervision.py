@@ -14,6 +14,7 @@ from stream import retried
 from system import BIN, TINY_MODEL, System, serve_once, until
 from test_failover import all_serving
 from test_first_start import namespace
+from test_helpers import Program
 from test_shutdown import start_time
 
 pytestmark = pytest.mark.tiny
@@ -25,6 +26,43 @@ def test_ready_is_said_at_every_log_level(level):
     with System(TINY_MODEL, groups=2, log_level=level) as system:
         status, answer = system.chat("Hi", max_tokens=3)  # who is told "ready" may ask at once
         assert status == 200, answer
+
+
+ONE_BREAKS = """#!/bin/sh
+case "$*" in
+*"--group-id g0 "*)
+  [ ! -e "$0.broken" ] || { echo 'it is broken' >&2; exit 1; }
+  echo $$ > "$0.g0" ;;
+*"--group-id g1 "*)
+  read -r go < "$0.hold" ;;
+esac
+exec "$0.real" "$@"
+"""
+
+
+def test_a_group_that_breaks_while_another_one_loads_keeps_nobody_from_it(tmp_path, programs):
+    """It has served, and never will again; the other one is held until then."""
+    worker = programs / "quire-worker"
+    real, pid, broken, hold = (worker.with_suffix(f".{name}") for name in ("real", "g0", "broken", "hold"))
+    worker.rename(real)
+    worker.write_text(ONE_BREAKS)
+    worker.chmod(0o700)
+    os.mkfifo(hold)
+    ready = tmp_path / "ready.json"
+    quire = Program(programs / "quire", "serve", "--model", TINY_MODEL, "--data", tmp_path / "data", "--port", "0", "--admin-port", "0",
+                    "--groups=2", "--tensor-parallel=1", "--ready-file", ready)
+    try:
+        quire.wait_for_output("quire: group g0 serves")
+        broken.touch()
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        hold.write_text("go\n")
+        quire.wait_for_output("quire: ready:")
+        assert ready.exists() and quire.has_said("1 of 2 groups serve") and quire.has_said("it is broken")
+        assert quire.has_said("quire: group g1 serves")
+        broken.unlink()
+        until("the group that is whole again", lambda: sum("group g0 serves" in line for line in list(quire.output)) == 2)
+    finally:
+        assert quire.stop() == 0
 
 
 def processes(system):
