@@ -63,12 +63,23 @@ void WorkerFlags::Declare(Options& options) {
 }
 
 absl::Status WorkerFlags::Check() const {
-  if (gpus.empty()) return absl::OkStatus();
+  if (gpus.empty()) {
+    // Which GPUs there are only a worker knows: a group whose numbers are none would never start, and `auto`
+    // promises that it does.
+    if (backend != "auto" || groups <= 1) return absl::OkStatus();
+    return absl::InvalidArgumentError("--backend auto of several groups takes --gpus: or give --backend cpu");
+  }
   if (backend == "cpu") return absl::InvalidArgumentError("--gpus is for --backend cuda or auto");
-  const std::vector<std::string> named = absl::StrSplit(gpus, ',');
-  if (std::ssize(named) == groups * ranks) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--gpus names ", named.size(), " GPUs, and ", groups,
-                                                 " group(s) of ", ranks, " rank(s) take ", groups * ranks));
+  std::vector<std::string> named = absl::StrSplit(gpus, ',');
+  if (std::ssize(named) != groups * ranks) {
+    return absl::InvalidArgumentError(absl::StrCat("--gpus names ", named.size(), " GPUs, and ", groups,
+                                                   " group(s) of ", ranks, " rank(s) take ", groups * ranks));
+  }
+  // Of two groups, since each worker sees its own group's alone.
+  std::sort(named.begin(), named.end());
+  const auto twice = std::adjacent_find(named.begin(), named.end());
+  if (twice == named.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--gpus names \"", *twice, "\" twice"));
 }
 
 std::string WorkerFlags::GpusOf(int64_t group) const {
@@ -86,7 +97,8 @@ std::string WorkerFlags::GpusOf(int64_t group) const {
 WorkerFlags::Cores WorkerFlags::CoresOf(int rank, const std::vector<CpuList>& nodes,
                                         std::optional<int64_t> quota) const {
   const int64_t count = std::ssize(nodes);
-  const bool own_nodes = backend != "cuda" && ranks > 1 && ranks <= count;
+  const bool beside_gpus = backend == "cuda" || !gpus.empty();
+  const bool own_nodes = !beside_gpus && ranks > 1 && ranks <= count;
   const int64_t first = own_nodes ? rank * count / ranks : 0;
   const int64_t end = own_nodes ? (rank + 1) * count / ranks : count;
   CpuList cpus;
@@ -135,6 +147,16 @@ std::vector<std::string> WorkerFlags::Command(const RankIdentity& identity, cons
   add("worker-secret-file", worker_secret_file);
   if (insecure) argv.push_back("--insecure");
   return argv;
+}
+
+// On GPUs how many other groups there are follows how many GPUs answered, and changes nothing that a rank has
+// taken of the host. On the CPU it does: a rank's KV blocks are of its group's part of the memory.
+std::vector<std::string> WorkerFlags::LastingCommand(const RankIdentity& identity) const {
+  std::vector<std::string> command = Command(identity, {});
+  if (backend != "cuda") return command;
+  const auto flag = std::find(command.begin(), command.end(), "--host-groups");
+  command.erase(flag, flag + 2);
+  return command;
 }
 
 }  // namespace quire::coordinator

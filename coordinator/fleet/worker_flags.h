@@ -39,16 +39,15 @@ struct WorkerFlags {
   bool insecure = false;
 
   void Declare(Options& options);
-  // InvalidArgument: GPUs that are not as many as there are ranks, or that nobody computes on.
+  // InvalidArgument: GPUs that are not as many as there are ranks, that stand twice, that nobody computes on,
+  // or that several groups would have to guess.
   absl::Status Check() const;
   // The whole command line of a rank on a host with these CPUs, of which a cgroup may leave as much time as
   // `quota` of them have (CpuQuota).
   std::vector<std::string> Command(const RankIdentity& identity, const std::vector<CpuList>& nodes,
                                    std::optional<int64_t> quota = std::nullopt) const;
   // What of it was given, and lasts when the host's CPUs or the quota change. Nobody is started with it.
-  std::vector<std::string> LastingCommand(const RankIdentity& identity) const {
-    return Command(identity, {});
-  }
+  std::vector<std::string> LastingCommand(const RankIdentity& identity) const;
   // From SIGTERM to SIGKILL: a group that drains as long as it may ends by itself, after the step that runs
   // then.
   int64_t StopGraceMs() const { return drain_seconds * 1000 + kStepMs + kLastWordsMs; }
@@ -61,7 +60,8 @@ struct WorkerFlags {
     std::string cpus;  // empty: it runs where the kernel puts it
     int64_t threads = 0;
   };
-  // Each group's are its own, and the same ones whenever it starts. Empty: the worker takes the first ones.
+  // Each group's are its own and, where they are names, the same ones whenever it starts: numbers move up
+  // where a GPU is lost. Empty: the worker takes the first ones.
   std::string GpusOf(int64_t group) const;
   Cores CoresOf(int rank, const std::vector<CpuList>& nodes, std::optional<int64_t> quota) const;
   template <typename Self, typename Visitor>

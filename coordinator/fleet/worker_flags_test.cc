@@ -196,6 +196,32 @@ TEST(WorkerFlags, GpusAreAsManyAsRanks) {
   }
 }
 
+TEST(WorkerFlags, NoTwoGroupsAreGivenOneGpu) {
+  WorkerFlags flags;
+  flags.groups = 2;
+  flags.backend = "cuda";
+  for (const char* same : {"0,0", "GPU-a,GPU-a"}) {
+    flags.gpus = same;
+    EXPECT_TRUE(absl::IsInvalidArgument(flags.Check())) << same;
+    EXPECT_THAT(std::string(flags.Check().message()), HasSubstr("twice")) << same;
+  }
+  flags.gpus = "0,1";
+  EXPECT_TRUE(flags.Check().ok());
+}
+
+// Numbers that nobody gave may be none on this host, and then a group of `auto` would neither find a GPU nor
+// go to the CPU.
+TEST(WorkerFlags, GroupsOfAutoAreToldTheirGpus) {
+  WorkerFlags flags;
+  flags.backend = "auto";
+  EXPECT_TRUE(flags.Check().ok());
+  flags.groups = 2;
+  EXPECT_TRUE(absl::IsInvalidArgument(flags.Check()));
+  EXPECT_THAT(std::string(flags.Check().message()), HasSubstr("--gpus: or give --backend cpu"));
+  flags.gpus = "0,1";
+  EXPECT_TRUE(flags.Check().ok());
+}
+
 // Which node a GPU is on nobody asks: a rank that is bound to another one would be worse off than a free one.
 TEST(WorkerFlags, BindsNoRankToANodeBesideGpus) {
   WorkerFlags flags;
@@ -203,6 +229,27 @@ TEST(WorkerFlags, BindsNoRankToANodeBesideGpus) {
   flags.backend = "cuda";
   EXPECT_EQ(ValueOf(flags.Command({}, {{0, 1}, {2, 3}}), "cpus"), "(absent)");
   EXPECT_EQ(ValueOf(flags.Command({}, {{0, 1}, {2, 3}}), "threads"), "2");
+  flags.backend = "auto";
+  EXPECT_EQ(ValueOf(flags.Command({}, {{0, 1}, {2, 3}}), "cpus"), "0-1");  // there may be none
+  flags.gpus = "0,1";
+  EXPECT_EQ(ValueOf(flags.Command({}, {{0, 1}, {2, 3}}), "cpus"), "(absent)");
+}
+
+// It follows the GPUs that answer: one that is lost between two coordinators is no reason to end a group that
+// has another one.
+TEST(WorkerFlags, HowManyGroupsShareAHostLastsWhereTheyShareItsMemory) {
+  WorkerFlags flags;
+  const RankIdentity rank{"g0", 1, 0, "shm", "log"};
+  const auto lasting = [&](const char* backend, int64_t groups, const char* gpus) {
+    flags.backend = backend;
+    flags.groups = groups;
+    flags.gpus = gpus;
+    EXPECT_EQ(ValueOf(flags.Command(rank, Cores(8)), "host-groups"), std::to_string(groups));
+    return flags.LastingCommand(rank);
+  };
+  EXPECT_EQ(lasting("cuda", 2, "GPU-a,GPU-b"), lasting("cuda", 3, "GPU-a,GPU-b,GPU-c"));
+  EXPECT_NE(lasting("cuda", 2, "GPU-a,GPU-b"), lasting("cuda", 2, "GPU-b,GPU-a"));
+  EXPECT_NE(lasting("cpu", 2, ""), lasting("cpu", 3, ""));
 }
 
 TEST(WorkerFlags, WhatLastsIsWhatWasGiven) {
