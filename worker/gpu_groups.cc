@@ -16,6 +16,12 @@ using Places = std::vector<int>;  // in it
 
 const kernels::DeviceChoice& At(const Gpus& gpus, int place) { return gpus[static_cast<size_t>(place)]; }
 
+// An error with what was found out about each GPU that counts for nothing.
+absl::Status TooFew(std::string why, const std::vector<std::string>& left) {
+  for (const std::string& gpu : left) absl::StrAppend(&why, "; ", gpu);
+  return absl::UnavailableError(why);
+}
+
 std::string NameOf(const kernels::DeviceChoice& gpu) {
   return absl::StrCat("number ", gpu.index, gpu.id.empty() ? "" : absl::StrCat(" (", gpu.id, ")"));
 }
@@ -60,8 +66,6 @@ struct Try {
 
 Try TryRanks(const Gpus& gpus, const Places& usable, int64_t ranks, const GpuFits& fits) {
   Try made;
-  made.failed = absl::UnavailableError(
-      absl::StrCat("a group of ", ranks, " ranks on this host takes as many GPUs of one architecture"));
   for (const int place : usable) {
     const absl::Status held = fits(ranks, 1, At(gpus, place));
     if (held.ok()) {
@@ -72,6 +76,10 @@ Try TryRanks(const Gpus& gpus, const Places& usable, int64_t ranks, const GpuFit
       made.failed = absl::Status(held.code(), made.small.back());
     }
   }
+  if (std::ssize(made.holding) >= ranks) {
+    made.failed = absl::UnavailableError(
+        absl::StrCat("a group of ", ranks, " ranks on this host takes as many GPUs of one architecture"));
+  }
   made.groups = MakeGroups(gpus, ranks, made.holding);
   return made;
 }
@@ -80,9 +88,10 @@ Try TryRanks(const Gpus& gpus, const Places& usable, int64_t ranks, const GpuFit
 absl::Status Limit(const Gpus& gpus, int64_t ranks, int64_t asked, const GpuFits& fits,
                    std::vector<Places>& groups, std::vector<std::string>& left) {
   if (asked > std::ssize(groups)) {
-    return absl::UnavailableError(absl::StrCat(asked, " groups of ", ranks, " rank(s) take ", asked * ranks,
-                                               " GPUs, and there are enough for ", groups.size(),
-                                               ": give --groups ", groups.size()));
+    return TooFew(
+        absl::StrCat(asked, " groups of ", ranks, " rank(s) take ", asked * ranks,
+                     " GPUs, and there are enough for ", groups.size(), ": give --groups ", groups.size()),
+        left);
   }
   if (asked > 0) groups.resize(static_cast<size_t>(asked));
   absl::Status held;
@@ -138,9 +147,10 @@ absl::StatusOr<GpuGroups> ChooseGpuGroups(const Gpus& gpus, const GpuWish& wish,
   }
   if (usable.empty()) return absl::UnavailableError(gpus.empty() ? "there is no GPU" : gpus.front().why_not);
   if (wish.ranks > std::ssize(usable)) {
-    return absl::UnavailableError(absl::StrCat("a group of ", wish.ranks,
-                                               " ranks on this host takes as many GPUs, and there are ",
-                                               usable.size(), ": give --tensor-parallel ", usable.size()));
+    return TooFew(
+        absl::StrCat("a group of ", wish.ranks, " ranks on this host takes as many GPUs, and there are ",
+                     usable.size(), ": give --tensor-parallel ", usable.size()),
+        chosen.left);
   }
   const int64_t most = wish.ranks > 0 ? wish.ranks : std::min<int64_t>(wish.most_ranks, std::ssize(usable));
   Try made;
@@ -149,9 +159,9 @@ absl::StatusOr<GpuGroups> ChooseGpuGroups(const Gpus& gpus, const GpuWish& wish,
     chosen.ranks = ranks;
   }
   if (made.groups.empty()) return made.failed;
+  std::move(made.small.begin(), made.small.end(), std::back_inserter(chosen.left));
   QUIRE_RETURN_IF_ERROR(Limit(gpus, chosen.ranks, wish.groups, fits, made.groups, chosen.left));
   chosen.groups = std::move(made.groups);
-  std::move(made.small.begin(), made.small.end(), std::back_inserter(chosen.left));
   TellRest(gpus, made.holding, chosen);
   return chosen;
 }

@@ -90,9 +90,14 @@ TEST(GpuGroups, TooFewAreSaid) {
   };
   EXPECT_EQ(why({}, {}), "there is no GPU");
   EXPECT_EQ(why({0, 0}, {}), "it does not answer");
-  EXPECT_THAT(why({80, 80, 0}, {.ranks = 3}), HasSubstr("and there are 2: give --tensor-parallel 2"));
+  EXPECT_THAT(
+      why({80, 80, 0}, {.ranks = 3}),
+      HasSubstr("and there are 2: give --tensor-parallel 2; number 2 (GPU-2) can't be used: it does not"));
   EXPECT_THAT(why({40, 40, 40, 40, 40}, {.groups = 3}), HasSubstr("3 groups of 2 rank(s) take 6 GPUs"));
   EXPECT_THAT(why({40, 40, 40, 40, 40}, {.groups = 3}), HasSubstr("enough for 2: give --groups 2"));
+  EXPECT_THAT(why({80, 0, 8}, {.groups = 2}),
+              HasSubstr("give --groups 1; number 1 (GPU-1) can't be used: it does not answer; "
+                        "number 2 (GPU-2) holds no rank of 1: the weights need more"));
 }
 
 TEST(GpuGroups, AModelThatNoneHoldsIsTheErrorOfItsMemory) {
@@ -124,6 +129,11 @@ TEST(GpuGroups, NoGroupIsOfTwoArchitectures) {
   gpus.pop_back();
   const absl::Status failed = ChooseGpuGroups(gpus, {}, Fits()).status();
   EXPECT_THAT(std::string(failed.message()), HasSubstr("of one architecture"));
+  // That a third one is too small is not the cause.
+  gpus.push_back(Gpus({40, 40, 8}).back());
+  const absl::Status two = ChooseGpuGroups(gpus, {.ranks = 2}, Fits()).status();
+  EXPECT_TRUE(absl::IsUnavailable(two)) << two;
+  EXPECT_THAT(std::string(two.message()), HasSubstr("of one architecture"));
 }
 
 TEST(GpuGroups, OneThatIsTooSmallOrDoesNotAnswerIsLeftOut) {

@@ -15,7 +15,11 @@
 namespace quire::worker {
 namespace {
 
-constexpr int64_t kPartOfDriver = 64;  // of a GPU's memory: 1.25 GiB of 80; contexts of 0.5 GiB are usual
+// What the driver keeps of a GPU for a process: contexts of 0.5 GiB are usual, on small GPUs, too; 1.25 GiB
+// of 80. (Below 8 GiB there are tests' GPUs and the smallest of slices.)
+int64_t DriversPart(int64_t memory_bytes) {
+  return std::max<int64_t>(memory_bytes / 64, std::min<int64_t>(memory_bytes / 16, int64_t{512} << 20));
+}
 
 int64_t GroupBytes(const kernels::DeviceScratch& scratch, int64_t ranks) {
   if (ranks <= 1) return 0;
@@ -38,7 +42,7 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
       {// A group that is to be taken over, or replaced, still holds what a check would count as taken; what
        // the driver keeps of a GPU for each process no rank gets, and so no check may count on it.
        .memory_bytes =
-           config.check ? device.memory_bytes - device.memory_bytes / kPartOfDriver : device.free_bytes,
+           config.check ? device.memory_bytes - DriversPart(device.memory_bytes) : device.free_bytes,
        .fixed_bytes =
            scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden + GroupBytes(scratch, config.ranks),
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
