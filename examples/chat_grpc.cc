@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   quire::v1::ChatRequest request;
   request.set_model(argv[2]);
   request.set_max_tokens(64);
+  request.set_temperature(0);
   quire::v1::ChatMessage& message = *request.add_messages();
   message.set_role("user");
   message.set_content(argv[3]);

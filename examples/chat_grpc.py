@@ -13,7 +13,7 @@ messages, services = grpc.protos_and_services("proto/chat.proto")
 
 def main(address, model, question):
     key = [("authorization", "Bearer " + os.environ["QUIRE_API_KEY"])]
-    request = messages.ChatRequest(model=model, max_tokens=64)
+    request = messages.ChatRequest(model=model, max_tokens=64, temperature=0)
     request.messages.add(role="user", content=question)
     with grpc.insecure_channel(address) as channel:
         for chunk in services.ChatStub(channel).ChatStream(request, metadata=key, timeout=120):

@@ -79,8 +79,8 @@ struct Gateway::Parts {
         pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
         chat(pipeline, ParseChat),
         models(authenticator, catalog),
+        chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
         call_threads(options.threads),
-        chat_service(pipeline, catalog, call_threads, clock, metrics),
         drain_delay(absl::FromChrono(options.drain_delay)),
         watcher(channel, gateway_id, facts, clock, [this] { OnModels(); }) {}
 
@@ -171,12 +171,17 @@ struct Gateway::Parts {
   }
 
   void SetGrpcHealth(bool serving) {
-    if (grpc.server != nullptr) grpc.server->GetHealthCheckService()->SetServingStatus(serving);
+    if (grpc.server == nullptr) return;
+    for (const char* service : {"", "quire.v1.Chat"}) {
+      grpc.server->GetHealthCheckService()->SetServingStatus(service, serving && !draining);
+    }
   }
 
-  // Accepts no more calls and lets those that run end.
+  // Takes no more calls and lets those that run end; whoever only watches is not waited for.
   void EndCalls(absl::Duration limit) {
-    if (grpc.server != nullptr) grpc.server->Shutdown(absl::ToChronoTime(absl::Now() + limit));
+    chat_service.Refuse();
+    chat_service.AwaitIdle(limit);
+    if (grpc.server != nullptr) grpc.server->Shutdown(std::chrono::system_clock::now());
   }
 
   http::Probes Probes() {
@@ -227,8 +232,8 @@ struct Gateway::Parts {
   const Pipeline pipeline;
   const HttpDoor chat;
   const ModelsHandler models;
-  CallThreads call_threads;
   ChatService chat_service;
+  CallThreads call_threads;  // whose end is that of the calls' coroutines
   std::unique_ptr<http::MetricsPlane> metrics_plane;
   std::unique_ptr<http::Server> server;
   GrpcServer grpc;  // the public one; null: there is none

@@ -1,5 +1,6 @@
 // Several choices of one request, and log-probabilities: streamed and whole, cut and resumed, and what is
 // billed of them.
+#include <cmath>
 #include <map>
 
 #include "gateway/gateway_test_fixture.h"
@@ -207,6 +208,18 @@ TEST_F(GatewayChoicesTest, LogprobsComeWithTheTextTheyBelongTo) {
   EXPECT_EQ(bytes, "h\xC3\xA9!") << "the tokens' bytes are the content's";
   EXPECT_EQ(entries[0]["logprob"], -1);
   EXPECT_EQ(entries[3]["logprob"], -8);
+}
+
+TEST_F(GatewayChoicesTest, NoInfinityComesOut) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Token(testing::TinyIds("y")[0], -INFINITY, {{5, NAN}});
+    out.Finish(v1::FINISH_LENGTH);
+    return kOk;
+  };
+  const Choices whole = OfWhole(Chat(R"("logprobs": true, "top_logprobs": 1)").body);
+  EXPECT_EQ(whole.logprobs.at(0)[0]["logprob"], -9999);
+  EXPECT_EQ(whole.logprobs.at(0)[0]["top_logprobs"][0]["logprob"], -9999);
 }
 
 TEST_F(GatewayChoicesTest, AWorkerThatLeavesLogprobsOutFailsItsAttempt) {

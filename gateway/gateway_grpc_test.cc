@@ -13,6 +13,9 @@ class GatewayGrpcTest : public GatewayTest {
   void SetUp() override {
     GatewayOptions options;
     options.grpc_port = 0;
+    Start(options);
+  }
+  void Start(const GatewayOptions& options) {
     StartGateway(options);
     const std::string address = absl::StrCat("127.0.0.1:", gateway_->grpc_port());
     stub_ = v1::Chat::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
@@ -208,10 +211,93 @@ TEST_F(GatewayGrpcTest, AnErrorInMidstreamIsTheStatusBehindWhatWasSaid) {
   };
   auto context = Context(backend_.key());
   auto reader = stub_->ChatStream(context.get(), Hello());
-  for (v1::ChatChunk chunk; reader->Read(&chunk);) EXPECT_FALSE(chunk.has_usage());
+  std::string text;
+  for (v1::ChatChunk chunk; reader->Read(&chunk);) {
+    EXPECT_FALSE(chunk.has_usage());
+    text += chunk.content();
+  }
+  EXPECT_EQ(text, "ab");
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 2u);
   const grpc::Status status = reader->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);
   EXPECT_NE(status.error_message().find("send it again"), std::string::npos) << status.error_message();
+}
+
+// Of a whole answer all or nothing is delivered.
+TEST_F(GatewayGrpcTest, AWholeAnswerThatIsCancelledCostsNothing) {
+  Notification runs;
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("abc");
+    runs.Notify();
+    out.AwaitCancel();
+    return kOk;
+  };
+  auto context = Context(backend_.key());
+  std::thread cancel([&] {
+    runs.WaitForNotification();
+    context->TryCancel();
+  });
+  v1::ChatAnswer answer;
+  EXPECT_EQ(stub_->Chat(context.get(), Hello(), &answer).error_code(), grpc::StatusCode::CANCELLED);
+  cancel.join();
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_ABANDONED);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 0u);
+}
+
+// Many small fields are few bytes on the wire and much memory here.
+TEST_F(GatewayGrpcTest, AMessageOfVeryManyFieldsIsRefused) {
+  v1::ChatRequest request = Hello();
+  for (int i = 0; i < 150'000; ++i) request.mutable_messages(0)->add_parts("");
+  EXPECT_NE(Refused(request).error_message().find("more than 100000 fields"), std::string::npos);
+  request = Hello();
+  for (int i = 0; i < 150'000; ++i) request.add_stop_token_ids(1);
+  EXPECT_EQ(InfoOf(Refused(request)).metadata().at("param"), "stop_token_ids");
+}
+
+TEST_F(GatewayGrpcTest, NothingIsInflatedForAStranger) {
+  auto context = Context("");
+  context->set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  v1::ChatRequest request = Hello();
+  request.mutable_messages(0)->set_content(std::string(1 << 20, 'x'));
+  v1::ChatAnswer answer;
+  EXPECT_EQ(stub_->Chat(context.get(), request, &answer).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
+class StalledGrpcTest : public GatewayGrpcTest {
+ protected:
+  void SetUp() override {
+    GatewayOptions options;
+    options.grpc_port = 0;
+    options.limits.write_timeout = std::chrono::milliseconds(200);
+    Start(options);
+    // A client that takes little beyond what it reads.
+    grpc::ChannelArguments small;
+    small.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    small.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 16 << 10);
+    const std::string address = absl::StrCat("127.0.0.1:", gateway_->grpc_port());
+    stub_ = v1::Chat::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), small));
+  }
+};
+
+// Its window is full and it takes nothing more: after a while its call is over, and its worker free.
+TEST_F(StalledGrpcTest, WhoTakesNothingIsCutOff) {
+  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text(std::string(1400, 'x'));
+    out.AwaitCancel();
+    return kOk;
+  };
+  v1::ChatRequest request = Hello();
+  request.set_max_tokens(1450);
+  request.mutable_messages(0)->set_content("hi");
+  auto context = Context(backend_.key());
+  auto reader = stub_->ChatStream(context.get(), request);
+  const v1::RequestSettle settle = backend_.AwaitSettle();
+  EXPECT_EQ(settle.reason(), v1::SETTLE_CLIENT_GONE);
+  EXPECT_LT(ScriptedBackend::DeliveredOf(settle), 1400u);
+  context->TryCancel();
 }
 
 TEST_F(GatewayGrpcTest, CountsTokensWithoutABill) {

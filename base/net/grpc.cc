@@ -21,6 +21,8 @@ constexpr int kMaxMessageBytes = 16 << 20;
 // As large as a body of the HTTP API.
 constexpr int kMaxPublicMessageBytes = 8 << 20;
 constexpr int kMaxPublicCalls = 256;  // of one connection, at once
+constexpr int kMaxPublicIdleMs = 300'000;
+constexpr int kMaxReflectionThreads = 16;
 // How long one attempt to connect may take. gRPC calls it the minimal backoff, but a refused connection is
 // tried again after the backoff proper; too short, and a busy machine fails its handshakes.
 constexpr int kConnectLimitMs = 5000;
@@ -122,7 +124,17 @@ void SetPatience(const GrpcServerOptions& options, grpc::ServerBuilder& builder)
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   if (!is_public) return;
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxPublicCalls);
-  builder.SetResourceQuota(grpc::ResourceQuota("public").Resize(options.public_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxPublicIdleMs);
+  // A compressed message is small until it is inflated, and the bound of messages looks before that.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  // Reflection has a thread for each of its streams, which last as long as their client likes.
+  builder.SetResourceQuota(
+      grpc::ResourceQuota("public").Resize(options.public_bytes).SetMaxThreads(kMaxReflectionThreads));
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
 }
 
 }  // namespace

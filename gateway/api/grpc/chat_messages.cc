@@ -1,8 +1,13 @@
 #include "gateway/api/grpc/chat_messages.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/api/chat/chat_request.h"
 #include "gateway/api/grpc/message_writers.h"
 
@@ -10,6 +15,9 @@ namespace quire::gateway {
 namespace {
 
 using nlohmann::json;
+
+// Lists that are as long are refused for that.
+constexpr size_t kMoreThanAnyTakes = 10'000;
 
 json MessageOf(const v1::ChatMessage& message) {
   json turn{{"role", message.role()}};
@@ -40,10 +48,43 @@ void AddNumbers(const v1::ChatRequest& request, json& body) {
   if (request.has_top_logprobs()) body["top_logprobs"] = request.top_logprobs();
 }
 
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
+
+// Fields of a message and of the messages in it, as far as ours are nested; nothing: they are no message. One
+// takes two bytes on the wire and a hundred here, so that they are counted before they are made.
+constexpr int64_t kMaxFields = 100'000;
+
+std::optional<int64_t> CountFields(CodedInputStream& input, int depth) {
+  int64_t count = 0;
+  for (uint32_t tag = 0; count <= kMaxFields && (tag = input.ReadTag()) != 0; ++count) {
+    const bool nests =
+        depth == 0 && tag == WireFormatLite::MakeTag(v1::ChatRequest::kMessagesFieldNumber,
+                                                     WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+    uint32_t length = 0;
+    if (!nests) {
+      if (!WireFormatLite::SkipField(&input, tag)) return std::nullopt;
+      continue;
+    }
+    if (!input.ReadVarint32(&length)) return std::nullopt;
+    const CodedInputStream::Limit limit = input.PushLimit(static_cast<int>(length));
+    const std::optional<int64_t> inner = CountFields(input, depth + 1);
+    if (!inner) return std::nullopt;
+    count += *inner;
+    if (count <= kMaxFields && input.BytesUntilLimit() != 0) return std::nullopt;
+    input.PopLimit(limit);
+  }
+  return count;
+}
+
 ApiResult<DoorRequest> Parse(std::string_view bytes, bool stream) {
+  const int size = static_cast<int>(bytes.size());
+  CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()), size);
+  if (CountFields(input, 0).value_or(0) > kMaxFields) {
+    return BadJson(absl::StrCat("the request has more than ", kMaxFields, " fields in all: make it smaller"));
+  }
   v1::ChatRequest message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-    return BadJson("the request is no quire.v1.ChatRequest");
+  if (!message.ParseFromArray(bytes.data(), size)) return BadJson("the request is no quire.v1.ChatRequest");
   ApiResult<ChatRequest> parsed = ReadChatRequest(BodyOf(message));
   if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
   ChatRequest& request = std::get<ChatRequest>(parsed);
@@ -65,7 +106,10 @@ json BodyOf(const v1::ChatRequest& request) {
   for (const v1::ChatMessage& message : request.messages()) body["messages"].push_back(MessageOf(message));
   AddNumbers(request, body);
   for (const std::string& stop : request.stop()) body["stop"].push_back(stop);
-  for (const int32_t id : request.stop_token_ids()) body["stop_token_ids"].push_back(id);
+  for (const int32_t id : request.stop_token_ids()) {
+    if (body["stop_token_ids"].size() > kMoreThanAnyTakes) break;  // a byte each on the wire
+    body["stop_token_ids"].push_back(id);
+  }
   for (const auto& [id, bias] : request.logit_bias()) body["logit_bias"][std::to_string(id)] = bias;
   if (request.has_ignore_eos()) body["ignore_eos"] = request.ignore_eos();
   if (request.has_logprobs()) body["logprobs"] = request.logprobs();

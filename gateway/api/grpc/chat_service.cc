@@ -7,8 +7,8 @@
 
 #include "base/core/log.h"
 #include "base/http/bearer.h"
+#include "gateway/api/error_response.h"
 #include "gateway/api/grpc/chat_messages.h"
-#include "gateway/api/grpc/rpc_errors.h"
 #include "gateway/api/grpc/rpc_sink.h"
 #include "gateway/api/grpc/served_message.h"
 #include "gateway/api/grpc/served_stream.h"
@@ -26,7 +26,8 @@ Facts::Key KeyOf(const grpc::CallbackServerContext& context, const Authenticator
       http::BearerToken(std::string_view(found->second.data(), found->second.size())));
 }
 
-std::string BytesOf(const grpc::ByteBuffer& message) {
+// Takes them: gRPC, whose bound they count against, has them no more.
+std::string TakeBytes(grpc::ByteBuffer& message) {
   std::vector<grpc::Slice> slices;
   std::string bytes;
   if (!message.Dump(&slices).ok()) return bytes;
@@ -34,6 +35,7 @@ std::string BytesOf(const grpc::ByteBuffer& message) {
   for (const grpc::Slice& slice : slices) {
     bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   }
+  message.Clear();
   return bytes;
 }
 
@@ -57,26 +59,28 @@ v1::ChatModel ModelOf(const v1::ModelFact& fact) {
 struct ChatService::Asked {
   RequestId id;
   Facts::Key key;
-  const grpc::ByteBuffer* message;  // gRPC's, until the call has ended
+  grpc::ByteBuffer message;
   ParseBody parse;
   http::RequestRecord record;
   int64_t begun_us;
 };
 
 ChatService::ChatService(const Pipeline& pipeline, const ModelCatalog& catalog, CallThreads& threads,
-                         const Clock& clock, Metrics& metrics, http::RequestSink log)
+                         const Clock& clock, Metrics& metrics, std::chrono::milliseconds stall_limit,
+                         http::RequestSink log)
     : pipeline_(pipeline),
       catalog_(catalog),
       threads_(threads),
       clock_(clock),
       metrics_(metrics),
+      stall_limit_(stall_limit),
       lines_(clock, http::Fruit::kTokens, std::move(log)) {}
 
 ChatService::Asked ChatService::Ask(grpc::CallbackServerContext& context, const char* method,
                                     const grpc::ByteBuffer& message, ParseBody parse) const {
   Asked asked{.id = RequestId::Random(),
               .key = KeyOf(context, pipeline_.authenticator()),
-              .message = &message,
+              .message = message,  // the same bytes: counted, not copied
               .parse = parse,
               .record = {},
               .begun_us = clock_.NowUs()};
@@ -91,59 +95,66 @@ ChatService::Asked ChatService::Ask(grpc::CallbackServerContext& context, const 
   return asked;
 }
 
+grpc::ServerUnaryReactor* ChatService::SpawnMessage(grpc::CallbackServerContext& context, const char* method,
+                                                    const grpc::ByteBuffer& request,
+                                                    grpc::ByteBuffer& response, Answer answer) {
+  auto call = std::make_shared<ServedMessage>(threads_.Next(), context, stall_limit_, response);
+  call->Begin();
+  Spawn(call, Ask(context, method, request, ParseWholeChatMessage), answer);
+  return call.get();
+}
+
 grpc::ServerUnaryReactor* ChatService::Chat(grpc::CallbackServerContext* context,
                                             const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  auto call = std::make_shared<ServedMessage>(threads_.Next(), *response);
-  call->Begin();
-  Spawn(call, Ask(*context, "quire.v1.Chat/Chat", *request, ParseWholeChatMessage), &ChatService::AnswerChat);
-  return call.get();
+  return SpawnMessage(*context, "quire.v1.Chat/Chat", *request, *response, &ChatService::AnswerChat);
+}
+
+grpc::ServerUnaryReactor* ChatService::CountTokens(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request,
+                                                   grpc::ByteBuffer* response) {
+  return SpawnMessage(*context, "quire.v1.Chat/CountTokens", *request, *response, &ChatService::AnswerCount);
+}
+
+grpc::ServerUnaryReactor* ChatService::ListModels(grpc::CallbackServerContext* context,
+                                                  const grpc::ByteBuffer* request,
+                                                  grpc::ByteBuffer* response) {
+  return SpawnMessage(*context, "quire.v1.Chat/ListModels", *request, *response, &ChatService::AnswerModels);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ChatService::ChatStream(grpc::CallbackServerContext* context,
                                                                     const grpc::ByteBuffer* request) {
-  auto call = std::make_shared<ServedStream>(threads_.Next(), *context);
+  auto call = std::make_shared<ServedStream>(threads_.Next(), *context, stall_limit_);
   call->Begin();
   Spawn(call, Ask(*context, "quire.v1.Chat/ChatStream", *request, ParseStreamedChatMessage),
         &ChatService::AnswerChat);
   return call.get();
 }
 
-grpc::ServerUnaryReactor* ChatService::CountTokens(grpc::CallbackServerContext* context,
-                                                   const grpc::ByteBuffer* request,
-                                                   grpc::ByteBuffer* response) {
-  auto call = std::make_shared<ServedMessage>(threads_.Next(), *response);
-  call->Begin();
-  Spawn(call, Ask(*context, "quire.v1.Chat/CountTokens", *request, ParseWholeChatMessage),
-        &ChatService::AnswerCount);
-  return call.get();
-}
-
-grpc::ServerUnaryReactor* ChatService::ListModels(grpc::CallbackServerContext* context,
-                                                  const v1::ListModelsRequest* /*request*/,
-                                                  v1::ListModelsReply* response) {
-  const Facts::Key key = KeyOf(*context, pipeline_.authenticator());
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (key == nullptr) {
-    reactor->Finish(RpcStatusOf(pipeline_.authenticator().Refusal()));
-    return reactor;
-  }
-  for (const CatalogModel& model : catalog_.Servable()) {
-    if (MayUseModel(*key, model.fact->model())) *response->add_models() = ModelOf(*model.fact);
-  }
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
-}
-
 void ChatService::Spawn(std::shared_ptr<ServedCall> call, Asked asked, Answer answer) {
+  {
+    MutexLock lock(&mutex_);
+    ++running_;
+  }
   const boost::asio::any_io_executor executor = call->executor();
   boost::asio::co_spawn(executor, Run(std::move(call), std::move(asked), answer), boost::asio::detached);
+}
+
+bool ChatService::AwaitIdle(absl::Duration limit) {
+  MutexLock lock(&mutex_);
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; };
+  return mutex_.AwaitWithTimeout(absl::Condition(&idle), limit);
 }
 
 awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, Answer answer) {
   RpcSink sink(*call, clock_);
   bool threw = false;
   try {
-    co_await (this->*answer)(asked, sink);
+    if (refusing_) {
+      co_await sink.Refuse(
+          FromStatus(absl::UnavailableError("the server is shutting down: call another one")));
+    } else {
+      co_await (this->*answer)(asked, sink);
+    }
   } catch (const std::exception& error) {
     Log(LogLevel::kError, "call_threw", "request", asked.record.request_id, "reason", error.what());
     threw = true;
@@ -151,6 +162,12 @@ awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, 
   call->OnGone(nullptr);
   if (threw && !sink.ended()) co_await sink.Refuse(InternalError());
   if (!sink.ended()) co_await sink.Abandon();
+  Record(asked, sink);
+  MutexLock lock(&mutex_);
+  --running_;
+}
+
+void ChatService::Record(Asked& asked, const RpcSink& sink) {
   asked.record.status = sink.http_status();
   asked.record.error = sink.error_code();
   asked.record.total_ms = MillisecondsSince(asked.begun_us, clock_.NowUs());
@@ -169,9 +186,9 @@ awaitable<ApiResult<Prepared>> ChatService::Prepare(Asked& asked, RpcSink& sink)
   ApiResult<Newcomer> entered = pipeline_.Enter(asked.key);
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   const Newcomer newcomer = std::get<Newcomer>(std::move(entered));
-  if (auto error = newcomer.visit->Resize(asked.message->Length())) co_return *std::move(error);
+  if (auto error = newcomer.visit->Resize(asked.message.Length())) co_return *std::move(error);
   sink.OnGone([owner = newcomer.owner] { owner->Leave(); });
-  co_return co_await pipeline_.Prepare(newcomer, asked.id, BytesOf(*asked.message), asked.parse);
+  co_return co_await pipeline_.Prepare(newcomer, asked.id, TakeBytes(asked.message), asked.parse);
 }
 
 awaitable<void> ChatService::AnswerChat(Asked& asked, RpcSink& sink) const {
@@ -185,6 +202,16 @@ awaitable<void> ChatService::AnswerCount(Asked& asked, RpcSink& sink) const {
   if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await sink.Refuse(*error);
   v1::CountTokensReply reply;
   reply.set_prompt_tokens(std::get<Prepared>(prepared).plan.prompt.size());
+  sink.Append(reply.SerializeAsString());
+  co_await sink.Finish();
+}
+
+awaitable<void> ChatService::AnswerModels(Asked& asked, RpcSink& sink) const {
+  if (asked.key == nullptr) co_return co_await sink.Refuse(pipeline_.authenticator().Refusal());
+  v1::ListModelsReply reply;
+  for (const CatalogModel& model : catalog_.Servable()) {
+    if (MayUseModel(*asked.key, model.fact->model())) *reply.add_models() = ModelOf(*model.fact);
+  }
   sink.Append(reply.SerializeAsString());
   co_await sink.Finish();
 }

@@ -5,12 +5,16 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "base/core/clock.h"
 #include "base/core/metrics.h"
+#include "base/core/mutex.h"
 #include "base/http/request_lines.h"
 #include "gateway/api/grpc/call_threads.h"
 #include "gateway/api/grpc/served_call.h"
@@ -20,14 +24,16 @@
 
 namespace quire::gateway {
 
-using ChatMethods = v1::Chat::WithRawCallbackMethod_Chat<v1::Chat::WithRawCallbackMethod_ChatStream<
-    v1::Chat::WithRawCallbackMethod_CountTokens<v1::Chat::WithCallbackMethod_ListModels<v1::Chat::Service>>>>;
+using ChatMethods = v1::Chat::WithRawCallbackMethod_Chat<
+    v1::Chat::WithRawCallbackMethod_ChatStream<v1::Chat::WithRawCallbackMethod_CountTokens<
+        v1::Chat::WithRawCallbackMethod_ListModels<v1::Chat::Service>>>>;
 
 class ChatService final : public ChatMethods {
  public:
   // All must outlive it.
   ChatService(const Pipeline& pipeline, const ModelCatalog& catalog, CallThreads& threads, const Clock& clock,
-              Metrics& metrics, http::RequestSink log = http::LogRequest);
+              Metrics& metrics, std::chrono::milliseconds stall_limit,
+              http::RequestSink log = http::LogRequest);
 
   grpc::ServerUnaryReactor* Chat(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                  grpc::ByteBuffer* response) override;
@@ -35,9 +41,13 @@ class ChatService final : public ChatMethods {
                                                          const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* CountTokens(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
-                                       const v1::ListModelsRequest* request,
-                                       v1::ListModelsReply* response) override;
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
+
+  // Calls that come from now on are told to go elsewhere. Then false if some still run when `limit` has
+  // passed.
+  void Refuse() { refusing_ = true; }
+  bool AwaitIdle(absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   // One call, from its message to its end.
@@ -51,13 +61,22 @@ class ChatService final : public ChatMethods {
   boost::asio::awaitable<ApiResult<Prepared>> Prepare(Asked& asked, RpcSink& sink) const;
   boost::asio::awaitable<void> AnswerChat(Asked& asked, RpcSink& sink) const;
   boost::asio::awaitable<void> AnswerCount(Asked& asked, RpcSink& sink) const;
+  boost::asio::awaitable<void> AnswerModels(Asked& asked, RpcSink& sink) const;
+  grpc::ServerUnaryReactor* SpawnMessage(grpc::CallbackServerContext& context, const char* method,
+                                         const grpc::ByteBuffer& request, grpc::ByteBuffer& response,
+                                         Answer answer);
+  void Record(Asked& asked, const RpcSink& sink);
 
   const Pipeline& pipeline_;
   const ModelCatalog& catalog_;
   CallThreads& threads_;
   const Clock& clock_;
   Metrics& metrics_;
+  const std::chrono::milliseconds stall_limit_;
   http::RequestLines lines_;
+  std::atomic<bool> refusing_ = false;
+  Mutex mutex_;
+  int64_t running_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace quire::gateway

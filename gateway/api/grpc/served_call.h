@@ -10,6 +10,8 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -22,7 +24,11 @@ namespace quire::gateway {
 
 class ServedCall : public std::enable_shared_from_this<ServedCall> {
  public:
-  explicit ServedCall(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  // `stall_limit`: for how long the client may take nothing of what is being sent. The context lives until
+  // Over.
+  ServedCall(boost::asio::any_io_executor executor, grpc::CallbackServerContext& context,
+             std::chrono::milliseconds stall_limit)
+      : executor_(std::move(executor)), context_(context), stall_limit_(stall_limit), stall_(executor_) {}
   virtual ~ServedCall() = default;
 
   // Keeps it until gRPC is done with it.
@@ -54,9 +60,16 @@ class ServedCall : public std::enable_shared_from_this<ServedCall> {
     }
     waiter_.Wake();
   }
-  boost::asio::awaitable<void> UntilOver() {
-    return waiter_.Until([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return done_; });
+  boost::asio::awaitable<void> UntilOver();
+
+  // Something is being sent from now on: a message, or the end.
+  void Sending() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    sending_ = true;
+    ++sends_;
   }
+  void Sent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { sending_ = false; }
+  // After Sending, on the coroutine's thread: the call is cancelled once it has lasted for the limit.
+  void WatchForStall() ABSL_LOCKS_EXCLUDED(mutex_);
   // From gRPC's threads. Again: nothing more.
   void Leave() {
     if (gone_.exchange(true)) return;
@@ -68,11 +81,19 @@ class ServedCall : public std::enable_shared_from_this<ServedCall> {
   mutable Mutex mutex_;
   Waiter waiter_{mutex_};
   bool done_ ABSL_GUARDED_BY(mutex_) = false;  // the call's context is no more
+  bool sending_ ABSL_GUARDED_BY(mutex_) = false;
 
  private:
+  bool CutIfStalled(uint64_t seen) ABSL_LOCKS_EXCLUDED(mutex_);
+
   const boost::asio::any_io_executor executor_;
   std::atomic<bool> gone_ = false;
-  std::function<void()> on_gone_;  // the coroutine's thread
+  grpc::CallbackServerContext& context_;
+  const std::chrono::milliseconds stall_limit_;
+  boost::asio::steady_timer stall_;  // the coroutine's thread, as the next two
+  bool watching_ = false;
+  std::function<void()> on_gone_;
+  uint64_t sends_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<ServedCall> self_;
 };
 

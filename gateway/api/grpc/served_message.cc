@@ -14,7 +14,11 @@ void ServedMessage::Queue(std::string_view message, uint32_t positions) {
 
 awaitable<void> ServedMessage::End(grpc::Status status) {
   const bool answered = status.ok();
-  Finish(std::move(status));
+  {
+    MutexLock lock(&mutex_);
+    Sending();
+    Finish(std::move(status));
+  }
   co_await UntilOver();
   if (answered && !gone()) delivered_ = positions_;
 }

@@ -11,8 +11,9 @@ namespace quire::gateway {
 class ServedMessage final : public ServedCall, public grpc::ServerUnaryReactor {
  public:
   // `response` is the call's own, until gRPC is done with it.
-  ServedMessage(boost::asio::any_io_executor executor, grpc::ByteBuffer& response)
-      : ServedCall(std::move(executor)), response_(response) {}
+  ServedMessage(boost::asio::any_io_executor executor, grpc::CallbackServerContext& context,
+                std::chrono::milliseconds stall_limit, grpc::ByteBuffer& response)
+      : ServedCall(std::move(executor), context, stall_limit), response_(response) {}
 
   void Queue(std::string_view message, uint32_t positions) override;
   boost::asio::awaitable<void> Send() override { co_return; }

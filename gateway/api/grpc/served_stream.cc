@@ -17,7 +17,7 @@ awaitable<void> ServedStream::Send() {
   {
     MutexLock lock(&mutex_);
     WriteNext();
-    if (queued_bytes_ <= kMaxQueuedBytes && !watching_ && !writing_) co_return;
+    if (queued_bytes_ <= kMaxQueuedBytes && !sending_) co_return;
   }
   WatchForStall();
   co_await waiter_.Until(
@@ -30,23 +30,20 @@ awaitable<void> ServedStream::End(grpc::Status status) {
     end_ = std::move(status);
     WriteNext();
   }
-  WatchForStall();
   co_await UntilOver();
-  stall_.cancel();
 }
 
 void ServedStream::WriteNext() {
-  if (writing_ || finished_) return;
+  if (sending_) return;
   if (gone()) {
     queue_.clear();
     queued_bytes_ = 0;
   }
   if (!queue_.empty()) {
-    writing_ = true;
-    ++writes_;
+    Sending();
     StartWrite(&queue_.front().bytes);
   } else if (end_) {
-    finished_ = true;
+    Sending();
     Finish(*end_);
   }
 }
@@ -55,7 +52,7 @@ void ServedStream::OnWriteDone(bool ok) {
   if (!ok) Leave();
   {
     MutexLock lock(&mutex_);
-    writing_ = false;
+    Sent();
     queued_bytes_ -= queue_.front().bytes.Length();
     if (ok) delivered_ += queue_.front().positions;
     queue_.pop_front();
@@ -72,29 +69,6 @@ void ServedStream::OnCancel() {
 uint64_t ServedStream::delivered() const {
   MutexLock lock(&mutex_);
   return delivered_;
-}
-
-bool ServedStream::CutIfStalled(uint64_t seen) {
-  MutexLock lock(&mutex_);
-  const bool stalled = writing_ && writes_ == seen && !done_;
-  if (stalled) context_.TryCancel();
-  return stalled;
-}
-
-// One timer for the call, armed again where the write that it saw has ended and another is under way.
-void ServedStream::WatchForStall() {
-  uint64_t seen = 0;
-  {
-    MutexLock lock(&mutex_);
-    if (watching_ || !writing_) return;
-    seen = writes_;
-  }
-  watching_ = true;
-  stall_.expires_after(kStallLimit);
-  stall_.async_wait([this, seen, self = shared_from_this()](const boost::system::error_code& error) {
-    watching_ = false;
-    if (!error && !CutIfStalled(seen)) WatchForStall();
-  });
 }
 
 }  // namespace quire::gateway

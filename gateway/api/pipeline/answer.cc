@@ -21,13 +21,27 @@ void CountDelivered(Generation& generation, Sink& sink) {
   }
 }
 
-void Write(const Step& step, const Generation& generation, AnswerWriter& writer, Sink& sink) {
+// Whether anything can follow.
+awaitable<bool> Write(const Step& step, const Generation& generation, AnswerWriter& writer, Sink& sink,
+                      http::RequestRecord& record) {
   if (!step.pieces.empty()) sink.NoteFirstToken();
   for (const Piece& piece : step.pieces) writer.Delta(piece, sink);
   for (const ChoiceEnd& end : step.ends) writer.End(end, sink);
-  if (!step.ending) return;
-  if (step.ending->is_error()) return writer.Fail(ErrorOf(*step.ending), sink);
-  writer.Close(generation.UsageAtEnd(), sink);
+  if (!step.ending) co_return true;
+  if (!step.ending->is_error()) {
+    writer.Close(generation.UsageAtEnd(), sink);
+    co_await sink.Finish();
+    co_return false;
+  }
+  const http::ApiError error = ErrorOf(*step.ending);
+  if (sink.may_refuse()) {
+    co_await sink.Refuse(error);
+    co_return false;
+  }
+  record.error = error.code;
+  writer.Fail(error, sink);
+  co_await sink.Finish();
+  co_return false;
 }
 
 }  // namespace
@@ -37,17 +51,8 @@ awaitable<void> Answer(Generation& generation, AnswerWriter& writer, Sink& sink,
   Step step = co_await generation.UntilGranted(kHeadersAfter);
   if (!step.is_error_alone()) sink.Open();
   while (!sink.gone()) {
-    const bool failed = step.ending && step.ending->is_error();
-    if (failed && sink.may_refuse()) {
-      co_await sink.Refuse(ErrorOf(*step.ending));
-      break;
-    }
-    if (failed) record.error = ErrorOf(*step.ending).code;
-    Write(step, generation, writer, sink);
-    if (step.ending) {
-      co_await sink.Finish();
-      break;
-    }
+    const bool goes_on = co_await Write(step, generation, writer, sink, record);
+    if (!goes_on) break;
     const absl::Status sent = co_await sink.Flush();
     if (!sent.ok()) break;
     CountDelivered(generation, sink);

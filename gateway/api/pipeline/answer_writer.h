@@ -36,6 +36,7 @@ struct AnswerHead {
   std::string model;
   int64_t created_unix_s = 0;
   uint32_t choices = 1;
+  bool logprobs = false;
   std::shared_ptr<const TextModel> text;
 };
 

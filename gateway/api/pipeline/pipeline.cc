@@ -53,6 +53,7 @@ awaitable<ApiResult<Prepared>> Pipeline::Prepare(const Newcomer& newcomer, const
                                          .model = request.sampling.model,
                                          .created_unix_s = services_.clock.UnixMs() / 1000,
                                          .choices = request.sampling.choices,
+                                         .logprobs = request.sampling.logprobs,
                                          .text = std::get<CatalogModel>(model).text});
   auto encode = [request = std::move(request), model = std::get<CatalogModel>(std::move(model)), newcomer,
                  id]() mutable {
@@ -64,6 +65,9 @@ awaitable<ApiResult<Prepared>> Pipeline::Prepare(const Newcomer& newcomer, const
   if (auto* error = std::get_if<http::ApiError>(&plan)) co_return std::move(*error);
   if (newcomer.owner->gone()) co_return ClientLeft();
   prepared.plan = std::get<GenerationRequest>(std::move(plan));
+  if (!prepared.stream) {
+    if (auto error = CheckHeld(prepared.plan)) co_return *std::move(error);
+  }
   prepared.plan.until_admitted = newcomer.visit;
   co_return std::move(prepared);
 }

@@ -15,7 +15,8 @@ namespace {
 
 constexpr uint64_t kUsualMaxTokens = 16384;
 constexpr size_t kMaxPrefixHashes = 64;  // the coordinator takes no more
-constexpr double kGreedyBelow = 1e-6;    // smaller temperatures would overflow the logits: they mean greedy
+constexpr uint64_t kMaxHeldChances = 1 << 19;
+constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow the logits: they mean greedy
 // top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
 constexpr float kLeastTopP = std::numeric_limits<float>::min();
 
@@ -161,6 +162,16 @@ uint64_t RandomSeed() {
 }
 
 }  // namespace
+
+std::optional<http::ApiError> CheckHeld(const GenerationRequest& plan) {
+  if (!plan.sampling.logprobs()) return std::nullopt;
+  const uint64_t per_token = plan.choices * uint64_t{1 + plan.sampling.top_logprobs()};
+  const uint64_t most = kMaxHeldChances / per_token;
+  if (plan.max_tokens <= most) return std::nullopt;
+  return InvalidField("max_tokens",
+                      absl::StrCat("max_tokens: with so many logprobs a whole answer has at most ", most,
+                                   " tokens a choice: give fewer, or stream"));
+}
 
 ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prompt prompt,
                                             const CatalogModel& model, const v1::KeyFact& key,

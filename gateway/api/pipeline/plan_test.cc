@@ -153,6 +153,30 @@ TEST_F(PlanTest, ASeedIsAlwaysSet) {
   EXPECT_NE(MustPlan("").seed, MustPlan("").seed);
 }
 
+TEST_F(PlanTest, WhatIsHeldOfLogprobsHasABound) {
+  const std::string most = R"("n": 4, "logprobs": true, "top_logprobs": 20, "max_tokens": )";
+  EXPECT_FALSE(CheckHeld(MustPlan(most + "6241")));  // 2^19 / (4 * 21)
+  EXPECT_EQ(CheckHeld(MustPlan(most + "6242"))->param, "max_tokens");
+  EXPECT_FALSE(CheckHeld(MustPlan(R"("n": 4, "max_tokens": 90000)")));
+}
+
+TEST_F(PlanTest, TextAndIdsArePromptsToo) {
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  const auto plan = [&](Prompt prompt) {
+    return PlanGeneration({}, std::move(prompt), model, key_, RequestId::Random(), [] { return false; });
+  };
+  const auto text = plan(TextPrompt{"ab"});
+  EXPECT_EQ(std::get<GenerationRequest>(text).prompt, testing::TinyIds("ab"));
+  const auto ids = plan(IdsPrompt{{1, 2}});
+  EXPECT_EQ(std::get<GenerationRequest>(ids).prompt, (std::vector<TokenId>{1, 2}));
+  for (const TokenId wrong : {-1, 258}) {
+    const auto refused = plan(IdsPrompt{{1, wrong}});
+    EXPECT_EQ(std::get<http::ApiError>(refused).param, "prompt.1");
+  }
+  EXPECT_EQ(std::get<http::ApiError>(plan(IdsPrompt{})).param, "prompt");
+  EXPECT_EQ(std::get<http::ApiError>(plan(TextPrompt{})).param, "prompt");
+}
+
 TEST_F(PlanTest, NothingIsEncodedForAClientThatLeft) {
   gone_at_ = 1;
   EXPECT_EQ(MustRefuse("").message, ClientLeft().message);

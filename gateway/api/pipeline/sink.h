@@ -54,8 +54,8 @@ class Sink {
   // Sends what is queued and the answer's end.
   virtual boost::asio::awaitable<void> Finish() = 0;
 
-  // Whether an error can still be the whole answer, with a status of its own; what was appended is then
-  // dropped.
+  // Whether an error has a status of its own: over HTTP while nothing of the answer was sent, and what was
+  // appended is then dropped; over gRPC always, behind what was appended.
   virtual bool may_refuse() const = 0;
   virtual boost::asio::awaitable<void> Refuse(const http::ApiError& error) = 0;
 
