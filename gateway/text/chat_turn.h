@@ -9,6 +9,7 @@ namespace quire::gateway {
 struct ChatTurn {
   std::string role;  // system, user or assistant
   std::string content;
+  std::string reasoning = {};  // of an assistant's last turn, which is to be continued
 };
 
 }  // namespace quire::gateway

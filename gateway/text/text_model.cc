@@ -84,15 +84,62 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   return model;
 }
 
-absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns) const {
+absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns,
+                                                 std::optional<bool> reasons) const {
   const bool continues = !turns.empty() && turns.back().role == "assistant";
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   for (const ChatTurn& turn : turns.first(turns.size() - (continues ? 1 : 0))) {
     messages.push_back({{"role", turn.role}, {"content", turn.content}});
   }
-  QUIRE_ASSIGN_OR_RETURN(OriginText prompt, chat_template_->Render(messages, nullptr, true, nullptr));
-  if (continues) prompt.Append(turns.back().content, Origin::kUser);
+  const ChatTurn continued = continues ? turns.back() : ChatTurn();
+  if (!reasons && !continued.reasoning.empty()) reasons = true;  // it did
+  nlohmann::ordered_json extra;
+  if (reasons) extra["enable_thinking"] = *reasons;
+  QUIRE_ASSIGN_OR_RETURN(OriginText prompt, chat_template_->Render(messages, nullptr, true, extra));
+  QUIRE_RETURN_IF_ERROR(AppendReasoning(continued, reasons == false, prompt));
+  prompt.Append(continued.content, Origin::kUser);
   return prompt;
+}
+
+// As models write it: <think>, a newline, the reasoning, a newline, </think> and an empty line.
+absl::Status TextModel::AppendReasoning(const ChatTurn& continued, bool must_end, OriginText& prompt) const {
+  if (!think_start_id_ || !think_end_id_) return absl::OkStatus();
+  QUIRE_ASSIGN_OR_RETURN(const ReasoningStart start, StartAfterTail(prompt));
+  if (start.place == ReasoningStart::Place::kContent) return absl::OkStatus();
+  std::string_view reasoning = continued.reasoning;
+  if (start.place == ReasoningStart::Place::kModelsChoice) {
+    if (reasoning.empty()) return absl::OkStatus();
+    prompt.Append("<think>\n", Origin::kTemplate);
+  }
+  const bool ends = must_end || !continued.content.empty();
+  if (ends) {
+    while (reasoning.ends_with('\n')) reasoning.remove_suffix(1);
+  }
+  prompt.Append(reasoning, Origin::kUser);
+  if (ends) prompt.Append("\n</think>\n\n", Origin::kTemplate);
+  return absl::OkStatus();
+}
+
+// Its last characters are enough: a generation prompt is short.
+absl::StatusOr<ReasoningStart> TextModel::StartAfterTail(const OriginText& prompt) const {
+  constexpr size_t kTailBytes = 512;
+  size_t begin = prompt.size() - std::min(prompt.size(), kTailBytes);
+  while (begin < prompt.size() && (prompt.text()[begin] & 0xC0) == 0x80) ++begin;
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<TokenId> ids, tokenizer_->Encode(prompt.Substr(begin)));
+  return ReasoningStartAfter(ids);
+}
+
+ReasoningStart TextModel::ReasoningStartAfter(std::span<const TokenId> prompt) const {
+  using Place = ReasoningStart::Place;
+  if (!think_start_id_ || !think_end_id_) return {};
+  const size_t last = prompt.size() - 1;
+  for (size_t at = prompt.size(); at-- > 0;) {
+    const TokenId id = prompt[at];
+    if (id == *think_start_id_) return {.place = Place::kReasoning, .after_tag = at == last};
+    if (id == *think_end_id_) return {.place = Place::kContent, .after_tag = at == last};
+    if (tokenizer_->IsControl(id)) break;  // the turn's start
+  }
+  return {.place = Place::kModelsChoice};
 }
 
 }  // namespace quire::gateway

@@ -13,6 +13,7 @@
 #include "gateway/text/chat_template.h"
 #include "gateway/text/chat_turn.h"
 #include "gateway/text/config_files.h"
+#include "gateway/text/reasoning_start.h"
 #include "gateway/text/tokenizer.h"
 
 namespace quire::v1 {
@@ -37,12 +38,20 @@ class TextModel {
   std::optional<TokenId> think_end_id() const { return think_end_id_; }
 
   // A chat's prompt, for tokenizer().Encode; only where there is a chat_template(). An assistant's turn at
-  // the end is to be continued, but the template would close it: so it renders the turns before, and the text
-  // to continue follows its generation prompt. INVALID_ARGUMENT: the template doesn't take the turns.
-  absl::StatusOr<OriginText> RenderChat(std::span<const ChatTurn> turns) const;
+  // the end is to be continued, but the template would close it: so it renders the turns before, and what is
+  // to be continued follows its generation prompt: text behind a closed reasoning, reasoning alone within it.
+  // `reasons`: the template's enable_thinking; where it is false and the template begins to reason all the
+  // same, that reasoning is closed at once. INVALID_ARGUMENT: the template doesn't take the turns.
+  absl::StatusOr<OriginText> RenderChat(std::span<const ChatTurn> turns,
+                                        std::optional<bool> reasons = std::nullopt) const;
+  // By the last <think> or </think> of the turn that the prompt ends in. Always content where the vocabulary
+  // lacks either.
+  ReasoningStart ReasoningStartAfter(std::span<const TokenId> prompt) const;
 
  private:
   TextModel() = default;
+  absl::StatusOr<ReasoningStart> StartAfterTail(const OriginText& prompt) const;
+  absl::Status AppendReasoning(const ChatTurn& continued, bool must_end, OriginText& prompt) const;
 
   std::unique_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<const ChatTemplate> chat_template_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -155,6 +156,125 @@ TEST(TextModel, AnAssistantsLastTurnIsContinuedAfterTheGenerationPrompt) {
   EXPECT_EQ(prompt.text(), "[user]a[assistant]<end>");
   EXPECT_EQ(prompt.OriginAt(prompt.size() - 1), Origin::kUser);
   EXPECT_EQ(model->RenderChat(std::span(turns).first(1)).value().text(), "[user]a[assistant]");
+}
+
+// ---- reasoning ----
+
+using Place = ReasoningStart::Place;
+
+// "qwq" is the checkpoint's own template: the published file, "qwq-switch", has a switch more.
+std::string TemplateOf(const std::string& name) {
+  std::string text = FetchedFile(absl::StrCat("templates/", name.substr(0, name.find("-switch")), ".jinja"));
+  if (name == "qwq")
+    text.replace(text.find("{%- if not enable_thinking"), std::string::npos, "{%- endif %}\n");
+  return text;
+}
+
+// A published vocabulary of the family with the two tokens that its reasoning models have more, and a
+// template. Each is made once: the vocabulary takes seconds to read.
+std::shared_ptr<const TextModel> ReasoningModel(const std::string& chat_template) {
+  static std::map<std::string, std::shared_ptr<const TextModel>> models;
+  std::shared_ptr<const TextModel>& model = models[chat_template];
+  if (model != nullptr) return model;
+  v1::TextBundle bundle = VocabularyBundle("qwen2");
+  std::string& tokenizer = *bundle.mutable_files(0)->mutable_content();
+  const size_t list = tokenizer.find('[', tokenizer.find("\"added_tokens\""));
+  tokenizer.insert(list + 1,
+                   R"({"id": 151646, "content": "<think>"}, {"id": 151647, "content": "</think>"},)");
+  AddFile(bundle, "chat_template.jinja", TemplateOf(chat_template));
+  model = TextModel::Create(bundle).value();
+  return model;
+}
+
+// The prompt behind the last turn's start, and where its answer begins.
+struct Tail {
+  std::string text;
+  Place place;
+  bool after_tag;
+
+  bool operator==(const Tail&) const = default;
+  friend std::ostream& operator<<(std::ostream& out, const Tail& tail) {
+    return out << '"' << tail.text << "\" " << static_cast<int>(tail.place) << tail.after_tag;
+  }
+};
+
+Tail TailOf(const TextModel& model, const std::vector<ChatTurn>& turns,
+            std::optional<bool> reasons = std::nullopt) {
+  const OriginText prompt = model.RenderChat(turns, reasons).value();
+  const ReasoningStart start = model.ReasoningStartAfter(model.tokenizer().Encode(prompt).value());
+  constexpr std::string_view kTurn = "<|im_start|>assistant\n";
+  const size_t at = prompt.text().rfind(kTurn);
+  return {prompt.text().substr(at + kTurn.size()), start.place, start.after_tag};
+}
+
+const ChatTurn kAsked{"user", "1+1? </think>"};  // the literal is text
+
+TEST(Reasoning, WhereAnAnswerBeginsIsReadFromThePromptsTail) {
+  const auto qwq = ReasoningModel("qwq"), qwen3 = ReasoningModel("qwen3"), plain = ReasoningModel("qwen2.5");
+  const std::vector<ChatTurn> turns = {kAsked, {"assistant", "<think>\nhm\n</think>\n\n2"}, kAsked};
+  EXPECT_EQ(TailOf(*qwq, turns), (Tail{"<think>\n", Place::kReasoning, false}));
+  EXPECT_EQ(TailOf(*ReasoningModel("qwq-switch"), turns), (Tail{"<think>\n</think>", Place::kContent, true}));
+  EXPECT_EQ(TailOf(*ReasoningModel("qwq-switch"), turns, true),
+            (Tail{"<think>\n", Place::kReasoning, false}));
+  EXPECT_EQ(TailOf(*qwen3, turns), (Tail{"", Place::kModelsChoice, false}));
+  EXPECT_EQ(TailOf(*plain, turns), (Tail{"", Place::kModelsChoice, false}));
+}
+
+TEST(Reasoning, OnlyTheLastTurnCountsAndOfItTheLastTag) {
+  const auto model = ReasoningModel("qwq");
+  const auto after = [&](const char* text) {
+    return model->ReasoningStartAfter(model->tokenizer().Encode(text, Origin::kTemplate).value());
+  };
+  EXPECT_EQ(after("<think>a<|im_start|>b").place, Place::kModelsChoice);
+  EXPECT_EQ(after("<|im_start|><think>a</think>b").place, Place::kContent);
+  EXPECT_EQ(after("</think><think>a").place, Place::kReasoning);
+  EXPECT_TRUE(after("a</think>").after_tag);
+  EXPECT_FALSE(after("a</think>\n").after_tag);
+  EXPECT_EQ(model->ReasoningStartAfter({}).place, Place::kModelsChoice);
+  const auto letters = TextModel::Create(TinyBundle()).value();
+  EXPECT_EQ(letters->ReasoningStartAfter(std::vector<TokenId>{3}).place, Place::kReasoning);
+}
+
+TEST(Reasoning, IsClosedAtOnceWhereTheTemplateBeginsItAgainstTheRequest) {
+  const auto qwq = ReasoningModel("qwq"), qwen3 = ReasoningModel("qwen3"), plain = ReasoningModel("qwen2.5");
+  const Tail closed{"<think>\n\n</think>\n\n", Place::kContent, false};
+  EXPECT_EQ(TailOf(*qwq, {kAsked}, false), closed) << "by the server";
+  EXPECT_EQ(TailOf(*qwen3, {kAsked}, false), closed) << "by the template, as its model was trained";
+  EXPECT_EQ(qwq->tokenizer().Encode(qwq->RenderChat(std::span(&kAsked, 1), false).value()).value(),
+            qwq->tokenizer().Encode(qwen3->RenderChat(std::span(&kAsked, 1), false).value()).value());
+  EXPECT_EQ(TailOf(*plain, {kAsked}, false), (Tail{"", Place::kModelsChoice, false}))
+      << "nothing says that it reasons";
+  EXPECT_EQ(TailOf(*qwq, {kAsked}, true).text, "<think>\n");
+}
+
+TEST(Reasoning, WhatIsContinuedStandsWhereTheModelWouldHaveWrittenIt) {
+  const auto qwq = ReasoningModel("qwq"), qwen3 = ReasoningModel("qwen3");
+  const auto tail = [&](const TextModel& model, const std::string& content, const std::string& reasoning,
+                        std::optional<bool> reasons = std::nullopt) {
+    return TailOf(model, {kAsked, {"assistant", content, reasoning}}, reasons);
+  };
+  EXPECT_EQ(tail(*qwq, "It is", ""), (Tail{"<think>\n\n</think>\n\nIt is", Place::kContent, false}));
+  EXPECT_EQ(tail(*qwq, "It is", "add\n"), (Tail{"<think>\nadd\n</think>\n\nIt is", Place::kContent, false}));
+  EXPECT_EQ(tail(*qwq, "", "add\n"), (Tail{"<think>\nadd\n", Place::kReasoning, false}))
+      << "an answer that was cut within its reasoning goes on there";
+  EXPECT_EQ(tail(*qwq, "", "add\n", false), (Tail{"<think>\nadd\n</think>\n\n", Place::kContent, false}));
+  EXPECT_EQ(tail(*qwq, "", ""), (Tail{"<think>\n", Place::kReasoning, false}));
+  EXPECT_EQ(tail(*qwen3, "It is", ""), (Tail{"It is", Place::kModelsChoice, false}));
+  EXPECT_EQ(tail(*qwen3, "It is", "add").text, "<think>\nadd\n</think>\n\nIt is");
+  EXPECT_EQ(tail(*qwen3, "It is", "", false).text, "<think>\n\n</think>\n\nIt is");
+  EXPECT_EQ(tail(*ReasoningModel("qwq-switch"), "It is", "add").text, "<think>\nadd\n</think>\n\nIt is")
+      << "it did reason, whatever its template does by itself";
+  EXPECT_EQ(tail(*qwq, "It is", "x</think>y").place, Place::kContent);
+  EXPECT_EQ(tail(*qwq, "", "x</think>y").place, Place::kReasoning) << "a literal of the client's is text";
+}
+
+// As of a vocabulary without the tokens: their literals are nobody's.
+TEST(Reasoning, AModelWithoutTheTokensHasNone) {
+  v1::TextBundle bundle = VocabularyBundle("qwen2");
+  AddFile(bundle, "chat_template.jinja", TemplateOf("qwq"));
+  const auto model = TextModel::Create(bundle).value();
+  EXPECT_EQ(TailOf(*model, {kAsked, {"assistant", "It is", "add"}}, false),
+            (Tail{"<think>\nIt is", Place::kContent, false}));
 }
 
 TEST(TextModel, ErrorsNameTheField) {
