@@ -83,6 +83,7 @@ struct Allowance {
 struct Usage {
   TokenCounts counts;
   int64_t cost_nano_usd = 0;
+  uint64_t reasoning_tokens = 0;  // of the completion, as Generation tells them apart: they cost the same
 };
 
 // What is due. `ended`: requests whose allowance ended by R5 and whose streams may be waiting: wake them.

@@ -21,10 +21,9 @@ const char* NameOf(Ending::Kind kind) {
   return "error";
 }
 
-AnswerBuffer::AnswerBuffer(const Tokenizer& tokenizer, const std::vector<std::string>& stops,
-                           const std::vector<TokenId>& stop_ids, uint32_t choices) {
+AnswerBuffer::AnswerBuffer(const Tokenizer& tokenizer, const ChoiceRules& rules, uint32_t choices) {
   choices_.reserve(choices);
-  for (uint32_t i = 0; i < choices; ++i) choices_.emplace_back(i, tokenizer, stops, stop_ids);
+  for (uint32_t i = 0; i < choices; ++i) choices_.emplace_back(i, tokenizer, rules);
 }
 
 void AnswerBuffer::Push(uint32_t choice, TokenId id, std::optional<SampledToken> sampled) {

@@ -17,9 +17,8 @@ namespace quire::gateway {
 
 class AnswerBuffer {
  public:
-  // `stops` and `stop_ids` end each of the choices, 1 or more.
-  AnswerBuffer(const Tokenizer& tokenizer, const std::vector<std::string>& stops,
-               const std::vector<TokenId>& stop_ids, uint32_t choices);
+  // The rules are of each of the choices, 1 or more.
+  AnswerBuffer(const Tokenizer& tokenizer, const ChoiceRules& rules, uint32_t choices);
 
   uint32_t choices() const { return static_cast<uint32_t>(choices_.size()); }
   const ChoiceBuffer& choice(uint32_t choice) const { return choices_[choice]; }

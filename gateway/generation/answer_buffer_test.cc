@@ -15,7 +15,7 @@ constexpr uint64_t kPlenty = 1000;
 class AnswerBufferTest : public ::testing::Test {
  protected:
   AnswerBuffer Make(std::vector<std::string> stops = {}, uint32_t choices = 1) {
-    return {*tokenizer_, stops, {kTinyEos}, choices};
+    return {*tokenizer_, {.stops = std::move(stops), .stop_ids = {kTinyEos}}, choices};
   }
 
   static void PushText(AnswerBuffer& buffer, const std::string& text, uint32_t choice = 0) {

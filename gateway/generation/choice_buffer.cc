@@ -5,42 +5,81 @@
 
 namespace quire::gateway {
 
-ChoiceBuffer::ChoiceBuffer(uint32_t choice, const Tokenizer& tokenizer, std::vector<std::string> stops,
-                           std::vector<TokenId> stop_ids)
+ChoiceBuffer::ChoiceBuffer(uint32_t choice, const Tokenizer& tokenizer, const ChoiceRules& rules)
     : choice_(choice),
+      tokenizer_(tokenizer),
       detokenizer_(tokenizer, /*skip_special_tokens=*/true),
-      matcher_(std::move(stops)),
-      stop_ids_(std::move(stop_ids)) {}
+      matcher_(rules.stops),
+      stop_ids_(rules.stop_ids),
+      separate_(rules.reasoning.separate),
+      split_(rules.reasoning) {
+  if (rules.loop_guard) loop_guard_.emplace();
+}
 
 void ChoiceBuffer::Push(TokenId id, std::optional<SampledToken> sampled) {
   if (ended()) return;
+  const ReasoningSplit::Part part = split_.Push(id);
   ++tokens_;
   ++textless_;
+  if (part.kind == PieceKind::kReasoning) ++textless_reasoning_;
   if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) return;
+  if (part.is_tag) {
+    PushTag(id, std::move(sampled));
+  } else {
+    PushText(id, std::move(sampled));
+  }
+  if (ended() || !loop_guard_ || !loop_guard_->Push(id)) return;
+  Finish(Ending::Kind::kLength);
+  end_->loop = true;
+}
+
+// A character that the tag cut short ends before it.
+void ChoiceBuffer::PushTag(TokenId id, std::optional<SampledToken> sampled) {
+  std::string text = detokenizer_.Flush();
+  if (separate_) return Queue(PieceKind::kReasoning, std::move(text));
+  text += tokenizer_.BytesOf(id);
   if (sampled) sampled_.push_back(*std::move(sampled));
-  Queue(matcher_.Push(detokenizer_.Push(id)));
+  Queue(PieceKind::kContent, std::move(text));
+}
+
+void ChoiceBuffer::PushText(TokenId id, std::optional<SampledToken> sampled) {
+  std::string text = detokenizer_.Push(id);
+  const std::string tags = split_.TakeTagsNewlines(text);
+  const bool never_text = separate_ && !tags.empty() && text.empty();
+  if (sampled && !never_text) sampled_.push_back(*std::move(sampled));
+  // The tag's newlines may begin no stop string: the same tokens are the answer, however it is said.
+  if (split_.kind() == PieceKind::kContent) text = matcher_.Push(text);
+  Queue(split_.kind(), separate_ ? std::move(text) : tags + text);
   if (matcher_.matched()) End(Ending::Kind::kStop);
 }
 
 void ChoiceBuffer::Finish(Ending::Kind kind) {
   if (ended()) return;
-  std::string rest = matcher_.Push(detokenizer_.Flush());
-  rest += matcher_.Flush();
-  Queue(std::move(rest));
+  std::string rest = detokenizer_.Flush();
+  if (split_.kind() == PieceKind::kContent) {
+    rest = matcher_.Push(rest);
+    rest += matcher_.Flush();
+  }
+  Queue(split_.kind(), std::move(rest));
   End(kind);
 }
 
-void ChoiceBuffer::Queue(std::string text) {
+void ChoiceBuffer::Queue(PieceKind kind, std::string text) {
   if (text.empty()) return;
   held_ += textless_;
   pieces_.push_back({.choice = choice_,
                      .text = std::move(text),
                      .positions = std::exchange(textless_, 0),
-                     .tokens = std::exchange(sampled_, {})});
+                     .tokens = std::exchange(sampled_, {}),
+                     .kind = separate_ ? kind : PieceKind::kContent,
+                     .reasoning_positions = std::exchange(textless_reasoning_, 0)});
 }
 
 void ChoiceBuffer::End(Ending::Kind kind) {
-  end_ = ChoiceEnd{.choice = choice_, .kind = kind, .positions = std::exchange(textless_, 0)};
+  end_ = ChoiceEnd{.choice = choice_,
+                   .kind = kind,
+                   .positions = std::exchange(textless_, 0),
+                   .reasoning_positions = std::exchange(textless_reasoning_, 0)};
 }
 
 void ChoiceBuffer::TakePieces(uint64_t& room, std::vector<Piece>& pieces) {

@@ -1,7 +1,8 @@
-// The tokens of one choice on their way to the client: turned into text, with stop strings cut out, and held
-// until they may be written. Pure: no clock, no I/O; one per choice, part of an AnswerBuffer. Always: every
-// token counts in exactly one piece or in the end; a stop string is never shown in part, and the token that
-// completed it is the last that counts; what is taken never exceeds the room that was given.
+// The tokens of one choice on their way to the client: turned into text, told apart as reasoning and content,
+// with stop strings cut out, and held until they may be written. Pure: no clock, no I/O; one per choice, part
+// of an AnswerBuffer. Always: every token counts in exactly one piece or in the end; stop strings are looked
+// for in content only, however it is said; one is never shown in part, and the token that completed it is the
+// last that counts; what is taken never exceeds the room that was given.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +11,25 @@
 #include <string>
 #include <vector>
 
+#include "gateway/generation/loop_guard.h"
+#include "gateway/generation/reasoning_split.h"
 #include "gateway/generation/step.h"
 #include "gateway/text/detokenizer.h"
 #include "gateway/text/stop_matcher.h"
 
 namespace quire::gateway {
 
+struct ChoiceRules {
+  std::vector<std::string> stops;
+  // Sampling one of them ends the choice, and its own text is not part of the answer.
+  std::vector<TokenId> stop_ids;
+  ReasoningRules reasoning = {};
+  bool loop_guard = false;
+};
+
 class ChoiceBuffer {
  public:
-  // Sampling one of `stop_ids` ends the choice, and its own text is not part of the answer.
-  ChoiceBuffer(uint32_t choice, const Tokenizer& tokenizer, std::vector<std::string> stops,
-               std::vector<TokenId> stop_ids);
+  ChoiceBuffer(uint32_t choice, const Tokenizer& tokenizer, const ChoiceRules& rules);
 
   // Both are ignored after an end: the first one counts. `sampled`: where logprobs were asked for.
   void Push(TokenId id, std::optional<SampledToken> sampled);
@@ -38,16 +47,23 @@ class ChoiceBuffer {
   std::optional<ChoiceEnd> TakeEnd(uint64_t& room, bool out_of_budget);
 
  private:
-  void Queue(std::string text);
+  void PushTag(TokenId id, std::optional<SampledToken> sampled);
+  void PushText(TokenId id, std::optional<SampledToken> sampled);
+  void Queue(PieceKind kind, std::string text);
   void End(Ending::Kind kind);
 
   const uint32_t choice_;
+  const Tokenizer& tokenizer_;
   Detokenizer detokenizer_;
   StopMatcher matcher_;
   const std::vector<TokenId> stop_ids_;
+  const bool separate_;
+  ReasoningSplit split_;
+  std::optional<LoopGuard> loop_guard_;
   uint64_t tokens_ = 0;
   uint32_t textless_ = 0;              // tokens whose text is empty or held back
-  std::vector<SampledToken> sampled_;  // theirs
+  uint32_t textless_reasoning_ = 0;    // of them
+  std::vector<SampledToken> sampled_;  // theirs, but of those that never have text
   std::deque<Piece> pieces_;
   uint64_t held_ = 0;  // positions of pieces_
   std::optional<ChoiceEnd> end_;

@@ -15,9 +15,14 @@ using std::chrono::milliseconds;
 
 constexpr int64_t kAdmitAgainAfterUs = 200'000;
 
-std::vector<TokenId> StopIds(const v1::Sampling& sampling) {
-  if (sampling.ignore_eos()) return {};
-  return {sampling.stop_ids().begin(), sampling.stop_ids().end()};
+ChoiceRules RulesOf(const GenerationRequest& request) {
+  ChoiceRules rules{.stops = request.stops,
+                    .stop_ids = {},
+                    .reasoning = request.reasoning,
+                    .loop_guard = request.loop_guard};
+  const v1::Sampling& sampling = request.sampling;
+  if (!sampling.ignore_eos()) rules.stop_ids = {sampling.stop_ids().begin(), sampling.stop_ids().end()};
+  return rules;
 }
 
 // A broken Admit that may go better next time.
@@ -37,7 +42,7 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       request_(std::move(request)),
       started_us_(services.clock.NowUs()),
       mailbox_(std::make_shared<Mailbox<Event>>()),
-      answer_(request_.text->tokenizer(), request_.stops, StopIds(request_.sampling), request_.choices),
+      answer_(request_.text->tokenizer(), RulesOf(request_), request_.choices),
       attempts_(services.max_wait.count() * 1000, request_.seed),
       awake_(services.clock),
       choices_(request_.choices) {
@@ -236,8 +241,12 @@ Step Generation::TakeAllowed() {
     Fail(absl::UnavailableError("the server is shutting down: send the request again"));
     step.ending = answer_.Take(0, false).ending;
   }
-  for (const Piece& piece : step.pieces) handed_out_ += piece.positions;
-  for (const ChoiceEnd& end : step.ends) handed_out_ += end.positions;
+  const auto hand_out = [this](const auto& part) {
+    handed_out_ += part.positions;
+    reasoning_handed_out_ += part.reasoning_positions;
+  };
+  std::for_each(step.pieces.begin(), step.pieces.end(), hand_out);
+  std::for_each(step.ends.begin(), step.ends.end(), hand_out);
   if (step.ending) {
     StopWorker();
     ending_ = step.ending;
@@ -279,7 +288,11 @@ void Generation::Written(uint32_t choice, uint64_t positions) {
   services_.metrics.tokens_delivered.Increment(static_cast<double>(positions));
 }
 
-Usage Generation::UsageAtEnd() const { return accountant_.UsageAfter(request_.id, handed_out_ - written_); }
+Usage Generation::UsageAtEnd() const {
+  Usage usage = accountant_.UsageAfter(request_.id, handed_out_ - written_);
+  usage.reasoning_tokens = reasoning_handed_out_;
+  return usage;
+}
 
 void Generation::Describe(http::RequestRecord& record) const {
   const Usage usage = accountant_.UsageAfter(request_.id, 0);

@@ -172,9 +172,10 @@ class Generation {
   std::unique_ptr<RpcCall> readmit_call_;
   bool group_failed_ = false;  // the last one, so it is not asked for again
 
-  uint64_t handed_out_ = 0;       // positions
-  uint64_t written_ = 0;          // positions
-  std::optional<Ending> ending_;  // handed out
+  uint64_t handed_out_ = 0;            // positions
+  uint64_t reasoning_handed_out_ = 0;  // of them
+  uint64_t written_ = 0;               // positions
+  std::optional<Ending> ending_;       // handed out
   bool aborted_ = false;
   int64_t last_token_us_ = 0;
 };

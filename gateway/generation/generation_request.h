@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/core/ids.h"
+#include "gateway/generation/reasoning_split.h"
 #include "gateway/text/text_model.h"
 #include "proto/inference.pb.h"
 
@@ -25,6 +26,8 @@ struct GenerationRequest {
   uint32_t choices = 1;
   uint32_t max_tokens = 0;  // of each
   std::vector<std::string> stops;
+  ReasoningRules reasoning = {};
+  bool loop_guard = false;
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
   std::vector<std::string> prefix_hashes;  // of the prompt's first blocks

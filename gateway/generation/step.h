@@ -28,12 +28,17 @@ struct SampledToken {
   std::vector<TokenChance> top = {};  // the likeliest in its place, likeliest first
 };
 
+// What a text is of: the answer itself, or the model's reasoning before it.
+enum class PieceKind : uint8_t { kContent, kReasoning };
+
 // Text to write, and the positions that count as delivered with it.
 struct Piece {
   uint32_t choice = 0;
   std::string text;
   uint32_t positions = 0;
-  std::vector<SampledToken> tokens = {};  // of these positions, where the request asked for logprobs
+  std::vector<SampledToken> tokens = {};  // whose text this is, where the request asked for logprobs
+  PieceKind kind = PieceKind::kContent;
+  uint32_t reasoning_positions = 0;  // of the positions; content may bring those of </think> along
 };
 
 struct Ending {
@@ -50,6 +55,8 @@ struct ChoiceEnd {
   uint32_t choice = 0;
   Ending::Kind kind = Ending::Kind::kStop;  // or kLength, kBudget
   uint32_t positions = 0;                   // of tokens without text, delivered with it
+  uint32_t reasoning_positions = 0;         // of these
+  bool loop = false;                        // a kLength: the loop guard ended it
 };
 
 // stop, length, budget; refused and error for what is no finish_reason.

@@ -40,11 +40,11 @@ v1::TextFile* AddFile(v1::TextBundle& bundle, const std::string& name, const std
   return file;
 }
 
-v1::TextBundle BundleWith(const std::string& tokenizer_json) {
+v1::TextBundle BundleWith(const std::string& tokenizer_json, const std::string& chat_template = kTemplate) {
   v1::TextBundle bundle;
   ordered_json tokenizer_config;
   tokenizer_config["eos_token"] = "<|im_end|>";
-  tokenizer_config["chat_template"] = kTemplate;
+  tokenizer_config["chat_template"] = chat_template;
   AddFile(bundle, "config.json", R"({"model_type": "llama", "eos_token_id": 257})");
   AddFile(bundle, "generation_config.json",
           R"({"do_sample": true, "temperature": 0.5, "top_p": 0.75, "top_k": 9, "eos_token_id": [257]})");
@@ -76,7 +76,9 @@ std::string TinyTokenizerJson() {
 
 v1::TextBundle TinyBundle() { return BundleWith(TinyTokenizerJson()); }
 
-v1::TextBundle TinyBundleWith(const std::vector<std::string>& added) {
+namespace {
+
+std::string TokenizerJsonWith(const std::vector<std::string>& added) {
   ordered_json file = ordered_json::parse(TinyTokenizerJson());
   TokenId id = kTinyVocabulary;
   for (const std::string& literal : added) {
@@ -84,7 +86,19 @@ v1::TextBundle TinyBundleWith(const std::vector<std::string>& added) {
     token["special"] = false;
     file["added_tokens"].push_back(std::move(token));
   }
-  return BundleWith(file.dump());
+  return file.dump();
+}
+
+}  // namespace
+
+v1::TextBundle TinyBundleWith(const std::vector<std::string>& added) {
+  return BundleWith(TokenizerJsonWith(added));
+}
+
+v1::TextBundle TinyReasoningBundle() {
+  const std::string chat_template =
+      std::string(kTemplate) + "{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}";
+  return BundleWith(TokenizerJsonWith({"<think>", "</think>"}), chat_template);
 }
 
 std::vector<TokenId> TinyIds(const std::string& text) {
