@@ -7,6 +7,8 @@ namespace {
 
 class GatewayFailoverTest : public GatewayTest {
  protected:
+  explicit GatewayFailoverTest(const v1::TextBundle& bundle = testing::TinyBundle()) : GatewayTest(bundle) {}
+
   void SetUp() override {
     GatewayTest::SetUp();
     // The grant first: whatever a worker sends may be written then, also what comes together with its end.
@@ -127,6 +129,34 @@ TEST_F(GatewayFailoverTest, AStopStringIsFoundAcrossTheCut) {
     EXPECT_EQ(stream.finish_reason, "stop");
     EXPECT_EQ(stream.usage["completion_tokens"], 9) << cut;
     TakeReadmits();
+  }
+}
+
+// The bundle's model reasons; where it was cut changes nothing of what is told apart.
+class GatewayReasoningFailoverTest : public GatewayFailoverTest {
+ protected:
+  GatewayReasoningFailoverTest() : GatewayFailoverTest(testing::TinyReasoningBundle()) {}
+};
+
+TEST_F(GatewayReasoningFailoverTest, ReasoningCutAtAnyTokenIsTheUndisturbedOne) {
+  std::vector<TokenId> ids = testing::TinyIds("\xE2\x82\xAC hm\n");
+  ids.push_back(259);  // </think>
+  for (const TokenId id : Ids("\n\nna\xC3\xAFve")) ids.push_back(id);
+  size_t settled = 0;
+  for (const char* fields : {"", R"("separate_reasoning": false)", R"("reasoning": {"exclude": true})"}) {
+    Make(ids, {});
+    const Stream calm = ChatStream(fields);
+    ++settled;
+    EXPECT_EQ(calm.usage["completion_tokens_details"]["reasoning_tokens"], 8) << fields;
+    for (size_t cut = 0; cut <= ids.size(); ++cut) {
+      Make(ids, {cut});
+      const Stream stream = ChatStream(fields);
+      EXPECT_EQ(stream.reasoning, calm.reasoning) << cut;
+      EXPECT_EQ(stream.text, calm.text) << cut;
+      EXPECT_EQ(stream.usage, calm.usage) << cut;
+      EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(settled++)), ids.size()) << cut;
+      TakeReadmits();
+    }
   }
 }
 

@@ -10,6 +10,8 @@ namespace {
 
 class GatewayGrpcTest : public GatewayTest {
  protected:
+  explicit GatewayGrpcTest(const v1::TextBundle& bundle = testing::TinyBundle()) : GatewayTest(bundle) {}
+
   void SetUp() override {
     GatewayOptions options;
     options.grpc_port = 0;
@@ -342,6 +344,26 @@ TEST_F(GatewayGrpcTest, ADrainEndsWhatDoesNotEndItself) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   drain.join();
   EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 1u);
+}
+
+class GatewayGrpcReasoningTest : public GatewayGrpcTest {
+ protected:
+  GatewayGrpcReasoningTest() : GatewayGrpcTest(testing::TinyReasoningBundle()) {}
+};
+
+// Its messages have no field for it yet.
+TEST_F(GatewayGrpcReasoningTest, ReasoningIsPartOfTheContentAsTheModelWritesIt) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Text("hm");
+    out.Token(259);  // </think>
+    out.Text("\nyes");
+    out.Finish(v1::FINISH_STOP);
+    return kOk;
+  };
+  v1::ChatAnswer whole;
+  ASSERT_TRUE(Ask(Hello(), &whole).ok());
+  EXPECT_EQ(whole.choices(0).content(), "hm</think>\nyes");
 }
 
 }  // namespace

@@ -50,8 +50,8 @@ void AwaitTrue(const char* what, const Condition& holds) {
 
 // A stream's answer, taken apart.
 struct Stream {
-  std::string text, finish_reason;
-  json usage;
+  std::string text, reasoning, finish_reason;
+  json finish_details, usage;
   int errors = 0, finishes = 0, dones = 0, roles = 0;
   json last_error;
 
@@ -80,9 +80,12 @@ inline Stream ParseStream(const std::string& body) {
     EXPECT_EQ(stream.terminals(), 0) << "an event after the terminal one";
     if (choice["delta"].contains("role")) ++stream.roles;
     if (choice["delta"].contains("content")) stream.text += choice["delta"]["content"];
+    if (choice["delta"].contains("reasoning_content"))
+      stream.reasoning += choice["delta"]["reasoning_content"];
     if (!choice["finish_reason"].is_null()) {
       ++stream.finishes;
       stream.finish_reason = choice["finish_reason"];
+      stream.finish_details = choice.value("finish_details", json());
     }
   }
   return stream;

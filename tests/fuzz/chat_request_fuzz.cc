@@ -37,7 +37,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         request.sampling.stop.size() <= 16);
   for (const ChatTurn& turn : request.prompt.turns) {
     Check(turn.role == "system" || turn.role == "user" || turn.role == "assistant");
+    Check(turn.reasoning.empty() || (turn.role == "assistant" && &turn == &request.prompt.turns.back()));
   }
+  Check(!request.exclude_reasoning || request.separate_reasoning);
   Check(!request.sampling.max_tokens ||
         (*request.sampling.max_tokens >= 1 && *request.sampling.max_tokens <= 1'000'000));
   Check(request.sampling.min_tokens >= 0 && request.sampling.min_tokens <= 1'000'000);

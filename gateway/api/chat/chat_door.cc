@@ -12,14 +12,16 @@ ApiResult<DoorRequest> ParseChat(std::string_view body) {
   ApiResult<ChatRequest> parsed = ParseChatRequest(body);
   if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
   ChatRequest& request = std::get<ChatRequest>(parsed);
+  request.prompt.separate_reasoning = request.separate_reasoning;
   DoorRequest door{.sampling = std::move(request.sampling),
                    .prompt = std::move(request.prompt),
                    .stream = request.stream,
                    .make_writer = nullptr};
   door.make_writer = [stream = request.stream,
-                      usage_frames = request.usage_frames](AnswerHead head) -> std::unique_ptr<AnswerWriter> {
-    if (stream) return std::make_unique<ChatStreamWriter>(head, usage_frames);
-    return std::make_unique<ChatWholeWriter>(std::move(head));
+                      form = ChatForm{request.usage_frames, request.exclude_reasoning}](
+                         AnswerHead head) -> std::unique_ptr<AnswerWriter> {
+    if (stream) return std::make_unique<ChatStreamWriter>(head, form);
+    return std::make_unique<ChatWholeWriter>(std::move(head), form);
   };
   return door;
 }

@@ -41,7 +41,16 @@ std::string UsageJson(const Usage& usage) {
                       ",\"total_tokens\":", counts.prompt + counts.completion,
                       ",\"estimated_cost\":", CostUsd(usage.cost_nano_usd),
                       ",\"prompt_tokens_details\":{\"cached_tokens\":", counts.cached,
-                      "},\"completion_tokens_details\":{\"reasoning_tokens\":0}}");
+                      "},\"completion_tokens_details\":{\"reasoning_tokens\":", usage.reasoning_tokens, "}}");
+}
+
+const char* FieldOf(PieceKind kind) {
+  return kind == PieceKind::kReasoning ? "reasoning_content" : "content";
+}
+
+std::string FinishJson(const ChoiceEnd& end) {
+  return absl::StrCat("\"finish_reason\":\"", FinishReasonOf(end.kind), "\"",
+                      end.loop ? ",\"finish_details\":{\"type\":\"loop\"}" : "");
 }
 
 std::string CostUsd(int64_t nano_usd) {

@@ -7,9 +7,16 @@
 #include <vector>
 
 #include "gateway/accounting/accountant.h"
+#include "gateway/api/chat/chat_request.h"
 #include "gateway/api/pipeline/answer_writer.h"
 
 namespace quire::gateway {
+
+// How a request wants its answer said.
+struct ChatForm {
+  UsageFrames usage_frames = UsageFrames::kOnFinish;  // of a stream
+  bool exclude_reasoning = false;                     // its tokens count all the same
+};
 
 // {"id":...,"object":...,"created":...,"model":..., : what follows is the caller's.
 std::string ChatHead(const AnswerHead& head, std::string_view object);
@@ -26,6 +33,12 @@ const char* FinishReasonOf(Ending::Kind kind);
 
 // What a token's bytes are as text: U+FFFD where they are none by themselves.
 std::string TokenAsText(TokenId id, const Tokenizer& tokenizer);
+
+// The name of the field for text of that kind, in a message and in a delta.
+const char* FieldOf(PieceKind kind);
+
+// "finish_reason":..., and for an answer that the loop guard ended "finish_details".
+std::string FinishJson(const ChoiceEnd& end);
 
 // The entries of "logprobs.content" for these tokens, with commas between them: "token" is what its bytes are
 // as text (U+FFFD where they are none by themselves), "bytes" are its own.

@@ -63,51 +63,53 @@ class ReasoningWish {
  public:
   explicit ReasoningWish(ChatPrompt& prompt) : prompt_(prompt) {}
 
-  // `path` is the field's, seen from `fields`; `full_path` seen from the request.
-  void Say(FieldReader& fields, const char* path, const char* full_path, bool on) {
-    if (on_ && *on_ != on) return fields.Fail(path, "another field says the opposite: give one of them");
-    on_ = on;
-    if (!on) prompt_.no_reasoning_field = full_path;
-  }
-  void ReadEffort(FieldReader& fields, const char* name, const char* full_path) {
+  void ReadEffort(FieldReader& fields, const char* name) {
     const std::optional<std::string> effort = fields.String(name, kMaxLabelBytes);
     if (!effort) return;
     const auto* found = std::find(std::begin(kEfforts), std::end(kEfforts), *effort);
     if (found == std::end(kEfforts)) {
       return fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
     }
-    Say(fields, name, full_path, *effort != "none");
+    Say(fields, name, *effort != "none");
   }
-  void ReadSwitch(FieldReader& fields, const char* name, const char* full_path) {
-    if (const auto on = fields.Bool(name)) Say(fields, name, full_path, *on);
+  void ReadSwitch(FieldReader& fields, const char* name) {
+    if (const auto on = fields.Bool(name)) Say(fields, name, *on);
   }
 
  private:
   static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
 
+  void Say(FieldReader& fields, const char* name, bool on) {
+    if (prompt_.reasons.value_or(on) != on) {
+      return fields.Fail(name, "another field says the opposite: give one of them");
+    }
+    prompt_.reasons = on;
+  }
+
   ChatPrompt& prompt_;
-  std::optional<bool> on_;
 };
 
-void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, ChatPrompt& prompt) {
-  prompt.separate_reasoning = fields.Bool("separate_reasoning").value_or(false);
-  ReasoningWish wish(prompt);
-  wish.ReadEffort(fields, "reasoning_effort", "reasoning_effort");
-  wish.ReadSwitch(fields, "enable_thinking", "enable_thinking");
+void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request) {
+  request.separate_reasoning = fields.Bool("separate_reasoning").value_or(true);
+  ReasoningWish wish(request.prompt);
+  wish.ReadEffort(fields, "reasoning_effort");
+  wish.ReadSwitch(fields, "enable_thinking");
   if (const json* reasoning = fields.Find("reasoning")) {
     if (!reasoning->is_object()) return fields.Fail("reasoning", "give an object");
     FieldReader own(*reasoning, "reasoning.", error);
-    wish.ReadEffort(own, "effort", "reasoning.effort");
-    wish.ReadSwitch(own, "enabled", "reasoning.enabled");
+    wish.ReadEffort(own, "effort");
+    wish.ReadSwitch(own, "enabled");
     for (const char* name : {"max_tokens", "summary", "generate_summary"}) {
       if (own.FindFilled(name) != nullptr) own.Unsupported(name, "leave it out");
     }
-    if (own.Bool("exclude").value_or(false)) own.Unsupported("exclude", "leave it out or give false");
+    request.exclude_reasoning = own.Bool("exclude").value_or(false);
+    // What is left out has to be told apart.
+    if (request.exclude_reasoning) request.separate_reasoning = true;
   }
   if (const json* variables = fields.Find("chat_template_kwargs")) {
     if (!variables->is_object()) return fields.Fail("chat_template_kwargs", "give an object");
     FieldReader own(*variables, "chat_template_kwargs.", error);
-    wish.ReadSwitch(own, "enable_thinking", "chat_template_kwargs.enable_thinking");
+    wish.ReadSwitch(own, "enable_thinking");
     for (const auto& [name, value] : variables->items()) {
       if (name != "enable_thinking" && !value.is_null())
         return fields.Unsupported("chat_template_kwargs", "only enable_thinking is read");
@@ -139,7 +141,7 @@ ApiResult<ChatRequest> ReadChatRequest(const json& body) {
   request.sampling.model = std::move(model);
   ReadChoices(fields, request.sampling);
   CheckLabels(fields);
-  ReadReasoning(fields, error, request.prompt);
+  ReadReasoning(fields, error, request);
   RefuseUnsupportedFields(fields);
   if (error) return *std::move(error);
   return request;

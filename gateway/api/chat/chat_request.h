@@ -24,6 +24,8 @@ struct ChatRequest {
   ChatPrompt prompt;
   bool stream = false;
   UsageFrames usage_frames = UsageFrames::kOnFinish;
+  bool separate_reasoning = true;  // where the door can
+  bool exclude_reasoning = false;  // from the answer; it is made and counted
 };
 
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body);

@@ -131,22 +131,34 @@ TEST(ChatRequestTest, AnIntegerIsOneHoweverItIsWritten) {
 }
 
 TEST(ChatRequestTest, ReadsWhetherTheModelIsToReason) {
-  const auto field = [](const std::string& fields) {
-    return MustParse(Body(fields)).prompt.no_reasoning_field;
-  };
-  EXPECT_EQ(field(""), "");
-  EXPECT_EQ(field(R"("reasoning_effort": "none")"), "reasoning_effort");
-  EXPECT_EQ(field(R"("reasoning": {"enabled": false})"), "reasoning.enabled");
-  EXPECT_EQ(field(R"("reasoning": {"effort": "none"})"), "reasoning.effort");
-  EXPECT_EQ(field(R"("reasoning": {"enabled": false}, "reasoning_effort": "none")"), "reasoning.enabled");
-  EXPECT_EQ(field(R"("enable_thinking": false)"), "enable_thinking");
-  EXPECT_EQ(field(R"("chat_template_kwargs": {"enable_thinking": false})"),
-            "chat_template_kwargs.enable_thinking");
-  for (const char* effort : {"minimal", "low", "medium", "high", "xhigh", "max"}) {
-    EXPECT_EQ(field(absl::StrCat(R"("reasoning": {"enabled": true}, "reasoning_effort": ")", effort, "\"")),
-              "");
+  const auto reasons = [](const std::string& fields) { return MustParse(Body(fields)).prompt.reasons; };
+  EXPECT_EQ(reasons(""), std::nullopt);
+  for (const char* fields :
+       {R"("reasoning_effort": "none")", R"("reasoning": {"enabled": false})",
+        R"("reasoning": {"effort": "none"})",
+        R"("reasoning": {"enabled": false}, "reasoning_effort": "none")", R"("enable_thinking": false)",
+        R"("chat_template_kwargs": {"enable_thinking": false})"}) {
+    EXPECT_EQ(reasons(fields), false) << fields;
   }
-  EXPECT_TRUE(MustParse(Body(R"("separate_reasoning": true)")).prompt.separate_reasoning);
+  for (const char* effort : {"minimal", "low", "medium", "high", "xhigh", "max"}) {
+    EXPECT_EQ(reasons(absl::StrCat(R"("reasoning": {"enabled": true}, "reasoning_effort": ")", effort, "\"")),
+              true);
+  }
+}
+
+TEST(ChatRequestTest, ReadsHowReasoningIsToBeSaid) {
+  EXPECT_TRUE(MustParse(Body("")).separate_reasoning);
+  EXPECT_FALSE(MustParse(Body("")).exclude_reasoning);
+  EXPECT_FALSE(MustParse(Body(R"("separate_reasoning": false)")).separate_reasoning);
+  const ChatRequest excluded =
+      MustParse(Body(R"("separate_reasoning": false, "reasoning": {"exclude": true})"));
+  EXPECT_TRUE(excluded.exclude_reasoning);
+  EXPECT_TRUE(excluded.separate_reasoning) << "what is left out has to be told apart";
+}
+
+TEST(ChatRequestTest, ReadsTheLoopGuard) {
+  EXPECT_FALSE(MustParse(Body("")).sampling.loop_guard);
+  EXPECT_TRUE(MustParse(Body(R"("loop_guard": true)")).sampling.loop_guard);
 }
 
 TEST(ChatRequestTest, BoundsCounts) {

@@ -13,11 +13,11 @@ constexpr std::string_view kDone = "data: [DONE]\n\n";
 
 }  // namespace
 
-ChatStreamWriter::ChatStreamWriter(const AnswerHead& head, UsageFrames usage_frames)
-    : usage_frames_(usage_frames),
+ChatStreamWriter::ChatStreamWriter(const AnswerHead& head, const ChatForm& form)
+    : form_(form),
       text_(head.text),
       head_("data: " + ChatHead(head, "chat.completion.chunk")),
-      chunk_end_(usage_frames == UsageFrames::kLastChunk ? ",\"usage\":null}\n\n" : "}\n\n") {
+      chunk_end_(form.usage_frames == UsageFrames::kLastChunk ? ",\"usage\":null}\n\n" : "}\n\n") {
   for (uint32_t i = 0; i < head.choices; ++i) {
     choices_.push_back({.start = absl::StrCat(head_, "\"choices\":[{\"index\":", i, ",\"delta\":{")});
   }
@@ -29,11 +29,19 @@ void ChatStreamWriter::Begin(Choice& choice, Sink& sink) const {
                            chunk_end_));
 }
 
+Positions ChatStreamWriter::Counted(uint32_t choice, uint32_t positions) {
+  return {choice, positions + std::exchange(choices_[choice].excluded, 0)};
+}
+
 void ChatStreamWriter::Delta(const Piece& piece, Sink& sink) {
   Choice& choice = choices_[piece.choice];
   Begin(choice, sink);
+  if (form_.exclude_reasoning && piece.kind == PieceKind::kReasoning) {
+    choice.excluded += piece.positions;
+    return;
+  }
   frame_.assign(choice.start);
-  frame_ += "\"content\":\"";
+  absl::StrAppend(&frame_, "\"", FieldOf(piece.kind), "\":\"");
   AppendJsonEscaped(piece.text, frame_);
   frame_ += "\"}";
   if (!piece.tokens.empty()) {
@@ -42,11 +50,11 @@ void ChatStreamWriter::Delta(const Piece& piece, Sink& sink) {
   }
   frame_ += ",\"finish_reason\":null}]";
   frame_ += chunk_end_;
-  sink.Append(frame_, {piece.choice, piece.positions});
+  sink.Append(frame_, Counted(piece.choice, piece.positions));
 }
 
 std::string ChatStreamWriter::Finish(const ChoiceEnd& end) const {
-  return absl::StrCat(choices_[end.choice].start, "},\"finish_reason\":\"", FinishReasonOf(end.kind), "\"}]");
+  return absl::StrCat(choices_[end.choice].start, "},", FinishJson(end), "}]");
 }
 
 void ChatStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
@@ -54,7 +62,7 @@ void ChatStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
   if (++ended_ == choices_.size()) {
     last_ = end;
   } else {
-    sink.Append(Finish(end) + chunk_end_, {end.choice, end.positions});
+    sink.Append(Finish(end) + chunk_end_, Counted(end.choice, end.positions));
   }
 }
 
@@ -62,15 +70,15 @@ void ChatStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
 // frame of its own.
 void ChatStreamWriter::Close(const Usage& usage, Sink& sink) {
   std::string frames = Finish(*last_);
-  if (usage_frames_ == UsageFrames::kOnFinish) {
+  if (form_.usage_frames == UsageFrames::kOnFinish) {
     absl::StrAppend(&frames, ",\"usage\":", UsageJson(usage), "}\n\n");
   } else {
     frames += chunk_end_;
   }
-  if (usage_frames_ == UsageFrames::kLastChunk) {
+  if (form_.usage_frames == UsageFrames::kLastChunk) {
     absl::StrAppend(&frames, head_, "\"choices\":[],\"usage\":", UsageJson(usage), "}\n\n");
   }
-  sink.Append(frames, {last_->choice, last_->positions});
+  sink.Append(frames, Counted(last_->choice, last_->positions));
   sink.Append(kDone);
 }
 

@@ -1,7 +1,7 @@
 // A streamed chat answer as server-sent events, as the hosted page shows them: for each choice its role, its
-// text and its finish_reason, then the usage where it was asked for, then [DONE]. Everything that is the same
-// in each event is made once, so that a token costs one escape and one append. Pure; one per request, one
-// thread.
+// reasoning, its text and its finish_reason, then the usage where it was asked for, then [DONE]. Everything
+// that is the same in each event is made once, so that a token costs one escape and one append. Pure; one per
+// request, one thread.
 #pragma once
 
 #include <optional>
@@ -9,14 +9,14 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/api/chat/chat_request.h"
+#include "gateway/api/chat/chat_json.h"
 #include "gateway/api/pipeline/answer_writer.h"
 
 namespace quire::gateway {
 
 class ChatStreamWriter final : public AnswerWriter {
  public:
-  ChatStreamWriter(const AnswerHead& head, UsageFrames usage_frames);
+  ChatStreamWriter(const AnswerHead& head, const ChatForm& form);
 
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
@@ -27,12 +27,15 @@ class ChatStreamWriter final : public AnswerWriter {
   struct Choice {
     std::string start;  // of each of its chunks, up to the delta
     bool begun = false;
+    uint32_t excluded = 0;  // positions of reasoning that is left out: they ride with its next frame
   };
 
   void Begin(Choice& choice, Sink& sink) const;
   std::string Finish(const ChoiceEnd& end) const;
+  // Those of a choice's frame that has so many of its own.
+  Positions Counted(uint32_t choice, uint32_t positions);
 
-  const UsageFrames usage_frames_;
+  const ChatForm form_;
   const std::shared_ptr<const TextModel> text_;
   const std::string head_, chunk_end_;
   std::vector<Choice> choices_;

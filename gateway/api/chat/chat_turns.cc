@@ -67,22 +67,36 @@ std::string ReadContent(FieldReader& fields) {
   return text;
 }
 
-ChatTurn ReadTurn(FieldReader& fields) {
+std::string ReasoningToContinue(FieldReader& fields) {
+  std::string reasoning;
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    const json* value = fields.FindFilled(name);
+    if (value == nullptr) continue;
+    if (!value->is_string()) {
+      fields.Fail(name, "give a string");
+    } else if (!reasoning.empty() && *value != reasoning) {
+      fields.Fail(name, "it says something else than reasoning_content: give one of the two");
+    } else {
+      reasoning = value->get<std::string>();
+    }
+  }
+  return reasoning;
+}
+
+// Of earlier turns reasoning is no part of a prompt, whatever it is.
+ChatTurn ReadTurn(FieldReader& fields, bool is_last) {
   ChatTurn turn;
   turn.role = ReadRole(fields);
   RefuseWhatIsNoText(fields);
-  turn.content = ReadContent(fields);
+  const bool is_answer = turn.role == "assistant";
+  if (is_answer && is_last) turn.reasoning = ReasoningToContinue(fields);
+  const bool reasons =
+      fields.FindFilled("reasoning_content") != nullptr || fields.FindFilled("reasoning") != nullptr;
+  // It may have been cut before it had any content.
+  const bool cut = is_answer && reasons && fields.Find("content") == nullptr;
+  if (!cut) turn.content = ReadContent(fields);
   fields.String("name", kMaxNameBytes);
   return turn;
-}
-
-// Earlier reasoning is no part of a prompt; but an answer that is to go on from it needs it.
-void RefuseToContinueReasoning(FieldReader& fields) {
-  for (const char* name : {"reasoning_content", "reasoning"}) {
-    if (fields.FindFilled(name) != nullptr) {
-      fields.Unsupported(name, "leave it out of the answer that is to be continued");
-    }
-  }
 }
 
 }  // namespace
@@ -101,9 +115,7 @@ std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiErro
       break;
     }
     FieldReader message_fields(message, absl::StrCat("messages.", i, "."), error);
-    turns.push_back(ReadTurn(message_fields));
-    const bool continued = i + 1 == messages->size() && turns.back().role == "assistant";
-    if (continued) RefuseToContinueReasoning(message_fields);
+    turns.push_back(ReadTurn(message_fields, i + 1 == messages->size()));
   }
   return turns;
 }

@@ -57,11 +57,30 @@ TEST(ChatTurnsTest, NothingInAMessageIsDroppedSilently) {
       "content": "a", "refusal": null, "audio": null, "function_call": null, "tool_calls": null,
       "annotations": [], "reasoning_content": "hm"}, {"role": "user", "content": "q"}])"));
   EXPECT_EQ(echoed.prompt.turns.size(), 3u);
-  EXPECT_EQ(
-      MustRefuse(WithMessages(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a",
-      "reasoning_content": "hm"}])"))
-          .param,
-      "messages.1.reasoning_content");
+  EXPECT_EQ(echoed.prompt.turns[1].reasoning, "") << "earlier reasoning is no part of a prompt";
+  MustParse(WithMessages(R"([{"role": "assistant", "content": null, "reasoning": {"any": "thing"}},
+      {"role": "user", "content": "q"}])"));
+}
+
+TEST(ChatTurnsTest, AnAnswerThatIsToBeContinuedBringsItsReasoning) {
+  const auto last = [](const std::string& fields) {
+    return MustParse(WithMessages(absl::StrCat(R"([{"role": "user", "content": "q"}, {"role": "assistant", )",
+                                               fields, "}]")))
+        .prompt.turns.back();
+  };
+  EXPECT_EQ(last(R"("content": "a", "reasoning_content": "hm")").reasoning, "hm");
+  EXPECT_EQ(last(R"("content": "a", "reasoning": "hm")").reasoning, "hm");
+  EXPECT_EQ(last(R"("content": "a", "reasoning": "hm", "reasoning_content": "hm")").reasoning, "hm");
+  EXPECT_EQ(last(R"("content": null, "reasoning_content": "hm")").content, "") << "cut before its content";
+  EXPECT_EQ(last(R"("content": "a", "reasoning_content": "", "reasoning": null)").reasoning, "");
+  const std::pair<const char*, const char*> wrong[] = {
+      {R"("content": "a", "reasoning_content": {"a": 1})", "reasoning_content"},
+      {R"("content": "a", "reasoning_content": "a", "reasoning": "b")", "reasoning"},
+      {R"("content": null, "reasoning_content": "")", "content"}};
+  for (const auto& [fields, field] : wrong) {
+    EXPECT_EQ(MustRefuse(WithMessages(absl::StrCat(R"([{"role": "assistant", )", fields, "}]"))).param,
+              absl::StrCat("messages.0.", field));
+  }
 }
 
 TEST(ChatTurnsTest, RefusesBadMessagesWithTheirPath) {

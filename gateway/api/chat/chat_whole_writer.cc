@@ -9,7 +9,12 @@
 namespace quire::gateway {
 
 void ChatWholeWriter::Delta(const Piece& piece, Sink& /*sink*/) {
-  choices_[piece.choice].pieces.push_back(piece);
+  Choice& choice = choices_[piece.choice];
+  if (form_.exclude_reasoning && piece.kind == PieceKind::kReasoning) {
+    choice.excluded += piece.positions;
+  } else {
+    choice.pieces.push_back(piece);
+  }
 }
 
 void ChatWholeWriter::End(const ChoiceEnd& end, Sink& /*sink*/) { choices_[end.choice].end = end; }
@@ -28,21 +33,32 @@ void ChatWholeWriter::AppendLogprobs(const Choice& choice, Sink& sink) const {
   sink.Append("],\"refusal\":null}");
 }
 
-void ChatWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {
+// Reasoning comes first, if there is any; the content is there always, were it empty.
+void ChatWholeWriter::AppendMessage(const Choice& choice, Sink& sink) const {
   const uint32_t index = choice.end.choice;
-  sink.Append(absl::StrCat(index == 0 ? "" : ",", "{\"index\":", index,
-                           ",\"message\":{\"role\":\"assistant\",\"content\":\""));
+  sink.Append(absl::StrCat("{\"index\":", index, ",\"message\":{\"role\":\"assistant\","),
+              {index, choice.excluded});
   std::string escaped;
+  bool in_reasoning = !choice.pieces.empty() && choice.pieces.front().kind == PieceKind::kReasoning;
+  if (in_reasoning) sink.Append("\"reasoning_content\":\"");
+  if (!in_reasoning) sink.Append("\"content\":\"");
   for (const Piece& piece : choice.pieces) {
     escaped.clear();
+    if (in_reasoning && piece.kind == PieceKind::kContent) escaped = "\",\"content\":\"";
+    in_reasoning = piece.kind == PieceKind::kReasoning;
     AppendJsonEscaped(piece.text, escaped);
     sink.Append(escaped, {index, piece.positions});
   }
-  sink.Append("\"}");
+  sink.Append(in_reasoning ? "\",\"content\":\"\"}" : "\"}");
+}
+
+void ChatWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {
+  const uint32_t index = choice.end.choice;
+  if (index > 0) sink.Append(",");
+  AppendMessage(choice, sink);
   AppendLogprobs(choice, sink);
-  const std::string end = absl::StrCat(",\"finish_reason\":\"", FinishReasonOf(choice.end.kind), "\"}");
   const bool is_last = index + 1 == choices_.size();
-  sink.Append(end, {index, is_last ? 0 : choice.end.positions});
+  sink.Append(absl::StrCat(",", FinishJson(choice.end), "}"), {index, is_last ? 0 : choice.end.positions});
 }
 
 // The last choice's tokens without text count with the usage: whoever has read that shall have been counted.

@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "gateway/api/chat/chat_json.h"
 #include "gateway/api/pipeline/answer_writer.h"
 
 namespace quire::gateway {
 
 class ChatWholeWriter final : public AnswerWriter {
  public:
-  explicit ChatWholeWriter(AnswerHead head) : head_(std::move(head)), choices_(head_.choices) {}
+  ChatWholeWriter(AnswerHead head, const ChatForm& form)
+      : head_(std::move(head)), form_(form), choices_(head_.choices) {}
 
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
@@ -23,13 +25,16 @@ class ChatWholeWriter final : public AnswerWriter {
  private:
   struct Choice {
     std::vector<Piece> pieces;
+    uint32_t excluded = 0;  // positions of reasoning that is left out
     ChoiceEnd end;
   };
 
+  void AppendMessage(const Choice& choice, Sink& sink) const;
   void AppendChoice(const Choice& choice, Sink& sink) const;
   void AppendLogprobs(const Choice& choice, Sink& sink) const;
 
   const AnswerHead head_;
+  const ChatForm form_;
   std::vector<Choice> choices_;
 };
 

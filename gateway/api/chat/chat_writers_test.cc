@@ -55,7 +55,7 @@ class ChatWritersTest : public ::testing::Test {
   // The frames of an answer of one choice.
   std::vector<TestSink::Frame> Stream(UsageFrames usage_frames, const std::vector<std::string>& texts,
                                       Ending::Kind kind = Ending::Kind::kStop) const {
-    ChatStreamWriter writer(Head(), usage_frames);
+    ChatStreamWriter writer(Head(), {.usage_frames = usage_frames});
     TestSink sink;
     for (const std::string& text : texts) writer.Delta(Text(text), sink);
     writer.End(End(0, kind), sink);
@@ -115,7 +115,7 @@ TEST_F(ChatWritersTest, WhatIsLeftToCountIsCountedWithTheUsage) {
     EXPECT_EQ(frames.back().bytes, kDone);
     EXPECT_EQ(frames.back().positions, 0u);
   }
-  ChatWholeWriter whole(Head());
+  ChatWholeWriter whole(Head(), {});
   TestSink sink;
   whole.End(End(), sink);
   whole.Close(kUsage, sink);
@@ -136,7 +136,7 @@ TEST_F(ChatWritersTest, AnAnswerWithoutTextStillHasItsRole) {
 }
 
 TEST_F(ChatWritersTest, AnErrorIsOneEvent) {
-  ChatStreamWriter writer(Head(), UsageFrames::kOnFinish);
+  ChatStreamWriter writer(Head(), {});
   TestSink sink;
   writer.Fail({.status = 503, .message = "gone\n"}, sink);
   const std::vector<json> events = Events(sink.bytes());
@@ -150,7 +150,8 @@ TEST_F(ChatWritersTest, NoFrameHoldsALineBreakOfUnicode) {
   AnswerHead head = Head();
   head.model = kMarks;
   TestSink sink;
-  ChatStreamWriter writer(head, UsageFrames::kLastChunk), broken(head, UsageFrames::kLastChunk);
+  const ChatForm form{.usage_frames = UsageFrames::kLastChunk};
+  ChatStreamWriter writer(head, form), broken(head, form);
   writer.Delta(Text(kMarks), sink);
   broken.Fail({.status = 503, .message = kMarks, .param = kMarks}, sink);
   for (const char* mark : {"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
@@ -163,7 +164,7 @@ TEST_F(ChatWritersTest, NoFrameHoldsALineBreakOfUnicode) {
 }
 
 TEST_F(ChatWritersTest, AWholeAnswer) {
-  ChatWholeWriter writer(Head());
+  ChatWholeWriter writer(Head(), {});
   TestSink sink;
   writer.Delta(Text("te"), sink);
   writer.Delta(Text("xt"), sink);
@@ -181,7 +182,7 @@ TEST_F(ChatWritersTest, AWholeAnswer) {
 // ---- several choices ----
 
 TEST_F(ChatWritersTest, ChoicesAreToldApartAndOneUsageEndsThem) {
-  ChatStreamWriter writer(Head(2), UsageFrames::kOnFinish);
+  ChatStreamWriter writer(Head(2), {});
   TestSink sink;
   writer.Delta(Text("b", 1), sink);
   writer.Delta(Text("a", 0), sink);
@@ -214,7 +215,7 @@ TEST_F(ChatWritersTest, ChoicesAreToldApartAndOneUsageEndsThem) {
 }
 
 TEST_F(ChatWritersTest, AWholeAnswerOfSeveralChoices) {
-  ChatWholeWriter writer(Head(2));
+  ChatWholeWriter writer(Head(2), {});
   TestSink sink;
   writer.Delta(Text("b", 1), sink);
   writer.Delta(Text("a", 0), sink);
@@ -237,7 +238,7 @@ TEST_F(ChatWritersTest, AWholeAnswerOfSeveralChoices) {
 
 TEST_F(ChatWritersTest, AnAnswerWithoutTextHasNoEntriesAndStillItsLogprobs) {
   logprobs_ = true;
-  ChatWholeWriter writer(Head());
+  ChatWholeWriter writer(Head(), {});
   TestSink sink;
   writer.End(End(), sink);
   writer.Close(kUsage, sink);
@@ -251,9 +252,9 @@ TEST_F(ChatWritersTest, LogprobsHaveEachTokensOwnBytes) {
   piece.tokens = {{.token = {ids[0], -0.5f}, .top = {{ids[0], -0.5f}, {ids[1], -9999}}},
                   {.token = {ids[1], -1.25f}}};
   TestSink streamed, whole;
-  ChatStreamWriter stream_writer(Head(), UsageFrames::kOnFinish);
+  ChatStreamWriter stream_writer(Head(), {});
   stream_writer.Delta(piece, streamed);
-  ChatWholeWriter whole_writer(Head());
+  ChatWholeWriter whole_writer(Head(), {});
   whole_writer.Delta(piece, whole);
   whole_writer.End(End(), whole);
   whole_writer.Close(kUsage, whole);
@@ -267,6 +268,96 @@ TEST_F(ChatWritersTest, LogprobsHaveEachTokensOwnBytes) {
   EXPECT_EQ(first["top_logprobs"][1]["logprob"], -9999);
   EXPECT_EQ(first["top_logprobs"][1]["bytes"], json::parse("[169]"));
   EXPECT_EQ(logprobs["content"][1]["top_logprobs"], json::array());
+}
+
+// ---- reasoning ----
+
+// What a client puts together: of choice 0 the text of that field, and whether it was ever there.
+struct Field {
+  std::string text;
+  bool is_there = false;
+};
+Field FieldOfStream(const std::string& stream, const char* name) {
+  Field field;
+  for (const json& event : Events(stream)) {
+    if (event == "[DONE]" || event["choices"].empty()) continue;
+    const json& delta = event["choices"][0]["delta"];
+    field.is_there |= delta.contains(name);
+    field.text += delta.value(name, "");
+  }
+  return field;
+}
+Field FieldOfWhole(const std::string& body, const char* name) {
+  const json message = json::parse(body)["choices"][0]["message"];
+  return {message.value(name, ""), message.contains(name)};
+}
+uint64_t Delivered(TestSink& sink) {
+  uint64_t all = 0;
+  for (const Positions& positions : sink.TakeDelivered()) all += positions.count;
+  return all;
+}
+
+TEST_F(ChatWritersTest, ReasoningStandsApartOrIsLeftOutAndCountsAllTheSame) {
+  const Piece thought{
+      .text = "h\"m", .positions = 2, .kind = PieceKind::kReasoning, .reasoning_positions = 2};
+  const Piece answer{.text = "yes", .positions = 3, .reasoning_positions = 1};
+  const std::vector<std::vector<Piece>> cases = {{thought, thought, answer, answer}, {thought}, {answer}, {}};
+  for (const std::vector<Piece>& pieces : cases) {
+    for (const bool exclude : {false, true}) {
+      const ChatForm form{.exclude_reasoning = exclude};
+      ChatStreamWriter stream_writer(Head(), form);
+      ChatWholeWriter whole_writer(Head(), form);
+      TestSink streamed, whole;
+      uint64_t positions = 3;
+      std::string reasoning, content;
+      for (const Piece& piece : pieces) {
+        stream_writer.Delta(piece, streamed);
+        whole_writer.Delta(piece, whole);
+        positions += piece.positions;
+        if (piece.kind == PieceKind::kContent) content += piece.text;
+        if (piece.kind == PieceKind::kReasoning && !exclude) reasoning += piece.text;
+      }
+      stream_writer.End(End(), streamed);
+      whole_writer.End(End(), whole);
+      stream_writer.Close(kUsage, streamed);
+      whole_writer.Close(kUsage, whole);
+      EXPECT_EQ(FieldOfStream(streamed.bytes(), "content").text, content);
+      EXPECT_EQ(FieldOfWhole(whole.bytes(), "content").text, content);
+      EXPECT_TRUE(FieldOfWhole(whole.bytes(), "content").is_there) << "never null, however little there is";
+      for (const Field& field : {FieldOfStream(streamed.bytes(), "reasoning_content"),
+                                 FieldOfWhole(whole.bytes(), "reasoning_content")}) {
+        EXPECT_EQ(field.text, reasoning);
+        EXPECT_EQ(field.is_there, !reasoning.empty());
+      }
+      EXPECT_EQ(Delivered(streamed), positions);
+      EXPECT_EQ(Delivered(whole), positions);
+    }
+  }
+}
+
+TEST_F(ChatWritersTest, UsageSaysWhatOfItWasReasoning) {
+  Usage usage = kUsage;
+  usage.reasoning_tokens = 7;
+  const json parsed = json::parse(UsageJson(usage));
+  EXPECT_EQ(parsed["completion_tokens"], 16);
+  EXPECT_EQ(parsed["completion_tokens_details"]["reasoning_tokens"], 7);
+}
+
+TEST_F(ChatWritersTest, ALoopIsALengthWithItsDetail) {
+  ChatStreamWriter stream_writer(Head(), {});
+  ChatWholeWriter whole_writer(Head(), {});
+  TestSink streamed, whole;
+  ChoiceEnd end = End(0, Ending::Kind::kLength);
+  end.loop = true;
+  stream_writer.End(end, streamed);
+  stream_writer.Close(kUsage, streamed);
+  whole_writer.End(end, whole);
+  whole_writer.Close(kUsage, whole);
+  for (const json& choice :
+       {Events(streamed.bytes())[1]["choices"][0], json::parse(whole.bytes())["choices"][0]}) {
+    EXPECT_EQ(choice["finish_reason"], "length");
+    EXPECT_EQ(choice["finish_details"], json::parse(R"({"type": "loop"})"));
+  }
 }
 
 // The decimal number that a JSON number's text stands for, times 10^9: what a client computes with Decimal.

@@ -20,22 +20,6 @@ constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow th
 // top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
 constexpr float kLeastTopP = std::numeric_limits<float>::min();
 
-// Whether the model reasons is the checkpoint's matter: nothing here can switch it off.
-std::optional<http::ApiError> CheckReasoning(const ChatPrompt& prompt, const TextModel& text) {
-  if (!text.think_end_id()) return std::nullopt;
-  if (const std::string& field = prompt.no_reasoning_field; !field.empty()) {
-    return InvalidField(field, absl::StrCat(field,
-                                            ": this model always reasons before it answers; leave the "
-                                            "field out, or ask a model that doesn't reason"));
-  }
-  if (prompt.separate_reasoning) {
-    return InvalidField(
-        "separate_reasoning",
-        "separate_reasoning: this server does not support it yet; leave it out or give false");
-  }
-  return std::nullopt;
-}
-
 // A prompt as text, and the field that it came in.
 struct PromptText {
   OriginText text;
@@ -43,18 +27,11 @@ struct PromptText {
 };
 
 ApiResult<PromptText> TextOf(const ChatPrompt& prompt, const TextModel& text) {
-  if (auto error = CheckReasoning(prompt, text)) return *std::move(error);
-  const bool continues = prompt.ContinuesAssistant();
-  if (continues && text.think_end_id()) {
-    return InvalidField("messages",
-                        "messages: this server can't continue a reasoning model's answer yet; end with a "
-                        "user message");
-  }
-  if (continues && prompt.turns.size() == 1) {
+  if (prompt.ContinuesAssistant() && prompt.turns.size() == 1) {
     return InvalidField("messages",
                         "messages: give a message before the assistant's that is to be continued");
   }
-  absl::StatusOr<OriginText> rendered = text.RenderChat(prompt.turns);
+  absl::StatusOr<OriginText> rendered = text.RenderChat(prompt.turns, prompt.reasons);
   if (!rendered.ok())
     return InvalidField("messages", absl::StrCat("messages: ", rendered.status().message()));
   return PromptText{*std::move(rendered), "messages"};
@@ -95,6 +72,20 @@ ApiResult<std::vector<TokenId>> IdsOf(WithText& prompt, const CatalogModel& mode
   if (auto* error = std::get_if<http::ApiError>(&text)) return std::move(*error);
   if (gone()) return ClientLeft();
   return Encode(std::get<PromptText>(text), model, gone);
+}
+
+// Only a chat's answer is told apart: whoever sends text or ids gets text as the model writes it.
+ReasoningRules ReasoningOf(const Prompt& prompt, std::span<const TokenId> ids, const TextModel& text) {
+  const auto* chat = std::get_if<ChatPrompt>(&prompt);
+  if (chat == nullptr) return {};
+  ReasoningRules rules{.start_id = text.think_start_id(),
+                       .end_id = text.think_end_id(),
+                       .start = text.ReasoningStartAfter(ids),
+                       .separate = chat->separate_reasoning};
+  // Text that goes on is no place to begin to reason.
+  const bool goes_on = chat->ContinuesAssistant() && !chat->turns.back().content.empty();
+  if (goes_on) rules.start = {.place = ReasoningStart::Place::kContent};
+  return rules;
 }
 
 // Fills in max_tokens; the error says why prompt and answer don't fit.
@@ -192,6 +183,8 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
   plan.choices = request.choices;
   plan.seed = request.seed ? *request.seed : RandomSeed();
   plan.stops = request.stop;
+  plan.reasoning = ReasoningOf(prompt, plan.prompt, *model.text);
+  plan.loop_guard = request.loop_guard;
   plan.cache_salt = key.cache_salt();
   plan.prefix_hashes = PrefixHashes(plan);
   return plan;

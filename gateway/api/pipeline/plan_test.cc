@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
-#include "gateway/api/chat/chat_request.h"
+#include "gateway/api/chat/chat_door.h"
 #include "gateway/generation/testing/tiny_text.h"
 
 namespace quire::gateway {
@@ -29,12 +29,12 @@ class PlanTest : public ::testing::Test {
   }
 
   ApiResult<GenerationRequest> Plan(const std::string& fields) {
-    ApiResult<ChatRequest> request =
-        ParseChatRequest(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": ")",
-                                      content_, R"("}])", fields.empty() ? "" : ", ", fields, "}"));
-    EXPECT_TRUE(std::holds_alternative<ChatRequest>(request)) << fields;
+    ApiResult<DoorRequest> request =
+        ParseChat(absl::StrCat(R"({"model": "tiny", "messages": [{"role": "user", "content": ")", content_,
+                               R"("}])", fields.empty() ? "" : ", ", fields, "}"));
+    EXPECT_TRUE(std::holds_alternative<DoorRequest>(request)) << fields;
     const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
-    ChatRequest& chat = std::get<ChatRequest>(request);
+    DoorRequest& chat = std::get<DoorRequest>(request);
     return PlanGeneration(chat.sampling, std::move(chat.prompt), model, key_, RequestId::Random(),
                           [this] { return ++questions_ >= gone_at_; });
   }
@@ -88,16 +88,50 @@ TEST_F(PlanTest, AModelThatDoesNotReasonTakesEveryEffort) {
   }
 }
 
-TEST_F(PlanTest, AModelThatAlwaysReasonsSaysSo) {
+TEST_F(PlanTest, WhereTheAnswerBeginsIsThePromptsMatter) {
+  using Place = ReasoningStart::Place;
+  EXPECT_FALSE(MustPlan("").reasoning.end_id);
+  text_ = *TextModel::Create(testing::TinyReasoningBundle());
+  const GenerationRequest plan = MustPlan("");
+  EXPECT_EQ(plan.reasoning.start_id, text_->think_start_id());
+  EXPECT_EQ(plan.reasoning.end_id, text_->think_end_id());
+  EXPECT_EQ(plan.reasoning.start.place, Place::kReasoning);
+  EXPECT_TRUE(plan.reasoning.separate);
+  EXPECT_FALSE(MustPlan(R"("separate_reasoning": false)").reasoning.separate);
+  const GenerationRequest none = MustPlan(R"("reasoning_effort": "none")");
+  EXPECT_EQ(none.reasoning.start.place, Place::kContent);
+  EXPECT_EQ(none.prompt.size(), plan.prompt.size() + 4) << "a newline, </think>, two newlines";
+  EXPECT_EQ(MustPlan(R"("reasoning_effort": "low")").prompt, plan.prompt);
   text_ = *TextModel::Create(testing::TinyBundleWith({"<think>", "</think>"}));
-  ASSERT_TRUE(text_->think_end_id());
-  MustPlan(R"("reasoning_effort": "high")");
-  const http::ApiError error = MustRefuse(R"("reasoning_effort": "none")");
-  EXPECT_EQ(error.status, 422);
-  EXPECT_EQ(error.param, "reasoning_effort");
-  EXPECT_NE(error.message.find("always reasons"), std::string::npos);
-  EXPECT_EQ(MustRefuse(R"("reasoning": {"enabled": false})").param, "reasoning.enabled");
-  EXPECT_EQ(MustRefuse(R"("separate_reasoning": true)").param, "separate_reasoning");
+  EXPECT_EQ(MustPlan("").reasoning.start.place, Place::kModelsChoice);
+}
+
+TEST_F(PlanTest, TextThatGoesOnIsNoPlaceToBeginToReason) {
+  using Place = ReasoningStart::Place;
+  text_ = *TextModel::Create(testing::TinyBundleWith({"<think>", "</think>"}));
+  content_ = R"(x"}, {"role": "assistant", "content": ")";
+  EXPECT_EQ(MustPlan("").reasoning.start.place, Place::kModelsChoice);
+  content_ += "a";
+  EXPECT_EQ(MustPlan("").reasoning.start.place, Place::kContent);
+  text_ = *TextModel::Create(testing::TinyReasoningBundle());
+  EXPECT_EQ(MustPlan("").reasoning.start.place, Place::kContent);
+}
+
+TEST_F(PlanTest, TextAndIdsAreAnsweredAsTheModelWrites) {
+  text_ = *TextModel::Create(testing::TinyReasoningBundle());
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  for (const Prompt& prompt :
+       {Prompt(TextPrompt{"<think>"}), Prompt(IdsPrompt{{*text_->think_start_id()}})}) {
+    const auto plan = PlanGeneration({}, prompt, model, key_, RequestId::Random(), [] { return false; });
+    const ReasoningRules& rules = std::get<GenerationRequest>(plan).reasoning;
+    EXPECT_FALSE(rules.end_id);
+    EXPECT_EQ(rules.start.place, ReasoningStart::Place::kContent);
+  }
+}
+
+TEST_F(PlanTest, TheLoopGuardIsOffUnlessAskedFor) {
+  EXPECT_FALSE(MustPlan("").loop_guard);
+  EXPECT_TRUE(MustPlan("\"loop_guard\": true").loop_guard);
 }
 
 TEST_F(PlanTest, MaxTokensIsWhatFits) {

@@ -2,6 +2,7 @@
 // or token ids. Plain data.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,8 +14,10 @@ namespace quire::gateway {
 
 struct ChatPrompt {
   std::vector<ChatTurn> turns;
-  // The path of the field that asks for an answer without reasoning; empty: none does.
-  std::string no_reasoning_field;
+  // Whether the model is to reason before it answers; nullopt: as its template has it.
+  std::optional<bool> reasons;
+  // Reasoning is told apart from content, as a door whose answers can say both wants it; else all is content,
+  // as the model writes it.
   bool separate_reasoning = false;
 
   // The last turn is the assistant's: it is continued, not answered.

@@ -130,6 +130,7 @@ SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<co
   ReadLogitBias(fields, request);
   ReadStopTokenIds(fields, request);
   request.ignore_eos = fields.Bool("ignore_eos").value_or(false);
+  request.loop_guard = fields.Bool("loop_guard").value_or(false);
   return request;
 }
 

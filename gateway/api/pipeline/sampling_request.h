@@ -20,6 +20,7 @@ struct SamplingRequest {
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
+  bool loop_guard = false;       // ends a choice that says the same over and over (loop_guard.h)
   std::optional<uint64_t> seed;  // negative seeds as two's complement
   std::map<int32_t, double> logit_bias;
   uint32_t choices = 1;
