@@ -54,6 +54,15 @@ absl::Status CheckVocabulary(const Tokenizer& tokenizer, const GenerationConfig&
                    ": a prompt could hold tokens that the model lacks; the files don't belong together"));
 }
 
+// Reasoning that the prompt has no place for: before content it is as good as earlier reasoning; by itself it
+// is what was to be continued.
+absl::Status CheckUnused(const ChatTurn& continued) {
+  if (continued.reasoning.empty() || !continued.content.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "the last message's reasoning_content can't be continued: this model's prompt has no place for "
+      "reasoning here; give content, or end with a user message");
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::TextBundle& bundle) {
@@ -91,7 +100,8 @@ absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns
   for (const ChatTurn& turn : turns.first(turns.size() - (continues ? 1 : 0))) {
     messages.push_back({{"role", turn.role}, {"content", turn.content}});
   }
-  const ChatTurn continued = continues ? turns.back() : ChatTurn();
+  const ChatTurn nothing;
+  const ChatTurn& continued = continues ? turns.back() : nothing;
   if (!reasons && !continued.reasoning.empty()) reasons = true;  // it did
   nlohmann::ordered_json extra;
   if (reasons) extra["enable_thinking"] = *reasons;
@@ -103,9 +113,9 @@ absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns
 
 // As models write it: <think>, a newline, the reasoning, a newline, </think> and an empty line.
 absl::Status TextModel::AppendReasoning(const ChatTurn& continued, bool must_end, OriginText& prompt) const {
-  if (!think_start_id_ || !think_end_id_) return absl::OkStatus();
+  if (!think_start_id_ || !think_end_id_) return CheckUnused(continued);
   QUIRE_ASSIGN_OR_RETURN(const ReasoningStart start, StartAfterTail(prompt));
-  if (start.place == ReasoningStart::Place::kContent) return absl::OkStatus();
+  if (start.place == ReasoningStart::Place::kContent) return CheckUnused(continued);
   std::string_view reasoning = continued.reasoning;
   if (start.place == ReasoningStart::Place::kModelsChoice) {
     if (reasoning.empty()) return absl::OkStatus();

@@ -277,6 +277,20 @@ TEST(Reasoning, AModelWithoutTheTokensHasNone) {
             (Tail{"<think>\nIt is", Place::kContent, false}));
 }
 
+// By itself it is what was to be continued: it is not dropped without a word.
+TEST(Reasoning, WhatHasNoPlaceIsRefusedWhereItIsAllThereIs) {
+  const std::vector<ChatTurn> alone = {kAsked, {"assistant", "", "add"}};
+  const auto refused = [&](const TextModel& model, std::optional<bool> reasons) {
+    return absl::IsInvalidArgument(model.RenderChat(alone, reasons).status());
+  };
+  v1::TextBundle bundle = VocabularyBundle("qwen2");
+  AddFile(bundle, "chat_template.jinja", TemplateOf("qwq"));
+  EXPECT_TRUE(refused(*TextModel::Create(bundle).value(), std::nullopt)) << "no tokens for it";
+  EXPECT_TRUE(refused(*ReasoningModel("qwen3"), false)) << "its template has closed it";
+  EXPECT_FALSE(refused(*ReasoningModel("qwen3"), true));
+  EXPECT_FALSE(refused(*ReasoningModel("qwq"), std::nullopt));
+}
+
 TEST(TextModel, ErrorsNameTheField) {
   const auto error = [](const std::string& name, const std::string& content) {
     v1::TextBundle bundle = TinyBundle();
