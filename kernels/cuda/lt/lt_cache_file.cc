@@ -93,8 +93,11 @@ absl::Status LtCacheFile::TryStore(const LtKept& kept) const {
   const std::string lock_path = path_ + ".lock";
   const Fd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock.valid()) return FileError("open", lock_path, errno);
-  while (flock(lock.get(), LOCK_EX) != 0) {  // until the file beside it is closed
-    if (errno != EINTR) return FileError("lock", lock_path, errno);
+  // Until the file beside it is closed. Whoever holds it may never end, and a start must: it most likely
+  // writes the same, as a rank of this one's group.
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return FileError("lock", lock_path, errno);
+    return absl::UnavailableError(absl::StrCat(lock_path, " is held by another process, which writes it"));
   }
   LtKept all = kept;
   const LtKept before = Load();

@@ -1,7 +1,7 @@
 // The file of lt_cache.h in a folder that all ranks and workers of a host may share, one for each kind of
 // GPU, driver and library. Whatever is wrong with it costs the time of choosing anew and a line of the log,
-// never a start. Several processes may write at once: they take turns, by a lock on a file beside it, and
-// each keeps what the others chose. The thread that starts the rank.
+// never a start. Of several processes that would write at once one does, by a lock on a file beside it, and
+// keeps what the others chose before; the rest go on without. The thread that starts the rank.
 #pragma once
 
 #include <string>
