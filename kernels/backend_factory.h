@@ -58,7 +58,7 @@ struct DeviceChoice {
 struct DeviceDemand {
   std::string backend = "cpu";  // auto, cpu or cuda
   std::string weights = "bf16";
-  std::string gpus;  // the group's, by rank (gpu_names.h); empty: the first that there are
+  std::string gpus = {};  // the group's, by rank (gpu_names.h); empty: the first that there are
   int64_t rank_here = 0, ranks_here = 1;                 // of the group's ranks on this host
   int64_t host_groups = 1;                               // that share the host
   int64_t hidden = 0, ffn = 0, head_dim = 0, vocab = 0;  // of the model
