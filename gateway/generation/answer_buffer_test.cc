@@ -216,6 +216,19 @@ TEST_F(AnswerBufferTest, AFailureOvertakesTheEndsOfChoices) {
 
 // ---- logprobs ----
 
+TEST_F(AnswerBufferTest, ASpecialTokenIsNoTextAndHasNoEntry) {
+  AnswerBuffer buffer = Make();
+  constexpr TokenId kSpecial = 256;
+  ASSERT_TRUE(tokenizer_->IsSpecial(kSpecial));
+  buffer.Push(0, kSpecial, SampledToken{.token = {kSpecial, -1}});
+  buffer.Push(0, TinyIds("a")[0], SampledToken{.token = {TinyIds("a")[0], -2}});
+  const Step step = buffer.Take(kPlenty, false);
+  ASSERT_EQ(step.pieces.size(), 1u);
+  EXPECT_EQ(step.pieces[0].positions, 2u);
+  ASSERT_EQ(step.pieces[0].tokens.size(), 1u);
+  EXPECT_EQ(step.pieces[0].tokens[0].token.logprob, -2);
+}
+
 TEST_F(AnswerBufferTest, APieceHasTheTokensOfItsPositionsAndAnEndHasNone) {
   AnswerBuffer buffer = Make();
   const std::vector<TokenId> ids = TinyIds("\xF0\x9F\x98\x80z");

@@ -45,7 +45,7 @@ void ChoiceBuffer::PushTag(TokenId id, std::optional<SampledToken> sampled) {
 void ChoiceBuffer::PushText(TokenId id, std::optional<SampledToken> sampled) {
   std::string text = detokenizer_.Push(id);
   const std::string tags = split_.TakeTagsNewlines(text);
-  const bool never_text = separate_ && !tags.empty() && text.empty();
+  const bool never_text = tokenizer_.IsSpecial(id) || (separate_ && !tags.empty() && text.empty());
   if (sampled && !never_text) sampled_.push_back(*std::move(sampled));
   // The tag's newlines may begin no stop string: the same tokens are the answer, however it is said.
   if (split_.kind() == PieceKind::kContent) text = matcher_.Push(text);

@@ -1,5 +1,6 @@
 """--backend: how a worker finds a GPU's library, and serves by it. The library here is the CUDA backend with its kernels on
 fibers (kernels/cuda/backend/testing/fiber_plugin.cc): the worker and the engine can't tell."""
+import json
 import os
 import pathlib
 import signal

@@ -102,7 +102,7 @@ def test_health_and_reflection(serving):
     _, address = serving
     with grpc.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        until(lambda: health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING)
+        until("health", lambda: health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING)
         # ServerReflectionRequest{list_services: ""}: what its reply names.
         ask = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         [reply] = list(ask(iter([b"\x3a\x00"])))
