@@ -60,7 +60,7 @@ def test_matmuls_are_chosen_at_the_first_start_alone(tmp_path, programs):
     with_library(programs)
 
     def answer_of_a_start():
-        with System(model, programs=programs, data=data, backend="cuda", tensor_parallel=1, kv_blocks=64,
+        with System(model, programs=programs, data=data, backend="cuda", groups=1, tensor_parallel=1, kv_blocks=64,
                     max_batch_tokens=64) as system:
             status, answer = system.chat("Hello there " * 20, max_tokens=4, temperature=0, ignore_eos=True)
             assert status == 200, answer
