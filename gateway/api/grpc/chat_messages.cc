@@ -80,11 +80,14 @@ std::optional<int64_t> CountFields(CodedInputStream& input, int depth) {
 ApiResult<DoorRequest> Parse(std::string_view bytes, bool stream) {
   const int size = static_cast<int>(bytes.size());
   CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()), size);
-  if (CountFields(input, 0).value_or(0) > kMaxFields) {
+  const std::optional<int64_t> fields = CountFields(input, 0);
+  if (fields.value_or(0) > kMaxFields) {
     return BadJson(absl::StrCat("the request has more than ", kMaxFields, " fields in all: make it smaller"));
   }
   v1::ChatRequest message;
-  if (!message.ParseFromArray(bytes.data(), size)) return BadJson("the request is no quire.v1.ChatRequest");
+  if (!fields || !message.ParseFromArray(bytes.data(), size)) {
+    return BadJson("the request is no quire.v1.ChatRequest");
+  }
   ApiResult<ChatRequest> parsed = ReadChatRequest(BodyOf(message));
   if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
   ChatRequest& request = std::get<ChatRequest>(parsed);

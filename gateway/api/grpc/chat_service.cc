@@ -26,7 +26,8 @@ Facts::Key KeyOf(const grpc::CallbackServerContext& context, const Authenticator
       http::BearerToken(std::string_view(found->second.data(), found->second.size())));
 }
 
-// Takes them: gRPC, whose bound they count against, has them no more.
+// Takes them: gRPC, whose bound they count against, has them no more. So it is its own buffer, not a copy,
+// which would only share the bytes.
 std::string TakeBytes(grpc::ByteBuffer& message) {
   std::vector<grpc::Slice> slices;
   std::string bytes;
@@ -59,7 +60,7 @@ v1::ChatModel ModelOf(const v1::ModelFact& fact) {
 struct ChatService::Asked {
   RequestId id;
   Facts::Key key;
-  grpc::ByteBuffer message;
+  grpc::ByteBuffer* message;  // gRPC's, until the call has ended
   ParseBody parse;
   http::RequestRecord record;
   int64_t begun_us;
@@ -80,7 +81,8 @@ ChatService::Asked ChatService::Ask(grpc::CallbackServerContext& context, const 
                                     const grpc::ByteBuffer& message, ParseBody parse) const {
   Asked asked{.id = RequestId::Random(),
               .key = KeyOf(context, pipeline_.authenticator()),
-              .message = message,  // the same bytes: counted, not copied
+              // gRPC reads it no more and made it for this call alone: only its type says const.
+              .message = const_cast<grpc::ByteBuffer*>(&message),
               .parse = parse,
               .record = {},
               .begun_us = clock_.NowUs()};
@@ -186,9 +188,9 @@ awaitable<ApiResult<Prepared>> ChatService::Prepare(Asked& asked, RpcSink& sink)
   ApiResult<Newcomer> entered = pipeline_.Enter(asked.key);
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   const Newcomer newcomer = std::get<Newcomer>(std::move(entered));
-  if (auto error = newcomer.visit->Resize(asked.message.Length())) co_return *std::move(error);
+  if (auto error = newcomer.visit->Resize(asked.message->Length())) co_return *std::move(error);
   sink.OnGone([owner = newcomer.owner] { owner->Leave(); });
-  co_return co_await pipeline_.Prepare(newcomer, asked.id, TakeBytes(asked.message), asked.parse);
+  co_return co_await pipeline_.Prepare(newcomer, asked.id, TakeBytes(*asked.message), asked.parse);
 }
 
 awaitable<void> ChatService::AnswerChat(Asked& asked, RpcSink& sink) const {
