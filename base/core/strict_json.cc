@@ -4,12 +4,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 
 namespace quire {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 // nlohmann's event interface: each method returns false to stop the parse.
 class StrictBuilder {
@@ -33,7 +34,7 @@ class StrictBuilder {
   bool end_array() { return Close(); }
 
   bool key(string_t& name) {
-    if (open_.back()->contains(name)) {
+    if (!open_.back().keys.insert(name).second) {
       return Refuse(name.size() <= 64 ? absl::StrCat("the key \"", name, "\" is given twice")
                                       : std::string("a key is given twice"));
     }
@@ -62,7 +63,7 @@ class StrictBuilder {
     }
     json* placed = Place(std::move(value));
     if (placed == nullptr) return false;
-    open_.push_back(placed);
+    open_.push_back({placed, {}});
     return true;
   }
 
@@ -78,16 +79,22 @@ class StrictBuilder {
       return nullptr;
     }
     if (open_.empty()) return &(root_ = std::move(value));
-    json& parent = *open_.back();
+    json& parent = *open_.back().container;
     if (parent.is_array()) {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    return &(parent[key_] = std::move(value));
+    // Directly: by itself it would look through all keys for each.
+    return &parent.get_ref<json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
   }
 
+  struct Container {
+    json* container;
+    absl::flat_hash_set<std::string> keys;  // of an object
+  };
+
   json root_;
-  std::vector<json*> open_;
+  std::vector<Container> open_;
   std::string key_;
   std::string error_;
   int values_ = 0;
@@ -95,7 +102,7 @@ class StrictBuilder {
 
 }  // namespace
 
-absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text) {
+absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) {
     return absl::InvalidArgumentError("it starts with a byte-order mark");
   }

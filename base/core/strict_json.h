@@ -1,7 +1,7 @@
 // Reads JSON that a stranger sent. Refused before anything is built from it: a byte-order mark, trailing
-// bytes, nesting deeper than 32, a key given twice in one object, numbers that are not finite, lone
-// surrogates, bytes that are not UTF-8, more than a million values. Pure: any thread, no recursion, no
-// exceptions.
+// bytes, nesting deeper than 64, a key given twice in one object, numbers that are not finite, lone
+// surrogates, bytes that are not UTF-8, more than a million values. Keys keep their order: a schema's is what
+// its answers have. Pure: any thread, no recursion, no exceptions.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,10 +11,10 @@
 
 namespace quire {
 
-inline constexpr int kMaxJsonDepth = 32;
+inline constexpr int kMaxJsonDepth = 64;
 inline constexpr int kMaxJsonValues = 1'000'000;
 
 // InvalidArgument says what is wrong and at which byte.
-absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
+absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text);
 
 }  // namespace quire

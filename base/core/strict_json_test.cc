@@ -29,5 +29,14 @@ TEST(StrictJson, NothingFollowsTheValue) {
   for (const char* text : {"{}x", "{} {}", "{},", "", " "}) EXPECT_FALSE(ParseStrictJson(text).ok()) << text;
 }
 
+TEST(StrictJson, KeysKeepTheirOrderAndComeOnce) {
+  const auto parsed = ParseStrictJson(R"({"b": 1, "a": {"z": 1, "y": [], "x": {}}, "c": 2})");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->dump(), R"({"b":1,"a":{"z":1,"y":[],"x":{}},"c":2})");
+  EXPECT_THAT(MessageOf(ParseStrictJson(R"({"a": {"k": 1, "k": 2}})").status()),
+              HasSubstr("\"k\" is given twice"));
+  EXPECT_TRUE(ParseStrictJson(R"({"a": {"a": 1}, "b": {"a": 2}})").ok()) << "in two objects it may stand";
+}
+
 }  // namespace
 }  // namespace quire

@@ -86,13 +86,13 @@ absl::Status ReadCap(const json& value, const std::string& field, NewKeySpec* sp
 }
 
 absl::StatusOr<json> ParseObject(const std::string& body) {
-  absl::StatusOr<json> root = ParseStrictJson(body);
+  const absl::StatusOr<nlohmann::ordered_json> root = ParseStrictJson(body);
   if (!root.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the body must be a JSON object: ", MessageOf(root.status())));
   }
   if (!root->is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
-  return root;
+  return json(*root);
 }
 
 absl::Status ReadTime(const std::string& text, const std::string& field, int64_t* out) {

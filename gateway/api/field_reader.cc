@@ -7,12 +7,12 @@
 
 namespace quire::gateway {
 
-nlohmann::json AsInteger(const nlohmann::json& value) {
+nlohmann::ordered_json AsInteger(const nlohmann::ordered_json& value) {
   if (!value.is_number()) return nullptr;
   if (value.is_number_unsigned()) return value;
   if (value.is_number_integer()) {
     const auto number = value.get<int64_t>();
-    return number < 0 ? value : nlohmann::json(static_cast<uint64_t>(number));
+    return number < 0 ? value : nlohmann::ordered_json(static_cast<uint64_t>(number));
   }
   const double number = value.get<double>();
   // 2^64 and -2^63 are also what the first integers beyond are read as.
@@ -31,22 +31,22 @@ void FieldReader::Unsupported(const char* name, std::string_view what_to_do) {
   Fail(name, absl::StrCat("this server does not support it yet; ", Absl(what_to_do)));
 }
 
-const nlohmann::json* FieldReader::Find(const char* name) const {
+const nlohmann::ordered_json* FieldReader::Find(const char* name) const {
   if (failed()) return nullptr;
   auto found = object_.find(name);
   if (found == object_.end() || found->is_null()) return nullptr;
   return &*found;
 }
 
-const nlohmann::json* FieldReader::FindFilled(const char* name) const {
-  const nlohmann::json* field = Find(name);
+const nlohmann::ordered_json* FieldReader::FindFilled(const char* name) const {
+  const nlohmann::ordered_json* field = Find(name);
   if (field == nullptr || field->is_number() || field->is_boolean()) return field;
   const bool empty = field->is_string() ? field->get_ref<const std::string&>().empty() : field->empty();
   return empty ? nullptr : field;
 }
 
 std::optional<double> FieldReader::Number(const char* name, double min, double max) {
-  const nlohmann::json* field = Find(name);
+  const nlohmann::ordered_json* field = Find(name);
   if (field == nullptr) return std::nullopt;
   const double value = field->is_number() ? field->get<double>() : NAN;
   if (value >= min && value <= max) return value;
@@ -55,9 +55,9 @@ std::optional<double> FieldReader::Number(const char* name, double min, double m
 }
 
 std::optional<int64_t> FieldReader::Integer(const char* name, int64_t min, int64_t max) {
-  const nlohmann::json* field = Find(name);
+  const nlohmann::ordered_json* field = Find(name);
   if (field == nullptr) return std::nullopt;
-  const nlohmann::json number = AsInteger(*field);
+  const nlohmann::ordered_json number = AsInteger(*field);
   const bool fits = number.is_number_integer() &&
                     (!number.is_number_unsigned() || number.get<uint64_t>() <= uint64_t{INT64_MAX});
   if (fits) {
@@ -69,7 +69,7 @@ std::optional<int64_t> FieldReader::Integer(const char* name, int64_t min, int64
 }
 
 std::optional<bool> FieldReader::Bool(const char* name) {
-  const nlohmann::json* field = Find(name);
+  const nlohmann::ordered_json* field = Find(name);
   if (field == nullptr) return std::nullopt;
   if (field->is_boolean()) return field->get<bool>();
   Fail(name, "give true or false");
@@ -77,7 +77,7 @@ std::optional<bool> FieldReader::Bool(const char* name) {
 }
 
 std::optional<std::string> FieldReader::String(const char* name, size_t max_bytes) {
-  const nlohmann::json* field = Find(name);
+  const nlohmann::ordered_json* field = Find(name);
   if (field == nullptr) return std::nullopt;
   if (field->is_string() && field->get_ref<const std::string&>().size() <= max_bytes) {
     return field->get<std::string>();

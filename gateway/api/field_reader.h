@@ -15,21 +15,21 @@ namespace quire::gateway {
 
 // The integer that a JSON number stands for, however it is written (5, 5.0, 5e0), as an integer of JSON,
 // unsigned if it can be; a number that stands for none comes back as it is, and what is no number as null.
-nlohmann::json AsInteger(const nlohmann::json& value);
+nlohmann::ordered_json AsInteger(const nlohmann::ordered_json& value);
 
 class FieldReader {
  public:
   // `prefix` is the object's own path with a trailing dot, or empty; `error` outlives the reader and is
   // shared by the readers of nested objects.
-  FieldReader(const nlohmann::json& object, std::string prefix, std::optional<http::ApiError>& error)
+  FieldReader(const nlohmann::ordered_json& object, std::string prefix, std::optional<http::ApiError>& error)
       : object_(object), prefix_(std::move(prefix)), error_(error) {}
 
   bool failed() const { return error_.has_value(); }
 
   // nullptr: absent or null, or an error came before.
-  const nlohmann::json* Find(const char* name) const;
+  const nlohmann::ordered_json* Find(const char* name) const;
   // As Find, but an empty string, list or object is absent too.
-  const nlohmann::json* FindFilled(const char* name) const;
+  const nlohmann::ordered_json* FindFilled(const char* name) const;
 
   std::optional<double> Number(const char* name, double min, double max);
   // 5.0 is an integer, 5.5 isn't.
@@ -43,7 +43,7 @@ class FieldReader {
   void Fail(std::string_view path, std::string_view message);
 
  private:
-  const nlohmann::json& object_;
+  const nlohmann::ordered_json& object_;
   const std::string prefix_;
   std::optional<http::ApiError>& error_;
 };

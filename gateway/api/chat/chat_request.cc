@@ -13,7 +13,7 @@
 namespace quire::gateway {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr size_t kMaxLabelBytes = 512;
 

@@ -30,6 +30,6 @@ struct ChatRequest {
 
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body);
 // The same of a body that was parsed, or that says what came in another form.
-ApiResult<ChatRequest> ReadChatRequest(const nlohmann::json& body);
+ApiResult<ChatRequest> ReadChatRequest(const nlohmann::ordered_json& body);
 
 }  // namespace quire::gateway

@@ -99,7 +99,7 @@ TEST(ChatRequestTest, RefusesBadJson) {
       Body("\"user\": \"\xff\""),
       Body("\"user\": \"\xc0\xaf\""),
       Body("\"user\": \"\xed\xa0\x80\""),
-      Body("\"x\": " + std::string(32, '[') + std::string(32, ']')),
+      Body("\"x\": " + std::string(64, '[') + std::string(64, ']')),
       Body("\"x\": " + std::string(1'000'000, '[')),
       std::string(1'000'000, '['),
       Body("\"x\": [0" +
@@ -114,7 +114,7 @@ TEST(ChatRequestTest, RefusesBadJson) {
 }
 
 TEST(ChatRequestTest, AcceptsTheDepthLimitItself) {
-  MustParse(Body("\"x\": " + std::string(31, '[') + std::string(31, ']')));
+  MustParse(Body("\"x\": " + std::string(63, '[') + std::string(63, ']')));
 }
 
 TEST(ChatRequestTest, AnIntegerIsOneHoweverItIsWritten) {

@@ -7,7 +7,7 @@
 namespace quire::gateway {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr size_t kMaxTurns = 10'000;
 constexpr size_t kMaxNameBytes = 256;

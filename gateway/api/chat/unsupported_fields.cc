@@ -4,7 +4,7 @@
 namespace quire::gateway {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 struct Row {
   const char* name;

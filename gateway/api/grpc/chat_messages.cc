@@ -14,7 +14,7 @@
 namespace quire::gateway {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 // Lists that are as long are refused for that.
 constexpr size_t kMoreThanAnyTakes = 10'000;
@@ -113,7 +113,10 @@ json BodyOf(const v1::ChatRequest& request) {
     if (body["stop_token_ids"].size() > kMoreThanAnyTakes) break;  // a byte each on the wire
     body["stop_token_ids"].push_back(id);
   }
-  for (const auto& [id, bias] : request.logit_bias()) body["logit_bias"][std::to_string(id)] = bias;
+  for (const auto& [id, bias] : request.logit_bias()) {
+    if (body["logit_bias"].size() > kMoreThanAnyTakes) break;
+    body["logit_bias"][std::to_string(id)] = bias;
+  }
   if (request.has_ignore_eos()) body["ignore_eos"] = request.ignore_eos();
   if (request.has_logprobs()) body["logprobs"] = request.logprobs();
   if (request.has_reasoning_effort()) body["reasoning_effort"] = request.reasoning_effort();

@@ -11,7 +11,7 @@
 namespace quire::gateway {
 
 // The body of POST /v1/chat/completions that says the same.
-nlohmann::json BodyOf(const v1::ChatRequest& request);
+nlohmann::ordered_json BodyOf(const v1::ChatRequest& request);
 
 // ParseBody of serialized ChatRequests: for a whole ChatAnswer, and for ChatChunks.
 ApiResult<DoorRequest> ParseWholeChatMessage(std::string_view bytes);

@@ -8,7 +8,7 @@
 namespace quire::gateway {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr size_t kMaxModelBytes = 256;
 constexpr int64_t kMaxMaxTokens = 1'000'000;
