@@ -28,8 +28,15 @@ struct SampledToken {
   std::vector<TokenChance> top = {};  // the likeliest in its place, likeliest first
 };
 
-// What a text is of: the answer itself, or the model's reasoning before it.
-enum class PieceKind : uint8_t { kContent, kReasoning };
+// What a text is of: the answer itself, the model's reasoning before it, or the arguments of a tool's call.
+enum class PieceKind : uint8_t { kContent, kReasoning, kToolCall };
+
+// Of a kToolCall: the call's first piece names it, and its text may be empty; the texts of all its pieces
+// together are one JSON object.
+struct CallPart {
+  uint32_t index = 0;     // 0, 1, 2 in its choice
+  std::string name = {};  // in the first piece only
+};
 
 // Text to write, and the positions that count as delivered with it.
 struct Piece {
@@ -39,6 +46,7 @@ struct Piece {
   std::vector<SampledToken> tokens = {};  // whose text this is, where the request asked for logprobs
   PieceKind kind = PieceKind::kContent;
   uint32_t reasoning_positions = 0;  // of the positions; content may bring those of </think> along
+  CallPart call = {};                // of a kToolCall
 };
 
 struct Ending {
@@ -57,6 +65,7 @@ struct ChoiceEnd {
   uint32_t positions = 0;                   // of tokens without text, delivered with it
   uint32_t reasoning_positions = 0;         // of these
   bool loop = false;                        // a kLength: the loop guard ended it
+  bool called_tools = false;                // a kStop behind one whole call or more
 };
 
 // stop, length, budget; refused and error for what is no finish_reason.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/core/ids.h"
+#include "gateway/api/pipeline/answer_format.h"
 #include "gateway/text/chat_turn.h"
 
 namespace quire::gateway {
@@ -19,6 +20,7 @@ struct ChatPrompt {
   // Reasoning is told apart from content, as a door whose answers can say both wants it; else all is content,
   // as the model writes it.
   bool separate_reasoning = false;
+  ToolRules tools = {};
 
   // The last turn is the assistant's: it is continued, not answered.
   bool ContinuesAssistant() const { return !turns.empty() && turns.back().role == "assistant"; }

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "gateway/api/pipeline/answer_format.h"
+
 namespace quire::gateway {
 
 struct SamplingRequest {
@@ -23,6 +25,8 @@ struct SamplingRequest {
   bool loop_guard = false;       // ends a choice that says the same over and over (loop_guard.h)
   std::optional<uint64_t> seed;  // negative seeds as two's complement
   std::map<int32_t, double> logit_bias;
+  TextFormat format = {};
+  std::optional<uint32_t> think_budget;  // tokens of reasoning
   uint32_t choices = 1;
   bool logprobs = false;      // of the sampled tokens,
   uint32_t top_logprobs = 0;  // and of so many of the likeliest in the place of each

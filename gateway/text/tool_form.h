@@ -1,0 +1,15 @@
+// How a model writes its calls of tools, by what its chat template teaches it. Part of TextModel, which finds
+// it out.
+#pragma once
+
+#include <cstdint>
+
+namespace quire::gateway {
+
+enum class ToolForm : uint8_t {
+  kNone,    // its template takes no tools
+  kHermes,  // <tool_call>\n{"name": N, "arguments": A}\n</tool_call>, one after another, behind any text
+  kLlama3,  // {"name": N, "parameters": A} as the whole answer
+};
+
+}  // namespace quire::gateway
