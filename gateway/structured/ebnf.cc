@@ -1,0 +1,98 @@
+#include "gateway/structured/ebnf.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace quire::gateway {
+namespace {
+
+void AppendUtf8(char32_t code_point, std::string& to) {
+  const auto byte = [&to](char32_t bits) { to += static_cast<char>(bits); };
+  if (code_point < 0x80) return byte(code_point);
+  if (code_point < 0x800) {
+    byte(0xC0 | code_point >> 6);
+  } else if (code_point < 0x10000) {
+    byte(0xE0 | code_point >> 12);
+    byte(0x80 | (code_point >> 6 & 0x3F));
+  } else {
+    byte(0xF0 | code_point >> 18);
+    byte(0x80 | (code_point >> 12 & 0x3F));
+    byte(0x80 | (code_point >> 6 & 0x3F));
+  }
+  byte(0x80 | (code_point & 0x3F));
+}
+
+const CodePoints& EscapedInJson() {
+  static const CodePoints escaped({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}});
+  return escaped;
+}
+
+}  // namespace
+
+std::string EbnfLiteral(std::string_view text) {
+  std::string literal = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      literal += '\\';
+      literal += c;
+    } else if (byte < 0x20 || byte == 0x7F) {
+      constexpr char kHex[] = "0123456789ABCDEF";
+      absl::StrAppend(&literal, "\\u00", std::string(1, kHex[byte >> 4]), std::string(1, kHex[byte & 0xF]));
+    } else {
+      literal += c;
+    }
+  }
+  return literal + "\"";
+}
+
+std::string EbnfCharacter(char32_t code_point, TextPlace place) {
+  std::string text;
+  AppendUtf8(code_point, text);
+  if (place == TextPlace::kPlain) return EbnfLiteral(text);
+  const std::string quoted = nlohmann::json(text).dump();
+  return EbnfLiteral(std::string_view(quoted).substr(1, quoted.size() - 2));
+}
+
+std::string EbnfOneOf(const CodePoints& characters, TextPlace place) {
+  if (place == TextPlace::kPlain) return characters.Ebnf();
+  std::vector<std::string> choices;
+  const CodePoints plain = characters.Without(EscapedInJson());
+  if (!plain.empty()) choices.push_back(plain.Ebnf());
+  const CodePoints escaped = characters.And(EscapedInJson());
+  for (const CodePoints::Range& range : escaped.ranges()) {
+    for (char32_t c = range.first; c <= range.last; ++c) choices.push_back(EbnfCharacter(c, place));
+  }
+  return choices.size() == 1 ? choices.front() : EbnfAnyOf(choices);
+}
+
+std::string EbnfTimes(uint64_t min, std::optional<uint64_t> max) {
+  if (min == 0 && !max) return "*";
+  if (min == 1 && !max) return "+";
+  if (min == 0 && max == 1) return "?";
+  if (min == 1 && max == 1) return "";
+  if (max == min) return absl::StrCat("{", min, "}");
+  return absl::StrCat("{", min, ",", max ? absl::StrCat(*max) : std::string(), "}");
+}
+
+std::string EbnfAnyOf(const std::vector<std::string>& choices) {
+  return choices.empty() ? "\"\"" : absl::StrCat("(", absl::StrJoin(choices, " | "), ")");
+}
+
+std::u32string CodePointsOf(std::string_view utf8) {
+  std::u32string text;
+  for (size_t i = 0; i < utf8.size();) {
+    const auto lead = static_cast<unsigned char>(utf8[i]);
+    const size_t bytes = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    char32_t code_point = bytes == 1 ? lead : lead & (0x7F >> bytes);
+    for (size_t k = 1; k < bytes && i + k < utf8.size(); ++k)
+      code_point = code_point << 6 | (utf8[i + k] & 0x3F);
+    text += code_point;
+    i += bytes;
+  }
+  return text;
+}
+
+}  // namespace quire::gateway

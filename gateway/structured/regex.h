@@ -1,0 +1,54 @@
+// Regular expressions as clients write them (ECMA-262's, as JSON Schema's "pattern" has them), read into a
+// tree that a grammar is made of. Where dialects differ in what a class holds (Python's \d, \w and \s know
+// all of Unicode) only what all of them take is let come. What no grammar can say (look-around, \b,
+// references back) is refused, never ignored. Pure, any thread; bounded in size and depth.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "gateway/structured/code_points.h"
+#include "gateway/structured/ebnf.h"
+
+namespace quire::gateway {
+
+inline constexpr size_t kMaxRegexBytes = 4096;
+inline constexpr uint64_t kMaxRegexTimes = 1000;
+
+struct RegexNode {
+  enum class Kind { kCharacters, kSequence, kAnyOf, kRepeat };
+  Kind kind = Kind::kSequence;
+  CodePoints characters = {};         // kCharacters: one of them
+  std::vector<RegexNode> parts = {};  // kSequence, kAnyOf; of a kRepeat the one
+  uint64_t min = 1;                   // kRepeat
+  std::optional<uint64_t> max = {};   // nullopt: without end
+};
+
+enum class RegexUse {
+  kSearch,  // it matches somewhere in the text
+  kWhole,   // it is the whole text; ^ and $ at its ends say nothing
+};
+
+// InvalidArgument says what is wrong, and at which character.
+absl::StatusOr<RegexNode> ParseRegex(std::string_view pattern, RegexUse use);
+
+struct LengthRange {
+  uint64_t min = 0;  // in characters
+  std::optional<uint64_t> max;
+  bool operator==(const LengthRange&) const = default;
+};
+LengthRange LengthOf(const RegexNode& regex);
+// Leaves only texts of these lengths; false where that can't be said by the counts of one repetition.
+bool KeepLengths(const LengthRange& lengths, RegexNode& regex);
+
+// Whether the whole text does, as the tree has it.
+bool Matches(const RegexNode& regex, std::u32string_view text);
+
+// The texts that match, as an expression of EBNF.
+std::string RegexEbnf(const RegexNode& regex, TextPlace place);
+
+}  // namespace quire::gateway

@@ -1,0 +1,21 @@
+// A JSON schema as a grammar: every text that the grammar lets come is JSON that is valid by the schema, with
+// its properties in the schema's order, each string spelled in one way, and whitespace of a bounded length
+// where people put it. Pure, any thread; bounded in work and size.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <variant>
+
+#include "gateway/structured/schema_shapes.h"
+
+namespace quire::gateway {
+
+inline constexpr size_t kMaxGrammarBytes = 256 * 1024;
+
+// EBNF whose rule is `root`. `loose`: what can't be enforced is let be.
+std::variant<std::string, SchemaProblem> SchemaGrammar(const nlohmann::ordered_json& schema, bool loose);
+// Any JSON object.
+std::string AnyObjectGrammar();
+
+}  // namespace quire::gateway

@@ -1,0 +1,85 @@
+// From a JSON schema (draft 2020-12, and what older drafts' clients still write) to the shapes that a value
+// may have: references followed, allOf and siblings merged, anyOf and oneOf spread out. Always: every value
+// of a shape is valid by the schema; where that can't be had, the keyword and its place are said as the
+// problem, unless the caller takes what is looser. A value that is valid may have no shape where its author
+// hardly meant it: a property that isn't declared beside those that are. Bounded in work. Not thread-safe;
+// lives for one schema, which outlives it; after the first problem every call returns nothing.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "gateway/structured/shape.h"
+
+namespace quire::gateway {
+
+struct SchemaProblem {
+  std::string path;  // of the keyword, "properties.name.pattern"; "" for the schema itself
+  std::string message;
+};
+
+class SchemaShapes {
+ public:
+  // `loose`: what can't be held to is let be.
+  SchemaShapes(const nlohmann::ordered_json& root, bool loose) : root_(root), loose_(loose) {}
+
+  // None: no value is valid.
+  Shapes Of(const Subschemas& all);
+  bool Takes(const Subschemas& all, const nlohmann::ordered_json& value);
+
+  bool failed() const { return problem_.has_value(); }
+  const std::optional<SchemaProblem>& problem() const { return problem_; }
+  void Fail(std::string path, std::string message);
+  // Only where looser isn't good enough.
+  void FailUnlessLoose(std::string path, std::string message);
+
+ private:
+  class Entered;
+
+  Shapes Read(const Subschema& sub);
+  Shapes ReadObject(const Subschema& sub);
+  void RefuseUnsupported(const Subschema& sub);
+  // schema_keywords.cc: by type, and by the keywords of types.
+  Shapes Typed(const Subschema& sub);
+  bool HasType(const Subschema& sub, const std::string& type);
+  Shapes Literals(const Subschema& sub);
+  std::optional<NumberShape> ReadNumber(const Subschema& sub, bool integer);
+  std::optional<NumberBound> ReadBound(const Subschema& sub, const char* keyword, bool exclusive);
+  void ReadMultiple(const Subschema& sub, NumberShape& shape);
+  StringShape ReadString(const Subschema& sub);
+  ArrayShape ReadArray(const Subschema& sub);
+  ObjectShape ReadProperties(const Subschema& sub);
+  void ReadOthers(const Subschema& sub, ObjectShape& shape);
+  void ReadRequired(const Subschema& sub, ObjectShape& shape);
+  std::optional<uint64_t> Count(const Subschema& sub, const char* keyword);
+  const nlohmann::ordered_json* Object(const Subschema& sub, const char* keyword);
+  // schema_shapes.cc: of whole schemas.
+  Shapes Referred(const Subschema& sub);
+  Shapes AnyOf(const Subschema& sub, const char* keyword);
+  Shapes OneOf(const Subschema& sub);
+  Shapes Dependent(const Subschema& sub, Shapes shapes);
+  std::vector<Subschema> List(const Subschema& sub, const char* keyword);
+  // shape_merge.cc: what both let be.
+  Shapes Both(const Shapes& a, const Shapes& b);
+  std::optional<Shape> Merge(const Shape& a, const Shape& b);
+  std::optional<Shape> MergeObjects(const ObjectShape& a, const ObjectShape& b);
+  std::optional<Shape> MergeStrings(const StringShape& a, const StringShape& b);
+  // As the other shape lets a property come that it doesn't declare.
+  void Undeclared(const ObjectShape& in, ObjectShape::Property& property);
+  bool Fits(const nlohmann::ordered_json& value, const Shape& shape);
+  bool FitsObject(const nlohmann::ordered_json& value, const ObjectShape& shape);
+  bool FitsArray(const nlohmann::ordered_json& value, const ArrayShape& shape);
+  bool FitsString(const std::string& value, const StringShape& shape);
+  // Whether no value fits both; may make a property required that tells two objects apart.
+  bool TellApart(Shapes& a, Shapes& b);
+  bool TellObjectsApart(ObjectShape& a, ObjectShape& b);
+
+  const nlohmann::ordered_json& root_;
+  const bool loose_;
+  std::optional<SchemaProblem> problem_;
+  int depth_ = 0;         // of schemas that are being read
+  int64_t work_ = 0;      // schemas read and shapes merged
+  int64_t narrowed_ = 0;  // schemas without a type that were given one
+};
+
+}  // namespace quire::gateway
