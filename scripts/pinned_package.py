@@ -12,11 +12,13 @@ class Refused(Exception):
     """What stops a script, as a sentence for the user."""
 
 
-def download(package, sha256, scratch, from_source=False):
-    """Fetches `package` ("name==version") into the folder `scratch`; returns the path of its wheel or source archive."""
+def download(package, sha256, scratch, from_source=False, python=sys.executable):
+    """Fetches `package` ("name==version") into the folder `scratch`; returns the path of its wheel or source archive.
+
+    `python` is one that has pip."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{package} --hash=sha256:{sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+    command = [str(python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
                "--require-hashes", "--dest", str(scratch), "--requirement", str(requirements)]
     if from_source:
         # pip asks a source package for its metadata, for which it takes the package's build tool into a passing environment.

@@ -26,6 +26,15 @@ struct ChoiceStart {
   bool done = false;                      // nothing is left to generate
 };
 
+// Of a choice's output: from its beginning, or from `start_id` on where that is its first token, up to
+// `end_id`.
+struct Reasoning {
+  enum class Start { kInside, kMayOpen };
+  Start start = Start::kInside;
+  TokenId start_id = 0, end_id = 0;        // no stop ids
+  std::optional<int64_t> max_tokens = {};  // between the two: once they have come, `end_id` comes next
+};
+
 struct GenerationRequest {
   std::vector<TokenId> prompt_ids;
   SamplingParams sampling;
@@ -38,6 +47,7 @@ struct GenerationRequest {
   int32_t adapter = 0;  // of the weights; 0: none
   std::string cache_salt;
   std::shared_ptr<const CompiledGrammar> grammar;                  // null: any output will do
+  std::optional<Reasoning> reasoning;                              // before what the grammar is of
   std::vector<ChoiceStart> choices = std::vector<ChoiceStart>(1);  // no two of one index
 };
 

@@ -13,10 +13,11 @@ Sequence::Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request
       request_(std::move(request)),
       choice_(request_->choices[nth].index),
       context_(context),
-      output_(request_->choices[nth].resumed_ids) {
+      output_(request_->choices[nth].resumed_ids),
+      reasoning_(request_->reasoning) {
   ExtendHashes();
   CheckFinished();
-  if (request_->grammar != nullptr) StartGrammar();
+  StartConstraints();
 }
 
 int64_t Sequence::size() const { return std::ssize(request_->prompt_ids) + std::ssize(output_); }
@@ -31,7 +32,8 @@ bool Sequence::EndsByLength() const {
 }
 
 bool Sequence::MayRunAhead() const {
-  return coming_ == 0 || (!request_->sampling.penalizes() && grammar_ == nullptr);
+  return coming_ == 0 ||
+         (!request_->sampling.penalizes() && grammar_ == nullptr && !reasoning_.next_decides());
 }
 
 bool Sequence::HasInCommon(const Sequence& other, int64_t block) const {
@@ -191,7 +193,7 @@ void Sequence::Append(TokenId id) {
   coming_ = std::max(0, coming_ - 1);
   ExtendHashes();
   CheckFinished();
-  if (grammar_ != nullptr) FollowGrammar(id);
+  FollowConstraints(id);
 }
 
 void Sequence::AppendTokens(int64_t begin, int64_t end, std::vector<TokenId>& to) const {
@@ -240,35 +242,56 @@ void Sequence::CheckFinished() {
   }
 }
 
-void Sequence::StartGrammar() {
-  grammar_ = request_->grammar->Start();
-  mask_.resize(static_cast<size_t>((request_->grammar->vocab() + 31) / 32));
+void Sequence::StartConstraints() {
+  if (request_->grammar != nullptr) {
+    grammar_ = request_->grammar->Start();
+    mask_.resize(static_cast<size_t>((request_->grammar->vocab() + 31) / 32));
+  }
   const bool stopped = finished_ == FinishCause::kStop;
   const auto its_own =
       std::span(output_).first(output_.size() - (stopped ? 1 : 0));  // no grammar sees a stop id
-  const bool taken = std::ranges::all_of(its_own, [&](TokenId id) { return grammar_->Accept(id); });
-  if (!taken || (stopped && !grammar_->CanStop())) {
+  const bool taken = std::ranges::all_of(its_own, [&](TokenId id) { return Follow(id); });
+  const bool may_stop = grammar_ == nullptr || (!reasoning_.reasons() && grammar_->CanStop());
+  if (!taken || (stopped && !may_stop)) {
     grammar_error_ = absl::InvalidArgumentError(
         absl::StrCat("the grammar does not take resumed_ids of choice ", choice()));
   }
-  FillMask();
+  Constrain();
 }
 
-void Sequence::FollowGrammar(TokenId id) {
+bool Sequence::Follow(TokenId id) {
+  return !reasoning_.Follow(id) || grammar_ == nullptr || grammar_->Accept(id);
+}
+
+void Sequence::FollowConstraints(TokenId id) {
   if (finished_ == FinishCause::kStop) return;
-  if (!grammar_->Accept(id)) {
+  if (!Follow(id)) {
     grammar_error_ =
         absl::InternalError(absl::StrCat("the grammar does not take id ", id, ", which it let come"));
   }
-  FillMask();
+  Constrain();
+}
+
+void Sequence::Constrain() {
+  if (finished_ == FinishCause::kStop || !grammar_error_.ok()) return;
+  masked_ = false;
+  may_stop_ = grammar_ == nullptr;
+  if (const auto forced = reasoning_.forced()) return AllowOnly(*forced);
+  if (grammar_ != nullptr && !reasoning_.reasons()) FillMask();
+}
+
+void Sequence::AllowOnly(TokenId id) {
+  mask_.resize(std::max<size_t>(mask_.size(), id / 32 + 1));
+  std::ranges::fill(mask_, 0);
+  mask_[id / 32] = 1u << (id % 32);
+  masked_ = true;
 }
 
 void Sequence::FillMask() {
-  if (finished_ == FinishCause::kStop || !grammar_error_.ok()) return;
-  masked_ = false;
   may_stop_ = grammar_->CanStop();
   if (!grammar_->FillMask(mask_)) return;
   for (const TokenId id : stop_mask()) mask_[id / 32] &= ~(1u << (id % 32));
+  if (const auto opener = reasoning_.opener()) mask_[*opener / 32] |= 1u << (*opener % 32);
   const bool goes_on = std::ranges::any_of(mask_, [](uint32_t word) { return word != 0; });
   if (goes_on) {
     for (const TokenId id : stop_mask()) mask_[id / 32] |= (may_stop_ ? 1u : 0u) << (id % 32);

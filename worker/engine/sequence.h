@@ -15,6 +15,7 @@
 #include "base/core/hash.h"
 #include "worker/cache/prefix_cache.h"
 #include "worker/engine/generation_request.h"
+#include "worker/engine/reasoning_phase.h"
 
 namespace quire::worker {
 
@@ -37,8 +38,8 @@ class Sequence {
   bool awaits_token() const { return coming_ > 0; }
   // What is on its way makes it as long as it may be: then it ends, whatever that is.
   bool EndsByLength() const;
-  // Whether its next token is sampled by what is known before the one on its way is: without counts of tokens
-  // and without a grammar.
+  // Whether its next token is sampled by what is known before the one on its way is: without counts of
+  // tokens, without a grammar, and not where a budget of reasoning may end.
   bool MayRunAhead() const;
   // Positions that need blocks if it runs to its end: the last token is never an input.
   int64_t longest() const;
@@ -105,15 +106,20 @@ class Sequence {
   bool MayFit(const PrefixCache& cache, int64_t room) const;
   // What the cache knows of its first so many blocks, up to the first that it doesn't.
   std::vector<BlockRef> FindBlocks(PrefixCache& cache, int64_t blocks) const;
-  // What is masked before min_tokens, and where the grammar may not stop.
+  // What is masked before min_tokens, and where it may not stop.
   std::span<const TokenId> stop_mask() const {
     return request_->ignore_eos ? std::span<const TokenId>() : request_->stop_ids;
   }
   void CheckFinished();
   // With the resumed ids.
-  void StartGrammar();
-  void FollowGrammar(TokenId id);
-  // What the grammar lets come next: for the next row, or the output's end.
+  void StartConstraints();
+  // Goes past the id; false where the grammar doesn't take it.
+  bool Follow(TokenId id);
+  void FollowConstraints(TokenId id);
+  // What may come next: for the next row, or the output's end.
+  void Constrain();
+  void AllowOnly(TokenId id);
+  // By the grammar, which may be at its end.
   void FillMask();
 
   const uint64_t ticket_;
@@ -122,6 +128,7 @@ class Sequence {
   const int64_t context_;
   std::vector<TokenId> output_;
   std::optional<FinishCause> finished_;
+  ReasoningPhase reasoning_;
   std::unique_ptr<GrammarState> grammar_;
   absl::Status grammar_error_;
   bool may_stop_ = true;

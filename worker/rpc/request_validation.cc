@@ -1,7 +1,10 @@
 #include "worker/rpc/request_validation.h"
 
+#include <algorithm>
 #include <bitset>
 #include <cmath>
+#include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
@@ -114,6 +117,38 @@ absl::Status CheckLengths(const v1::GenerateRequest& request, const ServedModel&
   return absl::OkStatus();
 }
 
+// What opens or ends a reasoning ends no choice.
+absl::Status CheckReasoning(const v1::GenerateRequest& request, int64_t vocab) {
+  if (!request.has_reasoning()) return absl::OkStatus();
+  const v1::Reasoning& reasoning = request.reasoning();
+  if (!v1::ReasoningStart_IsValid(reasoning.start())) return Invalid("reasoning.start is unknown");
+  const bool may_open = reasoning.start() == v1::REASONING_MAY_OPEN;
+  const std::pair<const char*, int32_t> ids[] = {{"reasoning.start_id", reasoning.start_id()},
+                                                 {"reasoning.end_id", reasoning.end_id()}};
+  const auto& stops = request.sampling().stop_ids();
+  for (const auto& [field, id] : std::span(ids).subspan(may_open ? 0 : 1)) {
+    if (id < 0 || id >= vocab) {
+      return Invalid(field, " = ", id, " is no token id: the model has 0..", vocab - 1);
+    }
+    if (!request.sampling().ignore_eos() && std::find(stops.begin(), stops.end(), id) != stops.end()) {
+      return Invalid(field, " = ", id, " is one of stop_ids");
+    }
+  }
+  if (may_open && reasoning.start_id() == reasoning.end_id()) {
+    return Invalid("reasoning.start_id and reasoning.end_id are both ", reasoning.end_id());
+  }
+  return absl::OkStatus();
+}
+
+Reasoning ToReasoning(const v1::Reasoning& reasoning) {
+  const bool may_open = reasoning.start() == v1::REASONING_MAY_OPEN;
+  Reasoning result{.start = may_open ? Reasoning::Start::kMayOpen : Reasoning::Start::kInside,
+                   .start_id = reasoning.start_id(),
+                   .end_id = reasoning.end_id()};
+  if (reasoning.has_max_tokens()) result.max_tokens = reasoning.max_tokens();
+  return result;
+}
+
 SamplingParams ToParams(const v1::Sampling& sampling) {
   SamplingParams params;
   params.temperature = sampling.temperature();
@@ -152,6 +187,7 @@ GenerationRequest ToEngine(const v1::GenerateRequest& request) {
   result.seed = request.seed();
   result.scaled_rope = request.rope_variant() == v1::ROPE_SCALED;
   result.cache_salt = request.cache_salt();
+  if (request.has_reasoning()) result.reasoning = ToReasoning(request.reasoning());
   result.choices.clear();
   for (const v1::Choice& choice : request.choices()) {
     result.choices.push_back({.index = choice.index(),
@@ -178,6 +214,7 @@ absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& req
     QUIRE_RETURN_IF_ERROR(CheckIds("resumed_ids", choice.resumed_ids(), model.vocab));
   }
   QUIRE_RETURN_IF_ERROR(CheckSampling(request.sampling(), model.vocab));
+  QUIRE_RETURN_IF_ERROR(CheckReasoning(request, model.vocab));
   GenerationRequest valid = ToEngine(request);
   if (request.has_grammar()) {  // last: it may take long
     QUIRE_ASSIGN_OR_RETURN(valid.grammar, Compile(request.grammar(), model.vocab, grammars));

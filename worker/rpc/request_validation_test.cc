@@ -100,6 +100,59 @@ TEST(RequestValidation, CompilesItsGrammar) {
   }
 }
 
+TEST(RequestValidation, TakesItsReasoning) {
+  v1::GenerateRequest request = Valid();
+  EXPECT_FALSE(ValidateRequest(request, Model(), kEpoch)->reasoning.has_value());
+  request.mutable_sampling()->add_stop_ids(5);
+  v1::Reasoning& reasoning = *request.mutable_reasoning();
+  reasoning.set_start_id(5);  // inside it nothing is opened
+  reasoning.set_end_id(99);
+  auto result = ValidateRequest(request, Model(), kEpoch);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->reasoning->start, Reasoning::Start::kInside);
+  EXPECT_EQ(result->reasoning->end_id, 99);
+  EXPECT_FALSE(result->reasoning->max_tokens.has_value());
+  reasoning.set_start(v1::REASONING_MAY_OPEN);
+  EXPECT_FALSE(ValidateRequest(request, Model(), kEpoch).ok());
+  request.mutable_sampling()->set_ignore_eos(true);
+  reasoning.set_max_tokens(0);
+  result = ValidateRequest(request, Model(), kEpoch);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->reasoning->start, Reasoning::Start::kMayOpen);
+  EXPECT_EQ(result->reasoning->start_id, 5);
+  EXPECT_EQ(result->reasoning->max_tokens, 0);
+}
+
+TEST(RequestValidation, RefusesAReasoningThatItCannotFollow) {
+  using Request = v1::GenerateRequest;
+  const std::vector<std::pair<const char*, std::function<void(Request&)>>> cases = {
+      {"reasoning.end_id = 100", [](Request& r) { r.mutable_reasoning()->set_end_id(100); }},
+      {"reasoning.end_id = -1", [](Request& r) { r.mutable_reasoning()->set_end_id(-1); }},
+      {"reasoning.start is unknown",
+       [](Request& r) { r.mutable_reasoning()->set_start(static_cast<v1::ReasoningStart>(2)); }},
+      {"reasoning.start_id = 100",
+       [](Request& r) {
+         r.mutable_reasoning()->set_start(v1::REASONING_MAY_OPEN);
+         r.mutable_reasoning()->set_start_id(100);
+         r.mutable_reasoning()->set_end_id(3);
+       }},
+      {"reasoning.start_id and reasoning.end_id are both 0",
+       [](Request& r) { r.mutable_reasoning()->set_start(v1::REASONING_MAY_OPEN); }},
+      {"reasoning.end_id = 0 is one of stop_ids",
+       [](Request& r) {
+         r.mutable_reasoning();
+         r.mutable_sampling()->add_stop_ids(0);
+       }},
+  };
+  for (const auto& [message, change] : cases) {
+    v1::GenerateRequest request = Valid();
+    change(request);
+    const absl::Status status = ValidateRequest(request, Model(), kEpoch).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << message;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(message));
+  }
+}
+
 TEST(RequestValidation, AnotherEpochIsFenced) {
   v1::GenerateRequest request = Valid();
   request.set_group_epoch(kEpoch - 1);
