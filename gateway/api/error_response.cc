@@ -54,6 +54,13 @@ http::ApiError InvalidField(std::string param, std::string message) {
   return {.status = 422, .message = std::move(message), .param = std::move(param), .code = "invalid_value"};
 }
 
+http::ApiError ToolsNotTaken(std::string param) {
+  std::string message = absl::StrCat(
+      param, ": this model's chat template takes no tools: leave them out, or take a model that has tools");
+  return {
+      .status = 400, .message = std::move(message), .param = std::move(param), .code = "tools_not_supported"};
+}
+
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context) {
   return {.status = 400,
           .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and max_tokens asks for ",

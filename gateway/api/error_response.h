@@ -22,6 +22,8 @@ http::ApiError InvalidField(std::string param,
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context);  // 400
 // The same where nobody has counted the prompt to its end.
 http::ApiError PromptTooLong(uint64_t context);
+// 400: this model's chat template has no place for what is at `param`.
+http::ApiError ToolsNotTaken(std::string param);
 http::ApiError BadKey();  // 401
 // 404; also for a model that the key may not use: nobody learns what others have.
 http::ApiError UnknownModel();

@@ -63,6 +63,22 @@ absl::Status CheckUnused(const ChatTurn& continued) {
       "reasoning here; give content, or end with a user message");
 }
 
+using nlohmann::ordered_json;
+
+// As templates know it: no key where there is nothing, since some ask only whether it is there.
+ordered_json AsMessage(const ChatTurn& turn) {
+  ordered_json message{{"role", turn.role}, {"content", turn.content}};
+  for (const ToolCall& call : turn.tool_calls) {
+    message["tool_calls"].push_back(
+        ordered_json{{"id", call.id},
+                     {"type", "function"},
+                     {"function", ordered_json{{"name", call.name}, {"arguments", call.arguments}}}});
+  }
+  if (!turn.tool_call_id.empty()) message["tool_call_id"] = turn.tool_call_id;
+  if (!turn.name.empty()) message["name"] = turn.name;
+  return message;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::TextBundle& bundle) {
@@ -90,22 +106,23 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   model->defaults_ = generation.defaults;
   model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
   model->think_end_id_ = model->tokenizer_->AddedToken("</think>");
+  if (model->chat_template_ != nullptr) model->tool_form_ = FindToolForm(*model->chat_template_);
   return model;
 }
 
-absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns,
-                                                 std::optional<bool> reasons) const {
+absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns, std::optional<bool> reasons,
+                                                 const ordered_json& tools) const {
   const bool continues = !turns.empty() && turns.back().role == "assistant";
-  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  ordered_json messages = ordered_json::array();
   for (const ChatTurn& turn : turns.first(turns.size() - (continues ? 1 : 0))) {
-    messages.push_back({{"role", turn.role}, {"content", turn.content}});
+    messages.push_back(AsMessage(turn));
   }
   const ChatTurn nothing;
   const ChatTurn& continued = continues ? turns.back() : nothing;
   if (!reasons && !continued.reasoning.empty()) reasons = true;  // it did
-  nlohmann::ordered_json extra;
+  ordered_json extra;
   if (reasons) extra["enable_thinking"] = *reasons;
-  QUIRE_ASSIGN_OR_RETURN(OriginText prompt, chat_template_->Render(messages, nullptr, true, extra));
+  QUIRE_ASSIGN_OR_RETURN(OriginText prompt, chat_template_->Render(messages, tools, true, extra));
   QUIRE_RETURN_IF_ERROR(AppendReasoning(continued, reasons == false, prompt));
   prompt.Append(continued.content, Origin::kUser);
   return prompt;

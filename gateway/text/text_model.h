@@ -15,6 +15,7 @@
 #include "gateway/text/config_files.h"
 #include "gateway/text/reasoning_start.h"
 #include "gateway/text/tokenizer.h"
+#include "gateway/text/tool_form.h"
 
 namespace quire::v1 {
 class TextBundle;
@@ -37,13 +38,18 @@ class TextModel {
   std::optional<TokenId> think_start_id() const { return think_start_id_; }
   std::optional<TokenId> think_end_id() const { return think_end_id_; }
 
+  // How the model writes calls of tools; kNone too where there is no chat_template().
+  ToolForm tool_form() const { return tool_form_; }
+
   // A chat's prompt, for tokenizer().Encode; only where there is a chat_template(). An assistant's turn at
   // the end is to be continued, but the template would close it: so it renders the turns before, and what is
   // to be continued follows its generation prompt: text behind a closed reasoning, reasoning alone within it.
   // `reasons`: the template's enable_thinking; where it is false and the template begins to reason all the
-  // same, that reasoning is closed at once. INVALID_ARGUMENT: the template doesn't take the turns.
+  // same, that reasoning is closed at once. `tools`: a list of declarations, or null; of a tool_form() that
+  // takes them. INVALID_ARGUMENT: the template doesn't take the turns.
   absl::StatusOr<OriginText> RenderChat(std::span<const ChatTurn> turns,
-                                        std::optional<bool> reasons = std::nullopt) const;
+                                        std::optional<bool> reasons = std::nullopt,
+                                        const nlohmann::ordered_json& tools = nullptr) const;
   // By the last <think> or </think> of the turn that the prompt ends in. Always content where the vocabulary
   // lacks either.
   ReasoningStart ReasoningStartAfter(std::span<const TokenId> prompt) const;
@@ -59,6 +65,7 @@ class TextModel {
   GenerationDefaults defaults_;
   std::optional<TokenId> think_start_id_;
   std::optional<TokenId> think_end_id_;
+  ToolForm tool_form_ = ToolForm::kNone;
 };
 
 }  // namespace quire::gateway

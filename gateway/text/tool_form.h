@@ -6,10 +6,15 @@
 
 namespace quire::gateway {
 
+class ChatTemplate;
+
 enum class ToolForm : uint8_t {
   kNone,    // its template takes no tools
   kHermes,  // <tool_call>\n{"name": N, "arguments": A}\n</tool_call>, one after another, behind any text
   kLlama3,  // {"name": N, "parameters": A} as the whole answer
 };
+
+// By a call as the template writes it: no template says its form in words.
+ToolForm FindToolForm(const ChatTemplate& chat_template);
 
 }  // namespace quire::gateway

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/api/chat/chat_request.h"
+#include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/pipeline/sampling_fields.h"
 
 namespace {
@@ -23,6 +24,18 @@ void CheckRefusal(const quire::http::ApiError& error) {
   }
 }
 
+void CheckTools(const quire::gateway::ToolRules& rules) {
+  using namespace quire::gateway;
+  bool found = rules.only.empty();
+  for (const Tool& tool : rules.tools) {
+    Check(IsToolName(tool.name) && tool.parameters.is_object());
+    Check(tool.declaration["function"]["name"] == tool.name);
+    found = found || tool.name == rules.only;
+  }
+  Check(found && rules.tools.size() <= kMaxTools);
+  Check(!rules.tools.empty() || rules.use != ToolUse::kRequired);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -36,9 +49,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Check(!request.sampling.model.empty() && !request.prompt.turns.empty() &&
         request.sampling.stop.size() <= 16);
   for (const ChatTurn& turn : request.prompt.turns) {
-    Check(turn.role == "system" || turn.role == "user" || turn.role == "assistant");
+    Check(turn.role == "system" || turn.role == "user" || turn.role == "assistant" || turn.role == "tool");
+    Check(turn.tool_calls.empty() || (turn.role == "assistant" && &turn != &request.prompt.turns.back()));
+    for (const ToolCall& call : turn.tool_calls) Check(IsToolName(call.name) && call.arguments.is_object());
+    Check((turn.role == "tool") == !turn.tool_call_id.empty());
     Check(turn.reasoning.empty() || (turn.role == "assistant" && &turn == &request.prompt.turns.back()));
   }
+  CheckTools(request.prompt.tools);
   Check(!request.exclude_reasoning || request.separate_reasoning);
   Check(!request.sampling.max_tokens ||
         (*request.sampling.max_tokens >= 1 && *request.sampling.max_tokens <= 1'000'000));

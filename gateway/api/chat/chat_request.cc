@@ -6,6 +6,7 @@
 #include "base/core/status.h"
 #include "base/core/strict_json.h"
 #include "gateway/api/chat/chat_turns.h"
+#include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/chat/unsupported_fields.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/sampling_fields.h"
@@ -51,7 +52,7 @@ void CheckLabels(FieldReader& fields) {
        {"user", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier"}) {
     fields.String(name, kMaxLabelBytes);
   }
-  for (const char* name : {"parallel_tool_calls", "store"}) fields.Bool(name);
+  fields.Bool("store");
   for (const char* name : {"metadata", "prediction"}) {
     const json* value = fields.Find(name);
     if (value != nullptr && !value->is_object()) fields.Fail(name, "give an object");
@@ -136,6 +137,7 @@ ApiResult<ChatRequest> ReadChatRequest(const json& body) {
   ChatRequest request;
   std::string model = ReadModelName(fields);
   request.prompt.turns = ReadTurns(fields, error);
+  request.prompt.tools = ReadTools(fields, error);
   ReadStream(fields, error, request);
   request.sampling = ReadSamplingFields(fields, {"max_tokens", "max_completion_tokens"});
   request.sampling.model = std::move(model);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/api/chat/turn_calls.h"
 
 namespace quire::gateway {
 namespace {
@@ -16,10 +17,10 @@ constexpr size_t kMaxNameBytes = 256;
 std::string ReadRole(FieldReader& fields) {
   std::string role = fields.String("role", 64).value_or("");
   if (role == "developer") role = "system";
-  if (role == "tool" || role == "function") {
-    fields.Unsupported("role", "leave tool results out");
-  } else if (role != "system" && role != "user" && role != "assistant") {
-    fields.Fail("role", "give system, developer, user or assistant");
+  if (role == "function") {
+    fields.Unsupported("role", "give a tool's result with the role \"tool\"");
+  } else if (role != "system" && role != "user" && role != "assistant" && role != "tool") {
+    fields.Fail("role", "give system, developer, user, assistant or tool");
   }
   return role;
 }
@@ -27,9 +28,7 @@ std::string ReadRole(FieldReader& fields) {
 // What says something beside the content and would be lost.
 void RefuseWhatIsNoText(FieldReader& fields) {
   constexpr std::pair<const char*, const char*> kNoText[] = {
-      {"tool_calls", "leave tool calls out of the conversation"},
-      {"function_call", "leave function calls out of the conversation"},
-      {"tool_call_id", "leave tool results out of the conversation"},
+      {"function_call", "give a function's call in \"tool_calls\""},
       {"refusal", "leave it out, or give its text as the content"},
       {"audio", "leave it out: this model reads text only"},
       {"images", "leave them out: this model reads text only"},
@@ -84,17 +83,21 @@ std::string ReasoningToContinue(FieldReader& fields) {
 }
 
 // Of earlier turns reasoning is no part of a prompt, whatever it is.
-ChatTurn ReadTurn(FieldReader& fields, bool is_last) {
+ChatTurn ReadTurn(FieldReader& fields, size_t index, bool is_last, TurnCalls& calls) {
   ChatTurn turn;
   turn.role = ReadRole(fields);
   RefuseWhatIsNoText(fields);
+  calls.Read(fields, index, is_last, turn);
+  if (turn.role != "tool" && fields.FindFilled("tool_call_id") != nullptr) {
+    fields.Fail("tool_call_id", "only the results of tool calls have one, with the role \"tool\"");
+  }
   const bool is_answer = turn.role == "assistant";
   if (is_answer && is_last) turn.reasoning = ReasoningToContinue(fields);
   const bool reasons =
       fields.FindFilled("reasoning_content") != nullptr || fields.FindFilled("reasoning") != nullptr;
-  // It may have been cut before it had any content.
-  const bool cut = is_answer && reasons && fields.Find("content") == nullptr;
-  if (!cut) turn.content = ReadContent(fields);
+  // It may have been cut before it had any content, or be calls alone.
+  const bool has_more = !turn.tool_calls.empty() || (is_answer && reasons);
+  if (!has_more || fields.Find("content") != nullptr) turn.content = ReadContent(fields);
   fields.String("name", kMaxNameBytes);
   return turn;
 }
@@ -108,6 +111,7 @@ std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiErro
     fields.Fail("messages", absl::StrCat("give a list of 1 to ", kMaxTurns, " messages"));
     return turns;
   }
+  TurnCalls calls(error);
   for (size_t i = 0; i < messages->size() && !error; ++i) {
     const json& message = (*messages)[i];
     if (!message.is_object()) {
@@ -115,8 +119,9 @@ std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiErro
       break;
     }
     FieldReader message_fields(message, absl::StrCat("messages.", i, "."), error);
-    turns.push_back(ReadTurn(message_fields, i + 1 == messages->size()));
+    turns.push_back(ReadTurn(message_fields, i, i + 1 == messages->size(), calls));
   }
+  calls.End();
   return turns;
 }
 

@@ -1,5 +1,5 @@
-// The "messages" of a chat request: roles, and contents as a string or as text parts. Pure; part of
-// ParseChatRequest.
+// The "messages" of a chat request: roles, and contents as a string or as text parts; calls of tools are
+// turn_calls.h's. Pure; part of ParseChatRequest.
 #pragma once
 
 #include <optional>

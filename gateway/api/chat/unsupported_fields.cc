@@ -16,10 +16,8 @@ constexpr const char* kNotTrue = "leave it out or give false";
 
 constexpr Row kTable[] = {
     // OpenAI's
-    {"tools"},
-    {"tool_choice", "leave it out, or give \"none\" or \"auto\"", R"(["none", "auto"])"},
-    {"functions"},
-    {"function_call", "leave it out, or give \"none\" or \"auto\"", R"(["none", "auto"])"},
+    {"functions", "give \"tools\" in its place"},
+    {"function_call", "give \"tool_choice\" in its place", R"(["none", "auto"])"},
     {"response_format", "leave it out or give {\"type\": \"text\"}", R"([{"type": "text"}])"},
     {"modalities", "leave it out or give [\"text\"]", R"([["text"], []])"},
     {"audio"},

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "gateway/api/pipeline/sampling_fields.h"
+#include "gateway/api/pipeline/tool_plan.h"
 
 namespace quire::gateway {
 namespace {
@@ -31,7 +32,9 @@ ApiResult<PromptText> TextOf(const ChatPrompt& prompt, const TextModel& text) {
     return InvalidField("messages",
                         "messages: give a message before the assistant's that is to be continued");
   }
-  absl::StatusOr<OriginText> rendered = text.RenderChat(prompt.turns, prompt.reasons);
+  if (auto error = CheckToolsTaken(prompt, text)) return *std::move(error);
+  absl::StatusOr<OriginText> rendered =
+      text.RenderChat(prompt.turns, prompt.reasons, ToolDeclarations(prompt.tools));
   if (!rendered.ok())
     return InvalidField("messages", absl::StrCat("messages: ", rendered.status().message()));
   return PromptText{*std::move(rendered), "messages"};

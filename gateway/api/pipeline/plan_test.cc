@@ -71,6 +71,47 @@ TEST_F(PlanTest, TheRequestThenTheCheckpointThenNeutral) {
       << "too small to divide by: greedy";
 }
 
+TEST_F(PlanTest, ToolsAreForTemplatesThatTakeThem) {
+  const std::string tools = R"("tools": [{"function": {"name": "f", "description": "d"}}])";
+  for (const char* choice : {"", R"(, "tool_choice": "none")"}) {
+    const http::ApiError error = MustRefuse(tools + choice);
+    EXPECT_EQ(error.status, 400);
+    EXPECT_EQ(error.param, "tools");
+    EXPECT_EQ(error.code, "tools_not_supported");
+  }
+  text_ = *TextModel::Create(testing::TinyToolBundle());
+  const auto prompt = [&](const std::string& fields) {
+    std::string text;
+    for (const TokenId id : MustPlan(fields).prompt) text += text_->tokenizer().BytesOf(id);
+    return text;
+  };
+  const std::string plain = prompt("");
+  EXPECT_EQ(prompt(tools),
+            "<|im_start|>system\n{\"type\": \"function\", \"function\": {\"name\": \"f\", \"description\": "
+            "\"d\"}}<|im_end|>\n" +
+                plain);
+  EXPECT_EQ(prompt(R"("tools": [])"), plain);
+}
+
+// Its template would leave them out without a word.
+TEST_F(PlanTest, AHistoryWithToolsIsForTemplatesThatTakeThem) {
+  const auto plan = [&](const std::string& fields) {
+    const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+    ApiResult<DoorRequest> request = ParseChat(absl::StrCat(
+        R"({"model": "tiny", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", )", fields,
+        R"(}, {"role": "tool", "tool_call_id": "a", "content": "r"}]})"));
+    DoorRequest& chat = std::get<DoorRequest>(request);
+    return PlanGeneration(chat.sampling, std::move(chat.prompt), model, key_, RequestId::Random(),
+                          [] { return false; });
+  };
+  const std::string call = R"("tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}])";
+  const http::ApiError error = std::get<http::ApiError>(plan(call));
+  EXPECT_EQ(error.status, 400);
+  EXPECT_EQ(error.param, "messages.1.tool_calls");
+  text_ = *TextModel::Create(testing::TinyToolBundle());
+  EXPECT_TRUE(std::holds_alternative<GenerationRequest>(plan(call)));
+}
+
 TEST_F(PlanTest, TopPOfZeroIsTheSmallestNucleus) {
   for (const char* fields : {"\"top_p\": 0", "\"top_p\": 1e-60"}) {
     const float top_p = MustPlan(fields).sampling.top_p();

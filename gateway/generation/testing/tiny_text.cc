@@ -78,12 +78,23 @@ v1::TextBundle TinyBundle() { return BundleWith(TinyTokenizerJson()); }
 
 namespace {
 
-std::string TokenizerJsonWith(const std::vector<std::string>& added) {
+// Calls of tools as QwQ's template has them.
+constexpr const char* kToolTemplate =
+    "{% if tools %}{{ '<|im_start|>system\\n' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+    "{{ '<|im_end|>\\n' }}{% endif %}{% for message in messages %}{% if message['role'] == 'tool' %}"
+    "{{ '<|im_start|>user\\n<tool_response>\\n' + message['content'] + '\\n</tool_response><|im_end|>\\n' }}"
+    "{% else %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
+    "{% for call in message['tool_calls'] or [] %}{{ '\\n<tool_call>\\n{\"name\": \"' + call.function.name + "
+    "'\", \"arguments\": ' }}{{ call.function.arguments | tojson }}{{ '}\\n</tool_call>' }}{% endfor %}"
+    "{{ '<|im_end|>\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+std::string TokenizerJsonWith(const std::vector<std::string>& added, bool special = false) {
   ordered_json file = ordered_json::parse(TinyTokenizerJson());
   TokenId id = kTinyVocabulary;
   for (const std::string& literal : added) {
     ordered_json token = Added(id++, literal);
-    token["special"] = false;
+    token["special"] = special;
     file["added_tokens"].push_back(std::move(token));
   }
   return file.dump();
@@ -99,6 +110,10 @@ v1::TextBundle TinyReasoningBundle() {
   const std::string chat_template =
       std::string(kTemplate) + "{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}";
   return BundleWith(TokenizerJsonWith({"<think>", "</think>"}), chat_template);
+}
+
+v1::TextBundle TinyToolBundle(bool special) {
+  return BundleWith(TokenizerJsonWith({"<tool_call>", "</tool_call>"}, special), kToolTemplate);
 }
 
 std::vector<TokenId> TinyIds(const std::string& text) {

@@ -22,6 +22,9 @@ v1::TextBundle TinyBundleWith(const std::vector<std::string>& added);
 // does.
 v1::TextBundle TinyReasoningBundle();
 
+// The same with <tool_call> (258) and </tool_call> (259), whose template takes tools in Hermes' form.
+v1::TextBundle TinyToolBundle(bool special = false);
+
 // The tokens of a text: its bytes.
 std::vector<TokenId> TinyIds(const std::string& text);
 

@@ -1,0 +1,24 @@
+#include "gateway/api/pipeline/tool_plan.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace quire::gateway {
+
+std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const TextModel& text) {
+  if (text.tool_form() != ToolForm::kNone) return std::nullopt;
+  if (!prompt.tools.tools.empty()) return ToolsNotTaken("tools");
+  for (size_t i = 0; i < prompt.turns.size(); ++i) {
+    const ChatTurn& turn = prompt.turns[i];
+    if (turn.role == "tool") return ToolsNotTaken(absl::StrCat("messages.", i, ".role"));
+    if (!turn.tool_calls.empty()) return ToolsNotTaken(absl::StrCat("messages.", i, ".tool_calls"));
+  }
+  return std::nullopt;
+}
+
+nlohmann::ordered_json ToolDeclarations(const ToolRules& rules) {
+  nlohmann::ordered_json declarations;  // null
+  for (const Tool& tool : rules.tools) declarations.push_back(tool.declaration);
+  return declarations;
+}
+
+}  // namespace quire::gateway

@@ -1,0 +1,20 @@
+// What a chat's tools are to its plan: told to the chat template, and refused where it has no place for them.
+// Pure; any thread.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "gateway/api/error_response.h"
+#include "gateway/api/pipeline/prompt.h"
+#include "gateway/text/text_model.h"
+
+namespace quire::gateway {
+
+// A template that takes no tools would leave them out of the prompt, and calls and results of earlier turns.
+std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const TextModel& text);
+
+// As TextModel::RenderChat takes them.
+nlohmann::ordered_json ToolDeclarations(const ToolRules& rules);
+
+}  // namespace quire::gateway
