@@ -61,6 +61,17 @@ http::ApiError ToolsNotTaken(std::string param) {
       .status = 400, .message = std::move(message), .param = std::move(param), .code = "tools_not_supported"};
 }
 
+http::ApiError UnusableGrammar(std::string param, const std::string& why) {
+  constexpr size_t kMaxPathBytes = 512;  // it holds names that the client chose
+  if (param.size() > kMaxPathBytes) {
+    size_t end = kMaxPathBytes;
+    while (end > 0 && (static_cast<unsigned char>(param[end]) & 0xC0) == 0x80) --end;
+    param.resize(end);
+  }
+  std::string message = absl::StrCat(param, ": ", why);
+  return {.status = 400, .message = std::move(message), .param = std::move(param), .code = "invalid_schema"};
+}
+
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context) {
   return {.status = 400,
           .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and max_tokens asks for ",

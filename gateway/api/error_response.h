@@ -19,6 +19,8 @@ using ApiResult = std::variant<T, http::ApiError>;
 http::ApiError BadJson(std::string message);  // 400
 http::ApiError InvalidField(std::string param,
                             std::string message);  // 422; param is a path, "messages.0.role"
+// 400: a schema, an expression or a grammar that answers can't be held to; the path says which keyword.
+http::ApiError UnusableGrammar(std::string param, const std::string& why);
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context);  // 400
 // The same where nobody has counted the prompt to its end.
 http::ApiError PromptTooLong(uint64_t context);

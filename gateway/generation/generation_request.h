@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ struct GenerationRequest {
   uint32_t max_tokens = 0;  // of each
   std::vector<std::string> stops;
   ReasoningRules reasoning = {};
+  // Of what kind the grammar is, and its source; empty: any answer will do.
+  std::string grammar_kind, grammar;
+  // Where the grammar waits for it, or it has a budget.
+  std::optional<v1::Reasoning> reasoning_phase = {};
   bool loop_guard = false;
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;

@@ -61,6 +61,11 @@ v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t a
   message.set_cache_salt(request.cache_salt);
   message.set_max_tokens(request.max_tokens);
   message.set_group_epoch(group_epoch);
+  if (!request.grammar.empty()) {
+    message.mutable_grammar()->set_kind(request.grammar_kind);
+    message.mutable_grammar()->set_source(request.grammar);
+  }
+  if (request.reasoning_phase) *message.mutable_reasoning() = *request.reasoning_phase;
   return message;
 }
 

@@ -72,6 +72,7 @@ class ObjectRules {
   bool ReadProperties() {
     if (shape_.properties.size() > kMaxProperties) {
       schema_.shapes().Fail(path_, absl::StrCat("an object has at most ", kMaxProperties, " properties"));
+      return false;
     }
     for (const ObjectShape::Property& property : shape_.properties) {
       ++declared_;
@@ -107,7 +108,7 @@ class ObjectRules {
     const auto regex = ParseRegex(*shape_.pattern, RegexUse::kSearch);
     const bool is_declared =
         std::ranges::any_of(shape_.properties, [&](const ObjectShape::Property& property) {
-          return regex.ok() && Matches(*regex, CodePointsOf(property.name));
+          return regex.ok() && Matches(*regex, CodePointsOf(property.name)) != false;
         });
     const std::optional<std::string> rule = schema_.RuleOf(shape_.pattern_values);
     // Beside a declared name that matches no other comes: the two could be one.

@@ -43,46 +43,64 @@ LengthRange LengthOfChoices(const std::vector<RegexNode>& parts) {
 
 using Places = std::set<size_t>;
 
-Places Ends(const RegexNode& regex, std::u32string_view text, const Places& begins);
+// Finds where matches end, from all places at once.
+class Matcher {
+ public:
+  explicit Matcher(std::u32string_view text) : text_(text) {}
 
-Places EndsOfRepeat(const RegexNode& regex, std::u32string_view text, const Places& begins) {
-  Places ends = regex.min == 0 ? begins : Places();
-  Places at = begins;
-  // No more rounds than characters bring a place that none has brought, beyond the least that there are.
-  const uint64_t rounds = std::min<uint64_t>(regex.max.value_or(UINT64_MAX), regex.min + text.size() + 1);
-  for (uint64_t round = 1; round <= rounds && !at.empty(); ++round) {
-    at = Ends(regex.parts.front(), text, at);
-    if (round >= regex.min) ends.insert(at.begin(), at.end());
+  // Where those end that begin at one of the places; nothing where it took too long.
+  Places Ends(const RegexNode& regex, const Places& begins) {
+    steps_ += static_cast<int64_t>(begins.size()) + 1;
+    if (tired()) return {};
+    Places ends;
+    switch (regex.kind) {
+      case RegexNode::Kind::kCharacters:
+        for (const size_t at : begins) {
+          if (at < text_.size() && regex.characters.Has(text_[at])) ends.insert(at + 1);
+        }
+        return ends;
+      case RegexNode::Kind::kRepeat:
+        return EndsOfRepeat(regex, begins);
+      case RegexNode::Kind::kAnyOf:
+        for (const RegexNode& part : regex.parts) ends.merge(Ends(part, begins));
+        return ends;
+      case RegexNode::Kind::kSequence:
+        break;
+    }
+    ends = begins;
+    for (const RegexNode& part : regex.parts) ends = Ends(part, ends);
+    return ends;
   }
-  return ends;
-}
+  bool tired() const { return steps_ > kMaxSteps; }
 
-// Where matches that begin at one of the places end.
-Places Ends(const RegexNode& regex, std::u32string_view text, const Places& begins) {
-  Places ends;
-  switch (regex.kind) {
-    case RegexNode::Kind::kCharacters:
-      for (const size_t at : begins) {
-        if (at < text.size() && regex.characters.Has(text[at])) ends.insert(at + 1);
+ private:
+  static constexpr int64_t kMaxSteps = 200'000;
+
+  Places EndsOfRepeat(const RegexNode& regex, const Places& begins) {
+    Places ends = regex.min == 0 ? begins : Places();
+    Places at = begins;
+    for (uint64_t round = 1; round <= regex.max.value_or(UINT64_MAX) && !at.empty(); ++round) {
+      Places next = Ends(regex.parts.front(), at);
+      at.clear();
+      for (const size_t place : next) {
+        const bool is_new = round < regex.min || ends.insert(place).second;
+        if (is_new) at.insert(place);
       }
-      return ends;
-    case RegexNode::Kind::kRepeat:
-      return EndsOfRepeat(regex, text, begins);
-    case RegexNode::Kind::kAnyOf:
-      for (const RegexNode& part : regex.parts) ends.merge(Ends(part, text, begins));
-      return ends;
-    case RegexNode::Kind::kSequence:
-      break;
+    }
+    return ends;
   }
-  ends = begins;
-  for (const RegexNode& part : regex.parts) ends = Ends(part, text, ends);
-  return ends;
-}
+
+  const std::u32string_view text_;
+  int64_t steps_ = 0;
+};
 
 }  // namespace
 
-bool Matches(const RegexNode& regex, std::u32string_view text) {
-  return Ends(regex, text, {0}).contains(text.size());
+std::optional<bool> Matches(const RegexNode& regex, std::u32string_view text) {
+  Matcher matcher(text);
+  const Places ends = matcher.Ends(regex, {0});
+  if (matcher.tired()) return std::nullopt;
+  return ends.contains(text.size());
 }
 
 LengthRange LengthOf(const RegexNode& regex) {

@@ -45,8 +45,8 @@ LengthRange LengthOf(const RegexNode& regex);
 // Leaves only texts of these lengths; false where that can't be said by the counts of one repetition.
 bool KeepLengths(const LengthRange& lengths, RegexNode& regex);
 
-// Whether the whole text does, as the tree has it.
-bool Matches(const RegexNode& regex, std::u32string_view text);
+// Whether the whole text does, as the tree has it; nullopt where that takes too long to tell.
+std::optional<bool> Matches(const RegexNode& regex, std::u32string_view text);
 
 // The texts that match, as an expression of EBNF.
 std::string RegexEbnf(const RegexNode& regex, TextPlace place);

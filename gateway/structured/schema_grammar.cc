@@ -20,6 +20,7 @@ using Choice = GrammarRules::Choice;
 
 // Beyond it a repetition of so many states is no help to anybody.
 constexpr uint64_t kMaxLength = 20'000;
+constexpr int kMaxDepth = 100;
 constexpr uint64_t kMaxItems = 2'000;
 constexpr uint64_t kMaxRemainders = 100;
 constexpr int64_t kMaxListedMultiples = 1'000;
@@ -27,10 +28,10 @@ constexpr int64_t kMaxListedMultiples = 1'000;
 // Makes the rules of one schema.
 class SchemaRules final : public SubschemaRules {
  public:
-  SchemaRules(const ordered_json& schema, bool loose) : shapes_(schema, loose), loose_(loose) {}
+  SchemaRules(const ordered_json& schema, bool loose) : shapes_(schema, loose) {}
 
-  std::variant<std::string, SchemaProblem> Grammar(const ordered_json& schema) {
-    const std::optional<std::string> root = RuleOf({{&schema, ""}});
+  std::variant<std::string, SchemaProblem> Grammar(const Subschemas& all) {
+    const std::optional<std::string> root = RuleOf(all);
     if (!shapes_.failed() && (!root || !rules_.CanEnd(*root))) {
       shapes_.Fail("", "no value is valid by the schema");
     }
@@ -49,11 +50,15 @@ class SchemaRules final : public SubschemaRules {
     if (key.empty()) return "value";
     std::sort(key.begin(), key.end());
     if (const auto found = names_.find(key); found != names_.end()) return found->second;
+    if (shapes_.failed()) return std::nullopt;
+    if (depth_ >= kMaxDepth) shapes_.Fail(all.front().path, "schemas within schemas are nested too deep");
     const std::string name = rules_.NewName();
     names_[key] = name;
+    ++depth_;
     std::vector<Choice> choices;
     const std::string& path = all.front().path;
     for (const Shape& shape : shapes_.Of(all)) AddChoice(shape, path, choices);
+    --depth_;
     if (rules_.bytes() > kMaxGrammarBytes) shapes_.Fail("", "the schema makes too large a grammar");
     if (choices.empty() && !shapes_.failed()) {
       names_[key] = std::nullopt;
@@ -208,15 +213,18 @@ class SchemaRules final : public SubschemaRules {
   }
 
   SchemaShapes shapes_;
-  const bool loose_;
   GrammarRules rules_;
+  int depth_ = 0;  // of rules that are being made
   std::map<std::vector<const ordered_json*>, std::optional<std::string>> names_;
 };
 
 }  // namespace
 
-std::variant<std::string, SchemaProblem> SchemaGrammar(const ordered_json& schema, bool loose) {
-  return SchemaRules(schema, loose).Grammar(schema);
+std::variant<std::string, SchemaProblem> SchemaGrammar(const ordered_json& schema, SchemaRule rule) {
+  const ordered_json object{{"type", "object"}};
+  Subschemas all{{&schema, ""}};
+  if (rule.object_only) all.push_back({&object, ""});
+  return SchemaRules(schema, rule.loose).Grammar(all);
 }
 
 std::string AnyObjectGrammar() { return absl::StrCat("root ::= object\n", kJsonRules); }

@@ -13,8 +13,12 @@ namespace quire::gateway {
 
 inline constexpr size_t kMaxGrammarBytes = 256 * 1024;
 
-// EBNF whose rule is `root`. `loose`: what can't be enforced is let be.
-std::variant<std::string, SchemaProblem> SchemaGrammar(const nlohmann::ordered_json& schema, bool loose);
+struct SchemaRule {
+  bool loose = false;        // what can't be enforced is let be
+  bool object_only = false;  // also where the schema takes others
+};
+// EBNF whose rule is `root`.
+std::variant<std::string, SchemaProblem> SchemaGrammar(const nlohmann::ordered_json& schema, SchemaRule rule);
 // Any JSON object.
 std::string AnyObjectGrammar();
 

@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr size_t kMaxListed = 1'000;
+constexpr char kTooMany[] = "give at most 1000";
 constexpr uint64_t kMaxCount = 100'000'000;
 constexpr uint64_t kMaxMultiple = 1'000'000'000;
 
@@ -94,7 +96,9 @@ Shapes SchemaShapes::Literals(const Subschema& sub) {
   if (list != sub.schema->end()) {
     if (!list->is_array() || list->empty())
       Fail(KeywordPath(sub, "enum"), "give a list of values that isn't empty");
+    if (list->size() > kMaxListed) Fail(KeywordPath(sub, "enum"), kTooMany);
     for (const ordered_json& value : *list) {
+      if (failed()) break;
       if (constant == sub.schema->end() || *constant == value) literals.push_back(LiteralShape{&value});
     }
   } else {
@@ -206,7 +210,9 @@ const ordered_json* SchemaShapes::Object(const Subschema& sub, const char* keywo
 ObjectShape SchemaShapes::ReadProperties(const Subschema& sub) {
   ObjectShape shape;
   if (const ordered_json* properties = Object(sub, "properties")) {
+    if (properties->size() > kMaxListed) Fail(KeywordPath(sub, "properties"), kTooMany);
     for (const auto& [name, schema] : properties->items()) {
+      if (failed()) break;
       const std::string path = absl::StrCat(KeywordPath(sub, "properties"), ".", name);
       shape.properties.push_back({.name = name, .value = {{&schema, path}}});
     }
@@ -249,6 +255,7 @@ void SchemaShapes::ReadRequired(const Subschema& sub, ObjectShape& shape) {
   const auto required = sub.schema->find("required");
   if (required == sub.schema->end()) return;
   if (!required->is_array()) return Fail(KeywordPath(sub, "required"), "give a list of names");
+  if (required->size() > kMaxListed) return Fail(KeywordPath(sub, "required"), kTooMany);
   std::map<std::string, size_t> places;
   for (size_t i = 0; i < shape.properties.size(); ++i) places[shape.properties[i].name] = i;
   for (const ordered_json& name : *required) {

@@ -36,6 +36,8 @@ class SchemaShapes {
  private:
   class Entered;
 
+  // Counts steps; false: it failed, or there were too many.
+  bool MayWork(size_t steps = 1);
   Shapes Read(const Subschema& sub);
   Shapes ReadObject(const Subschema& sub);
   void RefuseUnsupported(const Subschema& sub);
@@ -70,6 +72,7 @@ class SchemaShapes {
   bool FitsObject(const nlohmann::ordered_json& value, const ObjectShape& shape);
   bool FitsArray(const nlohmann::ordered_json& value, const ArrayShape& shape);
   bool FitsString(const std::string& value, const StringShape& shape);
+  bool FitsPattern(const std::string& pattern, const std::string& text);
   // Whether no value fits both; may make a property required that tells two objects apart.
   bool TellApart(Shapes& a, Shapes& b);
   bool TellObjectsApart(ObjectShape& a, ObjectShape& b);
@@ -78,7 +81,7 @@ class SchemaShapes {
   const bool loose_;
   std::optional<SchemaProblem> problem_;
   int depth_ = 0;         // of schemas that are being read
-  int64_t work_ = 0;      // schemas read and shapes merged
+  int64_t steps_ = 0;     // schemas read, shapes and properties merged
   int64_t narrowed_ = 0;  // schemas without a type that were given one
 };
 

@@ -14,8 +14,6 @@ namespace {
 using nlohmann::ordered_json;
 using Others = ObjectShape::Others;
 
-constexpr size_t kMaxMerged = 500;
-
 void Append(const Subschemas& from, Subschemas& to) {
   for (const Subschema& sub : from) {
     const bool has =
@@ -76,11 +74,6 @@ std::optional<Shape> MergeArrays(const ArrayShape& a, const ArrayShape& b) {
   return both;
 }
 
-bool HasName(const std::string& pattern, const std::string& name) {
-  const auto regex = ParseRegex(pattern, RegexUse::kSearch);
-  return regex.ok() && Matches(*regex, CodePointsOf(name));
-}
-
 }  // namespace
 
 ObjectShape::Property* ObjectShape::Find(const std::string& name) {
@@ -92,13 +85,10 @@ Shapes SchemaShapes::Both(const Shapes& a, const Shapes& b) {
   Shapes both;
   for (const Shape& one : a) {
     for (const Shape& other : b) {
-      if (failed()) return {};
-      if (++work_ % 1024 == 0 && both.size() > kMaxMerged)
-        Fail("", "its allOf, anyOf and oneOf multiply to too much");
+      if (!MayWork()) return {};
       if (auto merged = Merge(one, other)) both.push_back(*std::move(merged));
     }
   }
-  if (both.size() > kMaxMerged) Fail("", "its allOf, anyOf and oneOf multiply to too much");
   return failed() ? Shapes() : both;
 }
 
@@ -132,7 +122,7 @@ std::optional<Shape> SchemaShapes::MergeStrings(const StringShape& a, const Stri
 }
 
 void SchemaShapes::Undeclared(const ObjectShape& in, ObjectShape::Property& property) {
-  const bool by_pattern = in.pattern && HasName(*in.pattern, property.name);
+  const bool by_pattern = in.pattern && FitsPattern(*in.pattern, property.name);
   if (by_pattern) {
     Append(in.pattern_values, property.value);
   } else if (in.others == Others::kNone) {
@@ -143,12 +133,12 @@ void SchemaShapes::Undeclared(const ObjectShape& in, ObjectShape::Property& prop
 }
 
 std::optional<Shape> SchemaShapes::MergeObjects(const ObjectShape& a, const ObjectShape& b) {
+  if (!MayWork(a.properties.size() + b.properties.size())) return std::nullopt;
   ObjectShape both = a;
   std::map<std::string, size_t> places;
   for (size_t i = 0; i < a.properties.size(); ++i) places[a.properties[i].name] = i;
   std::vector<bool> found(a.properties.size());
   for (const ObjectShape::Property& its : b.properties) {
-    ++work_;
     if (const auto place = places.find(its.name); place != places.end()) {
       ObjectShape::Property& mine = both.properties[place->second];
       found[place->second] = true;
@@ -205,12 +195,18 @@ bool SchemaShapes::Fits(const ordered_json& value, const Shape& shape) {
   return value.is_object() && FitsObject(value, std::get<ObjectShape>(shape));
 }
 
+// A pattern that was read.
+bool SchemaShapes::FitsPattern(const std::string& pattern, const std::string& text) {
+  const auto regex = ParseRegex(pattern, RegexUse::kSearch);
+  const std::optional<bool> fits = regex.ok() ? Matches(*regex, CodePointsOf(text)) : false;
+  if (!fits) Fail("", absl::StrCat("it takes too long to tell what the pattern ", pattern, " matches"));
+  return fits.value_or(false);
+}
+
 bool SchemaShapes::FitsString(const std::string& value, const StringShape& shape) {
   const std::u32string text = CodePointsOf(value);
   if (text.size() < shape.min_length || (shape.max_length && text.size() > *shape.max_length)) return false;
-  if (!shape.pattern) return true;
-  const auto regex = ParseRegex(*shape.pattern, RegexUse::kSearch);
-  return regex.ok() && Matches(*regex, text);
+  return !shape.pattern || FitsPattern(*shape.pattern, value);
 }
 
 bool SchemaShapes::FitsArray(const ordered_json& value, const ArrayShape& shape) {
@@ -239,7 +235,7 @@ bool SchemaShapes::FitsObject(const ordered_json& value, const ObjectShape& shap
 bool SchemaShapes::TellApart(Shapes& a, Shapes& b) {
   for (Shape& one : a) {
     for (Shape& other : b) {
-      ++work_;
+      if (!MayWork()) return false;
       auto* object = std::get_if<ObjectShape>(&one);
       auto* its = std::get_if<ObjectShape>(&other);
       if (object != nullptr && its != nullptr) {

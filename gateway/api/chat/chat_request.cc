@@ -6,6 +6,8 @@
 #include "base/core/status.h"
 #include "base/core/strict_json.h"
 #include "gateway/api/chat/chat_turns.h"
+#include "gateway/api/chat/reasoning_fields.h"
+#include "gateway/api/chat/response_format.h"
 #include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/chat/unsupported_fields.h"
 #include "gateway/api/field_reader.h"
@@ -59,65 +61,6 @@ void CheckLabels(FieldReader& fields) {
   }
 }
 
-// Whether the model is to reason, as each of several fields may say it; they have to agree.
-class ReasoningWish {
- public:
-  explicit ReasoningWish(ChatPrompt& prompt) : prompt_(prompt) {}
-
-  void ReadEffort(FieldReader& fields, const char* name) {
-    const std::optional<std::string> effort = fields.String(name, kMaxLabelBytes);
-    if (!effort) return;
-    const auto* found = std::find(std::begin(kEfforts), std::end(kEfforts), *effort);
-    if (found == std::end(kEfforts)) {
-      return fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
-    }
-    Say(fields, name, *effort != "none");
-  }
-  void ReadSwitch(FieldReader& fields, const char* name) {
-    if (const auto on = fields.Bool(name)) Say(fields, name, *on);
-  }
-
- private:
-  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-
-  void Say(FieldReader& fields, const char* name, bool on) {
-    if (prompt_.reasons.value_or(on) != on) {
-      return fields.Fail(name, "another field says the opposite: give one of them");
-    }
-    prompt_.reasons = on;
-  }
-
-  ChatPrompt& prompt_;
-};
-
-void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request) {
-  request.separate_reasoning = fields.Bool("separate_reasoning").value_or(true);
-  ReasoningWish wish(request.prompt);
-  wish.ReadEffort(fields, "reasoning_effort");
-  wish.ReadSwitch(fields, "enable_thinking");
-  if (const json* reasoning = fields.Find("reasoning")) {
-    if (!reasoning->is_object()) return fields.Fail("reasoning", "give an object");
-    FieldReader own(*reasoning, "reasoning.", error);
-    wish.ReadEffort(own, "effort");
-    wish.ReadSwitch(own, "enabled");
-    for (const char* name : {"max_tokens", "summary", "generate_summary"}) {
-      if (own.FindFilled(name) != nullptr) own.Unsupported(name, "leave it out");
-    }
-    request.exclude_reasoning = own.Bool("exclude").value_or(false);
-    // What is left out has to be told apart.
-    if (request.exclude_reasoning) request.separate_reasoning = true;
-  }
-  if (const json* variables = fields.Find("chat_template_kwargs")) {
-    if (!variables->is_object()) return fields.Fail("chat_template_kwargs", "give an object");
-    FieldReader own(*variables, "chat_template_kwargs.", error);
-    wish.ReadSwitch(own, "enable_thinking");
-    for (const auto& [name, value] : variables->items()) {
-      if (name != "enable_thinking" && !value.is_null())
-        return fields.Unsupported("chat_template_kwargs", "only enable_thinking is read");
-    }
-  }
-}
-
 }  // namespace
 
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
@@ -144,6 +87,7 @@ ApiResult<ChatRequest> ReadChatRequest(const json& body) {
   ReadChoices(fields, request.sampling);
   CheckLabels(fields);
   ReadReasoning(fields, error, request);
+  request.sampling.format = ReadResponseFormat(fields, error);
   RefuseUnsupportedFields(fields);
   if (error) return *std::move(error);
   return request;

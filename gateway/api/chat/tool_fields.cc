@@ -74,7 +74,7 @@ class ToolReader {
     ReadName(own, names_, tool);
     own.String("description", kMaxDescriptionBytes);
     ReadParameters(own, bytes_left_, tool);
-    tool.strict = own.Bool("strict").value_or(true);
+    tool.strict = own.Bool("strict");
     if (own.failed()) return;
     tool.declaration = DeclarationOf(*function);
     rules.tools.push_back(std::move(tool));

@@ -25,12 +25,12 @@ TEST(ToolFieldsTest, KeepsWhatTheModelIsToldInTheClientsOrder) {
   EXPECT_TRUE(rules.parallel);
   EXPECT_EQ(rules.only, "");
   EXPECT_EQ(rules.tools[0].name, "get_weather");
-  EXPECT_FALSE(rules.tools[0].strict);
+  EXPECT_EQ(rules.tools[0].strict, false);
   EXPECT_EQ(rules.tools[0].parameters.dump(), R"({"type":"object","z":1,"a":{"y":null,"b":[]}})");
   EXPECT_EQ(rules.tools[0].declaration.dump(),
             R"({"type":"function","function":{"parameters":{"type":"object","z":1,"a":{"y":null,"b":[]}},)"
             R"("name":"get_weather","description":"d"}})");
-  EXPECT_TRUE(rules.tools[1].strict);
+  EXPECT_EQ(rules.tools[1].strict, std::nullopt);
   EXPECT_EQ(rules.tools[1].parameters.dump(), "{}");
   EXPECT_EQ(rules.tools[1].declaration.dump(), R"({"type":"function","function":{"name":"no-ARGS_1"}})");
 }

@@ -12,13 +12,13 @@ struct Row {
   const char* neutral = R"([[], {}, ""])";  // JSON: the values that change nothing, beside null
 };
 
+constexpr const char* kUseFormat = "use response_format";
 constexpr const char* kNotTrue = "leave it out or give false";
 
 constexpr Row kTable[] = {
     // OpenAI's
     {"functions", "give \"tools\" in its place"},
     {"function_call", "give \"tool_choice\" in its place", R"(["none", "auto"])"},
-    {"response_format", "leave it out or give {\"type\": \"text\"}", R"([{"type": "text"}])"},
     {"modalities", "leave it out or give [\"text\"]", R"([["text"], []])"},
     {"audio"},
     {"verbosity", "leave it out or give \"medium\"", R"(["medium"])"},
@@ -36,15 +36,15 @@ constexpr Row kTable[] = {
     {"skip_special_tokens", "leave it out or give true", "[true]"},
     {"chat_template"},
     {"documents"},
-    {"guided_json"},
-    {"guided_regex"},
-    {"guided_choice"},
-    {"guided_grammar"},
-    {"structured_outputs"},
-    {"regex"},
-    {"ebnf"},
-    {"grammar"},
-    {"json_schema"},
+    {"guided_json", kUseFormat},
+    {"guided_regex", kUseFormat},
+    {"guided_choice", kUseFormat},
+    {"guided_grammar", kUseFormat},
+    {"structured_outputs", kUseFormat},
+    {"regex", kUseFormat},
+    {"ebnf", kUseFormat},
+    {"grammar", kUseFormat},
+    {"json_schema", kUseFormat},
 };
 
 }  // namespace

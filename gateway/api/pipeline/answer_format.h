@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,9 @@ struct Tool {
   std::string name;
   nlohmann::ordered_json declaration;  // {"type": "function", "function": {...}}, as templates take it
   nlohmann::ordered_json parameters;   // a JSON schema of an object; {} where the client gave none
-  bool strict = true;                  // false: the arguments are any object
+  // true: what no grammar can hold the arguments to is refused; absent: it is let be; false: they are any
+  // object.
+  std::optional<bool> strict = {};
 };
 
 enum class ToolUse {
@@ -34,7 +37,7 @@ struct TextFormat {
   nlohmann::ordered_json schema;          // kJsonSchema
   std::string source;                     // kRegex, kEbnf
   bool strict = true;                     // kJsonSchema; false: what no grammar can hold it to is let be
-  const char* param = "response_format";  // the field that it came in
+  std::string param = "response_format";  // the field that the schema or source came in
 };
 
 }  // namespace quire::gateway

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
+#include "gateway/api/pipeline/plan_form.h"
 #include "gateway/api/pipeline/sampling_fields.h"
 #include "gateway/api/pipeline/tool_plan.h"
 
@@ -187,6 +188,8 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
   plan.seed = request.seed ? *request.seed : RandomSeed();
   plan.stops = request.stop;
   plan.reasoning = ReasoningOf(prompt, plan.prompt, *model.text);
+  if (auto error = PlanForm(request, std::get_if<ChatPrompt>(&prompt), *model.text, plan))
+    return *std::move(error);
   plan.loop_guard = request.loop_guard;
   plan.cache_salt = key.cache_salt();
   plan.prefix_hashes = PrefixHashes(plan);

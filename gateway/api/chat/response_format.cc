@@ -1,0 +1,73 @@
+#include "gateway/api/chat/response_format.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace quire::gateway {
+namespace {
+
+using json = nlohmann::ordered_json;
+using Kind = TextFormat::Kind;
+
+constexpr size_t kMaxSourceText = 64 * 1024;
+constexpr size_t kMaxNameBytes = 64;
+
+void ReadSource(FieldReader& fields, const char* name, const std::string& path, Kind kind,
+                TextFormat& format) {
+  const std::optional<std::string> source = fields.String(name, kMaxSourceText);
+  if (!source || source->empty()) return fields.Fail(name, "give a string that isn't empty");
+  format.kind = kind;
+  format.source = *source;
+  format.param = path + name;
+}
+
+// A schema as it is: its keys, their order and what they mean are JSON Schema's.
+void ReadSchema(const json& schema, std::string path, TextFormat& format) {
+  format.kind = Kind::kJsonSchema;
+  format.schema = schema;
+  format.param = std::move(path);
+}
+
+void ReadJsonSchema(FieldReader& fields, std::optional<http::ApiError>& error, TextFormat& format) {
+  const json* wrapped = fields.Find("json_schema");
+  if (wrapped == nullptr || !wrapped->is_object()) {
+    return fields.Fail("json_schema", "give an object with a name and a schema");
+  }
+  FieldReader own(*wrapped, "response_format.json_schema.", error);
+  own.String("name", kMaxNameBytes);
+  own.String("description", kMaxSourceText);
+  format.strict = own.Bool("strict").value_or(true);
+  const json* schema = own.Find("schema");
+  if (schema == nullptr) return own.Fail("schema", "give a JSON schema");
+  ReadSchema(*schema, "response_format.json_schema.schema", format);
+}
+
+}  // namespace
+
+TextFormat ReadResponseFormat(FieldReader& fields, std::optional<http::ApiError>& error) {
+  TextFormat format;
+  const json* given = fields.Find("response_format");
+  if (given == nullptr) return format;
+  if (!given->is_object()) {
+    fields.Fail("response_format", "give an object with a type");
+    return format;
+  }
+  constexpr const char* kPath = "response_format.";
+  FieldReader own(*given, kPath, error);
+  const std::string type = own.String("type", kMaxNameBytes).value_or("");
+  if (type == "json_object") {
+    format.kind = Kind::kJsonObject;
+  } else if (type == "json_schema") {
+    ReadJsonSchema(own, error, format);
+  } else if (type == "regex") {
+    ReadSource(own, given->contains("pattern") ? "pattern" : "regex", kPath, Kind::kRegex, format);
+  } else if (type == "grammar") {
+    ReadSource(own, "grammar", kPath, Kind::kEbnf, format);
+  } else if (type != "text") {
+    own.Fail("type", "give text, json_object, json_schema, regex or grammar");
+  }
+  return format;
+}
+
+}  // namespace quire::gateway

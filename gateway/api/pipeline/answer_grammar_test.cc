@@ -1,0 +1,136 @@
+// What an answer is held to, as the engine is told; that the engine lets come what it should is seen end to
+// end (tests/e2e/test_structured.py).
+#include "gateway/api/pipeline/answer_grammar.h"
+
+#include <gmock/gmock.h>
+
+namespace quire::gateway {
+namespace {
+
+using nlohmann::ordered_json;
+using ::testing::HasSubstr;
+
+ToolRules Tools(ToolUse use, std::initializer_list<const char*> names = {"a", "b"}) {
+  ToolRules rules;
+  rules.use = use;
+  for (const char* name : names) {
+    rules.tools.push_back(
+        {.name = name, .declaration = {}, .parameters = {{"type", "object"}}, .strict = {}});
+  }
+  return rules;
+}
+
+TextFormat Json() {
+  TextFormat format;
+  format.kind = TextFormat::Kind::kJsonObject;
+  return format;
+}
+
+// The format of the tag; null: any text will do.
+ordered_json Made(const ToolRules& tools, const TextFormat& format, ToolForm form = ToolForm::kHermes,
+                  bool behind_reasoning = false) {
+  auto grammar = AnswerGrammar({tools, form, format, behind_reasoning});
+  EXPECT_FALSE(std::holds_alternative<http::ApiError>(grammar)) << std::get<http::ApiError>(grammar).message;
+  const auto& source = std::get<std::optional<std::string>>(grammar);
+  if (!source) return nullptr;
+  const ordered_json tag = ordered_json::parse(*source);
+  EXPECT_EQ(tag["type"], "structural_tag");
+  return tag["format"];
+}
+
+http::ApiError Refused(const ToolRules& tools, const TextFormat& format) {
+  auto grammar = AnswerGrammar({tools, ToolForm::kHermes, format, false});
+  EXPECT_TRUE(std::holds_alternative<http::ApiError>(grammar));
+  return std::holds_alternative<http::ApiError>(grammar) ? std::get<http::ApiError>(grammar)
+                                                         : http::ApiError{};
+}
+
+TEST(AnswerGrammar, AnyTextWhereNothingIsAskedFor) {
+  EXPECT_TRUE(Made({}, {}).is_null());
+  EXPECT_TRUE(Made(Tools(ToolUse::kNone), {}).is_null());
+  EXPECT_TRUE(Made({}, {}, ToolForm::kHermes, /*behind_reasoning=*/true).is_null());
+}
+
+TEST(AnswerGrammar, ToolsAsTheModelLikes) {
+  const ordered_json format = Made(Tools(ToolUse::kAuto), {});
+  EXPECT_EQ(format["type"], "triggered_tags");
+  EXPECT_EQ(format["triggers"], ordered_json({"<tool_call>"}));
+  EXPECT_EQ(format["stop_after_first"], false);
+  ASSERT_EQ(format["tags"].size(), 2u);
+  EXPECT_EQ(format["tags"][1]["begin"], "<tool_call>\n{\"name\": \"b\", \"arguments\": ");
+  EXPECT_EQ(format["tags"][1]["end"], "}\n</tool_call>");
+}
+
+TEST(AnswerGrammar, ToolsThatMustBeCalled) {
+  ToolRules rules = Tools(ToolUse::kRequired);
+  rules.parallel = false;
+  ordered_json format = Made(rules, {});
+  EXPECT_EQ(format["type"], "tags_with_separator");
+  EXPECT_EQ(format["at_least_one"], true);
+  EXPECT_EQ(format["stop_after_first"], true);
+  EXPECT_EQ(format["tags"].size(), 2u);
+  rules.only = "b";
+  format = Made(rules, Json());
+  ASSERT_EQ(format["tags"].size(), 1u) << "text of a form is no call";
+  EXPECT_THAT(format["tags"][0]["begin"].get<std::string>(), HasSubstr("\"b\""));
+}
+
+TEST(AnswerGrammar, EitherTextOfAFormOrCalls) {
+  const ordered_json format = Made(Tools(ToolUse::kAuto), Json());
+  EXPECT_EQ(format["type"], "or");
+  EXPECT_EQ(format["elements"][0]["type"], "grammar");
+  EXPECT_EQ(format["elements"][1]["type"], "tags_with_separator");
+}
+
+TEST(AnswerGrammar, NewlinesBehindReasoningAreNoneOfIt) {
+  const ordered_json format = Made({}, Json(), ToolForm::kNone, /*behind_reasoning=*/true);
+  EXPECT_EQ(format["type"], "sequence");
+  EXPECT_EQ(format["elements"].size(), 2u);
+}
+
+TEST(AnswerGrammar, ACallOfLlama3IsTheWholeAnswer) {
+  const ordered_json format = Made(Tools(ToolUse::kAuto), {}, ToolForm::kLlama3);
+  EXPECT_EQ(format["type"], "or");
+  EXPECT_EQ(format["elements"][0]["separator"], "; ");
+  EXPECT_EQ(format["elements"][0]["tags"][0]["begin"], "{\"name\": \"a\", \"parameters\": ");
+}
+
+TEST(AnswerGrammar, AToolSaysHowStrictItIs) {
+  const ordered_json not_enforceable = {{"type", "object"},
+                                        {"properties", {{"x", {{"not", ordered_json::object()}}}}}};
+  ToolRules rules = Tools(ToolUse::kAuto, {"a"});
+  rules.tools[0].parameters = not_enforceable;
+  EXPECT_FALSE(Made(rules, {}).is_null()) << "what can't be enforced is let be";
+  rules.tools[0].strict = true;
+  const http::ApiError error = Refused(rules, {});
+  EXPECT_EQ(error.status, 400);
+  EXPECT_EQ(error.param, "tools.0.function.parameters.properties.x.not");
+  rules.tools[0].strict = false;
+  rules.tools[0].parameters = {{"type", "banana"}};
+  EXPECT_FALSE(Made(rules, {}).is_null()) << "any object";
+}
+
+TEST(AnswerGrammar, NamesWhatItCannotHoldTo) {
+  TextFormat format;
+  format.kind = TextFormat::Kind::kJsonSchema;
+  format.schema = {{"type", "array"}, {"items", {{"$ref", "#/$defs/x"}}}};
+  format.param = "response_format.json_schema.schema";
+  EXPECT_EQ(Refused({}, format).param, "response_format.json_schema.schema.items.$ref");
+  format.kind = TextFormat::Kind::kRegex;
+  format.source = "a(";
+  format.param = "response_format.regex";
+  const http::ApiError error = Refused({}, format);
+  EXPECT_EQ(error.param, "response_format.regex");
+  EXPECT_THAT(error.message, HasSubstr("a ( without its )"));
+}
+
+TEST(AnswerGrammar, ALargeNameDoesNotMakeALargeError) {
+  TextFormat format;
+  format.kind = TextFormat::Kind::kJsonSchema;
+  format.schema = {{"properties", {{std::string(100'000, 'x') + "é", 7}}}};
+  const http::ApiError error = Refused({}, format);
+  EXPECT_LT(error.message.size(), 1000u);
+}
+
+}  // namespace
+}  // namespace quire::gateway
