@@ -27,8 +27,8 @@ set(XGRAMMAR_ENABLE_COVERAGE OFF)
 set(XGRAMMAR_ENABLE_INTERNAL_CHECK OFF)
 """
 # They stand behind its own: no link-time optimization (objects of another compiler could not be linked with it), and what
-# a newer compiler warns about is not ours to mend.
-FLAGS = "-O2 -DNDEBUG -fno-lto -fno-omit-frame-pointer -Wno-error"
+# a newer compiler warns about is not ours to mend. What it would log, a client's words among it, goes to worker/grammar.
+FLAGS = "-O2 -DNDEBUG -fno-lto -fno-omit-frame-pointer -Wno-error -DXGRAMMAR_LOG_CUSTOMIZE=1"
 STAMP = "stamp.sha256"
 
 

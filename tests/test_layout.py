@@ -40,10 +40,11 @@ ALLOWED = {
     "worker/engine": ["base/core", "kernels", "worker/cache"],
     "worker/parallel": ["base/core", "base/process", "kernels", "worker/cache", "worker/engine"],
     "worker/model": ["base/core", "kernels", "worker/cache", "worker/engine", "worker/parallel"],
+    "worker/grammar": ["base/core", "worker/engine"],
     "worker/rpc": ["base/core", "base/net", "base/process", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
-                   "worker/model"],
+                   "worker/model", "worker/grammar"],
     "worker": ["base/core", "base/http", "base/net", "proto", "kernels", "worker/cache", "worker/engine", "worker/parallel",
-               "worker/model", "worker/rpc"],
+               "worker/model", "worker/grammar", "worker/rpc"],
     "examples": ["proto"],
     "cli": ["base/core", "base/net", "base/process"],
 }

@@ -22,6 +22,7 @@
 #include "kernels/backend_factory.h"
 #include "worker/advertised_address.h"
 #include "worker/follower_signals.h"
+#include "worker/grammar/xgrammar_compiler.h"
 #include "worker/host_plan.h"
 #include "worker/join_group.h"
 #include "worker/load_signals.h"
@@ -306,6 +307,9 @@ GroupServerOptions Rank::ServerOptions() {
   options.identity = {
       config_.group_id, static_cast<uint64_t>(config_.group_epoch), static_cast<uint32_t>(config_.ranks), {}};
   options.identity.rank_metrics = rank_metrics_;
+  options.grammars = std::make_shared<XGrammarCompiler>(
+      ReadVocabulary(FileIn(bundle_, "tokenizer.json"), checkpoint_.config.vocab));
+  options.compile = config_.Compile();
   options.bundle = std::move(bundle_);
   options.engine.limits = config_.limits;
   options.engine.kv_blocks = kv_blocks_;

@@ -116,6 +116,10 @@ void WorkerConfig::DeclareBounds(Options& options) {
   options.Add("admit-headroom", &limits.headroom_tokens, "tokens",
               "KV room for the next tokens of each running request that is left when another one is admitted",
               kFromZero);
+  options.Add("grammar-cache-mb", &grammar_cache_mb, "MB",
+              "compiled grammars that are kept; those in use come on top", IntLimits{1, 1 << 20});
+  options.Add("grammar-timeout-ms", &grammar_timeout_ms, "ms",
+              "how long a request waits for its grammar to be compiled", IntLimits{100, 600'000});
   options.Add("drain-seconds", &drain_seconds, "s", "after SIGTERM: how long open requests may go on",
               kFromZero);
 }
@@ -128,6 +132,13 @@ absl::StatusOr<std::string> WorkerConfig::WorkerSecret() const {
 }
 
 GrpcServerOptions WorkerConfig::Listen() const { return {host, static_cast<int>(port), tls, insecure}; }
+
+CompileLimits WorkerConfig::Compile() const {
+  CompileLimits limits;
+  limits.cache_bytes = static_cast<size_t>(grammar_cache_mb) << 20;
+  limits.wait = std::chrono::milliseconds(grammar_timeout_ms);
+  return limits;
+}
 
 absl::Status WorkerConfig::CheckAddresses() const {
   if (rank != 0) return CheckTls(tls);

@@ -11,6 +11,7 @@
 #include "base/http/metrics_plane.h"
 #include "base/net/grpc.h"
 #include "worker/engine/scheduler.h"
+#include "worker/grammar/compile_queue.h"
 
 namespace quire::worker {
 
@@ -30,6 +31,7 @@ struct WorkerConfig {
   http::MetricsPlaneOptions metrics;
   int64_t kv_blocks = 0, host_groups = 1;
   SchedulerLimits limits;
+  int64_t grammar_cache_mb = 256, grammar_timeout_ms = 20'000;
   int64_t drain_seconds = 8;
   TlsFiles tls;
   bool insecure = false;
@@ -40,6 +42,7 @@ struct WorkerConfig {
   // ReadSecretFile's.
   absl::StatusOr<std::string> WorkerSecret() const;
   GrpcServerOptions Listen() const;
+  CompileLimits Compile() const;
   // CheckListen's errors and CheckDial's, which rank 0 would else meet once its weights are loaded.
   absl::Status CheckAddresses() const;
   // --model-name, or the last part of --model.

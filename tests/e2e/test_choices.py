@@ -109,7 +109,7 @@ def refused(stub, message):
 
 def test_what_no_group_can_serve_is_refused(tiny):
     group, stub = tiny
-    assert "this group has no grammar engine" in refused(stub, with_grammar(request(group, [1, 2, 3], seed=1), "5"))
+    assert "its kind is unknown" in refused(stub, with_grammar(request(group, [1, 2, 3], seed=1), "5"))
     for choices in ([], [0, 0], [128], range(129)):
         assert "choices" in refused(stub, request(group, [1, 2, 3], seed=1, choices=choices))
     assert "top_logprobs" in refused(stub, request(group, [1, 2, 3], seed=1, top_logprobs=21))

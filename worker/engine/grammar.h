@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/core/ids.h"
 
@@ -25,6 +26,8 @@ class GrammarState {
   virtual bool FillMask(std::span<uint32_t> mask) = 0;
   // Whether what has come is whole. Where nothing more may come then, the choice is finished.
   virtual bool CanStop() const = 0;
+  // Why it can't be followed any further, whatever the mask says.
+  virtual absl::Status status() const { return absl::OkStatus(); }
 };
 
 // Shared by a request's choices; any thread.
@@ -34,6 +37,8 @@ class CompiledGrammar {
   virtual std::unique_ptr<GrammarState> Start() const = 0;
   // Ids are below it: a mask has a bit for each.
   virtual int64_t vocab() const = 0;
+  // Of memory that it holds.
+  virtual size_t bytes() const = 0;
 };
 
 class GrammarCompiler {

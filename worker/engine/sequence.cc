@@ -289,7 +289,9 @@ void Sequence::AllowOnly(TokenId id) {
 
 void Sequence::FillMask() {
   may_stop_ = grammar_->CanStop();
-  if (!grammar_->FillMask(mask_)) return;
+  const bool masked = grammar_->FillMask(mask_);
+  grammar_error_ = grammar_->status();
+  if (!masked || !grammar_error_.ok()) return;
   for (const TokenId id : stop_mask()) mask_[id / 32] &= ~(1u << (id % 32));
   if (const auto opener = reasoning_.opener()) mask_[*opener / 32] |= 1u << (*opener % 32);
   const bool goes_on = std::ranges::any_of(mask_, [](uint32_t word) { return word != 0; });

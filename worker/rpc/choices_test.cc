@@ -176,6 +176,56 @@ TEST(GenerateGrammar, ChoicesKeepToIt) {
   EXPECT_THAT(dead.ids(), ElementsAre(5));
 }
 
+// What is compiled holds up no other request of the session, and what is said of it meanwhile counts.
+TEST(GenerateGrammar, WhoWaitsForItHoldsUpNobody) {
+  Notification compiled;
+  ScriptedGroup group({.grammars = true, .compile_from = &compiled});
+  const auto session = group.OpenSession();
+  session->Submit(1, WithGrammarSource("5;6"), /*credit=*/1);
+  session->Submit(2, WithGrammarSource("7;8"));
+  EXPECT_TRUE(session->Grant(1, TestSession::kPlenty));
+  session->Abort(2);
+  session->Submit(3, TestRequest(20, 12));
+  EXPECT_EQ(session->ReadToEnd(3).ids().size(), 12u);
+  EXPECT_TRUE(session->reply(1).choices.empty());
+  compiled.Notify();
+  EXPECT_THAT(session->ReadToEnd(1).ids(1), ElementsAre(5, 6));
+  session->Submit(4, WithGrammarSource("7;8"));
+  EXPECT_THAT(session->ReadToEnd(4).ids(), ElementsAre(7, 8));
+  EXPECT_FALSE(session->reply(2).ended) << "nothing more is said of an aborted one";
+  session->CloseSending();
+  EXPECT_TRUE(session->End().ok());
+}
+
+// A gateway that has closed its side gets the rest of what it asked for, credit or not.
+TEST(GenerateGrammar, ASessionEndsBehindWhatIsCompiled) {
+  Notification compiled;
+  ScriptedGroup group({.grammars = true, .compile_from = &compiled});
+  const auto session = group.OpenSession();
+  session->Submit(1, WithGrammarSource("5;6"), /*credit=*/0);
+  session->Submit(2, TestRequest(20, 2));
+  session->ReadToEnd(2);
+  session->CloseSending();
+  compiled.Notify();
+  EXPECT_THAT(session->ReadToEnd(1).ids(), ElementsAre(5, 6));
+  EXPECT_TRUE(session->End().ok());
+}
+
+TEST(GenerateGrammar, WhoLeavesMeanwhileIsForgotten) {
+  Notification compiled;
+  ScriptedGroup group({.grammars = true, .compile_from = &compiled});
+  {
+    const auto session = group.OpenSession();
+    session->Submit(1, WithGrammarSource("5;6"));
+    session->Submit(2, TestRequest(20, 2));
+    session->ReadToEnd(2);
+    session->Cancel();
+    EXPECT_FALSE(session->End().ok());
+  }
+  compiled.Notify();
+  EXPECT_TRUE(group.Generate(WithGrammarSource("5;6")).status.ok());
+}
+
 TEST(GenerateGrammar, IsRefusedWhereTheGroupHasNoEngineForIt) {
   ScriptedGroup group;
   const Reply reply = group.Generate(WithGrammarSource("5"));

@@ -69,8 +69,8 @@ GroupServer::GroupServer(const GroupServerOptions& options, ModelRunner* runner,
             Lose(why);
             on_lost(why);
           }),
-      service_(options.model, options.identity.epoch, MaxSessions(options.engine), options.grammars, &engine_,
-               *metrics) {}
+      service_(options.model, options.identity.epoch, MaxSessions(options.engine), options.grammars,
+               options.compile, &engine_, *metrics) {}
 
 absl::Status GroupServer::Serve(GroupServerOptions options, const Clock* clock) {
   if (options.coordinator.empty()) service_.Admit(std::nullopt);

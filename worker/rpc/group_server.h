@@ -31,6 +31,7 @@ struct GroupServerOptions {
   TextBundle bundle;
   EngineOptions engine;                                       // its contexts are the model's
   std::shared_ptr<const GrammarCompiler> grammars = nullptr;  // null: grammars are refused
+  CompileLimits compile = {};                                 // of them
   std::function<bool()> healthy;                              // nobody lost the group or left it; any thread
   std::function<void(absl::Status)> on_lost;  // the group can't go on; once the sessions are failed
   std::function<void()> on_drain;  // the coordinator asks for a deliberate end; may come repeatedly

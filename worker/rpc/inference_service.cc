@@ -82,11 +82,17 @@ void InferenceService::CloseAll(const absl::Status& why) {
   for (const auto& session : Open()) session->Close(why);
 }
 
-absl::StatusOr<std::shared_ptr<const SharedRequest>> InferenceService::Validate(
+absl::StatusOr<std::shared_ptr<SharedRequest>> InferenceService::Validate(
     const v1::GenerateRequest& request) const {
   QUIRE_ASSIGN_OR_RETURN(GenerationRequest valid,
-                         ValidateRequest(request, model_, group_epoch_, grammars_.get()));
-  return Share(std::move(valid));
+                         ValidateRequest(request, model_, group_epoch_, grammars_ != nullptr));
+  return std::make_shared<SharedRequest>(std::move(valid));
+}
+
+void InferenceService::Compile(const v1::Grammar& grammar, uint64_t session, uint64_t tag) {
+  grammars_->Compile(grammar.kind(), grammar.source(), [=, this](CompileQueue::Result result) {
+    if (const auto mine = Find(session)) mine->Compiled(tag, std::move(result));
+  });
 }
 
 std::shared_ptr<Session> InferenceService::Find(uint64_t session) {

@@ -11,6 +11,7 @@
 #include "base/core/metrics.h"
 #include "base/core/mutex.h"
 #include "base/net/grpc.h"
+#include "worker/grammar/compile_queue.h"
 #include "worker/rpc/served_model.h"
 #include "worker/rpc/session.h"
 
@@ -18,16 +19,19 @@ namespace quire::worker {
 
 class InferenceService final : public v1::Inference::CallbackService {
  public:
-  // `grammars` may be null.
+  // `grammars` may be null: they are refused.
   InferenceService(ServedModel model, uint64_t group_epoch, size_t max_sessions,
-                   std::shared_ptr<const GrammarCompiler> grammars, Engine* engine, Metrics& metrics)
+                   std::shared_ptr<const GrammarCompiler> grammars, CompileLimits compile, Engine* engine,
+                   Metrics& metrics)
       : model_(std::move(model)),
         group_epoch_(group_epoch),
         max_sessions_(max_sessions),
-        grammars_(std::move(grammars)),
         engine_(engine),
         refusals_(metrics.Counter("quire_worker_refused_requests_total",
-                                  "Requests of gateways that were refused at the door")) {}
+                                  "Requests of gateways that were refused at the door")) {
+    if (grammars == nullptr) return;
+    grammars_ = std::make_unique<CompileQueue>(std::move(grammars), model_.vocab, compile, metrics);
+  }
 
   grpc::ServerBidiReactor<v1::GatewayFrame, v1::GroupFrame>* Serve(
       grpc::CallbackServerContext* context) override;
@@ -46,7 +50,10 @@ class InferenceService final : public v1::Inference::CallbackService {
   void Forget(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ServedModel& model() const { return model_; }
-  absl::StatusOr<std::shared_ptr<const SharedRequest>> Validate(const v1::GenerateRequest& request) const;
+  // But for its grammar.
+  absl::StatusOr<std::shared_ptr<SharedRequest>> Validate(const v1::GenerateRequest& request) const;
+  // For a request of the session: its Compiled is told. Of what Validate took.
+  void Compile(const v1::Grammar& grammar, uint64_t session, uint64_t tag);
   void CountRefusal() { refusals_.Increment(); }
 
  private:
@@ -59,7 +66,6 @@ class InferenceService final : public v1::Inference::CallbackService {
   const ServedModel model_;
   const uint64_t group_epoch_;
   const size_t max_sessions_;
-  const std::shared_ptr<const GrammarCompiler> grammars_;
   Engine* const engine_;
   prometheus::Counter& refusals_;
   Mutex mutex_;
@@ -70,6 +76,7 @@ class InferenceService final : public v1::Inference::CallbackService {
   absl::flat_hash_set<uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // of these, but for those refused at once
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<CompileQueue> grammars_;  // last: what it compiled comes to a session
 };
 
 }  // namespace quire::worker

@@ -16,7 +16,7 @@ constexpr int kMaxChoices = 128;
 constexpr int kMaxStopIds = 128;
 constexpr int kMaxLogitBias = 1024;
 constexpr size_t kMaxSaltBytes = 128;
-constexpr size_t kMaxGrammarBytes = 1 << 20;
+constexpr size_t kMaxGrammarKindBytes = 64, kMaxGrammarBytes = 1 << 20;
 constexpr float kMaxPenalty = 100.0f;
 
 template <typename... Parts>
@@ -166,13 +166,16 @@ SamplingParams ToParams(const v1::Sampling& sampling) {
   return params;
 }
 
-absl::StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const v1::Grammar& grammar, int64_t vocab,
-                                                               const GrammarCompiler* grammars) {
-  if (grammars == nullptr) return Invalid("grammar: this group has no grammar engine");
-  if (grammar.source().size() > kMaxGrammarBytes) {
+absl::Status CheckGrammar(const v1::GenerateRequest& request, bool has_grammars) {
+  if (!request.has_grammar()) return absl::OkStatus();
+  if (!has_grammars) return Invalid("grammar: this group has no grammar engine");
+  if (request.grammar().kind().size() > kMaxGrammarKindBytes) {
+    return Invalid("grammar: its kind has more than ", kMaxGrammarKindBytes, " bytes");
+  }
+  if (request.grammar().source().size() > kMaxGrammarBytes) {
     return Invalid("grammar: its source has more than ", kMaxGrammarBytes, " bytes");
   }
-  return grammars->Compile(grammar.kind(), grammar.source(), vocab);
+  return absl::OkStatus();
 }
 
 GenerationRequest ToEngine(const v1::GenerateRequest& request) {
@@ -201,7 +204,7 @@ GenerationRequest ToEngine(const v1::GenerateRequest& request) {
 
 absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,
                                                   const ServedModel& model, uint64_t group_epoch,
-                                                  const GrammarCompiler* grammars) {
+                                                  bool has_grammars) {
   if (request.group_epoch() != group_epoch) {
     return absl::FailedPreconditionError(absl::StrCat("the request was placed on epoch ",
                                                       request.group_epoch(), " of this group, which is at ",
@@ -215,11 +218,8 @@ absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& req
   }
   QUIRE_RETURN_IF_ERROR(CheckSampling(request.sampling(), model.vocab));
   QUIRE_RETURN_IF_ERROR(CheckReasoning(request, model.vocab));
-  GenerationRequest valid = ToEngine(request);
-  if (request.has_grammar()) {  // last: it may take long
-    QUIRE_ASSIGN_OR_RETURN(valid.grammar, Compile(request.grammar(), model.vocab, grammars));
-  }
-  return valid;
+  QUIRE_RETURN_IF_ERROR(CheckGrammar(request, has_grammars));
+  return ToEngine(request);
 }
 
 }  // namespace quire::worker

@@ -10,9 +10,9 @@
 namespace quire::worker {
 
 // InvalidArgument says which field and why. FailedPrecondition: the request was placed on another epoch of
-// the group. `grammars`: null where the group has no grammar engine.
+// the group. A grammar is for who asks to compile, which may take long.
 absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,
                                                   const ServedModel& model, uint64_t group_epoch,
-                                                  const GrammarCompiler* grammars = nullptr);
+                                                  bool has_grammars = false);
 
 }  // namespace quire::worker

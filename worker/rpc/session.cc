@@ -18,10 +18,8 @@ void Session::OnReadDone(bool ok) {
     reads_done_ = true;
     return CloseWith(absl::OkStatus());
   }
-  for (const v1::Credit& credit : received_.credits()) outbox_.Grant(credit.tag(), credit.tokens());
-  for (const uint64_t tag : received_.aborts()) {
-    if (const auto ticket = outbox_.Drop(tag)) engine_->Cancel(*ticket);
-  }
+  for (const v1::Credit& credit : received_.credits()) Grant(credit.tag(), credit.tokens());
+  for (const uint64_t tag : received_.aborts()) Abort(tag);
   for (const v1::ChoiceAbort& abort : received_.choice_aborts()) {
     const auto ticket = outbox_.DropChoice(abort.tag(), abort.choice());
     if (ticket) engine_->CancelChoice(*ticket, abort.choice());
@@ -31,25 +29,70 @@ void Session::OnReadDone(bool ok) {
 }
 
 void Session::Submit(const v1::Submit& submit) {
-  const auto request = service_->Validate(submit.request());
+  const bool compiles = Take(submit, service_->Validate(submit.request()));
+  // Without the lock: what is compiled already is told at once.
+  if (compiles) service_->Compile(submit.request().grammar(), id_, submit.tag());
+}
+
+bool Session::Take(const v1::Submit& submit, absl::StatusOr<std::shared_ptr<SharedRequest>> request) {
   MutexLock lock(&mutex_);
-  if (end_) return;
+  if (end_) return false;
   const uint64_t tag = submit.tag();
   if (tag <= std::exchange(last_tag_, tag)) {
-    return End(absl::InvalidArgumentError(
+    End(absl::InvalidArgumentError(
         absl::StrCat("tag ", tag, " is not above those before: a session uses each tag once, in order")));
+    return false;
   }
-  if (outbox_.size() >= kMaxChoices) {
+  const int64_t open = outbox_.size() + std::ssize(compiling_);
+  if (open >= kMaxChoices) {
     const auto full = absl::ResourceExhaustedError(
         absl::StrCat(kMaxChoices, " choices of this session are open or not read to their end"));
     // Refusals, too, wait to be read.
-    return outbox_.size() < 2 * kMaxChoices ? Refuse(tag, full) : End(full);
+    open < 2 * kMaxChoices ? Refuse(tag, full) : End(full);
+  } else if (!request.ok()) {
+    Refuse(tag, request.status());
+  } else if (submit.request().has_grammar()) {
+    compiling_[tag] = {*std::move(request), submit.credit()};
+    return true;
+  } else {
+    Open(tag, *std::move(request), submit.credit());
   }
-  if (!request.ok()) return Refuse(tag, request.status());
+  return false;
+}
+
+void Session::Compiled(uint64_t tag, CompileQueue::Result grammar) {
+  MutexLock lock(&mutex_);
+  const auto it = compiling_.find(tag);
+  if (it == compiling_.end()) return;  // nobody waits for it any more
+  const Compiling compiled = std::move(it->second);
+  compiling_.erase(it);
+  if (grammar.ok()) {
+    compiled.request->grammar = *std::move(grammar);
+    Open(tag, compiled.request, compiled.credit);
+    if (close_) outbox_.GrantAll();
+  } else {
+    Refuse(tag, grammar.status());
+  }
+  Send();
+}
+
+void Session::Open(uint64_t tag, std::shared_ptr<const SharedRequest> request, int64_t credit) {
+  const int64_t choices = std::ssize(request->choices);
   // The lock makes an update that comes at once wait until the outbox knows the request.
-  const absl::StatusOr<uint64_t> ticket = engine_->Submit(*request, {id_, tag});
+  const absl::StatusOr<uint64_t> ticket = engine_->Submit(std::move(request), {id_, tag});
   if (!ticket.ok()) return Refuse(tag, ticket.status());
-  outbox_.Open(tag, *ticket, std::ssize((*request)->choices), submit.credit());
+  outbox_.Open(tag, *ticket, choices, credit);
+}
+
+void Session::Grant(uint64_t tag, int64_t tokens) {
+  const auto it = compiling_.find(tag);
+  if (it == compiling_.end()) return outbox_.Grant(tag, tokens);
+  it->second.credit += tokens;
+}
+
+void Session::Abort(uint64_t tag) {
+  if (compiling_.erase(tag) > 0) return;
+  if (const auto ticket = outbox_.Drop(tag)) engine_->Cancel(*ticket);
 }
 
 void Session::Refuse(uint64_t tag, const absl::Status& why) {
@@ -84,6 +127,8 @@ void Session::Fail(const absl::Status& why) {
 
 void Session::Close(const absl::Status& why) {
   MutexLock lock(&mutex_);
+  for (const auto& [tag, compiling] : compiling_) Refuse(tag, why);  // the engine takes nothing more
+  compiling_.clear();
   CloseWith(why);
 }
 
@@ -98,12 +143,13 @@ void Session::End(const absl::Status& why) {
   end_ = why;
   Send();  // what can be, but for what a frame's bound holds back
   for (const uint64_t ticket : outbox_.DropAll()) engine_->Cancel(ticket);
+  compiling_.clear();
 }
 
 void Session::Send() {
   if (writing_ || finished_) return;
   if (outbox_.NextFrame(frame_)) return Write();
-  if (!end_ && close_ && outbox_.empty()) {
+  if (!end_ && close_ && outbox_.empty() && compiling_.empty()) {
     if (reads_done_) {
       end_ = close_;
     } else if (!std::exchange(said_closing_, true)) {

@@ -11,9 +11,11 @@
 #include <optional>
 #include <span>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/core/mutex.h"
 #include "proto/inference.grpc.pb.h"
 #include "worker/engine/engine.h"
+#include "worker/grammar/compile_queue.h"
 #include "worker/rpc/outbox.h"
 #include "worker/rpc/served_model.h"
 
@@ -31,6 +33,8 @@ class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Group
   void Begin() { StartRead(&received_); }
   // Updates of this session's requests.
   void Take(std::span<Update> updates) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of a request that waits for its grammar.
+  void Compiled(uint64_t tag, CompileQueue::Result grammar) ABSL_LOCKS_EXCLUDED(mutex_);
   // Sends an empty frame where nothing else was sent since the last beat.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the session with `why`, behind what can be sent at once.
@@ -45,7 +49,20 @@ class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Group
   void OnCancel() override;
   void OnDone() override;
 
+  // A request that waits for its grammar: neither the engine nor the outbox knows it.
+  struct Compiling {
+    std::shared_ptr<SharedRequest> request;
+    int64_t credit = 0;
+  };
+
   void Submit(const v1::Submit& submit) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the request is to wait for its grammar; else it has been opened, or refused.
+  bool Take(const v1::Submit& submit, absl::StatusOr<std::shared_ptr<SharedRequest>> request)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Open(uint64_t tag, std::shared_ptr<const SharedRequest> request, int64_t credit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Grant(uint64_t tag, int64_t tokens) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Abort(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Refuse(uint64_t tag, const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseWith(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Cancels its requests; Finish comes when there is nothing to send.
@@ -62,6 +79,7 @@ class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Group
 
   Mutex mutex_;
   Outbox outbox_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, Compiling> compiling_ ABSL_GUARDED_BY(mutex_);  // by tag
   uint64_t last_tag_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);    // with what it ends
   std::optional<absl::Status> close_ ABSL_GUARDED_BY(mutex_);  // and with what it will, without requests

@@ -50,6 +50,7 @@ class ScriptedGrammar final : public CompiledGrammar {
       : positions_(std::make_shared<const ScriptedPositions>(std::move(positions))), vocab_(vocab) {}
   std::unique_ptr<GrammarState> Start() const override { return std::make_unique<ScriptedState>(positions_); }
   int64_t vocab() const override { return vocab_; }
+  size_t bytes() const override { return positions_->size() * sizeof(ScriptedPosition); }
 
  private:
   const std::shared_ptr<const ScriptedPositions> positions_;

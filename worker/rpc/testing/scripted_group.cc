@@ -10,6 +10,20 @@ namespace {
 
 constexpr int64_t kVocab = 1000, kContext = 100'000;
 
+class HeldCompiler final : public GrammarCompiler {
+ public:
+  explicit HeldCompiler(const Notification* from) : from_(from) {}
+  absl::StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const std::string& kind,
+                                                                 const std::string& source,
+                                                                 int64_t vocab) const override {
+    if (from_ != nullptr) from_->WaitForNotification();
+    return ScriptedGrammarCompiler().Compile(kind, source, vocab);
+  }
+
+ private:
+  const Notification* const from_;
+};
+
 }  // namespace
 
 v1::GenerateRequest TestRequest(int prompt, uint32_t max_tokens) {
@@ -197,7 +211,7 @@ ScriptedGroup::ScriptedGroup(TestKnobs knobs) {
   options.engine.limits.max_sequences = knobs.max_sequences;
   options.engine.kv_blocks = knobs.kv_blocks;
   options.engine.waiting_room = knobs.waiting_room;
-  if (knobs.grammars) options.grammars = std::make_shared<ScriptedGrammarCompiler>();
+  if (knobs.grammars) options.grammars = std::make_shared<HeldCompiler>(knobs.compile_from);
   options.close_limit = std::chrono::minutes(5);  // however busy the machine is
   options.healthy = [this] { return healthy_.load(); };
   options.on_lost = [this](const absl::Status&) { lost_.Notify(); };

@@ -124,7 +124,8 @@ struct TestKnobs {
   uint64_t held_from_step = 0;  // steps from this one on wait for ReleaseSteps; 0 = none
   std::string coordinator = {};
   TextBundle bundle = {};
-  bool grammars = false;  // of kind "scripted"
+  bool grammars = false;                 // of kind "scripted"
+  Notification* compile_from = nullptr;  // no grammar is compiled before; outlives the group
   TlsFiles tls = {};
 };
 
