@@ -9,6 +9,7 @@
 
 #include "base/core/ids.h"
 #include "gateway/generation/reasoning_split.h"
+#include "gateway/generation/tool_call_split.h"
 #include "gateway/text/text_model.h"
 #include "proto/inference.pb.h"
 
@@ -28,6 +29,7 @@ struct GenerationRequest {
   std::vector<std::string> stops;
   ReasoningRules reasoning = {};
   bool loop_guard = false;
+  CallRules calls = {};
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
   std::vector<std::string> prefix_hashes;  // of the prompt's first blocks

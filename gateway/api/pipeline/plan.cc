@@ -188,6 +188,7 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
   plan.stops = request.stop;
   plan.reasoning = ReasoningOf(prompt, plan.prompt, *model.text);
   plan.loop_guard = request.loop_guard;
+  plan.calls = CallRulesOf(prompt, *model.text);
   plan.cache_salt = key.cache_salt();
   plan.prefix_hashes = PrefixHashes(plan);
   return plan;
