@@ -52,11 +52,25 @@ void AwaitTrue(const char* what, const Condition& holds) {
 struct Stream {
   std::string text, reasoning, finish_reason;
   json finish_details, usage;
+  json tool_calls = json::array();  // put together
   int errors = 0, finishes = 0, dones = 0, roles = 0;
   json last_error;
 
   int terminals() const { return errors + finishes; }
 };
+
+inline void AddCallParts(const json& parts, json& calls) {
+  for (const json& part : parts) {
+    const auto index = part["index"].get<size_t>();
+    EXPECT_EQ(index + (part.contains("id") ? 0 : 1), calls.size()) << part;
+    if (part.contains("id")) {
+      calls.push_back({{"id", part["id"]}, {"type", part["type"]}, {"function", part["function"]}});
+      continue;
+    }
+    auto& arguments = calls.back()["function"]["arguments"].get_ref<std::string&>();
+    arguments += part["function"]["arguments"].get<std::string>();
+  }
+}
 
 inline Stream ParseStream(const std::string& body) {
   Stream stream;
@@ -82,6 +96,7 @@ inline Stream ParseStream(const std::string& body) {
     if (choice["delta"].contains("content")) stream.text += choice["delta"]["content"];
     if (choice["delta"].contains("reasoning_content"))
       stream.reasoning += choice["delta"]["reasoning_content"];
+    AddCallParts(choice["delta"].value("tool_calls", json::array()), stream.tool_calls);
     if (!choice["finish_reason"].is_null()) {
       ++stream.finishes;
       stream.finish_reason = choice["finish_reason"];

@@ -1,8 +1,9 @@
-// The tokens of one choice on their way to the client: turned into text, told apart as reasoning and content,
-// with stop strings cut out, and held until they may be written. Pure: no clock, no I/O; one per choice, part
-// of an AnswerBuffer. Always: every token counts in exactly one piece or in the end; stop strings are looked
-// for in content only, however it is said; one is never shown in part, and the token that completed it is the
-// last that counts; what is taken never exceeds the room that was given.
+// The tokens of one choice on their way to the client: turned into text, told apart as reasoning, content and
+// calls of tools, with stop strings cut out, and held until they may be written. Pure: no clock, no I/O; one
+// per choice, part of an AnswerBuffer. Always: every token counts in exactly one piece or in the end; stop
+// strings are looked for in content only, however it is said, and not in calls; one is never shown in part,
+// and the token that completed it is the last that counts (or, where a call might have begun there, the one
+// that showed that none does); what is taken never exceeds the room that was given.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "gateway/generation/loop_guard.h"
 #include "gateway/generation/reasoning_split.h"
 #include "gateway/generation/step.h"
+#include "gateway/generation/tool_call_split.h"
 #include "gateway/text/detokenizer.h"
 #include "gateway/text/stop_matcher.h"
 
@@ -25,6 +27,7 @@ struct ChoiceRules {
   std::vector<TokenId> stop_ids;
   ReasoningRules reasoning = {};
   bool loop_guard = false;
+  CallRules calls = {};
 };
 
 class ChoiceBuffer {
@@ -49,7 +52,10 @@ class ChoiceBuffer {
  private:
   void PushTag(TokenId id, std::optional<SampledToken> sampled);
   void PushText(TokenId id, std::optional<SampledToken> sampled);
+  void PushContent(std::string text);
+  void QueueParts(std::vector<ToolCallSplit::Part> parts);
   void Queue(PieceKind kind, std::string text);
+  void Queue(Piece piece);
   void End(Ending::Kind kind);
 
   const uint32_t choice_;
@@ -59,6 +65,7 @@ class ChoiceBuffer {
   const std::vector<TokenId> stop_ids_;
   const bool separate_;
   ReasoningSplit split_;
+  std::optional<ToolCallSplit> calls_;
   std::optional<LoopGuard> loop_guard_;
   uint64_t tokens_ = 0;
   uint32_t textless_ = 0;              // tokens whose text is empty or held back

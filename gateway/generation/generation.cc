@@ -19,7 +19,8 @@ ChoiceRules RulesOf(const GenerationRequest& request) {
   ChoiceRules rules{.stops = request.stops,
                     .stop_ids = {},
                     .reasoning = request.reasoning,
-                    .loop_guard = request.loop_guard};
+                    .loop_guard = request.loop_guard,
+                    .calls = request.calls};
   const v1::Sampling& sampling = request.sampling;
   if (!sampling.ignore_eos()) rules.stop_ids = {sampling.stop_ids().begin(), sampling.stop_ids().end()};
   return rules;

@@ -10,6 +10,7 @@
 
 #include "base/core/ids.h"
 #include "gateway/generation/reasoning_split.h"
+#include "gateway/generation/tool_call_split.h"
 #include "gateway/text/text_model.h"
 #include "proto/inference.pb.h"
 
@@ -33,6 +34,7 @@ struct GenerationRequest {
   // Where the grammar waits for it, or it has a budget.
   std::optional<v1::Reasoning> reasoning_phase = {};
   bool loop_guard = false;
+  CallRules calls = {};
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
   std::vector<std::string> prefix_hashes;  // of the prompt's first blocks

@@ -1,5 +1,7 @@
 #include "gateway/text/detokenizer.h"
 
+#include <algorithm>
+
 namespace quire::gateway {
 namespace {
 
@@ -42,8 +44,13 @@ Sequence Scan(const std::string& bytes, size_t at, size_t& length) {
 
 }  // namespace
 
+bool Detokenizer::Skips(TokenId id) const {
+  return skip_special_tokens_ && tokenizer_.IsSpecial(id) &&
+         std::find(kept_.begin(), kept_.end(), id) == kept_.end();
+}
+
 std::string Detokenizer::Push(TokenId id) {
-  if (skip_special_tokens_ && tokenizer_.IsSpecial(id)) return {};
+  if (Skips(id)) return {};
   pending_ += tokenizer_.BytesOf(id);
   std::string out;
   size_t at = 0, length = 0;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/core/ids.h"
 #include "gateway/text/tokenizer.h"
@@ -13,8 +15,12 @@ namespace quire::gateway {
 
 class Detokenizer {
  public:
-  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens)
-      : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens) {}
+  // `kept`: tokens that are text even where they are special.
+  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens, std::vector<TokenId> kept = {})
+      : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens), kept_(std::move(kept)) {}
+
+  // The id has no text.
+  bool Skips(TokenId id) const;
 
   // The text that this id completes; often empty in the midst of a character.
   std::string Push(TokenId id);
@@ -24,6 +30,7 @@ class Detokenizer {
  private:
   const Tokenizer& tokenizer_;
   const bool skip_special_tokens_;
+  const std::vector<TokenId> kept_;
   std::string pending_;  // the bytes of an unfinished character: at most 3
 };
 

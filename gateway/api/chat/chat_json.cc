@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/core/absl_text.h"
+#include "base/core/hash.h"
 #include "base/core/json_text.h"
 #include "gateway/text/detokenizer.h"
 
@@ -49,7 +50,7 @@ const char* FieldOf(PieceKind kind) {
 }
 
 std::string FinishJson(const ChoiceEnd& end) {
-  return absl::StrCat("\"finish_reason\":\"", FinishReasonOf(end.kind), "\"",
+  return absl::StrCat("\"finish_reason\":\"", FinishReasonOf(end), "\"",
                       end.loop ? ",\"finish_details\":{\"type\":\"loop\"}" : "");
 }
 
@@ -61,6 +62,22 @@ std::string CostUsd(int64_t nano_usd) {
 
 const char* FinishReasonOf(Ending::Kind kind) {
   return NameOf(kind == Ending::Kind::kBudget ? Ending::Kind::kLength : kind);
+}
+
+const char* FinishReasonOf(const ChoiceEnd& end) {
+  return end.called_tools ? "tool_calls" : FinishReasonOf(end.kind);
+}
+
+std::string CallIdOf(const RequestId& id, uint32_t choice, uint32_t index) {
+  constexpr size_t kDigits = 24;
+  const Digest digest = Sha256(absl::StrCat(id.ToHex(), " call ", choice, " ", index));
+  return "call_" + ToHex(digest).substr(0, kDigits);
+}
+
+std::string CallStart(const RequestId& id, const Piece& piece) {
+  return absl::StrCat("\"id\":\"", CallIdOf(id, piece.choice, piece.call.index),
+                      "\",\"type\":\"function\",\"function\":{\"name\":", JsonQuoted(piece.call.name),
+                      ",\"arguments\":\"");
 }
 
 std::string TokenAsText(TokenId id, const Tokenizer& tokenizer) {

@@ -30,12 +30,22 @@ std::string CostUsd(int64_t nano_usd);
 
 // "stop" or "length": an answer that the spend cap ended is cut like one that max_tokens ended.
 const char* FinishReasonOf(Ending::Kind kind);
+// The same, or "tool_calls" where that is why it stopped.
+const char* FinishReasonOf(const ChoiceEnd& end);
+
+// The id of a choice's call: the same wherever and however often it is said.
+std::string CallIdOf(const RequestId& id, uint32_t choice, uint32_t index);
 
 // What a token's bytes are as text: U+FFFD where they are none by themselves.
 std::string TokenAsText(TokenId id, const Tokenizer& tokenizer);
 
-// The name of the field for text of that kind, in a message and in a delta.
+// The name of the field for text of that kind, in a message and in a delta; not of calls.
 const char* FieldOf(PieceKind kind);
+
+// Of a call's first piece: "id":...,"type":"function","function":{"name":...,"arguments":" ; then its text,
+// the texts of its other pieces, and kCallEnd.
+std::string CallStart(const RequestId& id, const Piece& piece);
+inline constexpr std::string_view kCallEnd = "\"}}";
 
 // "finish_reason":..., and for an answer that the loop guard ended "finish_details".
 std::string FinishJson(const ChoiceEnd& end);

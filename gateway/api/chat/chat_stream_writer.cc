@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/absl_text.h"
 #include "base/core/json_text.h"
 #include "gateway/api/chat/chat_json.h"
 
@@ -15,6 +16,7 @@ constexpr std::string_view kDone = "data: [DONE]\n\n";
 
 ChatStreamWriter::ChatStreamWriter(const AnswerHead& head, const ChatForm& form)
     : form_(form),
+      id_(head.id),
       text_(head.text),
       head_("data: " + ChatHead(head, "chat.completion.chunk")),
       chunk_end_(form.usage_frames == UsageFrames::kLastChunk ? ",\"usage\":null}\n\n" : "}\n\n") {
@@ -33,6 +35,20 @@ Positions ChatStreamWriter::Counted(uint32_t choice, uint32_t positions) {
   return {choice, positions + std::exchange(choices_[choice].excluded, 0)};
 }
 
+void ChatStreamWriter::AppendPart(const Piece& piece) {
+  if (piece.kind != PieceKind::kToolCall) {
+    absl::StrAppend(&frame_, "\"", FieldOf(piece.kind), "\":\"");
+    AppendJsonEscaped(piece.text, frame_);
+    frame_ += "\"";
+    return;
+  }
+  const bool first = !piece.call.name.empty();
+  absl::StrAppend(&frame_, "\"tool_calls\":[{\"index\":", piece.call.index, ",",
+                  first ? CallStart(id_, piece) : "\"function\":{\"arguments\":\"");
+  AppendJsonEscaped(piece.text, frame_);
+  absl::StrAppend(&frame_, Absl(kCallEnd), "]");
+}
+
 void ChatStreamWriter::Delta(const Piece& piece, Sink& sink) {
   Choice& choice = choices_[piece.choice];
   Begin(choice, sink);
@@ -41,9 +57,8 @@ void ChatStreamWriter::Delta(const Piece& piece, Sink& sink) {
     return;
   }
   frame_.assign(choice.start);
-  absl::StrAppend(&frame_, "\"", FieldOf(piece.kind), "\":\"");
-  AppendJsonEscaped(piece.text, frame_);
-  frame_ += "\"}";
+  AppendPart(piece);
+  frame_ += "}";
   if (!piece.tokens.empty()) {
     absl::StrAppend(&frame_, ",\"logprobs\":{\"content\":[", LogprobEntries(piece.tokens, text_->tokenizer()),
                     "],\"refusal\":null}");

@@ -1,7 +1,7 @@
 // A streamed chat answer as server-sent events, as the hosted page shows them: for each choice its role, its
-// reasoning, its text and its finish_reason, then the usage where it was asked for, then [DONE]. Everything
-// that is the same in each event is made once, so that a token costs one escape and one append. Pure; one per
-// request, one thread.
+// reasoning, its text and calls of tools, and its finish_reason, then the usage where it was asked for, then
+// [DONE]. Everything that is the same in each event is made once, so that a token costs one escape and one
+// append. Pure; one per request, one thread.
 #pragma once
 
 #include <optional>
@@ -31,11 +31,14 @@ class ChatStreamWriter final : public AnswerWriter {
   };
 
   void Begin(Choice& choice, Sink& sink) const;
+  // Into frame_: what the delta has of the piece.
+  void AppendPart(const Piece& piece);
   std::string Finish(const ChoiceEnd& end) const;
   // Those of a choice's frame that has so many of its own.
   Positions Counted(uint32_t choice, uint32_t positions);
 
   const ChatForm form_;
+  const RequestId id_;
   const std::shared_ptr<const TextModel> text_;
   const std::string head_, chunk_end_;
   std::vector<Choice> choices_;

@@ -1,8 +1,10 @@
 #include "gateway/api/chat/chat_whole_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/absl_text.h"
 #include "base/core/json_text.h"
 #include "gateway/api/chat/chat_json.h"
 
@@ -33,23 +35,60 @@ void ChatWholeWriter::AppendLogprobs(const Choice& choice, Sink& sink) const {
   sink.Append("],\"refusal\":null}");
 }
 
-// Reasoning comes first, if there is any; the content is there always, were it empty.
+void ChatWholeWriter::AppendTexts(const Choice& choice, PieceKind kind, Sink& sink) {
+  std::string escaped;
+  for (const Piece& piece : choice.pieces) {
+    if (piece.kind != kind) continue;
+    escaped.clear();
+    AppendJsonEscaped(piece.text, escaped);
+    sink.Append(escaped, {piece.choice, piece.positions});
+  }
+}
+
+void ChatWholeWriter::AppendCalls(const Choice& choice, Sink& sink) const {
+  std::string escaped;
+  for (const Piece& piece : choice.pieces) {
+    if (piece.kind != PieceKind::kToolCall) continue;
+    escaped.clear();
+    if (!piece.call.name.empty()) {
+      const char* before = piece.call.index > 0 ? ",{" : "{";
+      escaped = absl::StrCat(piece.call.index > 0 ? Absl(kCallEnd) : "", before, CallStart(head_.id, piece));
+    }
+    AppendJsonEscaped(piece.text, escaped);
+    sink.Append(escaped, {piece.choice, piece.positions});
+  }
+  sink.Append(kCallEnd);
+}
+
+// Reasoning and calls are there if there are any; the content is there always, were it empty, and null only
+// beside calls.
 void ChatWholeWriter::AppendMessage(const Choice& choice, Sink& sink) const {
+  const auto has = [&](PieceKind kind) {
+    return std::any_of(choice.pieces.begin(), choice.pieces.end(),
+                       [kind](const Piece& piece) { return piece.kind == kind; });
+  };
   const uint32_t index = choice.end.choice;
   sink.Append(absl::StrCat("{\"index\":", index, ",\"message\":{\"role\":\"assistant\","),
               {index, choice.excluded});
-  std::string escaped;
-  bool in_reasoning = !choice.pieces.empty() && choice.pieces.front().kind == PieceKind::kReasoning;
-  if (in_reasoning) sink.Append("\"reasoning_content\":\"");
-  if (!in_reasoning) sink.Append("\"content\":\"");
-  for (const Piece& piece : choice.pieces) {
-    escaped.clear();
-    if (in_reasoning && piece.kind == PieceKind::kContent) escaped = "\",\"content\":\"";
-    in_reasoning = piece.kind == PieceKind::kReasoning;
-    AppendJsonEscaped(piece.text, escaped);
-    sink.Append(escaped, {index, piece.positions});
+  if (has(PieceKind::kReasoning)) {
+    sink.Append("\"reasoning_content\":\"");
+    AppendTexts(choice, PieceKind::kReasoning, sink);
+    sink.Append("\",");
   }
-  sink.Append(in_reasoning ? "\",\"content\":\"\"}" : "\"}");
+  const bool has_calls = has(PieceKind::kToolCall);
+  if (has_calls && !has(PieceKind::kContent)) {
+    sink.Append("\"content\":null");
+  } else {
+    sink.Append("\"content\":\"");
+    AppendTexts(choice, PieceKind::kContent, sink);
+    sink.Append("\"");
+  }
+  if (has_calls) {
+    sink.Append(",\"tool_calls\":[");
+    AppendCalls(choice, sink);
+    sink.Append("]");
+  }
+  sink.Append("}");
 }
 
 void ChatWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {

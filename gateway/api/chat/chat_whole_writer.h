@@ -30,6 +30,8 @@ class ChatWholeWriter final : public AnswerWriter {
   };
 
   void AppendMessage(const Choice& choice, Sink& sink) const;
+  static void AppendTexts(const Choice& choice, PieceKind kind, Sink& sink);
+  void AppendCalls(const Choice& choice, Sink& sink) const;
   void AppendChoice(const Choice& choice, Sink& sink) const;
   void AppendLogprobs(const Choice& choice, Sink& sink) const;
 

@@ -191,6 +191,7 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
   if (auto error = PlanForm(request, std::get_if<ChatPrompt>(&prompt), *model.text, plan))
     return *std::move(error);
   plan.loop_guard = request.loop_guard;
+  plan.calls = CallRulesOf(prompt, *model.text);
   plan.cache_salt = key.cache_salt();
   plan.prefix_hashes = PrefixHashes(plan);
   return plan;

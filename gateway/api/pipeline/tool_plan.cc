@@ -21,4 +21,14 @@ nlohmann::ordered_json ToolDeclarations(const ToolRules& rules) {
   return declarations;
 }
 
+CallRules CallRulesOf(const Prompt& prompt, const TextModel& text) {
+  const auto* chat = std::get_if<ChatPrompt>(&prompt);
+  if (chat == nullptr || chat->tools.tools.empty() || chat->tools.use == ToolUse::kNone) return {};
+  CallRules rules{.form = text.tool_form(), .names = {}, .parallel = chat->tools.parallel};
+  for (const Tool& tool : chat->tools.tools) {
+    if (chat->tools.only.empty() || tool.name == chat->tools.only) rules.names.push_back(tool.name);
+  }
+  return rules;
+}
+
 }  // namespace quire::gateway

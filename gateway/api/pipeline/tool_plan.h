@@ -7,6 +7,7 @@
 
 #include "gateway/api/error_response.h"
 #include "gateway/api/pipeline/prompt.h"
+#include "gateway/generation/tool_call_split.h"
 #include "gateway/text/text_model.h"
 
 namespace quire::gateway {
@@ -16,5 +17,8 @@ std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const Te
 
 // As TextModel::RenderChat takes them.
 nlohmann::ordered_json ToolDeclarations(const ToolRules& rules);
+
+// How calls are told from text in the answer.
+CallRules CallRulesOf(const Prompt& prompt, const TextModel& text);
 
 }  // namespace quire::gateway
