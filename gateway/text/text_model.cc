@@ -104,6 +104,7 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   QUIRE_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, config));
   QUIRE_ASSIGN_OR_RETURN(model->eos_ids_, EosIds(generation, config, *model->tokenizer_));
   model->defaults_ = generation.defaults;
+  model->dtype_ = config.dtype.value_or("");
   model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
   model->think_end_id_ = model->tokenizer_->AddedToken("</think>");
   if (model->chat_template_ != nullptr) model->tool_form_ = FindToolForm(*model->chat_template_);
