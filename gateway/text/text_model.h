@@ -53,6 +53,9 @@ class TextModel {
   absl::StatusOr<OriginText> RenderChat(std::span<const ChatTurn> turns,
                                         std::optional<bool> reasons = std::nullopt,
                                         const nlohmann::ordered_json& tools = nullptr) const;
+  // The turns alone, each of them closed as the template closes it: no answer is to follow.
+  absl::StatusOr<OriginText> RenderTurns(std::span<const ChatTurn> turns, std::optional<bool> reasons,
+                                         const nlohmann::ordered_json& tools) const;
   // By the last <think> or </think> of the turn that the prompt ends in. Always content where the vocabulary
   // lacks either.
   ReasoningStart ReasoningStartAfter(std::span<const TokenId> prompt) const;

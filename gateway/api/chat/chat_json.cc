@@ -11,12 +11,6 @@
 namespace quire::gateway {
 namespace {
 
-std::string Number(float value) {
-  char digits[32];
-  auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
-  return {digits, end};
-}
-
 // "token":...,"logprob":...,"bytes":[...]
 std::string Fields(const TokenChance& chance, const Tokenizer& tokenizer) {
   const std::string_view bytes = tokenizer.BytesOf(chance.id);
@@ -24,7 +18,7 @@ std::string Fields(const TokenChance& chance, const Tokenizer& tokenizer) {
     absl::StrAppend(out, static_cast<unsigned char>(byte));
   };
   return absl::StrCat("\"token\":", JsonQuoted(TokenAsText(chance.id, tokenizer)),
-                      ",\"logprob\":", Number(chance.logprob), ",\"bytes\":[",
+                      ",\"logprob\":", FloatJson(chance.logprob), ",\"bytes\":[",
                       absl::StrJoin(bytes, ",", number), "]");
 }
 
@@ -56,6 +50,12 @@ std::string FinishJson(const ChoiceEnd& end) {
 std::string CostUsd(int64_t nano_usd) {
   char digits[32];
   auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<double>(nano_usd) / 1e9);
+  return {digits, end};
+}
+
+std::string FloatJson(float value) {
+  char digits[32];
+  auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
   return {digits, end};
 }
 
