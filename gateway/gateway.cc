@@ -13,6 +13,7 @@
 #include "gateway/api/chat/chat_door.h"
 #include "gateway/api/completions/completions_door.h"
 #include "gateway/api/grpc/chat_service.h"
+#include "gateway/api/inference/inference_door.h"
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
@@ -81,6 +82,7 @@ struct Gateway::Parts {
         pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
         chat(pipeline, ParseChat),
         completions(pipeline, ParseCompletion),
+        inference(pipeline, ParseInference),
         tokenize(pipeline, ParseTokenize),
         detokenize(pipeline, ParseDetokenize),
         apply_template(pipeline, ParseApplyTemplate),
@@ -157,6 +159,8 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return chat.Handle(e); });
       routes.Add("POST", absl::StrCat(prefix, "/completions"),
                  [this](http::Exchange& e) { return completions.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/inference/*"),
+                 [this](http::Exchange& e) { return inference.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models"),
                  [this](http::Exchange& e) { return models.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
@@ -246,7 +250,7 @@ struct Gateway::Parts {
   Budgets abandonments;
   TextThreads text_threads;
   const Pipeline pipeline;
-  const HttpDoor chat, completions, tokenize, detokenize, apply_template;
+  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template;
   const ModelsHandler models;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines

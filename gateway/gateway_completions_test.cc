@@ -1,4 +1,4 @@
-// Text completions: what a prompt may be, and what the old form says.
+// Text completions: what a prompt may be, what the old form says, and the hosted original's own form.
 #include "gateway/gateway_completions_test_fixture.h"
 
 namespace quire::gateway {
@@ -85,6 +85,79 @@ TEST_F(GatewayCompletionsTest, LogprobsAreFourLists) {
   EXPECT_EQ(ids["tokens"][1], "token_id:195");
   EXPECT_EQ(ids["top_logprobs"][3],
             json::parse(R"({"token_id:104": -0.25, "token_id:122": -4, "token_id:33": -4})"));
+}
+
+// ---- the hosted original's own form ----
+
+TEST_F(GatewayCompletionsTest, AnInferenceIsWholeOrAStreamOfTokens) {
+  backend_.generate = [](const v1::GenerateRequest& request, TokenWriter& out) {
+    EXPECT_EQ(PromptOf(request), "ab");
+    EXPECT_EQ(request.max_tokens(), 7u);
+    out.Accept();
+    for (int i = 0; i < request.choices_size(); ++i) {
+      out.Choose(static_cast<uint32_t>(i));
+      for (const TokenId id : testing::TinyIds("h\xC3\xA9")) {
+        if (request.sampling().logprobs()) {
+          out.Token(id, -0.5f, {});
+        } else {
+          out.Token(id);
+        }
+      }
+      out.Finish(v1::FINISH_LENGTH);
+    }
+    return kOk;
+  };
+  const auto post = [&](const std::string& fields) {
+    return Call(Request("POST", "/v1/inference/tiny",
+                        absl::StrCat(R"({"input": "ab", "max_new_tokens": 7)", fields, "}"), backend_.key()));
+  };
+  const json whole = json::parse(post(R"(, "num_responses": 2)").body);
+  EXPECT_EQ(whole["results"], json::parse(R"([{"generated_text": "hé"}, {"generated_text": "hé"}])"));
+  EXPECT_EQ(whole["inference_status"]["status"], "succeeded");
+  EXPECT_EQ(whole["inference_status"]["tokens_generated"], 6);
+  EXPECT_EQ(whole["num_tokens"], 6);
+  EXPECT_EQ(whole["num_input_tokens"], 2);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(0)), 6u);
+
+  const std::string stream = post(R"(, "stream": true)").body;
+  std::string text;
+  json last;
+  std::vector<int> ids;
+  for (size_t start = 0, end; (end = stream.find("\n\n", start)) != std::string::npos; start = end + 2) {
+    const std::string line = stream.substr(start, end - start);
+    last = json::parse(line.substr(line.find("data: ") + 6));
+    text += last["token"]["text"];
+    if (last["token"]["id"].is_number()) ids.push_back(last["token"]["id"]);
+  }
+  EXPECT_EQ(text, "hé");
+  EXPECT_EQ(ids, (std::vector<int>{'h', 0xC3, 0xA9}));
+  EXPECT_EQ(last["generated_text"], "hé");
+  EXPECT_EQ(last["details"]["finish_reason"], "length");
+  EXPECT_EQ(last["details"]["generated_tokens"], 3);
+  EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(1)), 3u);
+}
+
+TEST_F(GatewayCompletionsTest, WhatAnInferenceCannotBeIsRefused) {
+  const std::tuple<const char*, int, const char*> cases[] = {
+      {R"({"input": "a", "webhook": "https://example.com"})", 422, "webhook"},
+      {R"({"input": "a", "stream": true, "num_responses": 2})", 422, "num_responses"},
+      {R"({"input": ""})", 422, "input"},
+      {R"({"input": ["a"]})", 422, "input"},
+      {R"({"input": "a", "max_new_tokens": 0})", 422, "max_new_tokens"},
+      {R"({"input": "a", "response_format": {"type": "json_object"}})", 422, "response_format"},
+  };
+  for (const auto& [body, status, param] : cases) {
+    const HttpAnswer answer = Call(Request("POST", "/v1/inference/tiny", body, backend_.key()));
+    EXPECT_EQ(answer.status, status) << body;
+    EXPECT_EQ(json::parse(answer.body)["error"]["param"], param) << body;
+  }
+  const std::string too_long = absl::StrCat(R"({"input": ")", std::string(2001, 'x'), R"("})");
+  const HttpAnswer refused = Call(Request("POST", "/v1/inference/tiny", too_long, backend_.key()));
+  EXPECT_EQ(json::parse(refused.body)["error"]["param"], "input");
+  for (const char* name : {"Qwen/QwQ-32B", "other", ""}) {
+    const std::string path = absl::StrCat("/v1/inference/", name);
+    EXPECT_EQ(Call(Request("POST", path, R"({"input": "a"})", backend_.key())).status, 404) << name;
+  }
 }
 
 }  // namespace

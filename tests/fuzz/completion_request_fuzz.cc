@@ -1,4 +1,4 @@
-// Any bytes as the body of a text completion, and of the doors that a model's text files
+// Any bytes as the body of a text completion, of an inference, and of the doors that a model's text files
 // answer: it parses or is refused with a sentence, and what parses is in bounds; a refused field is named by
 // a path, and the refusal is one line of valid JSON.
 #include <cstdlib>
@@ -6,6 +6,7 @@
 
 #include "gateway/api/completions/completion_request.h"
 #include "gateway/api/completions/completions_door.h"
+#include "gateway/api/inference/inference_door.h"
 #include "gateway/api/text/text_doors.h"
 
 namespace {
@@ -58,6 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Check(1 + std::get<DoorRequest>(door).more_prompts.size() ==
           std::get<CompletionRequest>(result).prompts.size());
   }
+  const ApiResult<DoorRequest> inference = ParseInference(body, "m");
+  if (const auto* error = std::get_if<quire::http::ApiError>(&inference)) CheckRefusal(*error);
   for (const auto parse : {ParseTokenize, ParseDetokenize, ParseApplyTemplate}) CheckQuestion(parse(body));
   return 0;
 }
