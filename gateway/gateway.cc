@@ -11,10 +11,13 @@
 #include "base/core/status.h"
 #include "base/http/server.h"
 #include "gateway/api/chat/chat_door.h"
+#include "gateway/api/completions/completions_door.h"
 #include "gateway/api/grpc/chat_service.h"
+#include "gateway/api/inference/inference_door.h"
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
+#include "gateway/api/text/text_doors.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -78,6 +81,11 @@ struct Gateway::Parts {
         text_threads(options.threads),
         pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
         chat(pipeline, ParseChat),
+        completions(pipeline, ParseCompletion),
+        inference(pipeline, ParseInference),
+        tokenize(pipeline, ParseTokenize),
+        detokenize(pipeline, ParseDetokenize),
+        apply_template(pipeline, ParseApplyTemplate),
         models(authenticator, catalog),
         chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
         call_threads(options.threads),
@@ -149,10 +157,22 @@ struct Gateway::Parts {
     for (const char* prefix : {"/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
                  [this](http::Exchange& e) { return chat.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/completions"),
+                 [this](http::Exchange& e) { return completions.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/inference/*"),
+                 [this](http::Exchange& e) { return inference.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models"),
                  [this](http::Exchange& e) { return models.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
                  [this](http::Exchange& e) { return models.HandleOne(e); });
+    }
+    for (const char* prefix : {"", "/v1", "/v1/openai"}) {
+      routes.Add("POST", absl::StrCat(prefix, "/tokenize"),
+                 [this](http::Exchange& e) { return tokenize.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/detokenize"),
+                 [this](http::Exchange& e) { return detokenize.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/apply-template"),
+                 [this](http::Exchange& e) { return apply_template.Handle(e); });
     }
     return routes;
   }
@@ -230,7 +250,7 @@ struct Gateway::Parts {
   Budgets abandonments;
   TextThreads text_threads;
   const Pipeline pipeline;
-  const HttpDoor chat;
+  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template;
   const ModelsHandler models;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines

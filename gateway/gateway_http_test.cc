@@ -33,6 +33,32 @@ TEST_F(GatewayHttpTest, AModelIsRetrievedByItsName) {
   EXPECT_EQ(Call(Request("GET", "/v1/models/tiny", "", "")).status, 401);
 }
 
+// What agents look up before they send anything.
+TEST_F(GatewayHttpTest, AModelSaysWhatItTakesCostsAndCan) {
+  const json model = json::parse(GetModel("tiny").body);
+  EXPECT_EQ(model["object"], "model");
+  EXPECT_EQ(model["context_length"], 2000);
+  EXPECT_EQ(model["max_model_len"], 2000);
+  EXPECT_EQ(model["max_output_length"], 1500);
+  EXPECT_EQ(model["dtype"], "bfloat16");
+  EXPECT_EQ(model["pricing"], json::parse(R"({"prompt": "0.000000075", "input_cache_read": "0.000000025",
+                                              "completion": "0.000000150"})"));
+  EXPECT_EQ(model["capabilities"], json::parse(R"({"chat": true, "completions": true, "reasoning": false,
+                                                   "tools": false, "json": false})"));
+  EXPECT_EQ(model["metadata"]["tags"], json::parse(R"(["chat", "completions"])"));
+  EXPECT_EQ(model["metadata"]["context_length"], 2000);
+  EXPECT_EQ(model["metadata"]["max_tokens"], 1500);
+  EXPECT_EQ(model["metadata"]["pricing"]["output_tokens"], 0.15);
+}
+
+TEST_F(GatewayHttpTest, AnotherNameIsNotFoundWhateverItHolds) {
+  for (const char* name : {"no-such-model", "Qwen/QwQ-32B", "Qwen%2FQwQ-32B", "tiny/", "tiny%20", "tiny/x"}) {
+    const HttpAnswer answer = GetModel(name);
+    EXPECT_EQ(answer.status, 404) << name;
+    EXPECT_EQ(json::parse(answer.body)["error"]["code"], "model_not_found") << name;
+  }
+}
+
 class NoModelYetTest : public GatewayHttpTest {
  protected:
   void SetUp() override {

@@ -72,20 +72,21 @@ http::ApiError UnusableGrammar(std::string param, const std::string& why) {
   return {.status = 400, .message = std::move(message), .param = std::move(param), .code = "invalid_schema"};
 }
 
-http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context) {
+http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context,
+                               const std::string& param) {
   return {.status = 400,
           .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and max_tokens asks for ",
                                   max_tokens, " more, but this model's context is ", context,
-                                  " tokens: shorten the messages or lower max_tokens"),
-          .param = "messages",
+                                  " tokens: shorten the ", param, " or lower max_tokens"),
+          .param = param,
           .code = "context_length_exceeded"};
 }
 
-http::ApiError PromptTooLong(uint64_t context) {
+http::ApiError PromptTooLong(uint64_t context, const std::string& param) {
   return {.status = 400,
           .message = absl::StrCat("the prompt has more than ", context,
-                                  " tokens, which is this model's whole context: shorten the messages"),
-          .param = "messages",
+                                  " tokens, which is this model's whole context: shorten the ", param),
+          .param = param,
           .code = "context_length_exceeded"};
 }
 

@@ -151,7 +151,7 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
   const int64_t deadline_us = limit ? services_.clock.NowUs() + limit->count() * 1000 : INT64_MAX;
   const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
   LookAfterWriting();
-  while (!aborted_) {
+  while (!aborted_ && !ending_) {
     const int64_t now_us = Look();
     DoWhatIsDue(now_us);
     Step step = TakeAllowed();
@@ -172,7 +172,7 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
   co_return Step();
 }
 
-boost::asio::awaitable<Step> Generation::UntilGranted(milliseconds limit) {
+boost::asio::awaitable<Step> Generation::UntilGranted(std::optional<milliseconds> limit) {
   until_granted_ = true;
   Step step = co_await Next(limit);
   until_granted_ = false;
@@ -306,8 +306,18 @@ void Generation::Describe(http::RequestRecord& record) const {
   record.cost_nano_usd = usage.counts.completion > 0 ? usage.cost_nano_usd : 0;
 }
 
+void Generation::EndWith(const Ending& ending) {
+  if (ending_ && written_ == handed_out_) return;
+  ending_ = ending;
+  Stop();
+}
+
 void Generation::Abort() {
   aborted_ = true;
+  Stop();
+}
+
+void Generation::Stop() {
   admit_call_.reset();
   readmit_call_.reset();
   StopWorker();

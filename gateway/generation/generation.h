@@ -73,8 +73,9 @@ class Generation {
   // Waits for something to write; empty when `limit` passed first, or after Abort. No limit: waits as long as
   // it takes.
   boost::asio::awaitable<Step> Next(std::optional<std::chrono::milliseconds> limit = std::nullopt);
-  // As Next with a limit, but also returns, perhaps with nothing, as soon as the grant is there.
-  boost::asio::awaitable<Step> UntilGranted(std::chrono::milliseconds limit);
+  // As Next, but also returns, perhaps with nothing, as soon as the grant is there.
+  boost::asio::awaitable<Step> UntilGranted(std::optional<std::chrono::milliseconds> limit);
+  bool granted() const { return granted_; }
   // The client's socket has taken so many positions more.
   void Written(uint32_t choice, uint64_t positions);
   // As it stands once all that was handed out has been written.
@@ -83,6 +84,9 @@ class Generation {
   void Describe(http::RequestRecord& record) const;
   // The client left before it got anything: that cost it nothing.
   bool abandoned() const { return ClientLeft() && written_ == 0; }
+  // The request has ended so, in another of its generations: cancels what runs, unless this one was said to
+  // its end. Next then returns.
+  void EndWith(const Ending& ending);
   // The client is gone: cancels at once what runs for it. Next then returns.
   void Abort();
 
@@ -133,6 +137,7 @@ class Generation {
   void TakeTokens(const v1::Tokens& tokens);
   void ObserveToken();
   void StopWorker();
+  void Stop();
   // A line of the key's budget.
   void NoteBroken(const char* event, const absl::Status& why);
   void Fail(absl::Status error, v1::SettleReason reason = v1::SETTLE_SERVER_ERROR);

@@ -69,6 +69,16 @@ absl::Status ReadNumber(const json& config, const char* file, const char* name, 
   return absl::OkStatus();
 }
 
+// Newer checkpoints say dtype; a long one, or none that is a name, is nobody's.
+std::optional<std::string> ReadDtype(const json& config) {
+  constexpr size_t kMaxDtypeBytes = 32;
+  for (const char* name : {"dtype", "torch_dtype"}) {
+    const std::string dtype = JsonString(JsonMember(config, name));
+    if (!dtype.empty() && dtype.size() <= kMaxDtypeBytes) return dtype;
+  }
+  return std::nullopt;
+}
+
 absl::Status ReadDefaults(const json& config, const char* file, GenerationDefaults& out) {
   const json& do_sample = JsonMember(config, "do_sample");
   if (do_sample.is_boolean() && !do_sample.get<bool>()) return absl::OkStatus();
@@ -90,6 +100,7 @@ absl::StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view json_tex
   TokenId vocab_size = 0;
   QUIRE_RETURN_IF_ERROR(ReadNumber(config, file_name, "vocab_size", 1, 1 << 22, vocab_size));
   if (vocab_size > 0) out.vocab_size = vocab_size;
+  out.dtype = ReadDtype(config);
   return out;
 }
 

@@ -36,6 +36,7 @@ struct GenerationConfig {
   std::vector<TokenId> eos_ids;
   GenerationDefaults defaults;
   std::optional<TokenId> vocab_size;  // config.json's: the model's ids
+  std::optional<std::string> dtype;   // config.json's, of the weights
 };
 
 // Reads generation_config.json, or of config.json the same fields. Empty text gives an empty config.

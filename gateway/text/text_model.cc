@@ -79,6 +79,12 @@ ordered_json AsMessage(const ChatTurn& turn) {
   return message;
 }
 
+ordered_json MessagesOf(std::span<const ChatTurn> turns) {
+  ordered_json messages = ordered_json::array();
+  for (const ChatTurn& turn : turns) messages.push_back(AsMessage(turn));
+  return messages;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::TextBundle& bundle) {
@@ -104,6 +110,7 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   QUIRE_RETURN_IF_ERROR(CheckVocabulary(*model->tokenizer_, config));
   QUIRE_ASSIGN_OR_RETURN(model->eos_ids_, EosIds(generation, config, *model->tokenizer_));
   model->defaults_ = generation.defaults;
+  model->dtype_ = config.dtype.value_or("");
   model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
   model->think_end_id_ = model->tokenizer_->AddedToken("</think>");
   if (model->chat_template_ != nullptr) model->tool_form_ = FindToolForm(*model->chat_template_);
@@ -113,10 +120,7 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
 absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns, std::optional<bool> reasons,
                                                  const ordered_json& tools) const {
   const bool continues = !turns.empty() && turns.back().role == "assistant";
-  ordered_json messages = ordered_json::array();
-  for (const ChatTurn& turn : turns.first(turns.size() - (continues ? 1 : 0))) {
-    messages.push_back(AsMessage(turn));
-  }
+  const ordered_json messages = MessagesOf(turns.first(turns.size() - (continues ? 1 : 0)));
   const ChatTurn nothing;
   const ChatTurn& continued = continues ? turns.back() : nothing;
   if (!reasons && !continued.reasoning.empty()) reasons = true;  // it did
@@ -126,6 +130,14 @@ absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns
   QUIRE_RETURN_IF_ERROR(AppendReasoning(continued, reasons == false, prompt));
   prompt.Append(continued.content, Origin::kUser);
   return prompt;
+}
+
+absl::StatusOr<OriginText> TextModel::RenderTurns(std::span<const ChatTurn> turns,
+                                                  std::optional<bool> reasons,
+                                                  const ordered_json& tools) const {
+  ordered_json extra;
+  if (reasons) extra["enable_thinking"] = *reasons;
+  return chat_template_->Render(MessagesOf(turns), tools, false, extra);
 }
 
 // As models write it: <think>, a newline, the reasoning, a newline, </think> and an empty line.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,6 +35,8 @@ class TextModel {
   // tokenizer_config.json's. Sorted.
   std::span<const TokenId> eos_ids() const { return eos_ids_; }
   const GenerationDefaults& defaults() const { return defaults_; }
+  // The checkpoint's, of its weights; empty where its config.json has none.
+  const std::string& dtype() const { return dtype_; }
   // <think> and </think>, where the vocabulary has them as added tokens.
   std::optional<TokenId> think_start_id() const { return think_start_id_; }
   std::optional<TokenId> think_end_id() const { return think_end_id_; }
@@ -50,6 +53,9 @@ class TextModel {
   absl::StatusOr<OriginText> RenderChat(std::span<const ChatTurn> turns,
                                         std::optional<bool> reasons = std::nullopt,
                                         const nlohmann::ordered_json& tools = nullptr) const;
+  // The turns alone, each of them closed as the template closes it: no answer is to follow.
+  absl::StatusOr<OriginText> RenderTurns(std::span<const ChatTurn> turns, std::optional<bool> reasons,
+                                         const nlohmann::ordered_json& tools) const;
   // By the last <think> or </think> of the turn that the prompt ends in. Always content where the vocabulary
   // lacks either.
   ReasoningStart ReasoningStartAfter(std::span<const TokenId> prompt) const;
@@ -63,6 +69,7 @@ class TextModel {
   std::unique_ptr<const ChatTemplate> chat_template_;
   std::vector<TokenId> eos_ids_;
   GenerationDefaults defaults_;
+  std::string dtype_;
   std::optional<TokenId> think_start_id_;
   std::optional<TokenId> think_end_id_;
   ToolForm tool_form_ = ToolForm::kNone;

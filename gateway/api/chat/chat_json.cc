@@ -12,12 +12,6 @@
 namespace quire::gateway {
 namespace {
 
-std::string Number(float value) {
-  char digits[32];
-  auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
-  return {digits, end};
-}
-
 // "token":...,"logprob":...,"bytes":[...]
 std::string Fields(const TokenChance& chance, const Tokenizer& tokenizer) {
   const std::string_view bytes = tokenizer.BytesOf(chance.id);
@@ -25,7 +19,7 @@ std::string Fields(const TokenChance& chance, const Tokenizer& tokenizer) {
     absl::StrAppend(out, static_cast<unsigned char>(byte));
   };
   return absl::StrCat("\"token\":", JsonQuoted(TokenAsText(chance.id, tokenizer)),
-                      ",\"logprob\":", Number(chance.logprob), ",\"bytes\":[",
+                      ",\"logprob\":", FloatJson(chance.logprob), ",\"bytes\":[",
                       absl::StrJoin(bytes, ",", number), "]");
 }
 
@@ -57,6 +51,12 @@ std::string FinishJson(const ChoiceEnd& end) {
 std::string CostUsd(int64_t nano_usd) {
   char digits[32];
   auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<double>(nano_usd) / 1e9);
+  return {digits, end};
+}
+
+std::string FloatJson(float value) {
+  char digits[32];
+  auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
   return {digits, end};
 }
 

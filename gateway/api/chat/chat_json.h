@@ -28,6 +28,9 @@ std::string UsageJson(const Usage& usage);
 // five.)
 std::string CostUsd(int64_t nano_usd);
 
+// In the fewest digits that read back as it.
+std::string FloatJson(float value);
+
 // "stop" or "length": an answer that the spend cap ended is cut like one that max_tokens ended.
 const char* FinishReasonOf(Ending::Kind kind);
 // The same, or "tool_calls" where that is why it stopped.

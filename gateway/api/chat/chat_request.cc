@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
-#include "base/core/status.h"
-#include "base/core/strict_json.h"
 #include "gateway/api/chat/chat_turns.h"
 #include "gateway/api/chat/reasoning_fields.h"
 #include "gateway/api/chat/response_format.h"
@@ -19,22 +16,6 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr size_t kMaxLabelBytes = 512;
-
-void ReadStream(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request) {
-  request.stream = fields.Bool("stream").value_or(false);
-  const json* options = fields.Find("stream_options");
-  if (options == nullptr) return;
-  if (!options->is_object()) return fields.Fail("stream_options", "give an object");
-  if (!request.stream) return fields.Fail("stream_options", "it goes with \"stream\": true only");
-  FieldReader option_fields(*options, "stream_options.", error);
-  if (const auto include = option_fields.Bool("include_usage")) {
-    request.usage_frames = *include ? UsageFrames::kLastChunk : UsageFrames::kNone;
-  }
-  option_fields.Bool("include_obfuscation");
-  if (option_fields.Bool("continuous_usage_stats").value_or(false)) {
-    option_fields.Unsupported("continuous_usage_stats", "leave it out or give false");
-  }
-}
 
 constexpr int64_t kMaxChoices = 4, kMaxTopLogprobs = 20;
 
@@ -64,14 +45,9 @@ void CheckLabels(FieldReader& fields) {
 }  // namespace
 
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
-  absl::StatusOr<json> root = ParseStrictJson(body);
-  if (!root.ok()) {
-    return BadJson(absl::StrCat("the request body is not acceptable JSON: ", root.status().message()));
-  }
-  if (!root->is_object()) {
-    return BadJson("the request body must be a JSON object");
-  }
-  return ReadChatRequest(*root);
+  const ApiResult<json> root = ReadBodyObject(body);
+  if (const auto* error = std::get_if<http::ApiError>(&root)) return *error;
+  return ReadChatRequest(std::get<json>(root));
 }
 
 ApiResult<ChatRequest> ReadChatRequest(const json& body) {
@@ -81,7 +57,9 @@ ApiResult<ChatRequest> ReadChatRequest(const json& body) {
   std::string model = ReadModelName(fields);
   request.prompt.turns = ReadTurns(fields, error);
   request.prompt.tools = ReadTools(fields, error);
-  ReadStream(fields, error, request);
+  const StreamWish wish = ReadStreamFields(fields, error);
+  request.stream = wish.stream;
+  request.usage_frames = wish.usage_frames;
   request.sampling = ReadSamplingFields(fields, {"max_tokens", "max_completion_tokens"});
   request.sampling.model = std::move(model);
   ReadChoices(fields, request.sampling);

@@ -10,14 +10,9 @@
 #include "gateway/api/error_response.h"
 #include "gateway/api/pipeline/prompt.h"
 #include "gateway/api/pipeline/sampling_request.h"
+#include "gateway/api/pipeline/stream_fields.h"
 
 namespace quire::gateway {
-
-enum class UsageFrames {
-  kOnFinish,   // stream_options absent: usage rides on the chunk with the finish_reason
-  kLastChunk,  // include_usage: a last chunk of its own with no choices
-  kNone,       // include_usage: false
-};
 
 struct ChatRequest {
   SamplingRequest sampling;

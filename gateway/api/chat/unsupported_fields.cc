@@ -49,8 +49,9 @@ constexpr Row kTable[] = {
 
 }  // namespace
 
-void RefuseUnsupportedFields(FieldReader& fields) {
+void RefuseUnsupportedFields(FieldReader& fields, std::initializer_list<std::string_view> honoured) {
   for (const Row& row : kTable) {
+    if (std::find(honoured.begin(), honoured.end(), row.name) != honoured.end()) continue;
     const json* value = fields.Find(row.name);
     if (value == nullptr) continue;
     const json neutral = json::parse(row.neutral);

@@ -203,7 +203,7 @@ awaitable<void> ChatService::AnswerCount(Asked& asked, RpcSink& sink) const {
   ApiResult<Prepared> prepared = co_await Prepare(asked, sink);
   if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await sink.Refuse(*error);
   v1::CountTokensReply reply;
-  reply.set_prompt_tokens(std::get<Prepared>(prepared).plan.prompt.size());
+  reply.set_prompt_tokens(std::get<Prepared>(prepared).plans.front().prompt.size());
   sink.Append(reply.SerializeAsString());
   co_await sink.Finish();
 }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_format.h"
 #include "gateway/api/error_response.h"
 
 namespace quire::gateway {
@@ -12,7 +13,30 @@ using nlohmann::ordered_json;
 // Dollars per million tokens, as the hosted page's own list gives them.
 double UsdPerMillion(int64_t nano_usd_per_token) { return static_cast<double>(nano_usd_per_token) / 1000; }
 
-ordered_json Entry(const v1::ModelFact& model) {
+// 0 says: as many as its context has room for.
+uint64_t MostOutput(const v1::ModelFact& model) {
+  return model.max_output_tokens() > 0 ? model.max_output_tokens() : model.max_context();
+}
+
+// Dollars per token, exactly.
+std::string Usd(int64_t nano_usd) {
+  constexpr int64_t kNano = 1'000'000'000;
+  return absl::StrFormat("%d.%09d", nano_usd / kNano, nano_usd % kNano);
+}
+
+// What can be asked of it, by its own files. Who has the names of these in a list finds them in the tags.
+ordered_json Capabilities(const TextModel& text) {
+  ordered_json capabilities;
+  capabilities["chat"] = text.chat_template() != nullptr;
+  capabilities["completions"] = true;
+  capabilities["reasoning"] = text.think_start_id().has_value() && text.think_end_id().has_value();
+  capabilities["tools"] = false;  // no door calls them yet
+  capabilities["json"] = false;   // and none holds a text to a form
+  return capabilities;
+}
+
+// As the hosted original's list has them.
+ordered_json Metadata(const v1::ModelFact& model, const ordered_json& capabilities) {
   ordered_json pricing;
   pricing["input_tokens"] = UsdPerMillion(model.price().prompt_nano_usd());
   pricing["cache_read_tokens"] = UsdPerMillion(model.price().cached_prompt_nano_usd());
@@ -20,9 +44,22 @@ ordered_json Entry(const v1::ModelFact& model) {
   ordered_json metadata;
   metadata["description"] = model.model();
   metadata["context_length"] = model.max_context();
-  metadata["max_tokens"] = model.max_output_tokens();
+  metadata["max_tokens"] = MostOutput(model);
   metadata["pricing"] = std::move(pricing);
   metadata["tags"] = ordered_json::array();
+  for (const auto& [name, can] : capabilities.items()) {
+    if (can.get<bool>()) metadata["tags"].push_back(name);
+  }
+  return metadata;
+}
+
+ordered_json Entry(const CatalogModel& listed) {
+  const v1::ModelFact& model = *listed.fact;
+  ordered_json capabilities = Capabilities(*listed.text);
+  ordered_json pricing;
+  pricing["prompt"] = Usd(model.price().prompt_nano_usd());
+  pricing["input_cache_read"] = Usd(model.price().cached_prompt_nano_usd());
+  pricing["completion"] = Usd(model.price().completion_nano_usd());
   ordered_json entry;
   entry["id"] = model.model();
   entry["object"] = "model";
@@ -30,7 +67,13 @@ ordered_json Entry(const v1::ModelFact& model) {
   entry["owned_by"] = model.owned_by();
   entry["root"] = model.model();
   entry["parent"] = nullptr;
-  entry["metadata"] = std::move(metadata);
+  entry["context_length"] = model.max_context();
+  entry["max_model_len"] = model.max_context();  // the name that agents know from other servers
+  entry["max_output_length"] = MostOutput(model);
+  entry["dtype"] = listed.text->dtype().empty() ? ordered_json() : ordered_json(listed.text->dtype());
+  entry["pricing"] = std::move(pricing);
+  entry["metadata"] = Metadata(model, capabilities);
+  entry["capabilities"] = std::move(capabilities);
   return entry;
 }
 
@@ -61,7 +104,7 @@ boost::asio::awaitable<void> ModelsHandler::HandleOne(http::Exchange& exchange) 
 // Another tenant's model is looked for and not found as one that there isn't.
 std::optional<std::string> ModelsHandler::OneFor(const v1::KeyFact& key, const std::string& name) const {
   for (const CatalogModel& model : catalog_.Servable()) {
-    if (model.fact->model() == name && MayUseModel(key, name)) return Text(Entry(*model.fact));
+    if (model.fact->model() == name && MayUseModel(key, name)) return Text(Entry(model));
   }
   return std::nullopt;
 }
@@ -71,7 +114,7 @@ std::string ModelsHandler::ListFor(const v1::KeyFact& key) const {
   list["object"] = "list";
   list["data"] = ordered_json::array();
   for (const CatalogModel& model : catalog_.Servable()) {
-    if (MayUseModel(key, model.fact->model())) list["data"].push_back(Entry(*model.fact));
+    if (MayUseModel(key, model.fact->model())) list["data"].push_back(Entry(model));
   }
   return Text(list);
 }

@@ -15,21 +15,21 @@ http::ApiError ErrorOf(const Ending& ending) {
   return ending.kind == Ending::Kind::kRefused ? FromRefusal(ending.refusal) : FromStatus(ending.error);
 }
 
-void CountDelivered(Generation& generation, Sink& sink) {
+void CountDelivered(Generations& generations, Sink& sink) {
   for (const Positions& positions : sink.TakeDelivered()) {
-    generation.Written(positions.choice, positions.count);
+    generations.Written(positions.choice, positions.count);
   }
 }
 
 // Whether anything can follow.
-awaitable<bool> Write(const Step& step, const Generation& generation, AnswerWriter& writer, Sink& sink,
+awaitable<bool> Write(const Step& step, const Generations& generations, AnswerWriter& writer, Sink& sink,
                       http::RequestRecord& record) {
   if (!step.pieces.empty()) sink.NoteFirstToken();
   for (const Piece& piece : step.pieces) writer.Delta(piece, sink);
   for (const ChoiceEnd& end : step.ends) writer.End(end, sink);
   if (!step.ending) co_return true;
   if (!step.ending->is_error()) {
-    writer.Close(generation.UsageAtEnd(), sink);
+    writer.Close(generations.UsageAtEnd(), sink);
     co_await sink.Finish();
     co_return false;
   }
@@ -46,19 +46,19 @@ awaitable<bool> Write(const Step& step, const Generation& generation, AnswerWrit
 
 }  // namespace
 
-awaitable<void> Answer(Generation& generation, AnswerWriter& writer, Sink& sink,
+awaitable<void> Answer(Generations& generations, AnswerWriter& writer, Sink& sink,
                        http::RequestRecord& record) {
-  Step step = co_await generation.UntilGranted(kHeadersAfter);
+  Step step = co_await generations.UntilGranted(kHeadersAfter);
   if (!step.is_error_alone()) sink.Open();
   while (!sink.gone()) {
-    const bool goes_on = co_await Write(step, generation, writer, sink, record);
+    const bool goes_on = co_await Write(step, generations, writer, sink, record);
     if (!goes_on) break;
     const absl::Status sent = co_await sink.Flush();
     if (!sent.ok()) break;
-    CountDelivered(generation, sink);
-    step = co_await generation.Next();
+    CountDelivered(generations, sink);
+    step = co_await generations.Next();
   }
-  CountDelivered(generation, sink);
+  CountDelivered(generations, sink);
 }
 
 }  // namespace quire::gateway

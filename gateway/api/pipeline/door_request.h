@@ -2,7 +2,9 @@
 // between threads.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/api/error_response.h"
 #include "gateway/api/pipeline/answer_writer.h"
@@ -16,9 +18,16 @@ struct DoorRequest {
   Prompt prompt;
   bool stream = false;
   MakeWriter make_writer;
+  // Each is answered beside the first, in the same way; its choices follow those of the prompt before it.
+  std::vector<Prompt> more_prompts = {};
 };
+
+// Of one request, all together.
+inline constexpr size_t kMaxPrompts = 32;
 
 // Pure; any thread. The body is validated wholly: what passes can't hurt anything behind it.
 using ParseBody = ApiResult<DoorRequest> (*)(std::string_view body);
+// The same, of a door whose path says the model.
+using ParseBodyFor = ApiResult<DoorRequest> (*)(std::string_view body, const std::string& model);
 
 }  // namespace quire::gateway

@@ -24,6 +24,7 @@ std::optional<http::ApiError> HoldBody(Intake::Visit& visit, size_t bytes, size_
 }  // namespace
 
 awaitable<void> HttpDoor::Handle(http::Exchange& exchange) const {
+  if (const auto* parse = std::get_if<ParseQuestion>(&parse_)) co_return co_await Tell(exchange, *parse);
   ApiResult<Prepared> prepared = co_await Prepare(exchange);
   if (auto* error = std::get_if<http::ApiError>(&prepared))
     co_return co_await exchange.Send(http::ErrorReply(*error));
@@ -37,14 +38,40 @@ awaitable<void> HttpDoor::Handle(http::Exchange& exchange) const {
   }
 }
 
+awaitable<void> HttpDoor::Tell(http::Exchange& exchange, ParseQuestion parse) const {
+  ApiResult<Received> received = co_await Receive(exchange);
+  if (auto* error = std::get_if<http::ApiError>(&received))
+    co_return co_await exchange.Send(http::ErrorReply(*error));
+  Received& question = std::get<Received>(received);
+  ApiResult<std::string> answer = co_await pipeline_.Ask(question.newcomer, std::move(question.body), parse);
+  if (auto* error = std::get_if<http::ApiError>(&answer))
+    co_return co_await exchange.Send(http::ErrorReply(*error));
+  http::Reply reply;
+  reply.body = std::get<std::string>(std::move(answer));
+  co_await exchange.Send(std::move(reply));
+}
+
 awaitable<ApiResult<Prepared>> HttpDoor::Prepare(http::Exchange& exchange) const {
+  ApiResult<Received> received = co_await Receive(exchange);
+  if (auto* error = std::get_if<http::ApiError>(&received)) co_return std::move(*error);
+  Received& request = std::get<Received>(received);
+  Pipeline::Parser<DoorRequest> parse;
+  if (const auto* named = std::get_if<ParseBodyFor>(&parse_)) {
+    parse = [named = *named, model = exchange.tail()](std::string_view body) { return named(body, model); };
+  } else {
+    parse = std::get<ParseBody>(parse_);
+  }
+  co_return co_await pipeline_.Prepare(request.newcomer, exchange.id(), std::move(request.body),
+                                       std::move(parse));
+}
+
+awaitable<ApiResult<HttpDoor::Received>> HttpDoor::Receive(http::Exchange& exchange) const {
   ApiResult<Newcomer> entered = pipeline_.Enter(pipeline_.authenticator().Identify(exchange));
   if (auto* error = std::get_if<http::ApiError>(&entered)) co_return std::move(*error);
   const Newcomer newcomer = std::get<Newcomer>(std::move(entered));
   ApiResult<std::string> body = co_await ReadBody(exchange, newcomer);
   if (auto* error = std::get_if<http::ApiError>(&body)) co_return std::move(*error);
-  co_return co_await pipeline_.Prepare(newcomer, exchange.id(), std::get<std::string>(std::move(body)),
-                                       parse_);
+  co_return Received{newcomer, std::get<std::string>(std::move(body))};
 }
 
 awaitable<ApiResult<std::string>> HttpDoor::ReadBody(http::Exchange& exchange,

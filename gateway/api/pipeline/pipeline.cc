@@ -1,5 +1,6 @@
 #include "gateway/api/pipeline/pipeline.h"
 
+#include <exception>
 #include <utility>
 
 #include "base/async/mailbox.h"
@@ -14,6 +15,25 @@ using boost::asio::awaitable;
 
 bool IsLoading(const std::optional<CatalogModel>& model) {
   return model && model->text == nullptr && !model->failed;
+}
+
+ApiResult<Prepared> Plan(DoorRequest request, AnswerHead head, const CatalogModel& model,
+                         const Newcomer& newcomer) {
+  std::vector<Prompt> prompts = std::move(request.more_prompts);
+  prompts.insert(prompts.begin(), std::move(request.prompt));
+  ApiResult<std::vector<GenerationRequest>> plans =
+      PlanGenerations(request.sampling, std::move(prompts), model, *newcomer.key, head.id,
+                      [&] { return newcomer.owner->gone(); });
+  if (auto* error = std::get_if<http::ApiError>(&plans)) return std::move(*error);
+  Prepared prepared{.plans = std::get<std::vector<GenerationRequest>>(std::move(plans)),
+                    .writer = nullptr,
+                    .stream = request.stream};
+  if (!prepared.stream) {
+    if (auto error = CheckHeld(prepared.plans)) return *std::move(error);
+  }
+  for (GenerationRequest& plan : prepared.plans) plan.until_admitted = newcomer.visit;
+  prepared.writer = request.make_writer(std::move(head));
+  return prepared;
 }
 
 }  // namespace
@@ -36,40 +56,52 @@ ApiResult<Newcomer> Pipeline::Enter(Facts::Key key) const {
                   .owner = std::move(owner)};
 }
 
-awaitable<ApiResult<Prepared>> Pipeline::Prepare(const Newcomer& newcomer, const RequestId& id,
-                                                 std::string body, ParseBody parse) const {
+template <typename Request>
+awaitable<ApiResult<Request>> Pipeline::Read(const Newcomer& newcomer, std::string body,
+                                             Parser<Request> parse) const {
   if (auto error = newcomer.visit->Resize(body.size())) co_return *std::move(error);
   // What is queued holds the visit: its bytes are there until it was begun or dropped.
-  auto read = [body = std::move(body), visit = newcomer.visit, parse] { return parse(body); };
-  ApiResult<DoorRequest> parsed =
-      co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(read));
+  auto read = [body = std::move(body), visit = newcomer.visit, parse = std::move(parse)] {
+    return parse(body);
+  };
+  co_return co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(read));
+}
+
+awaitable<ApiResult<Prepared>> Pipeline::Prepare(const Newcomer& newcomer, const RequestId& id,
+                                                 std::string body, Parser<DoorRequest> parse) const {
+  ApiResult<DoorRequest> parsed = co_await Read<DoorRequest>(newcomer, std::move(body), std::move(parse));
   if (auto* error = std::get_if<http::ApiError>(&parsed)) co_return std::move(*error);
   DoorRequest& request = std::get<DoorRequest>(parsed);
   ApiResult<CatalogModel> model = co_await FindModel(newcomer, request.sampling.model);
   if (auto* error = std::get_if<http::ApiError>(&model)) co_return std::move(*error);
 
-  Prepared prepared{.plan = {}, .writer = nullptr, .stream = request.stream};
-  prepared.writer = request.make_writer({.id = id,
-                                         .model = request.sampling.model,
-                                         .created_unix_s = services_.clock.UnixMs() / 1000,
-                                         .choices = request.sampling.choices,
-                                         .logprobs = request.sampling.logprobs,
-                                         .text = std::get<CatalogModel>(model).text});
-  auto encode = [request = std::move(request), model = std::get<CatalogModel>(std::move(model)), newcomer,
-                 id]() mutable {
-    return PlanGeneration(request.sampling, std::move(request.prompt), model, *newcomer.key, id,
-                          [&] { return newcomer.owner->gone(); });
-  };
-  ApiResult<GenerationRequest> plan =
-      co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(encode));
-  if (auto* error = std::get_if<http::ApiError>(&plan)) co_return std::move(*error);
+  const auto prompts = static_cast<uint32_t>(1 + request.more_prompts.size());
+  AnswerHead head{.id = id,
+                  .model = request.sampling.model,
+                  .created_unix_s = services_.clock.UnixMs() / 1000,
+                  .choices = prompts * request.sampling.choices,
+                  .logprobs = request.sampling.logprobs,
+                  .text = std::get<CatalogModel>(model).text};
+  auto plan = [request = std::move(request), head = std::move(head),
+               model = std::get<CatalogModel>(std::move(model)),
+               newcomer]() mutable { return Plan(std::move(request), std::move(head), model, newcomer); };
+  ApiResult<Prepared> prepared =
+      co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(plan));
   if (newcomer.owner->gone()) co_return ClientLeft();
-  prepared.plan = std::get<GenerationRequest>(std::move(plan));
-  if (!prepared.stream) {
-    if (auto error = CheckHeld(prepared.plan)) co_return *std::move(error);
-  }
-  prepared.plan.until_admitted = newcomer.visit;
   co_return std::move(prepared);
+}
+
+awaitable<ApiResult<std::string>> Pipeline::Ask(const Newcomer& newcomer, std::string body,
+                                                ParseQuestion parse) const {
+  ApiResult<Question> parsed = co_await Read<Question>(newcomer, std::move(body), parse);
+  if (auto* error = std::get_if<http::ApiError>(&parsed)) co_return std::move(*error);
+  Question& question = std::get<Question>(parsed);
+  ApiResult<CatalogModel> model = co_await FindModel(newcomer, question.model);
+  if (auto* error = std::get_if<http::ApiError>(&model)) co_return std::move(*error);
+  auto answer = [question = std::move(question), model = std::get<CatalogModel>(std::move(model)), newcomer] {
+    return question.answer(model, [&] { return newcomer.owner->gone(); });
+  };
+  co_return co_await text_threads_.Run(newcomer.visit->bytes(), newcomer.owner, std::move(answer));
 }
 
 awaitable<ApiResult<CatalogModel>> Pipeline::FindModel(const Newcomer& newcomer, std::string name) const {
@@ -102,12 +134,21 @@ awaitable<std::optional<CatalogModel>> Pipeline::AwaitText(const Newcomer& newco
 }
 
 awaitable<void> Pipeline::Serve(Prepared prepared, Sink& sink, http::RequestRecord& record) const {
-  const std::string key_id = prepared.plan.key_id;
-  Generation generation(services_, std::move(prepared.plan));
-  sink.OnGone([&generation] { generation.Abort(); });
-  co_await Answer(generation, *prepared.writer, sink, record);
-  generation.Describe(record);
-  if (generation.abandoned()) abandonments_.Spend(key_id, services_.clock.NowUs());
+  const std::string key_id = prepared.plans.front().key_id;
+  const size_t prompts = prepared.plans.size();
+  Generations generations(services_, std::move(prepared.plans));
+  sink.OnGone([&generations] { generations.Abort(); });
+  std::exception_ptr thrown;
+  try {
+    co_await Answer(generations, *prepared.writer, sink, record);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  co_await generations.End();
+  if (thrown != nullptr) std::rethrow_exception(thrown);
+  generations.Describe(record);
+  if (!generations.abandoned()) co_return;
+  for (size_t i = 0; i < prompts; ++i) abandonments_.Spend(key_id, services_.clock.NowUs());
 }
 
 }  // namespace quire::gateway

@@ -6,16 +6,19 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/core/budgets.h"
 #include "gateway/api/authenticator.h"
 #include "gateway/api/intake.h"
 #include "gateway/api/pipeline/door_request.h"
+#include "gateway/api/pipeline/question.h"
 #include "gateway/api/text_threads.h"
-#include "gateway/generation/generation.h"
+#include "gateway/generation/generations.h"
 #include "gateway/generation/model_catalog.h"
 
 namespace quire::gateway {
@@ -29,13 +32,16 @@ struct Newcomer {
 
 // A request that may be admitted.
 struct Prepared {
-  GenerationRequest plan;
+  std::vector<GenerationRequest> plans;  // one for each of its prompts
   std::unique_ptr<AnswerWriter> writer;
   bool stream = false;
 };
 
 class Pipeline {
  public:
+  template <typename Request>
+  using Parser = std::function<ApiResult<Request>(std::string_view body)>;
+
   // A model that has just appeared: its text files take a moment to load.
   static constexpr std::chrono::milliseconds kLoadPatience{10'000};
 
@@ -57,14 +63,21 @@ class Pipeline {
 
   // By what can be said before the body is read. `key`: as the authenticator found it, null for nobody.
   ApiResult<Newcomer> Enter(Facts::Key key) const;
-  // From the body to the plan. Where the client left, the error is nobody's.
+  // From the body to the plans. Where the client left, the error is nobody's.
   boost::asio::awaitable<ApiResult<Prepared>> Prepare(const Newcomer& newcomer, const RequestId& id,
-                                                      std::string body, ParseBody parse) const;
+                                                      std::string body, Parser<DoorRequest> parse) const;
+  // From the body to the reply's, where a model's text says all. The same of a client that left.
+  boost::asio::awaitable<ApiResult<std::string>> Ask(const Newcomer& newcomer, std::string body,
+                                                     ParseQuestion parse) const;
   // Admission, and the answer to its end; `record` then tells of it.
   boost::asio::awaitable<void> Serve(Prepared prepared, Sink& sink, http::RequestRecord& record) const;
 
  private:
   std::optional<http::ApiError> Overrun(const v1::KeyFact& key) const;
+  // What is read of the body, on the text threads.
+  template <typename Request>
+  boost::asio::awaitable<ApiResult<Request>> Read(const Newcomer& newcomer, std::string body,
+                                                  Parser<Request> parse) const;
   boost::asio::awaitable<ApiResult<CatalogModel>> FindModel(const Newcomer& newcomer, std::string name) const;
   // As it is when its text was loaded or could not be, or when patience, or the client's, has ended.
   boost::asio::awaitable<std::optional<CatalogModel>> AwaitText(const Newcomer& newcomer,

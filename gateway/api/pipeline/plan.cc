@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kUsualMaxTokens = 16384;
 constexpr size_t kMaxPrefixHashes = 64;  // the coordinator takes no more
-constexpr uint64_t kMaxHeldChances = 1 << 19;
+constexpr uint64_t kMaxHeldChances = 1 << 19, kMaxHeldTokens = 1 << 20;
 constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow the logits: they mean greedy
 // top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
 constexpr float kLeastTopP = std::numeric_limits<float>::min();
@@ -28,21 +28,31 @@ struct PromptText {
   const char* param;
 };
 
+const char* ParamOf(const Prompt& prompt) {
+  if (const auto* text = std::get_if<TextPrompt>(&prompt)) return text->param;
+  return std::holds_alternative<ChatPrompt>(prompt) ? "messages" : "prompt";
+}
+
+absl::StatusOr<OriginText> Render(const ChatPrompt& prompt, const TextModel& text) {
+  const nlohmann::ordered_json tools = ToolDeclarations(prompt.tools);
+  if (!prompt.generation_prompt) return text.RenderTurns(prompt.turns, prompt.reasons, tools);
+  return text.RenderChat(prompt.turns, prompt.reasons, tools);
+}
+
 ApiResult<PromptText> TextOf(const ChatPrompt& prompt, const TextModel& text) {
-  if (prompt.ContinuesAssistant() && prompt.turns.size() == 1) {
+  if (prompt.generation_prompt && prompt.ContinuesAssistant() && prompt.turns.size() == 1) {
     return InvalidField("messages",
                         "messages: give a message before the assistant's that is to be continued");
   }
   if (auto error = CheckToolsTaken(prompt, text)) return *std::move(error);
-  absl::StatusOr<OriginText> rendered =
-      text.RenderChat(prompt.turns, prompt.reasons, ToolDeclarations(prompt.tools));
+  absl::StatusOr<OriginText> rendered = Render(prompt, text);
   if (!rendered.ok())
     return InvalidField("messages", absl::StrCat("messages: ", rendered.status().message()));
   return PromptText{*std::move(rendered), "messages"};
 }
 
 ApiResult<PromptText> TextOf(TextPrompt& prompt, const TextModel&) {
-  return PromptText{OriginText(std::move(prompt.text), Origin::kTemplate), "prompt"};
+  return PromptText{OriginText(std::move(prompt.text), Origin::kTemplate), prompt.param};
 }
 
 ApiResult<std::vector<TokenId>> Encode(const PromptText& prompt, const CatalogModel& model,
@@ -51,9 +61,8 @@ ApiResult<std::vector<TokenId>> Encode(const PromptText& prompt, const CatalogMo
   absl::StatusOr<std::vector<TokenId>> ids =
       model.text->tokenizer().Encode(prompt.text, {.max_tokens = context, .gone = gone});
   if (absl::IsCancelled(ids.status())) return ClientLeft();
-  if (absl::IsResourceExhausted(ids.status())) return PromptTooLong(context);
+  if (absl::IsResourceExhausted(ids.status())) return PromptTooLong(context, prompt.param);
   if (!ids.ok()) return InvalidField(prompt.param, absl::StrCat(prompt.param, ": ", ids.status().message()));
-  if (ids->empty()) return InvalidField(prompt.param, absl::StrCat(prompt.param, ": the prompt is empty"));
   return *std::move(ids);
 }
 
@@ -65,9 +74,14 @@ ApiResult<std::vector<TokenId>> IdsOf(IdsPrompt& prompt, const CatalogModel& mod
     const std::string param = absl::StrCat("prompt.", i);
     return InvalidField(param, OutsideVocabulary(param, prompt.ids[i], vocabulary_size));
   }
-  if (prompt.ids.empty()) return InvalidField("prompt", "prompt: the prompt is empty");
   return std::move(prompt.ids);
 }
+
+std::span<const TokenId> PrefixOf(const TextPrompt& prompt, const TextModel& text) {
+  return prompt.add_special_tokens ? text.tokenizer().prefix_ids() : std::span<const TokenId>();
+}
+// Templates write their own.
+std::span<const TokenId> PrefixOf(const ChatPrompt&, const TextModel&) { return {}; }
 
 template <typename WithText>
 ApiResult<std::vector<TokenId>> IdsOf(WithText& prompt, const CatalogModel& model,
@@ -75,7 +89,12 @@ ApiResult<std::vector<TokenId>> IdsOf(WithText& prompt, const CatalogModel& mode
   ApiResult<PromptText> text = TextOf(prompt, *model.text);
   if (auto* error = std::get_if<http::ApiError>(&text)) return std::move(*error);
   if (gone()) return ClientLeft();
-  return Encode(std::get<PromptText>(text), model, gone);
+  ApiResult<std::vector<TokenId>> ids = Encode(std::get<PromptText>(text), model, gone);
+  if (auto* found = std::get_if<std::vector<TokenId>>(&ids)) {
+    const std::span<const TokenId> prefix = PrefixOf(prompt, *model.text);
+    found->insert(found->begin(), prefix.begin(), prefix.end());
+  }
+  return ids;
 }
 
 // Only a chat's answer is told apart: whoever sends text or ids gets text as the model writes it.
@@ -94,12 +113,12 @@ ReasoningRules ReasoningOf(const Prompt& prompt, std::span<const TokenId> ids, c
 
 // Fills in max_tokens; the error says why prompt and answer don't fit.
 std::optional<http::ApiError> PlanLength(const SamplingRequest& request, const v1::ModelFact& model,
-                                         GenerationRequest& plan) {
+                                         const char* param, GenerationRequest& plan) {
   const uint64_t prompt = plan.prompt.size();
   const uint64_t context = model.max_context();
   const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
   const uint64_t asked = static_cast<uint64_t>(request.max_tokens.value_or(1));
-  if (prompt + asked > context) return ContextExceeded(prompt, asked, context);
+  if (prompt + asked > context) return ContextExceeded(prompt, asked, context, param);
   if (asked > limit) {
     return InvalidField("max_tokens",
                         absl::StrCat("max_tokens: this model's answers have at most ", limit, " tokens"));
@@ -150,6 +169,23 @@ std::vector<std::string> PrefixHashes(const GenerationRequest& plan) {
   return hashes;
 }
 
+// One of several prompts is at "prompt.3", and its id at "prompt.3.17".
+http::ApiError OfPrompt(size_t i, http::ApiError error) {
+  constexpr std::string_view kField = "prompt";
+  if (!error.param.starts_with(kField)) return error;
+  const std::string place = absl::StrCat("prompt.", i);
+  if (error.message.starts_with(error.param)) error.message.replace(0, kField.size(), place);
+  error.param.replace(0, kField.size(), place);
+  return error;
+}
+
+// A request's generations have ids that differ in their last byte, so that a log's lines show who belongs
+// together; the first has the request's own.
+RequestId NthId(RequestId id, size_t i) {
+  id.bytes.back() ^= static_cast<uint8_t>(i);
+  return id;
+}
+
 uint64_t RandomSeed() {
   uint64_t seed = 0;
   std::memcpy(&seed, RandomBytes(sizeof seed).data(), sizeof seed);
@@ -158,14 +194,27 @@ uint64_t RandomSeed() {
 
 }  // namespace
 
-std::optional<http::ApiError> CheckHeld(const GenerationRequest& plan) {
-  if (!plan.sampling.logprobs()) return std::nullopt;
-  const uint64_t per_token = plan.choices * uint64_t{1 + plan.sampling.top_logprobs()};
-  const uint64_t most = kMaxHeldChances / per_token;
-  if (plan.max_tokens <= most) return std::nullopt;
-  return InvalidField("max_tokens",
-                      absl::StrCat("max_tokens: with so many logprobs a whole answer has at most ", most,
-                                   " tokens a choice: give fewer, or stream"));
+std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans) {
+  const v1::Sampling& sampling = plans.front().sampling;
+  if (!sampling.logprobs() && plans.size() == 1) return std::nullopt;
+  uint64_t most = (sampling.logprobs() ? kMaxHeldChances : kMaxHeldTokens) / plans.size();
+  most /= plans.front().choices * uint64_t{1 + sampling.top_logprobs()};
+  const auto fits = [most](const GenerationRequest& plan) { return plan.max_tokens <= most; };
+  if (std::all_of(plans.begin(), plans.end(), fits)) return std::nullopt;
+  const char* much = sampling.logprobs() ? "so many logprobs" : "so many prompts";
+  return InvalidField("max_tokens", absl::StrCat("max_tokens: with ", much, " a whole answer has at most ",
+                                                 most, " tokens a choice: give fewer, or stream"));
+}
+
+ApiResult<std::vector<TokenId>> EncodePrompt(Prompt prompt, const CatalogModel& model,
+                                             const std::function<bool()>& gone) {
+  return std::visit([&](auto& p) { return IdsOf(p, model, gone); }, prompt);
+}
+
+ApiResult<std::string> RenderPrompt(const ChatPrompt& prompt, const TextModel& text) {
+  ApiResult<PromptText> rendered = TextOf(prompt, text);
+  if (auto* error = std::get_if<http::ApiError>(&rendered)) return std::move(*error);
+  return std::get<PromptText>(rendered).text.text();
 }
 
 ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prompt prompt,
@@ -182,7 +231,9 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
   plan.text = model.text;
   plan.bundle_digest = model.fact->bundle_digest();
   plan.prompt = std::get<std::vector<TokenId>>(std::move(ids));
-  if (auto error = PlanLength(request, *model.fact, plan)) return *std::move(error);
+  const char* param = ParamOf(prompt);
+  if (plan.prompt.empty()) return InvalidField(param, absl::StrCat(param, ": the prompt is empty"));
+  if (auto error = PlanLength(request, *model.fact, param, plan)) return *std::move(error);
   plan.sampling = PlanSampling(request, *model.text);
   plan.choices = request.choices;
   plan.seed = request.seed ? *request.seed : RandomSeed();
@@ -195,6 +246,23 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
   plan.cache_salt = key.cache_salt();
   plan.prefix_hashes = PrefixHashes(plan);
   return plan;
+}
+
+ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest& request,
+                                                          std::vector<Prompt> prompts,
+                                                          const CatalogModel& model, const v1::KeyFact& key,
+                                                          const RequestId& id,
+                                                          const std::function<bool()>& gone) {
+  std::vector<GenerationRequest> plans;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    ApiResult<GenerationRequest> plan =
+        PlanGeneration(request, std::move(prompts[i]), model, key, NthId(id, i), gone);
+    if (auto* error = std::get_if<http::ApiError>(&plan)) {
+      return prompts.size() == 1 ? std::move(*error) : OfPrompt(i, std::move(*error));
+    }
+    plans.push_back(std::get<GenerationRequest>(std::move(plan)));
+  }
+  return plans;
 }
 
 }  // namespace quire::gateway

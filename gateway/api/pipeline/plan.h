@@ -6,6 +6,9 @@
 
 #include <functional>
 #include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "gateway/api/error_response.h"
 #include "gateway/api/pipeline/prompt.h"
@@ -20,8 +23,22 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
                                             const CatalogModel& model, const v1::KeyFact& key,
                                             const RequestId& id, const std::function<bool()>& gone);
 
-// Whether a whole answer can be held until it has ended: its text has a bound, that of its tokens, and what
-// is said of each of them has one of its own, some 60 MiB of body.
-std::optional<http::ApiError> CheckHeld(const GenerationRequest& plan);
+// The same of each of up to 256 prompts, in their order: the generations' ids are made of the request's. An
+// error of one is the request's.
+ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest& request,
+                                                          std::vector<Prompt> prompts,
+                                                          const CatalogModel& model, const v1::KeyFact& key,
+                                                          const RequestId& id,
+                                                          const std::function<bool()>& gone);
+
+// Whether a whole answer can be held until it has ended: its text has a bound, that of its tokens; what is
+// said of each of them has one of its own, some 60 MiB of body, and so have the answers to several prompts.
+std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans);
+
+// A prompt's ids by themselves, which may be none.
+ApiResult<std::vector<TokenId>> EncodePrompt(Prompt prompt, const CatalogModel& model,
+                                             const std::function<bool()>& gone);
+// A conversation as the model's template writes it.
+ApiResult<std::string> RenderPrompt(const ChatPrompt& prompt, const TextModel& text);
 
 }  // namespace quire::gateway

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <climits>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
@@ -51,6 +52,8 @@ class PlanTest : public ::testing::Test {
     EXPECT_TRUE(std::holds_alternative<http::ApiError>(plan)) << fields;
     return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
   }
+
+  static std::optional<http::ApiError> Held(const GenerationRequest& plan) { return CheckHeld({&plan, 1}); }
 
   std::string content_ = "x";
   int questions_ = 0, gone_at_ = INT_MAX;  // the client is found gone at the so manieth question
@@ -230,9 +233,9 @@ TEST_F(PlanTest, ASeedIsAlwaysSet) {
 
 TEST_F(PlanTest, WhatIsHeldOfLogprobsHasABound) {
   const std::string most = R"("n": 4, "logprobs": true, "top_logprobs": 20, "max_tokens": )";
-  EXPECT_FALSE(CheckHeld(MustPlan(most + "6241")));  // 2^19 / (4 * 21)
-  EXPECT_EQ(CheckHeld(MustPlan(most + "6242"))->param, "max_tokens");
-  EXPECT_FALSE(CheckHeld(MustPlan(R"("n": 4, "max_tokens": 90000)")));
+  EXPECT_FALSE(Held(MustPlan(most + "6241")));  // 2^19 / (4 * 21)
+  EXPECT_EQ(Held(MustPlan(most + "6242"))->param, "max_tokens");
+  EXPECT_FALSE(Held(MustPlan(R"("n": 4, "max_tokens": 90000)")));
 }
 
 TEST_F(PlanTest, TextAndIdsArePromptsToo) {
@@ -250,6 +253,62 @@ TEST_F(PlanTest, TextAndIdsArePromptsToo) {
   }
   EXPECT_EQ(std::get<http::ApiError>(plan(IdsPrompt{})).param, "prompt");
   EXPECT_EQ(std::get<http::ApiError>(plan(TextPrompt{})).param, "prompt");
+}
+
+TEST_F(PlanTest, ATextBeginsWithTheCheckpointsStartTokenUnlessItIsNotTo) {
+  v1::TextBundle bundle = testing::TinyBundle();
+  for (v1::TextFile& file : *bundle.mutable_files()) {
+    if (file.name() != "tokenizer.json") continue;
+    auto tokenizer = nlohmann::ordered_json::parse(file.content());
+    tokenizer["post_processor"] = nlohmann::ordered_json::parse(R"({"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [], "special_tokens": {"<|im_start|>": {"id": "<|im_start|>", "ids": [256],
+                                                        "tokens": ["<|im_start|>"]}}})");
+    file.set_content(tokenizer.dump());
+  }
+  text_ = *TextModel::Create(bundle);
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  const auto plan = [&](Prompt prompt) {
+    return std::get<GenerationRequest>(
+               PlanGeneration({}, std::move(prompt), model, key_, RequestId::Random(), [] { return false; }))
+        .prompt;
+  };
+  EXPECT_EQ(plan(TextPrompt{"a"}), (std::vector<TokenId>{256, 'a'}));
+  EXPECT_EQ(plan(TextPrompt{.text = "a", .add_special_tokens = false}), (std::vector<TokenId>{'a'}));
+  EXPECT_EQ(plan(IdsPrompt{{'a'}}), (std::vector<TokenId>{'a'}));
+  EXPECT_EQ(MustPlan("").prompt.size(), kPrompt) << "templates write their own";
+}
+
+TEST_F(PlanTest, SeveralPromptsHaveIdsOfOneFamilyAndPlacesOfTheirOwn) {
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  const RequestId id = RequestId::Random();
+  const auto plan = [&](std::vector<Prompt> prompts) {
+    return PlanGenerations({}, std::move(prompts), model, key_, id, [] { return false; });
+  };
+  const auto plans = plan({TextPrompt{"a"}, IdsPrompt{{1, 2}}});
+  const auto& both = std::get<std::vector<GenerationRequest>>(plans);
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_EQ(both[0].id, id);
+  EXPECT_NE(both[1].id, id);
+  EXPECT_EQ(both[1].id.ToHex().substr(0, 30), id.ToHex().substr(0, 30));
+  EXPECT_NE(both[0].seed, both[1].seed);
+  const auto error = std::get<http::ApiError>(plan({TextPrompt{"a"}, IdsPrompt{{1, 258}}}));
+  EXPECT_EQ(error.param, "prompt.1.1");
+  EXPECT_TRUE(error.message.starts_with("prompt.1.1: ")) << error.message;
+}
+
+TEST_F(PlanTest, WholeAnswersToSeveralPromptsHaveABoundTogether) {
+  GenerationRequest plan = MustPlan("\"max_tokens\": 32768");
+  std::vector<GenerationRequest> plans(32, plan);
+  EXPECT_FALSE(CheckHeld(plans));
+  plans.back().max_tokens = 32769;
+  EXPECT_EQ(CheckHeld(plans)->param, "max_tokens");
+  plan.sampling.set_logprobs(true);
+  plan.max_tokens = (1 << 19) / 32;
+  plans.assign(32, plan);
+  EXPECT_FALSE(CheckHeld(plans));
+  ++plans.front().max_tokens;
+  EXPECT_EQ(CheckHeld(plans)->param, "max_tokens");
 }
 
 TEST_F(PlanTest, NothingIsEncodedForAClientThatLeft) {

@@ -21,6 +21,9 @@ struct ChatPrompt {
   // as the model writes it.
   bool separate_reasoning = false;
   ToolRules tools = {};
+  // What the template writes where an answer is to begin; without it the turns alone are rendered, the last
+  // one as closed as the others.
+  bool generation_prompt = true;
 
   // The last turn is the assistant's: it is continued, not answered.
   bool ContinuesAssistant() const { return !turns.empty() && turns.back().role == "assistant"; }
@@ -29,6 +32,9 @@ struct ChatPrompt {
 // Its control tokens are read as such: whoever sends text without a template writes them himself.
 struct TextPrompt {
   std::string text;
+  // Before it what the checkpoint's tokenizer puts before a text: its start token, where it has one.
+  bool add_special_tokens = true;
+  const char* param = "prompt";  // the field that it came in
 };
 
 struct IdsPrompt {

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/api/pipeline/token_ids_field.h"
 #include "gateway/text/stop_matcher.h"
 
 namespace quire::gateway {
@@ -104,13 +105,7 @@ void ReadStopTokenIds(FieldReader& fields, SamplingRequest& request) {
     return fields.Fail("stop_token_ids",
                        absl::StrCat("give a list of at most ", kMaxStopTokenIds, " token ids"));
   }
-  for (size_t i = 0; i < ids->size(); ++i) {
-    const json id = AsInteger((*ids)[i]);
-    if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) {
-      return fields.Fail(absl::StrCat("stop_token_ids.", i), "give a token id");
-    }
-    request.stop_token_ids.push_back(id.get<int32_t>());
-  }
+  request.stop_token_ids = ReadTokenIds(fields, *ids, "stop_token_ids");
 }
 
 }  // namespace

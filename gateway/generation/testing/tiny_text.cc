@@ -45,7 +45,8 @@ v1::TextBundle BundleWith(const std::string& tokenizer_json, const std::string& 
   ordered_json tokenizer_config;
   tokenizer_config["eos_token"] = "<|im_end|>";
   tokenizer_config["chat_template"] = chat_template;
-  AddFile(bundle, "config.json", R"({"model_type": "llama", "eos_token_id": 257})");
+  AddFile(bundle, "config.json",
+          R"({"model_type": "llama", "eos_token_id": 257, "torch_dtype": "bfloat16"})");
   AddFile(bundle, "generation_config.json",
           R"({"do_sample": true, "temperature": 0.5, "top_p": 0.75, "top_k": 9, "eos_token_id": [257]})");
   AddFile(bundle, "tokenizer.json", tokenizer_json);
