@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/absl_text.h"
+#include "base/core/status.h"
+#include "base/core/strict_json.h"
 
 namespace quire::gateway {
 
@@ -19,6 +21,15 @@ nlohmann::ordered_json AsInteger(const nlohmann::ordered_json& value) {
   if (number != std::trunc(number) || number >= 0x1p64 || number <= -0x1p63) return value;
   if (number < 0) return static_cast<int64_t>(number);
   return static_cast<uint64_t>(number);
+}
+
+ApiResult<nlohmann::ordered_json> ReadBodyObject(std::string_view body) {
+  absl::StatusOr<nlohmann::ordered_json> root = ParseStrictJson(body);
+  if (!root.ok()) {
+    return BadJson(absl::StrCat("the request body is not acceptable JSON: ", root.status().message()));
+  }
+  if (!root->is_object()) return BadJson("the request body must be a JSON object");
+  return *std::move(root);
 }
 
 void FieldReader::Fail(std::string_view path, std::string_view message) {

@@ -17,6 +17,9 @@ namespace quire::gateway {
 // unsigned if it can be; a number that stands for none comes back as it is, and what is no number as null.
 nlohmann::ordered_json AsInteger(const nlohmann::ordered_json& value);
 
+// A request's body as the object that it has to be; the error is a 400.
+ApiResult<nlohmann::ordered_json> ReadBodyObject(std::string_view body);
+
 class FieldReader {
  public:
   // `prefix` is the object's own path with a trailing dot, or empty; `error` outlives the reader and is

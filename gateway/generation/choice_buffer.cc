@@ -79,7 +79,8 @@ void ChoiceBuffer::End(Ending::Kind kind) {
   end_ = ChoiceEnd{.choice = choice_,
                    .kind = kind,
                    .positions = std::exchange(textless_, 0),
-                   .reasoning_positions = std::exchange(textless_reasoning_, 0)};
+                   .reasoning_positions = std::exchange(textless_reasoning_, 0),
+                   .stop = matcher_.matched_stop()};
 }
 
 void ChoiceBuffer::TakePieces(uint64_t& room, std::vector<Piece>& pieces) {

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
-#include "base/core/status.h"
-#include "base/core/strict_json.h"
 #include "gateway/api/chat/chat_turns.h"
 #include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/chat/unsupported_fields.h"
@@ -121,14 +118,9 @@ void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, Ch
 }  // namespace
 
 ApiResult<ChatRequest> ParseChatRequest(std::string_view body) {
-  absl::StatusOr<json> root = ParseStrictJson(body);
-  if (!root.ok()) {
-    return BadJson(absl::StrCat("the request body is not acceptable JSON: ", root.status().message()));
-  }
-  if (!root->is_object()) {
-    return BadJson("the request body must be a JSON object");
-  }
-  return ReadChatRequest(*root);
+  const ApiResult<json> root = ReadBodyObject(body);
+  if (const auto* error = std::get_if<http::ApiError>(&root)) return *error;
+  return ReadChatRequest(std::get<json>(root));
 }
 
 ApiResult<ChatRequest> ReadChatRequest(const json& body) {

@@ -25,8 +25,7 @@ std::optional<http::ApiError> HoldBody(Intake::Visit& visit, size_t bytes, size_
 
 awaitable<void> HttpDoor::Handle(http::Exchange& exchange) const {
   ApiResult<Prepared> prepared = co_await Prepare(exchange);
-  if (auto* error = std::get_if<http::ApiError>(&prepared))
-    co_return co_await exchange.Send(http::ErrorReply(*error));
+  if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await exchange.SendError(*error);
   Prepared& request = std::get<Prepared>(prepared);
   if (request.stream) {
     HttpStreamSink sink(exchange);

@@ -18,9 +18,11 @@ class HttpDoor {
 
   boost::asio::awaitable<void> Handle(http::Exchange& exchange) const;
 
- private:
-  // From the head to the plan. Where the client left or was answered, the error is nobody's.
+  // From the head to the plan, for who answers otherwise. Where the client left or was answered, the error is
+  // nobody's.
   boost::asio::awaitable<ApiResult<Prepared>> Prepare(http::Exchange& exchange) const;
+
+ private:
   boost::asio::awaitable<ApiResult<std::string>> ReadBody(http::Exchange& exchange,
                                                           const Newcomer& newcomer) const;
   boost::asio::awaitable<ApiResult<std::string>> Inflate(http::Exchange& exchange, const Newcomer& newcomer,

@@ -44,22 +44,6 @@ void ReadLengths(FieldReader& fields, std::initializer_list<const char*> max_tok
   }
 }
 
-void ReadStop(FieldReader& fields, SamplingRequest& request) {
-  const json* stop = fields.Find("stop");
-  if (stop == nullptr) return;
-  const bool is_list = stop->is_array();
-  const size_t count = is_list ? stop->size() : 1;
-  if (count > kMaxStops) return fields.Fail("stop", absl::StrCat("give at most ", kMaxStops, " strings"));
-  for (size_t i = 0; i < count; ++i) {
-    const auto* text = (is_list ? (*stop)[i] : *stop).get_ptr<const std::string*>();
-    if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
-      return fields.Fail(is_list ? absl::StrCat("stop.", i) : "stop",
-                         absl::StrCat("give a string of 1 to ", kMaxStopBytes, " bytes"));
-    }
-    request.stop.push_back(*text);
-  }
-}
-
 void ReadSeed(FieldReader& fields, SamplingRequest& request) {
   const json* seed = fields.Find("seed");
   if (seed == nullptr) return;
@@ -125,13 +109,31 @@ SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<co
   SamplingRequest request;
   ReadNumbers(fields, request);
   ReadLengths(fields, max_tokens_names, request);
-  ReadStop(fields, request);
+  ReadStops(fields, "stop", request);
   ReadSeed(fields, request);
   ReadLogitBias(fields, request);
   ReadStopTokenIds(fields, request);
   request.ignore_eos = fields.Bool("ignore_eos").value_or(false);
   request.loop_guard = fields.Bool("loop_guard").value_or(false);
   return request;
+}
+
+void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request) {
+  const json* stop = fields.Find(name);
+  if (stop == nullptr) return;
+  const bool is_list = stop->is_array();
+  const size_t count = is_list ? stop->size() : 1;
+  if (request.stop.size() + count > kMaxStops) {
+    return fields.Fail(name, absl::StrCat("give at most ", kMaxStops, " strings"));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const auto* text = (is_list ? (*stop)[i] : *stop).get_ptr<const std::string*>();
+    if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
+      return fields.Fail(is_list ? absl::StrCat(name, ".", i) : name,
+                         absl::StrCat("give a string of 1 to ", kMaxStopBytes, " bytes"));
+    }
+    request.stop.push_back(*text);
+  }
 }
 
 std::string OutsideVocabulary(const std::string& param, int32_t id, int64_t vocabulary_size) {
