@@ -12,6 +12,8 @@
 #include "base/http/server.h"
 #include "gateway/api/chat/chat_door.h"
 #include "gateway/api/grpc/chat_service.h"
+#include "gateway/api/messages/messages_dialect.h"
+#include "gateway/api/messages/messages_door.h"
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
@@ -78,6 +80,8 @@ struct Gateway::Parts {
         text_threads(options.threads),
         pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
         chat(pipeline, ParseChat),
+        messages(pipeline, ParseMessages),
+        message_counter(pipeline),
         models(authenticator, catalog),
         chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
         call_threads(options.threads),
@@ -154,6 +158,12 @@ struct Gateway::Parts {
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
                  [this](http::Exchange& e) { return models.HandleOne(e); });
     }
+    for (const char* path : {"/v1/messages", "/anthropic/v1/messages"}) {
+      routes.Add("POST", path, [this](http::Exchange& e) { return messages.Handle(e); });
+      routes.Add("POST", absl::StrCat(path, "/count_tokens"),
+                 [this](http::Exchange& e) { return message_counter.Handle(e); });
+    }
+    for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
     return routes;
   }
 
@@ -231,6 +241,8 @@ struct Gateway::Parts {
   TextThreads text_threads;
   const Pipeline pipeline;
   const HttpDoor chat;
+  const HttpDoor messages;
+  const MessagesCounter message_counter;
   const ModelsHandler models;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines
