@@ -1,7 +1,5 @@
 #include "gateway/api/chat/chat_request.h"
 
-#include <algorithm>
-
 #include "gateway/api/chat/chat_turns.h"
 #include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/chat/unsupported_fields.h"
@@ -62,21 +60,13 @@ class ReasoningWish {
   explicit ReasoningWish(ChatPrompt& prompt) : prompt_(prompt) {}
 
   void ReadEffort(FieldReader& fields, const char* name) {
-    const std::optional<std::string> effort = fields.String(name, kMaxLabelBytes);
-    if (!effort) return;
-    const auto* found = std::find(std::begin(kEfforts), std::end(kEfforts), *effort);
-    if (found == std::end(kEfforts)) {
-      return fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
-    }
-    Say(fields, name, *effort != "none");
+    if (const auto reasons = gateway::ReadEffort(fields, name)) Say(fields, name, *reasons);
   }
   void ReadSwitch(FieldReader& fields, const char* name) {
     if (const auto on = fields.Bool(name)) Say(fields, name, *on);
   }
 
  private:
-  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-
   void Say(FieldReader& fields, const char* name, bool on) {
     if (prompt_.reasons.value_or(on) != on) {
       return fields.Fail(name, "another field says the opposite: give one of them");

@@ -18,14 +18,6 @@ using json = nlohmann::ordered_json;
 constexpr size_t kMaxLabel = 512, kMaxUserIdBytes = 4096;
 constexpr int64_t kMaxBudget = 1'000'000;
 
-// nullptr: absent, or none.
-const json* FindObject(FieldReader& fields, const char* name) {
-  const json* value = fields.Find(name);
-  if (value == nullptr || value->is_object()) return value;
-  fields.Fail(name, "give an object");
-  return nullptr;
-}
-
 void ReadBudget(FieldReader& thinking, MessagesRequest& request) {
   const auto budget = thinking.Integer("budget_tokens", 1, kMaxBudget);
   if (!budget) return thinking.Fail("budget_tokens", "say how many tokens thinking may take");
@@ -36,7 +28,7 @@ void ReadBudget(FieldReader& thinking, MessagesRequest& request) {
 }
 
 void ReadThinking(FieldReader& fields, std::optional<http::ApiError>& error, MessagesRequest& request) {
-  const json* thinking = FindObject(fields, "thinking");
+  const json* thinking = fields.Object("thinking");
   if (thinking == nullptr) return;
   FieldReader own(*thinking, "thinking.", error);
   const std::string type = own.String("type", kMaxLabel).value_or("");
@@ -55,7 +47,7 @@ void ReadThinking(FieldReader& fields, std::optional<http::ApiError>& error, Mes
 
 void CheckOutputConfig(FieldReader& fields, std::optional<http::ApiError>& error) {
   constexpr std::string_view kEfforts[] = {"low", "medium", "high", "xhigh", "max"};
-  const json* config = FindObject(fields, "output_config");
+  const json* config = fields.Object("output_config");
   if (config == nullptr) return;
   FieldReader own(*config, "output_config.", error);
   const auto effort = own.String("effort", kMaxLabel);
@@ -67,7 +59,7 @@ void CheckOutputConfig(FieldReader& fields, std::optional<http::ApiError>& error
 
 // Edits of what the client sent. Thinking is no part of a prompt anyway.
 void CheckContextManagement(FieldReader& fields, std::optional<http::ApiError>& error) {
-  const json* management = FindObject(fields, "context_management");
+  const json* management = fields.Object("context_management");
   if (management == nullptr) return;
   FieldReader own(*management, "context_management.", error);
   const json* edits = own.FindFilled("edits");
@@ -94,7 +86,7 @@ void RefuseWhatIsNotServed(FieldReader& fields) {
 // Fields that change nothing in the answer: their types are checked, their values are not used.
 void CheckWhatChangesNothing(FieldReader& fields, std::optional<http::ApiError>& error) {
   for (const char* name : {"service_tier", "inference_geo", "speed"}) fields.String(name, kMaxLabel);
-  const json* metadata = FindObject(fields, "metadata");
+  const json* metadata = fields.Object("metadata");
   if (metadata == nullptr) return;
   FieldReader own(*metadata, "metadata.", error);
   own.String("user_id", kMaxUserIdBytes);

@@ -141,6 +141,7 @@ TEST(MessagesRequestTest, RefusesToolsThatAreNoneWithTheirPath) {
       {R"("tools": [{"name": "a", "input_schema": []}])", "tools.0.input_schema"},
       {R"("tools": [{"name": "a", "input_schema": {"type": "array"}}])", "tools.0.input_schema.type"},
       {R"("tools": [{"name": "a", "input_schema": {}, "description": 1}])", "tools.0.description"},
+      {R"("tools": [{"name": "a", "input_schema": null}])", "tools.0.input_schema"},
       {R"("tools": [{"name": "a", "input_schema": {}, "strict": 1}])", "tools.0.strict"},
       {R"("tools": [{"type": "web_search_20250305", "name": "web_search"}])", "tools.0.type"},
       {R"("tool_choice": "auto")", "tool_choice"},
@@ -156,6 +157,12 @@ TEST(MessagesRequestTest, RefusesToolsThatAreNoneWithTheirPath) {
     absl::StrAppend(&many, i > 0 ? "," : "", "{\"name\": \"t", i, "\", \"input_schema\": {}}");
   }
   EXPECT_EQ(MustRefuseMessages(MessagesBody(many + "]")).param, "tools");
+  const std::string large = absl::StrCat("{\"x\": \"", std::string(250 << 10, 'x'), "\"}");
+  many = "\"tools\": [";
+  for (int i = 0; i < 5; ++i) {
+    absl::StrAppend(&many, i > 0 ? "," : "", "{\"name\": \"t", i, "\", \"input_schema\": ", large, "}");
+  }
+  EXPECT_EQ(MustRefuseMessages(MessagesBody(many + "]")).param, "tools.4.input_schema") << "all together";
 }
 
 // As Claude Code sends them: what only Anthropic's servers do is let be where it changes no answer.

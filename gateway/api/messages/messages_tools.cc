@@ -4,15 +4,13 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/api/chat/tool_fields.h"
 
 namespace quire::gateway {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-constexpr size_t kMaxToolUses = 128;
 
 // Those that Anthropic's servers run have types of their own.
 void CheckToolType(FieldReader& fields) {
@@ -21,29 +19,24 @@ void CheckToolType(FieldReader& fields) {
   }
 }
 
-json ReadInputSchema(FieldReader& fields) {
-  const json* schema = fields.Find("input_schema");
-  if (schema == nullptr || !schema->is_object()) {
-    fields.Fail("input_schema", "give a JSON schema of type \"object\"");
-    return json::object();
-  }
-  const auto type = schema->find("type");
-  if (type != schema->end() && *type != "object") fields.Fail("input_schema.type", "give \"object\"");
-  return *schema;
+json ReadInputSchema(FieldReader& fields, size_t& bytes_left) {
+  if (fields.Find("input_schema") == nullptr) fields.Fail("input_schema", "give a JSON schema of an object");
+  json schema = ReadToolParameters(fields, "input_schema", bytes_left);
+  const auto type = schema.find("type");
+  if (type != schema.end() && *type != "object") fields.Fail("input_schema.type", "give \"object\"");
+  return schema;
 }
 
-Tool ReadTool(FieldReader& fields) {
+Tool ReadTool(FieldReader& fields, size_t& bytes_left) {
   CheckToolType(fields);
   Tool tool;
   tool.name = fields.String("name", kMaxToolUseNameBytes).value_or("");
-  if (!IsToolUseName(tool.name)) fields.Fail("name", kToolUseNameForm);
+  if (!IsToolName(tool.name, kMaxToolUseNameBytes)) fields.Fail("name", kToolUseNameForm);
   json function;
   function["name"] = tool.name;
-  if (const json* description = fields.Find("description")) {
-    if (!description->is_string()) fields.Fail("description", "give a string");
-    function["description"] = *description;
-  }
-  function["parameters"] = tool.parameters = ReadInputSchema(fields);
+  const auto description = fields.String("description", kMaxToolDescriptionBytes);
+  if (description) function["description"] = *description;
+  function["parameters"] = tool.parameters = ReadInputSchema(fields, bytes_left);
   tool.declaration["type"] = "function";
   tool.declaration["function"] = std::move(function);
   tool.strict = fields.Bool("strict").value_or(true);
@@ -54,16 +47,17 @@ void ReadToolList(FieldReader& fields, std::optional<http::ApiError>& error, boo
                   ToolRules& rules) {
   const json* tools = fields.Find("tools");
   if (tools == nullptr) return;
-  if (!tools->is_array() || tools->size() > kMaxToolUses) {
-    return fields.Fail("tools", absl::StrCat("give a list of at most ", kMaxToolUses, " tools"));
+  if (!tools->is_array() || tools->size() > kMaxTools) {
+    return fields.Fail("tools", absl::StrCat("give a list of at most ", kMaxTools, " tools"));
   }
   absl::flat_hash_set<std::string> names;
+  size_t bytes_left = kMaxAllParametersBytes;
   for (size_t i = 0; i < tools->size() && !error; ++i) {
     const std::string path = absl::StrCat("tools.", i);
     if (!(*tools)[i].is_object()) return fields.Fail(path, "give an object with name and input_schema");
     FieldReader own((*tools)[i], path + ".", error);
     cache_control |= own.Find("cache_control") != nullptr;
-    Tool tool = ReadTool(own);
+    Tool tool = ReadTool(own, bytes_left);
     if (!names.insert(tool.name).second) own.Fail("name", "another tool has this name");
     rules.tools.push_back(std::move(tool));
   }
@@ -91,11 +85,6 @@ void ReadToolChoice(FieldReader& fields, std::optional<http::ApiError>& error, T
 }
 
 }  // namespace
-
-bool IsToolUseName(std::string_view name) {
-  const auto fits = [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; };
-  return !name.empty() && name.size() <= kMaxToolUseNameBytes && std::all_of(name.begin(), name.end(), fits);
-}
 
 ToolRules ReadMessagesTools(FieldReader& fields, std::optional<http::ApiError>& error, bool& cache_control) {
   ToolRules rules;

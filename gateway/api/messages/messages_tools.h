@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
 
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/answer_format.h"
@@ -11,8 +10,6 @@ namespace quire::gateway {
 
 inline constexpr size_t kMaxToolUseNameBytes = 128;
 inline constexpr const char* kToolUseNameForm = "give 1 to 128 letters, digits, _ or -";
-
-bool IsToolUseName(std::string_view name);
 
 // `cache_control` is set where a tool has one.
 ToolRules ReadMessagesTools(FieldReader& fields, std::optional<http::ApiError>& error, bool& cache_control);

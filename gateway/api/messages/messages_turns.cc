@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/api/call_results.h"
+#include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/messages/messages_tools.h"
 
 namespace quire::gateway {
@@ -20,13 +20,6 @@ constexpr const char* kTextOnly = "this model reads text only: leave it out, or 
 struct Said {
   std::string text, thinking;
   std::vector<ToolCall> calls;
-  absl::flat_hash_set<std::string> call_ids;
-  absl::flat_hash_map<std::string, std::string> results;  // by the call's id
-};
-
-// A call that needs a result in the message behind.
-struct OpenCall {
-  std::string id, name;
 };
 
 class TurnsReader {
@@ -59,23 +52,20 @@ class TurnsReader {
   // Blocks are things of their own, but those of an answer are one text, in which nothing may stand that the
   // model did not write.
   static constexpr const char* kBetweenBlocks = "\n";
+  static constexpr const char* kNoResult = "each tool_use of the message before needs a tool_result here";
 
   void ReadMessage(FieldReader& fields, const std::string& prefix, bool is_last) {
     const std::string role = fields.String("role", 64).value_or("");
     if (role != "user" && role != "assistant" && role != "system") {
       return fields.Fail("role", "give user, assistant or system");
     }
+    if (role != "user" && !results_.complete()) return fields.Fail("content", kNoResult);
     Said said = ReadContent(fields, prefix, role);
     if (fields.failed()) return;
-    if (said.results.size() < open_calls_.size()) {
-      return fields.Fail("content", "each tool_use of the message before needs a tool_result here");
-    }
-    if (role == "assistant") {
-      AddAnswer(fields, std::move(said), is_last);
-    } else {
-      const bool has_results = AddResults(said);
-      if (!has_results || !said.text.empty()) AddText(role, kBetweenBlocks, std::move(said.text));
-    }
+    if (role == "assistant") return AddAnswer(fields, std::move(said), is_last);
+    if (!results_.complete()) return fields.Fail("content", kNoResult);
+    const bool has_results = results_.Close(turns_);
+    if (!has_results || !said.text.empty()) AddText(role, kBetweenBlocks, std::move(said.text));
   }
 
   void AddAnswer(FieldReader& fields, Said said, bool is_last) {
@@ -83,23 +73,9 @@ class TurnsReader {
       return fields.Fail("content",
                          "a tool_use can't be continued: give its tool_result in a message behind");
     }
-    for (const ToolCall& call : said.calls) open_calls_.push_back({call.id, call.name});
-    open_ids_ = std::move(said.call_ids);
     ChatTurn& turn = AddText("assistant", "", std::move(said.text));
     turn.tool_calls = std::move(said.calls);
     if (is_last) turn.reasoning = std::move(said.thinking);
-  }
-
-  bool AddResults(Said& said) {
-    open_ids_.clear();
-    for (OpenCall& call : open_calls_) {
-      std::string& text = said.results[call.id];
-      turns_.push_back({.role = "tool",
-                        .content = std::move(text),
-                        .tool_call_id = std::move(call.id),
-                        .name = std::move(call.name)});
-    }
-    return !std::exchange(open_calls_, {}).empty();
   }
 
   ChatTurn& AddText(const std::string& role, const char* glue, std::string text) {
@@ -161,7 +137,7 @@ class TurnsReader {
         const bool glued = !std::exchange(first, false) && role == "user";
         absl::StrAppend(&said.text, glued ? kBetweenBlocks : "", TextOf(block, "text"));
       } else if (role == "user") {
-        ReadUserBlock(block, path, type, said);
+        ReadUserBlock(block, path, type);
       } else {
         ReadAnswerBlock(block, type, said);
       }
@@ -169,14 +145,14 @@ class TurnsReader {
     return said;
   }
 
-  void ReadUserBlock(FieldReader& block, const std::string& prefix, const std::string& type, Said& said) {
+  void ReadUserBlock(FieldReader& block, const std::string& prefix, const std::string& type) {
     if (type != "tool_result") return block.Fail("type", kTextOnly);
-    std::string id = block.String("tool_use_id", kMaxCallIdBytes).value_or("");
-    if (!open_ids_.contains(id))
+    const std::string id = block.String("tool_use_id", kMaxCallIdBytes).value_or("");
+    if (!results_.Knows(id))
       return block.Fail("tool_use_id", "the message before has no tool_use of that id");
     std::string text = block.Bool("is_error").value_or(false) ? "Error: " : "";
     text += ReadText(block, "content", prefix, kBetweenBlocks);
-    if (!said.results.emplace(std::move(id), std::move(text)).second) {
+    if (!results_.Take(id, std::move(text))) {
       block.Fail("tool_use_id", "its result was given before");
     }
   }
@@ -196,8 +172,8 @@ class TurnsReader {
                   .name = block.String("name", kMaxToolUseNameBytes).value_or(""),
                   .arguments = json::object()};
     if (call.id.empty()) block.Fail("id", "give the id of the call");
-    if (!said.call_ids.insert(call.id).second) block.Fail("id", "another call has this id");
-    if (!IsToolUseName(call.name)) block.Fail("name", kToolUseNameForm);
+    if (!results_.Open(call)) block.Fail("id", "another call has this id");
+    if (!IsToolName(call.name, kMaxToolUseNameBytes)) block.Fail("name", kToolUseNameForm);
     const json* input = block.Find("input");
     if (input == nullptr || !input->is_object()) return block.Fail("input", "give an object");
     call.arguments = *input;
@@ -215,8 +191,7 @@ class TurnsReader {
   std::optional<http::ApiError>& error_;
   bool& cache_control_;
   std::vector<ChatTurn> turns_;
-  std::vector<OpenCall> open_calls_;  // of the message before
-  absl::flat_hash_set<std::string> open_ids_;
+  CallResults results_;  // of the calls of the message before
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "gateway/api/pipeline/sampling_fields.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/text/stop_matcher.h"
@@ -134,6 +136,16 @@ void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request) 
     }
     request.stop.push_back(*text);
   }
+}
+
+std::optional<bool> ReadEffort(FieldReader& fields, const char* name) {
+  constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  const std::optional<std::string> effort = fields.String(name, 64);
+  if (!effort) return std::nullopt;
+  if (std::find(std::begin(kEfforts), std::end(kEfforts), *effort) == std::end(kEfforts)) {
+    fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
+  }
+  return *effort != "none";
 }
 
 std::string OutsideVocabulary(const std::string& param, int32_t id, int64_t vocabulary_size) {

@@ -19,6 +19,9 @@ SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<co
 // Of that name a string or a list; what was read before counts too.
 void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request);
 
+// Of an effort by its name whether the model is to reason: with any but none.
+std::optional<bool> ReadEffort(FieldReader& fields, const char* name);
+
 // What only the model's vocabulary can tell: ids of logit_bias and stop_token_ids below `vocabulary_size`.
 std::optional<http::ApiError> CheckTokenIds(const SamplingRequest& request, int64_t vocabulary_size);
 
