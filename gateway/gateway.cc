@@ -17,6 +17,7 @@
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
+#include "gateway/api/responses/responses_door.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -82,6 +83,7 @@ struct Gateway::Parts {
         chat(pipeline, ParseChat),
         messages(pipeline, ParseMessages),
         message_counter(pipeline),
+        responses(pipeline, ParseResponses),
         models(authenticator, catalog),
         chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
         call_threads(options.threads),
@@ -153,6 +155,8 @@ struct Gateway::Parts {
     for (const char* prefix : {"/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
                  [this](http::Exchange& e) { return chat.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/responses"),
+                 [this](http::Exchange& e) { return responses.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models"),
                  [this](http::Exchange& e) { return models.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
@@ -243,6 +247,7 @@ struct Gateway::Parts {
   const HttpDoor chat;
   const HttpDoor messages;
   const MessagesCounter message_counter;
+  const HttpDoor responses;
   const ModelsHandler models;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines

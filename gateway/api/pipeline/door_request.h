@@ -15,6 +15,7 @@ struct DoorRequest {
   SamplingRequest sampling;
   Prompt prompt;
   bool stream = false;
+  bool repeats = false;  // a stream that ends with the whole answer, which is kept for it
   MakeWriter make_writer;
 };
 

@@ -49,6 +49,7 @@ awaitable<ApiResult<Prepared>> Pipeline::Prepare(const Newcomer& newcomer, const
   if (auto* error = std::get_if<http::ApiError>(&model)) co_return std::move(*error);
 
   Prepared prepared{.plan = {}, .writer = nullptr, .stream = request.stream};
+  const bool holds = !request.stream || request.repeats;
   prepared.writer = request.make_writer({.id = id,
                                          .model = request.sampling.model,
                                          .created_unix_s = services_.clock.UnixMs() / 1000,
@@ -65,7 +66,7 @@ awaitable<ApiResult<Prepared>> Pipeline::Prepare(const Newcomer& newcomer, const
   if (auto* error = std::get_if<http::ApiError>(&plan)) co_return std::move(*error);
   if (newcomer.owner->gone()) co_return ClientLeft();
   prepared.plan = std::get<GenerationRequest>(std::move(plan));
-  if (!prepared.stream) {
+  if (holds) {
     if (auto error = CheckHeld(prepared.plan)) co_return *std::move(error);
   }
   prepared.plan.until_admitted = newcomer.visit;

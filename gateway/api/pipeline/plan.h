@@ -20,8 +20,8 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
                                             const CatalogModel& model, const v1::KeyFact& key,
                                             const RequestId& id, const std::function<bool()>& gone);
 
-// Whether a whole answer can be held until it has ended: its text has a bound, that of its tokens, and what
-// is said of each of them has one of its own, some 60 MiB of body.
+// Whether an answer can be held until it has ended: its text has a bound, that of its tokens, and what is
+// said of each of them has one of its own, some 60 MiB of body.
 std::optional<http::ApiError> CheckHeld(const GenerationRequest& plan);
 
 }  // namespace quire::gateway
