@@ -14,10 +14,11 @@ std::string PromptCounts(const Usage& usage, const MessagesForm& form) {
                       ",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":", cached);
 }
 
+// Calls are to be answered, whatever came behind them.
 const char* StopReasonOf(const ChoiceEnd& end) {
   if (end.kind != Ending::Kind::kStop) return "max_tokens";
-  if (end.stop) return "stop_sequence";
-  return end.called_tools ? "tool_use" : "end_turn";
+  if (end.called_tools) return "tool_use";
+  return end.stop ? "stop_sequence" : "end_turn";
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ std::string BlockStart(const Piece& piece, const AnswerHead& head) {
 std::string ThinkingSignature(const AnswerHead& head) { return head.id.ToHex(); }
 
 std::string StopJson(const ChoiceEnd& end, const MessagesForm& form) {
-  const bool by_string = end.kind == Ending::Kind::kStop && end.stop;
+  const bool by_string = end.kind == Ending::Kind::kStop && end.stop && !end.called_tools;
   return absl::StrCat("\"stop_reason\":\"", StopReasonOf(end),
                       "\",\"stop_sequence\":", by_string ? JsonQuoted(form.stops.at(*end.stop)) : "null");
 }

@@ -218,6 +218,9 @@ TEST(MessagesWritersTest, SaysWhyItStopped) {
   const json stopped = Said(answer);
   EXPECT_EQ(stopped["stop_reason"], "stop_sequence");
   EXPECT_EQ(stopped["stop_sequence"], "\"END\"");
+  answer.end.called_tools = true;
+  EXPECT_EQ(Said(answer)["stop_reason"], "tool_use");
+  EXPECT_TRUE(Said(answer)["stop_sequence"].is_null());
   for (const auto kind : {Ending::Kind::kLength, Ending::Kind::kBudget}) {
     answer.end.kind = kind;
     EXPECT_EQ(Said(answer)["stop_reason"], "max_tokens");
