@@ -14,9 +14,12 @@
 #include "gateway/api/completions/completions_door.h"
 #include "gateway/api/grpc/chat_service.h"
 #include "gateway/api/inference/inference_door.h"
+#include "gateway/api/messages/messages_dialect.h"
+#include "gateway/api/messages/messages_door.h"
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
+#include "gateway/api/responses/responses_door.h"
 #include "gateway/api/text/text_doors.h"
 #include "gateway/rpc/watcher.h"
 
@@ -86,6 +89,9 @@ struct Gateway::Parts {
         tokenize(pipeline, ParseTokenize),
         detokenize(pipeline, ParseDetokenize),
         apply_template(pipeline, ParseApplyTemplate),
+        messages(pipeline, ParseMessages),
+        message_counter(pipeline),
+        responses(pipeline, ParseResponses),
         models(authenticator, catalog),
         chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
         call_threads(options.threads),
@@ -161,6 +167,8 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return completions.Handle(e); });
       routes.Add("POST", absl::StrCat(prefix, "/inference/*"),
                  [this](http::Exchange& e) { return inference.Handle(e); });
+      routes.Add("POST", absl::StrCat(prefix, "/responses"),
+                 [this](http::Exchange& e) { return responses.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models"),
                  [this](http::Exchange& e) { return models.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
@@ -174,6 +182,12 @@ struct Gateway::Parts {
       routes.Add("POST", absl::StrCat(prefix, "/apply-template"),
                  [this](http::Exchange& e) { return apply_template.Handle(e); });
     }
+    for (const char* path : {"/v1/messages", "/anthropic/v1/messages"}) {
+      routes.Add("POST", path, [this](http::Exchange& e) { return messages.Handle(e); });
+      routes.Add("POST", absl::StrCat(path, "/count_tokens"),
+                 [this](http::Exchange& e) { return message_counter.Handle(e); });
+    }
+    for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
     return routes;
   }
 
@@ -250,7 +264,9 @@ struct Gateway::Parts {
   Budgets abandonments;
   TextThreads text_threads;
   const Pipeline pipeline;
-  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template;
+  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template, messages;
+  const MessagesCounter message_counter;
+  const HttpDoor responses;
   const ModelsHandler models;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines

@@ -10,16 +10,16 @@
 namespace quire {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 // nlohmann's event interface: each method returns false to stop the parse.
 class StrictBuilder {
  public:
-  using number_integer_t = json::number_integer_t;
-  using number_unsigned_t = json::number_unsigned_t;
-  using number_float_t = json::number_float_t;
-  using string_t = json::string_t;
-  using binary_t = json::binary_t;
+  using number_integer_t = ordered_json::number_integer_t;
+  using number_unsigned_t = ordered_json::number_unsigned_t;
+  using number_float_t = ordered_json::number_float_t;
+  using string_t = ordered_json::string_t;
+  using binary_t = ordered_json::binary_t;
 
   bool null() { return Add(nullptr); }
   bool boolean(bool value) { return Add(value); }
@@ -28,8 +28,8 @@ class StrictBuilder {
   bool number_float(number_float_t value, const string_t&) { return Add(value); }
   bool string(string_t& value) { return Add(std::move(value)); }
   bool binary(binary_t&) { return Refuse("binary values are not JSON"); }
-  bool start_object(size_t) { return Open(json::object()); }
-  bool start_array(size_t) { return Open(json::array()); }
+  bool start_object(size_t) { return Open(ordered_json::object()); }
+  bool start_array(size_t) { return Open(ordered_json::array()); }
   bool end_object() { return Close(); }
   bool end_array() { return Close(); }
 
@@ -47,7 +47,7 @@ class StrictBuilder {
   }
 
   const std::string& error() const { return error_; }
-  json TakeRoot() { return std::move(root_); }
+  ordered_json TakeRoot() { return std::move(root_); }
 
  private:
   bool Refuse(std::string why) {
@@ -55,13 +55,13 @@ class StrictBuilder {
     return false;
   }
 
-  bool Add(json value) { return Place(std::move(value)) != nullptr; }
+  bool Add(ordered_json value) { return Place(std::move(value)) != nullptr; }
 
-  bool Open(json value) {
+  bool Open(ordered_json value) {
     if (open_.size() >= kMaxJsonDepth) {
       return Refuse(absl::StrCat("it is nested deeper than ", kMaxJsonDepth, " levels"));
     }
-    json* placed = Place(std::move(value));
+    ordered_json* placed = Place(std::move(value));
     if (placed == nullptr) return false;
     open_.push_back({placed, {}});
     return true;
@@ -73,27 +73,27 @@ class StrictBuilder {
   }
 
   // A container's address stays valid while it is open: its parent gets no further member before it closes.
-  json* Place(json value) {
+  ordered_json* Place(ordered_json value) {
     if (++values_ > kMaxJsonValues) {
       Refuse(absl::StrCat("it holds more than ", kMaxJsonValues, " values"));
       return nullptr;
     }
     if (open_.empty()) return &(root_ = std::move(value));
-    json& parent = *open_.back().container;
+    ordered_json& parent = *open_.back().container;
     if (parent.is_array()) {
       parent.push_back(std::move(value));
       return &parent.back();
     }
     // Directly: by itself it would look through all keys for each.
-    return &parent.get_ref<json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+    return &parent.get_ref<ordered_json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
   }
 
   struct Container {
-    json* container;
+    ordered_json* container;
     absl::flat_hash_set<std::string> keys;  // of an object
   };
 
-  json root_;
+  ordered_json root_;
   std::vector<Container> open_;
   std::string key_;
   std::string error_;
@@ -111,7 +111,7 @@ absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text) {
     return absl::InvalidArgumentError(absl::StrCat("syntax error at byte ", nul + 1, ": a NUL"));
   }
   StrictBuilder builder;
-  if (!json::sax_parse(text.begin(), text.end(), &builder)) {
+  if (!ordered_json::sax_parse(text.begin(), text.end(), &builder)) {
     return absl::InvalidArgumentError(builder.error());
   }
   return builder.TakeRoot();

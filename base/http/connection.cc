@@ -109,13 +109,13 @@ asio::awaitable<void> Connection::AnswerAlone(Exchange& exchange) {
   const RequestHead& head = exchange.head();
   if (server_.guard) {
     const std::optional<ApiError> stranger = server_.guard(exchange);
-    if (stranger) co_return co_await exchange.Send(ErrorReply(*stranger));
+    if (stranger) co_return co_await exchange.SendError(*stranger);
   }
   const bool options = head.method == "OPTIONS";
   const std::string allow = head.path == "*" ? server_.routes.AllMethods() : match.allow;
   if (allow.empty()) co_return co_await exchange.Refuse(Rule::kNoRoute);
   const Rule rule = IsKnownMethod(head.method) ? Rule::kMethod : Rule::kUnknownMethod;
-  Reply reply = options ? Reply{.status = 204} : RefusalReply(rule);
+  Reply reply = options ? Reply{.status = 204} : exchange.ReplyTo(RefusalError(rule));
   if (options && server_.cors.IsPreflight(head)) reply.headers = server_.cors.PreflightHeaders(head, allow);
   reply.headers.emplace_back("allow", allow);
   if (!options) server_.metrics.CountRefusal(rule);

@@ -9,7 +9,7 @@
 namespace quire::http {
 namespace {
 
-constexpr const char* kExposed = "x-request-id, retry-after";
+constexpr const char* kExposed = "x-request-id, request-id, retry-after";
 constexpr const char* kMaxAgeS = "7200";  // browsers cap it there or above
 constexpr size_t kMaxAskedBytes = 1024;
 

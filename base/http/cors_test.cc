@@ -53,7 +53,7 @@ TEST_F(CorsTest, RefusalsCarryItToo) {
     const TestReply reply = Call(request);
     EXPECT_GE(reply.status, 400);
     EXPECT_EQ(reply.Header("access-control-allow-origin"), "*") << reply.head;
-    EXPECT_EQ(reply.Header("access-control-expose-headers"), "x-request-id, retry-after");
+    EXPECT_EQ(reply.Header("access-control-expose-headers"), "x-request-id, request-id, retry-after");
   }
 }
 

@@ -1,5 +1,5 @@
-// OpenAI's error object, the one shape of every error that our servers send: as a reply's body and as the
-// last event of a broken stream. Pure functions, any thread.
+// OpenAI's error object, the shape of every error that our servers send, but on paths that speak another
+// dialect (dialect.h): as a reply's body and as the last event of a broken stream. Pure functions, any thread.
 #pragma once
 
 #include <string>

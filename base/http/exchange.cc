@@ -122,6 +122,7 @@ void Exchange::AskForBody() {
 void Exchange::QueueHead(int status, Headers headers, bool may_go_on) {
   goes_on_ = goes_on_ && may_go_on && !server_.leaving;
   headers.emplace_back("x-request-id", id_.ToHex());
+  if (match_.dialect->id_header != nullptr) headers.emplace_back(match_.dialect->id_header, id_.ToHex());
   server_.cors.AddTo(headers, head());
   transport_.out().AppendRaw(ReplyHead(status, headers, server_.clock.UnixMs() / 1000, goes_on_));
   answered_ = true;
@@ -131,7 +132,7 @@ void Exchange::QueueHead(int status, Headers headers, bool may_go_on) {
 
 asio::awaitable<void> Exchange::Refuse(Rule rule) {
   server_.metrics.CountRefusal(rule);
-  return Send(RefusalReply(rule));
+  return SendError(RefusalError(rule));
 }
 
 asio::awaitable<void> Exchange::Send(Reply reply, std::vector<Mark> marks) {
@@ -172,14 +173,15 @@ void Exchange::StartStream(Headers headers) {
     return;
   }
   transport_.out().StartFrames(chunked);
-  transport_.KeepAlive(limits().first_keep_alive);
+  transport_.KeepAlive(limits().first_keep_alive, match_.dialect->keep_alive);
 }
 
 void Exchange::Append(std::string_view frame, uint32_t units) {
   if (!cut() || gone()) return;
   transport_.out().AppendFrame(frame, units);
   if (units > 0) NoteFirstToken();
-  if (!std::exchange(spoken_, true)) transport_.KeepAlive(limits().keep_alive_interval);
+  if (std::exchange(spoken_, true)) return;
+  transport_.KeepAlive(limits().keep_alive_interval, match_.dialect->keep_alive);
 }
 
 asio::awaitable<absl::Status> Exchange::SendFrames() {

@@ -4,10 +4,7 @@
 // thread only; other threads reach the handler through a Mailbox (mailbox.h).
 //
 //   asio::awaitable<void> Chat(Exchange& exchange) {
-//     if (!Authorized(exchange.head())) {
-//       Reply refusal = ErrorReply(...);
-//       co_return co_await exchange.Send(std::move(refusal));
-//     }
+//     if (!Authorized(exchange.head())) co_return co_await exchange.SendError(NoKey());
 //     std::optional<std::string> body = co_await exchange.ReadBody();
 //     if (!body) co_return;                       // answered already, or the client is gone
 //     auto mailbox = std::make_shared<Mailbox<Event>>();
@@ -100,6 +97,9 @@ class Exchange {
     uint32_t units;
   };
   boost::asio::awaitable<void> Send(Reply reply, std::vector<Mark> marks = {});
+  // An error, as the path's dialect says it.
+  boost::asio::awaitable<void> SendError(const ApiError& error) { return Send(ReplyTo(error)); }
+  Reply ReplyTo(const ApiError& error) const { return match_.dialect->error_reply(error, id_); }
 
   // Opens the reply as text/event-stream; its head leaves with the next SendFrames (or at once, through
   // it). From then on silence is filled with keep-alive comments.

@@ -33,7 +33,7 @@ struct HttpLimits {
   size_t queued_frames = 256;
   size_t queued_bytes = 256 << 10;
   std::chrono::milliseconds write_timeout{30'000};
-  // A started stream that is silent for this long gets a ": keep-alive" comment; the first comes sooner, so
+  // A started stream that is silent for this long gets a keep-alive (dialect.h); the first comes sooner, so
   // that a client and what stands between see soon that the request has begun.
   std::chrono::milliseconds first_keep_alive{1'000};
   std::chrono::milliseconds keep_alive_interval{10'000};

@@ -2,8 +2,6 @@
 
 #include <array>
 
-#include "base/http/error_body.h"
-
 namespace quire::http {
 namespace {
 
@@ -66,9 +64,9 @@ Rule RuleOfGunzip(const absl::Status& failure) {
 
 const char* LabelOf(Rule rule) { return EntryOf(rule).label; }
 
-Reply RefusalReply(Rule rule) {
+ApiError RefusalError(Rule rule) {
   const Entry& entry = EntryOf(rule);
-  return ErrorReply({.status = entry.status, .message = entry.message, .code = entry.label});
+  return {.status = entry.status, .message = entry.message, .code = entry.label};
 }
 
 }  // namespace quire::http

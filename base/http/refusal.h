@@ -3,7 +3,7 @@
 #pragma once
 
 #include "absl/status/status.h"
-#include "base/http/reply.h"
+#include "base/http/error_body.h"
 
 namespace quire::http {
 
@@ -38,6 +38,6 @@ enum class Rule {
 Rule RuleOfGunzip(const absl::Status& failure);
 // The rule's metrics label.
 const char* LabelOf(Rule rule);
-Reply RefusalReply(Rule rule);
+ApiError RefusalError(Rule rule);
 
 }  // namespace quire::http

@@ -28,6 +28,16 @@ void RouteTable::Add(const std::string& method, const std::string& path, Handler
   route.kind = kind;
 }
 
+void RouteTable::Speak(const std::string& path, const Dialect& dialect) { dialects_[path] = &dialect; }
+
+const Dialect& RouteTable::DialectOf(std::string_view path) const {
+  for (const auto& [root, dialect] : dialects_) {
+    const bool is_below = path.starts_with(root) && (path.size() == root.size() || path[root.size()] == '/');
+    if (is_below) return *dialect;
+  }
+  return kUsualDialect;
+}
+
 RouteTable::Routes::const_iterator RouteTable::FindStar(std::string_view path) const {
   auto best = routes_.end();
   for (auto it = routes_.begin(); it != routes_.end(); ++it) {
@@ -41,6 +51,7 @@ RouteTable::Routes::const_iterator RouteTable::FindStar(std::string_view path) c
 
 RouteTable::Match RouteTable::Find(std::string_view method, std::string_view path) const {
   Match match;
+  match.dialect = &DialectOf(path);
   auto found = path.find('*') == std::string_view::npos ? routes_.find(path) : routes_.end();
   if (found == routes_.end()) {
     found = FindStar(path);

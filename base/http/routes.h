@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/http/dialect.h"
 #include "base/http/error_body.h"
 
 namespace quire::http {
@@ -32,12 +33,17 @@ class RouteTable {
   // answers HEAD too.
   void Add(const std::string& method, const std::string& path, Handler handler, Kind kind = Kind::kRequest);
 
+  // This path and all below it, whether anything is there or not, are answered in that dialect, which must
+  // outlive the server.
+  void Speak(const std::string& path, const Dialect& dialect);
+
   struct Match {
     const Handler* handler = nullptr;
     std::string_view path = {};  // the route's own text (a metrics label); empty where no route has this path
     std::string tail = {};       // what the star stood for, percent-decoded
     std::string allow = {};      // with a null handler and a known path: the methods that it takes
     Kind kind = Kind::kRequest;
+    const Dialect* dialect = &kUsualDialect;
   };
   // An exact path goes before a star, a longer star before a shorter one.
   Match Find(std::string_view method, std::string_view path) const;
@@ -55,8 +61,10 @@ class RouteTable {
   using Routes = std::map<std::string, Route, std::less<>>;  // by path
 
   Routes::const_iterator FindStar(std::string_view path) const;
+  const Dialect& DialectOf(std::string_view path) const;
 
   Routes routes_;
+  std::map<std::string, const Dialect*> dialects_;  // by path
 };
 
 }  // namespace quire::http

@@ -53,6 +53,19 @@ TEST_F(RoutesTest, GetAnswersHead) {
   EXPECT_EQ(routes_.AllMethods(), "DELETE, GET, HEAD, OPTIONS, POST");
 }
 
+TEST_F(RoutesTest, APathAndAllBelowItSpeakOneDialect) {
+  static constexpr Dialect kOther{.error_reply = kUsualDialect.error_reply, .id_header = "id"};
+  routes_.Speak("/v1/models", kOther);
+  for (const char* path : {"/v1/models", "/v1/models/exact", "/v1/models/x", "/v1/models/"}) {
+    for (const char* method : {"GET", "POST", "nothing"}) {
+      EXPECT_EQ(routes_.Find(method, path).dialect, &kOther) << path;
+    }
+  }
+  for (const char* path : {"/v1/modelsx", "/v1", "/v1/", "/livez", "/"}) {
+    EXPECT_EQ(routes_.Find("GET", path).dialect, &kUsualDialect) << path;
+  }
+}
+
 TEST_F(RoutesTest, ProbesAreMarked) {
   EXPECT_EQ(routes_.Find("GET", "/livez").kind, RouteTable::Kind::kProbe);
   EXPECT_EQ(routes_.Find("GET", "/v1/models").kind, RouteTable::Kind::kRequest);

@@ -47,6 +47,26 @@ class SemanticsTest : public HttpTest {
   Notification waiting_;
 };
 
+TEST_F(SemanticsTest, APathsDialectSaysItsErrorsAndTheRequestsName) {
+  static constexpr Dialect kOther{.error_reply =
+                                      [](const ApiError& error, const RequestId& id) {
+                                        return Reply{.status = error.status, .body = error.code + id.ToHex()};
+                                      },
+                                  .id_header = "id"};
+  routes_.Speak("/tail", kOther);
+  routes_.Speak("/refuse", kOther);
+  Start();
+  for (const auto& [method, path, code] : {std::tuple("POST", "/tail/x", "method"),
+                                           {"GET", "/tail", "no_route"},
+                                           {"TAIL", "/tail/x", "unknown_method"}}) {
+    const TestReply reply = Call(Request(method, path));
+    EXPECT_EQ(reply.body, code + reply.Header("id")) << path;
+    EXPECT_EQ(reply.Header("id"), reply.Header("x-request-id"));
+  }
+  EXPECT_EQ(Call(Request("GET", "/tail/x")).Header("id").size(), 32u) << "whatever the answer is";
+  EXPECT_EQ(Call(Request("GET", "/nothing")).Header("id"), "");
+}
+
 TEST_F(SemanticsTest, HeadIsAnsweredAsGetWithoutABodyAndInStep) {
   Start();
   TestClient client(server_->port());

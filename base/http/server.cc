@@ -102,7 +102,7 @@ class Listed {
 
 // Refuses at the door: best effort, without waiting for anything.
 void AnswerOverCapacity(tcp::socket socket, const ServerContext& server) {
-  const Reply reply = RefusalReply(Rule::kOverCapacity);
+  const Reply reply = ErrorReply(RefusalError(Rule::kOverCapacity));
   Headers headers{{"content-type", reply.content_type},
                   {"content-length", std::to_string(reply.body.size())},
                   {"retry-after", "1"},

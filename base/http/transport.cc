@@ -24,9 +24,6 @@ using boost::system::error_code;
 
 constexpr size_t kReadBytes = 32 << 10;
 constexpr size_t kKeptReadCapacity = 4 << 10;
-// No empty line follows: some clients (older Go SDKs) take each for an event's end, and an event without data
-// for a broken stream. The comment becomes part of the next event's block.
-constexpr std::string_view kKeepAlive = ": keep-alive\n";
 // How long, and how much, a goodbye may take.
 constexpr std::chrono::seconds kLingerTime(2);
 constexpr size_t kLingerBytes = 1 << 20;
@@ -222,7 +219,8 @@ asio::awaitable<void> Transport::Flush() {
   }
 }
 
-void Transport::KeepAlive(std::chrono::milliseconds first_silence) {
+void Transport::KeepAlive(std::chrono::milliseconds first_silence, std::string_view said) {
+  keep_alive_ = said;
   silence_ = first_silence;
   last_write_ = Clock::now();
   ArmTimer(KeepAliveDue());
@@ -263,7 +261,7 @@ void Transport::OnTimer() {
   if (now >= KeepAliveDue()) {
     last_write_ = now;  // also where a slow reader's queue is in the way
     silence_ = limits_.keep_alive_interval;
-    if (out_.empty()) out_.AppendFrame(kKeepAlive, 0);
+    if (out_.empty()) out_.AppendFrame(keep_alive_, 0);
     Pump();
   }
   ArmTimer(std::min({read_deadline_, write_deadline_, KeepAliveDue()}));

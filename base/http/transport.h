@@ -17,10 +17,10 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "base/async/resumer.h"
 #include "base/http/http_metrics.h"
 #include "base/http/limits.h"
 #include "base/http/outbox.h"
-#include "base/async/resumer.h"
 
 namespace quire::http {
 
@@ -56,9 +56,9 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // ended.
   boost::asio::awaitable<void> Room();
   boost::asio::awaitable<void> Flush();
-  // Keep-alive comments fill the silence from now on: the first after `first_silence`, the others after the
-  // usual interval.
-  void KeepAlive(std::chrono::milliseconds first_silence);
+  // From now on silence is filled with `said`, which outlives this: first after `first_silence`, then after
+  // the usual interval.
+  void KeepAlive(std::chrono::milliseconds first_silence, std::string_view said);
   void StopKeepAlive() { silence_ = std::nullopt; }
 
   // Ends the connection at once: every wait returns, `on_end` is called (later, on the executor).
@@ -111,7 +111,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   Outbox out_;
   bool wait_writable_pending_ = false;
   int untaken_ = 0;  // bytes that the kernel held for the client when the write deadline was set
-  std::optional<std::chrono::milliseconds> silence_;  // that is filled with a comment
+  std::optional<std::chrono::milliseconds> silence_;  // that is filled
+  std::string_view keep_alive_;                       // with this
   Clock::time_point last_write_;
   Resumer writer_;
 

@@ -10,7 +10,9 @@
 
 namespace quire::gateway {
 Facts::Key Authenticator::Check(const http::RequestHead& head) const {
-  return CheckToken(http::BearerToken(head));
+  const std::string_view bearer = http::BearerToken(head);
+  const std::string* named = bearer.empty() ? head.Find("x-api-key") : nullptr;
+  return CheckToken(named == nullptr ? bearer : *named);
 }
 
 Facts::Key Authenticator::CheckToken(std::string_view text) const {

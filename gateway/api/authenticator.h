@@ -1,6 +1,6 @@
-// Who is asking: the bearer key of a request's head against the keys that Watch told us. Runs after the head
-// and before the body, so a stranger costs one HMAC. Immutable; any thread. Always: an unknown key id costs
-// the same work as a known one with a wrong secret.
+// Who is asking: the key of a request's head (Authorization: Bearer, or where that has none x-api-key)
+// against the keys that Watch told us. Runs after the head and before the body, so a stranger costs one HMAC.
+// Immutable; any thread. Always: an unknown key id costs the same work as a known one with a wrong secret.
 #pragma once
 
 #include <functional>

@@ -76,5 +76,28 @@ TEST(Authenticator, AnUnknownKeyCostsTheWorkOfAWrongOne) {
   EXPECT_EQ(compared, work);
 }
 
+TEST(Authenticator, AKeyMayComeInAHeaderOfItsOwnWhereThereIsNoBearer) {
+  const NewApiKey made = GenerateApiKey(KeyKind::kApi);
+  v1::KeyFact key;
+  key.set_key_id(made.id);
+  key.set_key_hmac(ToBytes(ApiKeyHmac("pepper", made.text)));
+  Facts facts;
+  facts.BeginStream(0);
+  facts.Apply(Event(&key));
+  facts.Apply(Event(nullptr));
+  const Authenticator authenticator("pepper", facts);
+  const auto check = [&](http::Headers headers) {
+    http::RequestHead head;
+    head.headers = std::move(headers);
+    return authenticator.Check(head) != nullptr;
+  };
+  EXPECT_TRUE(check({{"x-api-key", made.text}}));
+  EXPECT_TRUE(check({{"authorization", "Basic eDp5"}, {"x-api-key", made.text}}));
+  EXPECT_TRUE(check({{"authorization", "Bearer " + made.text}, {"x-api-key", ""}}));
+  EXPECT_FALSE(check({{"authorization", "Bearer wrong"}, {"x-api-key", made.text}})) << "one decides";
+  EXPECT_FALSE(check({{"x-api-key", ""}}));
+  EXPECT_FALSE(check({}));
+}
+
 }  // namespace
 }  // namespace quire::gateway

@@ -91,9 +91,11 @@ http::ApiError PromptTooLong(uint64_t context, const std::string& param) {
 }
 
 http::ApiError BadKey() {
-  return {.status = 401,
-          .message = "give a valid API key, as \"Authorization: Bearer sk-quire-...\"",
-          .code = "invalid_api_key"};
+  return {
+      .status = 401,
+      .message =
+          "give a valid API key, as \"Authorization: Bearer sk-quire-...\" or \"x-api-key: sk-quire-...\"",
+      .code = "invalid_api_key"};
 }
 
 http::ApiError UnknownModel() {

@@ -56,6 +56,13 @@ const nlohmann::ordered_json* FieldReader::FindFilled(const char* name) const {
   return empty ? nullptr : field;
 }
 
+const nlohmann::ordered_json* FieldReader::Object(const char* name) {
+  const nlohmann::ordered_json* field = Find(name);
+  if (field == nullptr || field->is_object()) return field;
+  Fail(name, "give an object");
+  return nullptr;
+}
+
 std::optional<double> FieldReader::Number(const char* name, double min, double max) {
   const nlohmann::ordered_json* field = Find(name);
   if (field == nullptr) return std::nullopt;

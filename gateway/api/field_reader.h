@@ -34,6 +34,8 @@ class FieldReader {
   // As Find, but an empty string, list or object is absent too.
   const nlohmann::ordered_json* FindFilled(const char* name) const;
 
+  // nullptr where it is absent, too; what is no object is an error.
+  const nlohmann::ordered_json* Object(const char* name);
   std::optional<double> Number(const char* name, double min, double max);
   // 5.0 is an integer, 5.5 isn't.
   std::optional<int64_t> Integer(const char* name, int64_t min, int64_t max);

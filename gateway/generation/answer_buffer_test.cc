@@ -160,8 +160,10 @@ TEST_F(AnswerBufferTest, EachChoiceHasItsOwnTextAndEndAndTheRequestEndsWithTheLa
   ASSERT_EQ(step.ends.size(), 2u);
   EXPECT_EQ(step.ends[0].choice, 1u);
   EXPECT_EQ(step.ends[0].positions, 3u) << "the stop string's tokens";
+  EXPECT_EQ(step.ends[0].stop, 0u);
   EXPECT_EQ(step.ends[1].choice, 2u);
   EXPECT_EQ(step.ends[1].positions, 1u);
+  EXPECT_EQ(step.ends[1].stop, std::nullopt);
   EXPECT_FALSE(step.ending);
   buffer.Finish(0, Ending::Kind::kLength);
   EXPECT_TRUE(buffer.ended());

@@ -124,7 +124,8 @@ void ChoiceBuffer::End(Ending::Kind kind) {
                    .kind = kind,
                    .positions = std::exchange(textless_, 0),
                    .reasoning_positions = std::exchange(textless_reasoning_, 0),
-                   .called_tools = kind == Ending::Kind::kStop && calls_ && calls_->whole_calls() > 0};
+                   .called_tools = kind == Ending::Kind::kStop && calls_ && calls_->whole_calls() > 0,
+                   .stop = matcher_.matched_stop()};
 }
 
 void ChoiceBuffer::TakePieces(uint64_t& room, std::vector<Piece>& pieces) {

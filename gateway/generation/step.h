@@ -66,6 +66,7 @@ struct ChoiceEnd {
   uint32_t reasoning_positions = 0;         // of these
   bool loop = false;                        // a kLength: the loop guard ended it
   bool called_tools = false;                // a kStop behind one whole call or more
+  std::optional<size_t> stop = {};          // which of the stop strings it was
 };
 
 // stop, length, budget; refused and error for what is no finish_reason.

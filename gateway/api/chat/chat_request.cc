@@ -1,7 +1,5 @@
 #include "gateway/api/chat/chat_request.h"
 
-#include <algorithm>
-
 #include "gateway/api/chat/chat_turns.h"
 #include "gateway/api/chat/reasoning_fields.h"
 #include "gateway/api/chat/response_format.h"

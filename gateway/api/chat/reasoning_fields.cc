@@ -1,14 +1,12 @@
 #include "gateway/api/chat/reasoning_fields.h"
 
-#include <algorithm>
-#include <string_view>
+#include "gateway/api/pipeline/sampling_fields.h"
 
 namespace quire::gateway {
 namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr size_t kMaxWordBytes = 512;
 constexpr int64_t kMaxThinkBudget = 1'000'000;
 
 // Whether the model is to reason, as each of several fields may say it; they have to agree.
@@ -17,27 +15,16 @@ class ReasoningWish {
   ReasoningWish(ChatPrompt& prompt, std::optional<uint32_t>& budget) : prompt_(prompt), budget_(budget) {}
 
   void ReadEffort(FieldReader& fields, const char* name) {
-    const std::optional<std::string> effort = fields.String(name, kMaxWordBytes);
+    const auto effort = gateway::ReadEffort(fields, name);
     if (!effort) return;
-    const auto* found = std::ranges::find(kEfforts, *effort, &Effort::name);
-    if (found == std::end(kEfforts)) {
-      return fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
-    }
-    Say(fields, name, *effort != "none");
-    if (found->budget) budget_ = found->budget;
+    Say(fields, name, effort->reasons);
+    if (effort->budget) budget_ = effort->budget;
   }
   void ReadSwitch(FieldReader& fields, const char* name) {
     if (const auto on = fields.Bool(name)) Say(fields, name, *on);
   }
 
  private:
-  struct Effort {
-    std::string_view name;
-    std::optional<uint32_t> budget;  // tokens of reasoning
-  };
-  static constexpr Effort kEfforts[] = {{"none", {}}, {"minimal", 512}, {"low", 2048}, {"medium", 8192},
-                                        {"high", {}}, {"xhigh", {}},    {"max", {}}};
-
   void Say(FieldReader& fields, const char* name, bool on) {
     if (prompt_.reasons.value_or(on) != on) {
       return fields.Fail(name, "another field says the opposite: give one of them");

@@ -12,9 +12,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr size_t kMaxDescriptionBytes = 64 << 10;
 constexpr size_t kMaxParametersBytes = 256 << 10;  // as JSON
-constexpr size_t kMaxAllParametersBytes = 1 << 20;
 
 const json* FindObject(FieldReader& fields, const char* name) {
   const json* value = fields.Find(name);
@@ -27,23 +25,6 @@ void ReadName(FieldReader& fields, absl::flat_hash_set<std::string>& names, Tool
   tool.name = fields.String("name", 64).value_or("");
   if (!IsToolName(tool.name)) return fields.Fail("name", kToolNameAdvice);
   if (!names.insert(tool.name).second) fields.Fail("name", "another tool has this name");
-}
-
-void ReadParameters(FieldReader& fields, size_t& bytes_left, Tool& tool) {
-  tool.parameters = json::object();
-  if (fields.Find("parameters") == nullptr) return;
-  const json* parameters = FindObject(fields, "parameters");
-  if (parameters == nullptr) return;
-  const size_t bytes = parameters->dump().size();
-  if (bytes > kMaxParametersBytes) {
-    return fields.Fail("parameters", absl::StrCat("give at most ", kMaxParametersBytes, " bytes"));
-  }
-  if (bytes > bytes_left) {
-    return fields.Fail("parameters",
-                       absl::StrCat("all tools together have at most ", kMaxAllParametersBytes, " bytes"));
-  }
-  bytes_left -= bytes;
-  tool.parameters = *parameters;
 }
 
 // What templates are told of a tool: these, in the order that the client has them in, and nothing that is for
@@ -72,8 +53,8 @@ class ToolReader {
     FieldReader own(*function, path + ".function.", error_);
     Tool tool;
     ReadName(own, names_, tool);
-    own.String("description", kMaxDescriptionBytes);
-    ReadParameters(own, bytes_left_, tool);
+    own.String("description", kMaxToolDescriptionBytes);
+    tool.parameters = ReadToolParameters(own, "parameters", bytes_left_);
     tool.strict = own.Bool("strict");
     if (own.failed()) return;
     tool.declaration = DeclarationOf(*function);
@@ -121,10 +102,26 @@ void ReadChoice(FieldReader& fields, std::optional<http::ApiError>& error, ToolR
 
 }  // namespace
 
-bool IsToolName(std::string_view name) {
-  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+bool IsToolName(std::string_view name, size_t most_bytes) {
+  return !name.empty() && name.size() <= most_bytes && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
   });
+}
+
+json ReadToolParameters(FieldReader& fields, const char* name, size_t& bytes_left) {
+  if (fields.Find(name) == nullptr) return json::object();
+  const json* parameters = FindObject(fields, name);
+  if (parameters == nullptr) return json::object();
+  const size_t bytes = parameters->dump().size();
+  if (bytes > kMaxParametersBytes) {
+    fields.Fail(name, absl::StrCat("give at most ", kMaxParametersBytes, " bytes"));
+  } else if (bytes > bytes_left) {
+    fields.Fail(name, absl::StrCat("all tools together have at most ", kMaxAllParametersBytes, " bytes"));
+  } else {
+    bytes_left -= bytes;
+    return *parameters;
+  }
+  return json::object();
 }
 
 ToolRules ReadTools(FieldReader& fields, std::optional<http::ApiError>& error) {

@@ -11,11 +11,17 @@
 namespace quire::gateway {
 
 inline constexpr size_t kMaxTools = 128;
+inline constexpr size_t kMaxToolDescriptionBytes = 64 << 10;
+inline constexpr size_t kMaxAllParametersBytes = 1 << 20;  // of a request's tools, as JSON
+
+// The schema of a tool's arguments, by its field's name; {} where there is none. `bytes_left`, of all tools
+// together, shrinks by it.
+nlohmann::ordered_json ReadToolParameters(FieldReader& fields, const char* name, size_t& bytes_left);
 
 ToolRules ReadTools(FieldReader& fields, std::optional<http::ApiError>& error);
 
-// 1 to 64 of letters, digits, _ and -.
-bool IsToolName(std::string_view name);
+// 1 to 64 of letters, digits, _ and -; other APIs take longer ones.
+bool IsToolName(std::string_view name, size_t most_bytes = 64);
 inline constexpr const char* kToolNameAdvice = "give 1 to 64 letters, digits, _ or -";
 
 }  // namespace quire::gateway

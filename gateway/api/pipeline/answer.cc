@@ -1,5 +1,7 @@
 #include "gateway/api/pipeline/answer.h"
 
+#include <utility>
+
 #include "gateway/api/error_response.h"
 
 namespace quire::gateway {
@@ -23,8 +25,10 @@ void CountDelivered(Generations& generations, Sink& sink) {
 
 // Whether anything can follow.
 awaitable<bool> Write(const Step& step, const Generations& generations, AnswerWriter& writer, Sink& sink,
-                      http::RequestRecord& record) {
+                      http::RequestRecord& record, bool& begun) {
   if (!step.pieces.empty()) sink.NoteFirstToken();
+  const bool says = !step.pieces.empty() || !step.ends.empty();
+  if (says && !std::exchange(begun, true)) writer.Begin(generations.UsageAtEnd(), sink);
   for (const Piece& piece : step.pieces) writer.Delta(piece, sink);
   for (const ChoiceEnd& end : step.ends) writer.End(end, sink);
   if (!step.ending) co_return true;
@@ -50,8 +54,9 @@ awaitable<void> Answer(Generations& generations, AnswerWriter& writer, Sink& sin
                        http::RequestRecord& record) {
   Step step = co_await generations.UntilGranted(kHeadersAfter);
   if (!step.is_error_alone()) sink.Open();
+  bool begun = false;
   while (!sink.gone()) {
-    const bool goes_on = co_await Write(step, generations, writer, sink, record);
+    const bool goes_on = co_await Write(step, generations, writer, sink, record, begun);
     if (!goes_on) break;
     const absl::Status sent = co_await sink.Flush();
     if (!sent.ok()) break;

@@ -17,6 +17,7 @@ struct DoorRequest {
   SamplingRequest sampling;
   Prompt prompt;
   bool stream = false;
+  bool repeats = false;  // a stream that ends with the whole answer, which is kept for it
   MakeWriter make_writer;
   // Each is answered beside the first, in the same way; its choices follow those of the prompt before it.
   std::vector<Prompt> more_prompts = {};

@@ -26,8 +26,7 @@ std::optional<http::ApiError> HoldBody(Intake::Visit& visit, size_t bytes, size_
 awaitable<void> HttpDoor::Handle(http::Exchange& exchange) const {
   if (const auto* parse = std::get_if<ParseQuestion>(&parse_)) co_return co_await Tell(exchange, *parse);
   ApiResult<Prepared> prepared = co_await Prepare(exchange);
-  if (auto* error = std::get_if<http::ApiError>(&prepared))
-    co_return co_await exchange.Send(http::ErrorReply(*error));
+  if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await exchange.SendError(*error);
   Prepared& request = std::get<Prepared>(prepared);
   if (request.stream) {
     HttpStreamSink sink(exchange);
@@ -40,12 +39,10 @@ awaitable<void> HttpDoor::Handle(http::Exchange& exchange) const {
 
 awaitable<void> HttpDoor::Tell(http::Exchange& exchange, ParseQuestion parse) const {
   ApiResult<Received> received = co_await Receive(exchange);
-  if (auto* error = std::get_if<http::ApiError>(&received))
-    co_return co_await exchange.Send(http::ErrorReply(*error));
+  if (auto* error = std::get_if<http::ApiError>(&received)) co_return co_await exchange.SendError(*error);
   Received& question = std::get<Received>(received);
   ApiResult<std::string> answer = co_await pipeline_.Ask(question.newcomer, std::move(question.body), parse);
-  if (auto* error = std::get_if<http::ApiError>(&answer))
-    co_return co_await exchange.Send(http::ErrorReply(*error));
+  if (auto* error = std::get_if<http::ApiError>(&answer)) co_return co_await exchange.SendError(*error);
   http::Reply reply;
   reply.body = std::get<std::string>(std::move(answer));
   co_await exchange.Send(std::move(reply));

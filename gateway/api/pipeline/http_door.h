@@ -22,6 +22,10 @@ class HttpDoor {
 
   boost::asio::awaitable<void> Handle(http::Exchange& exchange) const;
 
+  // From the head to the plan, for who answers otherwise. Where the client left or was answered, the error is
+  // nobody's.
+  boost::asio::awaitable<ApiResult<Prepared>> Prepare(http::Exchange& exchange) const;
+
  private:
   struct Received {
     Newcomer newcomer;
@@ -30,9 +34,7 @@ class HttpDoor {
 
   // Answers what a model's text says alone.
   boost::asio::awaitable<void> Tell(http::Exchange& exchange, ParseQuestion parse) const;
-  // From the head to the plan. Where the client left or was answered, the error is nobody's.
-  boost::asio::awaitable<ApiResult<Prepared>> Prepare(http::Exchange& exchange) const;
-  // The same, to the body's end.
+  // From the head to the body's end.
   boost::asio::awaitable<ApiResult<Received>> Receive(http::Exchange& exchange) const;
   boost::asio::awaitable<ApiResult<std::string>> ReadBody(http::Exchange& exchange,
                                                           const Newcomer& newcomer) const;

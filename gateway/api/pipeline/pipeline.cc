@@ -28,7 +28,7 @@ ApiResult<Prepared> Plan(DoorRequest request, AnswerHead head, const CatalogMode
   Prepared prepared{.plans = std::get<std::vector<GenerationRequest>>(std::move(plans)),
                     .writer = nullptr,
                     .stream = request.stream};
-  if (!prepared.stream) {
+  if (!prepared.stream || request.repeats) {
     if (auto error = CheckHeld(prepared.plans)) return *std::move(error);
   }
   for (GenerationRequest& plan : prepared.plans) plan.until_admitted = newcomer.visit;

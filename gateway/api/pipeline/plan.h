@@ -31,7 +31,7 @@ ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest&
                                                           const RequestId& id,
                                                           const std::function<bool()>& gone);
 
-// Whether a whole answer can be held until it has ended: its text has a bound, that of its tokens; what is
+// Whether an answer can be held until it has ended: its text has a bound, that of its tokens; what is
 // said of each of them has one of its own, some 60 MiB of body, and so have the answers to several prompts.
 std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans);
 

@@ -1,6 +1,8 @@
 #include "gateway/api/pipeline/sampling_fields.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/api/pipeline/token_ids_field.h"
@@ -42,22 +44,6 @@ void ReadLengths(FieldReader& fields, std::initializer_list<const char*> max_tok
   request.min_tokens = fields.Integer("min_tokens", 0, kMaxMaxTokens).value_or(0);
   if (request.max_tokens && request.min_tokens > *request.max_tokens) {
     fields.Fail("min_tokens", "give at most max_tokens");
-  }
-}
-
-void ReadStop(FieldReader& fields, SamplingRequest& request) {
-  const json* stop = fields.Find("stop");
-  if (stop == nullptr) return;
-  const bool is_list = stop->is_array();
-  const size_t count = is_list ? stop->size() : 1;
-  if (count > kMaxStops) return fields.Fail("stop", absl::StrCat("give at most ", kMaxStops, " strings"));
-  for (size_t i = 0; i < count; ++i) {
-    const auto* text = (is_list ? (*stop)[i] : *stop).get_ptr<const std::string*>();
-    if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
-      return fields.Fail(is_list ? absl::StrCat("stop.", i) : "stop",
-                         absl::StrCat("give a string of 1 to ", kMaxStopBytes, " bytes"));
-    }
-    request.stop.push_back(*text);
   }
 }
 
@@ -120,13 +106,46 @@ SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<co
   SamplingRequest request;
   ReadNumbers(fields, request);
   ReadLengths(fields, max_tokens_names, request);
-  ReadStop(fields, request);
+  ReadStops(fields, "stop", request);
   ReadSeed(fields, request);
   ReadLogitBias(fields, request);
   ReadStopTokenIds(fields, request);
   request.ignore_eos = fields.Bool("ignore_eos").value_or(false);
   request.loop_guard = fields.Bool("loop_guard").value_or(false);
   return request;
+}
+
+void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request) {
+  const json* stop = fields.Find(name);
+  if (stop == nullptr) return;
+  const bool is_list = stop->is_array();
+  const size_t count = is_list ? stop->size() : 1;
+  if (request.stop.size() + count > kMaxStops) {
+    return fields.Fail(name, absl::StrCat("give at most ", kMaxStops, " strings"));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const auto* text = (is_list ? (*stop)[i] : *stop).get_ptr<const std::string*>();
+    if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
+      return fields.Fail(is_list ? absl::StrCat(name, ".", i) : name,
+                         absl::StrCat("give a string of 1 to ", kMaxStopBytes, " bytes"));
+    }
+    request.stop.push_back(*text);
+  }
+}
+
+std::optional<ReasoningEffort> ReadEffort(FieldReader& fields, const char* name) {
+  constexpr std::pair<std::string_view, ReasoningEffort> kEfforts[] = {
+      {"none", {.reasons = false, .budget = {}}}, {"minimal", {.reasons = true, .budget = 512}},
+      {"low", {.reasons = true, .budget = 2048}}, {"medium", {.reasons = true, .budget = 8192}},
+      {"high", {.reasons = true, .budget = {}}},  {"xhigh", {.reasons = true, .budget = {}}},
+      {"max", {.reasons = true, .budget = {}}}};
+  const std::optional<std::string> word = fields.String(name, 64);
+  if (!word) return std::nullopt;
+  for (const auto& [effort, means] : kEfforts) {
+    if (*word == effort) return means;
+  }
+  fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
+  return std::nullopt;
 }
 
 std::string OutsideVocabulary(const std::string& param, int32_t id, int64_t vocabulary_size) {

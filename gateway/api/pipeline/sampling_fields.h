@@ -16,6 +16,16 @@ std::string ReadModelName(FieldReader& fields);
 // All but the model. A door's names for max_tokens, of which those that are there say the same.
 SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<const char*> max_tokens_names);
 
+// Of that name a string or a list; what was read before counts too.
+void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request);
+
+// What an effort by its name means.
+struct ReasoningEffort {
+  bool reasons = true;
+  std::optional<uint32_t> budget;  // tokens of reasoning
+};
+std::optional<ReasoningEffort> ReadEffort(FieldReader& fields, const char* name);
+
 // What only the model's vocabulary can tell: ids of logit_bias and stop_token_ids below `vocabulary_size`.
 std::optional<http::ApiError> CheckTokenIds(const SamplingRequest& request, int64_t vocabulary_size);
 

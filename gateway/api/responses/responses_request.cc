@@ -1,0 +1,205 @@
+#include "gateway/api/responses/responses_request.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "gateway/api/chat/tool_fields.h"
+#include "gateway/api/pipeline/sampling_fields.h"
+#include "gateway/api/responses/responses_turns.h"
+
+namespace quire::gateway {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr size_t kMaxLabelText = 512, kMaxMetadata = 16;
+
+// ---- tools ----
+
+Tool ReadFunction(FieldReader& fields, size_t& bytes_left) {
+  if (fields.String("type", 64).value_or("") != "function") {
+    fields.Unsupported("type", "give tools of the type \"function\", which the client runs");
+  }
+  Tool tool;
+  tool.name = fields.String("name", kMaxLabelText).value_or("");
+  if (!IsToolName(tool.name)) fields.Fail("name", kToolNameAdvice);
+  json function;
+  function["name"] = tool.name;
+  const auto description = fields.String("description", kMaxToolDescriptionBytes);
+  if (description) function["description"] = *description;
+  function["parameters"] = tool.parameters = ReadToolParameters(fields, "parameters", bytes_left);
+  tool.declaration["type"] = "function";
+  tool.declaration["function"] = std::move(function);
+  tool.strict = fields.Bool("strict").value_or(true);
+  return tool;
+}
+
+void ReadFunctions(FieldReader& fields, std::optional<http::ApiError>& error, ToolRules& rules) {
+  const json* tools = fields.Find("tools");
+  if (tools == nullptr) return;
+  if (!tools->is_array() || tools->size() > kMaxTools) {
+    return fields.Fail("tools", absl::StrCat("give a list of at most ", kMaxTools, " tools"));
+  }
+  absl::flat_hash_set<std::string> names;
+  size_t bytes_left = kMaxAllParametersBytes;
+  for (size_t i = 0; i < tools->size() && !error; ++i) {
+    const std::string path = absl::StrCat("tools.", i);
+    if (!(*tools)[i].is_object()) return fields.Fail(path, "give an object with type and name");
+    FieldReader own((*tools)[i], path + ".", error);
+    Tool tool = ReadFunction(own, bytes_left);
+    if (!names.insert(tool.name).second) own.Fail("name", "another tool has this name");
+    rules.tools.push_back(std::move(tool));
+  }
+}
+
+void ReadFunctionChoice(FieldReader& fields, std::optional<http::ApiError>& error, ToolRules& rules) {
+  const json* choice = fields.Find("tool_choice");
+  if (choice == nullptr || *choice == "auto") return;
+  if (*choice == "none") {
+    rules.use = ToolUse::kNone;
+    return;
+  }
+  if (*choice != "required" && !choice->is_object()) {
+    return fields.Fail("tool_choice", "give \"none\", \"auto\", \"required\" or a named function");
+  }
+  if (rules.tools.empty()) return fields.Fail("tool_choice", "there are no tools to choose from");
+  rules.use = ToolUse::kRequired;
+  if (!choice->is_object()) return;
+  FieldReader own(*choice, "tool_choice.", error);
+  if (own.String("type", 64).value_or("") != "function")
+    own.Unsupported("type", "give \"function\" and a name");
+  rules.only = own.String("name", kMaxLabelText).value_or("");
+  const auto is_it = [&](const Tool& tool) { return tool.name == rules.only; };
+  if (std::none_of(rules.tools.begin(), rules.tools.end(), is_it)) own.Fail("name", "no tool has this name");
+}
+
+// ---- the rest ----
+
+void ReadReasoningField(FieldReader& fields, std::optional<http::ApiError>& error,
+                        ResponsesRequest& request) {
+  const json* reasoning = fields.Object("reasoning");
+  if (reasoning == nullptr) return;
+  FieldReader own(*reasoning, "reasoning.", error);
+  if (const auto effort = ReadEffort(own, "effort")) {
+    request.prompt.reasons = effort->reasons;
+    request.sampling.think_budget = effort->budget;
+  }
+  for (const char* name : {"summary", "generate_summary"}) own.String(name, kMaxLabelText);
+}
+
+void CheckText(FieldReader& fields, std::optional<http::ApiError>& error) {
+  const json* text = fields.Object("text");
+  if (text == nullptr) return;
+  FieldReader own(*text, "text.", error);
+  if (own.String("verbosity", kMaxLabelText).value_or("medium") != "medium") {
+    own.Unsupported("verbosity", "leave it out");
+  }
+  const json* format = own.FindFilled("format");
+  if (format != nullptr && (!format->is_object() || format->value("type", json()) != "text")) {
+    own.Unsupported("format", "leave it out or give {\"type\": \"text\"}");
+  }
+}
+
+void ReadInclude(FieldReader& fields, SamplingRequest& sampling) {
+  const json* include = fields.Find("include");
+  if (include != nullptr && !include->is_array()) return fields.Fail("include", "give a list");
+  for (size_t i = 0; include != nullptr && i < include->size(); ++i) {
+    if ((*include)[i] == "message.output_text.logprobs") sampling.logprobs = true;
+  }
+  const auto top = fields.Integer("top_logprobs", 0, 20);
+  if (top.value_or(0) > 0) sampling.logprobs = true;
+  sampling.top_logprobs = static_cast<uint32_t>(top.value_or(0));
+}
+
+// What only a server with a state could do.
+void RefuseState(FieldReader& fields) {
+  for (const char* name : {"previous_response_id", "conversation", "prompt", "context_management"}) {
+    if (fields.FindFilled(name) != nullptr) {
+      fields.Unsupported(name, "this server keeps no responses: give the whole conversation as input");
+    }
+  }
+  if (fields.Bool("background").value_or(false)) fields.Unsupported("background", "leave it out");
+  if (fields.String("truncation", 64).value_or("disabled") != "disabled") {
+    fields.Unsupported("truncation", "leave it out or give \"disabled\"");
+  }
+}
+
+void CheckMetadata(FieldReader& fields) {
+  const json* metadata = fields.Object("metadata");
+  if (metadata == nullptr) return;
+  const auto is_short = [](const auto& item) {
+    return item.is_string() && item.template get_ref<const std::string&>().size() <= kMaxLabelText;
+  };
+  if (metadata->size() > kMaxMetadata || !std::all_of(metadata->begin(), metadata->end(), is_short)) {
+    fields.Fail("metadata",
+                absl::StrCat("give at most ", kMaxMetadata, " strings of ", kMaxLabelText, " bytes"));
+  }
+}
+
+void CheckNeutral(FieldReader& fields) {
+  for (const char* name :
+       {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}) {
+    fields.String(name, kMaxLabelText);
+  }
+  fields.Bool("store");
+  CheckMetadata(fields);
+}
+
+// As the client gave them, or as what is absent is.
+json EchoOf(const json& body) {
+  const std::pair<const char*, json> fields[] = {
+      {"instructions", nullptr},
+      {"max_output_tokens", nullptr},
+      {"metadata", json::object()},
+      {"parallel_tool_calls", true},
+      {"reasoning", json{{"effort", nullptr}, {"summary", nullptr}}},
+      {"temperature", nullptr},
+      {"text", json{{"format", json{{"type", "text"}}}}},
+      {"tool_choice", "auto"},
+      {"tools", json::array()},
+      {"top_logprobs", 0},
+      {"top_p", nullptr},
+      {"user", nullptr}};
+  json echo;
+  for (const auto& field : fields) {
+    const auto found = body.find(field.first);
+    const bool is_there = found != body.end() && !found->is_null();
+    echo[field.first] = is_there ? *found : field.second;
+  }
+  echo["store"] = false;
+  echo["previous_response_id"] = nullptr;
+  echo["truncation"] = "disabled";
+  echo["background"] = false;
+  return echo;
+}
+
+}  // namespace
+
+ApiResult<ResponsesRequest> ParseResponsesRequest(std::string_view body) {
+  const ApiResult<json> root = ReadBodyObject(body);
+  if (const auto* refusal = std::get_if<http::ApiError>(&root)) return *refusal;
+  std::optional<http::ApiError> error;
+  FieldReader fields(std::get<json>(root), "", error);
+  ResponsesRequest request;
+  std::string model = ReadModelName(fields);
+  request.prompt.turns = ReadResponsesTurns(fields, error);
+  request.prompt.separate_reasoning = true;
+  request.sampling = ReadSamplingFields(fields, {"max_output_tokens"});
+  request.sampling.model = std::move(model);
+  request.stream = fields.Bool("stream").value_or(false);
+  ReadInclude(fields, request.sampling);
+  ReadFunctions(fields, error, request.prompt.tools);
+  ReadFunctionChoice(fields, error, request.prompt.tools);
+  request.prompt.tools.parallel = fields.Bool("parallel_tool_calls").value_or(true);
+  ReadReasoningField(fields, error, request);
+  CheckText(fields, error);
+  RefuseState(fields);
+  CheckNeutral(fields);
+  if (error) return *std::move(error);
+  request.echo = EchoOf(std::get<json>(root));
+  return request;
+}
+
+}  // namespace quire::gateway
