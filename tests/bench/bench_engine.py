@@ -19,9 +19,15 @@ from system import BIN, DEMO_MODEL, System, metric  # noqa: E402
 
 
 QWQ = dict(temperature=0.6, top_k=20, top_p=0.95)  # what its generation_config.json recommends
+# A grammar that never ends: what its masks cost stands in the host work between the steps.
+ENDLESS = json.dumps({"type": "structural_tag", "format": {"type": "json_schema", "json_schema": {
+    "type": "array", "minItems": 1000, "items": {"type": "object", "properties": {
+        "name": {"type": "string"}, "count": {"type": "integer"}, "kind": {"enum": ["red", "green", "blue"]}},
+        "required": ["name", "count", "kind"], "additionalProperties": False}}}})
 LOADS = {
     "decode 1": dict(streams=1), "decode 8": dict(streams=8), "decode 32": dict(streams=32),
     "decode 32 greedy": dict(streams=32, temperature=0), "decode 32 top_k 20 top_p 0.95": dict(streams=32, **QWQ),
+    "decode 32 schema": dict(streams=32, structural_tag=ENDLESS),
     "prefill 512": dict(streams=1, prompt_tokens=512, max_tokens=1)}
 
 

@@ -26,7 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Config {
-  std::string address, pepper_file;
+  std::string address, pepper_file, structural_tag;
   int64_t group_epoch = 0, streams = 1, rounds = 3, prompt_tokens = 128, max_tokens = 128, vocabulary = 1000;
   int64_t top_k = 0, beside_prompts = 0, beside_tokens = 2000;
   double temperature = 1, top_p = 1, min_p = 0, repetition_penalty = 1;
@@ -51,6 +51,8 @@ void Config::Declare(quire::Options& options) {
   options.Add("top-p", &top_p, "P", "1 = all");
   options.Add("min-p", &min_p, "P", "0 = all");
   options.Add("repetition-penalty", &repetition_penalty, "R", "1 = none");
+  options.Add("structural-tag", &structural_tag, "JSON",
+              "each answer's grammar, which is not whole before max-tokens");
 }
 
 struct Lengths {
@@ -76,6 +78,10 @@ quire::v1::GenerateRequest MakeRequest(const Config& config, Lengths lengths, ui
     request.add_prompt_ids(static_cast<int32_t>(random() % static_cast<uint64_t>(config.vocabulary)));
   }
   request.add_choices();
+  if (!config.structural_tag.empty()) {
+    request.mutable_grammar()->set_kind("structural_tag");
+    request.mutable_grammar()->set_source(config.structural_tag);
+  }
   quire::v1::Sampling& sampling = *request.mutable_sampling();
   sampling.set_temperature(static_cast<float>(config.temperature));
   sampling.set_top_k(static_cast<int32_t>(config.top_k));

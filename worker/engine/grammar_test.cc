@@ -119,6 +119,44 @@ TEST(Grammar, ResumedIdsAreTakenOrRefused) {
   }
 }
 
+// Lets any id come, and says after two tokens that it can't be followed.
+class TiredGrammar final : public CompiledGrammar {
+ public:
+  explicit TiredGrammar(bool takes_it) : takes_it_(takes_it) {}
+  std::unique_ptr<GrammarState> Start() const override { return std::make_unique<State>(takes_it_); }
+  int64_t vocab() const override { return kGrammarVocab; }
+  size_t bytes() const override { return sizeof(*this); }
+
+ private:
+  class State final : public GrammarState {
+   public:
+    explicit State(bool takes_it) : takes_it_(takes_it) {}
+    bool Accept(TokenId) override { return ++came_ < 2 || takes_it_; }
+    bool FillMask(std::span<uint32_t>) override { return false; }
+    bool CanStop() const override { return true; }
+    absl::Status status() const override {
+      return came_ < 2 ? absl::OkStatus() : absl::InvalidArgumentError("too long to follow");
+    }
+
+   private:
+    const bool takes_it_;
+    int came_ = 0;
+  };
+  const bool takes_it_;
+};
+
+TEST(Grammar, OneThatCannotBeFollowedSaysWhy) {
+  for (const bool takes_it : {false, true}) {
+    GenerationRequest request = WithGrammar("5");
+    request.grammar = std::make_shared<TiredGrammar>(takes_it);
+    OneSequence sequence(request);
+    sequence->Append(8);
+    EXPECT_TRUE(sequence->grammar_error().ok());
+    sequence->Append(8);
+    EXPECT_EQ(sequence->grammar_error(), absl::InvalidArgumentError("too long to follow"));
+  }
+}
+
 // ---- in an engine ----
 
 constexpr int64_t kPositions = 40;

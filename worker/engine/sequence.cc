@@ -266,8 +266,9 @@ bool Sequence::Follow(TokenId id) {
 void Sequence::FollowConstraints(TokenId id) {
   if (finished_ == FinishCause::kStop) return;
   if (!Follow(id)) {
-    grammar_error_ =
-        absl::InternalError(absl::StrCat("the grammar does not take id ", id, ", which it let come"));
+    grammar_error_ = grammar_->status();
+    grammar_error_.Update(
+        absl::InternalError(absl::StrCat("the grammar does not take id ", id, ", which it let come")));
   }
   Constrain();
 }
