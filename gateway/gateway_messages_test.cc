@@ -6,7 +6,7 @@
 namespace quire::gateway {
 namespace {
 
-constexpr TokenId kThinkEnd = 259;
+constexpr TokenId kThinkingEnds = 259;
 
 // A stream's events by name and data.
 using Events = std::vector<std::pair<std::string, json>>;
@@ -327,7 +327,7 @@ class GatewayMessagesThinkingTest : public GatewayMessagesTest {
 
   void Think(const std::string& thought, const std::string& text) {
     std::vector<TokenId> ids = testing::TinyIds(thought);
-    ids.push_back(kThinkEnd);
+    ids.push_back(kThinkingEnds);
     for (const TokenId id : testing::TinyIds(text)) ids.push_back(id);
     ids.push_back(kTinyEos);
     backend_.generate = [ids](const v1::GenerateRequest&, TokenWriter& out) {

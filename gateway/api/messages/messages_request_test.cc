@@ -106,8 +106,8 @@ TEST(MessagesRequestTest, ToolsAreDeclaredAsTemplatesTakeThem) {
             R"({"type":"function","function":{"name":"get","description":"d",)"
             R"("parameters":{"type":"object","b":1,"a":2}}})");
   EXPECT_EQ(rules.tools[0].parameters.dump(), R"({"type":"object","b":1,"a":2})");
-  EXPECT_TRUE(rules.tools[0].strict);
-  EXPECT_FALSE(rules.tools[1].strict);
+  EXPECT_EQ(rules.tools[0].strict, std::nullopt);
+  EXPECT_EQ(rules.tools[1].strict, false);
   EXPECT_EQ(rules.use, ToolUse::kAuto);
   EXPECT_TRUE(rules.parallel);
   EXPECT_TRUE(MustParseMessages(MessagesBody(R"("tools": [])")).prompt.tools.tools.empty());

@@ -39,7 +39,7 @@ Tool ReadTool(FieldReader& fields, size_t& bytes_left) {
   function["parameters"] = tool.parameters = ReadInputSchema(fields, bytes_left);
   tool.declaration["type"] = "function";
   tool.declaration["function"] = std::move(function);
-  tool.strict = fields.Bool("strict").value_or(true);
+  tool.strict = fields.Bool("strict");
   return tool;
 }
 

@@ -32,7 +32,7 @@ Tool ReadFunction(FieldReader& fields, size_t& bytes_left) {
   function["parameters"] = tool.parameters = ReadToolParameters(fields, "parameters", bytes_left);
   tool.declaration["type"] = "function";
   tool.declaration["function"] = std::move(function);
-  tool.strict = fields.Bool("strict").value_or(true);
+  tool.strict = fields.Bool("strict");
   return tool;
 }
 

@@ -77,7 +77,7 @@ TEST(ResponsesRequestTest, ReadsTheFields) {
   EXPECT_EQ(request.prompt.reasons, false);
   EXPECT_EQ(request.prompt.tools.only, "get");
   EXPECT_FALSE(request.prompt.tools.parallel);
-  EXPECT_FALSE(request.prompt.tools.tools[0].strict);
+  EXPECT_EQ(request.prompt.tools.tools[0].strict, false);
   EXPECT_EQ(request.prompt.tools.tools[0].declaration.dump(),
             R"({"type":"function","function":{"name":"get","parameters":{"type":"object"}}})");
   EXPECT_EQ(request.echo["metadata"]["a"], "b");
