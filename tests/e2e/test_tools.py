@@ -61,7 +61,7 @@ def put_together(chunks):
     {"temperature": 0}, {"temperature": 1, "seed": 3}, {"temperature": 1, "seed": 4, "parallel_tool_calls": False},
     {"temperature": 1, "seed": 5, "tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
     {"temperature": 1, "seed": 6, "tool_choice": "auto"}, {"temperature": 1, "seed": 7, "tool_choice": "none", "max_tokens": 40},
-    {"temperature": 1, "seed": 8, "extra_body": {"reasoning": {"max_tokens": 12}}}])
+    {"temperature": 1, "seed": 8, "extra_body": {"reasoning": {"enabled": True, "max_tokens": 12}}}])
 def test_a_stream_is_the_whole_answer(serving, fields):
     whole = ask(serving, **fields)
     choice = whole.choices[0]
