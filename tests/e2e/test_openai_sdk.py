@@ -130,7 +130,7 @@ def test_errors(system):
         ask(client, system, "Hi", tools=[{"type": "function", "function": {"name": "f"}}])
     assert context.value.body["code"] == "tools_not_supported"
     for refused in ({"temperature": 3}, {"n": 5}, {"tools": [{"type": "function", "function": {"name": "a b"}}]},
-                    {"response_format": {"type": "json_object"}}, {"top_logprobs": 2}):
+                    {"response_format": {"type": "xml"}}, {"top_logprobs": 2}):
         with pytest.raises(openai.UnprocessableEntityError) as error:
             ask(client, system, "Hi", **refused)
         assert error.value.body["param"] and error.value.body["message"]
