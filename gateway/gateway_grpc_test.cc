@@ -1,62 +1,8 @@
 // quire.v1.Chat beside the HTTP API: the same answers, the same refusals, the same bill; what leaving costs.
-#include <grpcpp/grpcpp.h>
-
-#include "gateway/gateway_test_fixture.h"
-#include "proto/chat.grpc.pb.h"
-#include "proto/rpc_error.pb.h"
+#include "gateway/gateway_grpc_test_fixture.h"
 
 namespace quire::gateway {
 namespace {
-
-class GatewayGrpcTest : public GatewayTest {
- protected:
-  explicit GatewayGrpcTest(const v1::TextBundle& bundle = testing::TinyBundle()) : GatewayTest(bundle) {}
-
-  void SetUp() override {
-    GatewayOptions options;
-    options.grpc_port = 0;
-    Start(options);
-  }
-  void Start(const GatewayOptions& options) {
-    StartGateway(options);
-    const std::string address = absl::StrCat("127.0.0.1:", gateway_->grpc_port());
-    stub_ = v1::Chat::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  }
-
-  static v1::ChatRequest Hello() {
-    v1::ChatRequest request;
-    request.set_model("tiny");
-    request.set_max_tokens(40);
-    v1::ChatMessage& message = *request.add_messages();
-    message.set_role("user");
-    message.set_content("hi");
-    return request;
-  }
-  std::unique_ptr<grpc::ClientContext> Context(const std::string& key) const {
-    auto context = std::make_unique<grpc::ClientContext>();
-    if (!key.empty()) context->AddMetadata("authorization", "Bearer " + key);
-    return context;
-  }
-  grpc::Status Ask(const v1::ChatRequest& request, v1::ChatAnswer* answer) const {
-    return stub_->Chat(Context(backend_.key()).get(), request, answer);
-  }
-  grpc::Status Refused(const v1::ChatRequest& request) const {
-    v1::ChatAnswer answer;
-    return Ask(request, &answer);
-  }
-  static rpc::ErrorInfo InfoOf(const grpc::Status& status) {
-    rpc::Status details;
-    rpc::ErrorInfo info;
-    EXPECT_TRUE(details.ParseFromString(status.error_details()));
-    EXPECT_EQ(details.code(), status.error_code());
-    EXPECT_EQ(details.message(), status.error_message());
-    EXPECT_EQ(details.details(0).type_url(), "type.googleapis.com/google.rpc.ErrorInfo");
-    EXPECT_TRUE(info.ParseFromString(details.details(0).value()));
-    return info;
-  }
-
-  std::unique_ptr<v1::Chat::Stub> stub_;
-};
 
 TEST_F(GatewayGrpcTest, AnswersAsTheHttpApiDoes) {
   AnswerWith("h\xC3\xA9llo");
@@ -344,26 +290,6 @@ TEST_F(GatewayGrpcTest, ADrainEndsWhatDoesNotEndItself) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   drain.join();
   EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle()), 1u);
-}
-
-class GatewayGrpcReasoningTest : public GatewayGrpcTest {
- protected:
-  GatewayGrpcReasoningTest() : GatewayGrpcTest(testing::TinyReasoningBundle()) {}
-};
-
-// Its messages have no field for it yet.
-TEST_F(GatewayGrpcReasoningTest, ReasoningIsPartOfTheContentAsTheModelWritesIt) {
-  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
-    out.Accept();
-    out.Text("hm");
-    out.Token(259);  // </think>
-    out.Text("\nyes");
-    out.Finish(v1::FINISH_STOP);
-    return kOk;
-  };
-  v1::ChatAnswer whole;
-  ASSERT_TRUE(Ask(Hello(), &whole).ok());
-  EXPECT_EQ(whole.choices(0).content(), "hm</think>\nyes");
 }
 
 }  // namespace

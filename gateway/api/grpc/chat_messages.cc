@@ -3,11 +3,13 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/strict_json.h"
 #include "gateway/api/chat/chat_request.h"
 #include "gateway/api/grpc/message_writers.h"
 
@@ -30,7 +32,72 @@ json MessageOf(const v1::ChatMessage& message) {
   for (const std::string& part : message.parts()) {
     turn["content"].push_back({{"type", "text"}, {"text", part}});
   }
+  if (message.has_reasoning_content()) turn["reasoning_content"] = message.reasoning_content();
+  if (message.has_tool_call_id()) turn["tool_call_id"] = message.tool_call_id();
+  for (const v1::ChatToolCall& call : message.tool_calls()) {
+    turn["tool_calls"].push_back(
+        {{"id", call.id()}, {"function", {{"name", call.name()}, {"arguments", call.arguments_json()}}}});
+  }
   return turn;
+}
+
+// The fields that are JSON text, parsed; the first that is none is remembered.
+class JsonFields {
+ public:
+  json Read(const std::string& text, const std::string& param) {
+    if (error_) return nullptr;
+    left_ -= std::min(left_, text.size());
+    absl::StatusOr<json> parsed = left_ > 0 ? ParseStrictJson(text) : absl::InvalidArgumentError("too long");
+    if (parsed.ok()) return *std::move(parsed);
+    error_ = InvalidField(param, absl::StrCat(param, ": not acceptable JSON: ", parsed.status().message()));
+    return nullptr;
+  }
+  const std::optional<http::ApiError>& error() const { return error_; }
+
+ private:
+  size_t left_ = 2 << 20;  // bytes of all of them; what they are of has bounds of its own, and smaller ones
+  std::optional<http::ApiError> error_;
+};
+
+void AddTools(const v1::ChatRequest& request, JsonFields& texts, json& body) {
+  for (const v1::ChatTool& tool : request.tools()) {
+    if (body["tools"].size() > kMoreThanAnyTakes || texts.error()) break;
+    json function{{"name", tool.name()}};
+    if (tool.has_description()) function["description"] = tool.description();
+    if (tool.has_parameters_json()) {
+      const std::string param = absl::StrCat("tools.", body["tools"].size(), ".parameters_json");
+      function["parameters"] = texts.Read(tool.parameters_json(), param);
+    }
+    if (tool.has_strict()) function["strict"] = tool.strict();
+    body["tools"].push_back({{"type", "function"}, {"function", std::move(function)}});
+  }
+  using Choice = v1::ChatToolChoice;
+  if (request.tool_choice().choice_case() == Choice::kMode)
+    body["tool_choice"] = request.tool_choice().mode();
+  if (request.tool_choice().choice_case() == Choice::kFunction) {
+    body["tool_choice"] = {{"type", "function"}, {"function", {{"name", request.tool_choice().function()}}}};
+  }
+  if (request.has_parallel_tool_calls()) body["parallel_tool_calls"] = request.parallel_tool_calls();
+}
+
+void AddFormat(const v1::ChatResponseFormat& format, JsonFields& texts, json& body) {
+  json& out = body["response_format"] = {{"type", format.type()}};
+  if (format.has_regex()) out["regex"] = format.regex();
+  if (format.has_grammar()) out["grammar"] = format.grammar();
+  if (!format.has_json_schema()) return;
+  const v1::ChatJsonSchema& schema = format.json_schema();
+  json& wrapped = out["json_schema"] = json::object();
+  if (schema.has_name()) wrapped["name"] = schema.name();
+  wrapped["schema"] = texts.Read(schema.schema_json(), "response_format.json_schema.schema_json");
+  if (schema.has_strict()) wrapped["strict"] = schema.strict();
+}
+
+void AddReasoning(const v1::ChatRequest& request, json& body) {
+  if (request.has_reasoning_effort()) body["reasoning_effort"] = request.reasoning_effort();
+  if (request.has_reasoning_max_tokens()) body["reasoning"]["max_tokens"] = request.reasoning_max_tokens();
+  if (request.has_exclude_reasoning()) body["reasoning"]["exclude"] = request.exclude_reasoning();
+  if (request.has_separate_reasoning()) body["separate_reasoning"] = request.separate_reasoning();
+  if (request.has_loop_guard()) body["loop_guard"] = request.loop_guard();
 }
 
 void AddNumbers(const v1::ChatRequest& request, json& body) {
@@ -88,23 +155,27 @@ ApiResult<DoorRequest> Parse(std::string_view bytes, bool stream) {
   if (!fields || !message.ParseFromArray(bytes.data(), size)) {
     return BadJson("the request is no quire.v1.ChatRequest");
   }
-  ApiResult<ChatRequest> parsed = ReadChatRequest(BodyOf(message));
+  ApiResult<json> body = BodyOf(message);
+  if (auto* error = std::get_if<http::ApiError>(&body)) return std::move(*error);
+  ApiResult<ChatRequest> parsed = ReadChatRequest(std::get<json>(body));
   if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
   ChatRequest& request = std::get<ChatRequest>(parsed);
+  request.prompt.separate_reasoning = request.separate_reasoning;
   DoorRequest door{.sampling = std::move(request.sampling),
                    .prompt = std::move(request.prompt),
                    .stream = stream,
                    .make_writer = nullptr};
-  door.make_writer = [stream](AnswerHead head) -> std::unique_ptr<AnswerWriter> {
-    if (stream) return std::make_unique<ChunkWriter>(std::move(head));
-    return std::make_unique<WholeMessageWriter>(std::move(head));
+  door.make_writer = [stream,
+                      exclude = request.exclude_reasoning](AnswerHead head) -> std::unique_ptr<AnswerWriter> {
+    if (stream) return std::make_unique<ChunkWriter>(std::move(head), exclude);
+    return std::make_unique<WholeMessageWriter>(std::move(head), exclude);
   };
   return door;
 }
 
 }  // namespace
 
-json BodyOf(const v1::ChatRequest& request) {
+ApiResult<json> BodyOf(const v1::ChatRequest& request) {
   json body{{"model", request.model()}, {"messages", json::array()}};
   for (const v1::ChatMessage& message : request.messages()) body["messages"].push_back(MessageOf(message));
   AddNumbers(request, body);
@@ -119,8 +190,12 @@ json BodyOf(const v1::ChatRequest& request) {
   }
   if (request.has_ignore_eos()) body["ignore_eos"] = request.ignore_eos();
   if (request.has_logprobs()) body["logprobs"] = request.logprobs();
-  if (request.has_reasoning_effort()) body["reasoning_effort"] = request.reasoning_effort();
   if (request.has_user()) body["user"] = request.user();
+  AddReasoning(request, body);
+  JsonFields texts;
+  AddTools(request, texts, body);
+  if (request.has_response_format()) AddFormat(request.response_format(), texts, body);
+  if (texts.error()) return *texts.error();
   return body;
 }
 

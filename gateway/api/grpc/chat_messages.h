@@ -10,8 +10,8 @@
 
 namespace quire::gateway {
 
-// The body of POST /v1/chat/completions that says the same.
-nlohmann::ordered_json BodyOf(const v1::ChatRequest& request);
+// The body of POST /v1/chat/completions that says the same; refused where a field that is JSON isn't.
+ApiResult<nlohmann::ordered_json> BodyOf(const v1::ChatRequest& request);
 
 // ParseBody of serialized ChatRequests: for a whole ChatAnswer, and for ChatChunks.
 ApiResult<DoorRequest> ParseWholeChatMessage(std::string_view bytes);

@@ -12,6 +12,7 @@ void FillUsage(const Usage& usage, v1::ChatUsage& out) {
   out.set_completion_tokens(usage.counts.completion);
   out.set_cached_tokens(usage.counts.cached);
   out.set_cost_nano_usd(usage.cost_nano_usd);
+  out.set_reasoning_tokens(usage.reasoning_tokens);
 }
 
 void FillChance(const TokenChance& chance, const Tokenizer& tokenizer, v1::ChatTokenLogprob& out) {
@@ -36,6 +37,12 @@ void FillHead(const AnswerHead& head, Message& message) {
   message.set_model(head.model);
 }
 
+template <typename Message>
+void SetFinish(const ChoiceEnd& end, Message& message) {
+  message.set_finish_reason(FinishReasonOf(end));
+  if (end.loop) message.set_finish_detail("loop");
+}
+
 }  // namespace
 
 v1::ChatChunk ChunkWriter::Chunk(uint32_t choice) const {
@@ -45,31 +52,57 @@ v1::ChatChunk ChunkWriter::Chunk(uint32_t choice) const {
   return chunk;
 }
 
+void ChunkWriter::Append(const v1::ChatChunk& chunk, uint32_t positions, Sink& sink) {
+  const uint32_t excluded = std::exchange(excluded_[chunk.choice()], 0);
+  sink.Append(chunk.SerializeAsString(), {chunk.choice(), positions + excluded});
+}
+
 void ChunkWriter::Delta(const Piece& piece, Sink& sink) {
+  if (exclude_reasoning_ && piece.kind == PieceKind::kReasoning) {
+    excluded_[piece.choice] += piece.positions;
+    return;
+  }
   v1::ChatChunk chunk = Chunk(piece.choice);
-  chunk.set_content(piece.text);
+  switch (piece.kind) {
+    case PieceKind::kContent:
+      chunk.set_content(piece.text);
+      break;
+    case PieceKind::kReasoning:
+      chunk.set_reasoning_content(piece.text);
+      break;
+    case PieceKind::kToolCall:
+      v1::ChatToolCallPart& part = *chunk.mutable_tool_call();
+      part.set_index(piece.call.index);
+      part.set_name(piece.call.name);
+      if (!piece.call.name.empty()) part.set_id(CallIdOf(head_.id, piece.choice, piece.call.index));
+      part.set_arguments_json(piece.text);
+  }
   AddLogprobs(piece, head_, chunk);
-  sink.Append(chunk.SerializeAsString(), {piece.choice, piece.positions});
+  Append(chunk, piece.positions, sink);
+}
+
+v1::ChatChunk ChunkWriter::Finish(const ChoiceEnd& end) const {
+  v1::ChatChunk chunk = Chunk(end.choice);
+  SetFinish(end, chunk);
+  return chunk;
 }
 
 void ChunkWriter::End(const ChoiceEnd& end, Sink& sink) {
   if (++ended_ == head_.choices) {
     last_ = end;
-    return;
+  } else {
+    Append(Finish(end), end.positions, sink);
   }
-  v1::ChatChunk chunk = Chunk(end.choice);
-  chunk.set_finish_reason(FinishReasonOf(end.kind));
-  sink.Append(chunk.SerializeAsString(), {end.choice, end.positions});
 }
 
 void ChunkWriter::Close(const Usage& usage, Sink& sink) {
-  v1::ChatChunk chunk = Chunk(last_->choice);
-  chunk.set_finish_reason(FinishReasonOf(last_->kind));
+  v1::ChatChunk chunk = Finish(*last_);
   FillUsage(usage, *chunk.mutable_usage());
-  sink.Append(chunk.SerializeAsString(), {last_->choice, last_->positions});
+  Append(chunk, last_->positions, sink);
 }
 
-WholeMessageWriter::WholeMessageWriter(AnswerHead head) : head_(std::move(head)) {
+WholeMessageWriter::WholeMessageWriter(AnswerHead head, bool exclude_reasoning)
+    : head_(std::move(head)), exclude_reasoning_(exclude_reasoning) {
   FillHead(head_, answer_);
   for (uint32_t i = 0; i < head_.choices; ++i) {
     answer_.add_choices()->set_index(i);
@@ -78,14 +111,31 @@ WholeMessageWriter::WholeMessageWriter(AnswerHead head) : head_(std::move(head))
 }
 
 void WholeMessageWriter::Delta(const Piece& piece, Sink& /*sink*/) {
-  v1::ChatChoice& choice = *answer_.mutable_choices(static_cast<int>(piece.choice));
-  choice.mutable_content()->append(piece.text);
-  AddLogprobs(piece, head_, choice);
   positions_[piece.choice].count += piece.positions;
+  if (exclude_reasoning_ && piece.kind == PieceKind::kReasoning) return;
+  v1::ChatChoice& choice = *answer_.mutable_choices(static_cast<int>(piece.choice));
+  switch (piece.kind) {
+    case PieceKind::kContent:
+      choice.mutable_content()->append(piece.text);
+      break;
+    case PieceKind::kReasoning:
+      choice.mutable_reasoning_content()->append(piece.text);
+      break;
+    case PieceKind::kToolCall:
+      if (!piece.call.name.empty()) {
+        v1::ChatToolCall& call = *choice.add_tool_calls();
+        call.set_id(CallIdOf(head_.id, piece.choice, piece.call.index));
+        call.set_name(piece.call.name);
+      }
+      choice.mutable_tool_calls(static_cast<int>(piece.call.index))
+          ->mutable_arguments_json()
+          ->append(piece.text);
+  }
+  AddLogprobs(piece, head_, choice);
 }
 
 void WholeMessageWriter::End(const ChoiceEnd& end, Sink& /*sink*/) {
-  answer_.mutable_choices(static_cast<int>(end.choice))->set_finish_reason(FinishReasonOf(end.kind));
+  SetFinish(end, *answer_.mutable_choices(static_cast<int>(end.choice)));
   positions_[end.choice].count += end.positions;
 }
 

@@ -1,5 +1,5 @@
 // A chat answer as messages of gRPC: a ChatChunk for each piece and end, or one ChatAnswer. Pure; one per
-// request, one thread.
+// request, one thread. Always: reasoning that is left out counts all the same.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,8 @@ namespace quire::gateway {
 
 class ChunkWriter final : public AnswerWriter {
  public:
-  explicit ChunkWriter(AnswerHead head) : head_(std::move(head)) {}
+  ChunkWriter(AnswerHead head, bool exclude_reasoning)
+      : head_(std::move(head)), exclude_reasoning_(exclude_reasoning), excluded_(head_.choices) {}
 
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
@@ -22,15 +23,19 @@ class ChunkWriter final : public AnswerWriter {
 
  private:
   v1::ChatChunk Chunk(uint32_t choice) const;
+  v1::ChatChunk Finish(const ChoiceEnd& end) const;
+  void Append(const v1::ChatChunk& chunk, uint32_t positions, Sink& sink);
 
   const AnswerHead head_;
+  const bool exclude_reasoning_;
+  std::vector<uint32_t> excluded_;  // positions that ride with the choice's next chunk
   uint32_t ended_ = 0;
   std::optional<ChoiceEnd> last_;  // rides with the usage
 };
 
 class WholeMessageWriter final : public AnswerWriter {
  public:
-  explicit WholeMessageWriter(AnswerHead head);
+  WholeMessageWriter(AnswerHead head, bool exclude_reasoning);
 
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
@@ -39,6 +44,7 @@ class WholeMessageWriter final : public AnswerWriter {
 
  private:
   const AnswerHead head_;
+  const bool exclude_reasoning_;
   v1::ChatAnswer answer_;
   std::vector<Positions> positions_;  // by choice
 };

@@ -42,7 +42,8 @@ boost::asio::awaitable<void> MessagesCounter::Handle(http::Exchange& exchange) c
     co_return co_await exchange.SendError(*error);
   }
   http::Reply reply;
-  reply.body = absl::StrCat("{\"input_tokens\":", std::get<Prepared>(prepared).plan.prompt.size(), "}");
+  reply.body =
+      absl::StrCat("{\"input_tokens\":", std::get<Prepared>(prepared).plans.front().prompt.size(), "}");
   co_await exchange.Send(std::move(reply));
 }
 
