@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/api/chat/response_format.h"
 #include "gateway/api/chat/unsupported_fields.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/door_request.h"
@@ -92,12 +93,14 @@ ApiResult<CompletionRequest> ParseCompletionRequest(std::string_view body) {
   request.stream = ReadStreamFields(fields, error);
   request.sampling = ReadSamplingFields(fields, {"max_tokens"});
   request.sampling.model = std::move(model);
+  request.sampling.format = ReadResponseFormat(fields, error);
   ReadChoiceFields(fields, request.sampling);
   ReadEcho(fields, request);
   request.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
   for (const char* name : {"user", "prompt_cache_key", "safety_identifier", "service_tier"}) {
     fields.String(name, kMaxUserBytes);
   }
+  if (fields.FindFilled("tools") != nullptr) fields.Fail("tools", "only chats have tools: ask for one");
   RefuseUnsupportedFields(fields, {"best_of", "echo"});
   if (error) return *std::move(error);
   return request;

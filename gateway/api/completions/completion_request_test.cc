@@ -92,14 +92,20 @@ TEST(CompletionRequestTest, WhatThisServerCannotDoIsRefused) {
       {R"("echo": true, "logprobs": 1)", "echo"},
       {R"("max_tokens": 0)", "max_tokens"},
       {R"("stream_options": {})", "stream_options"},
-      {R"("response_format": {"type": "json_object"})", "response_format"},
+      {R"("response_format": {"type": "xml"})", "response_format.type"},
       {R"("return_tokens_as_token_ids": 1)", "return_tokens_as_token_ids"},
       {R"("user": 1)", "user"},
+      {R"("tools": [{"type": "function", "function": {"name": "f"}}])", "tools"},
       {R"("stop": 1)", "stop"},
   };
   for (const auto& [fields, param] : cases) EXPECT_EQ(ParamOfRefusal("\"a\"", fields), param) << fields;
   MustRead("\"a\"", R"("best_of": 2, "n": 2, "suffix": null, "echo": false)");
   MustRead("\"a\"", R"("suffix": "", "user": "me", "logit_bias": {"1": 1}, "nobody knows": 1)");
+}
+
+TEST(CompletionRequestTest, ATextMayHaveAForm) {
+  const CompletionRequest request = MustRead("\"a\"", R"("response_format": {"type": "json_object"})");
+  EXPECT_EQ(request.sampling.format.kind, TextFormat::Kind::kJsonObject);
 }
 
 TEST(CompletionRequestTest, AnEchoOfIdsHasABound) {

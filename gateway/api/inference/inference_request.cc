@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "gateway/api/chat/response_format.h"
 #include "gateway/api/chat/unsupported_fields.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/sampling_fields.h"
@@ -35,10 +36,12 @@ ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body, const s
   request.prompt = {.text = std::move(input).value_or(""), .add_special_tokens = false, .param = "input"};
   request.sampling = ReadSamplingFields(fields, {"max_new_tokens"});
   request.sampling.model = model;
+  request.sampling.format = ReadResponseFormat(fields, error);
   ReadResponses(fields, request);
   if (fields.FindFilled("webhook") != nullptr) {
     fields.Unsupported("webhook", "leave it out: the answer comes as the reply");
   }
+  if (fields.FindFilled("tools") != nullptr) fields.Fail("tools", "only chats have tools: ask for one");
   RefuseUnsupportedFields(fields);
   if (error) return *std::move(error);
   return request;

@@ -30,8 +30,8 @@ ordered_json Capabilities(const TextModel& text) {
   capabilities["chat"] = text.chat_template() != nullptr;
   capabilities["completions"] = true;
   capabilities["reasoning"] = text.think_start_id().has_value() && text.think_end_id().has_value();
-  capabilities["tools"] = false;  // no door calls them yet
-  capabilities["json"] = false;   // and none holds a text to a form
+  capabilities["tools"] = text.tool_form() != ToolForm::kNone;
+  capabilities["json"] = true;  // a grammar holds any model to it
   return capabilities;
 }
 
