@@ -14,7 +14,7 @@ using testing::kTinyEos;
 using testing::TinyIds;
 
 constexpr uint64_t kAll = 100'000;
-constexpr char kAnswer[] =
+constexpr char kCallingAnswer[] =
     "See \xE2\x82\xAC.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"\xC3\xA9 "
     "END\"}}\n</tool_call>\n"
     "<tool_call>\n{\"name\": \"g\"}\n</tool_call>";
@@ -95,7 +95,7 @@ TEST_F(ToolCallsTest, AreToldWhateverTokensTheyAreMadeOf) {
   for (const bool special : {false, true}) {
     text_ = Text(special);
     for (const bool tags : {false, true}) {
-      const std::vector<TokenId> ids = Ids(kAnswer, tags);
+      const std::vector<TokenId> ids = Ids(kCallingAnswer, tags);
       const Answer answer = Say(Rules(), ids);
       EXPECT_EQ(answer.content, "See \xE2\x82\xAC.");
       EXPECT_EQ(answer.calls, (decltype(answer.calls){{"f", "{\"a\": \"\xC3\xA9 END\"}"}, {"g", "{}"}}));
@@ -108,15 +108,15 @@ TEST_F(ToolCallsTest, AreToldWhateverTokensTheyAreMadeOf) {
 }
 
 TEST_F(ToolCallsTest, WithoutToolsAllIsText) {
-  const Answer answer = Say({.stops = {}, .stop_ids = {kTinyEos}}, Ids(kAnswer));
-  EXPECT_EQ(answer.content, kAnswer);
+  const Answer answer = Say({.stops = {}, .stop_ids = {kTinyEos}}, Ids(kCallingAnswer));
+  EXPECT_EQ(answer.content, kCallingAnswer);
   EXPECT_TRUE(answer.calls.empty());
   EXPECT_FALSE(answer.end->called_tools);
 }
 
 // Each token counts once, wherever the answer is cut; a cut one ends with length.
 TEST_F(ToolCallsTest, CountEveryTokenWhereverTheyAreCut) {
-  const std::vector<TokenId> ids = Ids(kAnswer);
+  const std::vector<TokenId> ids = Ids(kCallingAnswer);
   for (size_t count = 0; count <= ids.size(); ++count) {
     const std::vector<TokenId> some(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(count));
     for (const Ending::Kind kind : {Ending::Kind::kLength, Ending::Kind::kStop}) {
@@ -135,7 +135,7 @@ TEST_F(ToolCallsTest, CountEveryTokenWhereverTheyAreCut) {
 }
 
 TEST_F(ToolCallsTest, NoMoreIsTakenThanThereIsRoomFor) {
-  const std::vector<TokenId> ids = Ids(kAnswer);
+  const std::vector<TokenId> ids = Ids(kCallingAnswer);
   for (uint64_t room = 0; room <= ids.size(); ++room) {
     AnswerBuffer buffer(text_->tokenizer(), Rules(), 1);
     for (const TokenId id : ids) buffer.Push(0, id);
@@ -150,21 +150,21 @@ TEST_F(ToolCallsTest, NoMoreIsTakenThanThereIsRoomFor) {
 TEST_F(ToolCallsTest, StopStringsActOnTextAndNotInCalls) {
   ChoiceRules rules = Rules();
   rules.stops = {"END", "\n", "name", "}"};
-  const Answer called = Say(rules, Ids(kAnswer));
+  const Answer called = Say(rules, Ids(kCallingAnswer));
   EXPECT_EQ(called.calls.size(), 2u);
   EXPECT_EQ(called.content, "See \xE2\x82\xAC.");
   EXPECT_TRUE(called.end->called_tools);
-  const Answer before = Say(rules, Ids(std::string("E EN END ") + kAnswer));
+  const Answer before = Say(rules, Ids(std::string("E EN END ") + kCallingAnswer));
   EXPECT_EQ(before.content, "E EN ");
   EXPECT_TRUE(before.calls.empty());
   EXPECT_FALSE(before.end->called_tools);
   EXPECT_EQ(before.positions, 8u) << "the token that completed it is the last";
-  const Answer behind = Say(rules, Ids(std::string(kAnswer) + "\nDone. END"));
+  const Answer behind = Say(rules, Ids(std::string(kCallingAnswer) + "\nDone. END"));
   EXPECT_EQ(behind.content, "See \xE2\x82\xAC.");
   EXPECT_EQ(behind.calls.size(), 2u);
   EXPECT_EQ(behind.end->kind, Ending::Kind::kStop);
   // What is held for a stop string comes before the call that shows it to be none.
-  EXPECT_EQ(Say(rules, Ids("an EN" + std::string(kAnswer).substr(9))).content, "an EN");
+  EXPECT_EQ(Say(rules, Ids("an EN" + std::string(kCallingAnswer).substr(9))).content, "an EN");
 }
 
 // White space that might have stood before a call is a stop string all the same, where it did not.
@@ -181,7 +181,7 @@ TEST_F(ToolCallsTest, AStopStringOfWhiteSpaceStops) {
 }
 
 TEST_F(ToolCallsTest, WithoutParallelCallsTheFirstEndsTheChoice) {
-  const std::vector<TokenId> ids = Ids(kAnswer);
+  const std::vector<TokenId> ids = Ids(kCallingAnswer);
   AnswerBuffer buffer(text_->tokenizer(), Rules(/*parallel=*/false), 2);
   Answer answer, other;
   size_t pushed = 0;
@@ -217,18 +217,18 @@ TEST_F(ToolCallsTest, ATagWithinTheReasoningIsReasoning) {
   rules.reasoning = {.start_id = text->think_start_id(),
                      .end_id = text->think_end_id(),
                      .start = {.place = ReasoningStart::Place::kReasoning}};
-  std::vector<TokenId> ids = TinyIds(kAnswer);
+  std::vector<TokenId> ids = TinyIds(kCallingAnswer);
   ids.push_back(*text->think_end_id());
-  for (const TokenId id : TinyIds(std::string("\n\n") + kAnswer)) ids.push_back(id);
+  for (const TokenId id : TinyIds(std::string("\n\n") + kCallingAnswer)) ids.push_back(id);
   text_ = text;
   const Answer answer = Say(rules, ids);
-  EXPECT_EQ(answer.reasoning, kAnswer);
+  EXPECT_EQ(answer.reasoning, kCallingAnswer);
   EXPECT_EQ(answer.content, "See \xE2\x82\xAC.");
   EXPECT_EQ(answer.calls.size(), 2u);
   EXPECT_EQ(answer.positions, ids.size());
   rules.reasoning.separate = false;
   const Answer raw = Say(rules, ids);
-  EXPECT_EQ(raw.content, std::string(kAnswer) + "</think>\n\nSee \xE2\x82\xAC.");
+  EXPECT_EQ(raw.content, std::string(kCallingAnswer) + "</think>\n\nSee \xE2\x82\xAC.");
   EXPECT_EQ(raw.calls, answer.calls);
 }
 

@@ -31,8 +31,8 @@ class CodePoints {
   CodePoints Without(const CodePoints& other) const;
   bool operator==(const CodePoints&) const = default;
 
-  // As EBNF writes one of them, "[a-z]"; not of the empty set.
-  std::string Ebnf() const;
+  // One of them, as a class of a regular expression; not of the empty set.
+  std::string Class() const;
 
  private:
   std::vector<Range> ranges_;

@@ -1,28 +1,14 @@
 #include "gateway/structured/ebnf.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
 namespace quire::gateway {
 namespace {
-
-void AppendUtf8(char32_t code_point, std::string& to) {
-  const auto byte = [&to](char32_t bits) { to += static_cast<char>(bits); };
-  if (code_point < 0x80) return byte(code_point);
-  if (code_point < 0x800) {
-    byte(0xC0 | code_point >> 6);
-  } else if (code_point < 0x10000) {
-    byte(0xE0 | code_point >> 12);
-    byte(0x80 | (code_point >> 6 & 0x3F));
-  } else {
-    byte(0xF0 | code_point >> 18);
-    byte(0x80 | (code_point >> 12 & 0x3F));
-    byte(0x80 | (code_point >> 6 & 0x3F));
-  }
-  byte(0x80 | (code_point & 0x3F));
-}
 
 const CodePoints& EscapedInJson() {
   static const CodePoints escaped({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}});
@@ -48,24 +34,50 @@ std::string EbnfLiteral(std::string_view text) {
   return literal + "\"";
 }
 
-std::string EbnfCharacter(char32_t code_point, TextPlace place) {
+std::string EbnfRegex(std::string_view regex) { return absl::StrCat("Regex(", EbnfLiteral(regex), ")"); }
+
+std::string RegexCharacter(char32_t code_point, TextPlace place) {
+  if (place == TextPlace::kPlain || !EscapedInJson().Has(code_point))
+    return CodePoints({{code_point, code_point}}).Class();
+  const std::string quoted = nlohmann::json(std::string(1, static_cast<char>(code_point))).dump();
   std::string text;
-  AppendUtf8(code_point, text);
-  if (place == TextPlace::kPlain) return EbnfLiteral(text);
-  const std::string quoted = nlohmann::json(text).dump();
-  return EbnfLiteral(std::string_view(quoted).substr(1, quoted.size() - 2));
+  for (size_t i = 1; i + 1 < quoted.size(); ++i) absl::StrAppendFormat(&text, "\\u{%X}", quoted[i]);
+  return text;
 }
 
-std::string EbnfOneOf(const CodePoints& characters, TextPlace place) {
-  if (place == TextPlace::kPlain) return characters.Ebnf();
+std::string RegexOneOf(const CodePoints& characters, TextPlace place) {
+  if (place == TextPlace::kPlain) return characters.Class();
   std::vector<std::string> choices;
   const CodePoints plain = characters.Without(EscapedInJson());
-  if (!plain.empty()) choices.push_back(plain.Ebnf());
+  if (!plain.empty()) choices.push_back(plain.Class());
   const CodePoints escaped = characters.And(EscapedInJson());
   for (const CodePoints::Range& range : escaped.ranges()) {
-    for (char32_t c = range.first; c <= range.last; ++c) choices.push_back(EbnfCharacter(c, place));
+    for (char32_t c = range.first; c <= range.last; ++c) choices.push_back(RegexCharacter(c, place));
   }
-  return choices.size() == 1 ? choices.front() : EbnfAnyOf(choices);
+  return choices.size() == 1 ? choices.front() : absl::StrCat("(?:", absl::StrJoin(choices, "|"), ")");
+}
+
+std::string AnyOfString() {
+  const std::string plain = CodePoints::All().Without(EscapedInJson()).Class();
+  return absl::StrCat("(?:", plain, R"(|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))", ")");
+}
+
+std::string RegexTimes(const std::string& one, uint64_t min, std::optional<uint64_t> max) {
+  const auto times = [&one](uint64_t least, std::optional<uint64_t> most) {
+    return absl::StrCat("(?:", one, ")", EbnfTimes(least, most));
+  };
+  const auto exactly = [&](uint64_t count) {
+    std::string text;
+    for (; count > kMaxTimes; count -= kMaxTimes) text += times(kMaxTimes, kMaxTimes);
+    return text + (count > 0 ? times(count, count) : "");
+  };
+  if (!max) return min <= kMaxTimes ? times(min, max) : exactly(min) + times(0, max);
+  if (*max <= kMaxTimes) return *max == 0 ? "(?:)" : times(min, max);
+  std::string text = exactly(min);
+  for (uint64_t more = *max - min; more > 0; more -= std::min(more, kMaxTimes)) {
+    text += times(0, std::min(more, kMaxTimes));
+  }
+  return text;
 }
 
 std::string EbnfTimes(uint64_t min, std::optional<uint64_t> max) {

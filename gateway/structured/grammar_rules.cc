@@ -4,19 +4,21 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/structured/ebnf.h"
 
 namespace quire::gateway {
 
-// Surrogates are no characters: a [^...] would let them come.
+namespace {
+
 const char kJsonRules[] = R"(ws ::= "" | " " | "\n" [ \t]{0,40}
-char ::= [ !#-\[\u005D-\uD7FF\uE000-\U0010FFFF] | "\\" ["\\bfnrt] | "\\u00" ("0" [0-7bef] | "1" [0-9a-f])
-string ::= "\"" char* "\""
 value ::= object | array | string | number | "true" | "false" | "null"
 number ::= "-"? ("0" | [1-9] [0-9]{0,17}) ("." [0-9]{1,15})? ([eE] [\-+]? [0-9]{1,2})?
 pair ::= string ":" ws value
 object ::= "{" ws (pair ("," ws pair)* ws)? "}"
 array ::= "[" ws (value ("," ws value)* ws)? "]"
 )";
+
+}  // namespace
 
 void GrammarRules::Define(const std::string& name, std::vector<Choice> choices) {
   for (Choice& choice : choices) {
@@ -44,8 +46,12 @@ bool GrammarRules::CanEnd(const std::string& name) const {
   return can.contains(name);
 }
 
+std::string JsonRules() {
+  return absl::StrCat(kJsonRules, "string ::= ", EbnfRegex(absl::StrCat("\"", AnyOfString(), "*\"")), "\n");
+}
+
 std::string GrammarRules::Ebnf(const std::string& root) const {
-  std::string text = absl::StrCat("root ::= ", root, "\n", kJsonRules);
+  std::string text = absl::StrCat("root ::= ", root, "\n", JsonRules());
   for (const auto& [name, choices] : rules_) {
     absl::StrAppend(&text, name, " ::=");
     const char* separator = " ";

@@ -31,7 +31,7 @@ class GrammarRules {
   size_t bytes_ = 0;
 };
 
-// What any grammar of JSON may refer to: ws, string, char, value, object, array.
-extern const char kJsonRules[];
+// What any grammar of JSON may refer to: ws, string, number, value, object, array.
+std::string JsonRules();
 
 }  // namespace quire::gateway

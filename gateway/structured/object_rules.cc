@@ -18,11 +18,11 @@ using Others = ObjectShape::Others;
 
 constexpr size_t kMaxProperties = 1'000;
 constexpr uint64_t kMaxCounted = 60;  // properties, where their number is held to bounds
-constexpr uint64_t kMaxFree = 2'000;
-constexpr size_t kMaxNamesExcluded = 500;
+constexpr uint64_t kMaxFree = kMaxTimes;
+constexpr size_t kMaxNamesExcluded = 100, kMaxNameCharacters = 100;
 
-// Texts of a string's characters that aren't any of these.
-std::string NoneOf(std::vector<std::u32string> names) {
+// As a regular expression: texts of a string's characters that aren't any of these.
+std::string NoneOf(const std::vector<std::u32string>& names) {
   std::map<char32_t, std::vector<std::u32string>> by_first;
   bool may_end = true;
   for (const std::u32string& name : names) {
@@ -32,17 +32,15 @@ std::string NoneOf(std::vector<std::u32string> names) {
       by_first[name[0]].push_back(name.substr(1));
     }
   }
-  std::vector<std::string> choices;
-  if (may_end) choices.push_back("\"\"");
+  std::string choices;
   std::vector<CodePoints::Range> firsts;
-  for (auto& [first, rests] : by_first) {
+  for (const auto& [first, rests] : by_first) {
     firsts.push_back({first, first});
-    choices.push_back(
-        absl::StrCat(EbnfCharacter(first, TextPlace::kJsonString), " ", NoneOf(std::move(rests))));
+    absl::StrAppend(&choices, RegexCharacter(first, TextPlace::kJsonString), NoneOf(rests), "|");
   }
   const CodePoints others = CodePoints::All().Without(CodePoints(std::move(firsts)));
-  choices.push_back(absl::StrCat(EbnfOneOf(others, TextPlace::kJsonString), " char*"));
-  return EbnfAnyOf(choices);
+  absl::StrAppend(&choices, RegexOneOf(others, TextPlace::kJsonString), AnyOfString(), "*");
+  return absl::StrCat("(?:", choices, ")", may_end ? "?" : "");
 }
 
 class ObjectRules {
@@ -113,7 +111,8 @@ class ObjectRules {
     const std::optional<std::string> rule = schema_.RuleOf(shape_.pattern_values);
     // Beside a declared name that matches no other comes: the two could be one.
     if (!rule || is_declared || !regex.ok()) return std::nullopt;
-    return absl::StrCat("\"\\\"\" ", RegexEbnf(*regex, TextPlace::kJsonString), " \"\\\":\" ws ", *rule);
+    return absl::StrCat(EbnfRegex(absl::StrCat("\"", RegexText(*regex, TextPlace::kJsonString), "\":")),
+                        " ws ", *rule);
   }
 
   std::optional<std::string> FreeName() {
@@ -123,7 +122,7 @@ class ObjectRules {
       std::vector<std::string> choices;
       for (const Shape& shape : schema_.shapes().Of(shape_.names)) {
         if (const auto* text = std::get_if<StringShape>(&shape)) {
-          choices.push_back(absl::StrCat("\"\\\"\" ", schema_.String(*text, path_), " \"\\\"\""));
+          choices.push_back(schema_.String(*text, path_));
         } else if (const auto* literal = std::get_if<LiteralShape>(&shape)) {
           if (literal->value->is_string()) choices.push_back(EbnfLiteral(literal->value->dump()));
         }
@@ -135,11 +134,14 @@ class ObjectRules {
     for (const ObjectShape::Property& property : shape_.properties)
       names.push_back(CodePointsOf(property.name));
     if (names.empty()) return "string";
-    if (names.size() > kMaxNamesExcluded) {
-      schema_.shapes().FailUnlessLoose(path_, "too many properties beside additionalProperties");
+    const bool too_long =
+        std::ranges::any_of(names, [](const auto& name) { return name.size() > kMaxNameCharacters; });
+    if (names.size() > kMaxNamesExcluded || too_long) {
+      schema_.shapes().FailUnlessLoose(path_,
+                                       "too many properties, or names too long, beside additionalProperties");
       return std::nullopt;
     }
-    return absl::StrCat("\"\\\"\" ", NoneOf(std::move(names)), " \"\\\"\"");
+    return EbnfRegex(absl::StrCat("\"", NoneOf(names), "\""));
   }
 
   // Whether they can be met.

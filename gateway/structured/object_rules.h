@@ -18,7 +18,7 @@ class SubschemaRules {
   virtual SchemaShapes& shapes() = 0;
   // The name of the rule for values by all of them; nullopt: there is none.
   virtual std::optional<std::string> RuleOf(const Subschemas& all) = 0;
-  // A string's text, between its quotes.
+  // A string, its quotes too.
   virtual std::string String(const StringShape& shape, const std::string& path) = 0;
 };
 

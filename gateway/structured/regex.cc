@@ -9,10 +9,10 @@
 namespace quire::gateway {
 namespace {
 
-std::string SequenceEbnf(const std::vector<RegexNode>& parts, TextPlace place) {
+std::string Joined(const std::vector<RegexNode>& parts, TextPlace place, const char* separator) {
   std::vector<std::string> texts;
-  for (const RegexNode& part : parts) texts.push_back(RegexEbnf(part, place));
-  return texts.empty() ? "\"\"" : absl::StrJoin(texts, " ");
+  for (const RegexNode& part : parts) texts.push_back(RegexText(part, place));
+  return absl::StrCat("(?:", absl::StrJoin(texts, separator), ")");
 }
 
 bool IsOfOneCharacter(const RegexNode& node) {
@@ -149,20 +149,18 @@ bool KeepLengths(const LengthRange& lengths, RegexNode& regex) {
   return !varies->max || varies->min <= *varies->max;
 }
 
-std::string RegexEbnf(const RegexNode& regex, TextPlace place) {
+std::string RegexText(const RegexNode& regex, TextPlace place) {
   switch (regex.kind) {
     case RegexNode::Kind::kCharacters:
-      return EbnfOneOf(regex.characters, place);
+      return RegexOneOf(regex.characters, place);
     case RegexNode::Kind::kSequence:
-      return SequenceEbnf(regex.parts, place);
+      return Joined(regex.parts, place, "");
     case RegexNode::Kind::kRepeat:
-      return absl::StrCat("(", RegexEbnf(regex.parts.front(), place), ")", EbnfTimes(regex.min, regex.max));
+      return RegexTimes(RegexText(regex.parts.front(), place), regex.min, regex.max);
     case RegexNode::Kind::kAnyOf:
       break;
   }
-  std::vector<std::string> choices;
-  for (const RegexNode& part : regex.parts) choices.push_back(RegexEbnf(part, place));
-  return EbnfAnyOf(choices);
+  return Joined(regex.parts, place, "|");
 }
 
 }  // namespace quire::gateway

@@ -17,7 +17,7 @@
 namespace quire::gateway {
 
 inline constexpr size_t kMaxRegexBytes = 4096;
-inline constexpr uint64_t kMaxRegexTimes = 1000;
+inline constexpr uint64_t kMaxRegexTimes = 256;
 
 struct RegexNode {
   enum class Kind { kCharacters, kSequence, kAnyOf, kRepeat };
@@ -48,7 +48,7 @@ bool KeepLengths(const LengthRange& lengths, RegexNode& regex);
 // Whether the whole text does, as the tree has it; nullopt where that takes too long to tell.
 std::optional<bool> Matches(const RegexNode& regex, std::u32string_view text);
 
-// The texts that match, as an expression of EBNF.
-std::string RegexEbnf(const RegexNode& regex, TextPlace place);
+// The same as the workers' engine reads it.
+std::string RegexText(const RegexNode& regex, TextPlace place);
 
 }  // namespace quire::gateway

@@ -46,7 +46,7 @@ TEST(Regex, ClassesHoldWhatAllDialectsTake) {
 
 TEST(Regex, RepetitionsOfEmptyTextsEnd) {
   EXPECT_TRUE(IsIn("^(a*)*$", "aaa"));
-  EXPECT_TRUE(IsIn("^(a|){1000}$", "aaa"));
+  EXPECT_TRUE(IsIn("^(a|){200}$", "aaa"));
   EXPECT_FALSE(IsIn("^((a?)+b?){3}$", "aabbbb"));
   EXPECT_TRUE(IsIn("^(ab){2,3}$", "ababab"));
   EXPECT_FALSE(IsIn("^(ab){2,3}$", "abababab"));
@@ -77,7 +77,7 @@ TEST(Regex, RefusesWhatNoGrammarCanSay) {
                                                          {"(^a)", "anchor within"},
                                                          {"a{2", "without its }"},
                                                          {"a{3,2}", "wrong way round"},
-                                                         {"a{1001}", "more than 1000"},
+                                                         {"a{257}", "more than 256"},
                                                          {"a{x}", "no repetition"},
                                                          {"\\", "at the end"},
                                                          {R"(\ud800)", "names no character"},
@@ -95,7 +95,7 @@ TEST(Regex, KnowsItsLengths) {
   EXPECT_EQ(LengthOf(MustParse("^a+$")), (LengthRange{1, std::nullopt}));
   EXPECT_EQ(LengthOf(MustParse("^()*$")), (LengthRange{0, 0}));
   EXPECT_EQ(LengthOf(MustParse("a")), (LengthRange{1, std::nullopt}));
-  EXPECT_GT(LengthOf(MustParse("^((((a{1000}){1000}){1000}){1000}){1000}$")).min, 1'000'000u)
+  EXPECT_GT(LengthOf(MustParse("^((((a{256}){256}){256}){256}){256}$")).min, 1'000'000u)
       << "without overflow";
 }
 

@@ -18,10 +18,10 @@ namespace {
 using nlohmann::ordered_json;
 using Choice = GrammarRules::Choice;
 
-// Beyond it a repetition of so many states is no help to anybody.
-constexpr uint64_t kMaxLength = 20'000;
+// Each character of it is a state, for which the engine looks at all of a vocabulary.
+constexpr uint64_t kMaxLength = 2 * kMaxTimes;
 constexpr int kMaxDepth = 100;
-constexpr uint64_t kMaxItems = 2'000;
+constexpr uint64_t kMaxItems = kMaxTimes;
 constexpr uint64_t kMaxRemainders = 100;
 constexpr int64_t kMaxListedMultiples = 1'000;
 
@@ -81,7 +81,7 @@ class SchemaRules final : public SubschemaRules {
     } else if (const auto* number = std::get_if<NumberShape>(&shape)) {
       if (auto text = Number(*number, path)) to.push_back({*std::move(text)});
     } else if (const auto* text = std::get_if<StringShape>(&shape)) {
-      to.push_back({absl::StrCat("\"\\\"\" ", String(*text, path), " \"\\\"\"")});
+      to.push_back({String(*text, path)});
     } else if (const auto* array = std::get_if<ArrayShape>(&shape)) {
       if (auto choice = Array(*array, path)) to.push_back(*std::move(choice));
     } else if (auto choice = ObjectChoice(std::get<ObjectShape>(shape), path, *this)) {
@@ -136,22 +136,28 @@ class SchemaRules final : public SubschemaRules {
     return stem + "first";
   }
 
-  // The text between the quotes.
   std::string String(const StringShape& shape, const std::string& path) override {
     LengthRange lengths{.min = shape.min_length, .max = shape.max_length};
-    if (lengths.min > kMaxLength)
-      shapes_.Fail(path, absl::StrCat("minLength: up to ", kMaxLength, " can be enforced"));
-    if (lengths.max.value_or(0) > kMaxLength) lengths.max = kMaxLength;
+    for (const auto& [keyword, length] :
+         {std::pair("minLength", lengths.min), std::pair("maxLength", lengths.max.value_or(0))}) {
+      if (length > kMaxLength)
+        shapes_.FailUnlessLoose(path, absl::StrCat(keyword, ": up to ", kMaxLength, " can be enforced"));
+    }
+    if (lengths.min > kMaxLength) lengths.min = 0;
+    if (lengths.max.value_or(0) > kMaxLength) lengths.max.reset();
+    const auto quoted = [](const std::string& regex) { return EbnfRegex(absl::StrCat("\"", regex, "\"")); };
     const auto of_format = shape.format ? PatternOfFormat(*shape.format) : std::nullopt;
     if (shape.pattern || of_format) {
       auto regex = ParseRegex(shape.pattern ? *shape.pattern : *of_format, RegexUse::kSearch);
-      if (regex.ok() && KeepLengths(lengths, *regex)) return RegexEbnf(*regex, TextPlace::kJsonString);
+      if (regex.ok() && KeepLengths(lengths, *regex))
+        return quoted(RegexText(*regex, TextPlace::kJsonString));
       if (shape.pattern) {
         shapes_.FailUnlessLoose(
             path, "pattern can't be enforced beside minLength or maxLength: say the length in the pattern");
       }
     }
-    return "char" + EbnfTimes(lengths.min, lengths.max);
+    if (lengths.min == 0 && !lengths.max) return "string";
+    return quoted(RegexTimes(AnyOfString(), lengths.min, lengths.max));
   }
 
   // What may be an item at a place; nullopt: none.
@@ -163,8 +169,12 @@ class SchemaRules final : public SubschemaRules {
   std::optional<Choice> Array(const ArrayShape& shape, const std::string& path) {
     uint64_t min = shape.min_items;
     std::optional<uint64_t> max = shape.max_items;
-    if (min > kMaxItems) shapes_.Fail(path, absl::StrCat("minItems: up to ", kMaxItems, " can be enforced"));
-    if (max.value_or(0) > kMaxItems) max = kMaxItems;
+    if (std::max(min, max.value_or(0)) > kMaxItems) {
+      shapes_.FailUnlessLoose(path,
+                              absl::StrCat("minItems and maxItems: up to ", kMaxItems, " can be enforced"));
+      if (min > kMaxItems) min = 0;
+      if (max.value_or(0) > kMaxItems) max.reset();
+    }
     // Behind a prefix more comes where the schema speaks of it, or asks for it.
     if (!shape.prefix.empty() && !shape.rest_is_said && min <= shape.prefix.size()) {
       max = std::min<uint64_t>(max.value_or(UINT64_MAX), shape.prefix.size());
@@ -227,6 +237,6 @@ std::variant<std::string, SchemaProblem> SchemaGrammar(const ordered_json& schem
   return SchemaRules(schema, rule.loose).Grammar(all);
 }
 
-std::string AnyObjectGrammar() { return absl::StrCat("root ::= object\n", kJsonRules); }
+std::string AnyObjectGrammar() { return absl::StrCat("root ::= object\n", JsonRules()); }
 
 }  // namespace quire::gateway

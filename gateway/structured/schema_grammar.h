@@ -11,7 +11,7 @@
 
 namespace quire::gateway {
 
-inline constexpr size_t kMaxGrammarBytes = 256 * 1024;
+inline constexpr size_t kMaxGrammarBytes = 200 * 1024;
 
 struct SchemaRule {
   bool loose = false;        // what can't be enforced is let be

@@ -29,6 +29,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   if (!schema->is_string()) return 0;
   const auto regex = ParseRegex(schema->get_ref<const std::string&>(), RegexUse::kSearch);
-  Check(regex.ok() ? !RegexEbnf(*regex, TextPlace::kJsonString).empty() : !regex.status().message().empty());
+  Check(regex.ok() ? !RegexText(*regex, TextPlace::kJsonString).empty() : !regex.status().message().empty());
   return 0;
 }

@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kMaxSourceBytes = 1 << 20;  // a worker takes no more
+constexpr size_t kMaxSourceBytes = 256 << 10;  // a worker takes no more
 
 // Of a model whose calls are the whole answer: text that can't be taken for one.
 constexpr char kNoCallGrammar[] =
@@ -39,7 +39,7 @@ ApiResult<Part> OfFormat(const TextFormat& format) {
     case TextFormat::Kind::kRegex: {
       const auto regex = ParseRegex(format.source, RegexUse::kWhole);
       if (!regex.ok()) return UnusableGrammar(format.param, MessageOf(regex.status()));
-      return OfGrammar(absl::StrCat("root ::= ", RegexEbnf(*regex, TextPlace::kPlain)));
+      return OfGrammar(absl::StrCat("root ::= ", EbnfRegex(RegexText(*regex, TextPlace::kPlain))));
     }
     case TextFormat::Kind::kEbnf:
     case TextFormat::Kind::kText:
