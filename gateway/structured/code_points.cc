@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 
 namespace quire::gateway {
 namespace {
@@ -13,7 +11,7 @@ constexpr char32_t kFirstSurrogate = 0xD800, kLastSurrogate = 0xDFFF;
 
 // Always by its number: nothing needs to be escaped then.
 void AppendEscaped(char32_t code_point, std::string& to) {
-  absl::StrAppendFormat(&to, "\\u{%X}", static_cast<uint32_t>(code_point));
+  absl::StrAppendFormat(&to, "\\U%08X", static_cast<uint32_t>(code_point));
 }
 
 }  // namespace
@@ -74,23 +72,15 @@ CodePoints CodePoints::Without(const CodePoints& other) const {
   return And(CodePoints(std::move(gaps)));
 }
 
-// Characters of as many bytes each in a class of their own: of a range over several lengths the engine takes
-// the longer forms of what has a shorter one, too.
 std::string CodePoints::Class() const {
-  constexpr Range kOfLength[] = {{0, 0x7F}, {0x80, 0x7FF}, {0x800, 0xFFFF}, {0x10000, kLastCodePoint}};
-  std::vector<std::string> classes;
-  for (const Range& bounds : kOfLength) {
-    const CodePoints part = And(CodePoints({bounds}));
-    std::string text;
-    for (const Range& range : part.ranges()) {
-      AppendEscaped(range.first, text);
-      if (range.last == range.first) continue;
-      text += '-';
-      AppendEscaped(range.last, text);
-    }
-    if (!text.empty()) classes.push_back(absl::StrCat("[", text, "]"));
+  std::string text = "[";
+  for (const Range& range : ranges_) {
+    AppendEscaped(range.first, text);
+    if (range.last == range.first) continue;
+    text += '-';
+    AppendEscaped(range.last, text);
   }
-  return classes.size() == 1 ? classes.front() : absl::StrCat("(?:", absl::StrJoin(classes, "|"), ")");
+  return text + "]";
 }
 
 }  // namespace quire::gateway

@@ -31,7 +31,7 @@ class CodePoints {
   CodePoints Without(const CodePoints& other) const;
   bool operator==(const CodePoints&) const = default;
 
-  // One of them, as a class of a regular expression; not of the empty set.
+  // One of them, as EBNF writes it, "[a-z]"; not of the empty set.
   std::string Class() const;
 
  private:

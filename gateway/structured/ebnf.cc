@@ -1,10 +1,8 @@
 #include "gateway/structured/ebnf.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
 namespace quire::gateway {
@@ -34,50 +32,23 @@ std::string EbnfLiteral(std::string_view text) {
   return literal + "\"";
 }
 
-std::string EbnfRegex(std::string_view regex) { return absl::StrCat("Regex(", EbnfLiteral(regex), ")"); }
-
-std::string RegexCharacter(char32_t code_point, TextPlace place) {
-  if (place == TextPlace::kPlain || !EscapedInJson().Has(code_point))
-    return CodePoints({{code_point, code_point}}).Class();
-  const std::string quoted = nlohmann::json(std::string(1, static_cast<char>(code_point))).dump();
-  std::string text;
-  for (size_t i = 1; i + 1 < quoted.size(); ++i) absl::StrAppendFormat(&text, "\\u{%X}", quoted[i]);
-  return text;
-}
-
-std::string RegexOneOf(const CodePoints& characters, TextPlace place) {
-  if (place == TextPlace::kPlain) return characters.Class();
+std::vector<std::string> EbnfCharacters(const CodePoints& characters, bool in_json_string) {
+  if (!in_json_string) return {characters.Class()};
   std::vector<std::string> choices;
   const CodePoints plain = characters.Without(EscapedInJson());
   if (!plain.empty()) choices.push_back(plain.Class());
   const CodePoints escaped = characters.And(EscapedInJson());
+  if (escaped == EscapedInJson()) {
+    choices.push_back("escape");
+    return choices;
+  }
   for (const CodePoints::Range& range : escaped.ranges()) {
-    for (char32_t c = range.first; c <= range.last; ++c) choices.push_back(RegexCharacter(c, place));
+    for (char32_t c = range.first; c <= range.last; ++c) {
+      const std::string quoted = nlohmann::json(std::string(1, static_cast<char>(c))).dump();
+      choices.push_back(EbnfLiteral(std::string_view(quoted).substr(1, quoted.size() - 2)));
+    }
   }
-  return choices.size() == 1 ? choices.front() : absl::StrCat("(?:", absl::StrJoin(choices, "|"), ")");
-}
-
-std::string AnyOfString() {
-  const std::string plain = CodePoints::All().Without(EscapedInJson()).Class();
-  return absl::StrCat("(?:", plain, R"(|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))", ")");
-}
-
-std::string RegexTimes(const std::string& one, uint64_t min, std::optional<uint64_t> max) {
-  const auto times = [&one](uint64_t least, std::optional<uint64_t> most) {
-    return absl::StrCat("(?:", one, ")", EbnfTimes(least, most));
-  };
-  const auto exactly = [&](uint64_t count) {
-    std::string text;
-    for (; count > kMaxTimes; count -= kMaxTimes) text += times(kMaxTimes, kMaxTimes);
-    return text + (count > 0 ? times(count, count) : "");
-  };
-  if (!max) return min <= kMaxTimes ? times(min, max) : exactly(min) + times(0, max);
-  if (*max <= kMaxTimes) return *max == 0 ? "(?:)" : times(min, max);
-  std::string text = exactly(min);
-  for (uint64_t more = *max - min; more > 0; more -= std::min(more, kMaxTimes)) {
-    text += times(0, std::min(more, kMaxTimes));
-  }
-  return text;
+  return choices;
 }
 
 std::string EbnfTimes(uint64_t min, std::optional<uint64_t> max) {

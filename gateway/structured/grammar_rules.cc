@@ -4,18 +4,23 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/structured/ebnf.h"
 
 namespace quire::gateway {
 
 namespace {
 
+// A string's end is within the rule of its characters: where it stands behind them, each token of the
+// vocabulary is looked at in each step. Surrogates are no characters.
 const char kJsonRules[] = R"(ws ::= "" | " " | "\n" [ \t]{0,40}
 value ::= object | array | string | number | "true" | "false" | "null"
 number ::= "-"? ("0" | [1-9] [0-9]{0,17}) ("." [0-9]{1,15})? ([eE] [\-+]? [0-9]{1,2})?
+integer ::= "0" | "-"? [1-9] [0-9]{0,17}
 pair ::= string ":" ws value
 object ::= "{" ws (pair ("," ws pair)* ws)? "}"
 array ::= "[" ws (value ("," ws value)* ws)? "]"
+string ::= "\"" characters
+characters ::= "\"" | [ !#-\[\u005D-\uD7FF\uE000-\U0010FFFF] characters | escape characters
+escape ::= "\\" (["\\bfnrt] | "u00" ("0" [0-7bef] | "1" [0-9a-f]))
 )";
 
 }  // namespace
@@ -46,9 +51,7 @@ bool GrammarRules::CanEnd(const std::string& name) const {
   return can.contains(name);
 }
 
-std::string JsonRules() {
-  return absl::StrCat(kJsonRules, "string ::= ", EbnfRegex(absl::StrCat("\"", AnyOfString(), "*\"")), "\n");
-}
+std::string JsonRules() { return kJsonRules; }
 
 std::string GrammarRules::Ebnf(const std::string& root) const {
   std::string text = absl::StrCat("root ::= ", root, "\n", JsonRules());

@@ -21,6 +21,7 @@ class GrammarRules {
   // Whether some text matches it.
   bool CanEnd(const std::string& name) const;
   size_t bytes() const { return bytes_; }
+  size_t size() const { return rules_.size(); }
 
   // All of them, of which `root` is the grammar's; those of JSON values are there too.
   std::string Ebnf(const std::string& root) const;
@@ -31,7 +32,7 @@ class GrammarRules {
   size_t bytes_ = 0;
 };
 
-// What any grammar of JSON may refer to: ws, string, number, value, object, array.
+// What any grammar of JSON may refer to: ws, string, escape, number, integer, value, object, array.
 std::string JsonRules();
 
 }  // namespace quire::gateway

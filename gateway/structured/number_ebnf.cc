@@ -204,11 +204,7 @@ bool NumberRange::Holds(const Decimal& number) const {
 }
 
 std::optional<std::string> NumberEbnf(const NumberRange& range) {
-  if (!range.min && !range.max) {
-    const std::string whole = absl::StrCat("\"-\"? (\"0\" | [1-9] ", Digits(0, kMaxWhole - 1), ")");
-    if (range.integer) return absl::StrCat("(\"0\" | \"-\"? [1-9] ", Digits(0, kMaxWhole - 1), ")");
-    return absl::StrCat("(", whole, " (\".\" [0-9]{1,15})? ([eE] [\\-+]? [0-9]{1,2})?)");
-  }
+  if (!range.min && !range.max) return range.integer ? "integer" : "number";
   Choices choices;
   const NumberBound zero{}, above_zero{.at = {}, .exclusive = true};
   const auto negated = [](const std::optional<NumberBound>& bound) {

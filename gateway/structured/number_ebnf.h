@@ -22,7 +22,7 @@ struct NumberRange {
   bool Holds(const Decimal& number) const;
 };
 
-// nullopt: there is none.
+// By the rules of JSON (grammar_rules.h) where there is no bound; nullopt: there is no such number.
 std::optional<std::string> NumberEbnf(const NumberRange& range);
 
 }  // namespace quire::gateway

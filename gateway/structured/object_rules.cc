@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/structured/ebnf.h"
-#include "gateway/structured/regex.h"
+#include "gateway/structured/string_automaton.h"
 
 namespace quire::gateway {
 namespace {
@@ -19,29 +19,6 @@ using Others = ObjectShape::Others;
 constexpr size_t kMaxProperties = 1'000;
 constexpr uint64_t kMaxCounted = 60;  // properties, where their number is held to bounds
 constexpr uint64_t kMaxFree = kMaxTimes;
-constexpr size_t kMaxNamesExcluded = 100, kMaxNameCharacters = 100;
-
-// As a regular expression: texts of a string's characters that aren't any of these.
-std::string NoneOf(const std::vector<std::u32string>& names) {
-  std::map<char32_t, std::vector<std::u32string>> by_first;
-  bool may_end = true;
-  for (const std::u32string& name : names) {
-    if (name.empty()) {
-      may_end = false;
-    } else {
-      by_first[name[0]].push_back(name.substr(1));
-    }
-  }
-  std::string choices;
-  std::vector<CodePoints::Range> firsts;
-  for (const auto& [first, rests] : by_first) {
-    firsts.push_back({first, first});
-    absl::StrAppend(&choices, RegexCharacter(first, TextPlace::kJsonString), NoneOf(rests), "|");
-  }
-  const CodePoints others = CodePoints::All().Without(CodePoints(std::move(firsts)));
-  absl::StrAppend(&choices, RegexOneOf(others, TextPlace::kJsonString), AnyOfString(), "*");
-  return absl::StrCat("(?:", choices, ")", may_end ? "?" : "");
-}
 
 class ObjectRules {
  public:
@@ -103,16 +80,15 @@ class ObjectRules {
                                        "patternProperties can't be enforced beside additionalProperties or "
                                        "propertyNames");
     }
-    const auto regex = ParseRegex(*shape_.pattern, RegexUse::kSearch);
+    const auto& automaton = schema_.shapes().Automaton(*shape_.pattern);
     const bool is_declared =
         std::ranges::any_of(shape_.properties, [&](const ObjectShape::Property& property) {
-          return regex.ok() && Matches(*regex, CodePointsOf(property.name)) != false;
+          return automaton.ok() && automaton->Takes(CodePointsOf(property.name));
         });
     const std::optional<std::string> rule = schema_.RuleOf(shape_.pattern_values);
     // Beside a declared name that matches no other comes: the two could be one.
-    if (!rule || is_declared || !regex.ok()) return std::nullopt;
-    return absl::StrCat(EbnfRegex(absl::StrCat("\"", RegexText(*regex, TextPlace::kJsonString), "\":")),
-                        " ws ", *rule);
+    if (!rule || is_declared || !automaton.ok() || automaton->empty()) return std::nullopt;
+    return absl::StrCat(schema_.Quoted(*automaton), " \":\" ws ", *rule);
   }
 
   std::optional<std::string> FreeName() {
@@ -122,7 +98,7 @@ class ObjectRules {
       std::vector<std::string> choices;
       for (const Shape& shape : schema_.shapes().Of(shape_.names)) {
         if (const auto* text = std::get_if<StringShape>(&shape)) {
-          choices.push_back(schema_.String(*text, path_));
+          if (auto name = schema_.String(*text, path_)) choices.push_back(*std::move(name));
         } else if (const auto* literal = std::get_if<LiteralShape>(&shape)) {
           if (literal->value->is_string()) choices.push_back(EbnfLiteral(literal->value->dump()));
         }
@@ -134,14 +110,11 @@ class ObjectRules {
     for (const ObjectShape::Property& property : shape_.properties)
       names.push_back(CodePointsOf(property.name));
     if (names.empty()) return "string";
-    const bool too_long =
-        std::ranges::any_of(names, [](const auto& name) { return name.size() > kMaxNameCharacters; });
-    if (names.size() > kMaxNamesExcluded || too_long) {
-      schema_.shapes().FailUnlessLoose(path_,
-                                       "too many properties, or names too long, beside additionalProperties");
-      return std::nullopt;
-    }
-    return EbnfRegex(absl::StrCat("\"", NoneOf(names), "\""));
+    const auto others = StringAutomaton::OfNoneOf(names);
+    if (others.ok()) return schema_.Quoted(*others);
+    schema_.shapes().FailUnlessLoose(path_,
+                                     "too many properties, or names too long, beside additionalProperties");
+    return std::nullopt;
   }
 
   // Whether they can be met.
@@ -154,7 +127,7 @@ class ObjectRules {
     if (max_ && *max_ < required) return false;
     if (!free_ && min_ > members_.size()) return false;
     // Two by the same free name are one.
-    if (free_ && min_ > members_.size() + 1) {
+    if (free_ && min_ > required + 1) {
       schema_.shapes().FailUnlessLoose(path_, "minProperties can't be enforced where names are free");
       min_ = 0;
     }

@@ -18,8 +18,9 @@ class SubschemaRules {
   virtual SchemaShapes& shapes() = 0;
   // The name of the rule for values by all of them; nullopt: there is none.
   virtual std::optional<std::string> RuleOf(const Subschemas& all) = 0;
-  // A string, its quotes too.
-  virtual std::string String(const StringShape& shape, const std::string& path) = 0;
+  // A string, its quotes too; nullopt: there is none.
+  virtual std::optional<std::string> String(const StringShape& shape, const std::string& path) = 0;
+  virtual std::string Quoted(const StringAutomaton& text) = 0;
 };
 
 // nullopt: no object has the shape. `path` is the schema's.

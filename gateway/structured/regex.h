@@ -1,7 +1,8 @@
 // Regular expressions as clients write them (ECMA-262's, as JSON Schema's "pattern" has them), read into a
-// tree that a grammar is made of. Where dialects differ in what a class holds (Python's \d, \w and \s know
-// all of Unicode) only what all of them take is let come. What no grammar can say (look-around, \b,
-// references back) is refused, never ignored. Pure, any thread; bounded in size and depth.
+// tree that an automaton is made of (string_automaton.h). Where dialects differ in what a class holds
+// (Python's \d, \w and \s know all of Unicode) only what all of them take is let come. What no grammar can
+// say (look-around, \b, references back) is refused, never ignored. Pure, any thread; bounded in size and
+// depth.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,6 @@
 
 #include "absl/status/statusor.h"
 #include "gateway/structured/code_points.h"
-#include "gateway/structured/ebnf.h"
 
 namespace quire::gateway {
 
@@ -35,20 +35,5 @@ enum class RegexUse {
 
 // InvalidArgument says what is wrong, and at which character.
 absl::StatusOr<RegexNode> ParseRegex(std::string_view pattern, RegexUse use);
-
-struct LengthRange {
-  uint64_t min = 0;  // in characters
-  std::optional<uint64_t> max;
-  bool operator==(const LengthRange&) const = default;
-};
-LengthRange LengthOf(const RegexNode& regex);
-// Leaves only texts of these lengths; false where that can't be said by the counts of one repetition.
-bool KeepLengths(const LengthRange& lengths, RegexNode& regex);
-
-// Whether the whole text does, as the tree has it; nullopt where that takes too long to tell.
-std::optional<bool> Matches(const RegexNode& regex, std::u32string_view text);
-
-// The same as the workers' engine reads it.
-std::string RegexText(const RegexNode& regex, TextPlace place);
 
 }  // namespace quire::gateway

@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
+#include "gateway/structured/ebnf.h"
 #include "gateway/structured/regex.h"
 
 namespace quire::gateway {

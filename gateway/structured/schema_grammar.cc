@@ -9,7 +9,7 @@
 #include "gateway/structured/ebnf.h"
 #include "gateway/structured/grammar_rules.h"
 #include "gateway/structured/object_rules.h"
-#include "gateway/structured/regex.h"
+#include "gateway/structured/string_automaton.h"
 #include "gateway/structured/string_formats.h"
 
 namespace quire::gateway {
@@ -18,12 +18,11 @@ namespace {
 using nlohmann::ordered_json;
 using Choice = GrammarRules::Choice;
 
-// Each character of it is a state, for which the engine looks at all of a vocabulary.
-constexpr uint64_t kMaxLength = 2 * kMaxTimes;
 constexpr int kMaxDepth = 100;
+constexpr size_t kMaxRules = 1'800;  // a worker takes 2,000
 constexpr uint64_t kMaxItems = kMaxTimes;
 constexpr uint64_t kMaxRemainders = 100;
-constexpr int64_t kMaxListedMultiples = 1'000;
+constexpr int64_t kMaxListedMultiples = 1'000, kMaxListed = 4'000'000'000'000'000'000;
 
 // Makes the rules of one schema.
 class SchemaRules final : public SubschemaRules {
@@ -57,9 +56,13 @@ class SchemaRules final : public SubschemaRules {
     ++depth_;
     std::vector<Choice> choices;
     const std::string& path = all.front().path;
-    for (const Shape& shape : shapes_.Of(all)) AddChoice(shape, path, choices);
+    size_t bytes = rules_.bytes();
+    for (const Shape& shape : shapes_.Of(all)) {
+      if (bytes > kMaxGrammarBytes || rules_.size() > kMaxRules) shapes_.FailForSize();
+      AddChoice(shape, path, choices);
+      if (!choices.empty()) bytes += choices.back().text.size();
+    }
     --depth_;
-    if (rules_.bytes() > kMaxGrammarBytes) shapes_.Fail("", "the schema makes too large a grammar");
     if (choices.empty() && !shapes_.failed()) {
       names_[key] = std::nullopt;
       choices.push_back(
@@ -81,7 +84,7 @@ class SchemaRules final : public SubschemaRules {
     } else if (const auto* number = std::get_if<NumberShape>(&shape)) {
       if (auto text = Number(*number, path)) to.push_back({*std::move(text)});
     } else if (const auto* text = std::get_if<StringShape>(&shape)) {
-      to.push_back({String(*text, path)});
+      if (auto choice = String(*text, path)) to.push_back({*std::move(choice)});
     } else if (const auto* array = std::get_if<ArrayShape>(&shape)) {
       if (auto choice = Array(*array, path)) to.push_back(*std::move(choice));
     } else if (auto choice = ObjectChoice(std::get<ObjectShape>(shape), path, *this)) {
@@ -95,7 +98,8 @@ class SchemaRules final : public SubschemaRules {
     if (shape.range.min && shape.range.max) {
       const auto first = shape.range.min->at.Ceiling().Integer(),
                  last = shape.range.max->at.Floor().Integer();
-      if (first && last && *last / multiple - *first / multiple <= kMaxListedMultiples) {
+      if (first && last && std::max(std::abs(*first / 4), std::abs(*last / 4)) < kMaxListed / 4 &&
+          *last / multiple - *first / multiple <= kMaxListedMultiples) {
         return Multiples(shape, *first / multiple - 1, *last / multiple + 1);
       }
     } else if (!shape.range.min && !shape.range.max && *shape.multiple_of <= kMaxRemainders) {
@@ -136,28 +140,39 @@ class SchemaRules final : public SubschemaRules {
     return stem + "first";
   }
 
-  std::string String(const StringShape& shape, const std::string& path) override {
-    LengthRange lengths{.min = shape.min_length, .max = shape.max_length};
-    for (const auto& [keyword, length] :
-         {std::pair("minLength", lengths.min), std::pair("maxLength", lengths.max.value_or(0))}) {
-      if (length > kMaxLength)
-        shapes_.FailUnlessLoose(path, absl::StrCat(keyword, ": up to ", kMaxLength, " can be enforced"));
-    }
-    if (lengths.min > kMaxLength) lengths.min = 0;
-    if (lengths.max.value_or(0) > kMaxLength) lengths.max.reset();
-    const auto quoted = [](const std::string& regex) { return EbnfRegex(absl::StrCat("\"", regex, "\"")); };
-    const auto of_format = shape.format ? PatternOfFormat(*shape.format) : std::nullopt;
-    if (shape.pattern || of_format) {
-      auto regex = ParseRegex(shape.pattern ? *shape.pattern : *of_format, RegexUse::kSearch);
-      if (regex.ok() && KeepLengths(lengths, *regex))
-        return quoted(RegexText(*regex, TextPlace::kJsonString));
-      if (shape.pattern) {
-        shapes_.FailUnlessLoose(
-            path, "pattern can't be enforced beside minLength or maxLength: say the length in the pattern");
+  std::optional<std::string> String(const StringShape& shape, const std::string& path) override {
+    const std::string key =
+        absl::StrCat(shape.min_length, " ", shape.max_length.value_or(UINT64_MAX), " ",
+                     shape.format.value_or(""), "\n", absl::StrJoin(shape.patterns, "\n"));
+    if (const auto made = strings_.find(key); made != strings_.end()) return made->second;
+    const std::optional<StringAutomaton> text = TextOf(shape, path);
+    std::optional<std::string> choice = "string";
+    if (text) choice = text->empty() ? std::nullopt : std::optional(Quoted(*text));
+    return strings_[key] = choice;
+  }
+  std::string Quoted(const StringAutomaton& text) override {
+    return absl::StrCat("\"\\\"\" ", text.Rule(TextPlace::kJsonString, rules_));
+  }
+
+  // nullopt: any.
+  std::optional<StringAutomaton> TextOf(const StringShape& shape, const std::string& path) {
+    std::optional<StringAutomaton> text;
+    const auto hold_to = [&](const absl::StatusOr<StringAutomaton>& rule, const char* what) {
+      absl::StatusOr<StringAutomaton> both = rule.ok() && text ? text->And(*rule) : rule;
+      if (both.ok()) {
+        text = *std::move(both);
+      } else {
+        shapes_.FailUnlessLoose(path, absl::StrCat(what, ": ", MessageOf(both.status())));
       }
+    };
+    for (const std::string& pattern : shape.patterns) hold_to(shapes_.Automaton(pattern), "pattern");
+    const auto format = shape.format ? PatternOfFormat(*shape.format) : std::nullopt;
+    if (format) hold_to(shapes_.Automaton(std::string(*format)), "format");
+    const bool has_length = shape.min_length > 0 || shape.max_length;
+    if (has_length && !(text && text->KeepsTo(shape.min_length, shape.max_length))) {
+      hold_to(StringAutomaton::OfLengths(shape.min_length, shape.max_length), "minLength and maxLength");
     }
-    if (lengths.min == 0 && !lengths.max) return "string";
-    return quoted(RegexTimes(AnyOfString(), lengths.min, lengths.max));
+    return text;
   }
 
   // What may be an item at a place; nullopt: none.
@@ -224,7 +239,8 @@ class SchemaRules final : public SubschemaRules {
 
   SchemaShapes shapes_;
   GrammarRules rules_;
-  int depth_ = 0;  // of rules that are being made
+  int depth_ = 0;                                              // of rules that are being made
+  std::map<std::string, std::optional<std::string>> strings_;  // by what they are held to
   std::map<std::vector<const ordered_json*>, std::optional<std::string>> names_;
 };
 

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "gateway/structured/regex.h"
 #include "gateway/structured/schema_shapes.h"
 
 namespace quire::gateway {
@@ -18,10 +17,6 @@ constexpr size_t kMaxListed = 1'000;
 constexpr char kTooMany[] = "give at most 1000";
 constexpr uint64_t kMaxCount = 100'000'000;
 constexpr uint64_t kMaxMultiple = 1'000'000'000;
-
-std::string KeywordPath(const Subschema& sub, const std::string& keyword) {
-  return sub.path.empty() ? keyword : absl::StrCat(sub.path, ".", keyword);
-}
 
 struct TypeKeywords {
   const char* type;
@@ -72,7 +67,7 @@ Shapes SchemaShapes::Typed(const Subschema& sub) {
   if (said == sub.schema->end()) {
     if (!HasType(sub, "null")) ++narrowed_;
   } else if (!IsType(*said) && !(said->is_array() && !said->empty() && std::ranges::all_of(*said, IsType))) {
-    Fail(KeywordPath(sub, "type"),
+    Fail(PathOf(sub, "type"),
          "give null, boolean, number, integer, string, array, object, or a list of them");
     return {};
   }
@@ -95,8 +90,8 @@ Shapes SchemaShapes::Literals(const Subschema& sub) {
   const auto list = sub.schema->find("enum");
   if (list != sub.schema->end()) {
     if (!list->is_array() || list->empty())
-      Fail(KeywordPath(sub, "enum"), "give a list of values that isn't empty");
-    if (list->size() > kMaxListed) Fail(KeywordPath(sub, "enum"), kTooMany);
+      Fail(PathOf(sub, "enum"), "give a list of values that isn't empty");
+    if (list->size() > kMaxListed) Fail(PathOf(sub, "enum"), kTooMany);
     for (const ordered_json& value : *list) {
       if (failed()) break;
       if (constant == sub.schema->end() || *constant == value) literals.push_back(LiteralShape{&value});
@@ -112,7 +107,7 @@ std::optional<NumberBound> SchemaShapes::ReadBound(const Subschema& sub, const c
   const auto found = sub.schema->find(keyword);
   if (found == sub.schema->end()) return std::nullopt;
   const std::optional<Decimal> at = Decimal::Of(*found);
-  if (!at) Fail(KeywordPath(sub, keyword), "give a number");
+  if (!at) Fail(PathOf(sub, keyword), "give a number");
   return NumberBound{at.value_or(Decimal{}), exclusive};
 }
 
@@ -134,11 +129,11 @@ void SchemaShapes::ReadMultiple(const Subschema& sub, NumberShape& shape) {
   if (found == sub.schema->end()) return;
   const std::optional<Decimal> multiple = Decimal::Of(*found);
   if (!multiple || multiple->negative || multiple->is_zero()) {
-    return Fail(KeywordPath(sub, "multipleOf"), "give a number above 0");
+    return Fail(PathOf(sub, "multipleOf"), "give a number above 0");
   }
   const std::optional<int64_t> integer = multiple->Integer();
   if (!integer || static_cast<uint64_t>(*integer) > kMaxMultiple) {
-    return FailUnlessLoose(KeywordPath(sub, "multipleOf"),
+    return FailUnlessLoose(PathOf(sub, "multipleOf"),
                            "only multiples of an integer up to 10^9 can be enforced");
   }
   shape.range.integer = true;
@@ -150,7 +145,7 @@ std::optional<uint64_t> SchemaShapes::Count(const Subschema& sub, const char* ke
   if (found == sub.schema->end()) return std::nullopt;
   const std::optional<Decimal> count = Decimal::Of(*found);
   if (!count || count->negative || !count->is_integer()) {
-    Fail(KeywordPath(sub, keyword), "give an integer from 0 on");
+    Fail(PathOf(sub, keyword), "give an integer from 0 on");
     return std::nullopt;
   }
   const std::optional<int64_t> small = count->Integer();
@@ -161,20 +156,21 @@ StringShape SchemaShapes::ReadString(const Subschema& sub) {
   StringShape shape;
   shape.min_length = Count(sub, "minLength").value_or(0);
   shape.max_length = Count(sub, "maxLength");
-  for (const char* keyword : {"pattern", "format"}) {
+  const auto text = [&](const char* keyword) -> std::optional<std::string> {
     const auto found = sub.schema->find(keyword);
-    if (found == sub.schema->end()) continue;
-    if (!found->is_string()) {
-      Fail(KeywordPath(sub, keyword), "give a string");
-      continue;
+    if (found == sub.schema->end()) return std::nullopt;
+    if (found->is_string()) return found->get<std::string>();
+    Fail(PathOf(sub, keyword), "give a string");
+    return std::nullopt;
+  };
+  shape.format = text("format");
+  if (const auto pattern = text("pattern")) {
+    const absl::Status usable = Automaton(*pattern).status();
+    if (usable.ok()) {
+      shape.patterns.push_back(*pattern);
+    } else {
+      FailUnlessLoose(PathOf(sub, "pattern"), MessageOf(usable));
     }
-    (keyword == std::string_view("pattern") ? shape.pattern : shape.format) = found->get<std::string>();
-  }
-  if (!shape.pattern) return shape;
-  const auto regex = ParseRegex(*shape.pattern, RegexUse::kSearch);
-  if (!regex.ok()) {
-    shape.pattern.reset();
-    FailUnlessLoose(KeywordPath(sub, "pattern"), MessageOf(regex.status()));
   }
   return shape;
 }
@@ -191,7 +187,7 @@ ArrayShape SchemaShapes::ReadArray(const Subschema& sub) {
   const char* others = sub.schema->contains(rest) ? rest : "unevaluatedItems";
   if (const auto found = sub.schema->find(others); found != sub.schema->end()) {
     shape.rest_is_said = true;
-    shape.rest = Subschemas{{&*found, KeywordPath(sub, others)}};
+    shape.rest = Subschemas{{&*found, PathOf(sub, others)}};
     if (*found == false) shape.rest.reset();
   }
   shape.min_items = Count(sub, "minItems").value_or(0);
@@ -203,21 +199,26 @@ const ordered_json* SchemaShapes::Object(const Subschema& sub, const char* keywo
   const auto found = sub.schema->find(keyword);
   if (found == sub.schema->end()) return nullptr;
   if (found->is_object()) return &*found;
-  Fail(KeywordPath(sub, keyword), "give an object");
+  Fail(PathOf(sub, keyword), "give an object");
   return nullptr;
 }
 
 ObjectShape SchemaShapes::ReadProperties(const Subschema& sub) {
   ObjectShape shape;
   if (const ordered_json* properties = Object(sub, "properties")) {
-    if (properties->size() > kMaxListed) Fail(KeywordPath(sub, "properties"), kTooMany);
+    if (properties->size() > kMaxListed) Fail(PathOf(sub, "properties"), kTooMany);
     for (const auto& [name, schema] : properties->items()) {
       if (failed()) break;
-      const std::string path = absl::StrCat(KeywordPath(sub, "properties"), ".", name);
+      const std::string path = PathOf({nullptr, PathOf(sub, "properties")}, name);
       shape.properties.push_back({.name = name, .value = {{&schema, path}}});
     }
   }
   ReadOthers(sub, shape);
+  for (ObjectShape::Property& property : shape.properties) {
+    const bool matches = shape.pattern && FitsPattern(*shape.pattern, property.name);
+    if (matches)
+      property.value.insert(property.value.end(), shape.pattern_values.begin(), shape.pattern_values.end());
+  }
   ReadRequired(sub, shape);
   shape.min_properties = Count(sub, "minProperties").value_or(0);
   shape.max_properties = Count(sub, "maxProperties");
@@ -229,12 +230,12 @@ void SchemaShapes::ReadOthers(const Subschema& sub, ObjectShape& shape) {
       patterns != nullptr && !patterns->empty()) {
     const std::string pattern = patterns->begin().key();
     const ordered_json& schema = patterns->begin().value();
-    const std::string path = absl::StrCat(KeywordPath(sub, "patternProperties"), ".", pattern);
-    const auto regex = ParseRegex(pattern, RegexUse::kSearch);
+    const std::string path = PathOf({nullptr, PathOf(sub, "patternProperties")}, pattern);
+    const absl::Status usable = Automaton(pattern).status();
     if (patterns->size() > 1) {
-      FailUnlessLoose(KeywordPath(sub, "patternProperties"), "only one pattern can be enforced");
-    } else if (!regex.ok()) {
-      FailUnlessLoose(path, MessageOf(regex.status()));
+      FailUnlessLoose(PathOf(sub, "patternProperties"), "only one pattern can be enforced");
+    } else if (!usable.ok()) {
+      FailUnlessLoose(path, MessageOf(usable));
     } else {
       shape.pattern = pattern;
       shape.pattern_values = {{&schema, path}};
@@ -244,22 +245,22 @@ void SchemaShapes::ReadOthers(const Subschema& sub, ObjectShape& shape) {
   const char* others = sub.schema->contains(kAdditional) ? kAdditional : "unevaluatedProperties";
   if (const auto found = sub.schema->find(others); found != sub.schema->end()) {
     shape.others = *found == false ? ObjectShape::Others::kNone : ObjectShape::Others::kAny;
-    if (*found != false) shape.other_values = {{&*found, KeywordPath(sub, others)}};
+    if (*found != false) shape.other_values = {{&*found, PathOf(sub, others)}};
   }
   if (const auto found = sub.schema->find("propertyNames"); found != sub.schema->end()) {
-    shape.names = {{&*found, KeywordPath(sub, "propertyNames")}};
+    shape.names = {{&*found, PathOf(sub, "propertyNames")}};
   }
 }
 
 void SchemaShapes::ReadRequired(const Subschema& sub, ObjectShape& shape) {
   const auto required = sub.schema->find("required");
   if (required == sub.schema->end()) return;
-  if (!required->is_array()) return Fail(KeywordPath(sub, "required"), "give a list of names");
-  if (required->size() > kMaxListed) return Fail(KeywordPath(sub, "required"), kTooMany);
+  if (!required->is_array()) return Fail(PathOf(sub, "required"), "give a list of names");
+  if (required->size() > kMaxListed) return Fail(PathOf(sub, "required"), kTooMany);
   std::map<std::string, size_t> places;
   for (size_t i = 0; i < shape.properties.size(); ++i) places[shape.properties[i].name] = i;
   for (const ordered_json& name : *required) {
-    if (!name.is_string()) return Fail(KeywordPath(sub, "required"), "give a list of names");
+    if (!name.is_string()) return Fail(PathOf(sub, "required"), "give a list of names");
     const auto [place, is_new] = places.emplace(name.get<std::string>(), shape.properties.size());
     if (is_new) {
       ObjectShape::Property property{.name = name, .value = {}};

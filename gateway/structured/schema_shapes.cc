@@ -15,10 +15,7 @@ using nlohmann::ordered_json;
 
 constexpr int kMaxSchemaDepth = 100;
 constexpr int64_t kMaxSteps = 200'000;
-
-std::string PathOf(const Subschema& sub, const std::string& keyword) {
-  return sub.path.empty() ? keyword : absl::StrCat(sub.path, ".", keyword);
-}
+constexpr size_t kMaxListedSchemas = 1'000, kMaxKeywords = 200;
 
 Shapes AnyShapes() {
   return {NullShape{}, BooleanShape{}, NumberShape{}, StringShape{}, ArrayShape{}, ObjectShape{}};
@@ -71,16 +68,38 @@ void SchemaShapes::Fail(std::string path, std::string message) {
   if (!problem_) problem_ = SchemaProblem{std::move(path), std::move(message)};
 }
 
+void SchemaShapes::FailForSize() {
+  if (!problem_) problem_ = SchemaProblem{"", "the schema makes too large a grammar", /*too_large=*/true};
+}
+
 void SchemaShapes::FailUnlessLoose(std::string path, std::string message) {
   if (!loose_) Fail(std::move(path), std::move(message));
+}
+
+// Cut where it gets long: names are the client's, and each schema has a path.
+std::string SchemaShapes::PathOf(const Subschema& sub, const std::string& keyword) {
+  constexpr size_t kMaxPathBytes = 400;
+  if (sub.path.size() > kMaxPathBytes || keyword.size() > kMaxPathBytes) return sub.path;
+  return sub.path.empty() ? keyword : absl::StrCat(sub.path, ".", keyword);
 }
 
 bool SchemaShapes::MayWork(size_t steps) {
   steps_ += static_cast<int64_t>(steps);
   if (!failed() && steps_ > kMaxSteps) {
-    Fail("", "the schema is too large, or its allOf, anyOf and oneOf multiply to too much");
+    problem_ =
+        SchemaProblem{"", "the schema is too large, or its allOf, anyOf and oneOf multiply to too much",
+                      /*too_large=*/true};
   }
   return !failed();
+}
+
+const absl::StatusOr<StringAutomaton>& SchemaShapes::Automaton(const std::string& pattern) {
+  if (const auto made = automata_.find(pattern); made != automata_.end()) return made->second;
+  MayWork(1000);  // it may take thousands of states to find that they are too many
+  const auto regex = ParseRegex(pattern, RegexUse::kSearch);
+  absl::StatusOr<StringAutomaton> automaton =
+      regex.ok() ? StringAutomaton::OfRegex(*regex) : absl::StatusOr<StringAutomaton>(regex.status());
+  return automata_.emplace(pattern, std::move(automaton)).first->second;
 }
 
 Shapes SchemaShapes::Of(const Subschemas& all) {
@@ -107,6 +126,8 @@ Shapes SchemaShapes::Read(const Subschema& sub) {
     return sub.schema->get<bool>() ? AnyShapes() : Shapes();
   } else if (!sub.schema->is_object()) {
     Fail(sub.path, "give a schema: an object, or a boolean");
+  } else if (sub.schema->size() > kMaxKeywords) {  // each of those that there are is looked for among them
+    Fail(sub.path, "the schema has too many keywords");
   } else {
     return ReadObject(sub);
   }
@@ -179,7 +200,8 @@ std::vector<Subschema> SchemaShapes::List(const Subschema& sub, const char* keyw
     Fail(PathOf(sub, keyword), "give a list of schemas that isn't empty");
     return parts;
   }
-  for (size_t i = 0; i < list.size(); ++i) {
+  if (list.size() > kMaxListedSchemas) Fail(PathOf(sub, keyword), "give at most 1000");
+  for (size_t i = 0; i < list.size() && !failed(); ++i) {
     parts.push_back({&list[i], absl::StrCat(PathOf(sub, keyword), ".", i)});
   }
   return parts;
@@ -207,9 +229,10 @@ Shapes SchemaShapes::OneOf(const Subschema& sub) {
   };
   bool apart = narrowed == narrowed_ || (sub.schema->value("type", ordered_json()) == "object" &&
                                          std::ranges::all_of(branches, all_objects));
+  const std::vector<Shapes> as_said = branches;
   for (size_t i = 0; i < branches.size() && !failed(); ++i) {
     for (size_t k = i + 1; k < branches.size() && !failed(); ++k) {
-      apart = apart && TellApart(branches[i], branches[k]);
+      apart = apart && TellApart({as_said[i], branches[i]}, {as_said[k], branches[k]});
     }
   }
   if (!apart) {
@@ -220,6 +243,15 @@ Shapes SchemaShapes::OneOf(const Subschema& sub) {
   Shapes all;
   for (const Shapes& branch : branches) all.insert(all.end(), branch.begin(), branch.end());
   return failed() ? Shapes() : all;
+}
+
+void SchemaShapes::AskFor(const ordered_json& names, const std::string& path, ObjectShape& with) {
+  if (!names.is_array() || names.size() > kMaxListedSchemas)
+    return Fail(path, "give a list of at most 1000 names");
+  for (const ordered_json& name : names) {
+    if (!name.is_string()) return Fail(path, "give a list of names");
+    if (with.Find(name) == nullptr) with.properties.push_back({.name = name, .value = {}, .required = true});
+  }
 }
 
 // Where a property asks for others: it isn't there, or they are, too.
@@ -236,9 +268,7 @@ Shapes SchemaShapes::Dependent(const Subschema& sub, Shapes shapes) {
       if (keyword == std::string_view("dependentSchemas")) {
         for (Shape& shape : Both({with}, Read({&asks, path}))) either.push_back(std::move(shape));
       } else {
-        for (const ordered_json& other : asks) {
-          if (other.is_string()) with.properties.push_back({.name = other, .value = {}, .required = true});
-        }
+        AskFor(asks, path, with);
         either.push_back(with);
       }
       shapes = Both(shapes, either);

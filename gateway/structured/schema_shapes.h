@@ -6,16 +6,20 @@
 // lives for one schema, which outlives it; after the first problem every call returns nothing.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "gateway/structured/shape.h"
+#include "gateway/structured/string_automaton.h"
 
 namespace quire::gateway {
 
 struct SchemaProblem {
   std::string path;  // of the keyword, "properties.name.pattern"; "" for the schema itself
   std::string message;
+  bool too_large = false;  // not wrong, but more than a grammar can be made of
 };
 
 class SchemaShapes {
@@ -27,9 +31,13 @@ class SchemaShapes {
   Shapes Of(const Subschemas& all);
   bool Takes(const Subschemas& all, const nlohmann::ordered_json& value);
 
+  // Of a pattern of the schema's, made once.
+  const absl::StatusOr<StringAutomaton>& Automaton(const std::string& pattern);
+
   bool failed() const { return problem_.has_value(); }
   const std::optional<SchemaProblem>& problem() const { return problem_; }
   void Fail(std::string path, std::string message);
+  void FailForSize();
   // Only where looser isn't good enough.
   void FailUnlessLoose(std::string path, std::string message);
 
@@ -38,6 +46,8 @@ class SchemaShapes {
 
   // Counts steps; false: it failed, or there were too many.
   bool MayWork(size_t steps = 1);
+  // Of what stands within `sub`.
+  static std::string PathOf(const Subschema& sub, const std::string& keyword);
   Shapes Read(const Subschema& sub);
   Shapes ReadObject(const Subschema& sub);
   void RefuseUnsupported(const Subschema& sub);
@@ -60,11 +70,14 @@ class SchemaShapes {
   Shapes AnyOf(const Subschema& sub, const char* keyword);
   Shapes OneOf(const Subschema& sub);
   Shapes Dependent(const Subschema& sub, Shapes shapes);
+  void AskFor(const nlohmann::ordered_json& names, const std::string& path, ObjectShape& with);
   std::vector<Subschema> List(const Subschema& sub, const char* keyword);
   // shape_merge.cc: what both let be.
   Shapes Both(const Shapes& a, const Shapes& b);
   std::optional<Shape> Merge(const Shape& a, const Shape& b);
+  NumberShape MergeNumbers(const NumberShape& a, const NumberShape& b);
   std::optional<Shape> MergeObjects(const ObjectShape& a, const ObjectShape& b);
+  void MergePatterns(const ObjectShape& a, const ObjectShape& b, ObjectShape& both);
   std::optional<Shape> MergeStrings(const StringShape& a, const StringShape& b);
   // As the other shape lets a property come that it doesn't declare.
   void Undeclared(const ObjectShape& in, ObjectShape::Property& property);
@@ -73,14 +86,24 @@ class SchemaShapes {
   bool FitsArray(const nlohmann::ordered_json& value, const ArrayShape& shape);
   bool FitsString(const std::string& value, const StringShape& shape);
   bool FitsPattern(const std::string& pattern, const std::string& text);
-  // Whether no value fits both; may make a property required that tells two objects apart.
-  bool TellApart(Shapes& a, Shapes& b);
-  bool TellObjectsApart(ObjectShape& a, ObjectShape& b);
+  // Of two schemas, each as it is and as it is to be: whether no value fits both; may make a property
+  // required, or forbid one, that tells two objects apart.
+  struct Branch {
+    const Shapes& is;
+    Shapes& shall_be;
+  };
+  bool TellApart(Branch a, Branch b);
+  struct ObjectBranch {
+    const ObjectShape& is;
+    ObjectShape& shall_be;
+  };
+  bool TellObjectsApart(ObjectBranch a, ObjectBranch b);
 
   const nlohmann::ordered_json& root_;
   const bool loose_;
   std::optional<SchemaProblem> problem_;
-  int depth_ = 0;         // of schemas that are being read
+  std::map<std::string, absl::StatusOr<StringAutomaton>> automata_;  // by pattern
+  int depth_ = 0;                                                    // of schemas that are being read
   int64_t steps_ = 0;     // schemas read, shapes and properties merged
   int64_t narrowed_ = 0;  // schemas without a type that were given one
 };

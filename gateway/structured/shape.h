@@ -34,7 +34,7 @@ struct NumberShape {
 struct StringShape {
   uint64_t min_length = 0;  // in characters
   std::optional<uint64_t> max_length = {};
-  std::optional<std::string> pattern = {};
+  std::vector<std::string> patterns = {};  // all of them
   std::optional<std::string> format = {};
 };
 struct ArrayShape {
@@ -67,6 +67,7 @@ struct ObjectShape {
   std::optional<uint64_t> max_properties = {};
 
   Property* Find(const std::string& name);
+  const Property* Find(const std::string& name) const;
 };
 
 using Shape =

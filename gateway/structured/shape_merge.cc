@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/structured/ebnf.h"
-#include "gateway/structured/regex.h"
 #include "gateway/structured/schema_shapes.h"
 
 namespace quire::gateway {
@@ -13,6 +12,8 @@ namespace {
 
 using nlohmann::ordered_json;
 using Others = ObjectShape::Others;
+
+constexpr uint64_t kMaxMultiple = 1'000'000'000;  // of an integer
 
 void Append(const Subschemas& from, Subschemas& to) {
   for (const Subschema& sub : from) {
@@ -33,16 +34,6 @@ std::optional<NumberBound> Tighter(const std::optional<NumberBound>& a, const st
   if (!a || !b) return a ? a : b;
   if (a->at == b->at) return a->exclusive ? a : b;
   return (a->at < b->at) == is_min ? b : a;
-}
-
-NumberShape MergeNumbers(const NumberShape& a, const NumberShape& b) {
-  NumberShape both;
-  both.range.integer = a.range.integer || b.range.integer;
-  both.range.min = Tighter(a.range.min, b.range.min, true);
-  both.range.max = Tighter(a.range.max, b.range.max, false);
-  both.multiple_of = a.multiple_of ? a.multiple_of : b.multiple_of;
-  if (a.multiple_of && b.multiple_of) both.multiple_of = std::lcm(*a.multiple_of, *b.multiple_of);
-  return both;
 }
 
 std::optional<Subschemas> ItemAt(const ArrayShape& shape, size_t index) {
@@ -76,6 +67,11 @@ std::optional<Shape> MergeArrays(const ArrayShape& a, const ArrayShape& b) {
 
 }  // namespace
 
+const ObjectShape::Property* ObjectShape::Find(const std::string& name) const {
+  const auto found = std::ranges::find(properties, name, &Property::name);
+  return found == properties.end() ? nullptr : &*found;
+}
+
 ObjectShape::Property* ObjectShape::Find(const std::string& name) {
   const auto found = std::ranges::find(properties, name, &Property::name);
   return found == properties.end() ? nullptr : &*found;
@@ -107,14 +103,28 @@ std::optional<Shape> SchemaShapes::Merge(const Shape& a, const Shape& b) {
   return a;
 }
 
+NumberShape SchemaShapes::MergeNumbers(const NumberShape& a, const NumberShape& b) {
+  NumberShape both;
+  both.range.integer = a.range.integer || b.range.integer;
+  both.range.min = Tighter(a.range.min, b.range.min, true);
+  both.range.max = Tighter(a.range.max, b.range.max, false);
+  both.multiple_of = a.multiple_of ? a.multiple_of : b.multiple_of;
+  if (a.multiple_of && b.multiple_of) {
+    const uint64_t rest = *b.multiple_of / std::gcd(*a.multiple_of, *b.multiple_of);
+    if (rest > kMaxMultiple / *a.multiple_of)
+      FailUnlessLoose("", "its multipleOf are together of too large a number");
+    if (rest <= kMaxMultiple / *a.multiple_of) both.multiple_of = *a.multiple_of * rest;
+  }
+  return both;
+}
+
 std::optional<Shape> SchemaShapes::MergeStrings(const StringShape& a, const StringShape& b) {
   StringShape both;
   both.min_length = std::max(a.min_length, b.min_length);
   both.max_length = Least(a.max_length, b.max_length);
-  both.pattern = a.pattern ? a.pattern : b.pattern;
-  if (a.pattern && b.pattern && a.pattern != b.pattern) {
-    FailUnlessLoose(
-        "", absl::StrCat("two patterns for one string can't be enforced: ", *a.pattern, " and ", *b.pattern));
+  both.patterns = a.patterns;
+  for (const std::string& pattern : b.patterns) {
+    if (std::ranges::find(both.patterns, pattern) == both.patterns.end()) both.patterns.push_back(pattern);
   }
   both.format = a.format ? a.format : b.format;
   if (both.max_length && *both.max_length < both.min_length) return std::nullopt;
@@ -130,6 +140,20 @@ void SchemaShapes::Undeclared(const ObjectShape& in, ObjectShape::Property& prop
   } else if (in.others == Others::kAny) {
     Append(in.other_values, property.value);
   }
+}
+
+// A pattern's names are, for the side that lacks it, undeclared ones.
+void SchemaShapes::MergePatterns(const ObjectShape& a, const ObjectShape& b, ObjectShape& both) {
+  if (a.pattern && b.pattern) {
+    if (a.pattern != b.pattern) FailUnlessLoose("", "two patternProperties for one object can't be enforced");
+    return Append(b.pattern_values, both.pattern_values);
+  }
+  const ObjectShape& with = a.pattern ? a : b;
+  const ObjectShape& without = a.pattern ? b : a;
+  both.pattern = with.pattern;
+  both.pattern_values = with.pattern_values;
+  if (without.others == Others::kNone) both.pattern.reset();
+  if (without.others == Others::kAny) Append(without.other_values, both.pattern_values);
 }
 
 std::optional<Shape> SchemaShapes::MergeObjects(const ObjectShape& a, const ObjectShape& b) {
@@ -160,14 +184,7 @@ std::optional<Shape> SchemaShapes::MergeObjects(const ObjectShape& a, const Obje
   }
   Append(b.other_values, both.other_values);
   Append(b.names, both.names);
-  if (!both.pattern) {
-    both.pattern = b.pattern;
-    both.pattern_values = b.pattern_values;
-  } else if (b.pattern == both.pattern) {
-    Append(b.pattern_values, both.pattern_values);
-  } else if (b.pattern) {
-    FailUnlessLoose("", "two patternProperties for one object can't be enforced");
-  }
+  MergePatterns(a, b, both);
   both.min_properties = std::max(a.min_properties, b.min_properties);
   both.max_properties = Least(a.max_properties, b.max_properties);
   const bool impossible =
@@ -195,18 +212,18 @@ bool SchemaShapes::Fits(const ordered_json& value, const Shape& shape) {
   return value.is_object() && FitsObject(value, std::get<ObjectShape>(shape));
 }
 
-// A pattern that was read.
+// One that was read.
 bool SchemaShapes::FitsPattern(const std::string& pattern, const std::string& text) {
-  const auto regex = ParseRegex(pattern, RegexUse::kSearch);
-  const std::optional<bool> fits = regex.ok() ? Matches(*regex, CodePointsOf(text)) : false;
-  if (!fits) Fail("", absl::StrCat("it takes too long to tell what the pattern ", pattern, " matches"));
-  return fits.value_or(false);
+  if (!MayWork(1 + text.size() / 4)) return false;
+  const auto& automaton = Automaton(pattern);
+  return automaton.ok() && automaton->Takes(CodePointsOf(text));
 }
 
 bool SchemaShapes::FitsString(const std::string& value, const StringShape& shape) {
   const std::u32string text = CodePointsOf(value);
   if (text.size() < shape.min_length || (shape.max_length && text.size() > *shape.max_length)) return false;
-  return !shape.pattern || FitsPattern(*shape.pattern, value);
+  return std::ranges::all_of(shape.patterns,
+                             [&](const auto& pattern) { return FitsPattern(pattern, value); });
 }
 
 bool SchemaShapes::FitsArray(const ordered_json& value, const ArrayShape& shape) {
@@ -232,17 +249,19 @@ bool SchemaShapes::FitsObject(const ordered_json& value, const ObjectShape& shap
                              [&](const auto& one) { return !one.required || value.contains(one.name); });
 }
 
-bool SchemaShapes::TellApart(Shapes& a, Shapes& b) {
-  for (Shape& one : a) {
-    for (Shape& other : b) {
+bool SchemaShapes::TellApart(Branch a, Branch b) {
+  for (size_t i = 0; i < a.is.size(); ++i) {
+    for (size_t k = 0; k < b.is.size(); ++k) {
       if (!MayWork()) return false;
-      auto* object = std::get_if<ObjectShape>(&one);
-      auto* its = std::get_if<ObjectShape>(&other);
+      const auto* object = std::get_if<ObjectShape>(&a.is[i]);
+      const auto* its = std::get_if<ObjectShape>(&b.is[k]);
       if (object != nullptr && its != nullptr) {
-        if (!TellObjectsApart(*object, *its)) return false;
+        const bool apart = TellObjectsApart({*object, std::get<ObjectShape>(a.shall_be[i])},
+                                            {*its, std::get<ObjectShape>(b.shall_be[k])});
+        if (!apart) return false;
         continue;
       }
-      const std::optional<Shape> both = Merge(one, other);
+      const std::optional<Shape> both = Merge(a.is[i], b.is[k]);
       if (!both) continue;
       const auto* numbers = std::get_if<NumberShape>(&*both);
       if (numbers == nullptr || NumberEbnf(numbers->range)) return false;
@@ -253,21 +272,22 @@ bool SchemaShapes::TellApart(Shapes& a, Shapes& b) {
 
 // By a property that neither goes without and whose values are others; or each by one that the other never
 // has.
-bool SchemaShapes::TellObjectsApart(ObjectShape& a, ObjectShape& b) {
-  for (ObjectShape::Property& mine : a.properties) {
-    ObjectShape::Property* its = b.Find(mine.name);
+bool SchemaShapes::TellObjectsApart(ObjectBranch a, ObjectBranch b) {
+  const auto are_literals = [](const Shapes& shapes) {
+    return std::ranges::all_of(shapes,
+                               [](const Shape& s) { return std::holds_alternative<LiteralShape>(s); });
+  };
+  for (const ObjectShape::Property& mine : a.is.properties) {
+    const ObjectShape::Property* its = b.is.Find(mine.name);
     if (its == nullptr) continue;
-    const auto are_literals = [](const Shapes& shapes) {
-      return std::ranges::all_of(shapes,
-                                 [](const Shape& s) { return std::holds_alternative<LiteralShape>(s); });
-    };
     const Shapes my_values = Of(mine.value), its_values = Of(its->value);
-    if (!are_literals(my_values) || !are_literals(its_values) || !Both(my_values, its_values).empty())
-      continue;
-    mine.required = its->required = true;
+    const bool differ =
+        are_literals(my_values) && are_literals(its_values) && Both(my_values, its_values).empty();
+    if (!differ) continue;
+    a.shall_be.Find(mine.name)->required = b.shall_be.Find(mine.name)->required = true;
     return true;
   }
-  const auto own = [](const ObjectShape& one, ObjectShape& other) {
+  const auto own = [](const ObjectShape& one, const ObjectShape& other) {
     const auto found = std::ranges::find_if(one.properties, [&](const ObjectShape::Property& property) {
       const ObjectShape::Property* its = other.Find(property.name);
       return property.required && (its == nullptr || its->forbidden);
@@ -277,10 +297,10 @@ bool SchemaShapes::TellObjectsApart(ObjectShape& a, ObjectShape& b) {
   const auto forbid = [](const std::string& name, ObjectShape& in) {
     if (in.Find(name) == nullptr) in.properties.push_back({.name = name, .value = {}, .forbidden = true});
   };
-  const std::optional<std::string> mine = own(a, b), its = own(b, a);
+  const std::optional<std::string> mine = own(a.is, b.is), its = own(b.is, a.is);
   if (!mine || !its) return false;
-  forbid(*mine, b);
-  forbid(*its, a);
+  forbid(*mine, b.shall_be);
+  forbid(*its, a.shall_be);
   return true;
 }
 

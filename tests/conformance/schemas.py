@@ -73,6 +73,8 @@ def strings():
         yield f"pattern {pattern}", {"type": "string", "pattern": pattern}, good, bad
     yield "pattern and lengths", {"type": "string", "pattern": "^[a-z]+$", "minLength": 2, "maxLength": 4}, ["ab", "abcd"], ["a", "abcde"]
     yield "pattern of a fixed length", {"type": "string", "pattern": "^[a-z]{3}$", "maxLength": 10}, ["abc"], ["ab"]
+    yield "pattern that searches, and length", {"type": "string", "pattern": "ab", "minLength": 3, "maxLength": 4}, ["xab", "abxx"], ["ab", "xabxx", "abc" * 2]
+    yield "format and less length than it may have", {"type": "string", "format": "email", "maxLength": 12}, ["a@b.com"], ["aaaaaaaa@b.com"]
     yield "prefix and length", {"type": "string", "pattern": "^id-", "maxLength": 6}, ["id-", "id-abc"], ["id-abcd", "di-"]
     for name, good, bad in [("date", ["2024-02-29", "1999-12-31"], ["2023-02-29", "2024-13-01", "2024-04-31"]),
                             ("time", ["23:59:59Z", "00:00:00+01:00"], ["24:00:00Z", "12:60:00Z"]),
@@ -168,6 +170,12 @@ def combined():
     yield "anyOf with a base", {"type": "string", "anyOf": [{"maxLength": 2}, {"minLength": 5}]}, ["ab", "abcde"], ["abc"]
     yield "nullable", obj({"a": {"anyOf": [STRING, NULL]}}, ["a"]), [{"a": None}, {"a": "x"}], [{"a": 1}, {}]
     yield "allOf with a false one in anyOf", {"anyOf": [False, INTEGER]}, [1], ["a"]
+    yield "allOf of two patterns", {"type": "string", "allOf": [{"pattern": "^a"}, {"pattern": "b$"}]}, ["ab", "axb"], ["a", "b", "ba"]
+    yield "a base's name by another's pattern", {"type": "object", "properties": {"x-a": STRING}, "required": ["x-a"], "patternProperties": {"^x-": {"maxLength": 1}},
+                                                 "additionalProperties": False}, [{"x-a": "l"}], [{"x-a": "long"}]
+    yield "a pattern that another closes", {"allOf": [{"type": "object", "patternProperties": {"^x": INTEGER}}, obj({"a": {}}, additionalProperties=False)]}, [{}, {"a": 1}], [{"x": 1}]
+    yield "free names and more than are required", obj({"a": INTEGER}, ["a"], additionalProperties=True, minProperties=2), [{"a": 1, "x": 2}], [{"a": 1}]
+    yield "multiples of two numbers", {"type": "integer", "allOf": [{"multipleOf": 4}, {"multipleOf": 6}]}, [0, 12, -24], [4, 6]
     yield "allOf of patterns that are one", {"allOf": [{"pattern": "^a"}, {"type": "string", "pattern": "^a"}]}, ["a", "ab"], ["b"]
 
 
@@ -248,7 +256,10 @@ REFUSED = [
     (obj({"a": {"type": "array", "items": {"not": {}}}}, ["a"]), "properties.a.items.not"), ({"oneOf": [STRING, {"maxLength": 5, "type": "string"}]}, "oneOf"),
     ({"oneOf": [{"minimum": 5}, {"minLength": 2}]}, "oneOf"), ({"$ref": "https://example.com/x.json"}, "$ref"), ({"$dynamicRef": "#a"}, "$dynamicRef"),
     ({"type": "number", "multipleOf": 0.01}, "multipleOf"), ({"anyOf": [STRING, {"type": "object", "unevaluatedProperties": False, "allOf": [{}]}]}, "anyOf.1.unevaluatedProperties"),
-    ({"type": "object", "patternProperties": {"^a": STRING, "^b": INTEGER}}, "patternProperties"),
+    ({"type": "object", "patternProperties": {"^a": STRING, "^b": INTEGER}}, "patternProperties"), ({"type": "string", "maxLength": 5000}, ""),
+    (obj({"a": INTEGER}, additionalProperties=True, minProperties=2), ""), ({"type": "array", "items": INTEGER, "maxItems": 1000}, ""),
+    ({"oneOf": [obj({"k": {"const": 1}}), obj({"k": {"const": 2}}), obj({"z": INTEGER}, ["z"])]}, "oneOf"),
+    ({"type": "integer", "minimum": -9223372036854775808, "maximum": 0, "allOf": [{"multipleOf": 113907089}, {"multipleOf": 630138255}, {"multipleOf": 257}]}, ""),
 ]
 
 # (schema, path): wrong, or without any value, however much is let be.
@@ -260,5 +271,5 @@ WRONG = [
     (False, ""), ({"type": "array", "minItems": 3, "maxItems": 2, "items": NULL}, ""), ({"type": "integer", "minimum": 3, "maximum": 2}, ""),
     ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 4}, ""), ({"type": "string", "minLength": 3, "maxLength": 2}, ""),
     (obj({"a": False}, ["a"]), ""), ({"allOf": [STRING, INTEGER]}, ""), ({"const": 1, "type": "string"}, ""), ({"$ref": "#"}, ""),
-    (obj({"a": {"$ref": "#"}}, ["a"]), ""), ({"type": "object", "required": ["a"], "maxProperties": 0}, ""),
+    (obj({"a": {"$ref": "#"}}, ["a"]), ""), (obj({}, dependentRequired={"a": "b"}), "dependentRequired.a"), ({"type": "object", "required": ["a"], "maxProperties": 0}, ""),
 ]

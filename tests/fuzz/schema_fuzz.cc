@@ -5,6 +5,7 @@
 #include "base/core/strict_json.h"
 #include "gateway/structured/regex.h"
 #include "gateway/structured/schema_grammar.h"
+#include "gateway/structured/string_automaton.h"
 
 namespace {
 
@@ -29,6 +30,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   if (!schema->is_string()) return 0;
   const auto regex = ParseRegex(schema->get_ref<const std::string&>(), RegexUse::kSearch);
-  Check(regex.ok() ? !RegexText(*regex, TextPlace::kJsonString).empty() : !regex.status().message().empty());
+  if (!regex.ok()) {
+    Check(!regex.status().message().empty());
+  } else if (const auto automaton = StringAutomaton::OfRegex(*regex); automaton.ok() && !automaton->empty()) {
+    GrammarRules rules;
+    Check(!automaton->Rule(TextPlace::kJsonString, rules).empty());
+  }
   return 0;
 }

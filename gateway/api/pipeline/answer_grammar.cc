@@ -5,6 +5,7 @@
 #include "base/core/status.h"
 #include "gateway/structured/regex.h"
 #include "gateway/structured/schema_grammar.h"
+#include "gateway/structured/string_automaton.h"
 
 namespace quire::gateway {
 namespace {
@@ -30,17 +31,25 @@ ApiResult<Part> OfSchema(const ordered_json& schema, SchemaRule rule, const std:
                          problem.message);
 }
 
+ApiResult<Part> OfRegex(const TextFormat& format) {
+  const auto regex = ParseRegex(format.source, RegexUse::kWhole);
+  if (!regex.ok()) return UnusableGrammar(format.param, MessageOf(regex.status()));
+  const auto automaton = StringAutomaton::OfRegex(*regex);
+  if (!automaton.ok()) return UnusableGrammar(format.param, MessageOf(automaton.status()));
+  if (automaton->empty()) return UnusableGrammar(format.param, "no text matches it");
+  GrammarRules rules;
+  const std::string root = automaton->Rule(TextPlace::kPlain, rules);
+  return OfGrammar(rules.Ebnf(root));
+}
+
 ApiResult<Part> OfFormat(const TextFormat& format) {
   switch (format.kind) {
     case TextFormat::Kind::kJsonSchema:
       return OfSchema(format.schema, {.loose = !format.strict}, format.param);
     case TextFormat::Kind::kJsonObject:
       return OfGrammar(AnyObjectGrammar());
-    case TextFormat::Kind::kRegex: {
-      const auto regex = ParseRegex(format.source, RegexUse::kWhole);
-      if (!regex.ok()) return UnusableGrammar(format.param, MessageOf(regex.status()));
-      return OfGrammar(absl::StrCat("root ::= ", EbnfRegex(RegexText(*regex, TextPlace::kPlain))));
-    }
+    case TextFormat::Kind::kRegex:
+      return OfRegex(format);
     case TextFormat::Kind::kEbnf:
     case TextFormat::Kind::kText:
       break;
@@ -63,8 +72,13 @@ CallForm FormOf(ToolForm form) {
 
 ApiResult<Part> OfArguments(const Tool& tool, size_t index) {
   if (tool.strict == false || tool.parameters.empty()) return OfGrammar(AnyObjectGrammar());
-  return OfSchema(tool.parameters, {.loose = !tool.strict.has_value(), .object_only = true},
-                  absl::StrCat("tools.", index, ".function.parameters"));
+  const SchemaRule rule{.loose = !tool.strict.has_value(), .object_only = true};
+  if (rule.loose) {
+    const auto grammar = SchemaGrammar(tool.parameters, rule);
+    const auto* problem = std::get_if<SchemaProblem>(&grammar);
+    if (problem != nullptr && problem->too_large) return OfGrammar(AnyObjectGrammar());
+  }
+  return OfSchema(tool.parameters, rule, absl::StrCat("tools.", index, ".function.parameters"));
 }
 
 // Each of the tools that may be called, as a tag.
