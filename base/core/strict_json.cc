@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 
 namespace quire {
@@ -21,6 +21,8 @@ class StrictBuilder {
   using string_t = ordered_json::string_t;
   using binary_t = ordered_json::binary_t;
 
+  explicit StrictBuilder(RepeatedKey repeated) : repeated_(repeated) {}
+
   bool null() { return Add(nullptr); }
   bool boolean(bool value) { return Add(value); }
   bool number_integer(number_integer_t value) { return Add(value); }
@@ -34,7 +36,10 @@ class StrictBuilder {
   bool end_array() { return Close(); }
 
   bool key(string_t& name) {
-    if (!open_.back().keys.insert(name).second) {
+    Container& open = open_.back();
+    const auto [known, is_new] = open.keys.emplace(name, open.container->size());
+    place_ = known->second;
+    if (!is_new && repeated_ == RepeatedKey::kRefused) {
       return Refuse(name.size() <= 64 ? absl::StrCat("the key \"", name, "\" is given twice")
                                       : std::string("a key is given twice"));
     }
@@ -85,24 +90,30 @@ class StrictBuilder {
       return &parent.back();
     }
     // Directly: by itself it would look through all keys for each.
-    return &parent.get_ref<ordered_json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+    auto& members = parent.get_ref<ordered_json::object_t&>();
+    if (place_ < members.size()) {
+      return &((members.begin() + static_cast<ptrdiff_t>(place_))->second = std::move(value));
+    }
+    return &members.emplace_back(std::move(key_), std::move(value)).second;
   }
 
   struct Container {
     ordered_json* container;
-    absl::flat_hash_set<std::string> keys;  // of an object
+    absl::flat_hash_map<std::string, size_t> keys;  // of an object: their places in it
   };
 
   ordered_json root_;
   std::vector<Container> open_;
+  const RepeatedKey repeated_;
   std::string key_;
+  size_t place_ = 0;  // of key_
   std::string error_;
   int values_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text) {
+absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text, RepeatedKey repeated) {
   if (text.starts_with("\xEF\xBB\xBF")) {
     return absl::InvalidArgumentError("it starts with a byte-order mark");
   }
@@ -110,7 +121,7 @@ absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text) {
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat("syntax error at byte ", nul + 1, ": a NUL"));
   }
-  StrictBuilder builder;
+  StrictBuilder builder(repeated);
   if (!ordered_json::sax_parse(text.begin(), text.end(), &builder)) {
     return absl::InvalidArgumentError(builder.error());
   }

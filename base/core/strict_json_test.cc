@@ -36,6 +36,9 @@ TEST(StrictJson, KeysKeepTheirOrderAndComeOnce) {
   EXPECT_THAT(MessageOf(ParseStrictJson(R"({"a": {"k": 1, "k": 2}})").status()),
               HasSubstr("\"k\" is given twice"));
   EXPECT_TRUE(ParseStrictJson(R"({"a": {"a": 1}, "b": {"a": 2}})").ok()) << "in two objects it may stand";
+  const auto last = ParseStrictJson(R"({"a": {"k": 1, "k": 2}, "b": 1, "a": [{"c": 1}, {"c": 2}], "d": 3})",
+                                    RepeatedKey::kLastCounts);
+  EXPECT_EQ(last.value().dump(), R"({"a":[{"c":1},{"c":2}],"b":1,"d":3})");
 }
 
 }  // namespace

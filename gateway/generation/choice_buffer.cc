@@ -42,7 +42,8 @@ void ChoiceBuffer::Push(TokenId id, std::optional<SampledToken> sampled) {
   }
   if (ended() || !loop_guard_ || !loop_guard_->Push(id)) return;
   Finish(Ending::Kind::kLength);
-  end_->loop = true;
+  // What was held back may have had a stop string in it.
+  end_->loop = end_->kind == Ending::Kind::kLength;
 }
 
 // A character that the tag cut short ends before it.

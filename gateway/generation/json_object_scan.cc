@@ -87,6 +87,7 @@ bool JsonObjectScan::BeginValue(char byte) {
 }
 
 bool JsonObjectScan::Open(char byte) {
+  if (open_.size() >= kMaxLevels) return false;
   open_.push_back(byte == '{');
   next_ = byte == '{' ? Next::kKeyOrEnd : Next::kValueOrEnd;
   return true;

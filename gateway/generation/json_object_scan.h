@@ -1,6 +1,6 @@
 // Follows a JSON object (RFC 8259) byte by byte, to know where it ends without keeping it. Pure; one per
-// object. Always: the bytes it took are the beginning of an object; memory is a bit for each level of nesting
-// that is open.
+// object. Always: the bytes it took are the beginning of an object, which nests no deeper than kMaxLevels;
+// memory is a bit for each level that is open.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/core/strict_json.h"
+
 namespace quire::gateway {
 
 class JsonObjectScan {
  public:
+  // Of a request's 64 (kMaxJsonDepth) some are its own, and what this takes is to come back in one.
+  static constexpr size_t kMaxLevels = kMaxJsonDepth - 8;
+
   enum class State : uint8_t { kOpen, kClosed, kBroken };
 
   // Takes bytes up to the object's end, or up to the first that can't be there, which it doesn't take; how

@@ -332,5 +332,16 @@ TEST(ToolCallSplitTest, AnyTextIsToldAlikeHoweverItComes) {
   }
 }
 
+// What it takes is to come back in a request, which has a bound of its own.
+TEST(ToolCallSplitTest, ArgumentsThatNestTooDeeplyBreakOff) {
+  const auto told = [](size_t levels) {
+    const std::string open(levels - 1, '['), close(levels - 1, ']');
+    return Tell(Hermes(), {"<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": " + open + close +
+                           "}}\n</tool_call>"});
+  };
+  EXPECT_EQ(told(JsonObjectScan::kMaxLevels).whole, 1u);
+  EXPECT_TRUE(told(JsonObjectScan::kMaxLevels + 1).broke_off);
+}
+
 }  // namespace
 }  // namespace quire::gateway

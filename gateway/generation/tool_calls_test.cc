@@ -232,5 +232,19 @@ TEST_F(ToolCallsTest, ATagWithinTheReasoningIsReasoning) {
   EXPECT_EQ(raw.calls, answer.calls);
 }
 
+// White space is held back, since a call may follow; a stop string in it counts, whoever ends the answer.
+TEST_F(ToolCallsTest, AStopStringInWhatTheLoopGuardSetsFreeIsNoLoop) {
+  ChoiceRules rules = Rules();
+  rules.loop_guard = true;
+  const std::vector<TokenId> ids(5000, '\n');
+  Answer answer = Say(rules, ids);
+  EXPECT_EQ(answer.end->kind, Ending::Kind::kLength);
+  EXPECT_TRUE(answer.end->loop);
+  rules.stops = {"\n\n"};
+  answer = Say(rules, ids);
+  EXPECT_EQ(answer.end->kind, Ending::Kind::kStop);
+  EXPECT_FALSE(answer.end->loop);
+}
+
 }  // namespace
 }  // namespace quire::gateway

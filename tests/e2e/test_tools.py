@@ -1,5 +1,5 @@
 """Tools against a real system: a tiny random model that has QwQ's template and its tags as tokens, held to its tools by their
-grammar; the unmodified openai SDK, its stream helper, and gRPC."""
+grammar; the unmodified openai SDK and its stream helper."""
 import json
 
 import pytest

@@ -1,7 +1,10 @@
 #include "gateway/api/chat/chat_turns.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/api/chat/turn_calls.h"
 
@@ -102,6 +105,19 @@ ChatTurn ReadTurn(FieldReader& fields, size_t index, bool is_last, TurnCalls& ca
   return turn;
 }
 
+// Templates don't name a call in its result: results come in the order of their answer's calls, each of which
+// has one right behind it.
+void OrderResults(std::vector<ChatTurn>& turns) {
+  for (auto turn = turns.begin(); turn != turns.end(); ++turn) {
+    absl::flat_hash_map<std::string_view, size_t> places;
+    for (const ToolCall& call : turn->tool_calls) places.emplace(call.id, places.size());
+    std::sort(turn + 1, turn + 1 + static_cast<ptrdiff_t>(places.size()),
+              [&](const ChatTurn& a, const ChatTurn& b) {
+                return places.at(a.tool_call_id) < places.at(b.tool_call_id);
+              });
+  }
+}
+
 }  // namespace
 
 std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiError>& error) {
@@ -122,6 +138,7 @@ std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiErro
     turns.push_back(ReadTurn(message_fields, i, i + 1 == messages->size(), calls));
   }
   calls.End();
+  if (!error) OrderResults(turns);
   return turns;
 }
 

@@ -10,7 +10,8 @@
 
 namespace quire::gateway {
 
-// Empty when something was wrong (`error` is then set). `developer` becomes `system`; parts are joined.
+// Empty when something was wrong (`error` is then set). `developer` becomes `system`; parts are joined; the
+// results of an answer's calls are in the order of the calls, however they came.
 std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiError>& error);
 
 }  // namespace quire::gateway

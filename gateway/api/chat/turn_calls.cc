@@ -87,7 +87,7 @@ json TurnCalls::ReadArguments(FieldReader& function) {
                                             kMaxArgumentBytes, " bytes"));
     return json::object();
   }
-  absl::StatusOr<json> parsed = ParseStrictJson(text);
+  absl::StatusOr<json> parsed = ParseStrictJson(text, RepeatedKey::kLastCounts);
   if (!parsed.ok()) {
     function.Fail("arguments", absl::StrCat("the string is no JSON object: ", parsed.status().message()));
   } else if (!parsed->is_object()) {

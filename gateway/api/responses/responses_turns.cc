@@ -135,7 +135,7 @@ class ItemsReader {
       return item.Fail("arguments",
                        absl::StrCat("all arguments together have at most ", kMaxArguments, " bytes"));
     }
-    absl::StatusOr<json> parsed = ParseStrictJson(text);
+    absl::StatusOr<json> parsed = ParseStrictJson(text, RepeatedKey::kLastCounts);
     if (!parsed.ok() || !parsed->is_object()) return item.Fail("arguments", "the string is no JSON object");
     call.arguments = *std::move(parsed);
   }
