@@ -133,7 +133,8 @@ def test_a_form_goes_on_at_another_group(tmp_path):
                 text += choice.delta.content or ""
                 reasoning += getattr(choice.delta, "reasoning_content", None) or ""
             if text and not killed:
-                for group in [group for group in system.groups() if group["active_requests"] > 0]:
-                    os.kill(group["ranks"][0]["pid"], signal.SIGKILL)
-                    killed = True
+                for group in system.groups():
+                    if group["running"] > 0:
+                        os.kill(group["process"]["pids"][0], signal.SIGKILL)
+                        killed = True
         assert killed and text == undisturbed.content and reasoning == undisturbed.reasoning_content
