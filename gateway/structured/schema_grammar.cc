@@ -27,15 +27,16 @@ constexpr int64_t kMaxListedMultiples = 1'000, kMaxListed = 4'000'000'000'000'00
 // Makes the rules of one schema.
 class SchemaRules final : public SubschemaRules {
  public:
-  SchemaRules(const ordered_json& schema, bool loose) : shapes_(schema, loose) {}
+  SchemaRules(const ordered_json& schema, bool loose, GrammarRules& rules)
+      : shapes_(schema, loose), rules_(rules) {}
 
-  std::variant<std::string, SchemaProblem> Grammar(const Subschemas& all) {
+  std::variant<std::string, SchemaProblem> Root(const Subschemas& all) {
     const std::optional<std::string> root = RuleOf(all);
     if (!shapes_.failed() && (!root || !rules_.CanEnd(*root))) {
       shapes_.Fail("", "no value is valid by the schema");
     }
     if (shapes_.failed()) return *shapes_.problem();
-    return rules_.Ebnf(*root);
+    return *root;
   }
 
   GrammarRules& rules() override { return rules_; }
@@ -238,7 +239,7 @@ class SchemaRules final : public SubschemaRules {
   }
 
   SchemaShapes shapes_;
-  GrammarRules rules_;
+  GrammarRules& rules_;
   int depth_ = 0;                                              // of rules that are being made
   std::map<std::string, std::optional<std::string>> strings_;  // by what they are held to
   std::map<std::vector<const ordered_json*>, std::optional<std::string>> names_;
@@ -246,13 +247,19 @@ class SchemaRules final : public SubschemaRules {
 
 }  // namespace
 
-std::variant<std::string, SchemaProblem> SchemaGrammar(const ordered_json& schema, SchemaRule rule) {
+std::variant<std::string, SchemaProblem> AddSchema(const ordered_json& schema, SchemaRule rule,
+                                                   GrammarRules& rules) {
   const ordered_json object{{"type", "object"}};
   Subschemas all{{&schema, ""}};
   if (rule.object_only) all.push_back({&object, ""});
-  return SchemaRules(schema, rule.loose).Grammar(all);
+  return SchemaRules(schema, rule.loose, rules).Root(all);
 }
 
-std::string AnyObjectGrammar() { return absl::StrCat("root ::= object\n", JsonRules()); }
+std::variant<std::string, SchemaProblem> SchemaGrammar(const ordered_json& schema, SchemaRule rule) {
+  GrammarRules rules;
+  auto root = AddSchema(schema, rule, rules);
+  if (auto* name = std::get_if<std::string>(&root)) *name = rules.Ebnf(*name);
+  return root;
+}
 
 }  // namespace quire::gateway

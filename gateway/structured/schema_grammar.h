@@ -7,6 +7,7 @@
 #include <string>
 #include <variant>
 
+#include "gateway/structured/grammar_rules.h"
 #include "gateway/structured/schema_shapes.h"
 
 namespace quire::gateway {
@@ -17,9 +18,10 @@ struct SchemaRule {
   bool loose = false;        // what can't be enforced is let be
   bool object_only = false;  // also where the schema takes others
 };
+// The name of the rule for it.
+std::variant<std::string, SchemaProblem> AddSchema(const nlohmann::ordered_json& schema, SchemaRule rule,
+                                                   GrammarRules& rules);
 // EBNF whose rule is `root`.
 std::variant<std::string, SchemaProblem> SchemaGrammar(const nlohmann::ordered_json& schema, SchemaRule rule);
-// Any JSON object.
-std::string AnyObjectGrammar();
 
 }  // namespace quire::gateway

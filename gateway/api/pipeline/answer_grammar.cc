@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/absl_text.h"
 #include "base/core/status.h"
+#include "gateway/structured/ebnf.h"
 #include "gateway/structured/regex.h"
 #include "gateway/structured/schema_grammar.h"
 #include "gateway/structured/string_automaton.h"
@@ -47,7 +48,7 @@ ApiResult<Part> OfFormat(const TextFormat& format) {
     case TextFormat::Kind::kJsonSchema:
       return OfSchema(format.schema, {.loose = !format.strict}, format.param);
     case TextFormat::Kind::kJsonObject:
-      return OfGrammar(AnyObjectGrammar());
+      return OfGrammar(GrammarRules().Ebnf("object"));
     case TextFormat::Kind::kRegex:
       return OfRegex(format);
     case TextFormat::Kind::kEbnf:
@@ -70,32 +71,41 @@ CallForm FormOf(ToolForm form) {
   return {"<tool_call>\n{\"name\": ", ", \"arguments\": ", "}\n</tool_call>", "\n"};
 }
 
-ApiResult<Part> OfArguments(const Tool& tool, size_t index) {
-  if (tool.strict == false || tool.parameters.empty()) return OfGrammar(AnyObjectGrammar());
+// The rule of a tool's arguments. Without a word on `strict` a schema that is too large for a grammar lets
+// any object come.
+ApiResult<std::string> AddArguments(const Tool& tool, size_t index, GrammarRules& rules) {
+  if (tool.strict == false || tool.parameters.empty()) return "object";
   const SchemaRule rule{.loose = !tool.strict.has_value(), .object_only = true};
-  if (rule.loose) {
-    const auto grammar = SchemaGrammar(tool.parameters, rule);
-    const auto* problem = std::get_if<SchemaProblem>(&grammar);
-    if (problem != nullptr && problem->too_large) return OfGrammar(AnyObjectGrammar());
+  const GrammarRules before = rules;
+  auto added = AddSchema(tool.parameters, rule, rules);
+  if (auto* name = std::get_if<std::string>(&added)) return std::move(*name);
+  const auto& problem = std::get<SchemaProblem>(added);
+  if (!rule.loose || !problem.too_large) {
+    const std::string param = absl::StrCat("tools.", index, ".function.parameters");
+    return UnusableGrammar(problem.path.empty() ? param : absl::StrCat(param, ".", problem.path),
+                           problem.message);
   }
-  return OfSchema(tool.parameters, rule, absl::StrCat("tools.", index, ".function.parameters"));
+  rules = before;
+  return "object";
 }
 
-// Each of the tools that may be called, as a tag.
+// The tools that may be called, as one tag: what is JSON's is there once for all of them.
 ApiResult<Part> Calls(const ToolRules& rules, const CallForm& form) {
-  Part tags = Part::array();
+  GrammarRules grammar;
+  std::vector<GrammarRules::Choice> choices;
   for (size_t i = 0; i < rules.tools.size(); ++i) {
     const Tool& tool = rules.tools[i];
     if (!rules.only.empty() && tool.name != rules.only) continue;
-    ApiResult<Part> arguments = OfArguments(tool, i);
+    ApiResult<std::string> arguments = AddArguments(tool, i, grammar);
     if (auto* error = std::get_if<http::ApiError>(&arguments)) return std::move(*error);
-    tags.push_back(
-        {{"type", "tag"},
-         {"begin", absl::StrCat(form.before_name, ordered_json(tool.name).dump(), form.behind_name)},
-         {"content", std::get<Part>(std::move(arguments))},
-         {"end", form.end}});
+    const std::string name = absl::StrCat(ordered_json(tool.name).dump(), form.behind_name);
+    choices.push_back({absl::StrCat(EbnfLiteral(name), " ", std::get<std::string>(arguments))});
   }
-  return tags;
+  grammar.Define("calls", std::move(choices));
+  return Part::array({{{"type", "tag"},
+                       {"begin", form.before_name},
+                       {"content", OfGrammar(grammar.Ebnf("calls"))},
+                       {"end", form.end}}});
 }
 
 Part OneOrMore(Part tags, const ToolRules& rules, const CallForm& form) {
