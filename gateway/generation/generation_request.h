@@ -29,8 +29,9 @@ struct GenerationRequest {
   uint32_t max_tokens = 0;  // of each
   std::vector<std::string> stops;
   ReasoningRules reasoning = {};
-  // Of what kind the grammar is, and its source; empty: any answer will do.
-  std::string grammar_kind, grammar;
+  // Of what kind the grammar is, and its source, which a request's prompts share; null: any answer will do.
+  std::string grammar_kind;
+  std::shared_ptr<const std::string> grammar = nullptr;
   // Where the grammar waits for it, or it has a budget.
   std::optional<v1::Reasoning> reasoning_phase = {};
   bool loop_guard = false;
@@ -38,6 +39,8 @@ struct GenerationRequest {
   v1::RopeVariant rope = v1::ROPE_PLAIN;
   std::string cache_salt;
   std::vector<std::string> prefix_hashes;  // of the prompt's first blocks
+  // Where there is no room at once, the coordinator may let it wait.
+  bool may_queue = true;
   // Held until the coordinator has granted or refused the request.
   std::shared_ptr<const void> until_admitted = nullptr;
 };

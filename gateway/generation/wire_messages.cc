@@ -19,7 +19,7 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::strin
   admit.set_max_tokens(request.max_tokens);
   admit.set_gateway_id(gateway_id);
   admit.set_rope_wanted(request.rope == v1::ROPE_SCALED ? v1::ROPE_WANTED_SCALED : v1::ROPE_WANTED_PLAIN);
-  admit.set_max_wait_ms(WaitMs(wait_us));
+  admit.set_max_wait_ms(request.may_queue ? WaitMs(wait_us) : 0);
   admit.set_bundle_digest(request.bundle_digest);
   admit.mutable_prefix_hashes()->Assign(request.prefix_hashes.begin(), request.prefix_hashes.end());
   return admit;
@@ -61,9 +61,9 @@ v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t a
   message.set_cache_salt(request.cache_salt);
   message.set_max_tokens(request.max_tokens);
   message.set_group_epoch(group_epoch);
-  if (!request.grammar.empty()) {
+  if (request.grammar != nullptr) {
     message.mutable_grammar()->set_kind(request.grammar_kind);
-    message.mutable_grammar()->set_source(request.grammar);
+    message.mutable_grammar()->set_source(*request.grammar);
   }
   if (request.reasoning_phase) *message.mutable_reasoning() = *request.reasoning_phase;
   return message;

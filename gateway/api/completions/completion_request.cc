@@ -22,13 +22,14 @@ constexpr const char* kPromptForms = "give a text, a list of token ids, or a lis
 
 Prompt ReadPrompt(FieldReader& fields, const json& prompt, const std::string& path, bool add_special_tokens) {
   if (prompt.is_string()) {
-    return TextPrompt{.text = prompt.get<std::string>(), .add_special_tokens = add_special_tokens};
+    return TextPrompt{
+        .text = prompt.get<std::string>(), .add_special_tokens = add_special_tokens, .param = path};
   }
   if (!prompt.is_array()) {
     fields.Fail(path, kPromptForms);
     return TextPrompt();
   }
-  return IdsPrompt{ReadTokenIds(fields, prompt, path)};
+  return IdsPrompt{ReadTokenIds(fields, prompt, path), path};
 }
 
 std::vector<Prompt> ReadPrompts(FieldReader& fields) {

@@ -25,13 +25,12 @@ constexpr float kLeastTopP = std::numeric_limits<float>::min();
 // A prompt as text, and the field that it came in.
 struct PromptText {
   OriginText text;
-  const char* param;
+  std::string param;
 };
 
-const char* ParamOf(const Prompt& prompt) {
-  if (const auto* text = std::get_if<TextPrompt>(&prompt)) return text->param;
-  return std::holds_alternative<ChatPrompt>(prompt) ? "messages" : "prompt";
-}
+std::string ParamOf(const ChatPrompt&) { return "messages"; }
+std::string ParamOf(const TextPrompt& prompt) { return prompt.param; }
+std::string ParamOf(const IdsPrompt& prompt) { return prompt.param; }
 
 absl::StatusOr<OriginText> Render(const ChatPrompt& prompt, const TextModel& text) {
   const nlohmann::ordered_json tools = ToolDeclarations(prompt.tools);
@@ -71,7 +70,7 @@ ApiResult<std::vector<TokenId>> IdsOf(IdsPrompt& prompt, const CatalogModel& mod
   const int64_t vocabulary_size = model.text->tokenizer().vocabulary_size();
   for (size_t i = 0; i < prompt.ids.size(); ++i) {
     if (prompt.ids[i] >= 0 && prompt.ids[i] < vocabulary_size) continue;
-    const std::string param = absl::StrCat("prompt.", i);
+    const std::string param = absl::StrCat(prompt.param, ".", i);
     return InvalidField(param, OutsideVocabulary(param, prompt.ids[i], vocabulary_size));
   }
   return std::move(prompt.ids);
@@ -113,7 +112,7 @@ ReasoningRules ReasoningOf(const Prompt& prompt, std::span<const TokenId> ids, c
 
 // Fills in max_tokens; the error says why prompt and answer don't fit.
 std::optional<http::ApiError> PlanLength(const SamplingRequest& request, const v1::ModelFact& model,
-                                         const char* param, GenerationRequest& plan) {
+                                         const std::string& param, GenerationRequest& plan) {
   const uint64_t prompt = plan.prompt.size();
   const uint64_t context = model.max_context();
   const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
@@ -169,16 +168,6 @@ std::vector<std::string> PrefixHashes(const GenerationRequest& plan) {
   return hashes;
 }
 
-// One of several prompts is at "prompt.3", and its id at "prompt.3.17".
-http::ApiError OfPrompt(size_t i, http::ApiError error) {
-  constexpr std::string_view kField = "prompt";
-  if (!error.param.starts_with(kField)) return error;
-  const std::string place = absl::StrCat("prompt.", i);
-  if (error.message.starts_with(error.param)) error.message.replace(0, kField.size(), place);
-  error.param.replace(0, kField.size(), place);
-  return error;
-}
-
 // A request's generations have ids that differ in their last byte, so that a log's lines show who belongs
 // together; the first has the request's own.
 RequestId NthId(RequestId id, size_t i) {
@@ -190,6 +179,48 @@ uint64_t RandomSeed() {
   uint64_t seed = 0;
   std::memcpy(&seed, RandomBytes(sizeof seed).data(), sizeof seed);
   return seed;
+}
+
+// But for the answer's form.
+ApiResult<GenerationRequest> PlanPrompt(const SamplingRequest& request, Prompt& prompt,
+                                        const CatalogModel& model, const v1::KeyFact& key,
+                                        const RequestId& id, const std::function<bool()>& gone) {
+  if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
+    return *std::move(error);
+  ApiResult<std::vector<TokenId>> ids = std::visit([&](auto& p) { return IdsOf(p, model, gone); }, prompt);
+  if (auto* error = std::get_if<http::ApiError>(&ids)) return std::move(*error);
+  GenerationRequest plan;
+  plan.id = id;
+  plan.key_id = key.key_id();
+  plan.model = model.fact->model();
+  plan.text = model.text;
+  plan.bundle_digest = model.fact->bundle_digest();
+  plan.prompt = std::get<std::vector<TokenId>>(std::move(ids));
+  const std::string param = std::visit([](const auto& p) { return ParamOf(p); }, prompt);
+  if (plan.prompt.empty()) return InvalidField(param, absl::StrCat(param, ": the prompt is empty"));
+  if (auto error = PlanLength(request, *model.fact, param, plan)) return *std::move(error);
+  plan.sampling = PlanSampling(request, *model.text);
+  plan.choices = request.choices;
+  plan.seed = request.seed ? *request.seed : RandomSeed();
+  plan.stops = request.stop;
+  plan.reasoning = ReasoningOf(prompt, plan.prompt, *model.text);
+  plan.loop_guard = request.loop_guard;
+  plan.calls = CallRulesOf(prompt, *model.text);
+  plan.cache_salt = key.cache_salt();
+  plan.prefix_hashes = PrefixHashes(plan);
+  return plan;
+}
+
+// One that costs much to make, and depends on a prompt only where that is a conversation.
+std::optional<http::ApiError> FormOf(const SamplingRequest& request, const Prompt& prompt,
+                                     const TextModel& text, const GenerationRequest* sibling,
+                                     GenerationRequest& plan) {
+  const auto* chat = std::get_if<ChatPrompt>(&prompt);
+  if (chat != nullptr || sibling == nullptr) return PlanForm(request, chat, text, plan);
+  plan.grammar_kind = sibling->grammar_kind;
+  plan.grammar = sibling->grammar;
+  plan.reasoning_phase = sibling->reasoning_phase;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -220,32 +251,11 @@ ApiResult<std::string> RenderPrompt(const ChatPrompt& prompt, const TextModel& t
 ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prompt prompt,
                                             const CatalogModel& model, const v1::KeyFact& key,
                                             const RequestId& id, const std::function<bool()>& gone) {
-  if (auto error = CheckTokenIds(request, model.text->tokenizer().vocabulary_size()))
-    return *std::move(error);
-  ApiResult<std::vector<TokenId>> ids = std::visit([&](auto& p) { return IdsOf(p, model, gone); }, prompt);
-  if (auto* error = std::get_if<http::ApiError>(&ids)) return std::move(*error);
-  GenerationRequest plan;
-  plan.id = id;
-  plan.key_id = key.key_id();
-  plan.model = model.fact->model();
-  plan.text = model.text;
-  plan.bundle_digest = model.fact->bundle_digest();
-  plan.prompt = std::get<std::vector<TokenId>>(std::move(ids));
-  const char* param = ParamOf(prompt);
-  if (plan.prompt.empty()) return InvalidField(param, absl::StrCat(param, ": the prompt is empty"));
-  if (auto error = PlanLength(request, *model.fact, param, plan)) return *std::move(error);
-  plan.sampling = PlanSampling(request, *model.text);
-  plan.choices = request.choices;
-  plan.seed = request.seed ? *request.seed : RandomSeed();
-  plan.stops = request.stop;
-  plan.reasoning = ReasoningOf(prompt, plan.prompt, *model.text);
-  if (auto error = PlanForm(request, std::get_if<ChatPrompt>(&prompt), *model.text, plan))
-    return *std::move(error);
-  plan.loop_guard = request.loop_guard;
-  plan.calls = CallRulesOf(prompt, *model.text);
-  plan.cache_salt = key.cache_salt();
-  plan.prefix_hashes = PrefixHashes(plan);
-  return plan;
+  std::vector<Prompt> prompts;
+  prompts.push_back(std::move(prompt));
+  auto plans = PlanGenerations(request, std::move(prompts), model, key, id, gone);
+  if (auto* error = std::get_if<http::ApiError>(&plans)) return std::move(*error);
+  return std::move(std::get<std::vector<GenerationRequest>>(plans).front());
 }
 
 ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest& request,
@@ -255,12 +265,12 @@ ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest&
                                                           const std::function<bool()>& gone) {
   std::vector<GenerationRequest> plans;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    ApiResult<GenerationRequest> plan =
-        PlanGeneration(request, std::move(prompts[i]), model, key, NthId(id, i), gone);
-    if (auto* error = std::get_if<http::ApiError>(&plan)) {
-      return prompts.size() == 1 ? std::move(*error) : OfPrompt(i, std::move(*error));
-    }
-    plans.push_back(std::get<GenerationRequest>(std::move(plan)));
+    ApiResult<GenerationRequest> planned = PlanPrompt(request, prompts[i], model, key, NthId(id, i), gone);
+    if (auto* error = std::get_if<http::ApiError>(&planned)) return std::move(*error);
+    GenerationRequest& plan = std::get<GenerationRequest>(planned);
+    const GenerationRequest* sibling = plans.empty() ? nullptr : &plans.front();
+    if (auto error = FormOf(request, prompts[i], *model.text, sibling, plan)) return *std::move(error);
+    plans.push_back(std::move(plan));
   }
   return plans;
 }

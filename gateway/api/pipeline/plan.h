@@ -23,8 +23,8 @@ ApiResult<GenerationRequest> PlanGeneration(const SamplingRequest& request, Prom
                                             const CatalogModel& model, const v1::KeyFact& key,
                                             const RequestId& id, const std::function<bool()>& gone);
 
-// The same of each of up to 256 prompts, in their order: the generations' ids are made of the request's. An
-// error of one is the request's.
+// The same of each of up to kMaxPrompts prompts, in their order: the generations' ids are made of the
+// request's, and they share their form. An error of one is the request's.
 ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest& request,
                                                           std::vector<Prompt> prompts,
                                                           const CatalogModel& model, const v1::KeyFact& key,

@@ -1,6 +1,7 @@
 #include "gateway/api/pipeline/plan_form.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,9 +46,9 @@ std::optional<http::ApiError> PlanForm(const SamplingRequest& request, const Cha
   if (auto* error = std::get_if<http::ApiError>(&grammar)) return std::move(*error);
   if (auto& source = std::get<std::optional<std::string>>(grammar)) {
     plan.grammar_kind = kGrammarKind;
-    plan.grammar = *std::move(source);
+    plan.grammar = std::make_shared<const std::string>(*std::move(source));
   }
-  if (!phase || (plan.grammar.empty() && !request.think_budget)) return std::nullopt;
+  if (!phase || (plan.grammar == nullptr && !request.think_budget)) return std::nullopt;
   if (auto error = CheckStopIds(request, *phase)) return error;
   if (request.think_budget) phase->set_max_tokens(*request.think_budget);
   plan.reasoning_phase = *std::move(phase);

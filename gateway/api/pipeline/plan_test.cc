@@ -292,9 +292,25 @@ TEST_F(PlanTest, SeveralPromptsHaveIdsOfOneFamilyAndPlacesOfTheirOwn) {
   EXPECT_NE(both[1].id, id);
   EXPECT_EQ(both[1].id.ToHex().substr(0, 30), id.ToHex().substr(0, 30));
   EXPECT_NE(both[0].seed, both[1].seed);
-  const auto error = std::get<http::ApiError>(plan({TextPrompt{"a"}, IdsPrompt{{1, 258}}}));
+  const auto error = std::get<http::ApiError>(plan({TextPrompt{"a"}, IdsPrompt{{1, 258}, "prompt.1"}}));
   EXPECT_EQ(error.param, "prompt.1.1");
   EXPECT_TRUE(error.message.starts_with("prompt.1.1: ")) << error.message;
+}
+
+// It may be large, and much work.
+TEST_F(PlanTest, TheFormOfSeveralPromptsAnswersIsMadeAndKeptOnce) {
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  SamplingRequest request;
+  request.format.kind = TextFormat::Kind::kRegex;
+  request.format.source = "a+";
+  const auto planned = PlanGenerations(request, {TextPrompt{"a"}, IdsPrompt{{1}}, TextPrompt{"b"}}, model,
+                                       key_, RequestId::Random(), [] { return false; });
+  const auto& plans = std::get<std::vector<GenerationRequest>>(planned);
+  ASSERT_NE(plans.front().grammar, nullptr);
+  for (const GenerationRequest& plan : plans) {
+    EXPECT_EQ(plan.grammar, plans.front().grammar) << "the same one";
+    EXPECT_EQ(plan.grammar_kind, plans.front().grammar_kind);
+  }
 }
 
 TEST_F(PlanTest, WholeAnswersToSeveralPromptsHaveABoundTogether) {

@@ -34,11 +34,12 @@ struct TextPrompt {
   std::string text;
   // Before it what the checkpoint's tokenizer puts before a text: its start token, where it has one.
   bool add_special_tokens = true;
-  const char* param = "prompt";  // the field that it came in
+  std::string param = "prompt";  // the field that it came in
 };
 
 struct IdsPrompt {
   std::vector<TokenId> ids;
+  std::string param = "prompt";
 };
 
 using Prompt = std::variant<ChatPrompt, TextPrompt, IdsPrompt>;
