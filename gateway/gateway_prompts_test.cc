@@ -75,11 +75,64 @@ TEST_F(GatewayCompletionsTest, OneThatIsRefusedRefusesAllBeforeAnythingIsSent) {
   }
 }
 
+// It would wait for what its siblings hold, and they for it.
+TEST_F(GatewayCompletionsTest, OneThatFindsNoRoomBesideItsSiblingsIsNotWaitedFor) {
+  for (const char* fields : {"", "\"stream\": true"}) {
+    const size_t settled = backend_.settled();
+    std::atomic<int> admits{0}, running{0}, may_wait{0};
+    backend_.admit = [&](const v1::AdmitRequest& request, const ScriptedBackend::AdmitWriter& write) {
+      if (request.max_wait_ms() > 0) ++may_wait;
+      if (++admits < 3) {
+        write(backend_.Placement());
+        write(backend_.Grant(request.max_tokens()));
+      } else {
+        write(ScriptedBackend::Refusal(v1::REFUSAL_NO_CAPACITY));
+      }
+      return kOk;
+    };
+    backend_.generate = [&](const v1::GenerateRequest& request, TokenWriter& out) {
+      ++running;
+      out.Accept();
+      out.Text(PromptOf(request));
+      out.AwaitCancel();
+      --running;
+      return kOk;
+    };
+    const HttpAnswer answer = Complete(R"(["a", "b", "c"])", fields);
+    EXPECT_EQ(answer.status, 503) << answer.body;
+    const json error = json::parse(answer.body)["error"];
+    EXPECT_EQ(error["code"], "no_capacity");
+    EXPECT_NE(error["message"].get<std::string>().find("give fewer prompts or retry"), std::string::npos)
+        << error;
+    EXPECT_NE(answer.head.find("retry-after"), std::string::npos) << answer.head;
+    EXPECT_EQ(may_wait, 1) << "the first, which holds nothing yet";
+    for (const auto& [id, settle] : AwaitSettles(settled, 2)) {
+      EXPECT_EQ(settle.reason(), v1::SETTLE_ABANDONED);
+      EXPECT_EQ(ScriptedBackend::DeliveredOf(settle), 0u);
+    }
+    AwaitTrue("the end of those that ran", [&] { return running == 0; });
+  }
+}
+
+TEST_F(GatewayCompletionsTest, NobodyElseIsAskedForWhereTheFirstFindsNoRoom) {
+  std::atomic<int> admits{0};
+  backend_.admit = [&](const v1::AdmitRequest&, const ScriptedBackend::AdmitWriter& write) {
+    ++admits;
+    write(ScriptedBackend::Refusal(v1::REFUSAL_NO_CAPACITY));
+    return kOk;
+  };
+  const HttpAnswer answer = Complete(R"(["a", "b", "c"])");
+  EXPECT_EQ(answer.status, 503) << answer.body;
+  EXPECT_EQ(answer.body.find("fewer prompts"), std::string::npos) << answer.body;
+  EXPECT_EQ(admits, 1);
+  EXPECT_EQ(backend_.settled(), 0u);
+}
+
 TEST_F(GatewayCompletionsTest, WhatIsWrongWithAPromptIsSaidAtItsPlace) {
   const std::pair<const char*, const char*> cases[] = {
       {R"(["a", ""])", "prompt.1"}, {R"([[1], [1, 300]])", "prompt.1.1"}, {R"([[1], []])", "prompt.1"},
       {R"("")", "prompt"},          {R"([1, 300])", "prompt.1"},          {R"(["a", [1, -1]])", "prompt.1.1"},
-      {R"([])", "prompt"},
+      {R"([])", "prompt"},          {R"([[1, 300]])", "prompt.0.1"},      {R"([""])", "prompt.0"},
   };
   for (const auto& [prompt, param] : cases) {
     const HttpAnswer answer = Complete(prompt);
@@ -197,6 +250,33 @@ TEST_F(GatewayCompletionsTest, AClientThatLeavesCancelsAll) {
     EXPECT_LE(ScriptedBackend::DeliveredOf(settle), 2u);
   }
   AwaitTrue("the end of all", [&] { return cancelled == 3; });
+}
+
+class GatewayAbandonedPromptsTest : public GatewayCompletionsTest {
+ protected:
+  void SetUp() override {
+    GatewayOptions options;
+    options.abandonments = {.burst = 2, .every_us = int64_t{3600} * 1'000'000};
+    StartGateway(options);
+  }
+};
+
+TEST_F(GatewayAbandonedPromptsTest, EachThatDeliveredNothingCountsThoughAnotherDid) {
+  backend_.generate = [](const v1::GenerateRequest& request, TokenWriter& out) {
+    out.Accept();
+    if (PromptOf(request) == "a") out.Text("aX");
+    out.AwaitCancel();
+    return kOk;
+  };
+  http::TestClient client(gateway_->api_port());
+  client.Send(CompletionRequest(R"(["a", "b", "c"])", "\"stream\": true"));
+  EXPECT_NE(client.ReadUntil("X\"").find("X\""), std::string::npos);
+  client.Reset();
+  size_t abandoned = 0;
+  for (const auto& [id, settle] : AwaitSettles(0, 3)) abandoned += settle.reason() == v1::SETTLE_ABANDONED;
+  EXPECT_EQ(abandoned, 2u);
+  const HttpAnswer refused = Complete(R"("a")");
+  EXPECT_EQ(refused.status, 429) << refused.body;
 }
 
 TEST_F(GatewayCompletionsTest, AStopStringEndsOneOfThem) {

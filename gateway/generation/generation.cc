@@ -156,7 +156,7 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
     DoWhatIsDue(now_us);
     Step step = TakeAllowed();
     if (!step.empty()) co_return step;
-    if (now_us >= deadline_us || (until_granted_ && granted_)) break;
+    if (now_us >= deadline_us || Reached()) break;
     ReadOn();
     KeepLooking(executor);
     const int64_t wake_us = std::min(deadline_us, NextDueUs());
@@ -172,11 +172,22 @@ boost::asio::awaitable<Step> Generation::Next(std::optional<milliseconds> limit)
   co_return Step();
 }
 
-boost::asio::awaitable<Step> Generation::UntilGranted(std::optional<milliseconds> limit) {
-  until_granted_ = true;
+bool Generation::Reached() const {
+  if (until_ == Until::kStep) return false;
+  return granted_ || (until_ == Until::kPlaced && HasOrSeeksGroup());
+}
+
+boost::asio::awaitable<Step> Generation::NextUntil(Until until, std::optional<milliseconds> limit) {
+  until_ = until;
   Step step = co_await Next(limit);
-  until_granted_ = false;
+  until_ = Until::kStep;
   co_return step;
+}
+
+boost::asio::awaitable<Step> Generation::UntilPlaced() { return NextUntil(Until::kPlaced, std::nullopt); }
+
+boost::asio::awaitable<Step> Generation::UntilGranted(std::optional<milliseconds> limit) {
+  return NextUntil(Until::kGranted, limit);
 }
 
 void Generation::DoWhatIsDue(int64_t now_us) {

@@ -73,7 +73,8 @@ class Generation {
   // Waits for something to write; empty when `limit` passed first, or after Abort. No limit: waits as long as
   // it takes.
   boost::asio::awaitable<Step> Next(std::optional<std::chrono::milliseconds> limit = std::nullopt);
-  // As Next, but also returns, perhaps with nothing, as soon as the grant is there.
+  // As Next, but also return, perhaps with nothing, as soon as it has a group's room, or the grant as well.
+  boost::asio::awaitable<Step> UntilPlaced();
   boost::asio::awaitable<Step> UntilGranted(std::optional<std::chrono::milliseconds> limit);
   bool granted() const { return granted_; }
   // The client's socket has taken so many positions more.
@@ -106,6 +107,10 @@ class Generation {
   struct Woken {};
   using Event = std::variant<AdmitEvent, AdmitEnded, WorkerEvent, absl::StatusOr<v1::ReadmitReply>, Woken>;
 
+  enum class Until { kStep, kPlaced, kGranted };
+
+  bool Reached() const;
+  boost::asio::awaitable<Step> NextUntil(Until until, std::optional<std::chrono::milliseconds> limit);
   void SendAdmit();
   int64_t AdmitTimeLeftUs() const;
   void GiveUpAdmission();
@@ -157,7 +162,7 @@ class Generation {
 
   std::unique_ptr<RpcCall> admit_call_;
   bool granted_ = false;
-  bool until_granted_ = false;             // Next returns then
+  Until until_ = Until::kStep;             // when Next returns
   std::optional<int64_t> admit_again_us_;  // when to send Admit again
 
   Attempts attempts_;

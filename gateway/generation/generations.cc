@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <iterator>
 #include <utility>
 
 namespace quire::gateway {
@@ -11,30 +12,36 @@ using boost::asio::awaitable;
 using std::chrono::milliseconds, std::chrono::steady_clock;
 
 Generations::Generations(const GenerationServices& services, std::vector<GenerationRequest> requests)
-    : choices_each_(requests.front().choices) {
-  for (GenerationRequest& request : requests) {
-    all_.push_back({.generation = std::make_unique<Generation>(services, std::move(request))});
-  }
+    : services_(services), choices_each_(requests.front().choices), prompts_(requests.size()) {
+  all_.reserve(prompts_);
+  Add(std::move(requests.front()));
+  others_.assign(std::make_move_iterator(requests.begin() + 1), std::make_move_iterator(requests.end()));
+}
+
+void Generations::Add(GenerationRequest request) {
+  all_.push_back({.generation = std::make_unique<Generation>(services_, std::move(request))});
 }
 
 bool Generations::granted() const {
-  return std::all_of(all_.begin(), all_.end(), [](const One& one) { return one.generation->granted(); });
+  return all_.size() == prompts_ &&
+         std::all_of(all_.begin(), all_.end(), [](const One& one) { return one.generation->granted(); });
 }
 
 // ---- one step after another ----
 
 awaitable<Step> Generations::Next() {
-  return all_.size() == 1 ? all_.front().generation->Next() : NextOfAll(std::nullopt);
+  return prompts_ == 1 ? all_.front().generation->Next() : NextOfAll(std::nullopt);
 }
 
 awaitable<Step> Generations::UntilGranted(milliseconds limit) {
-  return all_.size() == 1 ? all_.front().generation->UntilGranted(limit) : NextOfAll(limit);
+  return prompts_ == 1 ? all_.front().generation->UntilGranted(limit) : NextOfAll(limit);
 }
 
 // With a limit: until that, or all are granted.
 awaitable<Step> Generations::NextOfAll(std::optional<milliseconds> limit) {
   const steady_clock::time_point end = steady_clock::now() + limit.value_or(milliseconds(0));
-  StartFeeding(co_await boost::asio::this_coro::executor);
+  const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  if (!std::exchange(started_, true)) StartFeeding(0, executor);
   for (const size_t index : std::exchange(taken_, {})) all_[index].go_on->Push({});
   while (!over_) {
     Step step = Take();
@@ -47,23 +54,36 @@ awaitable<Step> Generations::NextOfAll(std::optional<milliseconds> limit) {
     } else {
       fed = co_await fed_->Wait();
     }
-    for (Fed& one : fed) Handle(std::move(one));
+    Handle(std::move(fed));
   }
   co_return Step();
 }
 
-void Generations::Handle(Fed fed) {
-  if (fed.over) --feeding_;
-  if (fed.thrown != nullptr) std::rethrow_exception(fed.thrown);
-  if (!fed.step.empty()) held_.push_back(std::move(fed));
+// All are counted before one that was thrown leaves: End waits for each.
+void Generations::Handle(std::vector<Fed> fed) {
+  for (const Fed& one : fed) feeding_ -= one.over ? 1 : 0;
+  for (Fed& one : fed) {
+    if (one.thrown != nullptr) std::rethrow_exception(one.thrown);
+    if (!one.step.empty()) held_.push_back(std::move(one));
+  }
+}
+
+std::optional<Ending> Generations::FirstFailure() const {
+  const auto failed = std::find_if(held_.begin(), held_.end(), [](const Fed& fed) {
+    return fed.step.ending && fed.step.ending->is_error();
+  });
+  if (failed == held_.end()) return std::nullopt;
+  Ending failure = *failed->step.ending;
+  if (failed->index > 0 && !granted() && failure.refusal.reason() == v1::REFUSAL_NO_CAPACITY) {
+    failure.refusal.set_message(
+        "there is no room now for all of the prompts beside one another: give fewer prompts or retry later");
+  }
+  return failure;
 }
 
 Step Generations::Take() {
   Step all;
-  std::optional<Ending> failure;
-  for (const Fed& fed : held_) {
-    if (fed.step.ending && fed.step.ending->is_error() && !failure) failure = fed.step.ending;
-  }
+  const std::optional<Ending> failure = FirstFailure();
   if (granted()) {
     for (Fed& fed : std::exchange(held_, {})) Append(std::move(fed), all);
   }
@@ -71,7 +91,7 @@ Step Generations::Take() {
     all.ending = failure;
     StopFeeding();
     for (One& one : all_) one.generation->EndWith(*failure);
-  } else if (ended_ == all_.size()) {
+  } else if (ended_ == prompts_) {
     const bool cut = greatest_ == Ending::Kind::kBudget;
     all.ending = Ending{.kind = greatest_, .reason = cut ? v1::SETTLE_BUDGET : v1::SETTLE_COMPLETED};
   }
@@ -97,19 +117,34 @@ void Generations::Append(Fed fed, Step& all) {
 
 // ---- the coroutines ----
 
-void Generations::StartFeeding(const boost::asio::any_io_executor& executor) {
-  if (std::exchange(started_, true)) return;
-  for (size_t i = 0; i < all_.size(); ++i) {
-    ++feeding_;
-    boost::asio::co_spawn(executor, Feed(i), [fed = fed_, i](std::exception_ptr thrown) {
-      fed->Push({.index = i, .over = true, .thrown = std::move(thrown)});
-    });
+void Generations::StartFeeding(size_t index, const boost::asio::any_io_executor& executor) {
+  ++feeding_;
+  boost::asio::co_spawn(executor, Feed(index), [fed = fed_, index](std::exception_ptr thrown) {
+    fed->Push({.index = index, .over = true, .thrown = std::move(thrown)});
+  });
+}
+
+void Generations::AddOthers(const boost::asio::any_io_executor& executor) {
+  for (GenerationRequest& request : std::exchange(others_, {})) {
+    request.may_queue = false;
+    Add(std::move(request));
+    StartFeeding(all_.size() - 1, executor);
   }
+}
+
+awaitable<Step> Generations::FirstStep(size_t index) {
+  Generation& generation = *all_[index].generation;
+  if (index == 0) {
+    Step step = co_await generation.UntilPlaced();
+    if (!over_ && !step.ending) AddOthers(co_await boost::asio::this_coro::executor);
+    if (!step.empty()) co_return step;
+  }
+  co_return co_await generation.UntilGranted(std::nullopt);
 }
 
 awaitable<void> Generations::Feed(size_t index) {
   Generation& generation = *all_[index].generation;
-  Step step = co_await generation.UntilGranted(std::nullopt);
+  Step step = co_await FirstStep(index);
   while (!over_) {
     const bool waits = !step.empty(), ends = step.ending.has_value();
     fed_->Push({.index = index, .step = std::move(step)});
@@ -133,7 +168,7 @@ void Generations::Abort() {
 
 // Whose answer was said to its end has no coroutine that waits, but for the news of its end.
 awaitable<void> Generations::End() {
-  const bool runs = started_ && !over_ && ended_ < all_.size();
+  const bool runs = started_ && !over_ && ended_ < prompts_;
   if (runs) Abort();
   while (feeding_ > 0) {
     std::vector<Fed> fed = co_await fed_->Wait();
@@ -175,8 +210,10 @@ void Generations::Describe(http::RequestRecord& record) const {
   }
 }
 
-bool Generations::abandoned() const {
-  return std::all_of(all_.begin(), all_.end(), [](const One& one) { return one.generation->abandoned(); });
+size_t Generations::abandoned() const {
+  const auto count =
+      std::count_if(all_.begin(), all_.end(), [](const One& one) { return one.generation->abandoned(); });
+  return static_cast<size_t>(count);
 }
 
 }  // namespace quire::gateway

@@ -1,8 +1,10 @@
 // The generations that answer one request, one for each of its prompts: admitted, metered and settled each by
 // itself, and one answer to its client. Lives in the request's coroutine, as a Generation does, and is used
 // as one; where there are several, a coroutine for each (on the same thread) brings its steps here. A
-// choice's number is over all: those of the first prompt, then those of the second. Always: nothing is handed
-// out before all have their grant; one that fails ends them all; one ending comes out, last.
+// choice's number is over all: those of the first prompt, then those of the second. Always: only the first
+// waits for room, and the others are asked for once it has its own (who waited while it holds what others
+// want could wait for ever); nothing is handed out before all have their grant; one that fails ends them all;
+// one ending comes out, last.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -23,7 +25,7 @@ namespace quire::gateway {
 
 class Generations {
  public:
-  // Asks for the admission of all at once. The requests, 1 or more, have the same number of choices.
+  // Asks for the admission of the first at once. The requests, 1 or more, have the same number of choices.
   Generations(const GenerationServices& services, std::vector<GenerationRequest> requests);
   Generations(const Generations&) = delete;
   Generations& operator=(const Generations&) = delete;
@@ -34,7 +36,7 @@ class Generations {
   void Written(uint32_t choice, uint64_t positions);
   Usage UsageAtEnd() const;  // of all
   void Describe(http::RequestRecord& record) const;
-  bool abandoned() const;
+  size_t abandoned() const;  // how many are
   void Abort();
 
   // What still runs ends, and nothing uses this any more. To be awaited before it is destroyed.
@@ -53,20 +55,27 @@ class Generations {
     std::shared_ptr<Mailbox<GoOn>> go_on = std::make_shared<Mailbox<GoOn>>();  // its last step was taken
   };
 
+  void Add(GenerationRequest request);
   boost::asio::awaitable<void> Feed(size_t index);
-  void StartFeeding(const boost::asio::any_io_executor& executor);
+  boost::asio::awaitable<Step> FirstStep(size_t index);
+  void StartFeeding(size_t index, const boost::asio::any_io_executor& executor);
+  void AddOthers(const boost::asio::any_io_executor& executor);
   boost::asio::awaitable<Step> NextOfAll(std::optional<std::chrono::milliseconds> limit);
-  void Handle(Fed fed);
+  void Handle(std::vector<Fed> fed);
+  std::optional<Ending> FirstFailure() const;
   Step Take();
   void Append(Fed fed, Step& all);
   void StopFeeding();
   bool granted() const;
 
+  const GenerationServices& services_;
   const uint32_t choices_each_;
-  std::vector<One> all_;
+  const size_t prompts_;
+  std::vector<One> all_;                   // that were asked for
+  std::vector<GenerationRequest> others_;  // that are to be
   const std::shared_ptr<Mailbox<Fed>> fed_ = std::make_shared<Mailbox<Fed>>();
   size_t feeding_ = 0;         // coroutines
-  bool started_ = false;       // they were
+  bool started_ = false;       // the first was
   bool over_ = false;          // and are to end
   std::vector<Fed> held_;      // until all are granted
   std::vector<size_t> taken_;  // whose steps were handed out and may have been written by the next question
