@@ -135,7 +135,6 @@ awaitable<std::optional<CatalogModel>> Pipeline::AwaitText(const Newcomer& newco
 
 awaitable<void> Pipeline::Serve(Prepared prepared, Sink& sink, http::RequestRecord& record) const {
   const std::string key_id = prepared.plans.front().key_id;
-  const size_t prompts = prepared.plans.size();
   Generations generations(services_, std::move(prepared.plans));
   sink.OnGone([&generations] { generations.Abort(); });
   std::exception_ptr thrown;
@@ -147,8 +146,8 @@ awaitable<void> Pipeline::Serve(Prepared prepared, Sink& sink, http::RequestReco
   co_await generations.End();
   if (thrown != nullptr) std::rethrow_exception(thrown);
   generations.Describe(record);
-  if (!generations.abandoned()) co_return;
-  for (size_t i = 0; i < prompts; ++i) abandonments_.Spend(key_id, services_.clock.NowUs());
+  const size_t abandoned = generations.abandoned();
+  for (size_t i = 0; i < abandoned; ++i) abandonments_.Spend(key_id, services_.clock.NowUs());
 }
 
 }  // namespace quire::gateway
