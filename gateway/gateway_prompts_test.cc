@@ -275,6 +275,7 @@ TEST_F(GatewayAbandonedPromptsTest, EachThatDeliveredNothingCountsThoughAnotherD
   size_t abandoned = 0;
   for (const auto& [id, settle] : AwaitSettles(0, 3)) abandoned += settle.reason() == v1::SETTLE_ABANDONED;
   EXPECT_EQ(abandoned, 2u);
+  SayPrompts();
   const HttpAnswer refused = Complete(R"("a")");
   EXPECT_EQ(refused.status, 429) << refused.body;
 }
