@@ -230,10 +230,26 @@ void Engine::Apply(const Step& step, const StepResult& result) {
     tokens = tokens.subspan(plan.wanted);
     owners = owners.subspan(plan.wanted);
   }
+  if (auto dearest = SpendOnMasks()) failures.push_back(*std::move(dearest));
   // Of a request's failures the first counts: that of a row, since its blocks must be forgotten.
   std::stable_partition(failures.begin(), failures.end(),
                         [](const Failure& f) { return f.blocks_are_wrong; });
   for (const Failure& failure : failures) Fail(failure);
+}
+
+std::optional<Engine::Failure> Engine::SpendOnMasks() {
+  int64_t us = 0;
+  const Sequence* dearest = nullptr;
+  for (const auto& [ticket, request] : requests_) {
+    for (const auto& choice : request.choices) {
+      us += choice->TakeMaskUs();
+      if (dearest == nullptr || choice->mean_mask_us() > dearest->mean_mask_us()) dearest = choice.get();
+    }
+  }
+  metrics_.mask_seconds.Increment(static_cast<double>(us) / 1e6);
+  if (masks_.Spend(us) || dearest == nullptr) return std::nullopt;
+  return Failure{dearest->ticket(), absl::InvalidArgumentError(
+                                        "grammar: beside others it takes too long to follow: simplify it")};
 }
 
 // The sequence may be gone afterwards.

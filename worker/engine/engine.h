@@ -17,6 +17,7 @@
 #include "worker/engine/engine_metrics.h"
 #include "worker/engine/flight.h"
 #include "worker/engine/mailbox.h"
+#include "worker/engine/mask_budget.h"
 #include "worker/engine/scheduler.h"
 
 namespace quire::worker {
@@ -103,6 +104,8 @@ class Engine {
   std::optional<Failure> ApplyRows(Sequence& sequence, int64_t rows, std::span<Sequence* const> owners,
                                    std::span<const SampledToken> tokens);
   std::optional<Failure> ApplySample(Sequence& sequence, const SampledToken& token);
+  // Who is to go because all masks of the step together take too long.
+  std::optional<Failure> SpendOnMasks();
   void EndChoice(Sequence& sequence);
   void Fail(const Failure& failure);
   void Tell(ReplyTo to, Update update);
@@ -127,6 +130,7 @@ class Engine {
   PrefixCache cache_;
   Scheduler scheduler_;
   StepCosts costs_;
+  MaskBudget masks_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // by ticket
   std::vector<Cancelled> cancelled_;                 // their blocks are held
   uint64_t emitted_tokens_ = 0, most_steps_after_cancel_ = 0;

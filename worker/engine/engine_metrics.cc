@@ -23,13 +23,16 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
       computed_tokens(metrics.Counter("quire_worker_computed_tokens_total", "Rows run, prompt and output")),
       preemptions(
           metrics.Counter("quire_worker_preemptions_total", "Sequences put back to be computed anew")),
-      cancels(metrics.Counter("quire_worker_cancels_total", "Requests, or choices of them, cancelled before their end")),
+      cancels(metrics.Counter("quire_worker_cancels_total",
+                              "Requests, or choices of them, cancelled before their end")),
       prefix_cache_hit_tokens(metrics.Counter("quire_worker_prefix_cache_hit_tokens_total",
                                               "Tokens not computed because the prefix cache had them")),
       failed_rows(
           metrics.Counter("quire_worker_failed_rows_total", "Requests ended by logits that were not finite")),
       integrity_errors(metrics.Counter("quire_worker_integrity_errors_total",
                                        "Times that an idle engine found its KV blocks inconsistent")),
+      mask_seconds(metrics.Counter("quire_worker_mask_seconds_total",
+                                   "Time that grammars' masks took of the engine's thread, between steps")),
       step_seconds(metrics.Histogram("quire_worker_step_seconds",
                                      "Time of a step, launch (or the end of the one before) to collected",
                                      {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5})),

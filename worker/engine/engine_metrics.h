@@ -28,6 +28,7 @@ struct EngineMetrics {
   prometheus::Counter& prefix_cache_hit_tokens;
   prometheus::Counter& failed_rows;
   prometheus::Counter& integrity_errors;
+  prometheus::Counter& mask_seconds;
   prometheus::Histogram& step_seconds;
   prometheus::Histogram& host_seconds;
 };

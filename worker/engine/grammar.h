@@ -28,6 +28,8 @@ class GrammarState {
   virtual bool CanStop() const = 0;
   // Why it can't be followed any further, whatever the mask says.
   virtual absl::Status status() const { return absl::OkStatus(); }
+  // Of its thread's time, by all calls so far.
+  virtual int64_t spent_us() const { return 0; }
 };
 
 // Shared by a request's choices; any thread.

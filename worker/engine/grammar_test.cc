@@ -159,6 +159,75 @@ TEST(Grammar, OneThatCannotBeFollowedSaysWhy) {
 
 // ---- in an engine ----
 
+// Lets any id come, and says that each mask took so long.
+class DearGrammar final : public CompiledGrammar {
+ public:
+  explicit DearGrammar(int64_t us) : us_(us) {}
+  std::unique_ptr<GrammarState> Start() const override { return std::make_unique<State>(us_); }
+  int64_t vocab() const override { return kGrammarVocab; }
+  size_t bytes() const override { return sizeof(*this); }
+
+ private:
+  class State final : public GrammarState {
+   public:
+    explicit State(int64_t us) : us_(us) {}
+    bool Accept(TokenId) override { return true; }
+    bool FillMask(std::span<uint32_t>) override {
+      spent_us_ += us_;
+      return false;
+    }
+    bool CanStop() const override { return true; }
+    int64_t spent_us() const override { return spent_us_; }
+
+   private:
+    const int64_t us_;
+    int64_t spent_us_ = 0;
+  };
+  const int64_t us_;
+};
+
+TEST(MaskBudget, IsOfAllStepsOnAverage) {
+  MaskBudget budget;
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(budget.Spend(MaskBudget::kStepUs));
+  EXPECT_TRUE(budget.Spend(MaskBudget::kSavedUs + MaskBudget::kStepUs));
+  EXPECT_FALSE(budget.Spend(MaskBudget::kStepUs + 1));
+  EXPECT_TRUE(budget.Spend(MaskBudget::kStepUs));
+  EXPECT_TRUE(budget.Spend(0));
+  EXPECT_TRUE(budget.Spend(2 * MaskBudget::kStepUs));
+  EXPECT_FALSE(budget.Spend(2 * MaskBudget::kStepUs));
+}
+
+// Each by itself may be followed; together they would hold up every step.
+TEST(GrammarEngine, TheDearestGoWhereMasksTakeTooLong) {
+  EngineKnobs knobs;
+  knobs.kv_blocks = 800;
+  Notification all_there;
+  HoldLaunches(knobs, all_there);
+  TestEngine group(knobs);
+  std::vector<std::shared_ptr<RequestAnswer>> dear;
+  const auto start = [&](int64_t us) {
+    GenerationRequest request = EqualTokens(4, 300);
+    request.grammar = std::make_shared<DearGrammar>(us);
+    return group.Start(request);
+  };
+  const auto cheap = start(100);
+  for (int i = 0; i < 12; ++i) dear.push_back(start(9'900));
+  all_there.Notify();
+  int64_t ended = 0;
+  for (const auto& answer : dear) {
+    answer->done.WaitForNotification();
+    if (answer->status().ok()) continue;
+    ++ended;
+    EXPECT_EQ(answer->status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(answer->status().message(), HasSubstr("too long to follow"));
+  }
+  cheap->done.WaitForNotification();
+  EXPECT_TRUE(cheap->status().ok()) << cheap->status();
+  EXPECT_EQ(ended, 10) << "two of them are within the bound";
+  group.StopAndAudit();
+  EXPECT_GT(group.Metric("quire_worker_mask_seconds_total"), 2 * 300 * 0.0099);
+}
+
 constexpr int64_t kPositions = 40;
 
 // Three ids at each position, of which none is a stop id.

@@ -257,6 +257,15 @@ void Sequence::StartConstraints() {
         absl::StrCat("the grammar does not take resumed_ids of choice ", choice()));
   }
   Constrain();
+  if (grammar_ != nullptr) told_mask_us_ = grammar_->spent_us();
+}
+
+int64_t Sequence::TakeMaskUs() {
+  constexpr double kOfMean = 1.0 / 8;
+  const int64_t spent_us = grammar_ == nullptr ? 0 : grammar_->spent_us();
+  const int64_t us = spent_us - std::exchange(told_mask_us_, spent_us);
+  if (us > 0) mean_mask_us_ += (static_cast<double>(us) - mean_mask_us_) * kOfMean;
+  return us;
 }
 
 bool Sequence::Follow(TokenId id) {

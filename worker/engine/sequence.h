@@ -50,6 +50,10 @@ class Sequence {
   // InvalidArgument where the grammar doesn't take the resumed ids, or lets nothing come though its output
   // isn't whole. It can't go on then.
   const absl::Status& grammar_error() const { return grammar_error_; }
+  // How long its grammar took since the last time it was asked, of what came after the resumed ids.
+  int64_t TakeMaskUs();
+  // For each of its last tokens, about; less where those are few.
+  double mean_mask_us() const { return mean_mask_us_; }
 
   // Whether the other one has the same tokens up to the end of this full block, which this one could share.
   bool HasInCommon(const Sequence& other, int64_t block) const;
@@ -134,6 +138,8 @@ class Sequence {
   bool may_stop_ = true;
   bool masked_ = false;  // some id may not come next: mask_ says which may
   std::vector<uint32_t> mask_;
+  int64_t told_mask_us_ = 0;
+  double mean_mask_us_ = 0;
   int64_t computed_ = 0, planned_ = 0;
   int32_t coming_ = 0;       // tokens that steps in flight sample
   int32_t coming_row_ = -1;  // the last one's, of its plan's wanted

@@ -12,9 +12,14 @@ namespace {
 // Beside the key, of one that is kept.
 constexpr size_t kEntryBytes = 512;
 
-absl::Status TooSlow(std::chrono::milliseconds limit) {
-  return absl::ResourceExhaustedError(absl::StrCat("grammar: it was not compiled within ", limit.count(),
-                                                   " ms: simplify it, or try it again later"));
+// Its own fault, which another group would find again, or the group's.
+absl::Status TooSlow(bool begun, std::chrono::milliseconds limit) {
+  if (begun) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("grammar: it was not compiled within ", limit.count(), " ms: simplify it"));
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat("grammar: others were compiled for all of ", limit.count(), " ms: try it again later"));
 }
 
 }  // namespace
@@ -58,7 +63,8 @@ CompileQueue::~CompileQueue() {
   for (const Done& done : left) done(absl::AbortedError("the worker is stopping: ask for another placement"));
 }
 
-void CompileQueue::Compile(const std::string& kind, const std::string& source, Done done) {
+void CompileQueue::Compile(const std::string& kind, const std::string& source, const Asker& asker,
+                           Done done) {
   const std::string key = absl::StrCat(kind.size(), " ", kind, source);
   std::optional<Result> result;
   {
@@ -66,7 +72,7 @@ void CompileQueue::Compile(const std::string& kind, const std::string& source, D
     if (const Result* kept = Find(key)) {
       hits_.Increment();
       result = *kept;
-    } else if (const absl::Status queued = Enqueue(key, kind, source, done); !queued.ok()) {
+    } else if (const absl::Status queued = Enqueue(key, kind, source, asker, done); !queued.ok()) {
       timeouts_.Increment();
       result = queued;
     }
@@ -82,13 +88,12 @@ const CompileQueue::Result* CompileQueue::Find(const std::string& key) {
 }
 
 absl::Status CompileQueue::Enqueue(const std::string& key, const std::string& kind, const std::string& source,
-                                   Done& done) {
-  const auto job = jobs_.find(key);
-  if (stopping_ || waiting_ >= limits_.max_waiting ||
-      (job == jobs_.end() && std::ssize(queue_) >= limits_.max_queued)) {
+                                   const Asker& asker, Done& done) {
+  if (IsFull(key)) DropUnwanted();
+  if (stopping_ || IsFull(key)) {
     return absl::ResourceExhaustedError("grammar: too many wait to be compiled: try it again later");
   }
-  if (job != jobs_.end()) {
+  if (jobs_.contains(key)) {
     hits_.Increment();
   } else {
     queue_.push_back(key);
@@ -96,7 +101,9 @@ absl::Status CompileQueue::Enqueue(const std::string& key, const std::string& ki
   auto waiter = std::make_shared<Waiter>();
   waiter->until = std::chrono::steady_clock::now() + limits_.wait;
   waiter->done = std::move(done);
+  waiter->asker = asker;
   Job& mine = jobs_[key];
+  waiter->begun = mine.begun;
   mine.kind = kind;
   mine.source = source;
   mine.waiters.push_back(waiter);
@@ -104,6 +111,20 @@ absl::Status CompileQueue::Enqueue(const std::string& key, const std::string& ki
   timeline_.push_back(std::move(waiter));
   ++waiting_;
   return absl::OkStatus();
+}
+
+bool CompileQueue::IsFull(const std::string& key) const {
+  return waiting_ >= limits_.max_waiting ||
+         (!jobs_.contains(key) && std::ssize(queue_) >= limits_.max_queued);
+}
+
+void CompileQueue::DropUnwanted() {
+  for (const auto& waiter : timeline_) {
+    if (waiter->asker.expired()) Take(*waiter);
+  }
+  std::erase_if(queue_, [this](const std::string& key) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return !jobs_.at(key).wanted() && jobs_.erase(key) > 0;
+  });
 }
 
 CompileQueue::Done CompileQueue::Take(Waiter& waiter) {
@@ -129,11 +150,14 @@ void CompileQueue::RunCompiler() {
       if (stopping_) return;
       key = std::move(queue_.front());
       queue_.pop_front();
-      const Job& mine = jobs_[key];
-      if (std::ranges::all_of(mine.waiters, [](const auto& waiter) { return waiter->done == nullptr; })) {
+      Job& mine = jobs_[key];
+      if (!mine.wanted()) {
+        TakeAll(mine);
         jobs_.erase(key);
         continue;
       }
+      mine.begun = true;
+      for (const auto& waiter : mine.waiters) waiter->begun = true;
       job = {mine.kind, mine.source, {}};
     }
     const Result result = Run(job);
@@ -172,7 +196,7 @@ void CompileQueue::Keep(const std::string& key, const Result& result) {
 
 void CompileQueue::RunTimer() {
   while (true) {
-    std::vector<Done> late;
+    std::vector<std::pair<Done, bool>> late;
     {
       MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(this, &CompileQueue::HasWaiters));
@@ -181,12 +205,13 @@ void CompileQueue::RunTimer() {
       mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::FromChrono(left));
       const Time now = std::chrono::steady_clock::now();
       while (!timeline_.empty() && (timeline_.front()->done == nullptr || timeline_.front()->until <= now)) {
-        if (Done done = Take(*timeline_.front())) late.push_back(std::move(done));
+        const bool begun = timeline_.front()->begun;
+        if (Done done = Take(*timeline_.front())) late.emplace_back(std::move(done), begun);
         timeline_.pop_front();
       }
       timeouts_.Increment(static_cast<double>(late.size()));
     }
-    for (const Done& done : late) done(TooSlow(limits_.wait));
+    for (const auto& [done, begun] : late) done(TooSlow(begun, limits_.wait));
   }
 }
 

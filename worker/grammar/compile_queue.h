@@ -2,9 +2,10 @@
 // Owned by the InferenceService; any thread. What always holds: `done` is called once, never with a lock
 // held, at once where the answer is there; who asks waits no longer than the limit, while the compilation
 // goes on for whoever asks next; requests of one source that come together compile it once; what waits and
-// what is kept is bounded.
+// what is kept is bounded, and who doesn't wait any more holds no place.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -33,6 +34,8 @@ class CompileQueue {
  public:
   using Result = absl::StatusOr<std::shared_ptr<const CompiledGrammar>>;
   using Done = std::function<void(Result)>;
+  // Whoever asks for it; gone, the answer is wanted by nobody.
+  using Asker = std::shared_ptr<const void>;
 
   CompileQueue(std::shared_ptr<const GrammarCompiler> compiler, int64_t vocab, CompileLimits limits,
                Metrics& metrics);
@@ -41,18 +44,29 @@ class CompileQueue {
   CompileQueue(const CompileQueue&) = delete;
   CompileQueue& operator=(const CompileQueue&) = delete;
 
-  // InvalidArgument: what is wrong with it. ResourceExhausted: too many wait, or it takes too long.
-  void Compile(const std::string& kind, const std::string& source, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
+  // InvalidArgument: what is wrong with it, or that it takes too long. ResourceExhausted: too many wait, or
+  // no thread took it up in time. `done` may not be called once the asker is gone.
+  void Compile(const std::string& kind, const std::string& source, const Asker& asker, Done done)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   using Time = std::chrono::steady_clock::time_point;
   struct Waiter {
     Time until;
     Done done;  // empty once it was called
+    std::weak_ptr<const void> asker;
+    bool begun = false;  // a thread compiles it
+
+    bool waits() const { return done != nullptr && !asker.expired(); }
   };
   struct Job {
     std::string kind, source;
     std::vector<std::shared_ptr<Waiter>> waiters;
+    bool begun = false;
+
+    bool wanted() const {
+      return std::ranges::any_of(waiters, [](const auto& one) { return one->waits(); });
+    }
   };
   struct Kept {
     std::string key;
@@ -66,8 +80,11 @@ class CompileQueue {
   Result Run(const Job& job);
   // The one that is kept; null where there is none.
   const Result* Find(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Enqueue(const std::string& key, const std::string& kind, const std::string& source, Done& done)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Enqueue(const std::string& key, const std::string& kind, const std::string& source,
+                       const Asker& asker, Done& done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsFull(const std::string& key) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Who is gone, and what is wanted by nobody.
+  void DropUnwanted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep(const std::string& key, const Result& result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Done Take(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<Done> TakeAll(Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -78,15 +78,17 @@ double Value(const Metrics& metrics, const std::string& name) {
 
 constexpr int64_t kQueueVocab = 1000;
 
+const CompileQueue::Asker kAsker = std::make_shared<int>(0);  // never gone
+
 TEST(CompileQueue, OneSourceIsCompiledOnceForAll) {
   Metrics metrics;
   auto compiler = std::make_shared<HeldCompiler>();
   Answers answers;
   CompileQueue queue(compiler, kQueueVocab, {}, metrics);
-  for (int i = 0; i < 3; ++i) queue.Compile("scripted", "5;6", answers.Next());
+  for (int i = 0; i < 3; ++i) queue.Compile("scripted", "5;6", kAsker, answers.Next());
   compiler->Let();
   for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(answers.Await(i).ok());
-  queue.Compile("scripted", "5;6", answers.Next());
+  queue.Compile("scripted", "5;6", kAsker, answers.Next());
   ASSERT_TRUE(answers.came(3)) << "at once, where it is kept";
   EXPECT_EQ(*answers.Await(3), *answers.Await(0));
   EXPECT_EQ(compiler->count("5;6"), 1);
@@ -102,12 +104,12 @@ TEST(CompileQueue, WhatIsRefusedIsKeptToo) {
   Answers answers;
   CompileQueue queue(compiler, kQueueVocab, {}, metrics);
   for (size_t i = 0; i < 2; ++i) {
-    queue.Compile("scripted", "x", answers.Next());
+    queue.Compile("scripted", "x", kAsker, answers.Next());
     EXPECT_EQ(answers.Await(i).status().code(), absl::StatusCode::kInvalidArgument);
     // Another kind's source is another one.
     EXPECT_EQ(compiler->count("x"), 1);
   }
-  queue.Compile("other", "x", answers.Next());
+  queue.Compile("other", "x", kAsker, answers.Next());
   EXPECT_THAT(answers.Await(2).status().message(), HasSubstr("other"));
   EXPECT_EQ(compiler->count("x"), 2);
   EXPECT_EQ(Value(metrics, "quire_worker_grammar_failures_total"), 2);
@@ -122,15 +124,20 @@ TEST(CompileQueue, WhoWaitsTooLongIsToldAndTheCompilationGoesOn) {
   limits.threads = 1;
   limits.wait = std::chrono::milliseconds(1);
   CompileQueue queue(compiler, kQueueVocab, limits, metrics);
-  queue.Compile("scripted", "5", answers.Next());
-  EXPECT_EQ(answers.Await(0).status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(answers.Await(0).status().message(), HasSubstr("simplify"));
+  queue.Compile("scripted", "5", kAsker, answers.Next());
+  EXPECT_FALSE(answers.Await(0).ok());
   compiler->AwaitBegun(1);
+  queue.Compile("scripted", "5", kAsker, answers.Next());
+  queue.Compile("scripted", "6", kAsker, answers.Next());
+  // Its own fault, which another group would find again.
+  EXPECT_EQ(answers.Await(1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(answers.Await(1).status().message(), HasSubstr("simplify"));
+  EXPECT_EQ(answers.Await(2).status().code(), absl::StatusCode::kResourceExhausted) << "no thread had it";
   compiler->Let();
   // What was compiled is kept all the same: at the latest once another one, behind it, has been taken up.
-  size_t last = 0;
+  size_t last = 2;
   do {
-    queue.Compile("scripted", "5", answers.Next());
+    queue.Compile("scripted", "5", kAsker, answers.Next());
     answers.Await(++last).status().IgnoreError();
   } while (!answers.Await(last).ok());
   EXPECT_EQ(compiler->count("5"), 1);
@@ -146,15 +153,55 @@ TEST(CompileQueue, WhatWaitsIsBounded) {
   limits.max_queued = 2;
   limits.max_waiting = 5;
   CompileQueue queue(compiler, kQueueVocab, limits, metrics);
-  queue.Compile("scripted", "1", answers.Next());
+  queue.Compile("scripted", "1", kAsker, answers.Next());
   compiler->AwaitBegun(1);
-  for (const char* source : {"2", "3", "4"}) queue.Compile("scripted", source, answers.Next());
+  for (const char* source : {"2", "3", "4"}) queue.Compile("scripted", source, kAsker, answers.Next());
   ASSERT_TRUE(answers.came(3));
   EXPECT_EQ(answers.Await(3).status().code(), absl::StatusCode::kResourceExhausted);
-  for (int i = 0; i < 3; ++i) queue.Compile("scripted", "2", answers.Next());
+  for (int i = 0; i < 3; ++i) queue.Compile("scripted", "2", kAsker, answers.Next());
   EXPECT_TRUE(!answers.came(4) && !answers.came(5) && answers.came(6)) << "five wait";
   compiler->Let();
   for (const size_t which : {0, 1, 2, 4, 5}) EXPECT_TRUE(answers.Await(which).ok());
+}
+
+TEST(CompileQueue, WhoWaitsNoMoreHoldsNoPlace) {
+  Metrics metrics;
+  auto compiler = std::make_shared<HeldCompiler>();
+  Answers answers;
+  CompileLimits limits;
+  limits.threads = 1;
+  limits.max_queued = 1;
+  CompileQueue queue(compiler, kQueueVocab, limits, metrics);
+  queue.Compile("scripted", "1", kAsker, answers.Next());
+  compiler->AwaitBegun(1);
+  CompileQueue::Asker gone = std::make_shared<int>(0);
+  queue.Compile("scripted", "2", gone, answers.Next());
+  queue.Compile("scripted", "3", kAsker, answers.Next());
+  EXPECT_EQ(answers.Await(2).status().code(), absl::StatusCode::kResourceExhausted);
+  gone.reset();
+  queue.Compile("scripted", "4", kAsker, answers.Next());
+  EXPECT_FALSE(answers.came(3)) << "it has the other's place";
+  compiler->Let();
+  EXPECT_TRUE(answers.Await(3).ok());
+  EXPECT_EQ(compiler->count("2"), 0);
+}
+
+TEST(CompileQueue, WhoseTimeIsUpHoldsNoPlace) {
+  Metrics metrics;
+  auto compiler = std::make_shared<HeldCompiler>();
+  Answers answers;
+  CompileLimits limits;
+  limits.threads = 1;
+  limits.max_queued = 1;
+  limits.wait = std::chrono::milliseconds(1);
+  CompileQueue queue(compiler, kQueueVocab, limits, metrics);
+  queue.Compile("scripted", "1", kAsker, answers.Next());
+  compiler->AwaitBegun(1);
+  for (size_t i = 1; i < 4; ++i) {
+    queue.Compile("scripted", std::to_string(i + 1), kAsker, answers.Next());
+    EXPECT_THAT(answers.Await(i).status().message(), HasSubstr("others were compiled")) << i;
+  }
+  compiler->Let();
 }
 
 TEST(CompileQueue, KeepsWhatWasAskedForLast) {
@@ -167,7 +214,7 @@ TEST(CompileQueue, KeepsWhatWasAskedForLast) {
   CompileQueue queue(compiler, kQueueVocab, limits, metrics);
   size_t asked = 0;
   const auto ask = [&](const char* source) {
-    queue.Compile("scripted", source, answers.Next());
+    queue.Compile("scripted", source, kAsker, answers.Next());
     EXPECT_TRUE(answers.Await(asked++).ok());
   };
   for (const char* source : {"1", "2", "1", "3", "1", "2"}) ask(source);
@@ -186,9 +233,9 @@ TEST(CompileQueue, ItsEndTellsWhoeverWaits) {
   limits.threads = 1;
   {
     auto queue = std::make_unique<CompileQueue>(compiler, kQueueVocab, limits, metrics);
-    queue->Compile("scripted", "1", answers.Next());
+    queue->Compile("scripted", "1", kAsker, answers.Next());
     compiler->AwaitBegun(1);
-    queue->Compile("scripted", "2", answers.Next());
+    queue->Compile("scripted", "2", kAsker, answers.Next());
     compiler->Let();
   }
   answers.Await(0).status().IgnoreError();

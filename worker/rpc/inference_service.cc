@@ -89,8 +89,9 @@ absl::StatusOr<std::shared_ptr<SharedRequest>> InferenceService::Validate(
   return std::make_shared<SharedRequest>(std::move(valid));
 }
 
-void InferenceService::Compile(const v1::Grammar& grammar, uint64_t session, uint64_t tag) {
-  grammars_->Compile(grammar.kind(), grammar.source(), [=, this](CompileQueue::Result result) {
+void InferenceService::Compile(const v1::Grammar& grammar, uint64_t session, uint64_t tag,
+                               const CompileQueue::Asker& asker) {
+  grammars_->Compile(grammar.kind(), grammar.source(), asker, [=, this](CompileQueue::Result result) {
     if (const auto mine = Find(session)) mine->Compiled(tag, std::move(result));
   });
 }

@@ -53,7 +53,7 @@ class InferenceService final : public v1::Inference::CallbackService {
   // But for its grammar.
   absl::StatusOr<std::shared_ptr<SharedRequest>> Validate(const v1::GenerateRequest& request) const;
   // For a request of the session: its Compiled is told. Of what Validate took.
-  void Compile(const v1::Grammar& grammar, uint64_t session, uint64_t tag);
+  void Compile(const v1::Grammar& grammar, uint64_t session, uint64_t tag, const CompileQueue::Asker& asker);
   void CountRefusal() { refusals_.Increment(); }
 
  private:

@@ -29,19 +29,20 @@ void Session::OnReadDone(bool ok) {
 }
 
 void Session::Submit(const v1::Submit& submit) {
-  const bool compiles = Take(submit, service_->Validate(submit.request()));
+  const auto compiles = Take(submit, service_->Validate(submit.request()));
   // Without the lock: what is compiled already is told at once.
-  if (compiles) service_->Compile(submit.request().grammar(), id_, submit.tag());
+  if (compiles != nullptr) service_->Compile(submit.request().grammar(), id_, submit.tag(), compiles);
 }
 
-bool Session::Take(const v1::Submit& submit, absl::StatusOr<std::shared_ptr<SharedRequest>> request) {
+std::shared_ptr<const SharedRequest> Session::Take(const v1::Submit& submit,
+                                                   absl::StatusOr<std::shared_ptr<SharedRequest>> request) {
   MutexLock lock(&mutex_);
-  if (end_) return false;
+  if (end_) return nullptr;
   const uint64_t tag = submit.tag();
   if (tag <= std::exchange(last_tag_, tag)) {
     End(absl::InvalidArgumentError(
         absl::StrCat("tag ", tag, " is not above those before: a session uses each tag once, in order")));
-    return false;
+    return nullptr;
   }
   const int64_t open = outbox_.size() + std::ssize(compiling_);
   if (open >= kMaxChoices) {
@@ -52,12 +53,12 @@ bool Session::Take(const v1::Submit& submit, absl::StatusOr<std::shared_ptr<Shar
   } else if (!request.ok()) {
     Refuse(tag, request.status());
   } else if (submit.request().has_grammar()) {
-    compiling_[tag] = {*std::move(request), submit.credit()};
-    return true;
+    compiling_[tag] = {*request, submit.credit()};
+    return *request;
   } else {
     Open(tag, *std::move(request), submit.credit());
   }
-  return false;
+  return nullptr;
 }
 
 void Session::Compiled(uint64_t tag, CompileQueue::Result grammar) {

@@ -56,8 +56,9 @@ class Session final : public grpc::ServerBidiReactor<v1::GatewayFrame, v1::Group
   };
 
   void Submit(const v1::Submit& submit) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether the request is to wait for its grammar; else it has been opened, or refused.
-  bool Take(const v1::Submit& submit, absl::StatusOr<std::shared_ptr<SharedRequest>> request)
+  // The request where it is to wait for its grammar; else it has been opened, or refused.
+  std::shared_ptr<const SharedRequest> Take(const v1::Submit& submit,
+                                            absl::StatusOr<std::shared_ptr<SharedRequest>> request)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Open(uint64_t tag, std::shared_ptr<const SharedRequest> request, int64_t credit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
