@@ -1,4 +1,8 @@
 // quire.v1.Chat beside the HTTP API: the same answers, the same refusals, the same bill; what leaving costs.
+#include <google/protobuf/unknown_field_set.h>
+
+#include <functional>
+
 #include "gateway/gateway_grpc_test_fixture.h"
 
 namespace quire::gateway {
@@ -202,6 +206,32 @@ TEST_F(GatewayGrpcTest, AMessageOfVeryManyFieldsIsRefused) {
   request = Hello();
   for (int i = 0; i < 150'000; ++i) request.add_stop_token_ids(1);
   EXPECT_EQ(InfoOf(Refused(request)).metadata().at("param"), "stop_token_ids");
+}
+
+// Also those that no one knows, in whatever message.
+TEST_F(GatewayGrpcTest, FieldsOfEachNestedMessageAreCounted) {
+  using google::protobuf::Message;
+  const std::function<Message*(v1::ChatRequest&)> nested[] = {
+      [](v1::ChatRequest& request) { return &request; },
+      [](v1::ChatRequest& request) { return request.mutable_messages(0); },
+      [](v1::ChatRequest& request) { return request.mutable_messages(0)->add_tool_calls(); },
+      [](v1::ChatRequest& request) { return request.add_tools(); },
+      [](v1::ChatRequest& request) { return request.mutable_tool_choice(); },
+      [](v1::ChatRequest& request) { return request.mutable_response_format(); },
+      [](v1::ChatRequest& request) { return request.mutable_response_format()->mutable_json_schema(); },
+  };
+  for (const auto& message_of : nested) {
+    v1::ChatRequest request = Hello();
+    Message& message = *message_of(request);
+    auto& unknown = *message.GetReflection()->MutableUnknownFields(&message);
+    for (int i = 0; i < 150'000; ++i) unknown.AddLengthDelimited(2000, "");
+    EXPECT_NE(Refused(request).error_message().find("more than 100000 fields"), std::string::npos)
+        << message.GetTypeName();
+    unknown.Clear();
+    unknown.AddGroup(2000)->AddVarint(1, 1);
+    EXPECT_NE(Refused(request).error_message().find("is no quire.v1.ChatRequest"), std::string::npos)
+        << message.GetTypeName();
+  }
 }
 
 TEST_F(GatewayGrpcTest, NothingIsInflatedForAStranger) {

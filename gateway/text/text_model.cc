@@ -114,6 +114,7 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
   model->think_end_id_ = model->tokenizer_->AddedToken("</think>");
   if (model->chat_template_ != nullptr) model->tool_form_ = FindToolForm(*model->chat_template_);
+  model->parallel_calls_ = model->tool_form_ != ToolForm::kNone && TakesParallelCalls(*model->chat_template_);
   return model;
 }
 

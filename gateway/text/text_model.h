@@ -43,6 +43,8 @@ class TextModel {
 
   // How the model writes calls of tools; kNone too where there is no chat_template().
   ToolForm tool_form() const { return tool_form_; }
+  // Whether its template takes an answer of several calls back; false too where there is no tool_form().
+  bool parallel_calls() const { return parallel_calls_; }
 
   // A chat's prompt, for tokenizer().Encode; only where there is a chat_template(). An assistant's turn at
   // the end is to be continued, but the template would close it: so it renders the turns before, and what is
@@ -73,6 +75,7 @@ class TextModel {
   std::optional<TokenId> think_start_id_;
   std::optional<TokenId> think_end_id_;
   ToolForm tool_form_ = ToolForm::kNone;
+  bool parallel_calls_ = false;
 };
 
 }  // namespace quire::gateway

@@ -31,6 +31,18 @@ ordered_json Conversation() {
       {"role": "tool", "tool_call_id": "callprobe", "name": "quire_probe", "content": "r"}])");
 }
 
+// A question, two calls and their results.
+ordered_json ParallelConversation() {
+  return Parsed(R"([{"role": "user", "content": "q"},
+      {"role": "assistant", "content": "", "tool_calls": [
+        {"id": "callprob1", "type": "function",
+         "function": {"name": "quire_probe", "arguments": {"a": "first-call"}}},
+        {"id": "callprob2", "type": "function",
+         "function": {"name": "quire_probe", "arguments": {"a": "second-call"}}}]},
+      {"role": "tool", "tool_call_id": "callprob1", "name": "quire_probe", "content": "first-result"},
+      {"role": "tool", "tool_call_id": "callprob2", "name": "quire_probe", "content": "second-result"}])");
+}
+
 bool IsHermes(std::string_view prompt) {
   constexpr std::string_view kOpen = "<tool_call>", kClose = "</tool_call>";
   const size_t open = prompt.rfind(kOpen);  // the last one: the first may be of what explains it
@@ -57,6 +69,15 @@ ToolForm FindToolForm(const ChatTemplate& chat_template) {
   if (!called.ok()) return ToolForm::kNone;
   if (IsHermes(called->text())) return ToolForm::kHermes;
   return IsLlama3(called->text()) ? ToolForm::kLlama3 : ToolForm::kNone;
+}
+
+bool TakesParallelCalls(const ChatTemplate& chat_template) {
+  const auto prompt = chat_template.Render(ParallelConversation(), Tools(), true, nullptr);
+  if (!prompt.ok()) return false;
+  for (const char* part : {"first-call", "second-call", "first-result", "second-result"}) {
+    if (prompt->text().find(part) == std::string::npos) return false;
+  }
+  return true;
 }
 
 }  // namespace quire::gateway

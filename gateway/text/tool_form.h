@@ -17,4 +17,8 @@ enum class ToolForm : uint8_t {
 // By a call as the template writes it: no template says its form in words.
 ToolForm FindToolForm(const ChatTemplate& chat_template);
 
+// Of a template that has a form: whether it writes all calls of an answer that has several, and their
+// results. Llama 3's refuses such a conversation.
+bool TakesParallelCalls(const ChatTemplate& chat_template);
+
 }  // namespace quire::gateway

@@ -1,5 +1,6 @@
 #include "gateway/api/grpc/chat_messages.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
@@ -118,16 +119,20 @@ void AddNumbers(const v1::ChatRequest& request, json& body) {
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
-// Fields of a message and of the messages in it, as far as ours are nested; nothing: they are no message. One
-// takes two bytes on the wire and a hundred here, so that they are counted before they are made.
+// Fields of a message and of the messages in it; nothing: they are no message. One takes two bytes on the
+// wire and a hundred here, known or not, so that they are counted before they are made.
 constexpr int64_t kMaxFields = 100'000;
 
-std::optional<int64_t> CountFields(CodedInputStream& input, int depth) {
+// As deep as the type nests.
+std::optional<int64_t> CountFields(CodedInputStream& input, const google::protobuf::Descriptor& type) {
   int64_t count = 0;
   for (uint32_t tag = 0; count <= kMaxFields && (tag = input.ReadTag()) != 0; ++count) {
-    const bool nests =
-        depth == 0 && tag == WireFormatLite::MakeTag(v1::ChatRequest::kMessagesFieldNumber,
-                                                     WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+    const WireFormatLite::WireType wire = WireFormatLite::GetTagWireType(tag);
+    // No field of ours is a group, and one that is unknown nests as it likes.
+    if (wire == WireFormatLite::WIRETYPE_START_GROUP) return std::nullopt;
+    const auto* field = type.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
+    const bool nests = wire == WireFormatLite::WIRETYPE_LENGTH_DELIMITED && field != nullptr &&
+                       field->message_type() != nullptr;
     uint32_t length = 0;
     if (!nests) {
       if (!WireFormatLite::SkipField(&input, tag)) return std::nullopt;
@@ -135,7 +140,7 @@ std::optional<int64_t> CountFields(CodedInputStream& input, int depth) {
     }
     if (!input.ReadVarint32(&length)) return std::nullopt;
     const CodedInputStream::Limit limit = input.PushLimit(static_cast<int>(length));
-    const std::optional<int64_t> inner = CountFields(input, depth + 1);
+    const std::optional<int64_t> inner = CountFields(input, *field->message_type());
     if (!inner) return std::nullopt;
     count += *inner;
     if (count <= kMaxFields && input.BytesUntilLimit() != 0) return std::nullopt;
@@ -147,7 +152,7 @@ std::optional<int64_t> CountFields(CodedInputStream& input, int depth) {
 ApiResult<DoorRequest> Parse(std::string_view bytes, bool stream) {
   const int size = static_cast<int>(bytes.size());
   CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()), size);
-  const std::optional<int64_t> fields = CountFields(input, 0);
+  const std::optional<int64_t> fields = CountFields(input, *v1::ChatRequest::descriptor());
   if (fields.value_or(0) > kMaxFields) {
     return BadJson(absl::StrCat("the request has more than ", kMaxFields, " fields in all: make it smaller"));
   }

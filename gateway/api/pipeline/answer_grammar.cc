@@ -15,10 +15,6 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxSourceBytes = 256 << 10;  // a worker takes no more
 
-// Of a model whose calls are the whole answer: text that can't be taken for one.
-constexpr char kNoCallGrammar[] =
-    R"(root ::= "" | [\u0000-z|-\uD7FF\uE000-\U0010FFFF] [\u0000-\uD7FF\uE000-\U0010FFFF]*)";
-
 // A part of the answer, in the engine's terms.
 using Part = ordered_json;
 
@@ -108,25 +104,27 @@ ApiResult<Part> Calls(const ToolRules& rules, const CallForm& form) {
                        {"end", form.end}}});
 }
 
-Part OneOrMore(Part tags, const ToolRules& rules, const CallForm& form) {
+Part OneOrMore(Part tags, const CallForm& form, bool parallel) {
   return {{"type", "tags_with_separator"},
           {"tags", std::move(tags)},
           {"separator", form.between},
           {"at_least_one", true},
-          {"stop_after_first", !rules.parallel}};
+          {"stop_after_first", !parallel}};
 }
 
 Part Either(Part a, Part b) { return {{"type", "or"}, {"elements", {std::move(a), std::move(b)}}}; }
 
 // Text that isn't a call, or calls.
-Part AsTheModelLikes(Part tags, const ToolRules& rules, ToolForm form) {
+ApiResult<Part> AsTheModelLikes(Part tags, ToolForm form, bool parallel) {
   if (form == ToolForm::kLlama3) {
-    return Either(OneOrMore(std::move(tags), rules, FormOf(form)), OfGrammar(kNoCallGrammar));
+    ApiResult<Part> text = OfRegex(kNoCallRegex, "tools");
+    if (std::holds_alternative<http::ApiError>(text)) return text;
+    return Either(OneOrMore(std::move(tags), FormOf(form), parallel), std::get<Part>(std::move(text)));
   }
-  return {{"type", "triggered_tags"},
-          {"triggers", {"<tool_call>"}},
-          {"tags", std::move(tags)},
-          {"stop_after_first", !rules.parallel}};
+  return Part{{"type", "triggered_tags"},
+              {"triggers", {"<tool_call>"}},
+              {"tags", std::move(tags)},
+              {"stop_after_first", !parallel}};
 }
 
 bool MayCall(const AnswerRules& rules) {
@@ -147,10 +145,12 @@ ApiResult<Part> Content(const AnswerRules& rules) {
   const CallForm form = FormOf(rules.form);
   ApiResult<Part> tags = Calls(rules.tools, form);
   if (std::holds_alternative<http::ApiError>(tags)) return tags;
+  const bool parallel = rules.tools.parallel && !rules.one_call;
   if (!must_call && !has_format)
-    return AsTheModelLikes(std::get<Part>(std::move(tags)), rules.tools, rules.form);
-  Part calls = OneOrMore(std::get<Part>(std::move(tags)), rules.tools, form);
+    return AsTheModelLikes(std::get<Part>(std::move(tags)), rules.form, parallel);
+  Part calls = OneOrMore(std::get<Part>(std::move(tags)), form, parallel);
   if (must_call) return calls;
+  // Where the format itself can spell a call, the call wins: ToolCallSplit says it as one, whatever made it.
   return Either(std::move(format), std::move(calls));
 }
 

@@ -15,11 +15,17 @@ namespace quire::gateway {
 
 inline constexpr char kGrammarKind[] = "structural_tag";
 
+// Text that ToolCallSplit can't take for a call where calls are the whole answer (Llama 3's form): behind
+// white space neither { nor what begins the python tag's text.
+inline constexpr char kNoCallRegex[] =
+    R"([ \t\r\n]*([^ \t\r\n{<][\x00-\u{10FFFF}]*|<([^|][\x00-\u{10FFFF}]*)?)?)";
+
 struct AnswerRules {
   const ToolRules& tools;
   ToolForm form;
   const TextFormat& format;
   bool behind_reasoning;  // the content may begin with the newlines that models write behind </think>
+  bool one_call = false;  // the model's template takes no answer of several
 };
 
 // nullopt: any text will do. The error names the keyword of a schema, or the place of an expression, that

@@ -4,6 +4,11 @@
 
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
+#include "gateway/generation/tool_call_split.h"
+#include "gateway/structured/ebnf.h"
+#include "gateway/structured/regex.h"
+
 namespace quire::gateway {
 namespace {
 
@@ -98,6 +103,73 @@ TEST(AnswerGrammar, ACallOfLlama3IsTheWholeAnswer) {
   EXPECT_EQ(format["type"], "or");
   EXPECT_EQ(format["elements"][0]["separator"], "; ");
   EXPECT_EQ(format["elements"][0]["tags"][0]["begin"], "{\"name\": ");
+}
+
+// By the engine's side, without the engine.
+bool IsNoCall(const RegexNode& regex, const std::string& text) {
+  return Matches(regex, CodePointsOf(text)).value();
+}
+
+bool IsSaidAsACall(const std::string& text) {
+  ToolCallSplit split({.form = ToolForm::kLlama3, .names = {"f"}});
+  auto parts = split.Push(text);
+  for (auto& part : split.Finish(/*cut=*/true)) parts.push_back(std::move(part));
+  for (const auto& part : parts) {
+    if (part.kind == PieceKind::kToolCall) return true;
+  }
+  return false;
+}
+
+// Else a blank before its brace would be enough for a call that no grammar held to its schema.
+TEST(AnswerGrammar, WhatIsNoCallOfLlama3IsNeverSaidAsOne) {
+  const auto regex = ParseRegex(kNoCallRegex, RegexUse::kWhole);
+  ASSERT_TRUE(regex.ok()) << regex.status();
+  const ordered_json format = Made(Tools(ToolUse::kAuto), {}, ToolForm::kLlama3);
+  EXPECT_EQ(format["elements"][1]["grammar"],
+            absl::StrCat("root ::= ", EbnfRegex(RegexText(*regex, TextPlace::kPlain))));
+  const std::string pieces[] = {"",
+                                " ",
+                                "\n",
+                                "\t\r",
+                                "x",
+                                "\xC2\xA0",
+                                "{",
+                                "}",
+                                "<",
+                                "<|",
+                                "<b>",
+                                "<|python_tag|>",
+                                "; ",
+                                "\xF0\x9F\x98\x80",
+                                "\x0B",
+                                R"({"name": "f", "parameters": {"city": 7}})",
+                                R"({"name": "f"})"};
+  int calls = 0;
+  for (const std::string& a : pieces) {
+    for (const std::string& b : pieces) {
+      for (const std::string& c : pieces) {
+        for (const std::string& d : pieces) {
+          const std::string text = a + b + c + d;
+          if (!IsSaidAsACall(text)) continue;
+          ++calls;
+          ASSERT_FALSE(IsNoCall(*regex, text)) << text;
+        }
+      }
+    }
+  }
+  EXPECT_GT(calls, 1000);
+  for (const char* text : {"", " \n", "x", "The answer: {}", "<", "<b>{}", " <a", "\xC3\xA9 {\n}"}) {
+    EXPECT_TRUE(IsNoCall(*regex, text)) << text;
+  }
+}
+
+TEST(AnswerGrammar, OneCallWhereTheTemplateTakesNoMore) {
+  const ToolRules rules = Tools(ToolUse::kAuto);
+  for (const ToolForm form : {ToolForm::kHermes, ToolForm::kLlama3}) {
+    const auto grammar = AnswerGrammar({rules, form, {}, false, /*one_call=*/true});
+    const std::string source = std::get<std::optional<std::string>>(grammar).value();
+    EXPECT_THAT(source, HasSubstr(R"("stop_after_first":true)"));
+  }
 }
 
 TEST(AnswerGrammar, AToolSaysHowStrictItIs) {

@@ -42,7 +42,8 @@ std::optional<http::ApiError> PlanForm(const SamplingRequest& request, const Cha
       AnswerGrammar({.tools = chat != nullptr ? chat->tools : no_tools,
                      .form = text.tool_form(),
                      .format = request.format,
-                     .behind_reasoning = phase.has_value()});
+                     .behind_reasoning = phase.has_value(),
+                     .one_call = !text.parallel_calls()});
   if (auto* error = std::get_if<http::ApiError>(&grammar)) return std::move(*error);
   if (auto& source = std::get<std::optional<std::string>>(grammar)) {
     plan.grammar_kind = kGrammarKind;

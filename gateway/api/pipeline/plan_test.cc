@@ -8,11 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "gateway/api/chat/chat_door.h"
+#include "gateway/api/pipeline/tool_plan.h"
 #include "gateway/generation/testing/tiny_text.h"
 
 namespace quire::gateway {
 namespace {
 
+using json = nlohmann::ordered_json;
 using testing::kTinyEos;
 
 // The template's own tokens around one user message of one byte.
@@ -94,6 +96,41 @@ TEST_F(PlanTest, ToolsAreForTemplatesThatTakeThem) {
             "\"d\"}}<|im_end|>\n" +
                 plain);
   EXPECT_EQ(prompt(R"("tools": [])"), plain);
+}
+
+// As Llama 3's, which would refuse the conversation that goes on behind an answer of two calls.
+TEST_F(PlanTest, WhereATemplateTakesOneCallAtATimeThereIsOne) {
+  const std::string tools = R"("tools": [{"function": {"name": "f"}}])";
+  v1::TextBundle bundle = testing::TinyToolBundle();
+  text_ = *TextModel::Create(bundle);
+  GenerationRequest plan = MustPlan(tools);
+  EXPECT_TRUE(plan.calls.parallel);
+  EXPECT_NE(plan.grammar.find(R"("stop_after_first":false)"), std::string::npos);
+  ChatPrompt prompt;
+  prompt.turns = {{.role = "user", .content = "q"}, {.role = "assistant", .content = ""}};
+  prompt.turns[1].tool_calls = {{.id = "a", .name = "f", .arguments = json::object()},
+                                {.id = "b", .name = "f", .arguments = json::object()}};
+  EXPECT_FALSE(CheckToolsTaken(prompt, *text_));
+
+  for (auto& file : *bundle.mutable_files()) {
+    if (file.name() != "tokenizer_config.json") continue;
+    json config = json::parse(file.content());
+    config["chat_template"] =
+        "{% for m in messages %}{% if m['tool_calls'] and m['tool_calls'] | length != 1 %}"
+        "{{ raise_exception('single tool-calls') }}{% endif %}{% endfor %}" +
+        config["chat_template"].get<std::string>();
+    file.set_content(config.dump());
+  }
+  text_ = *TextModel::Create(bundle);
+  ASSERT_EQ(text_->tool_form(), ToolForm::kHermes);
+  plan = MustPlan(tools);
+  EXPECT_FALSE(plan.calls.parallel);
+  EXPECT_NE(plan.grammar.find(R"("stop_after_first":true)"), std::string::npos);
+  const auto error = CheckToolsTaken(prompt, *text_);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->param, "messages.1.tool_calls");
+  prompt.turns[1].tool_calls.pop_back();
+  EXPECT_FALSE(CheckToolsTaken(prompt, *text_));
 }
 
 // Its template would leave them out without a word.

@@ -4,8 +4,25 @@
 
 namespace quire::gateway {
 
+namespace {
+
+std::optional<http::ApiError> CheckCallsTaken(const ChatPrompt& prompt, const TextModel& text) {
+  if (text.parallel_calls()) return std::nullopt;
+  for (size_t i = 0; i < prompt.turns.size(); ++i) {
+    if (prompt.turns[i].tool_calls.size() <= 1) continue;
+    const std::string param = absl::StrCat("messages.", i, ".tool_calls");
+    return InvalidField(param,
+                        absl::StrCat(param,
+                                     ": this model's chat template takes one tool call at a time: give "
+                                     "each in a message of its own, with its result behind it"));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const TextModel& text) {
-  if (text.tool_form() != ToolForm::kNone) return std::nullopt;
+  if (text.tool_form() != ToolForm::kNone) return CheckCallsTaken(prompt, text);
   if (!prompt.tools.tools.empty()) return ToolsNotTaken("tools");
   for (size_t i = 0; i < prompt.turns.size(); ++i) {
     const ChatTurn& turn = prompt.turns[i];
@@ -24,7 +41,8 @@ nlohmann::ordered_json ToolDeclarations(const ToolRules& rules) {
 CallRules CallRulesOf(const Prompt& prompt, const TextModel& text) {
   const auto* chat = std::get_if<ChatPrompt>(&prompt);
   if (chat == nullptr || chat->tools.tools.empty() || chat->tools.use == ToolUse::kNone) return {};
-  CallRules rules{.form = text.tool_form(), .names = {}, .parallel = chat->tools.parallel};
+  CallRules rules{
+      .form = text.tool_form(), .names = {}, .parallel = chat->tools.parallel && text.parallel_calls()};
   for (const Tool& tool : chat->tools.tools) {
     if (chat->tools.only.empty() || tool.name == chat->tools.only) rules.names.push_back(tool.name);
   }

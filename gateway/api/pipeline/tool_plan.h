@@ -12,7 +12,8 @@
 
 namespace quire::gateway {
 
-// A template that takes no tools would leave them out of the prompt, and calls and results of earlier turns.
+// A template that takes no tools would leave them out of the prompt, and calls and results of earlier turns;
+// one that takes a call at a time has no words for an answer of several.
 std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const TextModel& text);
 
 // As TextModel::RenderChat takes them.
