@@ -64,7 +64,7 @@ CallForm FormOf(ToolForm form) {
 ApiResult<Part> OfArguments(const Tool& tool, size_t index) {
   if (tool.strict == false || tool.parameters.empty()) return OfGrammar(AnyObjectGrammar());
   return OfSchema(tool.parameters, {.loose = !tool.strict.has_value(), .object_only = true},
-                  absl::StrCat("tools.", index, ".function.parameters"));
+                  absl::StrCat("tools.", index, ".", tool.parameters_field));
 }
 
 // Each of the tools that may be called, as a tag.
