@@ -90,7 +90,7 @@ struct Gateway::Parts {
         detokenize(pipeline, ParseDetokenize),
         apply_template(pipeline, ParseApplyTemplate),
         messages(pipeline, ParseMessages),
-        message_counter(pipeline),
+        message_counter(pipeline, ParseMessagesToCount),
         responses(pipeline, ParseResponses),
         models(authenticator, catalog),
         chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
@@ -264,9 +264,8 @@ struct Gateway::Parts {
   Budgets abandonments;
   TextThreads text_threads;
   const Pipeline pipeline;
-  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template, messages;
-  const MessagesCounter message_counter;
-  const HttpDoor responses;
+  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template, messages,
+      message_counter, responses;
   const ModelsHandler models;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines

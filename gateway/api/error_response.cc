@@ -73,11 +73,11 @@ http::ApiError UnusableGrammar(std::string param, const std::string& why) {
 }
 
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context,
-                               const std::string& param) {
+                               const std::string& param, const char* max_tokens_param) {
   return {.status = 400,
-          .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and max_tokens asks for ",
-                                  max_tokens, " more, but this model's context is ", context,
-                                  " tokens: shorten the ", param, " or lower max_tokens"),
+          .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and ", max_tokens_param,
+                                  " asks for ", max_tokens, " more, but this model's context is ", context,
+                                  " tokens: shorten the ", param, " or lower ", max_tokens_param),
           .param = param,
           .code = "context_length_exceeded"};
 }

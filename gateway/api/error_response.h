@@ -21,9 +21,9 @@ http::ApiError InvalidField(std::string param,
                             std::string message);  // 422; param is a path, "messages.0.role"
 // 400: a schema, an expression or a grammar that answers can't be held to; the path says which keyword.
 http::ApiError UnusableGrammar(std::string param, const std::string& why);
-// `param`: the field that the prompt came in.
+// `param`, `max_tokens_param`: the fields that the prompt and the limit came in.
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context,
-                               const std::string& param);  // 400
+                               const std::string& param, const char* max_tokens_param);  // 400
 // The same where nobody has counted the prompt to its end.
 http::ApiError PromptTooLong(uint64_t context, const std::string& param);
 // 400: this model's chat template has no place for what is at `param`.

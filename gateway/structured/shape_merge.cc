@@ -13,7 +13,7 @@ namespace {
 using nlohmann::ordered_json;
 using Others = ObjectShape::Others;
 
-constexpr uint64_t kMaxMultiple = 1'000'000'000;  // of an integer
+constexpr uint64_t kMostCommonMultiple = 1'000'000'000;  // of an integer
 
 void Append(const Subschemas& from, Subschemas& to) {
   for (const Subschema& sub : from) {
@@ -111,9 +111,9 @@ NumberShape SchemaShapes::MergeNumbers(const NumberShape& a, const NumberShape& 
   both.multiple_of = a.multiple_of ? a.multiple_of : b.multiple_of;
   if (a.multiple_of && b.multiple_of) {
     const uint64_t rest = *b.multiple_of / std::gcd(*a.multiple_of, *b.multiple_of);
-    if (rest > kMaxMultiple / *a.multiple_of)
+    if (rest > kMostCommonMultiple / *a.multiple_of)
       FailUnlessLoose("", "its multipleOf are together of too large a number");
-    if (rest <= kMaxMultiple / *a.multiple_of) both.multiple_of = *a.multiple_of * rest;
+    if (rest <= kMostCommonMultiple / *a.multiple_of) both.multiple_of = *a.multiple_of * rest;
   }
   return both;
 }

@@ -10,7 +10,7 @@
 namespace quire::gateway {
 namespace {
 
-StringAutomaton Of(std::string_view pattern, RegexUse use = RegexUse::kSearch) {
+StringAutomaton AutomatonOf(std::string_view pattern, RegexUse use = RegexUse::kSearch) {
   const auto regex = ParseRegex(pattern, use);
   EXPECT_TRUE(regex.ok()) << pattern << ": " << regex.status();
   auto automaton = StringAutomaton::OfRegex(regex.ok() ? *regex : RegexNode{});
@@ -19,7 +19,7 @@ StringAutomaton Of(std::string_view pattern, RegexUse use = RegexUse::kSearch) {
 }
 
 bool IsIn(std::string_view pattern, std::string_view text, RegexUse use = RegexUse::kSearch) {
-  return Of(pattern, use).Takes(CodePointsOf(text));
+  return AutomatonOf(pattern, use).Takes(CodePointsOf(text));
 }
 
 TEST(StringAutomaton, SearchesOrIsTheWhole) {
@@ -56,7 +56,7 @@ TEST(StringAutomaton, RepetitionsOfEmptyTextsEnd) {
 }
 
 TEST(StringAutomaton, TwoRulesAreOne) {
-  const auto both = Of("^[ab]+$").And(Of("aa"));
+  const auto both = AutomatonOf("^[ab]+$").And(AutomatonOf("aa"));
   ASSERT_TRUE(both.ok());
   EXPECT_TRUE(both->Takes(U"baab"));
   EXPECT_FALSE(both->Takes(U"bab"));
@@ -66,7 +66,7 @@ TEST(StringAutomaton, TwoRulesAreOne) {
   EXPECT_TRUE(short_ones->Takes(U"aab"));
   EXPECT_FALSE(short_ones->Takes(U"aa"));
   EXPECT_FALSE(short_ones->Takes(U"aaaaa"));
-  EXPECT_TRUE(Of("^a$").And(Of("^b$"))->empty());
+  EXPECT_TRUE(AutomatonOf("^a$").And(AutomatonOf("^b$"))->empty());
   EXPECT_TRUE(StringAutomaton::OfLengths(3, 2)->empty());
 }
 
@@ -78,11 +78,11 @@ TEST(StringAutomaton, NoneOfNames) {
 }
 
 TEST(StringAutomaton, KnowsWhichLengthsItKeepsTo) {
-  EXPECT_TRUE(Of("^a{2,5}(bc|d)$").KeepsTo(3, 7));
-  EXPECT_FALSE(Of("^a{2,5}(bc|d)$").KeepsTo(4, 7));
-  EXPECT_FALSE(Of("^a{2,5}(bc|d)$").KeepsTo(0, 6));
-  EXPECT_TRUE(Of("^a+$").KeepsTo(1, std::nullopt));
-  EXPECT_FALSE(Of("^a+$").KeepsTo(0, 1'000'000));
+  EXPECT_TRUE(AutomatonOf("^a{2,5}(bc|d)$").KeepsTo(3, 7));
+  EXPECT_FALSE(AutomatonOf("^a{2,5}(bc|d)$").KeepsTo(4, 7));
+  EXPECT_FALSE(AutomatonOf("^a{2,5}(bc|d)$").KeepsTo(0, 6));
+  EXPECT_TRUE(AutomatonOf("^a+$").KeepsTo(1, std::nullopt));
+  EXPECT_FALSE(AutomatonOf("^a+$").KeepsTo(0, 1'000'000));
 }
 
 TEST(StringAutomaton, HasNoMoreStatesThanItMay) {

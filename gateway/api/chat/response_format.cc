@@ -1,8 +1,6 @@
 #include "gateway/api/chat/response_format.h"
 
-#include <utility>
-
-#include "absl/strings/str_cat.h"
+#include "gateway/api/pipeline/schema_field.h"
 
 namespace quire::gateway {
 namespace {
@@ -22,25 +20,14 @@ void ReadSource(FieldReader& fields, const char* name, const std::string& path, 
   format.param = path + name;
 }
 
-// A schema as it is: its keys, their order and what they mean are JSON Schema's.
-void ReadSchema(const json& schema, std::string path, TextFormat& format) {
-  format.kind = Kind::kJsonSchema;
-  format.schema = schema;
-  format.param = std::move(path);
-}
-
 void ReadJsonSchema(FieldReader& fields, std::optional<http::ApiError>& error, TextFormat& format) {
   const json* wrapped = fields.Find("json_schema");
   if (wrapped == nullptr || !wrapped->is_object()) {
     return fields.Fail("json_schema", "give an object with a name and a schema");
   }
-  FieldReader own(*wrapped, "response_format.json_schema.", error);
-  own.String("name", kMaxNameBytes);
-  own.String("description", kMaxSourceText);
-  format.strict = own.Bool("strict").value_or(true);
-  const json* schema = own.Find("schema");
-  if (schema == nullptr) return own.Fail("schema", "give a JSON schema");
-  ReadSchema(*schema, "response_format.json_schema.schema", format);
+  const std::string path = "response_format.json_schema.";
+  FieldReader own(*wrapped, path, error);
+  ReadNamedSchema(own, path, format);
 }
 
 }  // namespace

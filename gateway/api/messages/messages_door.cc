@@ -1,17 +1,18 @@
 #include "gateway/api/messages/messages_door.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/api/messages/messages_request.h"
 #include "gateway/api/messages/messages_stream_writer.h"
 #include "gateway/api/messages/messages_whole_writer.h"
+#include "gateway/api/pipeline/plan.h"
 
 namespace quire::gateway {
-namespace {
 
-ApiResult<DoorRequest> ParseTo(MessagesUse use, std::string_view body) {
-  ApiResult<MessagesRequest> parsed = ParseMessagesRequest(body, use);
+ApiResult<DoorRequest> ParseMessages(std::string_view body) {
+  ApiResult<MessagesRequest> parsed = ParseMessagesRequest(body, MessagesUse::kAnswer);
   if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
   MessagesRequest& request = std::get<MessagesRequest>(parsed);
   const MessagesForm form{.stops = request.sampling.stop,
@@ -28,23 +29,17 @@ ApiResult<DoorRequest> ParseTo(MessagesUse use, std::string_view body) {
   return door;
 }
 
-}  // namespace
-
-ApiResult<DoorRequest> ParseMessages(std::string_view body) { return ParseTo(MessagesUse::kAnswer, body); }
-
-ApiResult<DoorRequest> ParseMessagesToCount(std::string_view body) {
-  return ParseTo(MessagesUse::kCount, body);
-}
-
-boost::asio::awaitable<void> MessagesCounter::Handle(http::Exchange& exchange) const {
-  const ApiResult<Prepared> prepared = co_await door_.Prepare(exchange);
-  if (const auto* error = std::get_if<http::ApiError>(&prepared)) {
-    co_return co_await exchange.SendError(*error);
-  }
-  http::Reply reply;
-  reply.body =
-      absl::StrCat("{\"input_tokens\":", std::get<Prepared>(prepared).plans.front().prompt.size(), "}");
-  co_await exchange.Send(std::move(reply));
+ApiResult<Question> ParseMessagesToCount(std::string_view body) {
+  ApiResult<MessagesRequest> parsed = ParseMessagesRequest(body, MessagesUse::kCount);
+  if (auto* error = std::get_if<http::ApiError>(&parsed)) return std::move(*error);
+  MessagesRequest& request = std::get<MessagesRequest>(parsed);
+  auto answer = [prompt = std::move(request.prompt)](
+                    const CatalogModel& model, const std::function<bool()>& gone) -> ApiResult<std::string> {
+    ApiResult<std::vector<TokenId>> ids = EncodePrompt(prompt, model, gone);
+    if (auto* error = std::get_if<http::ApiError>(&ids)) return std::move(*error);
+    return absl::StrCat("{\"input_tokens\":", std::get<std::vector<TokenId>>(ids).size(), "}");
+  };
+  return Question{.model = std::move(request.sampling.model), .answer = std::move(answer)};
 }
 
 }  // namespace quire::gateway

@@ -14,6 +14,9 @@ std::string PromptCounts(const Usage& usage, const MessagesForm& form) {
                       ",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":", cached);
 }
 
+// More tokens would not help: not to be taken for max_tokens.
+constexpr const char* kLoopDetails = ",\"finish_details\":{\"type\":\"loop\"}";
+
 // Calls are to be answered, whatever came behind them.
 const char* StopReasonOf(const ChoiceEnd& end) {
   if (end.kind != Ending::Kind::kStop) return "max_tokens";
@@ -52,11 +55,11 @@ std::string MessagesPromptUsage(const Usage& usage, const MessagesForm& form) {
   return absl::StrCat("{", PromptCounts(usage, form), ",\"output_tokens\":0}");
 }
 
-std::string MessagesUsage(const Usage& usage, const MessagesForm& form) {
+std::string MessagesUsage(const Usage& usage, const ChoiceEnd& end, const MessagesForm& form) {
   return absl::StrCat("{", PromptCounts(usage, form), ",\"output_tokens\":", usage.counts.completion,
                       ",\"output_tokens_details\":{\"thinking_tokens\":", usage.reasoning_tokens,
                       "},\"quire\":{\"estimated_cost\":", CostUsd(usage.cost_nano_usd),
-                      ",\"cached_tokens\":", usage.counts.cached, "}}");
+                      ",\"cached_tokens\":", usage.counts.cached, end.loop ? kLoopDetails : "", "}}");
 }
 
 }  // namespace quire::gateway

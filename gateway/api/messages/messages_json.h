@@ -31,8 +31,8 @@ std::string ThinkingSignature(const AnswerHead& head);
 // "stop_reason":...,"stop_sequence":...
 std::string StopJson(const ChoiceEnd& end, const MessagesForm& form);
 
-// Of a whole answer, or of one that begins: the prompt alone.
-std::string MessagesUsage(const Usage& usage, const MessagesForm& form);
+// Of a whole answer, with what more there is to say of its end, or of one that begins: the prompt alone.
+std::string MessagesUsage(const Usage& usage, const ChoiceEnd& end, const MessagesForm& form);
 std::string MessagesPromptUsage(const Usage& usage, const MessagesForm& form);
 
 }  // namespace quire::gateway

@@ -9,6 +9,7 @@
 #include "gateway/api/messages/messages_tools.h"
 #include "gateway/api/messages/messages_turns.h"
 #include "gateway/api/pipeline/sampling_fields.h"
+#include "gateway/api/pipeline/schema_field.h"
 
 namespace quire::gateway {
 namespace {
@@ -45,7 +46,21 @@ void ReadThinking(FieldReader& fields, std::optional<http::ApiError>& error, Mes
   request.omits_thinking = display == "omitted";
 }
 
-void CheckOutputConfig(FieldReader& fields, std::optional<http::ApiError>& error) {
+// Of a format of text there is one only.
+void ReadFormat(FieldReader& fields, const char* name, const std::string& prefix,
+                std::optional<http::ApiError>& error, TextFormat& format) {
+  const json* given = fields.Object(name);
+  if (given == nullptr || given->empty()) return;
+  if (format.kind != TextFormat::Kind::kText) return fields.Fail(name, "give it or output_format, not both");
+  const std::string path = absl::StrCat(prefix, name, ".");
+  FieldReader own(*given, path, error);
+  if (own.String("type", kMaxLabel).value_or("") != "json_schema") own.Fail("type", "give json_schema");
+  ReadSchemaField(own, path, format);
+}
+
+void ReadOutputConfig(FieldReader& fields, std::optional<http::ApiError>& error, TextFormat& format) {
+  // What Anthropic's API called it before.
+  ReadFormat(fields, "output_format", "", error, format);
   constexpr std::string_view kEfforts[] = {"low", "medium", "high", "xhigh", "max"};
   const json* config = fields.Object("output_config");
   if (config == nullptr) return;
@@ -54,7 +69,7 @@ void CheckOutputConfig(FieldReader& fields, std::optional<http::ApiError>& error
   if (effort && std::find(std::begin(kEfforts), std::end(kEfforts), *effort) == std::end(kEfforts)) {
     own.Fail("effort", "give low, medium, high, xhigh or max");
   }
-  if (own.FindFilled("format") != nullptr) own.Unsupported("format", "leave it out");
+  ReadFormat(own, "format", "output_config.", error, format);
 }
 
 // Edits of what the client sent. Thinking is no part of a prompt anyway.
@@ -80,7 +95,6 @@ void RefuseWhatIsNotServed(FieldReader& fields) {
   for (const char* name : {"container", "mcp_servers", "compaction", "thread"}) {
     if (fields.FindFilled(name) != nullptr) fields.Unsupported(name, "leave it out");
   }
-  if (fields.FindFilled("output_format") != nullptr) fields.Unsupported("output_format", "leave it out");
 }
 
 // Fields that change nothing in the answer: their types are checked, their values are not used.
@@ -104,6 +118,7 @@ ApiResult<MessagesRequest> ParseMessagesRequest(std::string_view body, MessagesU
   request.tells_cached = fields.Find("cache_control") != nullptr;
   request.prompt.turns = ReadMessagesTurns(fields, error, request.tells_cached);
   request.prompt.separate_reasoning = true;
+  request.prompt.turns_are_its_entries = false;
   request.sampling = ReadSamplingFields(fields, {"max_tokens"});
   request.sampling.model = std::move(model);
   ReadStops(fields, "stop_sequences", request.sampling);
@@ -113,7 +128,7 @@ ApiResult<MessagesRequest> ParseMessagesRequest(std::string_view body, MessagesU
   request.stream = fields.Bool("stream").value_or(false);
   request.prompt.tools = ReadMessagesTools(fields, error, request.tells_cached);
   ReadThinking(fields, error, request);
-  CheckOutputConfig(fields, error);
+  ReadOutputConfig(fields, error, request.sampling.format);
   CheckContextManagement(fields, error);
   RefuseWhatIsNotServed(fields);
   CheckWhatChangesNothing(fields, error);

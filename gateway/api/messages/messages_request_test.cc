@@ -174,12 +174,34 @@ TEST(MessagesRequestTest, WhatChangesNothingIsTaken) {
   EXPECT_FALSE(request.tells_cached);
   ExpectRefused({
       {R"("output_config": {"effort": "huge"})", "output_config.effort"},
-      {R"("output_config": {"format": {"type": "json_schema", "schema": {}}})", "output_config.format"},
+      {R"("output_config": {"format": {"type": "json_object"}})", "output_config.format.type"},
+      {R"("output_config": {"format": {"type": "json_schema"}})", "output_config.format.schema"},
+      {R"("output_format": {"type": "json_schema"})", "output_format.schema"},
+      {R"("output_format": "json")", "output_format"},
+      {R"("output_format": {"type": "json_schema", "schema": {}},
+          "output_config": {"format": {"type": "json_schema", "schema": {}}})",
+       "output_config.format"},
       {R"("context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]})",
        "context_management.edits.0.type"},
       {R"("context_management": {"edits": [5]})", "context_management.edits.0.type"},
       {R"("context_management": {"edits": {"a": 1}})", "context_management.edits"},
   });
+}
+
+TEST(MessagesRequestTest, ATextHasAForm) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {"z": 1, "a": 2}}})",
+       "output_config.format.schema"},
+      {R"("output_format": {"type": "json_schema", "schema": {"z": 1, "a": 2}})", "output_format.schema"}};
+  for (const auto& [fields, param] : cases) {
+    const TextFormat format = MustParseMessages(MessagesBody(fields)).sampling.format;
+    EXPECT_EQ(format.kind, TextFormat::Kind::kJsonSchema) << fields;
+    EXPECT_EQ(format.schema.dump(), R"({"z":1,"a":2})");
+    EXPECT_EQ(format.param, param);
+    EXPECT_TRUE(format.strict);
+  }
+  EXPECT_EQ(MustParseMessages(MessagesBody(R"("output_config": {"format": null})")).sampling.format.kind,
+            TextFormat::Kind::kText);
 }
 
 TEST(MessagesRequestTest, WhoeverAsksForACacheIsToldOfIt) {

@@ -95,7 +95,7 @@ void MessagesStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
 void MessagesStreamWriter::Close(const Usage& usage, Sink& sink) {
   AppendEvent(
       "message_delta",
-      absl::StrCat(",\"delta\":{", StopJson(end_, form_), "},\"usage\":", MessagesUsage(usage, form_)),
+      absl::StrCat(",\"delta\":{", StopJson(end_, form_), "},\"usage\":", MessagesUsage(usage, end_, form_)),
       frame_);
   positions_ += end_.positions;
   AppendFrame(sink);

@@ -40,6 +40,7 @@ Tool ReadTool(FieldReader& fields, size_t& bytes_left) {
   tool.declaration["type"] = "function";
   tool.declaration["function"] = std::move(function);
   tool.strict = fields.Bool("strict");
+  tool.parameters_field = "input_schema";
   return tool;
 }
 

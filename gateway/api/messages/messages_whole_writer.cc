@@ -37,9 +37,15 @@ void MessagesWholeWriter::AppendText(std::span<const Piece> pieces, Sink& sink) 
 void MessagesWholeWriter::AppendCall(std::span<const Piece> pieces, Sink& sink) const {
   std::string input;
   for (const Piece& piece : pieces) input += piece.text;
-  const auto parsed = nlohmann::json::parse(input, nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) input = "{}";
-  sink.Append(absl::StrCat(BlockStart(pieces.front(), head_), input, "}"), {0, PositionsOf(pieces)});
+  const bool is_whole = nlohmann::json::parse(input, nullptr, /*allow_exceptions=*/false).is_object();
+  sink.Append(BlockStart(pieces.front(), head_));
+  uint32_t positions = 0;  // of pieces without text
+  for (const Piece& piece : pieces) {
+    positions += piece.positions;
+    if (!is_whole || piece.text.empty()) continue;
+    sink.Append(piece.text, {0, std::exchange(positions, 0)});
+  }
+  sink.Append(is_whole ? "}" : "{}}", {0, positions});
 }
 
 // The last tokens without text count with the usage: whoever has read that shall have been counted. So the
@@ -58,7 +64,7 @@ void MessagesWholeWriter::Close(const Usage& usage, Sink& sink) {
     }
   }
   if (all.empty()) sink.Append(BlockStart(Piece{}, head_) + "\"}");
-  sink.Append(absl::StrCat("],", StopJson(end_, form_), ",\"usage\":", MessagesUsage(usage, form_)),
+  sink.Append(absl::StrCat("],", StopJson(end_, form_), ",\"usage\":", MessagesUsage(usage, end_, form_)),
               {0, end_.positions});
   sink.Append("}");
 }

@@ -201,6 +201,32 @@ TEST(MessagesWritersTest, CallsAreBlocksWithTheirInput) {
   EXPECT_NE(blocks[1]["id"], blocks[2]["id"]);
 }
 
+TEST(MessagesWritersTest, EachTokenOfACallCountsWithItsOwnBytes) {
+  TestSink sink;
+  MessagesWholeWriter writer(Head(), {});
+  Answer answer{.pieces = {Call(0, "get", ""), Call(0, "", "{\"a\": "), Call(0, "", ""), Call(0, "", "[1, 2"),
+                           Call(0, "", "]}")}};
+  Say(writer, answer, sink);
+  std::vector<std::pair<std::string, uint32_t>> counted;
+  for (const TestSink::Frame& frame : sink.frames()) {
+    if (frame.positions > 0) counted.emplace_back(frame.bytes, frame.positions);
+  }
+  ASSERT_EQ(counted.size(), 4u);
+  EXPECT_EQ(counted[0], (std::pair<std::string, uint32_t>("{\"a\": ", 2)));
+  EXPECT_EQ(counted[1], (std::pair<std::string, uint32_t>("[1, 2", 2)));
+  EXPECT_EQ(counted[2], (std::pair<std::string, uint32_t>("]}", 1)));
+}
+
+TEST(MessagesWritersTest, ALoopIsNoMatterOfMaxTokens) {
+  Answer answer{.pieces = {Text("a")}};
+  answer.end.kind = Ending::Kind::kLength;
+  EXPECT_FALSE(Said(answer)["usage"]["quire"].contains("finish_details"));
+  answer.end.loop = true;
+  const json message = Said(answer);
+  EXPECT_EQ(message["stop_reason"], "max_tokens");
+  EXPECT_EQ(message["usage"]["quire"]["finish_details"]["type"], "loop");
+}
+
 TEST(MessagesWritersTest, AWholeAnswersCutCallHasNoInput) {
   for (const char* cut : {"", "{\"a\": [1, {", "{\"a\": \"", "[1]"}) {
     Answer answer{.pieces = {Call(0, "get", cut)}};

@@ -16,6 +16,7 @@ struct Tool {
   // true: what no grammar can hold the arguments to is refused; absent: it is let be; false: they are any
   // object.
   std::optional<bool> strict = {};
+  const char* parameters_field = "function.parameters";  // where they stand in the tool, as the client has it
 };
 
 enum class ToolUse {

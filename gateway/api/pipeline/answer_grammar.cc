@@ -28,12 +28,12 @@ ApiResult<Part> OfSchema(const ordered_json& schema, SchemaRule rule, const std:
                          problem.message);
 }
 
-ApiResult<Part> OfRegex(const TextFormat& format) {
-  const auto regex = ParseRegex(format.source, RegexUse::kWhole);
-  if (!regex.ok()) return UnusableGrammar(format.param, MessageOf(regex.status()));
+ApiResult<Part> OfRegex(std::string_view source, const std::string& param) {
+  const auto regex = ParseRegex(source, RegexUse::kWhole);
+  if (!regex.ok()) return UnusableGrammar(param, MessageOf(regex.status()));
   const auto automaton = StringAutomaton::OfRegex(*regex);
-  if (!automaton.ok()) return UnusableGrammar(format.param, MessageOf(automaton.status()));
-  if (automaton->empty()) return UnusableGrammar(format.param, "no text matches it");
+  if (!automaton.ok()) return UnusableGrammar(param, MessageOf(automaton.status()));
+  if (automaton->empty()) return UnusableGrammar(param, "no text matches it");
   GrammarRules rules;
   const std::string root = automaton->Rule(TextPlace::kPlain, rules);
   return OfGrammar(rules.Ebnf(root));
@@ -46,7 +46,7 @@ ApiResult<Part> OfFormat(const TextFormat& format) {
     case TextFormat::Kind::kJsonObject:
       return OfGrammar(GrammarRules().Ebnf("object"));
     case TextFormat::Kind::kRegex:
-      return OfRegex(format);
+      return OfRegex(format.source, format.param);
     case TextFormat::Kind::kEbnf:
     case TextFormat::Kind::kText:
       break;
@@ -77,7 +77,7 @@ ApiResult<std::string> AddArguments(const Tool& tool, size_t index, GrammarRules
   if (auto* name = std::get_if<std::string>(&added)) return std::move(*name);
   const auto& problem = std::get<SchemaProblem>(added);
   if (!rule.loose || !problem.too_large) {
-    const std::string param = absl::StrCat("tools.", index, ".function.parameters");
+    const std::string param = absl::StrCat("tools.", index, ".", tool.parameters_field);
     return UnusableGrammar(problem.path.empty() ? param : absl::StrCat(param, ".", problem.path),
                            problem.message);
   }

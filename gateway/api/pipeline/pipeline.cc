@@ -29,7 +29,8 @@ ApiResult<Prepared> Plan(DoorRequest request, AnswerHead head, const CatalogMode
                     .writer = nullptr,
                     .stream = request.stream};
   if (!prepared.stream || request.repeats) {
-    if (auto error = CheckHeld(prepared.plans)) return *std::move(error);
+    const Holding holding = prepared.stream ? Holding::kRepeated : Holding::kWhole;
+    if (auto error = CheckHeld(prepared.plans, request.sampling, holding)) return *std::move(error);
   }
   for (GenerationRequest& plan : prepared.plans) plan.until_admitted = newcomer.visit;
   prepared.writer = request.make_writer(std::move(head));

@@ -18,6 +18,9 @@ namespace {
 constexpr uint64_t kUsualMaxTokens = 16384;
 constexpr size_t kMaxPrefixHashes = 64;  // the coordinator takes no more
 constexpr uint64_t kMaxHeldChances = 1 << 19, kMaxHeldTokens = 1 << 20;
+// A stream that repeats has its text five times when it ends: kept, in three events of its item and in the
+// whole response.
+constexpr uint64_t kTimesRepeated = 5;
 constexpr double kGreedyBelow = 1e-6;  // smaller temperatures would overflow the logits: they mean greedy
 // top_p 0 (and what a float can't tell from it) is the smallest nucleus: the likeliest token.
 constexpr float kLeastTopP = std::numeric_limits<float>::min();
@@ -28,7 +31,7 @@ struct PromptText {
   std::string param;
 };
 
-std::string ParamOf(const ChatPrompt&) { return "messages"; }
+std::string ParamOf(const ChatPrompt& prompt) { return prompt.param; }
 std::string ParamOf(const TextPrompt& prompt) { return prompt.param; }
 std::string ParamOf(const IdsPrompt& prompt) { return prompt.param; }
 
@@ -40,14 +43,15 @@ absl::StatusOr<OriginText> Render(const ChatPrompt& prompt, const TextModel& tex
 
 ApiResult<PromptText> TextOf(const ChatPrompt& prompt, const TextModel& text) {
   if (prompt.generation_prompt && prompt.ContinuesAssistant() && prompt.turns.size() == 1) {
-    return InvalidField("messages",
-                        "messages: give a message before the assistant's that is to be continued");
+    return InvalidField(
+        prompt.param,
+        absl::StrCat(prompt.param, ": give a message before the assistant's that is to be continued"));
   }
   if (auto error = CheckToolsTaken(prompt, text)) return *std::move(error);
   absl::StatusOr<OriginText> rendered = Render(prompt, text);
   if (!rendered.ok())
-    return InvalidField("messages", absl::StrCat("messages: ", rendered.status().message()));
-  return PromptText{*std::move(rendered), "messages"};
+    return InvalidField(prompt.param, absl::StrCat(prompt.param, ": ", rendered.status().message()));
+  return PromptText{*std::move(rendered), prompt.param};
 }
 
 ApiResult<PromptText> TextOf(TextPrompt& prompt, const TextModel&) {
@@ -117,10 +121,13 @@ std::optional<http::ApiError> PlanLength(const SamplingRequest& request, const v
   const uint64_t context = model.max_context();
   const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
   const uint64_t asked = static_cast<uint64_t>(request.max_tokens.value_or(1));
-  if (prompt + asked > context) return ContextExceeded(prompt, asked, context, param);
+  if (prompt + asked > context) {
+    return ContextExceeded(prompt, asked, context, param, request.max_tokens_param);
+  }
   if (asked > limit) {
-    return InvalidField("max_tokens",
-                        absl::StrCat("max_tokens: this model's answers have at most ", limit, " tokens"));
+    return InvalidField(
+        request.max_tokens_param,
+        absl::StrCat(request.max_tokens_param, ": this model's answers have at most ", limit, " tokens"));
   }
   plan.max_tokens = static_cast<uint32_t>(
       request.max_tokens ? asked : std::min({context - prompt, limit, kUsualMaxTokens}));
@@ -225,16 +232,22 @@ std::optional<http::ApiError> FormOf(const SamplingRequest& request, const Promp
 
 }  // namespace
 
-std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans) {
+std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans,
+                                        const SamplingRequest& request, Holding holding) {
   const v1::Sampling& sampling = plans.front().sampling;
   if (!sampling.logprobs() && plans.size() == 1) return std::nullopt;
   uint64_t most = (sampling.logprobs() ? kMaxHeldChances : kMaxHeldTokens) / plans.size();
   most /= plans.front().choices * uint64_t{1 + sampling.top_logprobs()};
+  if (holding == Holding::kRepeated) most /= kTimesRepeated;
   const auto fits = [most](const GenerationRequest& plan) { return plan.max_tokens <= most; };
   if (std::all_of(plans.begin(), plans.end(), fits)) return std::nullopt;
   const char* much = sampling.logprobs() ? "so many logprobs" : "so many prompts";
-  return InvalidField("max_tokens", absl::StrCat("max_tokens: with ", much, " a whole answer has at most ",
-                                                 most, " tokens a choice: give fewer, or stream"));
+  const bool repeated = holding == Holding::kRepeated;
+  return InvalidField(
+      request.max_tokens_param,
+      absl::StrCat(request.max_tokens_param, ": with ", much,
+                   repeated ? " a stream that repeats its text" : " a whole answer", " has at most ", most,
+                   " tokens a choice: give fewer", repeated ? "" : ", or stream"));
 }
 
 ApiResult<std::vector<TokenId>> EncodePrompt(Prompt prompt, const CatalogModel& model,

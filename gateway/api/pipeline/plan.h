@@ -33,7 +33,10 @@ ApiResult<std::vector<GenerationRequest>> PlanGenerations(const SamplingRequest&
 
 // Whether an answer can be held until it has ended: its text has a bound, that of its tokens; what is
 // said of each of them has one of its own, some 60 MiB of body, and so have the answers to several prompts.
-std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans);
+// kRepeated: of a stream that says all of it again at its end, which is smaller.
+enum class Holding { kWhole, kRepeated };
+std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans,
+                                        const SamplingRequest& request, Holding holding);
 
 // A prompt's ids by themselves, which may be none.
 ApiResult<std::vector<TokenId>> EncodePrompt(Prompt prompt, const CatalogModel& model,

@@ -8,7 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
 #include "gateway/api/chat/chat_door.h"
+#include "gateway/api/messages/messages_door.h"
 #include "gateway/api/pipeline/tool_plan.h"
+#include "gateway/api/responses/responses_door.h"
 #include "gateway/generation/testing/tiny_text.h"
 
 namespace quire::gateway {
@@ -55,7 +57,9 @@ class PlanTest : public ::testing::Test {
     return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
   }
 
-  static std::optional<http::ApiError> Held(const GenerationRequest& plan) { return CheckHeld({&plan, 1}); }
+  static std::optional<http::ApiError> Held(const GenerationRequest& plan) {
+    return CheckHeld({&plan, 1}, {}, Holding::kWhole);
+  }
 
   std::string content_ = "x";
   int questions_ = 0, gone_at_ = INT_MAX;  // the client is found gone at the so manieth question
@@ -105,7 +109,7 @@ TEST_F(PlanTest, WhereATemplateTakesOneCallAtATimeThereIsOne) {
   text_ = *TextModel::Create(bundle);
   GenerationRequest plan = MustPlan(tools);
   EXPECT_TRUE(plan.calls.parallel);
-  EXPECT_NE(plan.grammar.find(R"("stop_after_first":false)"), std::string::npos);
+  EXPECT_NE(plan.grammar->find(R"("stop_after_first":false)"), std::string::npos);
   ChatPrompt prompt;
   prompt.turns = {{.role = "user", .content = "q"}, {.role = "assistant", .content = ""}};
   prompt.turns[1].tool_calls = {{.id = "a", .name = "f", .arguments = json::object()},
@@ -125,7 +129,7 @@ TEST_F(PlanTest, WhereATemplateTakesOneCallAtATimeThereIsOne) {
   ASSERT_EQ(text_->tool_form(), ToolForm::kHermes);
   plan = MustPlan(tools);
   EXPECT_FALSE(plan.calls.parallel);
-  EXPECT_NE(plan.grammar.find(R"("stop_after_first":true)"), std::string::npos);
+  EXPECT_NE(plan.grammar->find(R"("stop_after_first":true)"), std::string::npos);
   const auto error = CheckToolsTaken(prompt, *text_);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->param, "messages.1.tool_calls");
@@ -353,15 +357,61 @@ TEST_F(PlanTest, TheFormOfSeveralPromptsAnswersIsMadeAndKeptOnce) {
 TEST_F(PlanTest, WholeAnswersToSeveralPromptsHaveABoundTogether) {
   GenerationRequest plan = MustPlan("\"max_tokens\": 32768");
   std::vector<GenerationRequest> plans(32, plan);
-  EXPECT_FALSE(CheckHeld(plans));
+  EXPECT_FALSE(CheckHeld(plans, {}, Holding::kWhole));
   plans.back().max_tokens = 32769;
-  EXPECT_EQ(CheckHeld(plans)->param, "max_tokens");
+  EXPECT_EQ(CheckHeld(plans, {}, Holding::kWhole)->param, "max_tokens");
   plan.sampling.set_logprobs(true);
   plan.max_tokens = (1 << 19) / 32;
   plans.assign(32, plan);
-  EXPECT_FALSE(CheckHeld(plans));
+  EXPECT_FALSE(CheckHeld(plans, {}, Holding::kWhole));
   ++plans.front().max_tokens;
-  EXPECT_EQ(CheckHeld(plans)->param, "max_tokens");
+  EXPECT_EQ(CheckHeld(plans, {}, Holding::kWhole)->param, "max_tokens");
+}
+
+TEST_F(PlanTest, AStreamThatRepeatsHoldsAFifth) {
+  GenerationRequest plan = MustPlan(R"("max_tokens": 4993, "logprobs": true, "top_logprobs": 20)");
+  SamplingRequest request;
+  request.max_tokens_param = "max_output_tokens";
+  EXPECT_FALSE(CheckHeld({&plan, 1}, request, Holding::kRepeated));
+  ++plan.max_tokens;
+  const auto refused = CheckHeld({&plan, 1}, request, Holding::kRepeated);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->param, "max_output_tokens");
+  EXPECT_EQ(refused->message.find("or stream"), std::string::npos) << "it is a stream";
+  EXPECT_FALSE(CheckHeld({&plan, 1}, request, Holding::kWhole));
+  plan.sampling.set_logprobs(false);
+  EXPECT_FALSE(CheckHeld({&plan, 1}, request, Holding::kRepeated)) << "text alone has the tokens' bound";
+}
+
+// Each door's fields have names of their own, and its turns need not be its messages.
+TEST_F(PlanTest, ARefusalNamesTheDoorsOwnFields) {
+  fact_.set_max_context(kPrompt);
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  const auto refuse = [&](ApiResult<DoorRequest> parsed) {
+    DoorRequest& door = std::get<DoorRequest>(parsed);
+    auto plan = PlanGeneration(door.sampling, std::move(door.prompt), model, key_, RequestId::Random(),
+                               [] { return false; });
+    return std::holds_alternative<http::ApiError>(plan) ? std::get<http::ApiError>(plan) : http::ApiError{};
+  };
+  const http::ApiError full =
+      refuse(ParseResponses(R"({"model": "tiny", "input": "x", "max_output_tokens": 7})"));
+  EXPECT_EQ(full.param, "input");
+  EXPECT_NE(full.message.find("max_output_tokens asks for 7"), std::string::npos) << full.message;
+  constexpr char kCall[] = R"({"model": "tiny", "max_tokens": 1, "system": "s", "messages": [
+      {"role": "user", "content": "x"},
+      {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "get", "input": {}}]},
+      {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "y"}]}]})";
+  EXPECT_EQ(refuse(ParseMessages(kCall)).param, "messages");
+}
+
+TEST_F(PlanTest, APromptThatLeavesNoRoomForAnAnswerIsCounted) {
+  fact_.set_max_context(kPrompt);
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  ApiResult<Question> count =
+      ParseMessagesToCount(R"({"model": "tiny", "messages": [{"role": "user", "content": "x"}]})");
+  const ApiResult<std::string> body = std::get<Question>(count).answer(model, [] { return false; });
+  ASSERT_TRUE(std::holds_alternative<std::string>(body)) << std::get<http::ApiError>(body).message;
+  EXPECT_EQ(std::get<std::string>(body), absl::StrCat("{\"input_tokens\":", kPrompt, "}"));
 }
 
 TEST_F(PlanTest, NothingIsEncodedForAClientThatLeft) {

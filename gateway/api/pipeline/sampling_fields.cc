@@ -32,6 +32,7 @@ void ReadNumbers(FieldReader& fields, SamplingRequest& request) {
 void ReadLengths(FieldReader& fields, std::initializer_list<const char*> max_tokens_names,
                  SamplingRequest& request) {
   const char* said_by = nullptr;
+  request.max_tokens_param = *max_tokens_names.begin();
   for (const char* name : max_tokens_names) {
     const auto max_tokens = fields.Integer(name, 1, kMaxMaxTokens);
     if (!max_tokens) continue;

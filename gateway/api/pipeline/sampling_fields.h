@@ -13,7 +13,8 @@ namespace quire::gateway {
 
 std::string ReadModelName(FieldReader& fields);
 
-// All but the model. A door's names for max_tokens, of which those that are there say the same.
+// All but the model. A door's names for max_tokens, literals, of which those that are
+// there say the same.
 SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<const char*> max_tokens_names);
 
 // Of that name a string or a list; what was read before counts too.

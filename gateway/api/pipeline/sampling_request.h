@@ -17,7 +17,8 @@ struct SamplingRequest {
   std::string model;
   std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
   std::optional<int64_t> top_k;
-  std::optional<int64_t> max_tokens;  // of each choice
+  std::optional<int64_t> max_tokens;            // of each choice
+  const char* max_tokens_param = "max_tokens";  // the field that it comes in
   int64_t min_tokens = 0;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;

@@ -26,8 +26,10 @@ std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const Te
   if (!prompt.tools.tools.empty()) return ToolsNotTaken("tools");
   for (size_t i = 0; i < prompt.turns.size(); ++i) {
     const ChatTurn& turn = prompt.turns[i];
-    if (turn.role == "tool") return ToolsNotTaken(absl::StrCat("messages.", i, ".role"));
-    if (!turn.tool_calls.empty()) return ToolsNotTaken(absl::StrCat("messages.", i, ".tool_calls"));
+    if (turn.role != "tool" && turn.tool_calls.empty()) continue;
+    if (!prompt.turns_are_its_entries) return ToolsNotTaken(prompt.param);
+    const char* field = turn.role == "tool" ? ".role" : ".tool_calls";
+    return ToolsNotTaken(absl::StrCat(prompt.param, ".", i, field));
   }
   return std::nullopt;
 }

@@ -17,9 +17,8 @@ ApiResult<DoorRequest> ParseResponses(std::string_view body) {
                    .stream = request.stream,
                    .repeats = true,
                    .make_writer = nullptr};
-  // In ASCII, so that no reader of lines cuts an event.
-  door.make_writer = [stream = request.stream, echo = request.echo.dump(-1, ' ', /*ensure_ascii=*/true)](
-                         AnswerHead head) -> std::unique_ptr<AnswerWriter> {
+  door.make_writer = [stream = request.stream,
+                      echo = std::move(request.echo)](AnswerHead head) -> std::unique_ptr<AnswerWriter> {
     if (stream) return std::make_unique<ResponsesStreamWriter>(std::move(head), echo);
     return std::make_unique<ResponsesWholeWriter>(std::move(head), echo);
   };

@@ -13,6 +13,12 @@ const char* PrefixOf(PieceKind kind) {
   return kind == PieceKind::kReasoning ? "rs_" : "msg_";
 }
 
+// Of a loop more tokens would not help: not to be taken for max_output_tokens.
+const char* DetailsOf(const ChoiceEnd& end) {
+  return end.loop ? R"({"reason":"max_output_tokens","finish_details":{"type":"loop"}})"
+                  : R"({"reason":"max_output_tokens"})";
+}
+
 }  // namespace
 
 bool GoesOn(const ResponsesItem& item, const Piece& piece) {
@@ -66,12 +72,11 @@ std::string ItemPart(const ResponsesItem& item, std::string_view escaped_text, s
 }
 
 std::string ResponseStart(const AnswerHead& head, std::string_view status, std::string_view error,
-                          const std::string& echo) {
-  const bool is_cut = status == "incomplete";
+                          const ChoiceEnd& end, const std::string& echo) {
   return absl::StrCat(R"({"id":"resp_)", head.id.ToHex(), R"(","object":"response","created_at":)",
                       head.created_unix_s, ",\"model\":", JsonQuoted(head.model), ",\"status\":\"",
                       Absl(status), "\",\"error\":", Absl(error),
-                      ",\"incomplete_details\":", is_cut ? R"({"reason":"max_output_tokens"})" : "null", ",",
+                      ",\"incomplete_details\":", status == "incomplete" ? DetailsOf(end) : "null", ",",
                       echo.substr(1, echo.size() - 2), ",\"output\":[");
 }
 

@@ -31,9 +31,10 @@ std::string NewItem(const ResponsesItem& item, const AnswerHead& head);
 // Of what is not a call: the part that has its text.
 std::string ItemPart(const ResponsesItem& item, std::string_view escaped_text, std::string_view logprobs);
 
-// The response up to its output's items: {"id":...,"output":[ ; `echo`: of the request, as an object.
+// The response up to its output's items: {"id":...,"output":[ ; `end`: why it is incomplete, if it is;
+// `echo`: of the request, as an object.
 std::string ResponseStart(const AnswerHead& head, std::string_view status, std::string_view error,
-                          const std::string& echo);
+                          const ChoiceEnd& end, const std::string& echo);
 // "usage":null}, or with it.
 std::string ResponseEnd(const Usage* usage);
 

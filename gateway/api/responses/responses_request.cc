@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/pipeline/sampling_fields.h"
+#include "gateway/api/pipeline/schema_field.h"
+#include "gateway/api/responses/responses_echo.h"
 #include "gateway/api/responses/responses_turns.h"
 
 namespace quire::gateway {
@@ -33,6 +35,7 @@ Tool ReadFunction(FieldReader& fields, size_t& bytes_left) {
   tool.declaration["type"] = "function";
   tool.declaration["function"] = std::move(function);
   tool.strict = fields.Bool("strict");
+  tool.parameters_field = "parameters";
   return tool;
 }
 
@@ -89,17 +92,30 @@ void ReadReasoningField(FieldReader& fields, std::optional<http::ApiError>& erro
   for (const char* name : {"summary", "generate_summary"}) own.String(name, kMaxLabelText);
 }
 
-void CheckText(FieldReader& fields, std::optional<http::ApiError>& error) {
+void ReadTextFormat(FieldReader& fields, std::optional<http::ApiError>& error, TextFormat& format) {
+  const json* given = fields.Object("format");
+  if (given == nullptr || given->empty()) return;
+  const std::string path = "text.format.";
+  FieldReader own(*given, path, error);
+  const std::string type = own.String("type", 64).value_or("");
+  format.param = "text.format";
+  if (type == "json_object") {
+    format.kind = TextFormat::Kind::kJsonObject;
+  } else if (type == "json_schema") {
+    ReadNamedSchema(own, path, format);
+  } else if (type != "text") {
+    own.Fail("type", "give text, json_object or json_schema");
+  }
+}
+
+void ReadText(FieldReader& fields, std::optional<http::ApiError>& error, SamplingRequest& sampling) {
   const json* text = fields.Object("text");
   if (text == nullptr) return;
   FieldReader own(*text, "text.", error);
   if (own.String("verbosity", kMaxLabelText).value_or("medium") != "medium") {
     own.Unsupported("verbosity", "leave it out");
   }
-  const json* format = own.FindFilled("format");
-  if (format != nullptr && (!format->is_object() || format->value("type", json()) != "text")) {
-    own.Unsupported("format", "leave it out or give {\"type\": \"text\"}");
-  }
+  ReadTextFormat(own, error, sampling.format);
 }
 
 void ReadInclude(FieldReader& fields, SamplingRequest& sampling) {
@@ -129,13 +145,14 @@ void RefuseState(FieldReader& fields) {
 void CheckMetadata(FieldReader& fields) {
   const json* metadata = fields.Object("metadata");
   if (metadata == nullptr) return;
-  const auto is_short = [](const auto& item) {
-    return item.is_string() && item.template get_ref<const std::string&>().size() <= kMaxLabelText;
-  };
-  if (metadata->size() > kMaxMetadata || !std::all_of(metadata->begin(), metadata->end(), is_short)) {
-    fields.Fail("metadata",
-                absl::StrCat("give at most ", kMaxMetadata, " strings of ", kMaxLabelText, " bytes"));
+  bool is_short = metadata->size() <= kMaxMetadata;
+  for (const auto& [name, value] : metadata->items()) {
+    const auto* text = value.get_ptr<const std::string*>();
+    is_short &= name.size() <= kMaxLabelText && text != nullptr && text->size() <= kMaxLabelText;
   }
+  if (is_short) return;
+  fields.Fail("metadata", absl::StrCat("give at most ", kMaxMetadata, " strings of ", kMaxLabelText,
+                                       " bytes, by names that aren't longer"));
 }
 
 void CheckNeutral(FieldReader& fields) {
@@ -145,34 +162,6 @@ void CheckNeutral(FieldReader& fields) {
   }
   fields.Bool("store");
   CheckMetadata(fields);
-}
-
-// As the client gave them, or as what is absent is.
-json EchoOf(const json& body) {
-  const std::pair<const char*, json> fields[] = {
-      {"instructions", nullptr},
-      {"max_output_tokens", nullptr},
-      {"metadata", json::object()},
-      {"parallel_tool_calls", true},
-      {"reasoning", json{{"effort", nullptr}, {"summary", nullptr}}},
-      {"temperature", nullptr},
-      {"text", json{{"format", json{{"type", "text"}}}}},
-      {"tool_choice", "auto"},
-      {"tools", json::array()},
-      {"top_logprobs", 0},
-      {"top_p", nullptr},
-      {"user", nullptr}};
-  json echo;
-  for (const auto& field : fields) {
-    const auto found = body.find(field.first);
-    const bool is_there = found != body.end() && !found->is_null();
-    echo[field.first] = is_there ? *found : field.second;
-  }
-  echo["store"] = false;
-  echo["previous_response_id"] = nullptr;
-  echo["truncation"] = "disabled";
-  echo["background"] = false;
-  return echo;
 }
 
 }  // namespace
@@ -186,6 +175,8 @@ ApiResult<ResponsesRequest> ParseResponsesRequest(std::string_view body) {
   std::string model = ReadModelName(fields);
   request.prompt.turns = ReadResponsesTurns(fields, error);
   request.prompt.separate_reasoning = true;
+  request.prompt.param = "input";
+  request.prompt.turns_are_its_entries = false;
   request.sampling = ReadSamplingFields(fields, {"max_output_tokens"});
   request.sampling.model = std::move(model);
   request.stream = fields.Bool("stream").value_or(false);
@@ -194,11 +185,11 @@ ApiResult<ResponsesRequest> ParseResponsesRequest(std::string_view body) {
   ReadFunctionChoice(fields, error, request.prompt.tools);
   request.prompt.tools.parallel = fields.Bool("parallel_tool_calls").value_or(true);
   ReadReasoningField(fields, error, request);
-  CheckText(fields, error);
+  ReadText(fields, error, request.sampling);
   RefuseState(fields);
   CheckNeutral(fields);
   if (error) return *std::move(error);
-  request.echo = EchoOf(std::get<json>(root));
+  request.echo = ResponsesEcho(std::get<json>(root), request);
   return request;
 }
 

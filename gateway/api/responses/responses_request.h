@@ -4,7 +4,7 @@
 // (tests/fuzz/responses_request_fuzz.cc): no I/O, any thread.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 #include "gateway/api/error_response.h"
@@ -17,7 +17,7 @@ struct ResponsesRequest {
   SamplingRequest sampling;
   ChatPrompt prompt;
   bool stream = false;
-  nlohmann::ordered_json echo;  // what a response says of its request, field by field
+  std::string echo;  // what a response says of its request: an object as JSON, of bounded length
 };
 
 ApiResult<ResponsesRequest> ParseResponsesRequest(std::string_view body);

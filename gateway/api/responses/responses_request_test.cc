@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/api/responses/responses_echo.h"
 
 namespace quire::gateway {
 namespace {
@@ -80,9 +82,94 @@ TEST(ResponsesRequestTest, ReadsTheFields) {
   EXPECT_EQ(request.prompt.tools.tools[0].strict, false);
   EXPECT_EQ(request.prompt.tools.tools[0].declaration.dump(),
             R"({"type":"function","function":{"name":"get","parameters":{"type":"object"}}})");
-  EXPECT_EQ(request.echo["metadata"]["a"], "b");
-  EXPECT_EQ(request.echo["store"], false);
-  EXPECT_TRUE(request.echo["top_p"].is_null());
+  const auto echo = nlohmann::json::parse(request.echo);
+  EXPECT_EQ(echo["metadata"]["a"], "b");
+  EXPECT_EQ(echo["store"], false);
+  EXPECT_TRUE(echo["top_p"].is_null());
+}
+
+TEST(ResponsesRequestTest, TextBehindCallsIsOfTheAnswerThatCalled) {
+  constexpr char kGet[] = R"({"type": "function_call", "call_id": "1", "name": "get", "arguments": "{}"})";
+  constexpr char kPut[] = R"({"type": "function_call", "call_id": "2", "name": "put", "arguments": "{}"})";
+  constexpr char kText[] = R"({"type": "message", "role": "assistant", "content": [
+      {"type": "output_text", "text": "Let me see."}]})";
+  constexpr char kGot[] = R"({"type": "function_call_output", "call_id": "1", "output": "x"})";
+  constexpr char kDone[] = R"({"type": "function_call_output", "call_id": "2", "output": "y"})";
+  auto turns = MustParse(absl::StrCat(R"("input": [{"role": "user", "content": "q"}, )", kGet, ",", kText,
+                                      ",", kGot, "]"))
+                   .prompt.turns;
+  ASSERT_EQ(turns.size(), 3u);
+  EXPECT_EQ(turns[1].content, "Let me see.");
+  EXPECT_EQ(turns[1].tool_calls.size(), 1u);
+  EXPECT_EQ(turns[2].content, "x");
+  turns = MustParse(absl::StrCat("\"input\": [", kText, ",", kGet, ",", kText, ",", kPut, ",", kGot, ",",
+                                 kDone, ",", kText, "]"))
+              .prompt.turns;
+  ASSERT_EQ(turns.size(), 4u);
+  EXPECT_EQ(turns[0].content, "Let me see.Let me see.");
+  EXPECT_EQ(turns[0].tool_calls.size(), 2u);
+  EXPECT_EQ(turns[3].content, "Let me see.") << "behind the outputs it is an answer of its own";
+}
+
+TEST(ResponsesRequestTest, ATextHasAForm) {
+  const TextFormat schema = MustParse(R"("input": "a", "text": {"format": {"type": "json_schema", "name": "n",
+      "description": "d", "schema": {"z": 1, "a": 2}, "strict": false}})")
+                                .sampling.format;
+  EXPECT_EQ(schema.kind, TextFormat::Kind::kJsonSchema);
+  EXPECT_EQ(schema.schema.dump(), R"({"z":1,"a":2})");
+  EXPECT_EQ(schema.param, "text.format.schema");
+  EXPECT_FALSE(schema.strict);
+  const auto object = MustParse(R"("input": "a", "text": {"format": {"type": "json_object"}})");
+  EXPECT_EQ(object.sampling.format.kind, TextFormat::Kind::kJsonObject);
+  EXPECT_EQ(nlohmann::json::parse(object.echo)["text"]["format"]["type"], "json_object");
+}
+
+TEST(ResponsesRequestTest, GivesBackWhatItRead) {
+  const auto echo = nlohmann::json::parse(
+      MustParse(R"("input": "a", "instructions": "be\u2028brief", "temperature": 0.5, "max_output_tokens": 7,
+          "reasoning": {"effort": "low", "x": "unread"}, "user": "u",
+          "text": {"format": {"type": "json_schema", "name": "n", "schema": {"a": 1}, "x": "unread"}, "x": "unread"},
+          "tools": [{"type": "function", "name": "get", "description": "d", "parameters": {"b": 1}, "x": "unread"}],
+          "tool_choice": {"type": "function", "name": "get", "x": "unread"})")
+          .echo);
+  EXPECT_EQ(echo.dump().find("unread"), std::string::npos);
+  EXPECT_EQ(echo["instructions"],
+            "be\xE2\x80\xA8"
+            "brief");
+  EXPECT_EQ(echo["temperature"], 0.5);
+  EXPECT_EQ(echo["max_output_tokens"], 7);
+  EXPECT_EQ(echo["user"], "u");
+  EXPECT_EQ(echo["reasoning"], nlohmann::json::parse(R"({"effort": "low", "summary": null})"));
+  EXPECT_EQ(
+      echo["text"]["format"],
+      nlohmann::json::parse(R"({"type": "json_schema", "name": "n", "schema": {"a": 1}, "strict": true})"));
+  EXPECT_EQ(echo["tools"], nlohmann::json::parse(R"([{"type": "function", "name": "get", "description": "d",
+      "parameters": {"b": 1}, "strict": null}])"));
+  EXPECT_EQ(echo["tool_choice"], nlohmann::json::parse(R"({"type": "function", "name": "get"})"));
+}
+
+TEST(ResponsesRequestTest, GivesBackNoMoreThanABound) {
+  for (const char* unit : {"\x7F", "\xC3\xA9", "\xC2\x85", "\xE2\x80\xA8", "\\u0001"}) {
+    std::string much;
+    while (much.size() < (200 << 10)) much += unit;
+    const std::string echo =
+        MustParse(
+            absl::StrCat(
+                R"("input": "a", "instructions": ")", much, R"(", "reasoning": {"x": ")", much,
+                R"("}, "text": {"format": {"type": "json_schema", "name": "n", "schema": {"description": ")",
+                much, R"("}}}, "tools": [{"type": "function", "name": "get", "description": ")",
+                much.substr(0, 60000), R"("}, {"type": "function", "name": "put", "parameters": {"x": ")",
+                much.substr(0, 60000), "\"}}]"))
+            .echo;
+    EXPECT_LE(echo.size(), kMaxEchoBytes + 1024);
+    for (const char* end : {"\n", "\xC2\x85", "\xE2\x80\xA8"}) EXPECT_EQ(echo.find(end), std::string::npos);
+  }
+  const auto echo =
+      nlohmann::json::parse(MustParse(absl::StrCat(R"("input": "a", "user": "u", "instructions": ")",
+                                                   std::string(kMaxEchoBytes, 'x'), "\""))
+                                .echo);
+  EXPECT_TRUE(echo["instructions"].is_null());
+  EXPECT_EQ(echo["user"], "u");
 }
 
 TEST(ResponsesRequestTest, RefusesWithThePath) {
@@ -118,7 +205,19 @@ TEST(ResponsesRequestTest, RefusesWithThePath) {
       {R"("input": "a", "truncation": "auto")", "truncation"},
       {R"("input": "a", "tools": [{"type": "web_search"}])", "tools.0.type"},
       {R"("input": "a", "tool_choice": "required")", "tool_choice"},
-      {R"("input": "a", "text": {"format": {"type": "json_object"}})", "text.format"},
+      {R"("input": "a", "text": {"format": "json_object"})", "text.format"},
+      {R"("input": "a", "text": {"format": {"type": "grammar"}})", "text.format.type"},
+      {R"("input": "a", "text": {"format": {"type": "json_schema"}})", "text.format.schema"},
+      {R"("input": "a", "text": {"format": {"type": "json_schema", "schema": {}, "strict": 1}})",
+       "text.format.strict"},
+      {R"("input": [{"type": "function_call", "call_id": "1", "name": "a", "arguments": "{}"},
+                    {"role": "assistant", "content": "x"}])",
+       "input"},
+      {R"("input": [{"type": "function_call", "call_id": "1", "name": "a", "arguments": "{}"},
+                    {"type": "function_call", "call_id": "2", "name": "a", "arguments": "{}"},
+                    {"type": "function_call_output", "call_id": "1", "output": "x"},
+                    {"role": "assistant", "content": "x"}])",
+       "input.3.role"},
       {R"("input": "a", "reasoning": {"effort": "huge"})", "reasoning.effort"},
       {R"("input": "a", "metadata": {"a": 5})", "metadata"},
       {R"("input": "a", "top_logprobs": 21)", "top_logprobs"},

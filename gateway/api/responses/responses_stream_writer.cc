@@ -37,7 +37,7 @@ void ResponsesStreamWriter::AppendFrame(Sink& sink) {
 
 void ResponsesStreamWriter::AppendResponse(const char* type, const char* status, const std::string& error,
                                            const Usage* usage) {
-  AppendEvent(type, absl::StrCat(",\"response\":", ResponseStart(head_, status, error, echo_), output_,
+  AppendEvent(type, absl::StrCat(",\"response\":", ResponseStart(head_, status, error, end_, echo_), output_,
                                  ResponseEnd(usage)));
 }
 

@@ -73,9 +73,14 @@ class ItemsReader {
     if (role != "user" && role != "assistant" && role != "system") {
       return item.Fail("role", "give user, assistant, system or developer");
     }
+    if (item.Find("content") == nullptr) item.Fail("content", "give a string or a list of text parts");
+    // Behind calls that have no output yet it is of the answer that called.
+    if (role == "assistant" && !results_.complete() && !results_.begun()) {
+      turns_.back().content += ReadText(item, "content", prefix);
+      return;
+    }
     if (!results_.complete()) return item.Fail("role", kNoOutput);
     results_.Close(turns_);
-    if (item.Find("content") == nullptr) item.Fail("content", "give a string or a list of text parts");
     turns_.push_back({.role = std::move(role), .content = ReadText(item, "content", prefix)});
   }
 

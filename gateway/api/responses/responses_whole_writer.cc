@@ -28,7 +28,7 @@ void ResponsesWholeWriter::AppendItem(const ResponsesItem& item, std::span<const
 // The last tokens without text count with the usage: whoever has read that shall have been counted. So the
 // body's last byte is a frame of its own.
 void ResponsesWholeWriter::Close(const Usage& usage, Sink& sink) {
-  sink.Append(ResponseStart(head_, StatusOf(end_), "null", echo_));
+  sink.Append(ResponseStart(head_, StatusOf(end_), "null", end_, echo_));
   if (pieces_.empty()) pieces_.emplace_back();
   const std::span<const Piece> all(pieces_);
   const bool is_whole = end_.kind == Ending::Kind::kStop;

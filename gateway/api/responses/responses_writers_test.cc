@@ -135,6 +135,15 @@ TEST(ResponsesWritersTest, WhatWasCutIsIncomplete) {
   EXPECT_EQ(response["output"][1]["status"], "incomplete");
 }
 
+TEST(ResponsesWritersTest, ALoopIsNoMatterOfMaxOutputTokens) {
+  ChoiceEnd end{.kind = Ending::Kind::kLength, .positions = 1};
+  EXPECT_FALSE(Said({Text("t")}, end)["incomplete_details"].contains("finish_details"));
+  end.loop = true;
+  const json details = Said({Text("t")}, end)["incomplete_details"];
+  EXPECT_EQ(details["reason"], "max_output_tokens");
+  EXPECT_EQ(details["finish_details"]["type"], "loop");
+}
+
 TEST(ResponsesWritersTest, AnAnswerWithoutTextIsAnEmptyMessage) {
   EXPECT_EQ(Said({})["output"][0]["content"][0]["text"], "");
 }
