@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/json_file.h"
 #include "base/core/status.h"
@@ -31,7 +32,7 @@ class TagReader {
   }
 
   int64_t watched() const { return watched_; }
-  std::vector<TokenId> ids() && { return std::move(ids_); }
+  StructuralTag tag() && { return std::move(tag_); }
 
  private:
   void ReadFormat(const Json& format) {
@@ -42,6 +43,10 @@ class TagReader {
       for (const Json& rule : Array(format, "rules")) {
         if (rule.is_array() && !rule.empty()) Name(rule[0]);
       }
+    }
+    // Also without a type, which xgrammar guesses then.
+    if (const Json& grammar = JsonMember(format, "grammar"); grammar.is_string()) {
+      tag_.grammars.push_back(JsonString(grammar));
     }
     for (const char* watched : {"triggers", "excludes", "rules", "end"}) {
       watched_ += std::ssize(Array(format, watched));
@@ -57,10 +62,10 @@ class TagReader {
   void Name(const Json& id) {
     if (!id.is_number_unsigned()) return;
     constexpr uint64_t kMax = std::numeric_limits<TokenId>::max();
-    if (id.get<uint64_t>() <= kMax) ids_.push_back(static_cast<TokenId>(id.get<uint64_t>()));
+    if (id.get<uint64_t>() <= kMax) tag_.ids.push_back(static_cast<TokenId>(id.get<uint64_t>()));
   }
 
-  std::vector<TokenId> ids_;
+  StructuralTag tag_;
   int64_t watched_ = 0;
 };
 
@@ -86,6 +91,27 @@ int64_t RepeatsAt(std::string_view text, size_t at) {
   return most;
 }
 
+bool IsNameByte(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
+}
+
+// What stands before the bracket; empty where that is no name.
+std::string_view NameBefore(std::string_view text, size_t at) {
+  size_t begin = at;
+  while (begin > 0 && IsNameByte(text[begin - 1])) --begin;
+  return text.substr(begin, at - begin);
+}
+
+void CountSet(std::string_view ebnf, size_t at, GrammarSize& size) {
+  ++size.repeats;
+  if (size.macro.empty() && !NameBefore(ebnf, at).empty()) size.macro = "a rule's attribute";
+}
+
+void CountCall(std::string_view ebnf, size_t at, GrammarSize& size) {
+  const std::string_view name = NameBefore(ebnf, at);
+  if (size.macro.empty() && name != "Token" && name != "ExcludeToken") size.macro = std::string(name);
+}
+
 template <typename... Parts>
 absl::Status TooLarge(const Parts&... parts) {
   return absl::InvalidArgumentError(absl::StrCat("grammar: ", parts..., ": simplify it"));
@@ -93,7 +119,7 @@ absl::Status TooLarge(const Parts&... parts) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<TokenId>> ReadStructuralTag(std::string_view source) {
+absl::StatusOr<StructuralTag> ReadStructuralTag(std::string_view source) {
   using Bounds = StructuralTagBounds;
   if (source.size() > Bounds::kMaxBytes) {
     return TooLarge("its source has more than ", Bounds::kMaxBytes, " bytes");
@@ -108,17 +134,27 @@ absl::StatusOr<std::vector<TokenId>> ReadStructuralTag(std::string_view source) 
   if (reader.watched() > Bounds::kMaxWatched) {
     return TooLarge("it has more than ", Bounds::kMaxWatched, " triggers, ends and excludes");
   }
-  return std::move(reader).ids();
+  return std::move(reader).tag();
 }
 
 absl::Status GrammarSize::Check() const {
   if (bytes > kMaxBytes) return TooLarge("its rules have more than ", kMaxBytes, " bytes");
   if (rules > kMaxRules) return TooLarge("it has more than ", kMaxRules, " rules");
   if (repeats > kMaxRepeats) {
-    return TooLarge("its repetitions (minLength, maxLength, {n,m} and the like) come to more than ",
-                    kMaxRepeats);
+    return TooLarge(
+        "its sets of characters and repetitions (minLength, maxLength, {n,m} and the like) come to more "
+        "than ",
+        kMaxRepeats);
   }
+  if (longest > kMaxTimes) return TooLarge("it repeats something more than ", kMaxTimes, " times");
   return absl::OkStatus();
+}
+
+absl::Status GrammarSize::CheckWithin() const {
+  if (!macro.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("grammar: ", macro, " is not taken: say it by rules"));
+  }
+  return Check();
 }
 
 GrammarSize SizeOf(std::string_view ebnf) {
@@ -129,14 +165,21 @@ GrammarSize SizeOf(std::string_view ebnf) {
         at = SkipQuoted(ebnf, at, '"');
         continue;
       case '[':
+        CountSet(ebnf, at, size);
         at = SkipQuoted(ebnf, at, ']');
         continue;
       case '\n':
         ++size.rules;
         break;
-      case '{':
-        size.repeats += RepeatsAt(ebnf, at);
+      case '(':
+        CountCall(ebnf, at, size);
         break;
+      case '{': {
+        const int64_t times = RepeatsAt(ebnf, at);
+        size.repeats += times;
+        size.longest = std::max(size.longest, times);
+        break;
+      }
       default:
         break;
     }

@@ -15,7 +15,7 @@ using testing::HasSubstr;
 std::vector<TokenId> Named(const std::string& format) {
   const auto ids = ReadStructuralTag(absl::StrCat(R"({"type":"structural_tag","format":)", format, "}"));
   EXPECT_TRUE(ids.ok()) << ids.status();
-  return ids.value_or(std::vector<TokenId>());
+  return ids.value_or(StructuralTag()).ids;
 }
 
 TEST(StructuralTag, NamesTheIdsOfItsTokenFormats) {
@@ -58,11 +58,35 @@ TEST(GrammarSize, CountsRulesAndWhatIsRepeated) {
   const GrammarSize size =
       SizeOf("root ::= \"{9}\\\"{9}\" a{3} [^{9}\\]{9}]{2,7} b{4,}\na ::= \"x\"{1,1000000000000}\n");
   EXPECT_EQ(size.rules, 2);
-  EXPECT_EQ(size.repeats, 3 + 7 + 4 + 256);
-  EXPECT_TRUE(size.Check().ok());
+  EXPECT_EQ(size.repeats, 3 + 1 + 7 + 4 + 256);
+  EXPECT_EQ(size.longest, 256);
+  EXPECT_THAT(std::string(size.Check().message()), HasSubstr("more than 128 times"));
+  EXPECT_TRUE(SizeOf("root ::= (([a-z]{1, 128}))\n").Check().ok());
   EXPECT_EQ(SizeOf("\"{").repeats, 0);
-  EXPECT_EQ(SizeOf("[\\").repeats, 0);
+  EXPECT_EQ(SizeOf("[\\").repeats, 1);
   EXPECT_EQ(SizeOf("x{12").repeats, 12);
+}
+
+TEST(GrammarSize, SetsThatAreWrittenOutCount) {
+  std::string sets = "root ::= (", rules = "root ::= (\"\\\"\" q1)\n";
+  for (int i = 0; i < 4097; ++i) sets += "[a-z] ";
+  EXPECT_EQ(SizeOf(sets).repeats, 4097);
+  EXPECT_FALSE(SizeOf(sets + ")\n").Check().ok());
+  // What the gateway makes of a long string.
+  for (int i = 1; i <= 400; ++i) {
+    absl::StrAppend(&rules, "q", i, " ::= ((\"\\\"\") | ([ !#-\\[\\]-\\ud7ff] q", i + 1, ") | (escape q",
+                    i + 1, "))\n");
+  }
+  EXPECT_EQ(SizeOf(rules).repeats, 400);
+  EXPECT_TRUE(SizeOf(rules).CheckWithin().ok());
+}
+
+TEST(GrammarSize, NamesItsMacros) {
+  EXPECT_EQ(SizeOf("root ::= ((\"Regex(\" [Regex(] Token(1, 2) ExcludeToken(3))) (=(\"a\"))\n").macro, "");
+  EXPECT_EQ(SizeOf("root ::= ((Regex(\"a\")))\n").macro, "Regex");
+  EXPECT_EQ(SizeOf("root ::= (TagDispatch(\n  (\"x\", r),\n  excludes=(\"a\")\n))\n").macro, "TagDispatch");
+  EXPECT_EQ(SizeOf("root[capture=\"]\"] ::= (\"a\")\n").macro, "a rule's attribute");
+  EXPECT_THAT(std::string(SizeOf("a ::= Substring(\"b\")").CheckWithin().message()), HasSubstr("Substring"));
 }
 
 TEST(GrammarSize, EachBoundHolds) {

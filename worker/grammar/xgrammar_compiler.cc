@@ -13,8 +13,11 @@
 #include <variant>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/mutex.h"
 #include "base/core/status.h"
+#include "worker/grammar/follow_time.h"
 #include "worker/grammar/structural_tag.h"
 
 // Its build leaves these two to us.
@@ -31,10 +34,10 @@ void LogMessageImpl(const std::string&, int, int, const std::string&) {}
 namespace quire::worker {
 namespace {
 
-// One call by itself, and all of a choice's with so much for each: some hundred times what a step has for it.
-constexpr int64_t kMaxCallUs = 500'000, kFreeUs = 100'000, kMaxMeanUs = 5'000;
 // Of the walk that a grammar is tried by.
 constexpr int kTrialTokens = 48;
+// Beside a source in xgrammar's cache, of which it has two copies.
+constexpr int64_t kCachedBytes = 1024;
 constexpr size_t kMaxReasonBytes = 300;
 
 int64_t ThreadCpuUs() {
@@ -50,6 +53,12 @@ absl::Status Refused(std::string_view what) {
   std::ranges::replace_if(
       text, [](char c) { return c < ' ' || c > '~'; }, '?');
   return absl::InvalidArgumentError(absl::StrCat("grammar: ", text));
+}
+
+// Within it.
+void Require(const absl::Status& status) {
+  if (status.ok()) return;
+  throw std::runtime_error(std::string(status.message().substr(std::string_view("grammar: ").size())));
 }
 
 // The one edge over which xgrammar is called.
@@ -70,12 +79,16 @@ size_t WordsFor(int64_t vocab) { return static_cast<size_t>((vocab + 31) / 32); 
 
 class XGrammarState final : public GrammarState {
  public:
-  XGrammarState(const xgrammar::CompiledGrammar& grammar, std::shared_ptr<const IdMask> known)
-      : matcher_(grammar, std::nullopt, /*terminate_without_stop_token=*/true), known_(std::move(known)) {}
+  XGrammarState(const xgrammar::CompiledGrammar& grammar, std::shared_ptr<const IdMask> known,
+                int64_t free_us)
+      : matcher_(grammar, std::nullopt, /*terminate_without_stop_token=*/true),
+        known_(std::move(known)),
+        time_(free_us) {}
 
   bool Accept(TokenId id) override {
     const auto word = static_cast<size_t>(id / 32);
     if (id < 0 || word >= known_->size() || ((*known_)[word] >> (id % 32) & 1) == 0) return false;
+    time_.NextToken();
     return Timed([&] { return matcher_.AcceptToken(id); });
   }
 
@@ -96,6 +109,7 @@ class XGrammarState final : public GrammarState {
 
   bool CanStop() const override { return matcher_.IsCompleted(); }
   absl::Status status() const override { return status_; }
+  int64_t spent_us() const override { return time_.spent_us(); }
 
  private:
   template <typename Call>
@@ -103,10 +117,8 @@ class XGrammarState final : public GrammarState {
     if (!status_.ok()) return false;
     const int64_t started_us = ThreadCpuUs();
     const absl::StatusOr<bool> result = Guarded(call);
-    const int64_t call_us = ThreadCpuUs() - started_us;
-    spent_us_ += call_us;
     status_ = result.status();
-    if (call_us > kMaxCallUs || spent_us_ > kFreeUs + ++calls_ * kMaxMeanUs) {
+    if (!time_.Spend(ThreadCpuUs() - started_us)) {
       status_ = absl::InvalidArgumentError(
           "grammar: it takes too long to follow: simplify it (nested repetitions and ambiguous rules do)");
     }
@@ -115,8 +127,8 @@ class XGrammarState final : public GrammarState {
 
   xgrammar::GrammarMatcher matcher_;
   const std::shared_ptr<const IdMask> known_;
+  FollowTime time_;
   absl::Status status_;
-  int64_t spent_us_ = 0, calls_ = 0;
 };
 
 class XGrammar final : public CompiledGrammar {
@@ -128,7 +140,10 @@ class XGrammar final : public CompiledGrammar {
         bytes_(grammar_.MemorySizeBytes() + known_->size() * sizeof(uint32_t)) {}
 
   std::unique_ptr<GrammarState> Start() const override {
-    return std::make_unique<XGrammarState>(grammar_, known_);
+    return std::make_unique<XGrammarState>(grammar_, known_, FollowTime::kFreeUs);
+  }
+  std::unique_ptr<GrammarState> StartTrial() const {
+    return std::make_unique<XGrammarState>(grammar_, known_, FollowTime::kTrialFreeUs);
   }
   int64_t vocab() const override { return vocab_; }
   size_t bytes() const override { return bytes_; }
@@ -150,8 +165,8 @@ std::vector<TokenId> IdsIn(const IdMask& mask) {
 }
 
 // Follows it along a path of its own: what is slow there would hold up every stream of the group.
-absl::Status Try(const CompiledGrammar& grammar) {
-  const std::unique_ptr<GrammarState> state = grammar.Start();
+absl::Status Try(const XGrammar& grammar) {
+  const std::unique_ptr<GrammarState> state = grammar.StartTrial();
   IdMask mask(WordsFor(grammar.vocab()));
   uint64_t noise = 1;
   for (int i = 0; i < kTrialTokens && state->status().ok(); ++i) {
@@ -184,9 +199,12 @@ IdMask TextIds(const Vocabulary& vocabulary) {
 }  // namespace
 
 struct XGrammarCompiler::Impl {
-  explicit Impl(const Vocabulary& vocabulary)
+  using Compiler = std::shared_ptr<xgrammar::GrammarCompiler>;
+
+  Impl(const Vocabulary& vocabulary, int64_t cache_bytes)
       : info(InfoOf(vocabulary)),
-        compiler(info, /*max_threads=*/1, /*cache_enabled=*/true, kRuleCacheBytes),
+        cache_bytes(cache_bytes),
+        compiler(NewCompiler()),
         special(vocabulary.special),
         text(TextIds(vocabulary)),
         vocab(vocabulary.size) {}
@@ -200,29 +218,52 @@ struct XGrammarCompiler::Impl {
     return ids;
   }
 
-  xgrammar::CompiledGrammar Compile(const std::string& source) {
+  xgrammar::CompiledGrammar Compile(const StructuralTag& tag, const std::string& source) {
+    for (const std::string& within : tag.grammars) {
+      Require(SizeOf(xgrammar::Grammar::FromEBNF(within).ToString()).CheckWithin());
+    }
     const auto converted = xgrammar::Grammar::FromStructuralTag(source, info);
     if (const auto* error = std::get_if<1>(&converted)) {
       throw std::runtime_error(std::visit([](const auto& one) { return std::string(one.what()); }, *error));
     }
-    const auto& grammar = std::get<0>(converted);
-    if (const absl::Status size = SizeOf(grammar.ToString()).Check(); !size.ok()) {
-      throw std::runtime_error(std::string(size.message().substr(std::string_view("grammar: ").size())));
+    Require(SizeOf(std::get<0>(converted).ToString()).Check());
+    const Compiler mine = Current(source.size());
+    const absl::Cleanup bounds = [this] { Current(0); };  // a value may be larger than all of them may be
+    return mine->CompileStructuralTag(source);  // a grammar it would write and read as EBNF, not always alike
+  }
+
+  // It keeps all sources that it ever saw, those that it refused too, and its values. Only what grammars have
+  // in common is wanted, so a new one takes its place where it has too much.
+  Compiler Current(size_t source_bytes) ABSL_LOCKS_EXCLUDED(mutex) {
+    Compiler old;  // destroyed after the lock is gone
+    MutexLock lock(&mutex);
+    const auto bytes = source_bytes > 0 ? 2 * static_cast<int64_t>(source_bytes) + kCachedBytes : 0;
+    if (sources + bytes + compiler->GetCacheSizeBytes() > cache_bytes) {
+      old = std::exchange(compiler, NewCompiler());
+      sources = 0;
     }
-    return compiler.CompileStructuralTag(
-        source);  // a grammar it would write and read as EBNF, not always alike
+    sources += bytes;
+    return compiler;
+  }
+
+  Compiler NewCompiler() const {
+    return std::make_shared<xgrammar::GrammarCompiler>(info, /*max_threads=*/1, /*cache_enabled=*/true,
+                                                       cache_bytes);
   }
 
   const xgrammar::TokenizerInfo info;
-  xgrammar::GrammarCompiler compiler;  // locks by itself
+  const int64_t cache_bytes;
+  Mutex mutex;
+  Compiler compiler ABSL_GUARDED_BY(mutex);    // locks by itself
+  int64_t sources ABSL_GUARDED_BY(mutex) = 0;  // bytes of those it has
   const std::vector<TokenId> special;
   const IdMask text;
   const int64_t vocab;
 };
 
-XGrammarCompiler::XGrammarCompiler(const absl::StatusOr<Vocabulary>& vocabulary) {
+XGrammarCompiler::XGrammarCompiler(const absl::StatusOr<Vocabulary>& vocabulary, int64_t cache_bytes) {
   if (vocabulary.ok()) {
-    auto impl = Guarded([&] { return std::make_unique<Impl>(*vocabulary); });
+    auto impl = Guarded([&] { return std::make_unique<Impl>(*vocabulary, cache_bytes); });
     broken_ = impl.status();
     if (impl.ok()) impl_ = *std::move(impl);
   } else {
@@ -243,9 +284,10 @@ absl::StatusOr<std::shared_ptr<const CompiledGrammar>> XGrammarCompiler::Compile
   }
   QUIRE_RETURN_IF_ERROR(broken_);
   if (vocab != impl_->vocab) return absl::InternalError("grammar: the model's vocabulary is another one");
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<TokenId> named, ReadStructuralTag(source));
-  QUIRE_ASSIGN_OR_RETURN(xgrammar::CompiledGrammar compiled, Guarded([&] { return impl_->Compile(source); }));
-  auto grammar = std::make_shared<XGrammar>(std::move(compiled), impl_->Known(named), vocab);
+  QUIRE_ASSIGN_OR_RETURN(const StructuralTag tag, ReadStructuralTag(source));
+  QUIRE_ASSIGN_OR_RETURN(xgrammar::CompiledGrammar compiled,
+                         Guarded([&] { return impl_->Compile(tag, source); }));
+  auto grammar = std::make_shared<XGrammar>(std::move(compiled), impl_->Known(tag.ids), vocab);
   if (grammar->bytes() > kMaxGrammarBytes) {
     return absl::InvalidArgumentError(absl::StrCat("grammar: compiled it has ", grammar->bytes() >> 20,
                                                    " MiB, more than ", kMaxGrammarBytes >> 20,

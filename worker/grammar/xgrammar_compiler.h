@@ -21,7 +21,8 @@ class XGrammarCompiler final : public GrammarCompiler {
   static constexpr int64_t kRuleCacheBytes = 64 << 20;
 
   // Where the tokenizer can't be read: refuses grammars, and says why.
-  explicit XGrammarCompiler(const absl::StatusOr<Vocabulary>& vocabulary);
+  explicit XGrammarCompiler(const absl::StatusOr<Vocabulary>& vocabulary,
+                            int64_t cache_bytes = kRuleCacheBytes);
   ~XGrammarCompiler() override;
 
   absl::StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const std::string& kind,

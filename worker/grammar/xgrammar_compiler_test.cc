@@ -4,10 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_join.h"
+#include "worker/grammar/follow_time.h"
 #include "worker/grammar/test_vocabulary.h"
 
 namespace quire::worker {
@@ -200,6 +202,14 @@ TEST(XGrammarBounds, WhatIsTooLargeIsRefused) {
        SchemaTag(absl::StrCat(R"({"type":"object","properties":{)", absl::StrJoin(fields, ","), "}}"))},
       {"many excludes",
        TagOf(absl::StrCat(R"({"type":"any_text","excludes":[)", absl::StrJoin(watched, ","), "]}"))},
+      {"many sets", Grammar("root ::= " + Repeated("[a-z]", 13'000))},
+      {"many sets and repetitions", Grammar("root ::= " + Repeated("[a-z]{9} [0-9] ", 500))},
+      {"a long repetition", Regex("[a-z]{0,129}")},
+      {"an automaton", Grammar("root ::= Regex(\"[a-z]\")")},
+      {"a dispatch", Grammar("root ::= TagDispatch((\"x\", r))\nr ::= \"a\"")},
+      {"a token dispatch", Grammar("root ::= TokenTagDispatch((5, r))\nr ::= \"a\"")},
+      {"substrings", Grammar("root ::= Substring(\"abc\")")},
+      {"an untyped one", TagOf(Json{{"grammar", "root ::= Substring(\"abc\")"}}.dump())},
       {"many repetitions", Regex(Repeated("[a-z]{1,300}x", 20))},
       {"deep JSON", std::string(200'000, '[')},
       {"deep formats",
@@ -212,6 +222,59 @@ TEST(XGrammarBounds, WhatIsTooLargeIsRefused) {
   for (const auto& [what, source] : cases) {
     EXPECT_EQ(TryCompile(source).status().code(), absl::StatusCode::kInvalidArgument) << what;
   }
+}
+
+TEST(XGrammarBounds, WhatTheGatewayMakesIsTaken) {
+  std::string string = "root ::= \"\\\"\" q1\n", object = "root ::= \"{\" c1\n";
+  for (int i = 1; i <= 400; ++i) {
+    absl::StrAppend(&string, "q", i, R"( ::= "\"" | [ !#-\[\u005D-\uD7FF\uE000-\U0010FFFF] q)", i + 1,
+                    " | escape q", i + 1, "\n");
+  }
+  string += R"(q401 ::= "\""
+escape ::= "\\" (["\\bfnrt] | "u00" ("0" [0-7bef] | "1" [0-9a-f])))";
+  for (int i = 1; i <= 1000; ++i) {
+    absl::StrAppend(&object, "c", i, " ::= \"p", i, ":\" v", i, " c", i + 1, "\nv", i, " ::= text\n");
+  }
+  object += "c1001 ::= \"}\"\ntext ::= [a-z]*\n";
+  for (const std::string& ebnf : {string, object}) {
+    const absl::Status status = TryCompile(Grammar(ebnf)).status();
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+size_t HeapBytes() {
+  const struct mallinfo2 heap = mallinfo2();
+  return heap.uordblks + heap.hblkhd;
+}
+
+// xgrammar's own cache counts no source, and forgets none that it refused.
+TEST(XGrammarBounds, NoSourceIsKeptForEver) {
+  const Vocabulary vocabulary = SmallVocabulary();
+  const XGrammarCompiler compiler(vocabulary, /*cache_bytes=*/1 << 20);
+  const size_t before = HeapBytes();
+  for (int i = 0; i < 200; ++i) {
+    const std::string source = Grammar(absl::StrCat("root ::= Token(99999) # ", i, std::string(40'000, 'x')));
+    EXPECT_EQ(compiler.Compile("structural_tag", source, vocabulary.size).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_LT(HeapBytes(), before + (size_t{4} << 20));
+}
+
+TEST(FollowTime, IsSoMuchForEachToken) {
+  FollowTime cheap(FollowTime::kFreeUs), dear(FollowTime::kFreeUs), saved(FollowTime::kFreeUs);
+  int tokens = 0;
+  for (bool enough = true; enough; ++tokens) {
+    dear.NextToken();
+    enough = dear.Spend(10) && dear.Spend(3'000);
+  }
+  EXPECT_EQ(tokens, 100);  // 2.01 ms each beyond its own
+  for (int i = 0; i < 30'000; ++i) {
+    cheap.NextToken();
+    ASSERT_TRUE(cheap.Spend(900));
+    saved.NextToken();
+  }
+  EXPECT_TRUE(saved.Spend(FollowTime::kCallUs));
+  EXPECT_FALSE(saved.Spend(FollowTime::kCallUs + 1)) << "whatever is left";
 }
 
 // They may be refused, or followed for long; whatever they are, in the end there is an end.
