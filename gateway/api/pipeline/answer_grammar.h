@@ -16,9 +16,10 @@ namespace quire::gateway {
 inline constexpr char kGrammarKind[] = "structural_tag";
 
 // Text that ToolCallSplit can't take for a call where calls are the whole answer (Llama 3's form): behind
-// white space neither { nor what begins the python tag's text.
+// white space neither { nor what begins the python tag's text. Without "?": of (ab*)? the engine takes "b"
+// too.
 inline constexpr char kNoCallRegex[] =
-    R"([ \t\r\n]*([^ \t\r\n{<][\x00-\u{10FFFF}]*|<([^|][\x00-\u{10FFFF}]*)?)?)";
+    R"([ \t\r\n]*|[ \t\r\n]*[^ \t\r\n{<][\x00-\u{10FFFF}]*|[ \t\r\n]*<|[ \t\r\n]*<[^|][\x00-\u{10FFFF}]*)";
 
 struct AnswerRules {
   const ToolRules& tools;
