@@ -352,7 +352,8 @@ TEST(Tools, LiteralsInCallsResultsAndToolsGiveNoControlTokens) {
     const std::vector<ChatTurn> turns = {{"user", text}, call, result};
     const auto prompt = model->RenderChat(turns, std::nullopt, tools).value();
     std::vector<TokenId> found;
-    for (const TokenId id : model->tokenizer().Encode(prompt).value()) {
+    const std::vector<TokenId> ids = model->tokenizer().Encode(prompt).value();
+    for (const TokenId id : ids) {
       if (model->tokenizer().IsControl(id)) found.push_back(id);
     }
     return found;

@@ -25,7 +25,7 @@ ChatStreamWriter::ChatStreamWriter(const AnswerHead& head, const ChatForm& form)
   }
 }
 
-void ChatStreamWriter::Begin(Choice& choice, Sink& sink) const {
+void ChatStreamWriter::BeginChoice(Choice& choice, Sink& sink) const {
   if (std::exchange(choice.begun, true)) return;
   sink.Append(absl::StrCat(choice.start, "\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]",
                            chunk_end_));
@@ -51,7 +51,7 @@ void ChatStreamWriter::AppendPart(const Piece& piece) {
 
 void ChatStreamWriter::Delta(const Piece& piece, Sink& sink) {
   Choice& choice = choices_[piece.choice];
-  Begin(choice, sink);
+  BeginChoice(choice, sink);
   if (form_.exclude_reasoning && piece.kind == PieceKind::kReasoning) {
     choice.excluded += piece.positions;
     return;
@@ -73,7 +73,7 @@ std::string ChatStreamWriter::Finish(const ChoiceEnd& end) const {
 }
 
 void ChatStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
-  Begin(choices_[end.choice], sink);
+  BeginChoice(choices_[end.choice], sink);
   if (++ended_ == choices_.size()) {
     last_ = end;
   } else {

@@ -30,7 +30,7 @@ class ChatStreamWriter final : public AnswerWriter {
     uint32_t excluded = 0;  // positions of reasoning that is left out: they ride with its next frame
   };
 
-  void Begin(Choice& choice, Sink& sink) const;
+  void BeginChoice(Choice& choice, Sink& sink) const;
   // Into frame_: what the delta has of the piece.
   void AppendPart(const Piece& piece);
   std::string Finish(const ChoiceEnd& end) const;

@@ -30,7 +30,7 @@ std::string CompletionStreamWriter::Chunk(uint32_t choice, std::string_view text
   return chunk;
 }
 
-CompletionStreamWriter::Choice& CompletionStreamWriter::Begin(uint32_t index, Sink& sink) {
+CompletionStreamWriter::Choice& CompletionStreamWriter::BeginChoice(uint32_t index, Sink& sink) {
   Choice& choice = choices_[index];
   const auto all = static_cast<uint32_t>(choices_.size());
   const std::string_view echo = form_.EchoOf(index, all);
@@ -40,7 +40,7 @@ CompletionStreamWriter::Choice& CompletionStreamWriter::Begin(uint32_t index, Si
 }
 
 void CompletionStreamWriter::Delta(const Piece& piece, Sink& sink) {
-  Choice& choice = Begin(piece.choice, sink);
+  Choice& choice = BeginChoice(piece.choice, sink);
   std::string logprobs = "null";
   if (!piece.tokens.empty()) {
     TokenLists lists;
@@ -53,7 +53,7 @@ void CompletionStreamWriter::Delta(const Piece& piece, Sink& sink) {
 }
 
 void CompletionStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
-  Begin(end.choice, sink);
+  BeginChoice(end.choice, sink);
   if (++ended_ == choices_.size()) {
     last_ = end;
   } else {

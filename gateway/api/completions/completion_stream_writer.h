@@ -27,7 +27,7 @@ class CompletionStreamWriter final : public AnswerWriter {
     size_t characters = 0;  // of its text so far
   };
 
-  Choice& Begin(uint32_t choice, Sink& sink);
+  Choice& BeginChoice(uint32_t choice, Sink& sink);
   // A chunk up to its end.
   std::string Chunk(uint32_t choice, std::string_view text, std::string_view logprobs,
                     std::string_view finish) const;
