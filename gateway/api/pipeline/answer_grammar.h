@@ -16,8 +16,7 @@ namespace quire::gateway {
 inline constexpr char kGrammarKind[] = "structural_tag";
 
 // Text that ToolCallSplit can't take for a call where calls are the whole answer (Llama 3's form): behind
-// white space neither { nor what begins the python tag's text. Without "?": of (ab*)? the engine takes "b"
-// too.
+// white space neither { nor what begins the python tag's text.
 inline constexpr char kNoCallRegex[] =
     R"([ \t\r\n]*|[ \t\r\n]*[^ \t\r\n{<][\x00-\u{10FFFF}]*|[ \t\r\n]*<|[ \t\r\n]*<[^|][\x00-\u{10FFFF}]*)";
 
