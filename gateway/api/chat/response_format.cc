@@ -9,7 +9,7 @@ using json = nlohmann::ordered_json;
 using Kind = TextFormat::Kind;
 
 constexpr size_t kMaxSourceText = 64 * 1024;
-constexpr size_t kMaxNameBytes = 64;
+constexpr size_t kMaxFormatNameBytes = 64;
 
 void ReadSource(FieldReader& fields, const char* name, const std::string& path, Kind kind,
                 TextFormat& format) {
@@ -42,7 +42,7 @@ TextFormat ReadResponseFormat(FieldReader& fields, std::optional<http::ApiError>
   }
   constexpr const char* kPath = "response_format.";
   FieldReader own(*given, kPath, error);
-  const std::string type = own.String("type", kMaxNameBytes).value_or("");
+  const std::string type = own.String("type", kMaxFormatNameBytes).value_or("");
   if (type == "json_object") {
     format.kind = Kind::kJsonObject;
   } else if (type == "json_schema") {
