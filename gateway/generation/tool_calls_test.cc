@@ -142,6 +142,11 @@ TEST_F(ToolCallsTest, NoMoreIsTakenThanThereIsRoomFor) {
     Answer answer;
     answer.Add(buffer.Take(room, true), 0);
     EXPECT_LE(answer.positions, room);
+    // What closes the last call has no text: until the choice ends nothing waits for room.
+    if (!answer.end) {
+      EXPECT_LT(answer.positions, room);
+      continue;
+    }
     EXPECT_EQ(answer.end->kind, Ending::Kind::kBudget);
     EXPECT_FALSE(answer.end->called_tools);
   }
