@@ -50,6 +50,8 @@ void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, Ch
     wish.ReadSwitch(own, "enabled");
     if (const auto budget = own.Integer("max_tokens", 0, kMaxThinkBudget)) {
       request.sampling.think_budget = static_cast<uint32_t>(*budget);
+      // Who gives a budget wants it to be used.
+      if (*budget > 0 && !request.prompt.reasons) request.prompt.reasons = true;
     }
     for (const char* name : {"summary", "generate_summary"}) {
       if (own.FindFilled(name) != nullptr) own.Unsupported(name, "leave it out");

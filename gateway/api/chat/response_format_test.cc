@@ -55,6 +55,8 @@ TEST(ResponseFormat, RefusesOthersByName) {
 TEST(ReasoningFields, SayABudget) {
   EXPECT_EQ(MustParse(Body("")).sampling.think_budget, std::nullopt);
   EXPECT_EQ(MustParse(Body(R"("reasoning": {"max_tokens": 100})")).sampling.think_budget, 100u);
+  EXPECT_EQ(MustParse(Body(R"("reasoning": {"max_tokens": 100})")).prompt.reasons, true);
+  EXPECT_EQ(MustParse(Body(R"("reasoning": {"max_tokens": 100, "enabled": false})")).prompt.reasons, false);
   EXPECT_EQ(MustParse(Body(R"("reasoning": {"max_tokens": 0})")).sampling.think_budget, 0u);
   EXPECT_EQ(MustParse(Body(R"("reasoning_effort": "low")")).sampling.think_budget, 2048u);
   EXPECT_EQ(MustParse(Body(R"("reasoning_effort": "high")")).sampling.think_budget, std::nullopt);
