@@ -20,7 +20,7 @@ ALLOWED = {
     "kernels": ["base/core"],
     "kernels/cpu": ["base/core", "kernels"],
     "kernels/cuda": ["base/core", "kernels"],
-    "gateway/structured": ["base/core"],
+    "gateway/structured": ["base/core", "gateway/text"],
     "gateway/text": ["base/core", "proto"],
     "gateway/accounting": ["base/core", "proto"],
     "gateway/rpc": ["base/core", "base/net", "proto"],

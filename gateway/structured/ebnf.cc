@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "gateway/text/unicode.h"
 
 namespace quire::gateway {
 namespace {
@@ -66,14 +67,10 @@ std::string EbnfAnyOf(const std::vector<std::string>& choices) {
 
 std::u32string CodePointsOf(std::string_view utf8) {
   std::u32string text;
-  for (size_t i = 0; i < utf8.size();) {
-    const auto lead = static_cast<unsigned char>(utf8[i]);
-    const size_t bytes = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    char32_t code_point = bytes == 1 ? lead : lead & (0x7F >> bytes);
-    for (size_t k = 1; k < bytes && i + k < utf8.size(); ++k)
-      code_point = code_point << 6 | (utf8[i + k] & 0x3F);
-    text += code_point;
-    i += bytes;
+  for (size_t at = 0; at < utf8.size();) {
+    const Character character = CharacterAt(utf8, at);
+    text += static_cast<char32_t>(character.code_point);
+    at += character.bytes;
   }
   return text;
 }

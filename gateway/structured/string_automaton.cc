@@ -151,20 +151,14 @@ void AddTarget(CodePoints on, size_t to, Targets& targets) {
 
 }  // namespace
 
-// What makes automata, state by state.
-class AutomatonMaker {
- public:
-  using State = StringAutomaton::State;
-
-  static void Connect(const CodePoints& on, size_t to, State& from) {
-    const auto found = std::ranges::find(from.edges, to, &StringAutomaton::Edge::to);
-    if (found == from.edges.end()) {
-      from.edges.push_back({on, to});
-    } else {
-      found->on = found->on.Or(on);
-    }
+void StringAutomaton::Connect(const CodePoints& on, size_t to, State& from) {
+  const auto found = std::ranges::find(from.edges, to, &Edge::to);
+  if (found == from.edges.end()) {
+    from.edges.push_back({on, to});
+  } else {
+    found->on = found->on.Or(on);
   }
-};
+}
 
 absl::StatusOr<StringAutomaton> StringAutomaton::OfRegex(const RegexNode& regex) {
   Nondeterministic parts;
@@ -182,7 +176,7 @@ absl::StatusOr<StringAutomaton> StringAutomaton::OfRegex(const RegexNode& regex)
       if (!parts.state(part).on.empty())
         AddTarget(parts.state(part).on, parts.state(part).next.front(), targets);
     }
-    for (const auto& [on, to] : targets) AutomatonMaker::Connect(on, sets.Of(parts.Closure(to)), state);
+    for (const auto& [on, to] : targets) Connect(on, sets.Of(parts.Closure(to)), state);
   }
   StringAutomaton pruned = Pruned(states);
   if (pruned.states_.size() > kMaxStates) return TooManyStates();
@@ -245,7 +239,7 @@ absl::StatusOr<StringAutomaton> StringAutomaton::And(const StringAutomaton& othe
     for (const Edge& edge : states_[mine].edges) {
       for (const Edge& its_edge : other.states_[its].edges) {
         const CodePoints on = edge.on.And(its_edge.on);
-        if (!on.empty()) AutomatonMaker::Connect(on, pairs.Of({edge.to, its_edge.to}), state);
+        if (!on.empty()) Connect(on, pairs.Of({edge.to, its_edge.to}), state);
       }
     }
   }

@@ -48,9 +48,9 @@ class StringAutomaton {
     std::vector<Edge> edges;
     bool may_end = false;
   };
-  friend class AutomatonMaker;
 
   explicit StringAutomaton(std::vector<State> states) : states_(std::move(states)) {}
+  static void Connect(const CodePoints& on, size_t to, State& from);
   // Without those that lead to no end.
   static StringAutomaton Pruned(const std::vector<State>& states);
 

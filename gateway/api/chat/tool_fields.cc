@@ -124,6 +124,25 @@ json ReadToolParameters(FieldReader& fields, const char* name, size_t& bytes_lef
   return json::object();
 }
 
+void ReadEachTool(FieldReader& fields, std::optional<http::ApiError>& error, const char* shape,
+                  absl::FunctionRef<Tool(FieldReader& tool, size_t& bytes_left)> read, ToolRules& rules) {
+  const json* tools = fields.Find("tools");
+  if (tools == nullptr) return;
+  if (!tools->is_array() || tools->size() > kMaxTools) {
+    return fields.Fail("tools", absl::StrCat("give a list of at most ", kMaxTools, " tools"));
+  }
+  absl::flat_hash_set<std::string> names;
+  size_t bytes_left = kMaxAllParametersBytes;
+  for (size_t i = 0; i < tools->size() && !error; ++i) {
+    const std::string path = absl::StrCat("tools.", i);
+    if (!(*tools)[i].is_object()) return fields.Fail(path, shape);
+    FieldReader own((*tools)[i], path + ".", error);
+    Tool tool = read(own, bytes_left);
+    if (!names.insert(tool.name).second) own.Fail("name", "another tool has this name");
+    rules.tools.push_back(std::move(tool));
+  }
+}
+
 ToolRules ReadTools(FieldReader& fields, std::optional<http::ApiError>& error) {
   ToolRules rules;
   if (const json* tools = fields.Find("tools")) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/answer_format.h"
 
@@ -17,6 +18,11 @@ inline constexpr size_t kMaxAllParametersBytes = 1 << 20;  // of a request's too
 // The schema of a tool's arguments, by its field's name; {} where there is none. `bytes_left`, of all tools
 // together, shrinks by it.
 nlohmann::ordered_json ReadToolParameters(FieldReader& fields, const char* name, size_t& bytes_left);
+
+// Each of a request's "tools" as an API has them, by `read`: so many at most, and no two of one name.
+// `shape`: what is said where one is no object.
+void ReadEachTool(FieldReader& fields, std::optional<http::ApiError>& error, const char* shape,
+                  absl::FunctionRef<Tool(FieldReader& tool, size_t& bytes_left)> read, ToolRules& rules);
 
 ToolRules ReadTools(FieldReader& fields, std::optional<http::ApiError>& error);
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/str_cat.h"
 #include "gateway/api/chat/tool_fields.h"
 
 namespace quire::gateway {
@@ -46,22 +44,11 @@ Tool ReadTool(FieldReader& fields, size_t& bytes_left) {
 
 void ReadToolList(FieldReader& fields, std::optional<http::ApiError>& error, bool& cache_control,
                   ToolRules& rules) {
-  const json* tools = fields.Find("tools");
-  if (tools == nullptr) return;
-  if (!tools->is_array() || tools->size() > kMaxTools) {
-    return fields.Fail("tools", absl::StrCat("give a list of at most ", kMaxTools, " tools"));
-  }
-  absl::flat_hash_set<std::string> names;
-  size_t bytes_left = kMaxAllParametersBytes;
-  for (size_t i = 0; i < tools->size() && !error; ++i) {
-    const std::string path = absl::StrCat("tools.", i);
-    if (!(*tools)[i].is_object()) return fields.Fail(path, "give an object with name and input_schema");
-    FieldReader own((*tools)[i], path + ".", error);
+  const auto read = [&](FieldReader& own, size_t& bytes_left) {
     cache_control |= own.Find("cache_control") != nullptr;
-    Tool tool = ReadTool(own, bytes_left);
-    if (!names.insert(tool.name).second) own.Fail("name", "another tool has this name");
-    rules.tools.push_back(std::move(tool));
-  }
+    return ReadTool(own, bytes_left);
+  };
+  ReadEachTool(fields, error, "give an object with name and input_schema", read, rules);
 }
 
 void ReadToolChoice(FieldReader& fields, std::optional<http::ApiError>& error, ToolRules& rules) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/pipeline/sampling_fields.h"
@@ -37,24 +36,6 @@ Tool ReadFunction(FieldReader& fields, size_t& bytes_left) {
   tool.strict = fields.Bool("strict");
   tool.parameters_field = "parameters";
   return tool;
-}
-
-void ReadFunctions(FieldReader& fields, std::optional<http::ApiError>& error, ToolRules& rules) {
-  const json* tools = fields.Find("tools");
-  if (tools == nullptr) return;
-  if (!tools->is_array() || tools->size() > kMaxTools) {
-    return fields.Fail("tools", absl::StrCat("give a list of at most ", kMaxTools, " tools"));
-  }
-  absl::flat_hash_set<std::string> names;
-  size_t bytes_left = kMaxAllParametersBytes;
-  for (size_t i = 0; i < tools->size() && !error; ++i) {
-    const std::string path = absl::StrCat("tools.", i);
-    if (!(*tools)[i].is_object()) return fields.Fail(path, "give an object with type and name");
-    FieldReader own((*tools)[i], path + ".", error);
-    Tool tool = ReadFunction(own, bytes_left);
-    if (!names.insert(tool.name).second) own.Fail("name", "another tool has this name");
-    rules.tools.push_back(std::move(tool));
-  }
 }
 
 void ReadFunctionChoice(FieldReader& fields, std::optional<http::ApiError>& error, ToolRules& rules) {
@@ -181,7 +162,7 @@ ApiResult<ResponsesRequest> ParseResponsesRequest(std::string_view body) {
   request.sampling.model = std::move(model);
   request.stream = fields.Bool("stream").value_or(false);
   ReadInclude(fields, request.sampling);
-  ReadFunctions(fields, error, request.prompt.tools);
+  ReadEachTool(fields, error, "give an object with type and name", ReadFunction, request.prompt.tools);
   ReadFunctionChoice(fields, error, request.prompt.tools);
   request.prompt.tools.parallel = fields.Bool("parallel_tool_calls").value_or(true);
   ReadReasoningField(fields, error, request);
