@@ -37,6 +37,7 @@ Bpe::Bpe(const TokenizerFile& file) : byte_tokens_(file.byte_tokens) {
     merges_.insert_or_assign(PairKey(rule.left, rule.right), Merge{static_cast<uint32_t>(rank), rule.result});
   }
   std::array<size_t, 256> largest = {};
+  Scratch scratch;
   for (size_t id = 0; id < file.token_bytes.size(); ++id) {
     const TokenId token = static_cast<TokenId>(id);
     const std::string& bytes = file.token_bytes[id];
@@ -45,7 +46,7 @@ Bpe::Bpe(const TokenizerFile& file) : byte_tokens_(file.byte_tokens) {
       size_t& size = largest[static_cast<unsigned char>(c)];
       size = std::max(size, bytes.size());
     }
-    if (file.ignore_merges) whole_words_[bytes] = token;
+    if (file.ignore_merges || MergesTo(bytes, token, scratch)) whole_words_[bytes] = token;
   }
   for (size_t byte = 0; byte < largest.size(); ++byte) {
     if (byte_tokens_[byte] != kNoToken)
@@ -113,6 +114,12 @@ void Bpe::MergeNext(Scratch& scratch) const {
   if (merge != nullptr && merge->result == candidate.result) {
     Apply(scratch, candidate.position, candidate.result);
   }
+}
+
+bool Bpe::MergesTo(std::string_view word, TokenId token, Scratch& scratch) const {
+  if (!Begin(word, scratch)) return false;
+  while (!scratch.heap.empty()) MergeNext(scratch);
+  return scratch.symbols[0].token == token && scratch.symbols[0].next < 0;
 }
 
 absl::Status Bpe::Encode(std::string_view word, const EncodeLimits& limits, Scratch& scratch,

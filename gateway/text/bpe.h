@@ -52,6 +52,8 @@ class Bpe {
   size_t LeastTokens(std::string_view word) const;
   // Fills scratch with the bytes' tokens and their merges; false where there is no token.
   bool Begin(std::string_view word, Scratch& scratch) const;
+  // Whether merging all that can be leaves this token alone.
+  bool MergesTo(std::string_view word, TokenId token, Scratch& scratch) const;
   const Merge* Find(TokenId left, TokenId right) const;
   // Takes the best candidate off the heap and, if it still holds, applies it.
   void MergeNext(Scratch& scratch) const;
@@ -64,7 +66,8 @@ class Bpe {
   // By byte: one over the size of the largest token that has it. No token holds more than 1 of it in all.
   std::array<double, 256> least_share_ = {};
   absl::flat_hash_map<uint64_t, Merge> merges_;  // by (left << 32 | right)
-  // Words taken whole; empty unless the file says ignore_merges.
+  // Words that are a token, so that most words need no merge: all of them if the file says ignore_merges,
+  // else those that merging arrives at.
   absl::flat_hash_map<std::string, TokenId> whole_words_;
 };
 

@@ -51,6 +51,14 @@ std::string NfcOf(std::string_view text) {
   return out;
 }
 
+// Where the ASCII at `start` ends that stands before no other character, with which its last one might
+// compose.
+size_t PlainFrom(std::string_view text, size_t start) {
+  size_t end = start;
+  while (end < text.size() && IsAscii(text[end])) ++end;
+  return end == text.size() || end == start ? end : end - 1;
+}
+
 Origin OriginOf(const OriginText& text, size_t start, size_t end) {
   for (size_t i = start; i < end; ++i) {
     if (!text.FromTemplate(i)) return Origin::kUser;
@@ -127,12 +135,17 @@ OriginText NormalizeNfc(const OriginText& text) {
   const std::string& bytes = text.text();
   OriginText out;
   for (size_t start = 0; start < bytes.size();) {
+    if (const size_t plain = PlainFrom(bytes, start); plain > start) {
+      out.Append(text.Substr(start, plain - start));
+      start = plain;
+      continue;
+    }
     // ASCII never composes with what stands before it, so that a stretch from one ASCII byte to the next is
     // normalized by itself; this keeps origins apart wherever they can be.
     size_t end = start + 1;
     while (end < bytes.size() && !IsAscii(bytes[end])) ++end;
     const std::string_view stretch(bytes.data() + start, end - start);
-    const std::string normal = stretch.size() == 1 ? std::string(stretch) : NfcOf(stretch);
+    const std::string normal = NfcOf(stretch);
     if (normal == stretch) {
       out.Append(text.Substr(start, end - start));
     } else {
