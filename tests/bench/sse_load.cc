@@ -24,7 +24,7 @@ namespace {
 
 struct Config {
   int64_t port = 8000, streams = 1, requests = 1, tokens = 128, interval_us = 0, server_pid = 0;
-  std::string key, model = "mock", path = "/v1/chat/completions", prompt = "Say something.";
+  std::string key, model = "mock", path = "/v1/chat/completions", prompt = "Say something.", with = "{}";
   bool stream = true;
 };
 
@@ -38,6 +38,7 @@ std::string MakeRequest(const Config& config) {
   body["max_tokens"] = config.tokens;
   body["ignore_eos"] = true;
   body["stream"] = config.stream;
+  body.merge_patch(nlohmann::ordered_json::parse(config.with));
   const std::string text = body.dump();
   std::string request =
       "POST " + config.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
@@ -176,6 +177,7 @@ int main(int argc, char** argv) {
   options.Add("key", &config.key, "KEY", "bearer key");
   options.Add("model", &config.model, "NAME", "the model to ask for");
   options.Add("prompt", &config.prompt, "TEXT", "the user's message");
+  options.Add("with", &config.with, "JSON", "fields laid over the request's");
   options.Add("streams", &config.streams, "N", "connections at once", {1, 20000});
   options.Add("requests", &config.requests, "N", "requests in all", {1, 100'000'000});
   options.Add("tokens", &config.tokens, "N", "max_tokens of each", {1, 1'000'000});
@@ -184,6 +186,10 @@ int main(int argc, char** argv) {
   options.Add("server-pid", &config.server_pid, "PID", "whose CPU time to report (0 = nobody's)", {0});
   options.Add("stream", &config.stream, "ask for server-sent events");
   if (const int code = quire::ParseOrExitCode(options, argc, argv); code >= 0) return code;
+  if (!nlohmann::json::accept(config.with)) {
+    std::fprintf(stderr, "quire-bench-sse: --with is no JSON\n");
+    return 2;
+  }
   quire::bench::Load load(config);
   load.Run();
   std::puts(load.Report().dump().c_str());
