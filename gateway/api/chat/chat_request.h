@@ -1,7 +1,7 @@
 // The body of POST /v1/chat/completions, wholly validated: what passes here can't hurt anything behind it.
 // Unknown fields are ignored as OpenAI does; a known field that is out of range, or that this version can't
-// honour yet (unsupported_fields.h), is refused with its path; docs/API.md has the table of all, and names
-// the few that are ignored. Pure and fuzzed (tests/fuzz/chat_request_fuzz.cc): no I/O, any thread.
+// honour yet, is refused with its path; declared_chat.h lists all that are known, docs/API.md has the table.
+// Pure and fuzzed (tests/fuzz/chat_request_fuzz.cc): no I/O, any thread.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/str_cat.h"
+#include "gateway/api/chat/declared_messages.h"
 #include "gateway/api/chat/turn_calls.h"
 
 namespace quire::gateway {
@@ -13,71 +13,42 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr size_t kMaxTurns = 10'000;
-constexpr size_t kMaxNameBytes = 256;
-
 // Chat templates know no developer.
 std::string ReadRole(FieldReader& fields) {
-  std::string role = fields.String("role", 64).value_or("");
-  if (role == "developer") role = "system";
-  if (role == "function") {
-    fields.Unsupported("role", "give a tool's result with the role \"tool\"");
-  } else if (role != "system" && role != "user" && role != "assistant" && role != "tool") {
-    fields.Fail("role", "give system, developer, user, assistant or tool");
+  if (const json* role = fields.Find(kRole); role != nullptr && *role == "function") {
+    fields.Unsupported(kRole, "give a tool's result with the role \"tool\"");
   }
-  return role;
-}
-
-// What says something beside the content and would be lost.
-void RefuseWhatIsNoText(FieldReader& fields) {
-  constexpr std::pair<const char*, const char*> kNoText[] = {
-      {"function_call", "give a function's call in \"tool_calls\""},
-      {"refusal", "leave it out, or give its text as the content"},
-      {"audio", "leave it out: this model reads text only"},
-      {"images", "leave them out: this model reads text only"},
-  };
-  for (const auto& [name, advice] : kNoText) {
-    if (fields.FindFilled(name) != nullptr) fields.Unsupported(name, advice);
-  }
+  const std::string role = fields.Choice(kRole).value_or("");
+  return role == "developer" ? "system" : role;
 }
 
 // A string as it is; the text parts of a list joined, as templates want them.
 std::string ReadContent(FieldReader& fields) {
-  const json* content = fields.Find("content");
-  if (content != nullptr && content->is_string()) return content->get<std::string>();
+  const json* content = fields.List(kContent);
+  if (content == nullptr) {
+    fields.Fail(kContent, kContent.advice);
+    return "";
+  }
+  if (content->is_string()) return content->get<std::string>();
   std::string text;
-  if (content == nullptr || !content->is_array()) {
-    fields.Fail("content", "give a string or a list of text parts");
-    return text;
-  }
-  for (size_t i = 0; i < content->size(); ++i) {
-    const json& part = (*content)[i];
-    const std::string path = absl::StrCat("content.", i);
-    if (!part.is_object()) {
-      fields.Fail(path, "give an object, as {\"type\": \"text\", \"text\": \"...\"}");
-      return text;
-    }
-    const auto type = part.find("type"), found = part.find("text");
-    if (type == part.end() || *type != "text") {
-      fields.Fail(path + ".type", "this model reads text only: give parts of type \"text\"");
-    } else if (found == part.end() || !found->is_string()) {
-      fields.Fail(path + ".text", "give a string");
-    } else {
-      text += found->get_ref<const std::string&>();
-    }
-  }
+  fields.ForEach(kContent, *content, [&](FieldReader& part, size_t) {
+    part.Choice(kPartType);
+    const json* found = part.Find(kPartText);
+    if (found == nullptr || !found->is_string()) return part.Fail(kPartText, "give a string");
+    text += found->get_ref<const std::string&>();
+  });
   return text;
 }
 
 std::string ReasoningToContinue(FieldReader& fields) {
   std::string reasoning;
-  for (const char* name : {"reasoning_content", "reasoning"}) {
-    const json* value = fields.FindFilled(name);
+  for (const ShapeField* field : {&kReasoningContent, &kReasoningText}) {
+    const json* value = fields.FindFilled(*field);
     if (value == nullptr) continue;
     if (!value->is_string()) {
-      fields.Fail(name, "give a string");
+      fields.Fail(*field, "give a string");
     } else if (!reasoning.empty() && *value != reasoning) {
-      fields.Fail(name, "it says something else than reasoning_content: give one of the two");
+      fields.Fail(*field, "it says something else than reasoning_content: give one of the two");
     } else {
       reasoning = value->get<std::string>();
     }
@@ -86,22 +57,23 @@ std::string ReasoningToContinue(FieldReader& fields) {
 }
 
 // Of earlier turns reasoning is no part of a prompt, whatever it is.
-ChatTurn ReadTurn(FieldReader& fields, size_t index, bool is_last, TurnCalls& calls) {
+ChatTurn ReadTurn(FieldReader& fields, bool is_last, TurnCalls& calls) {
   ChatTurn turn;
   turn.role = ReadRole(fields);
-  RefuseWhatIsNoText(fields);
-  calls.Read(fields, index, is_last, turn);
-  if (turn.role != "tool" && fields.FindFilled("tool_call_id") != nullptr) {
-    fields.Fail("tool_call_id", "only the results of tool calls have one, with the role \"tool\"");
+  // What says something beside the content and would be lost.
+  for (const RefusedField& field : kNoText) fields.Refuse(field);
+  calls.Read(fields, is_last, turn);
+  if (turn.role != "tool" && fields.FindFilled(kToolCallId) != nullptr) {
+    fields.Fail(kToolCallId, "only the results of tool calls have one, with the role \"tool\"");
   }
   const bool is_answer = turn.role == "assistant";
   if (is_answer && is_last) turn.reasoning = ReasoningToContinue(fields);
   const bool reasons =
-      fields.FindFilled("reasoning_content") != nullptr || fields.FindFilled("reasoning") != nullptr;
+      fields.FindFilled(kReasoningContent) != nullptr || fields.FindFilled(kReasoningText) != nullptr;
   // It may have been cut before it had any content, or be calls alone.
   const bool has_more = !turn.tool_calls.empty() || (is_answer && reasons);
-  if (!has_more || fields.Find("content") != nullptr) turn.content = ReadContent(fields);
-  fields.String("name", kMaxNameBytes);
+  if (!has_more || fields.Find(kContent) != nullptr) turn.content = ReadContent(fields);
+  fields.String(kMessageName);
   return turn;
 }
 
@@ -122,21 +94,12 @@ void OrderResults(std::vector<ChatTurn>& turns) {
 
 std::vector<ChatTurn> ReadTurns(FieldReader& fields, std::optional<http::ApiError>& error) {
   std::vector<ChatTurn> turns;
-  const json* messages = fields.Find("messages");
-  if (messages == nullptr || !messages->is_array() || messages->empty() || messages->size() > kMaxTurns) {
-    fields.Fail("messages", absl::StrCat("give a list of 1 to ", kMaxTurns, " messages"));
-    return turns;
-  }
+  const json* messages = fields.List(kMessages);
+  if (messages == nullptr) return turns;
   TurnCalls calls(error);
-  for (size_t i = 0; i < messages->size() && !error; ++i) {
-    const json& message = (*messages)[i];
-    if (!message.is_object()) {
-      fields.Fail(absl::StrCat("messages.", i), "give an object with role and content");
-      break;
-    }
-    FieldReader message_fields(message, absl::StrCat("messages.", i, "."), error);
-    turns.push_back(ReadTurn(message_fields, i, i + 1 == messages->size(), calls));
-  }
+  fields.ForEach(kMessages, *messages, [&](FieldReader& message, size_t index) {
+    turns.push_back(ReadTurn(message, index + 1 == messages->size(), calls));
+  });
   calls.End();
   if (!error) OrderResults(turns);
   return turns;

@@ -2,13 +2,12 @@
 // told: OpenAI's, and those of other servers for the same. Pure; part of ReadChatRequest.
 #pragma once
 
-#include <optional>
-
 #include "gateway/api/chat/chat_request.h"
 #include "gateway/api/field_reader.h"
 
 namespace quire::gateway {
 
-void ReadReasoning(FieldReader& fields, std::optional<http::ApiError>& error, ChatRequest& request);
+// kReasoningWishFields.
+void ReadReasoning(FieldReader& fields, ChatRequest& request);
 
 }  // namespace quire::gateway

@@ -3,13 +3,12 @@
 // made.
 #pragma once
 
-#include <optional>
-
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/answer_format.h"
 
 namespace quire::gateway {
 
-TextFormat ReadResponseFormat(FieldReader& fields, std::optional<http::ApiError>& error);
+// kResponseFormat.
+TextFormat ReadResponseFormat(FieldReader& fields);
 
 }  // namespace quire::gateway

@@ -12,86 +12,65 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr size_t kMaxIdBytes = 256;
 // Of all strings of arguments together: parsed, they take several times as much.
 constexpr size_t kMaxArgumentBytes = 4 << 20;
 
 }  // namespace
 
-void TurnCalls::Read(FieldReader& message, size_t index, bool is_last, ChatTurn& turn) {
-  const json* calls = message.FindFilled("tool_calls");
+void TurnCalls::Read(FieldReader& message, bool is_last, ChatTurn& turn) {
+  const json* calls = message.FindFilled(kToolCalls);
   if (calls != nullptr && turn.role != "assistant") {
-    return message.Fail("tool_calls", "only assistant messages have tool calls");
+    return message.Fail(kToolCalls, "only assistant messages have tool calls");
   }
   if (turn.role == "tool") return ReadResult(message, turn);
   End();
   if (calls == nullptr) return;
   if (is_last) {
-    return message.Fail("tool_calls",
+    return message.Fail(kToolCalls,
                         "a last assistant message is continued, and tool calls can't be: give the tools' "
                         "results behind it");
   }
-  if (!calls->is_array() || calls->size() > kMaxTools) {
-    return message.Fail("tool_calls", absl::StrCat("give a list of at most ", kMaxTools, " tool calls"));
-  }
-  turn.tool_calls = ReadCalls(*calls, absl::StrCat("messages.", index, ".tool_calls"));
+  if (message.List(kToolCalls) == nullptr) return;
+  message.ForEach(kToolCalls, *calls,
+                  [&](FieldReader& call, size_t) { turn.tool_calls.push_back(ReadCall(call)); });
 }
 
-std::vector<ToolCall> TurnCalls::ReadCalls(const json& calls, const std::string& path) {
-  std::vector<ToolCall> read;
-  for (size_t i = 0; i < calls.size() && !error_; ++i) {
-    const std::string place = absl::StrCat(path, ".", i);
-    if (!calls[i].is_object()) {
-      error_ = InvalidField(place, absl::StrCat(place, ": give an object with id, type and function"));
-      break;
-    }
-    FieldReader fields(calls[i], place + ".", error_);
-    read.push_back(ReadCall(fields, place));
-  }
-  return read;
-}
-
-ToolCall TurnCalls::ReadCall(FieldReader& fields, const std::string& path) {
-  ToolCall call{.id = fields.String("id", kMaxIdBytes).value_or(""), .name = {}, .arguments = json::object()};
-  if (call.id.empty()) fields.Fail("id", "give the id of the tool call");
-  if (fields.String("type", 64).value_or("function") != "function") {
-    fields.Fail("type", "only tool calls of the type \"function\" are known");
-  }
-  const json* function = fields.Find("function");
-  if (function == nullptr || !function->is_object()) {
-    fields.Fail("function", "give an object with name and arguments");
-    return call;
-  }
-  FieldReader own(*function, path + ".function.", error_);
-  call.name = own.String("name", 64).value_or("");
-  if (!IsToolName(call.name)) own.Fail("name", kToolNameAdvice);
-  call.arguments = ReadArguments(own);
+ToolCall TurnCalls::ReadCall(FieldReader& fields) {
+  ToolCall call{.id = fields.String(kCallId).value_or(""), .name = {}, .arguments = json::object()};
+  if (call.id.empty()) fields.Fail(kCallId, "give the id of the tool call");
+  fields.Choice(kCallType);
+  std::optional<FieldReader> own = fields.Object(kCallFunction);
+  if (!own) return call;
+  call.name = own->String(kCallName).value_or("");
+  if (!IsToolName(call.name)) own->Fail(kCallName, kToolNameAdvice);
+  call.arguments = ReadArguments(*own);
+  const std::string path = fields.prefix().substr(0, fields.prefix().size() - 1);
   if (!open_.insert({call.id, {call.name, path}}).second) {
-    fields.Fail("id", "another tool call of this message has the same id");
+    fields.Fail(kCallId, "another tool call of this message has the same id");
   }
   return call;
 }
 
 json TurnCalls::ReadArguments(FieldReader& function) {
-  const json* arguments = function.FindFilled("arguments");
+  const json* arguments = function.FindFilled(kCallArguments);
   if (arguments == nullptr) return json::object();
   if (arguments->is_object()) return *arguments;
   if (!arguments->is_string()) {
-    function.Fail("arguments", "give a JSON object, as a string");
+    function.Fail(kCallArguments, "give a JSON object, as a string");
     return json::object();
   }
   const auto& text = arguments->get_ref<const std::string&>();
   argument_bytes_ += text.size();
   if (argument_bytes_ > kMaxArgumentBytes) {
-    function.Fail("arguments", absl::StrCat("all tool calls' arguments together have at most ",
-                                            kMaxArgumentBytes, " bytes"));
+    function.Fail(kCallArguments, absl::StrCat("all tool calls' arguments together have at most ",
+                                               kMaxArgumentBytes, " bytes"));
     return json::object();
   }
   absl::StatusOr<json> parsed = ParseStrictJson(text, RepeatedKey::kLastCounts);
   if (!parsed.ok()) {
-    function.Fail("arguments", absl::StrCat("the string is no JSON object: ", parsed.status().message()));
+    function.Fail(kCallArguments, absl::StrCat("the string is no JSON object: ", parsed.status().message()));
   } else if (!parsed->is_object()) {
-    function.Fail("arguments", "the string is JSON, but no object");
+    function.Fail(kCallArguments, "the string is JSON, but no object");
   } else {
     return *std::move(parsed);
   }
@@ -99,13 +78,13 @@ json TurnCalls::ReadArguments(FieldReader& function) {
 }
 
 void TurnCalls::ReadResult(FieldReader& message, ChatTurn& turn) {
-  turn.tool_call_id = message.String("tool_call_id", kMaxIdBytes).value_or("");
+  turn.tool_call_id = message.String(kToolCallId).value_or("");
   if (turn.tool_call_id.empty()) {
-    return message.Fail("tool_call_id", "name the tool call that this is the result of");
+    return message.Fail(kToolCallId, "name the tool call that this is the result of");
   }
   const auto found = open_.find(turn.tool_call_id);
   if (found == open_.end()) {
-    return message.Fail("tool_call_id",
+    return message.Fail(kToolCallId,
                         "the assistant message before these tool results has no such tool call, or it has "
                         "its result already");
   }

@@ -4,7 +4,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "gateway/api/field_reader.h"
@@ -16,14 +15,13 @@ class TurnCalls {
  public:
   explicit TurnCalls(std::optional<http::ApiError>& error) : error_(error) {}
 
-  // Of message `index`, whose role and place are known; once for each message, in order.
-  void Read(FieldReader& message, size_t index, bool is_last, ChatTurn& turn);
+  // Of a message whose role and place are known; once for each message, in order.
+  void Read(FieldReader& message, bool is_last, ChatTurn& turn);
   // Behind the last message.
   void End();
 
  private:
-  std::vector<ToolCall> ReadCalls(const nlohmann::ordered_json& calls, const std::string& path);
-  ToolCall ReadCall(FieldReader& fields, const std::string& path);
+  ToolCall ReadCall(FieldReader& fields);
   nlohmann::ordered_json ReadArguments(FieldReader& function);
   void ReadResult(FieldReader& message, ChatTurn& turn);
 

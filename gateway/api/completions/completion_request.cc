@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/api/chat/response_format.h"
-#include "gateway/api/chat/unsupported_fields.h"
+#include "gateway/api/completions/declared_completion.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/door_request.h"
 #include "gateway/api/pipeline/sampling_fields.h"
@@ -16,28 +16,24 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr int64_t kMostChoices = 4, kMostTopLogprobs = 5;
-constexpr size_t kMaxUserBytes = 512;
-constexpr const char* kPromptForms = "give a text, a list of token ids, or a list of either";
-
 Prompt ReadPrompt(FieldReader& fields, const json& prompt, const std::string& path, bool add_special_tokens) {
   if (prompt.is_string()) {
     return TextPrompt{
         .text = prompt.get<std::string>(), .add_special_tokens = add_special_tokens, .param = path};
   }
   if (!prompt.is_array()) {
-    fields.Fail(path, kPromptForms);
+    fields.FailAt(path, kPromptForms);
     return TextPrompt();
   }
   return IdsPrompt{ReadTokenIds(fields, prompt, path), path};
 }
 
 std::vector<Prompt> ReadPrompts(FieldReader& fields) {
-  const bool add_special_tokens = fields.Bool("add_special_tokens").value_or(true);
+  const bool add_special_tokens = fields.Bool(kAddStartToken).value_or(true);
   std::vector<Prompt> prompts;
-  const json* field = fields.Find("prompt");
+  const json* field = fields.Find(kPrompt);
   if (field == nullptr) {
-    fields.Fail("prompt", kPromptForms);
+    fields.Fail(kPrompt, kPromptForms);
     return prompts;
   }
   const bool is_list = field->is_array() && !field->empty() && !(*field)[0].is_number();
@@ -46,7 +42,7 @@ std::vector<Prompt> ReadPrompts(FieldReader& fields) {
     return prompts;
   }
   if (field->size() > kMaxPrompts) {
-    fields.Fail("prompt", absl::StrCat("give at most ", kMaxPrompts, " prompts"));
+    fields.Fail(kPrompt, absl::StrCat("give at most ", kMaxPrompts, " prompts"));
     return prompts;
   }
   for (size_t i = 0; i < field->size() && !fields.failed(); ++i) {
@@ -56,28 +52,28 @@ std::vector<Prompt> ReadPrompts(FieldReader& fields) {
 }
 
 void ReadChoiceFields(FieldReader& fields, SamplingRequest& sampling) {
-  sampling.choices = static_cast<uint32_t>(fields.Integer("n", 1, kMostChoices).value_or(1));
-  const auto logprobs = fields.Integer("logprobs", 0, kMostTopLogprobs);
+  sampling.choices = static_cast<uint32_t>(fields.Integer(kPromptChoices).value_or(1));
+  const auto logprobs = fields.Integer(kLogprobCount);
   sampling.logprobs = logprobs.has_value();
   sampling.top_logprobs = static_cast<uint32_t>(logprobs.value_or(0));
-  const auto best_of = fields.Integer("best_of", 1, kMostChoices);
+  const auto best_of = fields.Integer(kBestOf);
   if (best_of && *best_of != static_cast<int64_t>(sampling.choices)) {
-    fields.Unsupported("best_of", "leave it out, or give what n is");
+    fields.Unsupported(kBestOf, "leave it out, or give what n is");
   }
 }
 
 void ReadEcho(FieldReader& fields, CompletionRequest& request) {
-  request.echo = fields.Bool("echo").value_or(false);
+  request.echo = fields.Bool(kEcho).value_or(false);
   if (!request.echo) return;
   if (request.sampling.logprobs) {
-    fields.Fail("echo", "this server has no logprobs of a prompt's own tokens: leave out echo or logprobs");
+    fields.Fail(kEcho, "this server has no logprobs of a prompt's own tokens: leave out echo or logprobs");
   }
   size_t ids = 0;
   for (const Prompt& prompt : request.prompts) {
     if (const auto* of_ids = std::get_if<IdsPrompt>(&prompt)) ids += of_ids->ids.size();
   }
   if (ids > kMaxEchoedIds) {
-    fields.Fail("echo", absl::StrCat("at most ", kMaxEchoedIds, " token ids of prompts are echoed"));
+    fields.Fail(kEcho, absl::StrCat("at most ", kMaxEchoedIds, " token ids of prompts are echoed"));
   }
 }
 
@@ -87,22 +83,20 @@ ApiResult<CompletionRequest> ParseCompletionRequest(std::string_view body) {
   ApiResult<json> root = ReadBodyObject(body);
   if (auto* refused = std::get_if<http::ApiError>(&root)) return std::move(*refused);
   std::optional<http::ApiError> error;
-  FieldReader fields(std::get<json>(root), "", error);
+  FieldReader fields(std::get<json>(root), kCompletionShape, error);
   CompletionRequest request;
   std::string model = ReadModelName(fields);
   request.prompts = ReadPrompts(fields);
-  request.stream = ReadStreamFields(fields, error);
-  request.sampling = ReadSamplingFields(fields, {"max_tokens"});
+  request.stream = ReadStreamFields(fields);
+  request.sampling = ReadSamplingFields(fields, {&kMaxTokens});
   request.sampling.model = std::move(model);
-  request.sampling.format = ReadResponseFormat(fields, error);
+  request.sampling.format = ReadResponseFormat(fields);
   ReadChoiceFields(fields, request.sampling);
   ReadEcho(fields, request);
-  request.tokens_as_ids = fields.Bool("return_tokens_as_token_ids").value_or(false);
-  for (const char* name : {"user", "prompt_cache_key", "safety_identifier", "service_tier"}) {
-    fields.String(name, kMaxUserBytes);
-  }
-  if (fields.FindFilled("tools") != nullptr) fields.Fail("tools", "only chats have tools: ask for one");
-  RefuseUnsupportedFields(fields, {"best_of", "echo"});
+  request.tokens_as_ids = fields.Bool(kTokensAsIds).value_or(false);
+  for (const StringField& label : kCompletionLabels) fields.String(label);
+  fields.Refuse(kNoTools);
+  for (const RefusedField& field : kUnsupported) fields.Refuse(field);
   if (error) return *std::move(error);
   return request;
 }

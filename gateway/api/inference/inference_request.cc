@@ -4,22 +4,19 @@
 #include <utility>
 
 #include "gateway/api/chat/response_format.h"
-#include "gateway/api/chat/unsupported_fields.h"
 #include "gateway/api/field_reader.h"
+#include "gateway/api/inference/declared_inference.h"
 #include "gateway/api/pipeline/sampling_fields.h"
 
 namespace quire::gateway {
 namespace {
 
-constexpr int64_t kMostResponses = 4;
-
 void ReadResponses(FieldReader& fields, InferenceRequest& request) {
-  request.stream = fields.Bool("stream").value_or(false);
-  request.sampling.choices =
-      static_cast<uint32_t>(fields.Integer("num_responses", 1, kMostResponses).value_or(1));
+  request.stream = fields.Bool(kStream).value_or(false);
+  request.sampling.choices = static_cast<uint32_t>(fields.Integer(kResponses).value_or(1));
   request.sampling.logprobs = request.stream;
   if (request.stream && request.sampling.choices > 1) {
-    fields.Fail("num_responses", "a stream's events don't say which response they are of: give 1");
+    fields.Fail(kResponses, "a stream's events don't say which response they are of: give 1");
   }
 }
 
@@ -29,20 +26,19 @@ ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body, const s
   const ApiResult<nlohmann::ordered_json> root = ReadBodyObject(body);
   if (const auto* refused = std::get_if<http::ApiError>(&root)) return *refused;
   std::optional<http::ApiError> error;
-  FieldReader fields(std::get<nlohmann::ordered_json>(root), "", error);
+  FieldReader fields(std::get<nlohmann::ordered_json>(root), kInferenceShape, error);
   InferenceRequest request;
-  std::optional<std::string> input = fields.String("input", SIZE_MAX);
-  if (!input || input->empty()) fields.Fail("input", "give the text that the model is to go on with");
+  std::optional<std::string> input = fields.String(kInferenceInput);
+  if (!input || input->empty()) fields.Fail(kInferenceInput, "give the text that the model is to go on with");
   request.prompt = {.text = std::move(input).value_or(""), .add_special_tokens = false, .param = "input"};
-  request.sampling = ReadSamplingFields(fields, {"max_new_tokens"});
+  request.sampling = ReadSamplingFields(fields, {&kMaxNewTokens});
   request.sampling.model = model;
-  request.sampling.format = ReadResponseFormat(fields, error);
+  request.sampling.format = ReadResponseFormat(fields);
   ReadResponses(fields, request);
-  if (fields.FindFilled("webhook") != nullptr) {
-    fields.Unsupported("webhook", "leave it out: the answer comes as the reply");
-  }
-  if (fields.FindFilled("tools") != nullptr) fields.Fail("tools", "only chats have tools: ask for one");
-  RefuseUnsupportedFields(fields);
+  fields.Refuse(kWebhook);
+  fields.Refuse(kNoTools);
+  for (const RefusedField& field : kUnsupported) fields.Refuse(field);
+  for (const RefusedField& field : kChatRefused) fields.Refuse(field);
   if (error) return *std::move(error);
   return request;
 }

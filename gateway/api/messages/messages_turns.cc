@@ -5,16 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/api/call_results.h"
 #include "gateway/api/chat/tool_fields.h"
-#include "gateway/api/messages/messages_tools.h"
+#include "gateway/api/messages/declared_blocks.h"
 
 namespace quire::gateway {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-constexpr size_t kMaxMessages = 10'000;
-constexpr size_t kMaxCallIdBytes = 256;
-constexpr const char* kTextOnly = "this model reads text only: leave it out, or say it in words";
 
 // What one message says.
 struct Said {
@@ -24,27 +20,18 @@ struct Said {
 
 class TurnsReader {
  public:
-  TurnsReader(std::optional<http::ApiError>& error, bool& cache_control)
-      : error_(error), cache_control_(cache_control) {}
+  explicit TurnsReader(bool& cache_control) : cache_control_(cache_control) {}
 
   void ReadSystem(FieldReader& fields) {
-    std::string text = ReadText(fields, "system", "", kBetweenBlocks);
+    std::string text = ReadText(fields, kSystem, kBetweenBlocks);
     if (!text.empty()) turns_.push_back({.role = "system", .content = std::move(text)});
   }
   void ReadMessages(FieldReader& fields) {
-    const json* messages = fields.Find("messages");
-    if (messages == nullptr || !messages->is_array() || messages->empty() ||
-        messages->size() > kMaxMessages) {
-      return fields.Fail("messages", absl::StrCat("give a list of 1 to ", kMaxMessages, " messages"));
-    }
-    for (size_t i = 0; i < messages->size() && !error_; ++i) {
-      const json& message = (*messages)[i];
-      if (!message.is_object()) {
-        return fields.Fail(absl::StrCat("messages.", i), "give an object with role and content");
-      }
-      FieldReader own(message, absl::StrCat("messages.", i, "."), error_);
-      ReadMessage(own, absl::StrCat("messages.", i, "."), i + 1 == messages->size());
-    }
+    const json* messages = fields.List(kSpokenMessages);
+    if (messages == nullptr) return;
+    fields.ForEach(kSpokenMessages, *messages, [&](FieldReader& message, size_t index) {
+      ReadMessage(message, index + 1 == messages->size());
+    });
   }
   std::vector<ChatTurn> Take() { return std::move(turns_); }
 
@@ -54,23 +41,26 @@ class TurnsReader {
   static constexpr const char* kBetweenBlocks = "\n";
   static constexpr const char* kNoResult = "each tool_use of the message before needs a tool_result here";
 
-  void ReadMessage(FieldReader& fields, const std::string& prefix, bool is_last) {
-    const std::string role = fields.String("role", 64).value_or("");
-    if (role != "user" && role != "assistant" && role != "system") {
-      return fields.Fail("role", "give user, assistant or system");
-    }
-    if (role != "user" && !results_.complete()) return fields.Fail("content", kNoResult);
-    Said said = ReadContent(fields, prefix, role);
+  static const ListField& ContentOf(const std::string& role) {
+    if (role == "system") return kSystemContent;
+    return role == "user" ? kUserContent : kAnswerContent;
+  }
+
+  void ReadMessage(FieldReader& fields, bool is_last) {
+    const std::string role = fields.Choice(kSpeaker).value_or("");
+    const ListField& content = ContentOf(role);
+    if (role != "user" && !results_.complete()) return fields.Fail(content, kNoResult);
+    Said said = ReadContent(fields, content, role);
     if (fields.failed()) return;
     if (role == "assistant") return AddAnswer(fields, std::move(said), is_last);
-    if (!results_.complete()) return fields.Fail("content", kNoResult);
+    if (!results_.complete()) return fields.Fail(content, kNoResult);
     const bool has_results = results_.Close(turns_);
     if (!has_results || !said.text.empty()) AddText(role, kBetweenBlocks, std::move(said.text));
   }
 
   void AddAnswer(FieldReader& fields, Said said, bool is_last) {
     if (is_last && !said.calls.empty()) {
-      return fields.Fail("content",
+      return fields.Fail(kAnswerContent,
                          "a tool_use can't be continued: give its tool_result in a message behind");
     }
     ChatTurn& turn = AddText("assistant", "", std::move(said.text));
@@ -89,55 +79,45 @@ class TurnsReader {
     return turns_.back();
   }
 
-  // Calls visit(block's reader, its prefix) for each block of a list; says what is wrong with the others.
   template <typename Visit>
-  void ForEachBlock(FieldReader& fields, const char* name, const std::string& prefix, const json& blocks,
-                    const Visit& visit) {
-    for (size_t i = 0; i < blocks.size() && !error_; ++i) {
-      const std::string path = absl::StrCat(name, ".", i);
-      if (!blocks[i].is_object()) {
-        return fields.Fail(path, "give a block, as {\"type\": \"text\", \"text\": \"...\"}");
-      }
-      FieldReader own(blocks[i], absl::StrCat(prefix, path, "."), error_);
-      cache_control_ |= own.Find("cache_control") != nullptr;
-      visit(own, absl::StrCat(prefix, path, "."));
-    }
+  void ForEachBlock(FieldReader& fields, const ListField& field, const json& blocks, const Visit& visit) {
+    fields.ForEach(field, blocks, [&](FieldReader& block, size_t) {
+      cache_control_ |= block.Find(kCacheControl) != nullptr;
+      visit(block);
+    });
   }
 
   // A string, or a list of text blocks; empty where there is none.
-  std::string ReadText(FieldReader& fields, const char* name, const std::string& prefix, const char* glue) {
-    const json* content = fields.Find(name);
-    if (content == nullptr) return {};
+  std::string ReadText(FieldReader& fields, const ListField& field, const char* glue) {
+    const json* content = fields.Find(field);
+    if (content == nullptr || fields.List(field) == nullptr) return {};
     if (content->is_string()) return content->get<std::string>();
     std::string text;
-    if (!content->is_array()) {
-      fields.Fail(name, "give a string or a list of text blocks");
-      return text;
-    }
     bool first = true;
-    ForEachBlock(fields, name, prefix, *content, [&](FieldReader& block, const std::string&) {
-      if (TypeOf(block) != "text") return block.Fail("type", kTextOnly);
-      absl::StrAppend(&text, std::exchange(first, false) ? "" : glue, TextOf(block, "text"));
+    ForEachBlock(fields, field, *content, [&](FieldReader& block) {
+      block.Choice(kTextBlockType);
+      absl::StrAppend(&text, std::exchange(first, false) ? "" : glue, TextOf(block, kBlockText));
     });
     return text;
   }
 
-  Said ReadContent(FieldReader& fields, const std::string& prefix, const std::string& role) {
+  Said ReadContent(FieldReader& fields, const ListField& field, const std::string& role) {
     Said said;
-    const json* content = fields.Find("content");
+    const json* content = fields.Find(field);
     if (content == nullptr || role == "system" || !content->is_array()) {
-      if (content == nullptr) fields.Fail("content", "give a string or a list of blocks");
-      said.text = ReadText(fields, "content", prefix, kBetweenBlocks);
+      if (content == nullptr) fields.Fail(field, "give a string or a list of blocks");
+      said.text = ReadText(fields, field, kBetweenBlocks);
       return said;
     }
     bool first = true;
-    ForEachBlock(fields, "content", prefix, *content, [&](FieldReader& block, const std::string& path) {
-      const std::string type = TypeOf(block);
+    ForEachBlock(fields, field, *content, [&](FieldReader& block) {
+      const bool is_user = role == "user";
+      const std::string type = block.Choice(is_user ? kUserBlockType : kAnswerBlockType).value_or("");
       if (type == "text") {
-        const bool glued = !std::exchange(first, false) && role == "user";
-        absl::StrAppend(&said.text, glued ? kBetweenBlocks : "", TextOf(block, "text"));
-      } else if (role == "user") {
-        ReadUserBlock(block, path, type);
+        const bool glued = !std::exchange(first, false) && is_user;
+        absl::StrAppend(&said.text, glued ? kBetweenBlocks : "", TextOf(block, kBlockText));
+      } else if (is_user) {
+        ReadUserBlock(block);
       } else {
         ReadAnswerBlock(block, type, said);
       }
@@ -145,50 +125,41 @@ class TurnsReader {
     return said;
   }
 
-  void ReadUserBlock(FieldReader& block, const std::string& prefix, const std::string& type) {
-    if (type != "tool_result") return block.Fail("type", kTextOnly);
-    const std::string id = block.String("tool_use_id", kMaxCallIdBytes).value_or("");
-    if (!results_.Knows(id))
-      return block.Fail("tool_use_id", "the message before has no tool_use of that id");
-    std::string text = block.Bool("is_error").value_or(false) ? "Error: " : "";
-    text += ReadText(block, "content", prefix, kBetweenBlocks);
-    if (!results_.Take(id, std::move(text))) {
-      block.Fail("tool_use_id", "its result was given before");
-    }
+  void ReadUserBlock(FieldReader& block) {
+    const std::string id = block.String(kToolUseId).value_or("");
+    if (!results_.Knows(id)) return block.Fail(kToolUseId, "the message before has no tool_use of that id");
+    std::string text = block.Bool(kIsError).value_or(false) ? "Error: " : "";
+    text += ReadText(block, kResultContent, kBetweenBlocks);
+    if (!results_.Take(id, std::move(text))) block.Fail(kToolUseId, "its result was given before");
   }
 
   void ReadAnswerBlock(FieldReader& block, const std::string& type, Said& said) {
     if (type == "thinking") {
-      said.thinking += TextOf(block, "thinking");
+      said.thinking += TextOf(block, kThinkingText);
     } else if (type == "tool_use") {
       ReadCall(block, said);
-    } else if (type != "redacted_thinking") {
-      block.Fail("type", "give text, thinking or tool_use: other blocks can't be read here");
     }
   }
 
   void ReadCall(FieldReader& block, Said& said) {
-    ToolCall call{.id = block.String("id", kMaxCallIdBytes).value_or(""),
-                  .name = block.String("name", kMaxToolUseNameBytes).value_or(""),
+    ToolCall call{.id = block.String(kToolUseCallId).value_or(""),
+                  .name = block.String(kToolUseName).value_or(""),
                   .arguments = json::object()};
-    if (call.id.empty()) block.Fail("id", "give the id of the call");
-    if (!results_.Open(call)) block.Fail("id", "another call has this id");
-    if (!IsToolName(call.name, kMaxToolUseNameBytes)) block.Fail("name", kToolUseNameForm);
-    const json* input = block.Find("input");
-    if (input == nullptr || !input->is_object()) return block.Fail("input", "give an object");
+    if (call.id.empty()) block.Fail(kToolUseCallId, "give the id of the call");
+    if (!results_.Open(call)) block.Fail(kToolUseCallId, "another call has this id");
+    if (!IsToolName(call.name, kMaxToolUseNameBytes)) block.Fail(kToolUseName, kToolUseNameForm);
+    const json* input = block.Find(kToolUseInput);
+    if (input == nullptr || !input->is_object()) return block.Fail(kToolUseInput, "give an object");
     call.arguments = *input;
     said.calls.push_back(std::move(call));
   }
 
-  static std::string TypeOf(FieldReader& block) { return block.String("type", 64).value_or(""); }
-  static std::string TextOf(FieldReader& block, const char* name) {
-    const json* text = block.Find(name);
-    if (text != nullptr && text->is_string()) return text->get<std::string>();
-    block.Fail(name, "give a string");
-    return {};
+  static std::string TextOf(FieldReader& block, const StringField& field) {
+    std::optional<std::string> text = block.String(field);
+    if (!text) block.Fail(field, "give a string");
+    return std::move(text).value_or("");
   }
 
-  std::optional<http::ApiError>& error_;
   bool& cache_control_;
   std::vector<ChatTurn> turns_;
   CallResults results_;  // of the calls of the message before
@@ -196,9 +167,8 @@ class TurnsReader {
 
 }  // namespace
 
-std::vector<ChatTurn> ReadMessagesTurns(FieldReader& fields, std::optional<http::ApiError>& error,
-                                        bool& cache_control) {
-  TurnsReader reader(error, cache_control);
+std::vector<ChatTurn> ReadMessagesTurns(FieldReader& fields, bool& cache_control) {
+  TurnsReader reader(cache_control);
   reader.ReadSystem(fields);
   reader.ReadMessages(fields);
   return reader.Take();

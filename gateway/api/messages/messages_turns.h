@@ -3,8 +3,6 @@
 // name them), messages of one role that follow one another one turn. Pure; part of ParseMessagesRequest.
 #pragma once
 
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "gateway/api/field_reader.h"
@@ -12,9 +10,8 @@
 
 namespace quire::gateway {
 
-// "system" and "messages"; what was read so far when something was wrong (`error` is then set).
+// kSystem and kSpokenMessages; what was read so far when something was wrong (`fields` has then failed).
 // `cache_control` is set where a block has one.
-std::vector<ChatTurn> ReadMessagesTurns(FieldReader& fields, std::optional<http::ApiError>& error,
-                                        bool& cache_control);
+std::vector<ChatTurn> ReadMessagesTurns(FieldReader& fields, bool& cache_control);
 
 }  // namespace quire::gateway

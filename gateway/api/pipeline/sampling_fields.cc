@@ -2,57 +2,51 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/api/pipeline/token_ids_field.h"
-#include "gateway/text/stop_matcher.h"
 
 namespace quire::gateway {
 namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr size_t kMaxModelBytes = 256;
-constexpr int64_t kMaxMaxTokens = 1'000'000;
-constexpr size_t kMaxStopBytes = 1024;
-constexpr size_t kMaxStopTokenIds = 64;
-constexpr size_t kMaxLogitBiases = 1024;
+constexpr size_t kMaxLogitBiases = 1024;  // as its declaration says
 
 void ReadNumbers(FieldReader& fields, SamplingRequest& request) {
-  request.temperature = fields.Number("temperature", 0, 2);
-  request.top_p = fields.Number("top_p", 0, 1);
-  request.min_p = fields.Number("min_p", 0, 1);
-  request.top_k = fields.Integer("top_k", 0, 999);
-  request.repetition_penalty = fields.Number("repetition_penalty", 0.01, 5);
-  request.presence_penalty = fields.Number("presence_penalty", -2, 2);
-  request.frequency_penalty = fields.Number("frequency_penalty", -2, 2);
+  request.temperature = fields.Number(kTemperature);
+  request.top_p = fields.Number(kTopP);
+  request.min_p = fields.Number(kMinP);
+  request.top_k = fields.Integer(kTopK);
+  request.repetition_penalty = fields.Number(kRepetitionPenalty);
+  request.presence_penalty = fields.Number(kPresencePenalty);
+  request.frequency_penalty = fields.Number(kFrequencyPenalty);
 }
 
-void ReadLengths(FieldReader& fields, std::initializer_list<const char*> max_tokens_names,
+void ReadLengths(FieldReader& fields, std::initializer_list<const IntegerField*> max_tokens_fields,
                  SamplingRequest& request) {
   const char* said_by = nullptr;
-  request.max_tokens_param = *max_tokens_names.begin();
-  for (const char* name : max_tokens_names) {
-    const auto max_tokens = fields.Integer(name, 1, kMaxMaxTokens);
+  request.max_tokens_param = (*max_tokens_fields.begin())->name;
+  for (const IntegerField* field : max_tokens_fields) {
+    const auto max_tokens = fields.Integer(*field);
     if (!max_tokens) continue;
     if (request.max_tokens && *max_tokens != *request.max_tokens) {
-      fields.Fail(name, absl::StrCat("it says something else than ", said_by, ": give one of the two"));
+      fields.Fail(*field, absl::StrCat("it says something else than ", said_by, ": give one of the two"));
     }
-    said_by = name;
+    said_by = field->name;
     request.max_tokens = max_tokens;
   }
-  request.min_tokens = fields.Integer("min_tokens", 0, kMaxMaxTokens).value_or(0);
+  request.min_tokens = fields.Integer(kMinTokens).value_or(0);
   if (request.max_tokens && request.min_tokens > *request.max_tokens) {
-    fields.Fail("min_tokens", "give at most max_tokens");
+    fields.Fail(kMinTokens, "give at most max_tokens");
   }
 }
 
 void ReadSeed(FieldReader& fields, SamplingRequest& request) {
-  const json* seed = fields.Find("seed");
+  const json* seed = fields.Find(kSeed);
   if (seed == nullptr) return;
   const json number = AsInteger(*seed);
-  if (!number.is_number_integer()) return fields.Fail("seed", "give an integer from -2^63 to 2^64-1");
+  if (!number.is_number_integer()) return fields.Fail(kSeed, "give an integer from -2^63 to 2^64-1");
   request.seed =
       number.is_number_unsigned() ? number.get<uint64_t>() : static_cast<uint64_t>(number.get<int64_t>());
 }
@@ -68,85 +62,74 @@ std::optional<int32_t> TokenIdFromKey(const std::string& key) {
 }
 
 void ReadLogitBias(FieldReader& fields, SamplingRequest& request) {
-  const json* biases = fields.Find("logit_bias");
+  const json* biases = fields.Find(kLogitBias);
   if (biases == nullptr) return;
   if (!biases->is_object() || biases->size() > kMaxLogitBiases) {
-    return fields.Fail("logit_bias",
-                       absl::StrCat("give an object of at most ", kMaxLogitBiases, " token ids"));
+    return fields.Fail(kLogitBias, absl::StrCat("give an object of at most ", kMaxLogitBiases, " token ids"));
   }
   for (const auto& [key, bias] : biases->items()) {
     const auto id = TokenIdFromKey(key);
-    if (!id) return fields.Fail("logit_bias", "every key is a token id, as \"151645\"");
+    if (!id) return fields.Fail(kLogitBias, "every key is a token id, as \"151645\"");
     const double value = bias.is_number() ? bias.get<double>() : 1e9;
     if (!(value >= -100 && value <= 100)) {
-      return fields.Fail(absl::StrCat("logit_bias.", *id), "give a number from -100 to 100");
+      return fields.FailAt(absl::StrCat("logit_bias.", *id), "give a number from -100 to 100");
     }
     request.logit_bias[*id] = value;
   }
 }
 
-void ReadStopTokenIds(FieldReader& fields, SamplingRequest& request) {
-  const json* ids = fields.Find("stop_token_ids");
-  if (ids == nullptr) return;
-  if (!ids->is_array() || ids->size() > kMaxStopTokenIds) {
-    return fields.Fail("stop_token_ids",
-                       absl::StrCat("give a list of at most ", kMaxStopTokenIds, " token ids"));
-  }
-  request.stop_token_ids = ReadTokenIds(fields, *ids, "stop_token_ids");
-}
-
 }  // namespace
 
 std::string ReadModelName(FieldReader& fields) {
-  std::string name = fields.String("model", kMaxModelBytes).value_or("");
-  if (name.empty()) fields.Fail("model", "name the model, as GET /v1/models lists them");
+  std::string name = fields.String(kModel).value_or("");
+  if (name.empty()) fields.Fail(kModel, "name the model, as GET /v1/models lists them");
   return name;
 }
 
-SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<const char*> max_tokens_names) {
+SamplingRequest ReadSamplingFields(FieldReader& fields,
+                                   std::initializer_list<const IntegerField*> max_tokens_fields) {
   SamplingRequest request;
   ReadNumbers(fields, request);
-  ReadLengths(fields, max_tokens_names, request);
-  ReadStops(fields, "stop", request);
+  ReadLengths(fields, max_tokens_fields, request);
+  ReadStops(fields, kStop, request);
   ReadSeed(fields, request);
   ReadLogitBias(fields, request);
-  ReadStopTokenIds(fields, request);
-  request.ignore_eos = fields.Bool("ignore_eos").value_or(false);
-  request.loop_guard = fields.Bool("loop_guard").value_or(false);
+  request.stop_token_ids = ReadTokenIds(fields, kStopTokenIds);
+  request.ignore_eos = fields.Bool(kIgnoreEos).value_or(false);
+  request.loop_guard = fields.Bool(kLoopGuard).value_or(false);
   return request;
 }
 
-void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request) {
-  const json* stop = fields.Find(name);
+void ReadStops(FieldReader& fields, const StopsField& field, SamplingRequest& request) {
+  const json* stop = fields.Find(field);
   if (stop == nullptr) return;
   const bool is_list = stop->is_array();
   const size_t count = is_list ? stop->size() : 1;
-  if (request.stop.size() + count > kMaxStops) {
-    return fields.Fail(name, absl::StrCat("give at most ", kMaxStops, " strings"));
+  if (request.stop.size() + count > field.max_items) {
+    return fields.Fail(field, absl::StrCat("give at most ", field.max_items, " strings"));
   }
   for (size_t i = 0; i < count; ++i) {
     const auto* text = (is_list ? (*stop)[i] : *stop).get_ptr<const std::string*>();
-    if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
-      return fields.Fail(is_list ? absl::StrCat(name, ".", i) : name,
-                         absl::StrCat("give a string of 1 to ", kMaxStopBytes, " bytes"));
+    if (text == nullptr || text->empty() || text->size() > field.max_bytes) {
+      return fields.FailAt(is_list ? absl::StrCat(field.name, ".", i) : field.name,
+                           absl::StrCat("give a string of 1 to ", field.max_bytes, " bytes"));
     }
     request.stop.push_back(*text);
   }
 }
 
-std::optional<ReasoningEffort> ReadEffort(FieldReader& fields, const char* name) {
+std::optional<ReasoningEffort> ReadEffort(FieldReader& fields, const ChoiceField& field) {
   constexpr std::pair<std::string_view, ReasoningEffort> kEfforts[] = {
-      {"none", {.reasons = false, .budget = {}}}, {"minimal", {.reasons = true, .budget = 512}},
-      {"low", {.reasons = true, .budget = 2048}}, {"medium", {.reasons = true, .budget = 8192}},
-      {"high", {.reasons = true, .budget = {}}},  {"xhigh", {.reasons = true, .budget = {}}},
-      {"max", {.reasons = true, .budget = {}}}};
-  const std::optional<std::string> word = fields.String(name, 64);
+      {"none", {.reasons = false, .budget = {}}},
+      {"minimal", {.reasons = true, .budget = 512}},
+      {"low", {.reasons = true, .budget = 2048}},
+      {"medium", {.reasons = true, .budget = 8192}}};
+  const std::optional<std::string> word = fields.Choice(field);
   if (!word) return std::nullopt;
   for (const auto& [effort, means] : kEfforts) {
     if (*word == effort) return means;
   }
-  fields.Fail(name, "give none, minimal, low, medium, high, xhigh or max");
-  return std::nullopt;
+  return ReasoningEffort();
 }
 
 std::string OutsideVocabulary(const std::string& param, int32_t id, int64_t vocabulary_size) {

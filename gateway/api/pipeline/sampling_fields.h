@@ -7,25 +7,27 @@
 #include <string>
 
 #include "gateway/api/field_reader.h"
+#include "gateway/api/pipeline/declared_fields.h"
 #include "gateway/api/pipeline/sampling_request.h"
 
 namespace quire::gateway {
 
 std::string ReadModelName(FieldReader& fields);
 
-// All but the model. A door's names for max_tokens, literals, of which those that are
-// there say the same.
-SamplingRequest ReadSamplingFields(FieldReader& fields, std::initializer_list<const char*> max_tokens_names);
+// All but the model: kSamplingFields, and a door's fields for max_tokens, of which those that are there say
+// the same.
+SamplingRequest ReadSamplingFields(FieldReader& fields,
+                                   std::initializer_list<const IntegerField*> max_tokens_fields);
 
-// Of that name a string or a list; what was read before counts too.
-void ReadStops(FieldReader& fields, const char* name, SamplingRequest& request);
+// A string or a list; what was read before counts too.
+void ReadStops(FieldReader& fields, const StopsField& field, SamplingRequest& request);
 
 // What an effort by its name means.
 struct ReasoningEffort {
   bool reasons = true;
   std::optional<uint32_t> budget;  // tokens of reasoning
 };
-std::optional<ReasoningEffort> ReadEffort(FieldReader& fields, const char* name);
+std::optional<ReasoningEffort> ReadEffort(FieldReader& fields, const ChoiceField& field);
 
 // What only the model's vocabulary can tell: ids of logit_bias and stop_token_ids below `vocabulary_size`.
 std::optional<http::ApiError> CheckTokenIds(const SamplingRequest& request, int64_t vocabulary_size);

@@ -2,16 +2,15 @@
 // parse. Whether answers can be held to it shows when a plan is made.
 #pragma once
 
-#include <string>
-
 #include "gateway/api/field_reader.h"
 #include "gateway/api/pipeline/answer_format.h"
+#include "gateway/api/pipeline/declared_fields.h"
 
 namespace quire::gateway {
 
-// "schema" of an object whose path is `path`, with a trailing dot.
-void ReadSchemaField(FieldReader& fields, const std::string& path, TextFormat& format);
-// The same as OpenAI's APIs have it: beside it "name", "description" and "strict".
-void ReadNamedSchema(FieldReader& fields, const std::string& path, TextFormat& format);
+// kSchema of an object.
+void ReadSchemaField(FieldReader& fields, TextFormat& format);
+// The same as OpenAI's APIs have it: kNamedSchemaFields.
+void ReadNamedSchema(FieldReader& fields, TextFormat& format);
 
 }  // namespace quire::gateway

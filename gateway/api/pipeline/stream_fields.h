@@ -2,9 +2,8 @@
 // reads them. Pure; part of a parse.
 #pragma once
 
-#include <optional>
-
 #include "gateway/api/field_reader.h"
+#include "gateway/api/pipeline/declared_fields.h"
 
 namespace quire::gateway {
 
@@ -19,7 +18,7 @@ struct StreamWish {
   UsageFrames usage_frames = UsageFrames::kOnFinish;
 };
 
-// `error` is that of `fields`.
-StreamWish ReadStreamFields(FieldReader& fields, std::optional<http::ApiError>& error);
+// kStreamFields.
+StreamWish ReadStreamFields(FieldReader& fields);
 
 }  // namespace quire::gateway

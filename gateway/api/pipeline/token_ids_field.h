@@ -14,4 +14,7 @@ namespace quire::gateway {
 std::vector<TokenId> ReadTokenIds(FieldReader& fields, const nlohmann::ordered_json& list,
                                   const std::string& path);
 
+// Those of a field; none where it is absent.
+std::vector<TokenId> ReadTokenIds(FieldReader& fields, const TokenIdsField& field);
+
 }  // namespace quire::gateway

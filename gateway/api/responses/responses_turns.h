@@ -3,7 +3,6 @@
 // prompt. Pure; part of ParseResponsesRequest.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "gateway/api/field_reader.h"
@@ -11,7 +10,7 @@
 
 namespace quire::gateway {
 
-// What was read so far when something was wrong (`error` is then set).
-std::vector<ChatTurn> ReadResponsesTurns(FieldReader& fields, std::optional<http::ApiError>& error);
+// What was read so far when something was wrong (`fields` has then failed).
+std::vector<ChatTurn> ReadResponsesTurns(FieldReader& fields);
 
 }  // namespace quire::gateway

@@ -13,6 +13,7 @@
 #include "gateway/api/pipeline/plan.h"
 #include "gateway/api/pipeline/sampling_fields.h"
 #include "gateway/api/pipeline/token_ids_field.h"
+#include "gateway/api/text/declared_text.h"
 #include "gateway/text/detokenizer.h"
 
 namespace quire::gateway {
@@ -39,7 +40,7 @@ ApiResult<ChatPrompt> ReadChat(const json& body, std::string& model) {
 
 // Whether an answer is to begin: as vLLM says it.
 void ReadGenerationPrompt(FieldReader& fields, ChatPrompt& prompt) {
-  prompt.generation_prompt = fields.Bool("add_generation_prompt").value_or(true);
+  prompt.generation_prompt = fields.Bool(kGenerationPrompt).value_or(true);
 }
 
 ApiResult<Tokenize> ReadConversation(const json& body, FieldReader& fields) {
@@ -48,34 +49,34 @@ ApiResult<Tokenize> ReadConversation(const json& body, FieldReader& fields) {
   if (auto* error = std::get_if<http::ApiError>(&chat)) return std::move(*error);
   ReadGenerationPrompt(fields, std::get<ChatPrompt>(chat));
   request.prompt = std::get<ChatPrompt>(std::move(chat));
-  request.add_special_tokens = fields.Bool("add_special_tokens").value_or(false);
+  request.add_special_tokens = fields.Bool(kChatStartToken).value_or(false);
+  request.return_token_strs = fields.Bool(kTokenStrings).value_or(false);
   return request;
 }
 
-ApiResult<Tokenize> ReadText(FieldReader& fields) {
+ApiResult<Tokenize> ReadTextToTokenize(FieldReader& fields) {
   Tokenize request;
   request.model = ReadModelName(fields);
   TextPrompt prompt;
-  prompt.add_special_tokens = fields.Bool("add_special_tokens").value_or(true);
-  std::optional<std::string> text = fields.String("prompt", SIZE_MAX);
-  if (!text) fields.Fail("prompt", "give a text, or \"messages\" in its place");
+  prompt.add_special_tokens = fields.Bool(kStartToken).value_or(true);
+  std::optional<std::string> text = fields.String(kTextToTokenize);
+  if (!text) fields.Fail(kTextToTokenize, "give a text, or \"messages\" in its place");
   prompt.text = std::move(text).value_or("");
   request.prompt = std::move(prompt);
+  request.return_token_strs = fields.Bool(kTokenStrings).value_or(false);
   return request;
 }
 
 ApiResult<Tokenize> ReadTokenize(std::string_view body) {
   ApiResult<json> root = ReadBodyObject(body);
   if (auto* error = std::get_if<http::ApiError>(&root)) return std::move(*error);
+  const json& object = std::get<json>(root);
   std::optional<http::ApiError> error;
-  FieldReader fields(std::get<json>(root), "", error);
-  const bool is_chat = fields.Find("messages") != nullptr;
-  if (is_chat && fields.Find("prompt") != nullptr) fields.Fail("prompt", "give it or messages, not both");
-  ApiResult<Tokenize> read =
-      is_chat && !error ? ReadConversation(std::get<json>(root), fields) : ReadText(fields);
-  if (auto* request = std::get_if<Tokenize>(&read)) {
-    request->return_token_strs = fields.Bool("return_token_strs").value_or(false);
-  }
+  FieldReader text(object, kTokenizeTextShape, error), chat(object, kTokenizeChatShape, error);
+  const bool is_chat = text.Find(kConversation) != nullptr;
+  if (is_chat) chat.Refuse(kNotBoth);
+  if (error) return *std::move(error);
+  ApiResult<Tokenize> read = is_chat ? ReadConversation(object, chat) : ReadTextToTokenize(text);
   if (error) return *std::move(error);
   return read;
 }
@@ -152,12 +153,9 @@ ApiResult<Question> ParseDetokenize(std::string_view body) {
   ApiResult<json> root = ReadBodyObject(body);
   if (auto* error = std::get_if<http::ApiError>(&root)) return std::move(*error);
   std::optional<http::ApiError> error;
-  FieldReader fields(std::get<json>(root), "", error);
+  FieldReader fields(std::get<json>(root), kDetokenizeShape, error);
   Question question{.model = ReadModelName(fields), .answer = nullptr};
-  const json* tokens = fields.Find("tokens");
-  if (tokens == nullptr) fields.Fail("tokens", "give a list of token ids");
-  std::vector<TokenId> ids;
-  if (tokens != nullptr) ids = ReadTokenIds(fields, *tokens, "tokens");
+  std::vector<TokenId> ids = ReadTokenIds(fields, kTokens);
   if (error) return *std::move(error);
   question.answer = [ids = std::move(ids)](const CatalogModel& model,
                                            const Gone& gone) -> ApiResult<std::string> {
@@ -170,7 +168,7 @@ ApiResult<Question> ParseApplyTemplate(std::string_view body) {
   ApiResult<json> root = ReadBodyObject(body);
   if (auto* error = std::get_if<http::ApiError>(&root)) return std::move(*error);
   std::optional<http::ApiError> error;
-  FieldReader fields(std::get<json>(root), "", error);
+  FieldReader fields(std::get<json>(root), kApplyTemplateShape, error);
   Question question;
   ApiResult<ChatPrompt> chat = ReadChat(std::get<json>(root), question.model);
   if (auto* refused = std::get_if<http::ApiError>(&chat)) return std::move(*refused);

@@ -1,0 +1,329 @@
+// The doors' parsers are held to the lists of their fields, both ways. Whatever a parser asks for must be in
+// the list of its shape (a FieldReader says a defect otherwise), and here whatever a list declares is read:
+// each limit is taken at its edge and refused just beyond, at its own path, and so is a value of another
+// type.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gateway/api/chat/chat_request.h"
+#include "gateway/api/chat/declared_chat.h"
+#include "gateway/api/completions/completion_request.h"
+#include "gateway/api/completions/declared_completion.h"
+#include "gateway/api/inference/declared_inference.h"
+#include "gateway/api/inference/inference_request.h"
+#include "gateway/api/messages/declared_body.h"
+#include "gateway/api/messages/messages_request.h"
+#include "gateway/api/responses/declared_responses.h"
+#include "gateway/api/responses/responses_request.h"
+#include "gateway/api/text/declared_text.h"
+#include "gateway/api/text/text_doors.h"
+
+namespace quire::gateway {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+template <typename T>
+std::optional<http::ApiError> ErrorOf(ApiResult<T> result) {
+  if (auto* error = std::get_if<http::ApiError>(&result)) return std::move(*error);
+  return std::nullopt;
+}
+
+struct Door {
+  const DeclaredObject* shape;
+  std::optional<http::ApiError> (*parse)(const std::string& body);
+  // Has an object of every nested shape, and of every variant, so that each can be tried.
+  const char* whole;
+};
+
+const char* const kWholeChat = R"({"model":"m","stream":true,"stream_options":{},"logprobs":true,
+  "reasoning":{},"chat_template_kwargs":{},"response_format":{"type":"json_schema","json_schema":{"schema":{}}},
+  "tools":[{"function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"f"}},
+  "metadata":{},"prediction":{},
+  "messages":[{"role":"user","content":[{"type":"text","text":"a"}]},
+    {"role":"assistant","content":"b","tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]},
+    {"role":"tool","tool_call_id":"1","content":"c"},{"role":"user","content":"d"}]})";
+
+const char* const kWholeMessages = R"({"model":"m","max_tokens":1000000,"system":[{"type":"text","text":"s"}],
+  "messages":[{"role":"system","content":[{"type":"text","text":"s"}]},
+    {"role":"user","content":[{"type":"text","text":"a"}]},
+    {"role":"assistant","content":[{"type":"thinking","thinking":"t"},{"type":"text","text":"b"},
+      {"type":"redacted_thinking"},{"type":"tool_use","id":"1","name":"f","input":{}}]},
+    {"role":"user","content":[{"type":"tool_result","tool_use_id":"1","is_error":false,
+      "content":[{"type":"text","text":"c"}]}]}],
+  "tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"tool","name":"f"},
+  "thinking":{"type":"enabled","budget_tokens":1},"output_config":{"format":{"type":"json_schema","schema":{}}},
+  "context_management":{},"metadata":{}})";
+
+const Door kDoors[] = {
+    {&kChatShape, [](const std::string& body) { return ErrorOf(ParseChatRequest(body)); }, kWholeChat},
+    {&kCompletionShape, [](const std::string& body) { return ErrorOf(ParseCompletionRequest(body)); },
+     R"({"model":"m","prompt":"a","stream":true,"stream_options":{},
+         "response_format":{"type":"json_schema","json_schema":{"schema":{}}}})"},
+    {&kInferenceShape, [](const std::string& body) { return ErrorOf(ParseInferenceRequest(body, "m")); },
+     R"({"input":"a","response_format":{"type":"json_schema","json_schema":{"schema":{}}}})"},
+    {&kMessagesShape,
+     [](const std::string& body) { return ErrorOf(ParseMessagesRequest(body, MessagesUse::kAnswer)); },
+     kWholeMessages},
+    {&kCountShape,
+     [](const std::string& body) { return ErrorOf(ParseMessagesRequest(body, MessagesUse::kCount)); },
+     kWholeMessages},
+    {&kResponsesShape, [](const std::string& body) { return ErrorOf(ParseResponsesRequest(body)); },
+     R"({"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},
+           {"type":"function_call","call_id":"1","name":"f","arguments":"{}"},
+           {"type":"function_call_output","call_id":"1","output":[{"type":"text","text":"b"}]},
+           {"type":"reasoning"}],
+         "tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"function","name":"f"},"reasoning":{},
+         "text":{"format":{"type":"json_schema","schema":{}}},"metadata":{}})"},
+    {&kTokenizeTextShape, [](const std::string& body) { return ErrorOf(ParseTokenize(body)); },
+     R"({"model":"m","prompt":"a"})"},
+    {&kTokenizeChatShape, [](const std::string& body) { return ErrorOf(ParseTokenize(body)); }, kWholeChat},
+    {&kApplyTemplateShape, [](const std::string& body) { return ErrorOf(ParseApplyTemplate(body)); },
+     kWholeChat},
+    {&kDetokenizeShape, [](const std::string& body) { return ErrorOf(ParseDetokenize(body)); },
+     R"({"model":"m","tokens":[1]})"},
+};
+
+// Values of a field: those that are taken, and those that are not.
+struct Probes {
+  std::vector<json> taken, refused;
+};
+
+struct ProbesOf {
+  Probes operator()(const NumberField* field) const {
+    return {{field->min, field->max, (field->min + field->max) / 2},
+            {field->min - 0.001, field->max + 0.001, "1", true, json::array()}};
+  }
+  Probes operator()(const IntegerField* field) const {
+    return {{field->min, field->max, static_cast<double>(field->min)},
+            {field->min - 1, field->max + 1, static_cast<double>(field->min) + 0.5, "1", true}};
+  }
+  Probes operator()(const BoolField* field) const {
+    if (*field->never != '\0') return {{false}, {true, 1, "false"}};
+    return {{true, false}, {1, "true", json::object()}};
+  }
+  Probes operator()(const StringField* field) const {
+    Probes probes{{}, {5, true, json::array({"a"})}};
+    constexpr size_t kMostTried = 1 << 20;
+    const bool bounded = field->max_bytes < kMostTried;
+    if (bounded) probes.refused.push_back(std::string(field->max_bytes + 1, 'a'));
+    if (field->filled) probes.refused.push_back("");
+    if (*field->pattern != '\0') probes.refused.insert(probes.refused.end(), {"", "a b", "\u00e9"});
+    // A name is looked for by others, an id too.
+    const std::string_view name = field->name;
+    const bool is_free = name != "name" && !absl::StrContains(field->name, "id") && name != "arguments";
+    if (is_free) probes.taken.push_back(bounded ? std::string(field->max_bytes, 'a') : "a");
+    return probes;
+  }
+  Probes operator()(const ChoiceField* field) const {
+    return {{}, {"no such word", 5, json::array(), std::string(field->max_bytes + 1, 'a')}};
+  }
+  Probes operator()(const StopsField* field) const {
+    json most = json::array();
+    for (size_t i = 0; i < field->max_items; ++i) most.push_back(std::string(field->max_bytes, 'a'));
+    json more = most;
+    more.push_back("a");
+    return {{"a", json::array(), most},
+            {5, "", more, std::string(field->max_bytes + 1, 'a'), json::array({""}), json::array({5})}};
+  }
+  Probes operator()(const TokenIdsField* field) const {
+    Probes probes{{json::array(), json::array({0, 5.0, INT32_MAX})},
+                  {5, "5", json::array({-1}), json::array({int64_t{INT32_MAX} + 1}), json::array({0.5})}};
+    if (field->max_items == SIZE_MAX) return probes;
+    probes.taken.push_back(std::vector<int>(field->max_items, 1));
+    probes.refused.push_back(std::vector<int>(field->max_items + 1, 1));
+    return probes;
+  }
+  Probes operator()(const ObjectField* field) const {
+    Probes probes{{}, {5, "a", json::array()}};
+    if (field->or_empty) probes.taken.push_back(json::object());
+    return probes;
+  }
+  Probes operator()(const ListField* field) const {
+    Probes probes{{}, {5, json::array({5}), json::array({json::array()})}};
+    if (!field->or_string) probes.refused.push_back("a");
+    if (field->min_items > 0) probes.refused.push_back(json::array());
+    if (field->max_items < SIZE_MAX) {
+      probes.refused.push_back(std::vector<json>(field->max_items + 1, json::object()));
+    }
+    return probes;
+  }
+  Probes operator()(const ShapeField* field) const {
+    if (field->schema == std::string_view("{}")) return {};
+    return {{}, {5.25}};
+  }
+  Probes operator()(const RefusedField* field) const {
+    const json accepted = json::parse(field->accepted);
+    return {{accepted.begin(), accepted.end()}, {5.25, "what nobody accepts"}};
+  }
+};
+
+class DeclarationsTest : public testing::TestWithParam<Door> {
+ protected:
+  const Door& door() const { return GetParam(); }
+  json whole() const { return json::parse(door().whole); }
+
+  static std::string ParamOf(const std::string& pointer) {
+    std::string param = pointer.substr(1);
+    std::replace(param.begin(), param.end(), '/', '.');
+    return param;
+  }
+
+  // `at`: the object that has the field.
+  void Try(const AnyField& field, const std::string& at) {
+    const char* name = std::visit([](const auto* declared) { return declared->name; }, field.field);
+    const Probes probes = std::visit(ProbesOf(), field.field);
+    const std::string pointer = absl::StrCat(at, "/", name), param = ParamOf(pointer);
+    // Less than max_tokens, which must be there: the most that it can be is less than its own bound.
+    const bool below_another = field.address == &kBudget && door().shape == &kMessagesShape;
+    for (const json& value : probes.refused) {
+      json body = whole();
+      body[json::json_pointer(pointer)] = value;
+      const std::optional<http::ApiError> error = door().parse(body.dump());
+      const std::string what =
+          absl::StrCat(door().shape->name, ": ", param, ": ", value.dump().substr(0, 99));
+      ASSERT_TRUE(error) << what << " was taken";
+      EXPECT_EQ(error->status, 422) << what << ": " << error->message;
+      EXPECT_TRUE(error->param == param || absl::StartsWith(error->param, param + "."))
+          << what << ": " << error->message;
+    }
+    for (const json& value : below_another ? std::vector<json>{1} : probes.taken) {
+      json body = whole();
+      Accompany(name, value, body);
+      body[json::json_pointer(pointer)] = value;
+      const std::optional<http::ApiError> error = door().parse(body.dump());
+      EXPECT_FALSE(error) << door().shape->name << ": " << param << ": " << value.dump().substr(0, 99) << ": "
+                          << error->message;
+    }
+    ++tried_;
+  }
+
+  // What goes with a value of a field.
+  static void Accompany(std::string_view name, const json& value, json& body) {
+    if (name == "best_of") body["n"] = value;
+    if (name == "max_tokens" || name == "max_completion_tokens") body.erase("thinking");
+    if (name == "num_responses" || name == "logprobs") body.erase("stream_options");
+    if (name == "stream") body.erase("stream_options");
+    if (name == "stop_sequences") body.erase("stop");
+    if (name == "budget_tokens" && value != 1) body.erase("max_tokens");
+  }
+
+  // All objects of a shape in the whole body, by their pointers.
+  void Walk(const DeclaredObject& shape, const std::vector<std::string>& places) {
+    ASSERT_FALSE(places.empty()) << door().shape->name << " has no " << shape.name << " in its whole body";
+    const json body = whole();
+    for (const ShapeVariant& variant : shape.variants) {
+      for (const AnyField& field : variant.fields) Visit(field, PlacesOf(shape, variant, places, body));
+    }
+    for (const AnyField& field : shape.fields) {
+      bool of_variant = false;
+      for (const ShapeVariant& variant : shape.variants) {
+        for (const AnyField& other : variant.fields) of_variant |= other.address == field.address;
+      }
+      if (!of_variant) Visit(field, places);
+    }
+  }
+
+  static std::vector<std::string> PlacesOf(const DeclaredObject& shape, const ShapeVariant& variant,
+                                           const std::vector<std::string>& places, const json& body) {
+    std::vector<std::string> found;
+    for (const std::string& place : places) {
+      const json& object = body[json::json_pointer(place)];
+      const json word =
+          object.value(shape.by->name, json::parse(*shape.by->absent ? shape.by->absent : "null"));
+      const auto is_it = [&](const char* of) { return word == of; };
+      if (std::any_of(variant.words.begin(), variant.words.end(), is_it)) found.push_back(place);
+    }
+    return found;
+  }
+
+  // What another shape or another step says: a conversation in place of a text; a schema, whatever it is, is
+  // read by who makes a grammar of it.
+  static bool IsElsewhere(const AnyField& field) {
+    return field.address == &kConversation || field.address == &kSchema;
+  }
+
+  void Visit(const AnyField& field, const std::vector<std::string>& places) {
+    if (places.empty() || IsElsewhere(field)) return;  // the variant of another whole body
+    const char* name = std::visit([](const auto* declared) { return declared->name; }, field.field);
+    const json body = whole();
+    const auto has = [&](const std::string& place) { return body[json::json_pointer(place)].contains(name); };
+    const auto with = std::find_if(places.begin(), places.end(), has);
+    const std::string& at = with == places.end() ? places.front() : *with;
+    Try(field, at);
+    if (const auto* object = std::get_if<const ObjectField*>(&field.field)) Descend(**object, places, body);
+    if (const auto* list = std::get_if<const ListField*>(&field.field)) Descend(**list, places, body);
+  }
+
+  void Descend(const ObjectField& field, const std::vector<std::string>& places, const json& body) {
+    if (field.shape->fields.empty() || std::string_view(field.name) == "output_format") return;
+    std::vector<std::string> inner;
+    for (const std::string& place : places) {
+      if (body[json::json_pointer(place)].contains(field.name)) {
+        inner.push_back(absl::StrCat(place, "/", field.name));
+      }
+    }
+    Walk(*field.shape, inner);
+  }
+  void Descend(const ListField& field, const std::vector<std::string>& places, const json& body) {
+    if (*field.item_advice == '\0') return;  // another shape's
+    std::vector<std::string> inner;
+    for (const std::string& place : places) {
+      const json& object = body[json::json_pointer(place)];
+      if (!object.contains(field.name) || !object[field.name].is_array()) continue;
+      for (size_t i = 0; i < object[field.name].size(); ++i) {
+        inner.push_back(absl::StrCat(place, "/", field.name, "/", i));
+      }
+    }
+    Walk(*field.item, inner);
+  }
+
+  size_t tried_ = 0;
+};
+
+TEST_P(DeclarationsTest, WhatIsDeclaredIsRead) {
+  ASSERT_FALSE(door().parse(door().whole)) << door().parse(door().whole)->message;
+  Walk(*door().shape, {""});
+  EXPECT_GE(tried_ + 1, door().shape->fields.size());
+}
+
+TEST_P(DeclarationsTest, TheExampleIsTakenAndWhatIsRequiredIsMissed) {
+  const json example = json::parse(door().shape->example);
+  ASSERT_FALSE(door().parse(example.dump())) << door().parse(example.dump())->message;
+  for (const auto& [name, value] : example.items()) {
+    json body = example;
+    body.erase(name);
+    EXPECT_TRUE(door().parse(body.dump())) << name << " is in the example and not required";
+  }
+}
+
+TEST_P(DeclarationsTest, NullIsAbsent) {
+  const json example = json::parse(door().shape->example);
+  for (const AnyField& field : door().shape->fields) {
+    const char* name = std::visit([](const auto* declared) { return declared->name; }, field.field);
+    if (example.contains(name)) continue;
+    json body = example;
+    body[name] = nullptr;
+    EXPECT_FALSE(door().parse(body.dump())) << door().shape->name << ": " << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Doors, DeclarationsTest, testing::ValuesIn(kDoors),
+                         [](const auto& info) { return std::string(info.param.shape->name); });
+
+TEST(FieldReaderTest, WhatIsNotDeclaredCannotBeAskedFor) {
+  const json object = json::object();
+  std::optional<http::ApiError> error;
+  FieldReader fields(object, kDetokenizeShape, error);
+  EXPECT_EQ(fields.Find(kTokens), nullptr);
+  EXPECT_FALSE(error);
+  EXPECT_EQ(fields.Number(kTemperature), std::nullopt);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->status, 500);
+}
+
+}  // namespace
+}  // namespace quire::gateway
