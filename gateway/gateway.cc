@@ -21,6 +21,7 @@
 #include "gateway/api/pipeline/pipeline.h"
 #include "gateway/api/responses/responses_door.h"
 #include "gateway/api/text/text_doors.h"
+#include "gateway/page/page_routes.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -158,7 +159,7 @@ struct Gateway::Parts {
     return was_ready && models.servable + models.loading > 0;
   }
 
-  http::RouteTable Routes() {
+  http::RouteTable Routes(bool page) {
     http::RouteTable routes;
     for (const char* prefix : {"/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
@@ -188,6 +189,7 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return message_counter.Handle(e); });
     }
     for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
+    if (page) AddPageRoutes(routes);
     return routes;
   }
 
@@ -299,7 +301,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                      .cors = cors,
                                      .guard = nullptr,  // the API is no secret
                                      .fruit = http::Fruit::kTokens};
-  QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
+  QUIRE_ASSIGN_OR_RETURN(parts->server,
+                         http::Server::Start(http, parts->Routes(options.page), parts->metrics));
   QUIRE_RETURN_IF_ERROR(parts->ServeGrpc(options));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }
