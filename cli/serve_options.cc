@@ -86,6 +86,8 @@ constexpr PassedOnOption kPassedOn[] = {
      Takers::kGateway},
     {"max-connections", &ServeOptions::max_connections, "N", "connections to the API (8192)",
      Takers::kGateway},
+    {"page", &ServeOptions::page, "on|off", "the model page with its playground, at / of the API's port (on)",
+     Takers::kGateway},
     {"max-connections-per-ip", &ServeOptions::max_connections_per_ip, "N",
      "the same for one client address (4096); 0 = no bound, for behind a proxy", Takers::kGateway},
     {"max-unadmitted-per-key", &ServeOptions::max_unadmitted_per_key, "N",

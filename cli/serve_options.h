@@ -29,8 +29,8 @@ struct ServeOptions {
   std::string prompt_nano_usd, cached_prompt_nano_usd, completion_nano_usd, max_queue, reap_after,
       coordinator_metrics_port;
   // Passed on to the gateway.
-  std::string grpc_port, max_connections, max_connections_per_ip, max_unadmitted_per_key, body_budget_mib,
-      gateway_metrics_port;
+  std::string grpc_port, page, max_connections, max_connections_per_ip, max_unadmitted_per_key,
+      body_budget_mib, gateway_metrics_port;
   LogOptions log;  // of the programs, in DATA/logs
 
   void Declare(Options& options);

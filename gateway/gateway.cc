@@ -16,11 +16,13 @@
 #include "gateway/api/inference/inference_door.h"
 #include "gateway/api/messages/messages_dialect.h"
 #include "gateway/api/messages/messages_door.h"
+#include "gateway/api/models/model_status_handler.h"
 #include "gateway/api/models/models_handler.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
 #include "gateway/api/responses/responses_door.h"
 #include "gateway/api/text/text_doors.h"
+#include "gateway/page/page_routes.h"
 #include "gateway/rpc/watcher.h"
 
 namespace quire::gateway {
@@ -72,6 +74,7 @@ struct Gateway::Parts {
                  .facts = facts,
                  .clock = clock,
                  .metrics = generation_metrics,
+                 .activity = activity,
                  .gateway_id = gateway_id,
                  .broken_lines = broken_lines,
                  .cut_off = cut_off,
@@ -93,6 +96,7 @@ struct Gateway::Parts {
         message_counter(pipeline, ParseMessagesToCount),
         responses(pipeline, ParseResponses),
         models(authenticator, catalog),
+        model_status(authenticator, catalog, activity, clock),
         chat_service(pipeline, catalog, call_threads, clock, metrics, options.limits.write_timeout),
         call_threads(options.threads),
         drain_delay(absl::FromChrono(options.drain_delay)),
@@ -158,7 +162,7 @@ struct Gateway::Parts {
     return was_ready && models.servable + models.loading > 0;
   }
 
-  http::RouteTable Routes() {
+  http::RouteTable Routes(bool page) {
     http::RouteTable routes;
     for (const char* prefix : {"/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
@@ -173,6 +177,8 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return models.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
                  [this](http::Exchange& e) { return models.HandleOne(e); });
+      routes.Add("GET", absl::StrCat(prefix, "/status/*"),
+                 [this](http::Exchange& e) { return model_status.Handle(e); });
     }
     for (const char* prefix : {"", "/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/tokenize"),
@@ -188,6 +194,7 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return message_counter.Handle(e); });
     }
     for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
+    if (page) AddPageRoutes(routes);
     return routes;
   }
 
@@ -252,6 +259,7 @@ struct Gateway::Parts {
   prometheus::Gauge& settle_mismatches;
   prometheus::Gauge& models_unavailable;
   GenerationMetrics generation_metrics;
+  ModelActivity activity;
   Facts facts;
   CoordinatorClient coordinator;
   WorkerClient workers;
@@ -267,6 +275,7 @@ struct Gateway::Parts {
   const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template, messages,
       message_counter, responses;
   const ModelsHandler models;
+  const ModelStatusHandler model_status;
   ChatService chat_service;
   CallThreads call_threads;  // whose end is that of the calls' coroutines
   std::unique_ptr<http::MetricsPlane> metrics_plane;
@@ -299,7 +308,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
                                      .cors = cors,
                                      .guard = nullptr,  // the API is no secret
                                      .fruit = http::Fruit::kTokens};
-  QUIRE_ASSIGN_OR_RETURN(parts->server, http::Server::Start(http, parts->Routes(), parts->metrics));
+  QUIRE_ASSIGN_OR_RETURN(parts->server,
+                         http::Server::Start(http, parts->Routes(options.page), parts->metrics));
   QUIRE_RETURN_IF_ERROR(parts->ServeGrpc(options));
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }

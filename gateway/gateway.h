@@ -32,6 +32,7 @@ struct GatewayOptions {
   size_t max_pending_settles = 10'000;                          // beyond, new requests get 503
   BudgetLimits abandonments{.burst = 256, .every_us = 50'000};  // of one key
   int64_t grpc_port = -1;                                       // of the gRPC API; 0 = any, -1 = none
+  bool page = true;                                             // at /, and its like
   std::string cors_origin = "*";                                // see http::CorsPolicy::Parse
   std::chrono::milliseconds drain_delay{0};    // how long a drain goes on accepting, not ready any more
   std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere

@@ -50,6 +50,27 @@ TEST_F(GatewayDoorsTest, AModelOfOthersAnswersAsOneThatIsNot) {
   }
 }
 
+TEST_F(GatewayDoorsTest, AModelsStatusIsForThoseWhoMayUseIt) {
+  const auto ask = [this](const std::string& model, const std::string& key) {
+    return Call(Request("GET", absl::StrCat("/v1/status/", model), "", key));
+  };
+  EXPECT_EQ(ask("tiny", "sk-quire-nobody").status, 401);
+  EXPECT_EQ(ask("never", backend_.key()).status, 404);
+  EXPECT_EQ(ask("other", backend_.key()).body, ask("never", backend_.key()).body);
+  EXPECT_EQ(ask("tiny", backend_.key()).body,
+            R"({"model":"tiny","groups_ready":2,"requests":{"waiting":0,"running":0},"answers":0,)"
+            R"("first_token_seconds":null,"tokens_per_second":null})");
+  AnswerWith("a text of many tokens");
+  EXPECT_EQ(Chat("").status, 200);
+  AwaitTrue("the end of the request", [&] {
+    return json::parse(ask("tiny", backend_.key()).body)["requests"] == json{{"waiting", 0}, {"running", 0}};
+  });
+  const json status = json::parse(ask("tiny", backend_.key()).body);
+  EXPECT_EQ(status["answers"], 1);
+  EXPECT_GT(status["first_token_seconds"]["p50"], 0);
+  EXPECT_EQ(status["first_token_seconds"]["p50"], status["first_token_seconds"]["p95"]);
+}
+
 TEST_F(GatewayDoorsTest, AKeyHasSoManyRequestsBeingRead) {
   GatewayOptions options;
   options.intake.requests_per_key = 1;

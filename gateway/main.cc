@@ -26,7 +26,7 @@ namespace {
 
 struct Config {
   GatewayOptions gateway;
-  std::string pepper_file, ready_file, check;
+  std::string pepper_file, ready_file, check, page = "on";
   LogOptions log;
   int64_t port = 8000, threads = 2, max_connections = 8192, max_connections_per_ip = 4096,
           drain_seconds = 300, drain_delay_ms = 5000, unadmitted_per_key = IntakeLimits().requests_per_key,
@@ -42,6 +42,7 @@ void Declare(Options& options, Config& config) {
   config.gateway.metrics.Declare(options);
   options.Add("cors-origin", &config.gateway.cors_origin, "ORIGINS",
               "whose pages may call the API from a browser: *, none, or a list with commas");
+  options.Add("page", &config.page, "on|off", "the model page with its playground, at / of the API's port");
   options.Add("coordinator", &config.gateway.coordinator, "HOST:PORT", "the coordinator's gRPC address");
   options.Add("pepper-file", &config.pepper_file, "FILE",
               "the secret that keys are hashed with (the coordinator's)");
@@ -119,6 +120,7 @@ absl::Status Serve(Config& config) {
       config.gateway.pepper,
       ReadSecretFile(config.pepper_file,
                      "give --pepper-file the path of pepper in the coordinator's data folder"));
+  config.gateway.page = config.page == "on";
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.threads = static_cast<int>(config.threads);
   config.gateway.limits.connections = AffordableConnections(config.max_connections);

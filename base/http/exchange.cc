@@ -138,7 +138,7 @@ asio::awaitable<void> Exchange::Refuse(Rule rule) {
 asio::awaitable<void> Exchange::Send(Reply reply, std::vector<Mark> marks) {
   if (answered_ || gone()) co_return;
   Headers headers = std::move(reply.headers);
-  const bool bodiless = reply.status == 204;
+  const bool bodiless = reply.status == 204 || reply.status == 304;
   if (!bodiless) {
     headers.emplace_back("content-type", reply.content_type);
     headers.emplace_back("content-length", std::to_string(reply.body.size()));

@@ -15,6 +15,7 @@ constexpr Reason kReasons[] = {
     {.status = 200, .text = "OK"},
     {.status = 201, .text = "Created"},
     {.status = 204, .text = "No Content"},
+    {.status = 304, .text = "Not Modified"},
     {.status = 400, .text = "Bad Request"},
     {.status = 401, .text = "Unauthorized"},
     {.status = 402, .text = "Payment Required"},

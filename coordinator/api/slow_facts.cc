@@ -268,6 +268,7 @@ bool SlowFacts::Widen(v1::ModelFact& fact, const std::string& except_group) cons
   for (const auto& [id, live] : live_groups_) {
     if (live.model != fact.model() || id == except_group) continue;
     any = true;
+    fact.set_groups_ready(fact.groups_ready() + 1);
     fact.set_max_context(std::max(fact.max_context(), live.max_context));
     fact.set_plain_context(std::max(fact.plain_context(), live.plain_context));
   }
@@ -281,7 +282,12 @@ void SlowFacts::Refresh(const std::string& model, Change& change) {
   v1::ModelFact fact = known->second;
   fact.set_max_context(0);
   fact.set_plain_context(0);
-  if (!Widen(fact, "") || fact.SerializeAsString() == known->second.SerializeAsString()) return;
+  fact.set_groups_ready(0);
+  if (!Widen(fact, "")) {
+    fact = known->second;
+    fact.set_groups_ready(0);
+  }
+  if (fact.SerializeAsString() == known->second.SerializeAsString()) return;
   known->second = std::move(fact);
   if (Published(known->second)) change.Of({true, model}, readers_);
 }

@@ -240,6 +240,26 @@ TEST(SlowFacts, AModelThatCouldNotBeWrittenIsPublishedByTheNextTry) {
 
 // ---- the groups of one model ----
 
+TEST(SlowFacts, AModelSaysHowManyGroupsServeIt) {
+  SlowFacts facts("", "pepper");
+  facts.PutPrice(Price("m", 1));
+  const Listener listener(&facts);
+  const v1::ModelFact& model = listener.model;
+  const uint64_t first = *facts.PutModel(GroupOf("m", 10, "a"), 1);
+  EXPECT_EQ(model.groups_ready(), 1u);
+  const uint64_t second = *facts.PutModel(GroupOf("m", 10, "b"), 1);
+  EXPECT_EQ(model.groups_ready(), 2u);
+  const uint64_t again = *facts.PutModel(GroupOf("m", 10, "a"), 1);
+  EXPECT_EQ(model.groups_ready(), 2u);
+  facts.GroupLeft("a", first);
+  EXPECT_EQ(model.groups_ready(), 2u);
+  facts.GroupLeft("a", again);
+  EXPECT_EQ(model.groups_ready(), 1u);
+  facts.GroupLeft("b", second);
+  EXPECT_EQ(model.groups_ready(), 0u);
+  EXPECT_EQ(model.max_context(), 160u);
+}
+
 TEST(SlowFacts, TheLargestLiveGroupSaysTheContext) {
   SlowFacts facts("", "pepper");
   facts.PutPrice(Price("m", 1));

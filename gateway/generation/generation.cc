@@ -48,6 +48,7 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       awake_(services.clock),
       choices_(request_.choices) {
   services_.metrics.streams_open.Increment();
+  services_.activity.Begin(request_.model);
   services_.ledger.Watch(request_.id, [mailbox = mailbox_] {
     if (mailbox->size() == 0) mailbox->Push(Woken());  // whatever lies there wakes it as well
   });
@@ -61,6 +62,7 @@ Generation::~Generation() {
   services_.ledger.Unwatch(request_.id);
   accountant_.Finish(request_.id, Reason(), services_.clock.NowUs());
   services_.metrics.streams_open.Decrement();
+  ObserveEnd();
   services_.metrics.Requests(Outcome()).Increment();
   if (ClientLeft()) services_.metrics.client_gone.Increment();
 }

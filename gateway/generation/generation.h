@@ -27,6 +27,7 @@
 #include "gateway/generation/generation_request.h"
 #include "gateway/generation/ledger_driver.h"
 #include "gateway/generation/metrics.h"
+#include "gateway/generation/model_activity.h"
 #include "gateway/generation/pulse.h"
 #include "gateway/rpc/coordinator_client.h"
 #include "gateway/rpc/facts.h"
@@ -42,6 +43,7 @@ struct GenerationServices {
   const Facts& facts;
   const Clock& clock;
   GenerationMetrics& metrics;
+  ModelActivity& activity;
   std::string gateway_id;
   Budgets& broken_lines;  // of the log, by key
   // Set, and all streams woken, when a drain has waited long enough: what is still open ends with an error.
@@ -141,6 +143,7 @@ class Generation {
   uint64_t AcceptedTokens() const;
   void TakeTokens(const v1::Tokens& tokens);
   void ObserveToken();
+  void ObserveEnd();
   void StopWorker();
   void Stop();
   // A line of the key's budget.
@@ -187,6 +190,7 @@ class Generation {
   uint64_t written_ = 0;               // positions
   std::optional<Ending> ending_;       // handed out
   bool aborted_ = false;
+  std::optional<int64_t> first_token_us_;
   int64_t last_token_us_ = 0;
 };
 

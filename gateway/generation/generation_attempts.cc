@@ -144,12 +144,22 @@ uint64_t Generation::AcceptedTokens() const {
 
 void Generation::ObserveToken() {
   const int64_t now_us = services_.clock.NowUs();
-  if (last_token_us_ == 0) {
+  if (!first_token_us_) {
+    first_token_us_ = now_us;
+    services_.activity.FirstToken(request_.model, now_us - started_us_, now_us);
     services_.metrics.first_token_seconds.Observe(static_cast<double>(now_us - started_us_) / 1e6);
   } else {
     services_.metrics.inter_token_seconds.Observe(static_cast<double>(now_us - last_token_us_) / 1e6);
   }
   last_token_us_ = now_us;
+}
+
+void Generation::ObserveEnd() {
+  std::optional<ModelActivity::Pace> pace;
+  if (first_token_us_) {
+    pace = ModelActivity::Pace{AcceptedTokens() / request_.choices, last_token_us_ - *first_token_us_};
+  }
+  services_.activity.End(request_.model, pace, services_.clock.NowUs());
 }
 
 // Lets the worker go on unless too much of it waits here already.

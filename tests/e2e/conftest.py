@@ -41,3 +41,35 @@ def first_what_takes_long(request):
     if any("bereaved" in item.fixturenames for item in request.session.items):
         with contextlib.suppress(Exception):  # the test that needs it gets the same one again
             request.getfixturevalue("bereaved")
+
+
+@pytest.fixture(scope="session")
+def page_system(tmp_path_factory):
+    """What the model page's tests look at: a tiny model that reasons."""
+    from generated import tiny_qwq
+    with System(tiny_qwq(tmp_path_factory.mktemp("page")), grpc_port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium_browser():
+    from browser import chromium
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(page_system, chromium_browser):
+    """Opens the model page in a profile of its own, with the key given. Nothing may go wrong there unseen."""
+    from browser import Page
+    pages = []
+
+    def make(key=True, **options):
+        pages.append(Page(chromium_browser, page_system, **options))
+        if key:
+            pages[-1].give_key()
+        return pages[-1]
+    yield make
+    for page in pages:
+        page.context.close()
+        assert not page.faults

@@ -125,6 +125,7 @@ class ChatDoorTest : public ::testing::Test {
       *MakeGrpcChannel(backend_.address(), {}, GatewaySecret(backend_.pepper()));
   Facts facts_;
   GenerationMetrics generation_metrics_{metrics_};
+  ModelActivity activity_;
   CoordinatorClient coordinator_{channel_};
   WorkerClient workers_{[](const std::string& address) { return MakeGrpcChannel(address, {}); }, clock_};
   LedgerDriver ledger_{channel_, clock_, AccountantOptions()};
@@ -137,6 +138,7 @@ class ChatDoorTest : public ::testing::Test {
                                      .facts = facts_,
                                      .clock = clock_,
                                      .metrics = generation_metrics_,
+                                     .activity = activity_,
                                      .gateway_id = "gateway",
                                      .broken_lines = broken_lines_,
                                      .cut_off = cut_off_,

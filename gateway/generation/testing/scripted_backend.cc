@@ -341,6 +341,7 @@ void ScriptedBackend::SendModels(grpc::ServerWriter<v1::WatchEvent>& writer, siz
     const bool is_other = sent > 0 && !other_bundle.empty();
     model.set_bundle_digest(ToBytes(Sha256(is_other ? other_bundle : bundle_)));
     model.set_max_context(2000);
+    model.set_groups_ready(2);
     model.set_plain_context(1000);
     model.set_max_output_tokens(1500);
     model.set_created_unix_s(1700000000);

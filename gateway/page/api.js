@@ -1,0 +1,80 @@
+// The server that this page came from: what is asked of it, with the key. Errors are ApiError, with the API's own words.
+
+// Below whatever path the page itself is at, as behind a proxy.
+export const BASE = new URL('.', document.baseURI).href.replace(/\/$/, '');
+
+const KEY = 'quire.key';
+
+export class ApiError extends Error {
+  constructor(status, message, code, requestId) {
+    super(message);
+    Object.assign(this, { status, code, requestId });
+  }
+}
+
+// The key is kept for this tab, or in this browser where its user says so.
+export const keys = {
+  get() {
+    try {
+      return sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY) ?? '';
+    } catch {
+      return this.held ?? '';
+    }
+  },
+  set(key, remember) {
+    this.held = key;
+    try {
+      sessionStorage.setItem(KEY, key);
+      if (remember) localStorage.setItem(KEY, key);
+      else localStorage.removeItem(KEY);
+    } catch { /* this page's own memory has it */ }
+  },
+  remembered() {
+    try {
+      return localStorage.getItem(KEY) !== null;
+    } catch {
+      return false;
+    }
+  },
+  forget() {
+    this.held = '';
+    try {
+      sessionStorage.removeItem(KEY);
+      localStorage.removeItem(KEY);
+    } catch { /* nothing was kept */ }
+  },
+};
+
+const pathOf = (id) => id.split('/').map(encodeURIComponent).join('/');
+
+async function ask(path, { body, signal, key = keys.get() } = {}) {
+  const headers = { ...(key ? { Authorization: `Bearer ${key}` } : {}), ...(body ? { 'Content-Type': 'application/json' } : {}) };
+  const reply = await fetch(`${BASE}${path}`, {
+    method: body ? 'POST' : 'GET', headers, body: body && JSON.stringify(body), signal, cache: 'no-store', credentials: 'omit',
+  });
+  if (!reply.ok) throw await errorOf(reply);
+  return reply;
+}
+
+async function errorOf(reply) {
+  const text = await reply.text().catch(() => '');
+  const requestId = reply.headers.get('x-request-id') ?? '';
+  try {
+    const { error } = JSON.parse(text);
+    const place = error.param ? `${error.param}: ` : '';
+    return new ApiError(reply.status, `${place}${error.message}`, error.code ?? error.type, requestId);
+  } catch {
+    return new ApiError(reply.status, `The server answered ${reply.status}.`, '', requestId);
+  }
+}
+
+const json = async (path, options) => (await ask(path, options)).json();
+
+export const listModels = async (key) => (await json('/v1/models', { key })).data;
+export const modelStatus = (id) => json(`/v1/status/${pathOf(id)}`);
+
+// {count, max_model_len} of a chat request's prompt.
+export const countTokens = (body, signal) => json('/v1/tokenize', { body, signal });
+
+// The reply of a chat, whose body is a stream of events.
+export const openChat = (body, signal) => ask('/v1/chat/completions', { body, signal });

@@ -1,0 +1,104 @@
+// The conversations that this browser keeps: open, rename, delete, export.
+import { asMarkdown, titleOf } from './conversation.js';
+import { download, el, icon, iconButton } from './dom.js';
+import { when } from './format.js';
+import { deleteConversation, listConversations, loadConversation, saveConversation } from './store.js';
+
+export class Sidebar {
+  // acts: {current(): conversation, open(id), fresh(), deleted(id), renamed(id, title)}
+  constructor(element, acts) {
+    Object.assign(this, { element, acts });
+    this.list = el('ul');
+    element.append(el('button', { type: 'button', class: 'button', id: 'new-conversation', title: 'New conversation (Alt+N)', onclick: () => acts.fresh() }, icon('plus'), 'New conversation'),
+      this.list, el('p', { class: 'note' }, 'Kept in this browser only.'));
+  }
+
+  show() {
+    const current = this.acts.current();
+    this.list.replaceChildren(...listConversations().map((entry) => this.entry(entry, entry.id === current.id)));
+  }
+
+  entry({ id, title, updated }, isCurrent) {
+    const more = iconButton('more', `More about ${title}`, () => this.openMenu(id, more), { 'aria-haspopup': 'menu' });
+    return el('li', { class: isCurrent ? 'current' : null },
+      el('button', { type: 'button', class: 'go', 'aria-current': isCurrent ? 'true' : null, onclick: () => this.acts.open(id), title },
+        el('span', {}, title), el('small', {}, when(updated))), more);
+  }
+
+  openMenu(id, from) {
+    const menu = el('div', { class: 'menu', popover: 'auto', role: 'menu' });
+    const item = (label, then) => el('button', {
+      type: 'button', role: 'menuitem',
+      onclick: () => {
+        menu.hidePopover();
+        then();
+      },
+    }, label);
+    const conversation = () => (id === this.acts.current().id ? this.acts.current() : loadConversation(id));
+    menu.append(item('Rename', () => this.rename(id, from.closest('li'))),
+      item('Export as JSON', () => this.export(conversation(), 'json')),
+      item('Export as Markdown', () => this.export(conversation(), 'md')),
+      item('Delete', () => this.askToDelete(id, from.closest('li'))));
+    menu.addEventListener('keydown', (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const items = [...menu.children];
+      items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
+    });
+    menu.addEventListener('toggle', (event) => event.newState === 'closed' && menu.remove());
+    document.body.append(menu);
+    const box = from.getBoundingClientRect();
+    menu.showPopover();
+    menu.style.top = `${Math.min(box.bottom + 2, window.innerHeight - menu.offsetHeight - 8)}px`;
+    menu.style.left = `${Math.max(8, Math.min(box.left, window.innerWidth - menu.offsetWidth - 8))}px`;
+    menu.firstChild.focus();
+  }
+
+  export(conversation, kind) {
+    const name = titleOf(conversation).replace(/[^\p{L}\p{N}]+/gu, '-').slice(0, 40) || 'conversation';
+    if (kind === 'json') download(`${name}.json`, 'application/json', `${JSON.stringify(conversation, null, 2)}\n`);
+    else download(`${name}.md`, 'text/markdown', asMarkdown(conversation));
+  }
+
+  rename(id, entry) {
+    const conversation = id === this.acts.current().id ? this.acts.current() : loadConversation(id);
+    const input = el('input', { type: 'text', 'aria-label': 'Title', maxlength: '200' });
+    input.value = titleOf(conversation);
+    let over = false;
+    const end = (keep) => {
+      if (over) return;
+      over = true;
+      if (keep && input.value.trim() !== '') {
+        conversation.title = input.value.trim();
+        saveConversation(conversation);
+      }
+      this.show();
+    };
+    input.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter') end(true);
+      if (event.key === 'Escape') {
+        event.stopPropagation();
+        end(false);
+      }
+    });
+    input.addEventListener('blur', () => end(true));
+    entry.replaceChildren(input);
+    input.select();
+  }
+
+  // Asked in its own place: nothing else is stopped by it.
+  askToDelete(id, entry) {
+    const no = el('button', { type: 'button', class: 'button small', onclick: () => this.show() }, 'Keep');
+    const yes = el('button', {
+      type: 'button', class: 'button small bad',
+      onclick: () => {
+        deleteConversation(id);
+        this.acts.deleted(id);
+        this.show();
+      },
+    }, 'Delete');
+    entry.replaceChildren(el('div', { class: 'go' }, el('span', {}, 'Delete it?')), yes, no);
+    no.focus();
+  }
+}

@@ -1,0 +1,170 @@
+"""The page's own modules, in the browser: what they make of ugly texts and of streams that are cut anywhere."""
+import pytest
+
+pytestmark = pytest.mark.tiny
+
+# Markdown, and the elements that it becomes.
+CASES = {
+    "": "",
+    "one\ntwo  \nthree\\\nfour": "<p>one<br>two<br>three<br>four</p>",
+    "# A #\n## B ##x\n#C\n####### D": "<h3>A</h3><h4>B ##x</h4><p>#C<br>####### D</p>",
+    "A\n===\nB\n---\n***\n": "<h3>A</h3><h4>B</h4><hr>",
+    "*a* **b** ***c*** _d_ __e__ ~~f~~ a_b_c 2*3*4 ~g~": "<p><em>a</em> <strong>b</strong> <em><strong>c</strong></em> <em>d</em> <strong>e</strong> "
+                                                         "<s>f</s> a_b_c 2<em>3</em>4 ~g~</p>",
+    "**a *b* c** *d **e** f* **g": "<p><strong>a <em>b</em> c</strong> <em>d <strong>e</strong> f</em> **g</p>",
+    "`a` ``b ` c`` ` `` `": "<p><code>a</code> <code>b ` c</code> <code>``</code></p>",
+    "`open *a*": "<p>`open <em>a</em></p>",
+    r"\*a\* \` \<b> \q": r"<p>*a* ` &lt;b&gt; \q</p>",
+    "[a *b*](http://x.y/z \"t\") [c](<https://x.y>) [d](ftp://x) [e]( javascript:1) [f][g] [h]":
+        '<p><a href="http://x.y/z" rel="noopener noreferrer" target="_blank">a <em>b</em></a> '
+        '<a href="https://x.y/" rel="noopener noreferrer" target="_blank">c</a> [d](ftp://x) [e]( javascript:1) [f][g] [h]</p>',
+    "see https://x.y/a_b(c). And <https://x.y>": '<p>see <a href="https://x.y/a_b(c)" rel="noopener noreferrer" target="_blank">https://x.y/a_b(c)</a>. '
+                                                'And <a href="https://x.y/" rel="noopener noreferrer" target="_blank">https://x.y</a></p>',
+    "[![i](http://x.y/i.png)](http://x.y)": '<p><a href="http://x.y/" rel="noopener noreferrer" target="_blank">i</a></p>',
+    "- a\n- b\n  - c\n    1. d\n- [x] e\n- [ ] f": "<ul><li>a</li><li>b<ul><li>c<ol><li>d</li></ol></li></ul></li>"
+        '<li class="task"><input type="checkbox" disabled="" checked="" aria-label="done">e</li>'
+        '<li class="task"><input type="checkbox" disabled="" aria-label="to do">f</li></ul>',
+    "3. a\n4. b\n\n- c\n* d": '<ol start="3"><li>a</li><li>b</li></ol><ul><li>c</li></ul><ul><li>d</li></ul>',
+    "- a\n\n- b\n\n  more": "<ul><li><p>a</p></li><li><p>b</p><p>more</p></li></ul>",
+    "in 2024. x\n2. y": "<p>in 2024. x<br>2. y</p>",
+    "> a\nb\n> > c\n\nd": "<blockquote><p>a<br>b</p><blockquote><p>c</p></blockquote></blockquote><p>d</p>",
+    "|a|b|\n|:-|-:|\n|1\\|2|`x`|\n|only|\n\nend": '<div class="table" tabindex="0"><table><thead><tr><th class="align-left" scope="col">a</th>'
+        '<th class="align-right" scope="col">b</th></tr></thead><tbody><tr><td class="align-left">1|2</td><td class="align-right"><code>x</code></td></tr>'
+        '<tr><td class="align-left">only</td><td class="align-right"></td></tr></tbody></table></div><p>end</p>',
+    "a | b\nno rule": "<p>a | b<br>no rule</p>",
+    "<b>x</b> &amp; <script>y</script>": "<p>&lt;b&gt;x&lt;/b&gt; &amp;amp; &lt;script&gt;y&lt;/script&gt;</p>",
+    "\ud800 \x00 \u202e é\U0001f600": None,  # only that it is taken
+}
+
+
+def test_markdown_becomes_these_elements(open_page):
+    made = open_page(key=False).run("""
+        const { MarkdownView } = await load('markdown_view.js');
+        return argument.map((text) => { const view = new MarkdownView(); view.show(text); return view.element.innerHTML; });""", list(CASES))
+    for (text, wanted), html in zip(CASES.items(), made, strict=True):
+        assert wanted is None or html == wanted, text
+
+
+def test_code_has_its_language_and_a_fence_may_be_open(open_page):
+    made = open_page(key=False).run("""
+        const { parseMarkdown } = await load('markdown.js');
+        return argument.map((text) => parseMarkdown(text));""",
+        ["```py\na\n  b\n```\nc", "~~~\n```\n~~~", "````\n```\n````", "```js x\nopen", "  ```\n  a\n b\n  ```", "    four\n\n    more\nx", "```a`b"])
+    code = [[(block["language"], block["text"], block["closed"]) if block["type"] == "code" else block["text"] for block in blocks] for blocks in made]
+    assert code == [[("py", "a\n  b", True), "c"], [("", "```", True)], [("", "```", True)], [("js", "open", False)], [("", "a\nb", True)],
+                    [("", "four\n\nmore", True), "x"], ["```a`b"]]
+
+
+def test_a_text_that_grows_is_read_as_a_whole_one(open_page):
+    """Random texts of all that Markdown has, in pieces: after each, the elements are those of the text so far."""
+    wrong = open_page(key=False).run("""
+        const { MarkdownView } = await load('markdown_view.js');
+        const pieces = ['# h\\n', '- a\\n', '  - b\\n', '\\n', '1. x\\n', '2', '.', ' y\\n', '> q\\n', 'text *b* ', '`c`', '```\\n', 'code\\n', '~~~\\n',
+          '|a|b|\\n', '|-|-|\\n', '\\r\\n', '    ', '---\\n', '***', '[l](http://x.y)', '\\t', '**', '===\\n', '10) ', '<b>', ']', '!['];
+        let state = argument;
+        const random = (n) => { state = (state * 1103515245 + 12345) % 2147483648; return Math.floor(state / 65536) % n; };
+        for (let round = 0; round < 1500; ++round) {
+          const growing = new MarkdownView();
+          let text = '';
+          for (let i = random(14); i >= 0; --i) {
+            text += pieces[random(pieces.length)];
+            growing.show(text);
+          }
+          const whole = new MarkdownView();
+          whole.show(text);
+          if (whole.element.innerHTML !== growing.element.innerHTML) return [text, whole.element.innerHTML, growing.element.innerHTML];
+        }
+        return null;""", 7)
+    assert wrong is None
+
+
+def test_no_text_takes_longer_than_its_length(open_page):
+    """Of each trap 200,000 characters: what took the square of that would not come back before the test is given up."""
+    depth = open_page(key=False).run("""
+        const { parseMarkdown } = await load('markdown.js');
+        const { MarkdownView } = await load('markdown_view.js');
+        const { parseInline } = await load('inline.js');
+        const N = 199000, times = (text, n = N / text.length) => text.repeat(Math.max(1, Math.floor(n)));
+        const traps = ['*', '*a ', 'a* ', '_a _', '**_a _b** ', '~~a ', '[', '[a](', '![[', '![', '`', '` `` ', 'http://', '<http://', '\\\\', '> ', '- ',
+          '|', 'a  \\n', '\\ud800', '```\\n', '    a\\n\\n', '- a\\n\\n', '1. ', '#', '|-', '<', '](', '(', '[x](y "'].map((text) => times(text));
+        traps.push(times('*a ', N / 6) + times('a* ', N / 6), times('[', N / 2) + times(']', N / 2), times('![', N / 8) + times('](http://a)', N / 12),
+          Array.from({ length: 600 }, (_, i) => times('`', i)).join(' '), `# ${times(' ')}x`, `# ${times(' #')}x`, `|a\\n---${times(' ')}x`, `- ${times('- ')}x`,
+          `-${times(' ')}x`, `\\` ${times('x')}y\\``, `[a](${times('(')}`, `[a](http://x${times('(a)')}`, `- a\\n${times('\\n')}x`,
+          Array.from({ length: 600 }, (_, i) => `${times(' ', i)}- a`).join('\\n'), `a|b\\n-|-\\n${times('|\\n')}`);
+        const deepest = (node) => 1 + (node.blocks ?? []).concat((node.items ?? []).flatMap((item) => item.blocks))
+          .reduce((most, child) => Math.max(most, deepest(child)), 0);
+        const inner = (nodes) => 1 + nodes.reduce((most, node) => Math.max(most, node.children ? inner(node.children) : 0), 0);
+        let most = 0;
+        for (const trap of traps) {
+          for (const block of parseMarkdown(trap)) most = Math.max(most, deepest(block));
+          most = Math.max(most, inner(parseInline(trap)));
+          new MarkdownView().show(trap);
+        }
+        return most;""")
+    assert depth < 60
+
+
+def test_events_come_out_of_any_cutting(open_page):
+    stream = (': keep-alive\n: x\r\n\r\ndata: {"a":"é\U0001f600"}\r\ndata: 2\r\n\r\nevent: error\rdata\r\r: c\nid: 7\ndata:x\n\n'
+              'data: a: b\nother: y\nnothing\n\ndata: cut')
+    found = open_page(key=False).run("""
+        const { SseParser } = await load('sse.js');
+        const bytes = new TextEncoder().encode(argument);
+        const events = (cuts) => {
+          const heard = [];
+          const parser = new SseParser((event) => heard.push(event.data), (comment) => heard.push(`:${comment}`));
+          let from = 0;
+          for (const cut of [...cuts, bytes.length]) { parser.push(bytes.slice(from, cut)); from = cut; }
+          parser.end();
+          return heard;
+        };
+        const whole = events([]), text = JSON.stringify(whole), wrong = [];
+        for (let i = 0; i <= bytes.length; ++i) for (let j = i; j <= bytes.length; ++j) if (JSON.stringify(events([i, j])) !== text) wrong.push([i, j]);
+        if (JSON.stringify(events([...bytes.keys()])) !== text) wrong.push('each');
+        return { whole, wrong };""", stream)
+    assert found == {"whole": [":keep-alive", ":x", '{"a":"é\U0001f600"}\n2', "", ":c", "x", "a: b"], "wrong": []}
+
+
+def test_an_event_without_an_end_is_given_up(open_page):
+    assert open_page(key=False).run("""
+        const { SseParser } = await load('sse.js');
+        const parser = new SseParser(() => {});
+        try { for (let i = 0; i < 20; ++i) parser.text('x'.repeat(1 << 20)); } catch (error) { return error.message; }
+        return null;""") == "an event of the stream is too long"
+
+
+def test_money_is_exact(open_page):
+    assert open_page(key=False).run("""
+        const { nanoFromDecimal, nanoFromCost, dollars, perMillion, shortCount } = await load('format.js');
+        return [['0.000000075', '12', '1.5', 'x', '', '0.0000000001'].map(nanoFromDecimal), [0.000004425, 0.1 + 0.2, 0].map(nanoFromCost),
+          [4425, 0, 1000000000, 1000000001, null].map(dollars), [75, 150, 1000, 1250000, 0].map(perMillion), [999, 8192, 131072, 40000].map(shortCount)];""") == [
+        [75, 12_000_000_000, 1_500_000_000, None, None, None], [4425, 300_000_000, 0],
+        ["$0.000004425", "$0", "$1", "$1.000000001", "–"], ["$0.075", "$0.15", "$1.00", "$1250.00", "$0.00"], ["999", "8k", "128k", "40k"]]
+
+
+def test_every_parameter_is_one_of_the_servers(open_page, page_system):
+    """Each at a value that is no default, in one request: the server takes it."""
+    page = open_page()
+    body = page.run("""
+        const { PARAMETERS } = await load('parameters.js');
+        const { paramsOf } = await load('request.js');
+        const { emptySettings } = await load('conversation.js');
+        const typed = { stop: 'one\\ntwo', stop_token_ids: '1, 2', logit_bias: '{"5": -1.5}', seed: '7', n: '2', max_tokens: '9', min_tokens: '3',
+          logprobs: 'on', top_logprobs: '2', reasoning_effort: 'low', min_p: '0.1', top_p: '0.9', top_k: '20' };
+        const values = Object.fromEntries(PARAMETERS.map(({ name, kind }) => [name, typed[name] ?? (kind === 'flag' ? 'on' : '1')]));
+        const { params, errors } = paramsOf({ ...emptySettings(), values });
+        return { params, errors, names: PARAMETERS.length };""")
+    assert body["errors"] == []
+    assert sum(len(value) if name == "reasoning" else 1 for name, value in body["params"].items()) == body["names"]
+    status, answer = page_system.chat("Hello", **body["params"])
+    assert status == 200 and len(answer["choices"]) == 2, answer
+
+
+def test_what_no_parameter_may_be_is_said(open_page):
+    errors = open_page(key=False).run("""
+        const { paramsOf } = await load('request.js');
+        const { emptySettings } = await load('conversation.js');
+        const of = (values, more = {}) => paramsOf({ ...emptySettings(), values, ...more }).errors.map((one) => one.name);
+        return [of({ temperature: '2.1', top_k: '1.5', n: '5', seed: '9007199254740993', stop: 'x'.repeat(1025), logit_bias: '[1]', stop_token_ids: '-1' }),
+          of({}, { tools: '[{"description": "x"}]', format: { type: 'json_schema', schema: '{' } }), of({ temperature: '', seed: ' ' })];""")
+    assert errors == [["temperature", "top_k", "seed", "stop", "stop_token_ids", "n", "logit_bias"], ["response_format", "tools"], []]
