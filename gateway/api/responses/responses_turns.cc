@@ -62,8 +62,10 @@ class ItemsReader {
     } else if (type == "function_call_output") {
       ReadOutput(item, prefix);
     } else if (type != "reasoning") {
-      item.Fail("type",
-                "give message, function_call, function_call_output or reasoning: others can't be read here");
+      item.Fail(
+          "type",
+          "give message, function_call, function_call_output or reasoning, each whole: nothing is kept that "
+          "an item_reference could name (SDKs that send those don't with `store` false)");
     }
   }
 
