@@ -296,6 +296,11 @@ TEST_F(GatewayGrpcTest, ListsTheModelsOfTheKey) {
   ASSERT_EQ(reply.models_size(), static_cast<int>(http["data"].size()));
   EXPECT_EQ(reply.models(0).id(), http["data"][0]["id"]);
   EXPECT_EQ(reply.models(0).max_context(), http["data"][0]["metadata"]["context_length"]);
+  const json& can = http["data"][0]["capabilities"];
+  EXPECT_EQ(reply.models(0).capabilities().chat(), can["chat"]);
+  EXPECT_EQ(reply.models(0).capabilities().tools(), can["tools"]);
+  EXPECT_EQ(reply.models(0).capabilities().reasoning(), can["reasoning"]);
+  EXPECT_TRUE(reply.models(0).capabilities().json() && reply.models(0).capabilities().completions());
   EXPECT_EQ(stub_->ListModels(Context("").get(), {}, &reply).error_code(), grpc::StatusCode::UNAUTHENTICATED);
 }
 

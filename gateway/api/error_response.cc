@@ -72,20 +72,23 @@ http::ApiError UnusableGrammar(std::string param, const std::string& why) {
   return {.status = 400, .message = std::move(message), .param = std::move(param), .code = "invalid_schema"};
 }
 
+// Clients that shorten a conversation by themselves know these words, not the code (litellm is one).
+constexpr char kContextLength[] = "this model's maximum context length is ";
+
 http::ApiError ContextExceeded(uint64_t prompt_tokens, uint64_t max_tokens, uint64_t context,
                                const std::string& param, const char* max_tokens_param) {
   return {.status = 400,
-          .message = absl::StrCat("the prompt has ", prompt_tokens, " tokens and ", max_tokens_param,
-                                  " asks for ", max_tokens, " more, but this model's context is ", context,
-                                  " tokens: shorten the ", param, " or lower ", max_tokens_param),
+          .message = absl::StrCat(kContextLength, context, " tokens, but the prompt has ", prompt_tokens,
+                                  " and ", max_tokens_param, " asks for ", max_tokens, " more: shorten the ",
+                                  param, " or lower ", max_tokens_param),
           .param = param,
           .code = "context_length_exceeded"};
 }
 
 http::ApiError PromptTooLong(uint64_t context, const std::string& param) {
   return {.status = 400,
-          .message = absl::StrCat("the prompt has more than ", context,
-                                  " tokens, which is this model's whole context: shorten the ", param),
+          .message = absl::StrCat(kContextLength, context,
+                                  " tokens, and the prompt alone has more: shorten the ", param),
           .param = param,
           .code = "context_length_exceeded"};
 }

@@ -3,6 +3,7 @@ import contextlib
 import pytest
 
 from fiber_gpus import copy_programs
+from generated import tiny_qwq
 from system import DEMO_MODEL, TINY_MODEL, System
 
 
@@ -11,6 +12,13 @@ def system(request):
     """One group of two ranks."""
     model = DEMO_MODEL if request.param == "demo" else TINY_MODEL
     with System(model, tensor_parallel=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def qwq(tmp_path_factory):
+    """A tiny random model with QwQ's template and tags: it reasons, and has tools. Over gRPC, too."""
+    with System(tiny_qwq(tmp_path_factory.mktemp("qwq")), grpc_port=0) as running:
         yield running
 
 

@@ -12,6 +12,7 @@
 #include "gateway/api/grpc/rpc_sink.h"
 #include "gateway/api/grpc/served_message.h"
 #include "gateway/api/grpc/served_stream.h"
+#include "gateway/api/models/model_capabilities.h"
 
 namespace quire::gateway {
 namespace {
@@ -42,7 +43,8 @@ std::string TakeBytes(grpc::ByteBuffer& message) {
 
 double MillisecondsSince(int64_t begun_us, int64_t us) { return static_cast<double>(us - begun_us) / 1000; }
 
-v1::ChatModel ModelOf(const v1::ModelFact& fact) {
+v1::ChatModel ModelOf(const CatalogModel& listed) {
+  const v1::ModelFact& fact = *listed.fact;
   v1::ChatModel model;
   model.set_id(fact.model());
   model.set_created_unix_s(fact.created_unix_s());
@@ -52,6 +54,14 @@ v1::ChatModel ModelOf(const v1::ModelFact& fact) {
   model.set_prompt_nano_usd(fact.price().prompt_nano_usd());
   model.set_cached_prompt_nano_usd(fact.price().cached_prompt_nano_usd());
   model.set_completion_nano_usd(fact.price().completion_nano_usd());
+  model.set_dtype(listed.text->dtype());
+  const ModelCapabilities can = CapabilitiesOf(*listed.text);
+  v1::ChatModelCapabilities& capabilities = *model.mutable_capabilities();
+  capabilities.set_chat(can.chat);
+  capabilities.set_completions(can.completions);
+  capabilities.set_reasoning(can.reasoning);
+  capabilities.set_tools(can.tools);
+  capabilities.set_json(can.json);
   return model;
 }
 
@@ -212,7 +222,7 @@ awaitable<void> ChatService::AnswerModels(Asked& asked, RpcSink& sink) const {
   if (asked.key == nullptr) co_return co_await sink.Refuse(pipeline_.authenticator().Refusal());
   v1::ListModelsReply reply;
   for (const CatalogModel& model : catalog_.Servable()) {
-    if (MayUseModel(*asked.key, model.fact->model())) *reply.add_models() = ModelOf(*model.fact);
+    if (MayUseModel(*asked.key, model.fact->model())) *reply.add_models() = ModelOf(model);
   }
   sink.Append(reply.SerializeAsString());
   co_await sink.Finish();

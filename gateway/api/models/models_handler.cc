@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_format.h"
 #include "gateway/api/error_response.h"
+#include "gateway/api/models/model_capabilities.h"
 
 namespace quire::gateway {
 namespace {
@@ -24,15 +25,13 @@ std::string Usd(int64_t nano_usd) {
   return absl::StrFormat("%d.%09d", nano_usd / kNano, nano_usd % kNano);
 }
 
-// What can be asked of it, by its own files. Who has the names of these in a list finds them in the tags.
-ordered_json Capabilities(const TextModel& text) {
-  ordered_json capabilities;
-  capabilities["chat"] = text.chat_template() != nullptr;
-  capabilities["completions"] = true;
-  capabilities["reasoning"] = text.think_start_id().has_value() && text.think_end_id().has_value();
-  capabilities["tools"] = text.tool_form() != ToolForm::kNone;
-  capabilities["json"] = true;  // a grammar holds any model to it
-  return capabilities;
+// Who has the names of these in a list finds them in the tags.
+ordered_json CapabilitiesJson(const ModelCapabilities& can) {
+  return {{"chat", can.chat},
+          {"completions", can.completions},
+          {"reasoning", can.reasoning},
+          {"tools", can.tools},
+          {"json", can.json}};
 }
 
 // As the hosted original's list has them.
@@ -55,7 +54,7 @@ ordered_json Metadata(const v1::ModelFact& model, const ordered_json& capabiliti
 
 ordered_json Entry(const CatalogModel& listed) {
   const v1::ModelFact& model = *listed.fact;
-  ordered_json capabilities = Capabilities(*listed.text);
+  ordered_json capabilities = CapabilitiesJson(CapabilitiesOf(*listed.text));
   ordered_json pricing;
   pricing["prompt"] = Usd(model.price().prompt_nano_usd());
   pricing["input_cache_read"] = Usd(model.price().cached_prompt_nano_usd());

@@ -238,7 +238,7 @@ TEST_F(PlanTest, APromptThatCantFitIsGivenUpAtOnce) {
   content_ = std::string(5'000'000, 'x');
   const http::ApiError error = MustRefuse("");
   EXPECT_EQ(error.code, "context_length_exceeded");
-  EXPECT_NE(error.message.find("more than 100000 tokens"), std::string::npos);
+  EXPECT_NE(error.message.find("maximum context length is 100000 tokens"), std::string::npos);
 }
 
 TEST_F(PlanTest, ScaledRopeFromTheFirstPositionThatNeedsIt) {

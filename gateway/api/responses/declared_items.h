@@ -26,7 +26,9 @@ inline constexpr const char* kItemWords[] = {"message", "function_call", "functi
 inline constexpr ChoiceField kItemType{
     .name = "type",
     .words = kItemWords,
-    .advice = "give message, function_call, function_call_output or reasoning: others can't be read here",
+    .advice =
+        "give message, function_call, function_call_output or reasoning, each whole: nothing is kept that "
+        "an item_reference could name (SDKs that send those don't with `store` false)",
     .about = "`reasoning` is no part of a prompt.",
     .absent = "\"message\""};
 inline constexpr const char* kItemRoleWords[] = {"user", "assistant", "system", "developer"};
