@@ -177,8 +177,9 @@ struct Gateway::Parts {
                  [this](http::Exchange& e) { return models.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models/*"),
                  [this](http::Exchange& e) { return models.HandleOne(e); });
-      routes.Add("GET", absl::StrCat(prefix, "/status/*"),
-                 [this](http::Exchange& e) { return model_status.Handle(e); });
+      routes.Add(
+          "GET", absl::StrCat(prefix, "/status/*"),
+          [this](http::Exchange& e) { return model_status.Handle(e); }, http::RouteTable::Kind::kProbe);
     }
     for (const char* prefix : {"", "/v1", "/v1/openai"}) {
       routes.Add("POST", absl::StrCat(prefix, "/tokenize"),

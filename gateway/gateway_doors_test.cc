@@ -71,6 +71,16 @@ TEST_F(GatewayDoorsTest, AModelsStatusIsForThoseWhoMayUseIt) {
   EXPECT_EQ(status["first_token_seconds"]["p50"], status["first_token_seconds"]["p95"]);
 }
 
+TEST_F(GatewayDoorsTest, ThePageIsThereUnlessItIsTurnedOff) {
+  EXPECT_EQ(Call(Request("GET", "/", "", "")).status, 200);
+  EXPECT_EQ(Call(Request("GET", "/page/app.js", "", "")).status, 200);
+  GatewayOptions options;
+  options.page = false;
+  StartGateway(options);
+  EXPECT_EQ(Call(Request("GET", "/", "", "")).status, 404);
+  EXPECT_EQ(Call(Request("GET", "/page/app.js", "", "")).status, 404);
+}
+
 TEST_F(GatewayDoorsTest, AKeyHasSoManyRequestsBeingRead) {
   GatewayOptions options;
   options.intake.requests_per_key = 1;

@@ -1,6 +1,6 @@
 // One answer as it is shown: its reasoning folded with its seconds, its text, its calls, what went wrong, and its numbers.
 // update() after any change of the node; while it streams, as often as the screen is drawn.
-import { isWhole, openCalls } from './conversation.js';
+import { childrenOf, isWhole, openCalls } from './conversation.js';
 import { copyButton, el, iconButton } from './dom.js';
 import { count, dollars, rate, seconds } from './format.js';
 import { MarkdownView } from './markdown_view.js';
@@ -80,6 +80,7 @@ export class AnswerView {
 
   showEnd(runs) {
     const { node } = this;
+    const open = this.bar.querySelector('.numbers')?.open ?? false;
     this.failure.replaceChildren();
     this.bar.replaceChildren();
     if (runs) return;
@@ -87,20 +88,23 @@ export class AnswerView {
     else if (!node.content && !node.calls?.length) this.failure.append(el('p', { class: 'muted' }, node.reasoning ? 'It ended without an answer.' : 'It ended without a word.'));
     this.bar.append(this.acts.siblings(node), ...this.buttons());
     const last = node.runs?.at(-1);
-    if (last) this.bar.append(numbersElement(node, last, this.acts.tokensOf(node)));
+    if (!last) return;
+    this.bar.append(numbersElement(node, last, this.acts.tokensOf(node)));
+    this.bar.lastChild.open = open;
   }
 
   failureElement() {
     const { error, runs } = this.node;
     const id = runs?.at(-1)?.request_id;
-    return el('div', { class: 'failure', role: 'alert' }, error.message,
+    return el('div', { class: 'failure' }, error.message,
       id ? el('small', { class: 'mono' }, `request ${id}`) : null,
       el('button', { type: 'button', class: 'button small', onclick: () => this.acts.retry(this.node) }, 'Retry'));
   }
 
   buttons() {
     const { node, acts } = this;
-    const goesOn = !node.calls?.length && (node.content || node.reasoning) && node.finish !== 'stop';
+    // What others answer to stays as it is.
+    const goesOn = childrenOf(acts.conversation(), node.id).length === 0 && !node.calls?.length && (node.content || node.reasoning) && node.finish !== 'stop';
     return [
       copyButton('Copy the answer', () => node.content),
       iconButton('retry', 'Another answer', () => acts.regenerate(node)),

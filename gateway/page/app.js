@@ -3,7 +3,7 @@ import { ApiError, BASE, keys, listModels } from './api.js';
 import { Answers, mendCut, spentOn, usedTokens } from './answers.js';
 import { ChatView } from './chat_view.js';
 import { Composer } from './composer.js';
-import { activate, addNode, emptySettings, newConversation, removeNode, ROOT, shownPath } from './conversation.js';
+import { activate, addNode, emptySettings, newConversation, openCalls, removeNode, ROOT, shownPath } from './conversation.js';
 import { askForKey, showCode, showShortcuts } from './dialogs.js';
 import { announce, el, icon } from './dom.js';
 import { Drawer } from './drawer.js';
@@ -42,7 +42,7 @@ class App {
       current: () => this.conversation,
       open: (id) => this.open(id),
       fresh: () => this.fresh(),
-      deleted: (id) => id === this.conversation.id && this.fresh(),
+      deleted: (id) => this.deleted(id),
     });
     this.panels = new Panels();
     this.drawer = new Drawer($('drawer'), () => ({ conversation: this.conversation, capabilities: this.model?.capabilities ?? {} }),
@@ -131,7 +131,7 @@ class App {
   }
 
   save(conversation) {
-    if (Object.keys(conversation.nodes).length === 0) return;
+    if (conversation.gone || Object.keys(conversation.nodes).length === 0) return;
     const failure = saveConversation(conversation);
     if (failure) this.notice(failure);
     else if (conversation === this.conversation) notes.set('conversation', conversation.id);
@@ -147,6 +147,18 @@ class App {
     this.panels.closeSheet('sidebar');
     this.showAll();
     $('draft').focus();
+  }
+
+  // An answer that runs for it ends, and brings it back no more.
+  deleted(id) {
+    for (const { conversation } of this.answers.running.values()) {
+      if (conversation.id !== id) continue;
+      conversation.gone = true;
+      this.answers.stop(conversation);
+    }
+    if (id !== this.conversation.id) return;
+    this.conversation.gone = true;
+    this.fresh();
   }
 
   open(id) {
@@ -196,6 +208,10 @@ class App {
   send(text) {
     if (!this.mayAsk()) return false;
     const last = shownPath(this.conversation).at(-1);
+    if (last?.role === 'assistant' && openCalls(this.conversation, last).length > 0) {
+      this.notice('The model waits for the results of its calls: give them above.');
+      return false;
+    }
     const node = addNode(this.conversation, last?.id ?? ROOT, { role: 'user', content: text });
     this.ask(node.id);
     return true;
@@ -221,6 +237,8 @@ class App {
     this.chat.show();
     this.composer.show();
     this.save(this.conversation);
+    // What was pressed may be gone.
+    if (document.activeElement === document.body && matchMedia('(pointer: fine)').matches) $('draft').focus({ preventScroll: true });
   }
 
   began() {
@@ -306,7 +324,7 @@ class App {
   }
 
   shortcut(event) {
-    if (event.key === 'Escape' && !$('dialog').open) {
+    if (event.key === 'Escape' && !$('dialog').open && !document.querySelector('.menu')) {
       if (this.panels.closeSheet()) return;
       this.answers.stop(this.conversation);
       return;

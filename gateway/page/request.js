@@ -75,7 +75,9 @@ export function bodyOf(model, messages, params) {
 }
 
 export function messagesTo(conversation, parent, system) {
-  const messages = pathTo(conversation, parent).map(messageOf);
+  // An answer that never came is none.
+  const said = pathTo(conversation, parent).filter((node) => node.role !== 'assistant' || node.content !== '' || node.calls?.length);
+  const messages = said.map(messageOf);
   return system.trim() === '' ? messages : [{ role: 'system', content: system }, ...messages];
 }
 

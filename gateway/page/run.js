@@ -32,6 +32,7 @@ export class Run {
       await this.read(reply.body.getReader());
       return this.result('done');
     } catch (error) {
+      this.abort.abort();
       if (this.stopped) return this.result('stopped');
       const known = error instanceof ApiError ? error : new ApiError(0, this.lost(error), 'connection_lost', this.requestId);
       this.requestId ||= known.requestId;

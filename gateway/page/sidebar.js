@@ -13,9 +13,20 @@ export class Sidebar {
       this.list, el('p', { class: 'note' }, 'Kept in this browser only.'));
   }
 
-  show() {
-    const current = this.acts.current();
-    this.list.replaceChildren(...listConversations().map((entry) => this.entry(entry, entry.id === current.id)));
+  show(anyway = false) {
+    const { id } = this.acts.current();
+    const entries = listConversations();
+    const state = JSON.stringify([id, entries]);
+    // A title that is being written, or a question, stays while an answer is kept meanwhile.
+    if (state === this.shown || (this.asks && !anyway)) return;
+    this.shown = state;
+    this.asks = false;
+    this.list.replaceChildren(...entries.map((entry) => this.entry(entry, entry.id === id)));
+  }
+
+  showAgain() {
+    this.shown = '';
+    this.show(true);
   }
 
   entry({ id, title, updated }, isCurrent) {
@@ -73,8 +84,9 @@ export class Sidebar {
         conversation.title = input.value.trim();
         saveConversation(conversation);
       }
-      this.show();
+      this.showAgain();
     };
+    this.asks = true;
     input.addEventListener('keydown', (event) => {
       if (event.key === 'Enter') end(true);
       if (event.key === 'Escape') {
@@ -89,15 +101,16 @@ export class Sidebar {
 
   // Asked in its own place: nothing else is stopped by it.
   askToDelete(id, entry) {
-    const no = el('button', { type: 'button', class: 'button small', onclick: () => this.show() }, 'Keep');
+    const no = el('button', { type: 'button', class: 'button small', onclick: () => this.showAgain() }, 'Keep');
     const yes = el('button', {
       type: 'button', class: 'button small bad',
       onclick: () => {
         deleteConversation(id);
         this.acts.deleted(id);
-        this.show();
+        this.showAgain();
       },
     }, 'Delete');
+    this.asks = true;
     entry.replaceChildren(el('div', { class: 'go' }, el('span', {}, 'Delete it?')), yes, no);
     no.focus();
   }

@@ -5,10 +5,20 @@ import { readConversation, titleOf } from './conversation.js';
 const PREFIX = 'quire.conversation.';
 const MOST = 4000000;  // characters of all; browsers have room for some five million
 
-// Newest first: [{id, title, updated}].
+const known = new Map();  // what was made of a text, by its key: {text, entry}
+
+// Newest first: [{id, title, updated}]. Reads again only what has changed.
 export function listConversations() {
-  return stored().map((conversation) => ({ id: conversation.id, title: titleOf(conversation), updated: conversation.updated }))
-    .sort((a, b) => b.updated - a.updated);
+  const entries = ours().map((key) => {
+    const text = read(key);
+    if (known.get(key)?.text !== text) {
+      const conversation = parse(text);
+      const entry = conversation && { id: conversation.id, title: titleOf(conversation), updated: conversation.updated };
+      known.set(key, { text, entry });
+    }
+    return known.get(key).entry;
+  });
+  return entries.filter((entry) => entry !== null).sort((a, b) => b.updated - a.updated);
 }
 
 export function loadConversation(id) {
@@ -60,8 +70,6 @@ function ours() {
     return [];
   }
 }
-
-const stored = () => ours().map((key) => parse(read(key))).filter((conversation) => conversation !== null);
 
 function read(key) {
   try {

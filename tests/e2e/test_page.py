@@ -219,6 +219,37 @@ def test_what_breaks_is_said_and_can_be_tried_again(open_page):
     expect(page.tab.locator("#notice")).to_contain_text("temperature: a number from 0 to 2")
 
 
+def test_a_reload_in_the_middle_keeps_what_came(open_page):
+    page = open_page()
+    page.set(**{"reasoning_effort": "none", "max_tokens": 7000, "ignore_eos": "on"})
+    page.send("Go on for long")
+    expect(page.tab.locator('.turn.assistant[aria-busy="true"] > .prose')).not_to_be_empty()
+    page.tab.reload()
+    answer = page.tab.locator('.turn.assistant[aria-busy="false"]')
+    expect(answer.locator(".failure")).to_contain_text(re.compile("The page was left|The connection was lost"))
+    expect(answer.locator(":scope > .prose")).not_to_be_empty()
+
+
+def test_choices_are_branches_and_tokens_show_their_probability(open_page):
+    page = open_page()
+    page.set(n=2, logprobs="on", top_logprobs=1)
+    page.tab.select_option("#set-format", "json_schema")
+    page.tab.fill('[aria-label="Schema"]', '{"type": "object"}')
+    logprobs = {"content": [{"token": "<b>", "logprob": -0.5, "top_logprobs": [{"token": "x", "logprob": -2}]}]}
+    first, second = delta("<b>"), delta("other", index=1)
+    first["choices"][0]["logprobs"] = logprobs
+    page.script(first, second, delta(finish="stop"), delta(finish="length", index=1))
+    page.send("Twice")
+    expect(page.tab.locator(".turn.assistant .siblings")).to_have_text("1/2")
+    assert page.bodies[-1]["response_format"]["json_schema"] == {"name": "answer", "schema": {"type": "object"}, "strict": True}
+    assert [page.bodies[-1][name] for name in ("n", "logprobs", "top_logprobs")] == [2, True, 1]
+    answer = page.tab.locator(".turn.assistant")
+    numbers_of(answer)
+    assert answer.locator(".tokens span").get_attribute("title") == '60.7 %\n"x" 13.5 %'
+    page.tab.locator('[aria-label="The next branch"]').click()
+    expect(page.tab.locator(".turn.assistant > .prose")).to_have_text("other")
+
+
 HOSTILE = """# <script>window.hacked = 1</script>
 <img src=x onerror="window.hacked = 2"> [a](javascript:window.hacked=3) [b](data:text/html,x) ![i](http://evil.example/i.png)
 [c](http://evil.example/"onmouseover="window.hacked=4) <a href="javascript:1">x</a> <http://evil.example/x>
@@ -267,8 +298,8 @@ def test_conversations_are_listed_exported_and_deleted_and_fullness_is_said(open
         assert "First" in reads(open(downloaded.value.path()).read())
     page.tab.locator('#sidebar [aria-label^="More"] >> nth=1').click()
     page.tab.click('[role="menuitem"] >> text=Delete')
-    page.tab.click("#sidebar li >> text=Delete >> nth=-1")
-    expect(page.tab.locator("#sidebar .go")).to_have_count(1)
+    page.tab.click("#sidebar button.bad")
+    expect(page.tab.locator("#sidebar .go")).to_have_text([re.compile("Second")])
     page.tab.evaluate("localStorage.setItem('quire.conversation.big', 'x'.repeat(4e6))")
     page.ask("Third")
     expect(page.tab.locator("#notice")).to_contain_text("full")

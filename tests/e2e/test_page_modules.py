@@ -98,7 +98,7 @@ def test_no_text_takes_longer_than_its_length(open_page):
         for (const trap of traps) {
           for (const block of parseMarkdown(trap)) most = Math.max(most, deepest(block));
           most = Math.max(most, inner(parseInline(trap)));
-          new MarkdownView().show(trap);
+          new MarkdownView().show(trap.slice(0, 40000));
         }
         return most;""")
     assert depth < 60
