@@ -112,7 +112,8 @@ class App {
   }
 
   showKey() {
-    $('open-key').replaceChildren(icon('key'), keys.get() ? 'Key' : 'Give a key');
+    $('open-key').replaceChildren(icon('key'), el('span', {}, keys.get() ? 'Key' : 'Give a key'));
+    $('open-key').toggleAttribute('data-set', keys.get() !== '');
     $('open-key').setAttribute('aria-label', keys.get() ? 'API key: one is set' : 'API key: none is set');
   }
 
