@@ -142,7 +142,11 @@ export function usedTokens(conversation, node) {
   return run?.prompt ? run.prompt + (run.completion ?? 0) : null;
 }
 
+// {nano, whole}: not the whole where an answer was cut, which says no cost; null: nothing is known.
 export function spentOn(conversation) {
-  const costs = Object.values(conversation.nodes).flatMap((node) => node.runs ?? []).map((run) => run.cost_nano).filter((cost) => cost > 0);
-  return costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+  const runs = Object.values(conversation.nodes).flatMap((node) => node.runs ?? []);
+  const known = runs.filter((run) => run.cost_nano > 0);
+  if (known.length === 0) return null;
+  const cut = runs.some((run) => run.cost_nano === null && run.first_ms !== null);
+  return { nano: known.reduce((sum, run) => sum + run.cost_nano, 0), whole: !cut };
 }

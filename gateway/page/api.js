@@ -1,5 +1,7 @@
 // The server that this page came from: what is asked of it, with the key. Errors are ApiError, with the API's own words.
 
+import { soundJson } from './format.js';
+
 // Below whatever path the page itself is at, as behind a proxy.
 export const BASE = new URL('.', document.baseURI).href.replace(/\/$/, '');
 
@@ -50,7 +52,7 @@ const pathOf = (id) => id.split('/').map(encodeURIComponent).join('/');
 async function ask(path, { body, signal, key = keys.get() } = {}) {
   const headers = { ...(key ? { Authorization: `Bearer ${key}` } : {}), ...(body ? { 'Content-Type': 'application/json' } : {}) };
   const reply = await fetch(`${BASE}${path}`, {
-    method: body ? 'POST' : 'GET', headers, body: body && JSON.stringify(body), signal, cache: 'no-store', credentials: 'omit',
+    method: body ? 'POST' : 'GET', headers, body: body && soundJson(body), signal, cache: 'no-store', credentials: 'omit',
   });
   if (!reply.ok) throw await errorOf(reply);
   return reply;

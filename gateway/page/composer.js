@@ -7,7 +7,7 @@ const AFTER_MS = 450;     // without a key pressed, the prompt is counted
 const USUAL_MOST = 16384;  // of an answer where max_tokens is absent
 
 export class Composer {
-  // acts: {send(text), stop(), running(): bool, bodyWith(text): body or null, model(), spent(): nano-dollars or null, used(): tokens or null}
+  // acts: {send(text), stop(), running(): bool, bodyWith(text): body or null, model(), spent(): {nano, whole} or null, used(): tokens or null}
   constructor(form, acts) {
     Object.assign(this, { form, acts });
     this.draft = form.querySelector('#draft');
@@ -94,7 +94,7 @@ export class Composer {
         el('span', {}, `with the longest answer ${dollars(prompt + most * nanoFromDecimal(model.pricing.completion))}`));
     }
     const spent = this.acts.spent();
-    if (spent !== null) parts.push(el('span', {}, `this conversation so far ${dollars(spent)}`));
+    if (spent !== null) parts.push(el('span', {}, `this conversation so far ${spent.whole ? '' : 'more than '}${dollars(spent.nano)}`));
     this.line.replaceChildren(...parts);
   }
 }

@@ -26,6 +26,9 @@ export function perMillion(nanoPerToken) {
   return `$${text}`;
 }
 
+// JSON that every reader takes: a lone half of a surrogate pair is no text, and becomes U+FFFD as it would in a form.
+export const soundJson = (value, indent) => JSON.stringify(value, (_, part) => (typeof part === 'string' ? part.toWellFormed() : part), indent);
+
 export const count = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString('en-US'));
 
 // 131072 is 131k, 8192 is 8k: contexts are told so.

@@ -1,11 +1,10 @@
 // "View code": one request as a program of its own, for this server. Whatever stands in the request is escaped for the
 // language that it goes into; the key is read from QUIRE_API_KEY, never written.
 
-// Lone halves of surrogate pairs are no text: what is sent has U+FFFD in their place, and so has the code.
-const sound = (value) => JSON.parse(JSON.stringify(value), (_, part) => (typeof part === 'string' ? part.toWellFormed() : part));
+import { soundJson } from './format.js';
 
 export function snippets(base, body) {
-  const request = sound(body);
+  const request = JSON.parse(soundJson(body));  // as it was sent
   return [
     { name: 'curl', language: 'sh', text: curl(base, request) },
     { name: 'Python', language: 'python', text: python(base, request) },

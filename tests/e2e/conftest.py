@@ -59,7 +59,7 @@ def page_system(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, this thread has a loop of its own, and other files' asyncio.run none
 def chromium_browser():
     from browser import chromium
     with chromium() as running:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import delta
-from system import ROOT, metric, until
+from system import ROOT, http, metric, until
 
 pytestmark = pytest.mark.tiny
 
@@ -55,6 +55,22 @@ def test_the_card_says_what_the_model_is(open_page, page_system):
     page.set(max_tokens=5)
     page.ask("So that there is a first token")
     expect(card.locator(".facts.live")).to_contain_text(re.compile(r"First token\s*\d"))
+
+
+def test_one_of_several_models_is_chosen(open_page, page_system):
+    page = open_page(key=False)
+    own = http("GET", f"{page_system.url}/v1/models", page_system.api_key)[1]["data"][0]
+    other = {**own, "id": "a/<b>other</b>", "dtype": "float8", "capabilities": {"chat": True}}
+    page.tab.route("**/v1/models", lambda route: route.fulfill(json={"data": [own, other]}))
+    page.give_key()
+    page.tab.select_option("#model", other["id"])
+    expect(page.tab.locator(".badge")).to_have_text(["Private", "float8", "8k context"])
+    page.script(delta("Hi"), delta(finish="stop"))
+    page.ask("Hello")
+    assert page.bodies[-1]["model"] == other["id"]
+    page.tab.keyboard.press("Alt+n")
+    page.tab.reload()
+    expect(page.tab.locator("#model")).to_have_value(other["id"])
 
 
 def test_an_answer_streams_folds_its_reasoning_and_says_what_it_cost(open_page, page_system):

@@ -135,11 +135,21 @@ def test_an_event_without_an_end_is_given_up(open_page):
 
 def test_money_is_exact(open_page):
     assert open_page(key=False).run("""
-        const { nanoFromDecimal, nanoFromCost, dollars, perMillion, shortCount } = await load('format.js');
+        const { soundJson, nanoFromDecimal, nanoFromCost, dollars, perMillion, shortCount } = await load('format.js');
+        if (soundJson({ a: "x\\ud800y", b: ["\\u{1f600}"] }) !== '{"a":"x\\ufffdy","b":["\\u{1f600}"]}') return "unsound";
         return [['0.000000075', '12', '1.5', 'x', '', '0.0000000001'].map(nanoFromDecimal), [0.000004425, 0.1 + 0.2, 0].map(nanoFromCost),
           [4425, 0, 1000000000, 1000000001, null].map(dollars), [75, 150, 1000, 1250000, 0].map(perMillion), [999, 8192, 131072, 40000].map(shortCount)];""") == [
         [75, 12_000_000_000, 1_500_000_000, None, None, None], [4425, 300_000_000, 0],
         ["$0.000004425", "$0", "$1", "$1.000000001", "–"], ["$0.075", "$0.15", "$1.00", "$1250.00", "$0.00"], ["999", "8k", "128k", "40k"]]
+
+
+def test_what_was_cut_has_no_known_cost(open_page):
+    assert open_page(key=False).run("""
+        const { spentOn } = await load('answers.js');
+        const of = (...runs) => spentOn({ nodes: { 1: { runs }, 2: {} } });
+        return [of(), of({}), of({ cost_nano: 5, first_ms: 1 }, { cost_nano: 0, first_ms: 1 }, { cost_nano: null, first_ms: null }),
+          of({ cost_nano: 5, first_ms: 1 }, { cost_nano: null, first_ms: 3 }), of({ cost_nano: null, first_ms: 3 })];""") == [
+        None, None, {"nano": 5, "whole": True}, {"nano": 5, "whole": False}, None]
 
 
 def test_every_parameter_is_one_of_the_servers(open_page, page_system):
