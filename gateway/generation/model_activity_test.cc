@@ -5,23 +5,23 @@
 namespace quire::gateway {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000;
+constexpr int64_t kOneSecondUs = 1'000'000;
 
 // An answer of 101 tokens whose first took so long, and that came at such a rate.
 void Answer(ModelActivity& activity, int64_t first_token_us, int64_t tokens_per_s, int64_t now_us) {
   activity.Begin("m");
   activity.FirstToken("m", first_token_us, now_us);
-  activity.End("m", ModelActivity::Pace{101, 100 * kSecond / tokens_per_s}, now_us);
+  activity.End("m", ModelActivity::Pace{101, 100 * kOneSecondUs / tokens_per_s}, now_us);
 }
 
 TEST(ModelActivity, CountsWhoWaitsAndWhoHasAToken) {
   ModelActivity activity;
   for (int i = 0; i < 3; ++i) activity.Begin("m");
-  activity.FirstToken("m", kSecond, 0);
+  activity.FirstToken("m", kOneSecondUs, 0);
   EXPECT_EQ(activity.Of("m", 0).waiting, 2u);
   EXPECT_EQ(activity.Of("m", 0).running, 1u);
   activity.End("m", std::nullopt, 0);
-  activity.End("m", ModelActivity::Pace{3, kSecond}, 0);
+  activity.End("m", ModelActivity::Pace{3, kOneSecondUs}, 0);
   EXPECT_EQ(activity.Of("m", 0).waiting, 1u);
   EXPECT_EQ(activity.Of("m", 0).running, 0u);
   EXPECT_FALSE(activity.Of("m", 0).tokens_per_s) << "too few tokens for a rate";
@@ -31,7 +31,7 @@ TEST(ModelActivity, CountsWhoWaitsAndWhoHasAToken) {
 
 TEST(ModelActivity, P95IsTheBadEndOfBoth) {
   ModelActivity activity;
-  for (int i = 1; i <= 100; ++i) Answer(activity, i * kSecond, i, 0);
+  for (int i = 1; i <= 100; ++i) Answer(activity, i * kOneSecondUs, i, 0);
   const ModelActivity::Summary summary = activity.Of("m", 0);
   EXPECT_EQ(summary.answers, 100u);
   EXPECT_DOUBLE_EQ(summary.first_token_s->p50, 50);
@@ -42,11 +42,11 @@ TEST(ModelActivity, P95IsTheBadEndOfBoth) {
 
 TEST(ModelActivity, KeepsTheLatestForAWhile) {
   ModelActivity activity;
-  for (size_t i = 0; i < 2 * ModelActivity::kKept; ++i) Answer(activity, kSecond, 10, 0);
+  for (size_t i = 0; i < 2 * ModelActivity::kKept; ++i) Answer(activity, kOneSecondUs, 10, 0);
   EXPECT_EQ(activity.Of("m", ModelActivity::kLatelyUs).answers, ModelActivity::kKept);
-  for (size_t i = 0; i < ModelActivity::kKept; ++i) Answer(activity, 2 * kSecond, 10, kSecond);
-  EXPECT_DOUBLE_EQ(activity.Of("m", kSecond).first_token_s->p50, 2);
-  const ModelActivity::Summary later = activity.Of("m", 2 * kSecond + ModelActivity::kLatelyUs);
+  for (size_t i = 0; i < ModelActivity::kKept; ++i) Answer(activity, 2 * kOneSecondUs, 10, kOneSecondUs);
+  EXPECT_DOUBLE_EQ(activity.Of("m", kOneSecondUs).first_token_s->p50, 2);
+  const ModelActivity::Summary later = activity.Of("m", 2 * kOneSecondUs + ModelActivity::kLatelyUs);
   EXPECT_EQ(later.answers, 0u);
   EXPECT_FALSE(later.first_token_s);
   EXPECT_FALSE(later.tokens_per_s);
