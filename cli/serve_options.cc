@@ -94,6 +94,14 @@ constexpr PassedOnOption kPassedOn[] = {
      "requests of one key that are being read at once (512)", Takers::kGateway},
     {"body-budget-mib", &ServeOptions::body_budget_mib, "MiB",
      "bodies of requests that are being read, all together (512)", Takers::kGateway},
+    {"webhook-allow", &ServeOptions::webhook_allow, "HOSTS",
+     "HOST[:PORT] with commas between, which webhooks may call wherever they are", Takers::kGateway},
+    {"webhook-ca", &ServeOptions::webhook_ca, "FILE",
+     "authorities that webhooks' receivers may have beside the system's", Takers::kGateway},
+    {"webhook-jobs", &ServeOptions::webhook_jobs, "N",
+     "requests that call a webhook, at once (256); 0 = they are refused", Takers::kGateway},
+    {"webhook-retry-ms", &ServeOptions::webhook_retry_ms, "ms", "before a webhook's second attempt (5000)",
+     Takers::kGateway},
 };
 
 // Beside its drain: the settlements (25 s, gateway/main.cc), and what a busy machine needs; of the

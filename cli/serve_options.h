@@ -30,7 +30,7 @@ struct ServeOptions {
       coordinator_metrics_port;
   // Passed on to the gateway.
   std::string grpc_port, page, max_connections, max_connections_per_ip, max_unadmitted_per_key,
-      body_budget_mib, gateway_metrics_port;
+      body_budget_mib, gateway_metrics_port, webhook_allow, webhook_ca, webhook_jobs, webhook_retry_ms;
   LogOptions log;  // of the programs, in DATA/logs
 
   void Declare(Options& options);

@@ -64,11 +64,26 @@ TEST(ServeOptions, GpusAreForABackendThatTakesThem) {
 }
 
 TEST(ServeOptions, EachProgramGetsItsOwn) {
-  const ServeOptions options = Parsed(
-      {"--kv-blocks=7", "--target-step-ms=40", "--backend=auto", "--gpus=1", "--isa=avx512", "--weights=int8",
-       "--reap-after=200", "--drain-seconds=20", "--stream-drain-seconds=900", "--drain-delay-ms=15000",
-       "--max-connections=5", "--max-connections-per-ip=0", "--body-budget-mib=64",
-       "--max-unadmitted-per-key=3", "--gateway-metrics-port=9101", "--coordinator-metrics-port=9102"});
+  const ServeOptions options = Parsed({"--kv-blocks=7",
+                                       "--target-step-ms=40",
+                                       "--backend=auto",
+                                       "--gpus=1",
+                                       "--isa=avx512",
+                                       "--weights=int8",
+                                       "--reap-after=200",
+                                       "--drain-seconds=20",
+                                       "--stream-drain-seconds=900",
+                                       "--drain-delay-ms=15000",
+                                       "--max-connections=5",
+                                       "--max-connections-per-ip=0",
+                                       "--body-budget-mib=64",
+                                       "--max-unadmitted-per-key=3",
+                                       "--gateway-metrics-port=9101",
+                                       "--coordinator-metrics-port=9102",
+                                       "--webhook-allow=a,b:1",
+                                       "--webhook-ca=f",
+                                       "--webhook-jobs=9",
+                                       "--webhook-retry-ms=7"});
   EXPECT_THAT(options.PassedOnTo(ServeOptions::Program::kCoordinator),
               UnorderedElementsAre("--kv-blocks=7", "--target-step-ms=40", "--isa=avx512", "--weights=int8",
                                    "--reap-after=200", "--drain-seconds=20", "--metrics-port=9102"));
@@ -80,7 +95,8 @@ TEST(ServeOptions, EachProgramGetsItsOwn) {
       options.PassedOnTo(ServeOptions::Program::kGateway),
       UnorderedElementsAre("--stream-drain-seconds=900", "--drain-delay-ms=15000", "--max-connections=5",
                            "--max-connections-per-ip=0", "--body-budget-mib=64", "--max-unadmitted-per-key=3",
-                           "--metrics-port=9101"));
+                           "--metrics-port=9101", "--webhook-allow=a,b:1", "--webhook-ca=f",
+                           "--webhook-jobs=9", "--webhook-retry-ms=7"));
 }
 
 TEST(ServeOptions, WhatIsNotGivenIsTheProgramsOwnDefault) {

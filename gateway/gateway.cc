@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -13,7 +14,6 @@
 #include "gateway/api/chat/chat_door.h"
 #include "gateway/api/completions/completions_door.h"
 #include "gateway/api/grpc/chat_service.h"
-#include "gateway/api/inference/inference_door.h"
 #include "gateway/api/messages/messages_dialect.h"
 #include "gateway/api/messages/messages_door.h"
 #include "gateway/api/models/model_status_handler.h"
@@ -22,6 +22,7 @@
 #include "gateway/api/pipeline/pipeline.h"
 #include "gateway/api/responses/responses_door.h"
 #include "gateway/api/text/text_doors.h"
+#include "gateway/api/webhooks/inference_jobs_door.h"
 #include "gateway/page/page_routes.h"
 #include "gateway/rpc/watcher.h"
 
@@ -88,7 +89,6 @@ struct Gateway::Parts {
         pipeline(authenticator, catalog, intake, abandonments, text_threads, services),
         chat(pipeline, ParseChat),
         completions(pipeline, ParseCompletion),
-        inference(pipeline, ParseInference),
         tokenize(pipeline, ParseTokenize),
         detokenize(pipeline, ParseDetokenize),
         apply_template(pipeline, ParseApplyTemplate),
@@ -170,7 +170,9 @@ struct Gateway::Parts {
       routes.Add("POST", absl::StrCat(prefix, "/completions"),
                  [this](http::Exchange& e) { return completions.Handle(e); });
       routes.Add("POST", absl::StrCat(prefix, "/inference/*"),
-                 [this](http::Exchange& e) { return inference.Handle(e); });
+                 [this](http::Exchange& e) { return inference->Handle(e); });
+      routes.Add("GET", absl::StrCat(prefix, "/webhook-secret"),
+                 [this](http::Exchange& e) { return inference->TellSecret(e); });
       routes.Add("POST", absl::StrCat(prefix, "/responses"),
                  [this](http::Exchange& e) { return responses.Handle(e); });
       routes.Add("GET", absl::StrCat(prefix, "/models"),
@@ -197,6 +199,13 @@ struct Gateway::Parts {
     for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
     if (page) AddPageRoutes(routes);
     return routes;
+  }
+
+  absl::Status TakeJobs(const GatewayOptions& options) {
+    QUIRE_ASSIGN_OR_RETURN(jobs,
+                           WebhookJobs::Make(options.webhooks, options.pepper, pipeline, clock, metrics));
+    inference.emplace(pipeline, *jobs);
+    return absl::OkStatus();
   }
 
   // Beside the API's address, and as open as that is: whatever ends TLS stands before both.
@@ -273,8 +282,10 @@ struct Gateway::Parts {
   Budgets abandonments;
   TextThreads text_threads;
   const Pipeline pipeline;
-  const HttpDoor chat, completions, inference, tokenize, detokenize, apply_template, messages,
-      message_counter, responses;
+  const HttpDoor chat, completions, tokenize, detokenize, apply_template, messages, message_counter,
+      responses;
+  std::unique_ptr<WebhookJobs> jobs;
+  std::optional<InferenceJobsDoor> inference;  // over them
   const ModelsHandler models;
   const ModelStatusHandler model_status;
   ChatService chat_service;
@@ -302,6 +313,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayOptions& op
   auto parts = std::make_unique<Parts>(options, std::move(channel));
   QUIRE_ASSIGN_OR_RETURN(parts->metrics_plane,
                          http::MetricsPlane::Start(options.metrics, parts->metrics, parts->Probes()));
+  QUIRE_RETURN_IF_ERROR(parts->TakeJobs(options));
   const http::HttpServerOptions http{.host = options.host,
                                      .port = options.port,
                                      .threads = options.threads,
@@ -331,6 +343,7 @@ int Gateway::metrics_port() const { return parts_->metrics_plane->port(); }
 bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
   parts_->draining = true;
   parts_->SetGrpcHealth(false);
+  parts_->jobs->Refuse();
   parts_->server->Leave();
   parts_->AwaitClosedOr(&Parts::cut_short, parts_->drain_delay);
   std::thread last_call([&] {
@@ -340,8 +353,10 @@ bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
     if (!parts_->AwaitClosedOr(nullptr, kGoodbye)) parts_->server->Abort();
   });
   std::thread calls([&] { parts_->EndCalls(streams + 2 * kGoodbye); });
+  std::thread jobs([&] { parts_->jobs->AwaitIdle(streams + 2 * kGoodbye); });
   parts_->server->Drain(absl::ToChronoMilliseconds(streams + 2 * kGoodbye));
   calls.join();
+  jobs.join();
   {
     MutexLock lock(&parts_->mutex);
     parts_->closed = true;

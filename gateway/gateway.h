@@ -15,6 +15,7 @@
 #include "base/http/metrics_plane.h"
 #include "base/net/grpc.h"
 #include "gateway/api/intake.h"
+#include "gateway/api/webhooks/webhook_jobs.h"
 
 namespace quire::gateway {
 
@@ -34,6 +35,7 @@ struct GatewayOptions {
   int64_t grpc_port = -1;                                       // of the gRPC API; 0 = any, -1 = none
   bool page = true;                                             // at /, and its like
   std::string cors_origin = "*";                                // see http::CorsPolicy::Parse
+  WebhookOptions webhooks;
   std::chrono::milliseconds drain_delay{0};    // how long a drain goes on accepting, not ready any more
   std::chrono::milliseconds max_wait{60'000};  // for an admission or another group, in the queue or elsewhere
   std::chrono::milliseconds silence_limit{8'000};         // of a worker that runs an answer

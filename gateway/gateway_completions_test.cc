@@ -139,7 +139,9 @@ TEST_F(GatewayCompletionsTest, AnInferenceIsWholeOrAStreamOfTokens) {
 
 TEST_F(GatewayCompletionsTest, WhatAnInferenceCannotBeIsRefused) {
   const std::tuple<const char*, int, const char*> cases[] = {
-      {R"({"input": "a", "webhook": "https://example.com"})", 422, "webhook"},
+      {R"({"input": "a", "webhook": "http://example.com"})", 422, "webhook"},
+      {R"({"input": "a", "webhook": ["https://example.com"]})", 422, "webhook"},
+      {R"({"input": "a", "webhook": "https://example.com", "stream": true})", 422, "webhook"},
       {R"({"input": "a", "stream": true, "num_responses": 2})", 422, "num_responses"},
       {R"({"input": ""})", 422, "input"},
       {R"({"input": ["a"]})", 422, "input"},

@@ -58,6 +58,18 @@ void Declare(Options& options, Config& config) {
               {16, 1 << 20});
   options.Add("max-connections-per-ip", &config.max_connections_per_ip, "N",
               "the same for one client address; 0 = no bound, for behind a proxy", {0, 1'000'000});
+  options.Add(
+      "webhook-allow", &config.gateway.webhooks.allow, "HOSTS",
+      "HOST[:PORT] with commas between, which webhooks may call wherever they are; others on port 443 "
+      "and at public addresses only");
+  options.Add("webhook-ca", &config.gateway.webhooks.ca_file, "FILE",
+              "authorities that webhooks' receivers may have beside the system's");
+  options.Add("webhook-jobs", &config.gateway.webhooks.jobs, "N",
+              "requests that call a webhook, at once; an account may have a quarter; 0 = they are refused",
+              {0, 10'000});
+  options.Add("webhook-retry-ms", &config.gateway.webhooks.retry_ms, "ms",
+              "before a webhook's second attempt; 5 times that before the third, 25 before the last",
+              {1, 3'600'000});
   options.Add("drain-delay-ms", &config.drain_delay_ms, "ms",
               "after SIGTERM: how long new connections are still served while /readyz says no",
               {0, 3'600'000});
@@ -91,10 +103,10 @@ void WriteReadyFile(const Config& config, const Gateway& gateway) {
 // What is open beside the clients' connections: gRPC's, logs, listeners; and the metrics plane's connections.
 const int64_t kOtherDescriptors = 256 + http::OperatorLimits().connections;
 
-int AffordableConnections(int64_t wanted) {
+int AffordableConnections(int64_t wanted, int64_t jobs) {
   const int64_t limit = RaiseDescriptorLimit();
   const int64_t affordable =
-      std::max<int64_t>((limit - kOtherDescriptors) / http::kDescriptorsPerConnection, 1);
+      std::max<int64_t>((limit - kOtherDescriptors - jobs) / http::kDescriptorsPerConnection, 1);
   if (affordable >= wanted) return static_cast<int>(wanted);
   Log(LogLevel::kWarn, "fewer_connections", "wanted", wanted, "descriptors", limit, "connections",
       affordable);
@@ -103,6 +115,10 @@ int AffordableConnections(int64_t wanted) {
 
 absl::Status CheckFlags(const Config& config) {
   QUIRE_RETURN_IF_ERROR(http::CorsPolicy::Parse(config.gateway.cors_origin).status());
+  QUIRE_RETURN_IF_ERROR(WebhookRules::Parse(config.gateway.webhooks.allow).status());
+  const std::string& ca_file = config.gateway.webhooks.ca_file;
+  QUIRE_RETURN_IF_ERROR(
+      http::HttpsClient::Make({.ca_file = ca_file, .resolve = nullptr, .may_reach = nullptr}).status());
   if (!config.check.empty()) return absl::OkStatus();
   const bool has_coordinator = !config.gateway.coordinator.empty();
   if (!has_coordinator || config.pepper_file.empty()) {
@@ -123,7 +139,8 @@ absl::Status Serve(Config& config) {
   config.gateway.page = config.page == "on";
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.threads = static_cast<int>(config.threads);
-  config.gateway.limits.connections = AffordableConnections(config.max_connections);
+  config.gateway.limits.connections =
+      AffordableConnections(config.max_connections, config.gateway.webhooks.jobs);
   config.gateway.intake.requests_per_key = static_cast<int>(config.unadmitted_per_key);
   config.gateway.intake.bytes = static_cast<size_t>(config.body_budget_mib) << 20;
   config.gateway.limits.connections_per_ip = static_cast<int>(config.max_connections_per_ip);

@@ -25,12 +25,6 @@ bool IsLabel(std::string_view label) {
          std::all_of(label.begin(), label.end(), IsNameByte);
 }
 
-// What resolvers take for a part of an address, whatever stands before it: 1, 0x7f, 017.
-bool IsNumber(std::string_view label) {
-  if (absl::StartsWith(Absl(label), "0x")) return true;
-  return std::all_of(label.begin(), label.end(), [](unsigned char c) { return absl::ascii_isdigit(c); });
-}
-
 absl::StatusOr<std::string> ReadHost(std::string_view text) {
   if (text.empty() || text.size() > kMaxName) return WrongUrl("give a host's name of at most 253 bytes");
   const std::string host = absl::AsciiStrToLower(Absl(text));
@@ -40,7 +34,10 @@ absl::StatusOr<std::string> ReadHost(std::string_view text) {
         "the host is no name of letters, digits, hyphens and dots (others as punycode; no address, no dot at "
         "the end)");
   }
-  if (IsNumber(labels.back())) return WrongUrl("give a host's name: addresses are not taken");
+  // Where the last one is a number, as 1 or 0x7f, resolvers take all of it for an address.
+  if (!absl::ascii_isalpha(static_cast<unsigned char>(labels.back().front()))) {
+    return WrongUrl("give a host's name that ends in a word: addresses are not taken");
+  }
   return host;
 }
 

@@ -54,9 +54,10 @@ TEST(HttpsUrl, AddressesAreRefusedInEverySpelling) {
 TEST(HttpsUrl, NamesThatAreNoneAreRefused) {
   const std::string long_label(64, 'a');
   ExpectRefused({"https://example.com./", "https://.example.com/", "https://example..com/", "https://./",
-                 "https://-a.example/", "https://a-.example/", "https://" + long_label + ".example/",
+                 "https://-a.example/", "https://a-.example/", "https://a_b.c.example/",
                  "https://a_b.example/", "https://ex%61mple.com/", "https://127%2e0%2e0%2e1/",
                  "https://*.example/", "https://exa mple.com/"});
+  ExpectRefused({"https://" + long_label + ".example/"});
   // Letters of others: circled digits and full stops become usual ones in some libraries.
   ExpectRefused(
       {"https://b\xC3\xBC"
@@ -68,9 +69,10 @@ TEST(HttpsUrl, NamesThatAreNoneAreRefused) {
 }
 
 TEST(HttpsUrl, PortsAndTargetsThatAreNoneAreRefused) {
+  ExpectRefused({"https://example.com:65536/", "https://example.com:99999/"});
   ExpectRefused({"https://example.com:/", "https://example.com:0/", "https://example.com:065/",
-                 "https://example.com:65536/", "https://example.com:99999/", "https://example.com:+443/",
-                 "https://example.com:443:80/", "https://example.com:8 0/", "https://example.com:443443/"});
+                 "https://example.com:+443/", "https://example.com:443:80/", "https://example.com:8 0/",
+                 "https://example.com:443443/"});
   ExpectRefused({"https://example.com/#fragment", "https://example.com#fragment",
                  "https://example.com/\\evil", "https://example.com\\evil/",
                  "https://example.com/\r\nHost: evil", "https://example.com/\t",

@@ -114,7 +114,7 @@ struct ProbesOf {
     if (*field->pattern != '\0') probes.refused.insert(probes.refused.end(), {"", "a b", "\u00e9"});
     // A name is looked for by others, an id too.
     const std::string_view name = field->name;
-    const bool is_free = name != "name" && !absl::StrContains(field->name, "id") && name != "arguments";
+    const bool is_free = *field->pattern == '\0' && name != "name" && !absl::StrContains(field->name, "id") && name != "arguments";
     if (is_free) probes.taken.push_back(bounded ? std::string(field->max_bytes, 'a') : "a");
     return probes;
   }

@@ -137,6 +137,15 @@ http::ApiError TooManyUnadmitted() {
       .retry_after_s = kDefaultRetryAfterS};
 }
 
+http::ApiError TooManyJobs() {
+  return {.status = 429,
+          .message =
+              "too many requests of this account, or of all, that call a webhook are under way, or too many "
+              "failed: retry in a moment",
+          .code = "rate_limit_exceeded",
+          .retry_after_s = kDefaultRetryAfterS};
+}
+
 http::ApiError TooManyBytesHeld() {
   return {.status = 503,
           .message = "the requests that are being read fill the memory for them: retry in a moment",

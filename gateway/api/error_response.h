@@ -37,6 +37,8 @@ http::ApiError ModelBroken();
 http::ApiError TooManyLargeRequests();  // 503
 http::ApiError TooManyUnadmitted();     // 429
 http::ApiError TooManyBytesHeld();
+// Requests whose answer goes to a webhook, of an account or of all.
+http::ApiError TooManyJobs();
 // A key whose requests are sent and left at once, again and again.
 http::ApiError TooManyAbandoned();
 // The ledger has not yet acknowledged what was served.

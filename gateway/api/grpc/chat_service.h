@@ -16,7 +16,7 @@
 #include "base/core/metrics.h"
 #include "base/core/mutex.h"
 #include "base/http/request_lines.h"
-#include "gateway/api/grpc/call_threads.h"
+#include "gateway/api/call_threads.h"
 #include "gateway/api/grpc/served_call.h"
 #include "gateway/api/pipeline/pipeline.h"
 #include "gateway/generation/model_catalog.h"

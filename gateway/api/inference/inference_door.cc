@@ -14,7 +14,8 @@ ApiResult<DoorRequest> ParseInference(std::string_view body, const std::string& 
   DoorRequest door{.sampling = std::move(request.sampling),
                    .prompt = std::move(request.prompt),
                    .stream = request.stream,
-                   .make_writer = nullptr};
+                   .make_writer = nullptr,
+                   .webhook = std::move(request.webhook)};
   door.make_writer = [stream = request.stream](AnswerHead head) -> std::unique_ptr<AnswerWriter> {
     if (stream) return std::make_unique<InferenceStreamWriter>(std::move(head));
     return std::make_unique<InferenceWholeWriter>(std::move(head));

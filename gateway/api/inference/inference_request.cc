@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/core/status.h"
 #include "gateway/api/chat/response_format.h"
 #include "gateway/api/field_reader.h"
 #include "gateway/api/inference/declared_inference.h"
@@ -20,6 +21,15 @@ void ReadResponses(FieldReader& fields, InferenceRequest& request) {
   }
 }
 
+void ReadWebhook(FieldReader& fields, InferenceRequest& request) {
+  const std::optional<std::string> text = fields.String(kWebhook);
+  if (!text) return;
+  const absl::StatusOr<http::HttpsUrl> url = http::ParseHttpsUrl(*text);
+  if (!url.ok()) return fields.Fail(kWebhook, MessageOf(url.status()));
+  if (request.stream) fields.Fail(kWebhook, "it gets the answer whole: leave it or stream out");
+  request.webhook = *url;
+}
+
 }  // namespace
 
 ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body, const std::string& model) {
@@ -35,7 +45,7 @@ ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body, const s
   request.sampling.model = model;
   request.sampling.format = ReadResponseFormat(fields);
   ReadResponses(fields, request);
-  fields.Refuse(kWebhook);
+  ReadWebhook(fields, request);
   fields.Refuse(kNoTools);
   for (const RefusedField& field : kUnsupported) fields.Refuse(field);
   for (const RefusedField& field : kChatRefused) fields.Refuse(field);

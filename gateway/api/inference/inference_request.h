@@ -3,9 +3,11 @@
 // (tests/fuzz/completion_request_fuzz.cc): no I/O, any thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/http/https_url.h"
 #include "gateway/api/error_response.h"
 #include "gateway/api/pipeline/prompt.h"
 #include "gateway/api/pipeline/sampling_request.h"
@@ -15,6 +17,7 @@ namespace quire::gateway {
 struct InferenceRequest {
   SamplingRequest sampling;
   TextPrompt prompt;
+  std::optional<http::HttpsUrl> webhook = {};
   bool stream = false;  // then it has one choice, and logprobs: the frames are of tokens
 };
 

@@ -10,8 +10,8 @@ namespace {
 
 using std::chrono::duration_cast, std::chrono::milliseconds, std::chrono::steady_clock;
 
-std::string StatusJson(const Usage& usage, milliseconds runtime) {
-  return absl::StrCat("{\"status\":\"succeeded\",\"runtime_ms\":", runtime.count(),
+std::string StatusJson(std::string_view status, const Usage& usage, int64_t runtime_ms) {
+  return absl::StrCat("{\"status\":\"", Absl(status), "\",\"runtime_ms\":", runtime_ms,
                       ",\"cost\":", CostUsd(usage.cost_nano_usd),
                       ",\"tokens_generated\":", usage.counts.completion,
                       ",\"tokens_input\":", usage.counts.prompt, "}");
@@ -28,6 +28,15 @@ std::string TokenEvent(std::string_view id, std::string_view text, std::string_v
 constexpr std::string_view kNotTheLast = "\"generated_text\":null,\"details\":null";
 
 }  // namespace
+
+std::string InferenceJobJson(const RequestId& id, std::string_view status, int64_t runtime_ms,
+                             const http::ApiError* error) {
+  const std::string head = absl::StrCat("{\"request_id\":\"", id.ToHex(),
+                                        "\",\"results\":[],\"num_tokens\":0,\"num_input_tokens\":0,",
+                                        "\"inference_status\":", StatusJson(status, Usage(), runtime_ms));
+  if (error == nullptr) return head + "}";
+  return absl::StrCat(head, ",", http::ErrorBody(*error).substr(1));  // without its brace
+}
 
 // ---- whole ----
 
@@ -59,8 +68,9 @@ void InferenceWholeWriter::Close(const Usage& usage, Sink& sink) {
   }
   const ChoiceEnd& last = choices_.back().end;
   const auto runtime = duration_cast<milliseconds>(steady_clock::now() - begun_);
-  sink.Append(absl::StrCat("],\"num_tokens\":", usage.counts.completion, ",\"num_input_tokens\":",
-                           usage.counts.prompt, ",\"inference_status\":", StatusJson(usage, runtime)),
+  sink.Append(absl::StrCat("],\"num_tokens\":", usage.counts.completion,
+                           ",\"num_input_tokens\":", usage.counts.prompt,
+                           ",\"inference_status\":", StatusJson("succeeded", usage, runtime.count())),
               {last.choice, last.positions});
   sink.Append("}");
 }

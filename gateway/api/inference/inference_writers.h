@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gateway/api/pipeline/answer_writer.h"
@@ -35,6 +36,10 @@ class InferenceWholeWriter final : public AnswerWriter {
   const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::vector<Choice> choices_;
 };
+
+// Of a job that has no answer: queued, or failed, then with the error.
+std::string InferenceJobJson(const RequestId& id, std::string_view status, int64_t runtime_ms,
+                             const http::ApiError* error);
 
 // Of one choice.
 class InferenceStreamWriter final : public AnswerWriter {

@@ -2,10 +2,12 @@
 // between threads.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/http/https_url.h"
 #include "gateway/api/error_response.h"
 #include "gateway/api/pipeline/answer_writer.h"
 #include "gateway/api/pipeline/prompt.h"
@@ -21,6 +23,8 @@ struct DoorRequest {
   MakeWriter make_writer;
   // Each is answered beside the first, in the same way; its choices follow those of the prompt before it.
   std::vector<Prompt> more_prompts = {};
+  // Where a whole answer goes in place of the reply.
+  std::optional<http::HttpsUrl> webhook = {};
 };
 
 // Of one request, all together.

@@ -27,7 +27,10 @@ awaitable<void> HttpDoor::Handle(http::Exchange& exchange) const {
   if (const auto* parse = std::get_if<ParseQuestion>(&parse_)) co_return co_await Tell(exchange, *parse);
   ApiResult<Prepared> prepared = co_await Prepare(exchange);
   if (auto* error = std::get_if<http::ApiError>(&prepared)) co_return co_await exchange.SendError(*error);
-  Prepared& request = std::get<Prepared>(prepared);
+  co_await Answer(exchange, std::get<Prepared>(std::move(prepared)));
+}
+
+awaitable<void> HttpDoor::Answer(http::Exchange& exchange, Prepared request) const {
   if (request.stream) {
     HttpStreamSink sink(exchange);
     co_await pipeline_.Serve(std::move(request), sink, exchange.record());

@@ -25,6 +25,8 @@ class HttpDoor {
   // From the head to the plan, for who answers otherwise. Where the client left or was answered, the error is
   // nobody's.
   boost::asio::awaitable<ApiResult<Prepared>> Prepare(http::Exchange& exchange) const;
+  // What Handle does from there on.
+  boost::asio::awaitable<void> Answer(http::Exchange& exchange, Prepared request) const;
 
  private:
   struct Received {

@@ -27,7 +27,8 @@ ApiResult<Prepared> Plan(DoorRequest request, AnswerHead head, const CatalogMode
   if (auto* error = std::get_if<http::ApiError>(&plans)) return std::move(*error);
   Prepared prepared{.plans = std::get<std::vector<GenerationRequest>>(std::move(plans)),
                     .writer = nullptr,
-                    .stream = request.stream};
+                    .stream = request.stream,
+                    .webhook = std::move(request.webhook)};
   if (!prepared.stream || request.repeats) {
     const Holding holding = prepared.stream ? Holding::kRepeated : Holding::kWhole;
     if (auto error = CheckHeld(prepared.plans, request.sampling, holding)) return *std::move(error);

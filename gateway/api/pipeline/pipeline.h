@@ -35,6 +35,7 @@ struct Prepared {
   std::vector<GenerationRequest> plans;  // one for each of its prompts
   std::unique_ptr<AnswerWriter> writer;
   bool stream = false;
+  std::optional<http::HttpsUrl> webhook = {};
 };
 
 class Pipeline {

@@ -1,5 +1,5 @@
-// Threads with an event loop each, for the coroutines of gRPC calls: a call stays on one, as a connection of
-// the HTTP server does. Owned by ChatService's door; stopped once no call is left.
+// Threads with an event loop each, for coroutines that no connection of the HTTP server runs: a gRPC call's,
+// a job's. Each stays on one. Owned by who starts them; its end waits until none is left.
 #pragma once
 
 #include <atomic>

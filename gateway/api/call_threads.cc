@@ -1,4 +1,4 @@
-#include "gateway/api/grpc/call_threads.h"
+#include "gateway/api/call_threads.h"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
