@@ -1,17 +1,15 @@
 """An echo with logprobs, as the unmodified openai SDK and lm-eval ask for it: the same numbers whatever the chunks of a prompt, the
 number of ranks and the cache, streamed as whole, and those that the answer itself has where its tokens are a prompt; one bill."""
-import json
 import math
 import os
 import signal
-from array import array
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
 
 from generated import tiny_eight, tiny_long
-from system import TINY_MODEL, System, metric, until
+from system import System, metric, until
 
 TEXT = "The naïve quire — 紙 — of sheets 🎈 folded to be read as one: many ranks, one model; many machines, one API. " * 3
 
@@ -85,6 +83,8 @@ def test_offsets_point_into_the_text_and_probabilities_are_some(system):
 
 def test_scores_are_those_that_generation_reports(system):
     """What a greedy answer says of its tokens is what scoring that text says, token by token: the one way checks the other."""
+    if "smollm2" not in system.model:
+        pytest.skip("its answers have special tokens, which have no text and so no entry (test_scoring_wire.py has theirs)")
     start = [5, 17, 23, 42]
     ids = {"extra_body": {"return_tokens_as_token_ids": True, "ignore_eos": True, "repetition_penalty": 1}}
     answer = score(system, start, max_tokens=40, echo=False, **ids).choices[0]
@@ -99,25 +99,6 @@ def test_scores_are_those_that_generation_reports(system):
     one = score(system, start + said[:-1], max_tokens=1, **ids)
     assert lists(one.choices[0])[1] == again[1] and lists(one.choices[0])[0] == again[0]
     assert one.usage.completion_tokens == 1
-
-
-def test_scores_are_those_of_transformers():
-    """By the fp32 logits that were recorded of some rows, within what transformers' own bf16 run is off by (tests/golden)."""
-    recorded = json.loads((TINY_MODEL.parent / "tiny-qwen2.json").read_text())
-    logits = array("f", (TINY_MODEL.parent / "tiny-qwen2.f32").read_bytes())
-    ids, rows = recorded["prompt_ids"] + recorded["greedy_ids"], recorded["logit_rows"]
-    width, compared = len(logits) // len(rows), 0
-    with System(TINY_MODEL, tensor_parallel=2) as system:
-        [(_, (tokens, logprobs, tops, _))] = scored(system, ids, extra_body={"return_tokens_as_token_ids": True})
-    assert tokens == [f"token_id:{i}" for i in ids]
-    for row, wanted in ((r, logits[i * width:i * width + recorded["tokenizer_size"]]) for i, r in enumerate(rows)):
-        if row + 1 == len(ids):
-            continue  # what follows is no prompt's
-        total = math.log(sum(math.exp(value) for value in wanted))
-        for token, logprob in {**tops[row + 1], tokens[row + 1]: logprobs[row + 1]}.items():
-            assert abs(logprob - (wanted[int(token.removeprefix("token_id:"))] - total)) < 1.5 * recorded["bf16_max_error"]
-            compared += 1
-    assert compared > 100
 
 
 def test_streamed_is_whole(system):
