@@ -53,9 +53,6 @@ TEST_F(GatewayCompletionsTest, EchoPutsThePromptBeforeEachText) {
     EXPECT_TRUE(all.texts.at(3).starts_with("b<|im_end|>b"));
     EXPECT_TRUE(all.texts.at(3).ends_with("1"));
   }
-  const HttpAnswer refused = Complete(R"("a")", R"("echo": true, "logprobs": 0)");
-  EXPECT_EQ(refused.status, 422);
-  EXPECT_EQ(json::parse(refused.body)["error"]["param"], "echo");
 }
 
 TEST_F(GatewayCompletionsTest, LogprobsAreFourLists) {

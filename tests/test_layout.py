@@ -245,7 +245,8 @@ EXITS = {
     "coordinator/coordinator.cc": 1,  # the ledger is not ours any more
     "kernels/cpu/amx_probe.cc": 1,  # in the child that tries AMX
     "kernels/shape_check.cc": 1,    # a kernel was called against its contract
-    "worker/worker.cc": 3,          # a lost group, a signal while it loads: nothing may be waited for
+    "worker/rank.cc": 2,            # a lost group: nothing may be waited for
+    "worker/rank_load.cc": 1,       # a signal while it loads: the same
 }
 
 

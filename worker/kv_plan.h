@@ -22,7 +22,7 @@ struct KvDemand {
   // Scratch memory of all ranks, for each token of a batch and for each sequence.
   int64_t token_bytes = 0, sequence_bytes = 0;
   int64_t request_bytes = 0;   // of what is kept of each open request, also while it waits
-  int64_t sampler_bytes = 0;   // of all threads that sample
+  int64_t sampler_bytes = 0;   // of all threads that sample, and of rows that are scored
   int64_t exchange_bytes = 0;  // of what crosses between ranks
   int64_t load_bytes = 0;    // beside the weights, of all ranks while they load; gone before blocks are used
   int64_t memory_bytes = 0;  // this group's share of the host's memory, or of the container's

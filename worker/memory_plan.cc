@@ -34,28 +34,28 @@ absl::StatusOr<KvDemand> OfDevice(const KvDemand& all, const WorkerConfig& confi
   // Of a token that ranks exchange through the host, where they have to.
   constexpr int64_t kFloat = kernels::BytesOf(kernels::DType::kF32);
   const int64_t staged_bytes = model.hidden * kFloat;
-  // Of a sequence's logits, as they are exchanged so.
-  const int64_t row_bytes = SchedulerLimits::kWantedRows * model.vocab * kFloat;
   const int64_t runs = (model.vocab + kernels::kRunIds - 1) / kernels::kRunIds;
+  // Of a row of logits: beside its tensors, and on the host, where rows may be exchanged, too.
+  const int64_t row_bytes = scratch.row_bytes + scratch.row_bytes_per_run * runs;
+  const int64_t host_row_bytes = scratch.host_row_bytes + scratch.host_row_bytes_per_run * runs +
+                                 (config.ranks > 1 ? model.vocab * kFloat : 0);
   const SplitDemand split = SplitBetween(
       all,
       {// A group that is to be taken over, or replaced, still holds what a check would count as taken; what
        // the driver keeps of a GPU for each process no rank gets, and so no check may count on it.
        .memory_bytes =
            config.check ? device.memory_bytes - DriversPart(device.memory_bytes) : device.free_bytes,
-       .fixed_bytes =
-           scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden + GroupBytes(scratch, config.ranks),
+       .fixed_bytes = scratch.fixed_bytes + scratch.bytes_per_hidden * model.hidden +
+                      GroupBytes(scratch, config.ranks) +
+                      SchedulerLimits::kScoredRows * (bytes.wanted_row + row_bytes),
        .scratch_token_bytes = scratch.token_bytes_per_ffn * model.ffn,
-       .scratch_sequence_bytes =
-           SchedulerLimits::kWantedRows * (scratch.row_bytes + scratch.row_bytes_per_run * runs),
+       .scratch_sequence_bytes = SchedulerLimits::kWantedRows * row_bytes,
        .host_token_bytes =
            bytes.input_token + scratch.host_token_bytes + (config.ranks > 1 ? staged_bytes : 0),
        .host_sequence_bytes = 2 * bytes.counts,
-       .staging_bytes = scratch.host_fixed_bytes,
-       .staging_sequence_bytes =
-           SchedulerLimits::kWantedRows * (scratch.host_row_bytes + scratch.host_row_bytes_per_run * runs) +
-           scratch.host_sequence_bytes + scratch.host_block_bytes * BlocksFor(model.max_context) +
-           (config.ranks > 1 ? row_bytes : 0)});
+       .staging_bytes = scratch.host_fixed_bytes + SchedulerLimits::kScoredRows * host_row_bytes,
+       .staging_sequence_bytes = SchedulerLimits::kWantedRows * host_row_bytes + scratch.host_sequence_bytes +
+                                 scratch.host_block_bytes * BlocksFor(model.max_context)});
   const absl::Status host = PlanKvBlocks(split.host).status();
   if (host.ok()) return split.device;
   return absl::Status(host.code(), absl::StrCat("of the host's memory, beside the GPU's: ", MessageOf(host)));
@@ -90,7 +90,8 @@ absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoi
   demand.request_bytes = bytes.counts;
   demand.max_sequences = config.limits.max_sequences;
   demand.sampler_bytes =
-      std::min(config.threads, demand.max_sequences) * kernels::Sampler::BytesFor(tokenizer_size);
+      std::min(config.threads, config.limits.wanted_rows()) * kernels::Sampler::BytesFor(tokenizer_size) +
+      SchedulerLimits::kScoredRows * bytes.wanted_row;
   demand.exchange_bytes = BufferBytesHere(config, BuffersFor(config, model));
   QUIRE_ASSIGN_OR_RETURN(demand.load_bytes, CountLoadBytes(*checkpoint.files, model, ranks, only));
   demand.memory_bytes = ReadHostMemory() / config.host_groups;

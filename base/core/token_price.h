@@ -15,6 +15,10 @@ struct TokenPrice {  // nano-dollars per token
   bool operator==(const TokenPrice&) const = default;
 };
 
+// How many positions of a choice may be delivered. One that asks for no tokens (max_tokens 0) has one all the
+// same: its prompt's echo, which bills the prompt and is no token of a completion.
+constexpr uint64_t PositionsEach(uint64_t max_tokens) { return max_tokens > 0 ? max_tokens : 1; }
+
 struct TokenCounts {
   uint64_t prompt = 0;      // all prompt tokens, the cached ones among them
   uint64_t cached = 0;      // at most `prompt`

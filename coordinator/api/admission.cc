@@ -27,12 +27,12 @@ absl::Status Ending() {
 
 // What routing computes with must be in bounds before the ledger says so.
 absl::Status CheckSizes(const v1::AdmitRequest& request) {
-  if (request.choices() < 1 || request.choices() > kFirstGrant || request.max_tokens() < 1 ||
+  if (request.choices() < 1 || request.choices() > kFirstGrant ||
       request.max_tokens() > kMaxTokensPerRequest / request.choices() ||
       request.prompt_tokens() > kMaxTokensPerRequest) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "choices must be 1..", kFirstGrant, ", max_tokens at least 1, and prompt_tokens and choices x ",
-        "max_tokens at most ", kMaxTokensPerRequest));
+    return absl::InvalidArgumentError(absl::StrCat("choices must be 1..", kFirstGrant,
+                                                   ", and prompt_tokens and choices x max_tokens at most ",
+                                                   kMaxTokensPerRequest));
   }
   if (request.prefix_hashes_size() > kMaxPrefixHashes) {
     return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxPrefixHashes, " prefix_hashes"));
@@ -46,8 +46,9 @@ RouteRequest RouteOf(const v1::AdmitRequest& request, const RequestId& id, const
   route.account = account;
   route.model = request.model();
   route.prompt_tokens = request.prompt_tokens();
-  route.positions = std::min(kFirstGrant, request.choices() * request.max_tokens());
-  route.most_tokens = request.prompt_tokens() + request.choices() * request.max_tokens();
+  const uint64_t positions = request.choices() * PositionsEach(request.max_tokens());
+  route.positions = std::min(kFirstGrant, positions);
+  route.most_tokens = request.prompt_tokens() + positions;
   route.prefix_hashes.assign(request.prefix_hashes().begin(), request.prefix_hashes().end());
   route.max_wait_us = int64_t{request.max_wait_ms()} * 1000;
   route.bundle_digest = request.bundle_digest();

@@ -30,7 +30,7 @@ uint64_t TotalDelivered(const RequestRow& row) {
   return total;
 }
 
-uint64_t MaxPositions(const RequestRow& row) { return row.choices * row.max_tokens; }
+uint64_t MaxPositions(const RequestRow& row) { return row.choices * PositionsEach(row.max_tokens); }
 
 // How many positions the account can still pay for, after `prompt_nano_usd` more for a prompt.
 uint64_t Affordable(const AccountRow& account, const TokenPrice& price, int64_t prompt_nano_usd) {
@@ -48,10 +48,10 @@ absl::Status CheckSizes(const v1::AdmitRequest& request, uint64_t first_grant) {
     return absl::InvalidArgumentError(
         absl::StrCat("choices is ", request.choices(), ", it must be 1..", first_grant));
   }
-  if (request.prompt_tokens() > kMaxTokensPerRequest || request.max_tokens() < 1 ||
+  if (request.prompt_tokens() > kMaxTokensPerRequest ||
       request.max_tokens() > kMaxTokensPerRequest / request.choices()) {
-    return absl::InvalidArgumentError(absl::StrCat("prompt_tokens and choices x max_tokens must be at most ",
-                                                   kMaxTokensPerRequest, ", and max_tokens at least 1"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("prompt_tokens and choices x max_tokens must be at most ", kMaxTokensPerRequest));
   }
   return absl::OkStatus();
 }
@@ -113,7 +113,7 @@ v1::AdmitReply Ledger::Open(const v1::AdmitRequest& request, const RequestId& id
   row.max_tokens = request.max_tokens();
   row.prompt_tokens = request.prompt_tokens();
 
-  const TokenPrice& price = PriceOf(row);
+  const TokenPrice price = PriceOf(row);
   const int64_t prompt_nano_usd = HoldNanoUsd(price, row.prompt_tokens, 0);
   const uint64_t positions = std::min({options_.first_grant, MaxPositions(row),
                                        Affordable(accounts_.at(row.account), price, prompt_nano_usd)});
@@ -127,7 +127,7 @@ v1::AdmitReply Ledger::Open(const v1::AdmitRequest& request, const RequestId& id
 
 v1::AdmitReply Ledger::GrantOf(const RequestRow& row) const {
   v1::AdmitReply reply;
-  const TokenPrice& price = PriceOf(row);
+  const TokenPrice price = PriceOf(row);
   reply.mutable_grant()->set_positions(row.granted);
   v1::Price* out = reply.mutable_grant()->mutable_price();
   out->set_version(price.version);
@@ -235,7 +235,7 @@ void Ledger::MergeDelivered(RequestRow& row, const DeliveredList& delivered, uin
   for (const v1::ChoiceTokens& said : delivered) {
     if (said.choice() >= row.choices || said.tokens() == 0) continue;  // no such choice was asked for
     uint64_t& tokens = row.delivered[said.choice()];
-    tokens = std::max(tokens, std::min<uint64_t>(said.tokens(), row.max_tokens));
+    tokens = std::max(tokens, std::min(said.tokens(), PositionsEach(row.max_tokens)));
   }
   const uint64_t total = TotalDelivered(row);
   if (total > row.granted) ++new_counts_.above_grant_alarms;
@@ -314,6 +314,7 @@ void Ledger::Post(Live& live, uint64_t positions) {
                             .completion = positions},
                  .amount_nano_usd = 0};
   entry.amount_nano_usd = CostNanoUsd(PriceOf(row), entry.billed);
+  if (row.max_tokens == 0) entry.billed.completion = 0;
   accounts_.at(row.account).balance_nano_usd += entry.amount_nano_usd;
   live.posted_nano_usd = entry.amount_nano_usd;
   new_entries_.push_back(std::move(entry));
@@ -346,8 +347,10 @@ Ledger::Live& Ledger::Track(RequestRow row) {
   return requests_.insert_or_assign(id, Live{std::move(row), 0}).first->second;
 }
 
-const TokenPrice& Ledger::PriceOf(const RequestRow& row) const {
-  return prices_.at(row.model).at(row.price_version);
+TokenPrice Ledger::PriceOf(const RequestRow& row) const {
+  TokenPrice price = prices_.at(row.model).at(row.price_version);
+  if (row.max_tokens == 0) price.completion = 0;  // its positions are no tokens of a completion
+  return price;
 }
 
 // Raises the grant to `positions` and the hold to what they can cost.

@@ -160,7 +160,8 @@ class Ledger {
   v1::AdmitReply GrantOf(const RequestRow& row) const;
 
   // Money.
-  const TokenPrice& PriceOf(const RequestRow& row) const;
+  // Of each of its positions.
+  TokenPrice PriceOf(const RequestRow& row) const;
   void Hold(RequestRow& row, uint64_t positions);
   bool IsLive(const std::string& key_id) const;
   bool IsLastAdminKey(const KeyRow& key) const;

@@ -26,9 +26,9 @@ class LedgerAuditTest : public ::testing::Test {
   }
   ~LedgerAuditTest() override { std::filesystem::remove_all(folder_); }
   std::string Path() const { return folder_ + "/ledger.db"; }
-  static void Bill(TestLedger& test, uint64_t delivered) {
+  static void Bill(TestLedger& test, uint64_t delivered, uint64_t max_tokens = 1000) {
     const RequestId id = RequestId::Random();
-    EXPECT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+    EXPECT_TRUE(test.Admit(TestLedger::AdmitOf(id, 10, max_tokens))->has_grant());
     EXPECT_TRUE(test.Settle(TestLedger::SettleOf(id, delivered)).ok());
   }
   // One pass, and how many pieces it took.
@@ -128,6 +128,21 @@ TEST_F(LedgerAuditTest, AuditFindsWhatDoesNotAddUp) {
                                    HasSubstr("posted 1200 for 4 delivered"), HasSubstr("outbox"),
                                    HasSubstr("request 01: closed, but still holds 5"),
                                    HasSubstr("request 01: posted nothing")));
+}
+
+TEST_F(LedgerAuditTest, KnowsWhatAnEchoAloneCosts) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  auto database = *SqliteDatabase::Open(Path(), SqliteMode::kReadOnly);
+  LedgerAudit audit(database.get(), /*piece=*/3);
+  Bill(test, 1, /*max_tokens=*/0);
+  const AuditReport report = Pass(audit);
+  EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_EQ(report.posted_nano_usd, 10 * 75);
+  Tamper("UPDATE request SET max_tokens = 1");
+  LedgerAudit again(database.get(), /*piece=*/3);
+  EXPECT_THAT(Pass(again).findings, ElementsAre(HasSubstr("posted 750 for 1 delivered positions")));
 }
 
 }  // namespace

@@ -109,12 +109,13 @@ bool Ledger::MakesSense(const RequestRow& row) const {
   const bool sizes =
       row.choices >= 1 && row.choices <= kMaxTokensPerRequest &&
       row.max_tokens <= kMaxTokensPerRequest / row.choices && row.prompt_tokens <= kMaxTokensPerRequest &&
-      row.granted <= row.choices * row.max_tokens && row.cached_tokens.value_or(0) <= row.prompt_tokens &&
-      row.delivered.size() <= row.choices;
+      row.granted <= row.choices * PositionsEach(row.max_tokens) &&
+      row.cached_tokens.value_or(0) <= row.prompt_tokens && row.delivered.size() <= row.choices;
   return sizes && accounts_.contains(row.account) && prices != prices_.end() &&
          prices->second.contains(row.price_version) &&
-         std::all_of(row.delivered.begin(), row.delivered.end(),
-                     [&](const auto& delivered) { return delivered.second <= row.max_tokens; });
+         std::all_of(row.delivered.begin(), row.delivered.end(), [&](const auto& delivered) {
+           return delivered.second <= PositionsEach(row.max_tokens);
+         });
 }
 
 absl::Status Ledger::Reload() {

@@ -84,7 +84,6 @@ TEST_F(LedgerTest, MalformedRequestsAreErrors) {
   auto request = AdmitOf(id_);
   request.set_request_id("short");
   EXPECT_TRUE(absl::IsInvalidArgument(test_.Admit(request).status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(test_.Admit(AdmitOf(id_, 10, 0)).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(test_.Admit(AdmitOf(id_, 10, 10, 0)).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(test_.Admit(AdmitOf(id_, 10, 10, 257)).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(test_.Admit(AdmitOf(id_, 10, UINT64_MAX, 2)).status()));
@@ -357,6 +356,34 @@ TEST_F(LedgerTest, WhoeverIsHeardOfIsNotReaped) {
   }
   EXPECT_EQ(store_.requests().at(id_).state, RequestState::kOpen);
   EXPECT_EQ(store_.requests().at(admitted_again).state, RequestState::kOpen);
+}
+
+// One that asks for no tokens: its prompt's echo is a position, which costs nothing beside the prompt.
+TEST_F(LedgerTest, AnEchoAloneBillsThePromptOnce) {
+  Start(/*cap=*/10 * 75);
+  const auto granted = test_.Admit(AdmitOf(id_, 10, 0, 2));
+  ASSERT_TRUE(granted.ok() && granted->has_grant()) << granted.status();
+  EXPECT_EQ(granted->grant().positions(), 2u);
+  EXPECT_EQ(granted->grant().price().completion_nano_usd(), 0);
+  EXPECT_EQ(test_.Account().held_nano_usd, 10 * 75);
+  EXPECT_EQ(Refused(AdmitOf(RequestId::Random(), 1, 0)), v1::REFUSAL_BUDGET);
+  v1::SettleRequest settle =
+      TestLedger::SettleOf(id_, 5);  // what it says above a position each counts for nothing
+  settle.mutable_requests(0)->add_delivered()->set_choice(1);
+  settle.mutable_requests(0)->mutable_delivered(1)->set_tokens(1);
+  EXPECT_EQ(*test_.Settle(settle), 10 * 75);
+  EXPECT_EQ(*test_.Settle(settle), 10 * 75);
+  ASSERT_EQ(store_.entries().size(), 1u);
+  EXPECT_EQ(store_.entries().at(id_).billed, (TokenCounts{.prompt = 10, .cached = 0, .completion = 0}));
+  EXPECT_EQ(test_.Account().balance_nano_usd, 10 * 75);
+  EXPECT_EQ(test_.Account().held_nano_usd, 0);
+}
+
+TEST_F(LedgerTest, AnEchoAloneThatWasNotDeliveredCostsNothing) {
+  Start();
+  ASSERT_EQ(Granted(AdmitOf(id_, 10, 0)), 1u);
+  EXPECT_EQ(*test_.Settle(TestLedger::SettleOf(id_, 0, v1::SETTLE_CLIENT_GONE)), 0);
+  EXPECT_TRUE(store_.entries().empty());
 }
 
 }  // namespace

@@ -160,10 +160,12 @@ Usage Accountant::UsageAfter(const RequestId& id, uint64_t positions) const {
 }
 
 Usage Accountant::UsageOf(const Open& open, uint64_t positions) const {
-  const TokenCounts counts{.prompt = open.request.prompt_tokens,
-                           .cached = open.cached_tokens,
-                           .completion = open.delivered_total + positions};
-  return {.counts = counts, .cost_nano_usd = CostNanoUsd(open.price, counts)};
+  Usage usage{.counts = {.prompt = open.request.prompt_tokens,
+                         .cached = open.cached_tokens,
+                         .completion = open.delivered_total + positions}};
+  usage.cost_nano_usd = CostNanoUsd(open.price, usage.counts);
+  if (open.request.max_tokens == 0) usage.counts.completion = 0;  // the grant's price is 0 then, too
+  return usage;
 }
 
 // ---- the end ----

@@ -50,7 +50,7 @@ struct AccountedRequest {
   RequestId id;
   uint32_t choices = 1;
   uint64_t prompt_tokens = 0;
-  uint64_t max_tokens = 0;  // per choice
+  uint64_t max_tokens = 0;  // per choice; 0: its one position is no token
 };
 
 // Each call carries when it was sent: R5 counts from the sending of the last message that was acknowledged.
@@ -173,7 +173,9 @@ class Accountant {
     EndCause end = EndCause::kNone;
   };
 
-  uint64_t MaxPositions(const Open& open) const { return open.request.choices * open.request.max_tokens; }
+  uint64_t MaxPositions(const Open& open) const {
+    return open.request.choices * PositionsEach(open.request.max_tokens);
+  }
   uint64_t Want(const Open& open) const;
   Usage UsageOf(const Open& open, uint64_t positions) const;
   bool Grant(const AdmitCall& call, const v1::Grant& grant, int64_t now_us)

@@ -371,5 +371,22 @@ TEST_F(AccountantTest, NothingIsDueWhenNothingIsOpen) {
   EXPECT_THAT(due.ended, IsEmpty());
 }
 
+// Its grant says the price of positions that are no tokens.
+TEST_F(AccountantTest, AnEchoAloneIsAPositionAndNoToken) {
+  AccountedRequest request = Request();
+  request.max_tokens = 0;
+  request.choices = 2;
+  const AdmitCall call = accountant_.BeginAdmit(request, now_);
+  v1::AdmitReply grant = GrantOf(2);
+  grant.mutable_grant()->mutable_price()->set_completion_nano_usd(0);
+  ASSERT_TRUE(accountant_.OnAdmitReply(call, grant, now_));
+  EXPECT_TRUE(accountant_.Accept(id_, accountant_.NewAttempt(id_, On("g", 1)), 2, 0, now_));
+  EXPECT_EQ(accountant_.UsageAfter(id_, 0).cost_nano_usd, 0);
+  const Usage after = accountant_.UsageAfter(id_, 2);
+  EXPECT_EQ(after.cost_nano_usd, 10 * 75);
+  EXPECT_EQ(after.counts, (TokenCounts{.prompt = 10, .cached = 0, .completion = 0}));
+  EXPECT_EQ(accountant_.MayDeliver(id_, now_).positions, 2u);
+}
+
 }  // namespace
 }  // namespace quire::gateway

@@ -23,6 +23,7 @@ ChoiceBuffer::ChoiceBuffer(uint32_t choice, const Tokenizer& tokenizer, const Ch
       matcher_(rules.stops),
       stop_ids_(rules.stop_ids),
       separate_(rules.reasoning.separate),
+      echo_alone_(rules.echo_alone),
       split_(rules.reasoning) {
   if (rules.calls.form != ToolForm::kNone) calls_.emplace(rules.calls);
   if (rules.loop_guard) loop_guard_.emplace();
@@ -33,6 +34,7 @@ void ChoiceBuffer::Push(TokenId id, std::optional<SampledToken> sampled) {
   const ReasoningSplit::Part part = split_.Push(id);
   ++tokens_;
   ++textless_;
+  if (echo_alone_) return;
   if (part.kind == PieceKind::kReasoning) ++textless_reasoning_;
   if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) return;
   if (part.is_tag) {
@@ -90,6 +92,7 @@ void ChoiceBuffer::QueueParts(std::vector<ToolCallSplit::Part> parts) {
 
 void ChoiceBuffer::Finish(Ending::Kind kind) {
   if (ended()) return;
+  if (echo_alone_) return End(Ending::Kind::kLength);
   std::string rest = detokenizer_.Flush();
   if (calls_ && split_.kind() == PieceKind::kContent) {
     PushContent(std::exchange(rest, {}));

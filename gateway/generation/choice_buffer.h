@@ -28,6 +28,7 @@ struct ChoiceRules {
   ReasoningRules reasoning = {};
   bool loop_guard = false;
   CallRules calls = {};
+  bool echo_alone = false;  // tokens count, and have no text; what ends it is its length
 };
 
 class ChoiceBuffer {
@@ -63,7 +64,7 @@ class ChoiceBuffer {
   Detokenizer detokenizer_;
   StopMatcher matcher_;
   const std::vector<TokenId> stop_ids_;
-  const bool separate_;
+  const bool separate_, echo_alone_;
   ReasoningSplit split_;
   std::optional<ToolCallSplit> calls_;
   std::optional<LoopGuard> loop_guard_;

@@ -20,7 +20,8 @@ ChoiceRules RulesOf(const GenerationRequest& request) {
                     .stop_ids = {},
                     .reasoning = request.reasoning,
                     .loop_guard = request.loop_guard,
-                    .calls = request.calls};
+                    .calls = request.calls,
+                    .echo_alone = request.max_tokens == 0};
   const v1::Sampling& sampling = request.sampling;
   if (!sampling.ignore_eos()) rules.stop_ids = {sampling.stop_ids().begin(), sampling.stop_ids().end()};
   return rules;
@@ -47,6 +48,9 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       attempts_(services.max_wait.count() * 1000, request_.seed),
       awake_(services.clock),
       choices_(request_.choices) {
+  if (request_.scores_prompt) {
+    scores_ = std::make_shared<PromptScores>(request_.prompt, request_.sampling.top_logprobs());
+  }
   services_.metrics.streams_open.Increment();
   services_.activity.Begin(request_.model);
   services_.ledger.Watch(request_.id, [mailbox = mailbox_] {
@@ -261,6 +265,10 @@ Step Generation::TakeAllowed() {
   };
   std::for_each(step.pieces.begin(), step.pieces.end(), hand_out);
   std::for_each(step.ends.begin(), step.ends.end(), hand_out);
+  const bool says = !step.pieces.empty() || !step.ends.empty();
+  if (says && scores_ != nullptr && scores_->whole() && !std::exchange(scores_handed_out_, true)) {
+    step.prompts.push_back({.choice = 0, .scores = scores_});
+  }
   if (step.ending) {
     StopWorker();
     ending_ = step.ending;
@@ -315,8 +323,7 @@ void Generation::Describe(http::RequestRecord& record) const {
   record.prompt_tokens = usage.counts.prompt;
   record.cached_tokens = usage.counts.cached;
   record.completion_tokens = usage.counts.completion;
-  // What delivered nothing is not billed.
-  record.cost_nano_usd = usage.counts.completion > 0 ? usage.cost_nano_usd : 0;
+  record.cost_nano_usd = usage.cost_nano_usd;  // of what was delivered, so 0 where that is nothing
 }
 
 void Generation::EndWith(const Ending& ending) {

@@ -138,6 +138,7 @@ class Generation {
   void HandleEnd(const absl::Status& status, int64_t at_us);
   void Handle(const absl::StatusOr<v1::ReadmitReply>& reply);
   void Handle(const Woken&) {}
+  void TakeScores(const v1::PromptScores& scores);
   bool Follows(const v1::Tokens& tokens) const;
   void FinishChoice(const v1::Finished& finished);
   uint64_t AcceptedTokens() const;
@@ -170,15 +171,17 @@ class Generation {
 
   Attempts attempts_;
   std::unique_ptr<WorkerCall> worker_call_;
-  v1::Placement placement_;                // the last one
-  uint32_t running_attempt_ = 0;           // 0 = none runs; events of another are dropped (R6)
-  int64_t heard_us_ = 0;                   // of the group that runs it, while it was listened to
-  int64_t looked_us_ = 0;                  // when this request last looked at what is going on
-  AwakeTime awake_;                        // since it began
-  int64_t awake_us_ = 0;                   // at that look
-  std::shared_ptr<Pulse> pulse_;           // while it runs
-  int64_t ungranted_tokens_ = 0;           // that were handled and not yet made good by Grant
-  std::vector<ChoiceSoFar> choices_;       // what the next attempt resumes with
+  v1::Placement placement_;               // the last one
+  uint32_t running_attempt_ = 0;          // 0 = none runs; events of another are dropped (R6)
+  int64_t heard_us_ = 0;                  // of the group that runs it, while it was listened to
+  int64_t looked_us_ = 0;                 // when this request last looked at what is going on
+  AwakeTime awake_;                       // since it began
+  int64_t awake_us_ = 0;                  // at that look
+  std::shared_ptr<Pulse> pulse_;          // while it runs
+  int64_t ungranted_tokens_ = 0;          // that were handled and not yet made good by Grant
+  std::vector<ChoiceSoFar> choices_;      // what the next attempt resumes with
+  std::shared_ptr<PromptScores> scores_;  // and this; null where none were asked for
+  bool scores_handed_out_ = false;
   std::optional<uint64_t> cached_tokens_;  // as the first attempt found them (R4)
 
   std::optional<int64_t> readmit_at_us_;  // when to ask for another group

@@ -31,11 +31,6 @@ absl::Status AsSeenByClient(const absl::Status& status) {
   return absl::UnavailableError("the worker groups that served this request failed: send it again");
 }
 
-// NaN is no chance, either.
-TokenChance ChanceOf(TokenId id, float logprob) {
-  return {.id = id, .logprob = logprob >= kLeastLogprob ? logprob : kLeastLogprob};
-}
-
 std::optional<SampledToken> SampledAt(const v1::Tokens& tokens, int i) {
   if (tokens.logprobs_size() == 0) return std::nullopt;
   SampledToken sampled{.token = ChanceOf(tokens.ids(i), tokens.logprobs(i))};
@@ -58,7 +53,7 @@ bool WorthAskingAgain(const absl::StatusOr<v1::ReadmitReply>& reply) {
 }  // namespace
 
 void Generation::SubmitTo(const v1::Placement& placement) {
-  if (AcceptedTokens() > 0) {
+  if (AcceptedTokens() > 0 || (scores_ != nullptr && scores_->next() > 1)) {
     services_.metrics.Migrations(placement.numerics_id() == placement_.numerics_id()).Increment();
   }
   placement_ = placement;
@@ -67,7 +62,8 @@ void Generation::SubmitTo(const v1::Placement& placement) {
   ungranted_tokens_ = 0;
   const uint32_t attempt = running_attempt_;
   worker_call_ = services_.workers.Generate(
-      placement.address(), GenerateMessage(request_, attempt, choices_, placement.group_epoch()),
+      placement.address(),
+      GenerateMessage(request_, attempt, choices_, scores_.get(), placement.group_epoch()),
       [mailbox = mailbox_, attempt, &clock = services_.clock](v1::RequestUpdate update) {
         mailbox->Push(WorkerEvent{attempt, std::move(update), clock.NowUs()});
       });
@@ -89,7 +85,8 @@ void Generation::Handle(const WorkerEvent& event) {
     attempts_.Accepted();
     if (!cached_tokens_) cached_tokens_ = update.accepted().cached_tokens();
   }
-  if (update.has_tokens()) TakeTokens(update.tokens());
+  if (update.has_scores()) TakeScores(update.scores());
+  if (update.has_tokens() && matters()) TakeTokens(update.tokens());
   if (update.has_finished() && matters()) {
     FinishChoice(update.finished());
   }
@@ -115,15 +112,23 @@ void Generation::TakeTokens(const v1::Tokens& tokens) {
   worker_call_->AbortChoice(choice);
 }
 
+void Generation::TakeScores(const v1::PromptScores& scores) {
+  ungranted_tokens_ += scores.logprobs_size();
+  if (scores_ == nullptr || !scores_->Append(scores)) {
+    AttemptFailed(absl::UnavailableError("the worker sent a prompt's scores out of order"));
+  }
+}
+
 // Whether they are what comes next of a choice, with logprobs as asked for.
 bool Generation::Follows(const v1::Tokens& tokens) const {
   if (tokens.choice() >= choices_.size()) return false;
   if (choices_[tokens.choice()].ended) return true;  // nobody reads them
+  if (scores_ != nullptr && !scores_->whole()) return false;
   const uint64_t so_far = choices_[tokens.choice()].ids.size();
   const v1::Sampling& sampling = request_.sampling;
   const int with_logprobs = sampling.logprobs() || sampling.top_logprobs() > 0 ? tokens.ids_size() : 0;
   const int with_top = sampling.top_logprobs() > 0 ? tokens.ids_size() : 0;
-  return tokens.first_position() == so_far && so_far + tokens.ids_size() <= request_.max_tokens &&
+  return tokens.first_position() == so_far && so_far + tokens.ids_size() <= request_.positions_each() &&
          tokens.logprobs_size() == with_logprobs && tokens.top_logprobs_size() == with_top;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/core/ids.h"
+#include "base/core/token_price.h"
 #include "gateway/generation/reasoning_split.h"
 #include "gateway/generation/tool_call_split.h"
 #include "gateway/text/text_model.h"
@@ -26,7 +27,9 @@ struct GenerationRequest {
   v1::Sampling sampling;
   uint64_t seed = 0;
   uint32_t choices = 1;
-  uint32_t max_tokens = 0;  // of each
+  uint32_t max_tokens = 0;  // of each; 0: the prompt's echo alone
+  // The prompt's own tokens are scored, with as many of the likeliest as the sampled ones.
+  bool scores_prompt = false;
   std::vector<std::string> stops;
   ReasoningRules reasoning = {};
   // Of what kind the grammar is, and its source, which a request's prompts share; null: any answer will do.
@@ -43,6 +46,10 @@ struct GenerationRequest {
   bool may_queue = true;
   // Held until the coordinator has granted or refused the request.
   std::shared_ptr<const void> until_admitted = nullptr;
+
+  // Of each choice. Of an echo one token is generated, which nobody is shown: it says that the prompt was
+  // read.
+  uint32_t positions_each() const { return static_cast<uint32_t>(PositionsEach(max_tokens)); }
 };
 
 // What is known of a choice: the tokens that were accepted, and whether more may come.

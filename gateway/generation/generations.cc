@@ -100,6 +100,10 @@ Step Generations::Take() {
 
 void Generations::Append(Fed fed, Step& all) {
   const auto first = static_cast<uint32_t>(fed.index) * choices_each_;
+  for (ScoredPrompt& prompt : fed.step.prompts) {
+    prompt.choice += first;
+    all.prompts.push_back(std::move(prompt));
+  }
   for (Piece& piece : fed.step.pieces) {
     piece.choice += first;
     all.pieces.push_back(std::move(piece));

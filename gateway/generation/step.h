@@ -4,29 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "base/core/ids.h"
+#include "gateway/generation/prompt_scores.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
-
-// What stands for the logarithm of a probability of 0, which neither JSON nor a client's sum can take:
-// OpenAI's.
-inline constexpr float kLeastLogprob = -9999;
-
-// A sampled token as the model weighed it: natural logarithms of probabilities, of the raw logits.
-struct TokenChance {
-  TokenId id = 0;
-  float logprob = 0;
-};
-struct SampledToken {
-  TokenChance token;
-  std::vector<TokenChance> top = {};  // the likeliest in its place, likeliest first
-};
 
 // What a text is of: the answer itself, the model's reasoning before it, or the arguments of a tool's call.
 enum class PieceKind : uint8_t { kContent, kReasoning, kToolCall };
@@ -72,7 +60,15 @@ struct ChoiceEnd {
 // stop, length, budget; refused and error for what is no finish_reason.
 const char* NameOf(Ending::Kind kind);
 
+// The scores of the prompt whose first choice this is: they come with the first of its choices' pieces and
+// ends.
+struct ScoredPrompt {
+  uint32_t choice = 0;
+  std::shared_ptr<const PromptScores> scores;
+};
+
 struct Step {
+  std::vector<ScoredPrompt> prompts;  // before all else; no step is of these alone
   std::vector<Piece> pieces;
   std::vector<ChoiceEnd> ends;  // after the pieces
   std::optional<Ending> ending;

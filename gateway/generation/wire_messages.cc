@@ -33,7 +33,7 @@ v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t acc
   readmit.set_key_id(request.key_id);
   readmit.set_prompt_tokens(request.prompt.size());
   readmit.set_tokens_so_far(request.prompt.size() + accepted);
-  readmit.set_max_tokens(request.max_tokens);
+  readmit.set_max_tokens(request.positions_each());
   readmit.set_choices(request.choices);
   readmit.set_numerics_id(last.numerics_id());
   readmit.set_max_wait_ms(WaitMs(wait_us));
@@ -43,7 +43,8 @@ v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t acc
 }
 
 v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t attempt,
-                                    const std::vector<ChoiceSoFar>& choices, uint64_t group_epoch) {
+                                    const std::vector<ChoiceSoFar>& choices, const PromptScores* scores,
+                                    uint64_t group_epoch) {
   v1::GenerateRequest message;
   message.set_request_id(request.id.ToBytes());
   message.set_attempt(attempt);
@@ -59,11 +60,15 @@ v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t a
   message.set_seed(request.seed);
   message.set_rope_variant(request.rope);
   message.set_cache_salt(request.cache_salt);
-  message.set_max_tokens(request.max_tokens);
+  message.set_max_tokens(request.positions_each());
   message.set_group_epoch(group_epoch);
   if (request.grammar != nullptr) {
     message.mutable_grammar()->set_kind(request.grammar_kind);
     message.mutable_grammar()->set_source(*request.grammar);
+  }
+  if (scores != nullptr) {
+    message.mutable_scoring()->set_from(static_cast<uint32_t>(scores->next()));
+    message.mutable_scoring()->set_top_logprobs(scores->top_each());
   }
   if (request.reasoning_phase) *message.mutable_reasoning() = *request.reasoning_phase;
   return message;

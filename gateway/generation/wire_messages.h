@@ -8,6 +8,7 @@
 
 #include "base/core/ids.h"
 #include "gateway/generation/generation_request.h"
+#include "gateway/generation/prompt_scores.h"
 #include "proto/coordinator.pb.h"
 #include "proto/inference.pb.h"
 
@@ -18,9 +19,10 @@ v1::AdmitRequest AdmitMessage(const GenerationRequest& request, const std::strin
 // `accepted`: tokens that earlier attempts brought; `last`: the placement of the last one.
 v1::ReadmitRequest ReadmitMessage(const GenerationRequest& request, uint64_t accepted,
                                   const v1::Placement& last, int64_t wait_us);
-// `choices`: what is known of each. The request is always said whole, so that counts, positions and noise are
-// those of an undisturbed run.
+// `choices`: what is known of each; `scores`: of the prompt, null where none are wanted. The request is
+// always said whole, so that counts, positions and noise are those of an undisturbed run.
 v1::GenerateRequest GenerateMessage(const GenerationRequest& request, uint32_t attempt,
-                                    const std::vector<ChoiceSoFar>& choices, uint64_t group_epoch);
+                                    const std::vector<ChoiceSoFar>& choices, const PromptScores* scores,
+                                    uint64_t group_epoch);
 
 }  // namespace quire::gateway

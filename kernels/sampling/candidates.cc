@@ -40,7 +40,9 @@ RowNeed RowNeed::OfWord(int64_t word) {
           std::bit_cast<float>(static_cast<uint32_t>(bits >> 32))};
 }
 
-RowNeed NeedOf(const SampleSpec& spec) { return NeedOf(spec.params, IsAdjusted(spec)); }
+RowNeed NeedOf(const SampleSpec& spec) {
+  return spec.scored >= 0 ? RowNeed{} : NeedOf(spec.params, IsAdjusted(spec));
+}
 
 RowNeed NeedOf(const SamplingParams& params, bool adjusted) {
   if (adjusted || params.logprobs || params.top_logprobs > 0) return {};

@@ -47,6 +47,10 @@ struct SampleSpec {
   // A grammar's mask: a bit for each id that may be sampled here, id 0's the lowest of the first word; none
   // behind the last. Empty: every id may.
   std::span<const uint32_t> allowed = {};
+  // Not -1: the token that came next is known, as of a prompt. Nothing is picked: it is the id, whose logprob
+  // is asked for, -inf behind the ids that may be sampled. The params say how many of the likeliest, and no
+  // more.
+  TokenId scored = -1;
 };
 
 struct TokenLogprob {

@@ -75,11 +75,17 @@ SampledToken Sampler::Sample(std::span<const float> logits, const SampleSpec& sp
   // Not a number where one isn't finite.
   token.failed = scans_.maxima(row.data(), std::ssize(row), maxima_.data()) != 0.0f;
   if (token.failed) return token;
-  const bool logprobs = spec.params.logprobs || spec.params.top_logprobs > 0;
+  const bool scores = spec.scored >= 0;
+  const bool logprobs = scores || spec.params.logprobs || spec.params.top_logprobs > 0;
   const double log_total = logprobs ? LogTotal(row) : 0.0;
   if (spec.params.top_logprobs > 0) {
     const int32_t count = std::min(spec.params.top_logprobs, kMaxTopLogprobs);
     token.top_logprobs = TopLogprobs(row, static_cast<size_t>(count), log_total);
+  }
+  if (scores) {
+    token.id = spec.scored;
+    token.logprob = token.id < tokenizer_size_ ? Logprob(logits[token.id], log_total) : kMinusInfinity;
+    return token;
   }
   if (IsAdjusted(spec)) {
     AdjustRow(row, spec, scans_, adjusted_);

@@ -9,6 +9,8 @@
 #include <random>
 #include <set>
 
+#include "kernels/sampling/candidates.h"
+
 namespace quire::kernels {
 namespace {
 
@@ -297,6 +299,39 @@ TEST(SamplerTest, TopLogprobsAreTheRawLogitsBest) {
   EXPECT_NEAR(token.top_logprobs[0].logprob, -std::log(2.0), 1e-3);
   spec.params.top_logprobs = 20;
   EXPECT_EQ(Sampler(7).Sample(logits, spec).top_logprobs.size(), 7u);
+}
+
+// What is asked of a prompt's token, and what an answer's is told, are the same bits.
+TEST(SamplerTest, AScoredIdHasTheLogprobThatSamplingItTells) {
+  const std::vector<float> logits = RandomLogits(1000, 2.0f, 8);
+  Sampler sampler(1000);
+  SampleSpec sampled;
+  sampled.params = {.temperature = 1.7f, .logit_bias = {{4, 3.0f}}, .top_logprobs = 5};
+  for (uint32_t position = 0; position < 20; ++position) {
+    sampled.position = position;
+    const SampledToken token = sampler.Sample(logits, sampled);
+    SampleSpec scored;
+    scored.params = {.masked_ids = {token.id}, .top_logprobs = 5};  // of the raw logits
+    scored.scored = token.id;
+    const SampledToken score = sampler.Sample(logits, scored);
+    EXPECT_EQ(score.id, token.id);
+    EXPECT_EQ(score.logprob, token.logprob);
+    ASSERT_EQ(score.top_logprobs.size(), 5u);
+    for (size_t i = 0; i < 5; ++i) {
+      EXPECT_EQ(score.top_logprobs[i].id, token.top_logprobs[i].id);
+      EXPECT_EQ(score.top_logprobs[i].logprob, token.top_logprobs[i].logprob);
+    }
+  }
+}
+
+TEST(SamplerTest, AnIdThatIsNeverSampledScoresZeroProbability) {
+  SampleSpec spec;
+  spec.scored = 3;
+  const SampledToken token = Sampler(3).Sample(std::vector<float>{1, 2, 3, 9}, spec);
+  EXPECT_FALSE(token.failed);
+  EXPECT_EQ(token.logprob, -kInfinity);
+  EXPECT_TRUE(NeedOf(spec).whole());
+  EXPECT_TRUE(Sampler(3).Sample(std::vector<float>{1, kInfinity, 3}, spec).failed);
 }
 
 }  // namespace

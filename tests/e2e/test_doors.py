@@ -115,7 +115,7 @@ def test_a_model_says_what_it_can(system):
 
 def test_what_is_refused(system):
     for refused, param in (({"suffix": "x"}, "suffix"), ({"best_of": 2}, "best_of"), ({"logprobs": 6}, "logprobs"),
-                           ({"echo": True, "logprobs": 1}, "echo")):
+                           ({"max_tokens": 0}, "max_tokens")):
         with pytest.raises(openai.UnprocessableEntityError) as error:
             complete(system, "a", **refused)
         assert error.value.body["param"] == param

@@ -43,7 +43,8 @@ void Checker::Delivered(const RequestId& id, uint32_t choice, uint64_t positions
 void Checker::UsageRead(const RequestId& id, const gateway::Usage& usage) {
   Seen& seen = seen_[id];
   Require(!seen.usage.has_value(), id, "two usage frames");
-  Require(usage.counts.completion == seen.delivered_total, id, "usage counts what was not delivered");
+  const uint64_t tokens = IsEchoAlone(id) ? 0 : seen.delivered_total;
+  Require(usage.counts.completion == tokens, id, "usage counts what was not delivered");
   seen.usage = usage;
 }
 
@@ -162,8 +163,7 @@ void Checker::CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64
   Require(!open || !disk_->entries().contains(row.id), row.id, "posted, but still open");
   if (open) {
     const TokenCounts counts{.prompt = row.prompt_tokens, .cached = 0, .completion = row.granted};
-    Require(row.held_nano_usd >= Cost(row.model, row.price_version, counts), row.id,
-            "the hold does not cover the grant");
+    Require(row.held_nano_usd >= Cost(row, counts), row.id, "the hold does not cover the grant");
     Require(row.granted >= seen.delivered_total, row.id, "the grant does not cover what was delivered");
   }
   const auto old = old_requests_.find(row.id);
@@ -185,15 +185,32 @@ void Checker::CheckEntry(const coordinator::EntryRow& entry) {
   Require(row.state == coordinator::RequestState::kClosed, entry.id,
           "posted, but not closed in the same transaction");
   Require(entry.billed.completion <= seen.delivered_total, entry.id, "billed more than was delivered");
+  Require(row.max_tokens > 0 || entry.billed.completion == 0, entry.id, "an echo is billed as tokens");
   const TokenCounts counts{
-      .prompt = row.prompt_tokens, .cached = seen.cached_tokens, .completion = entry.billed.completion};
-  Require(entry.amount_nano_usd == Cost(row.model, row.price_version, counts), entry.id,
+      .prompt = row.prompt_tokens, .cached = seen.cached_tokens, .completion = BilledPositions(entry.id)};
+  Require(entry.amount_nano_usd == Cost(row, counts), entry.id,
           "posted at another price than the granted one");
 }
 
-int64_t Checker::Cost(const std::string& model, uint64_t version, const TokenCounts& counts) const {
+bool Checker::IsEchoAlone(const RequestId& id) const {
+  const auto row = disk_->requests().find(id);
+  return row != disk_->requests().end() && row->second.max_tokens == 0;
+}
+
+uint64_t Checker::BilledPositions(const RequestId& id) const {
+  const auto entry = disk_->entries().find(id);
+  if (entry == disk_->entries().end()) return 0;
+  if (!IsEchoAlone(id)) return entry->second.billed.completion;
+  uint64_t positions = 0;
+  for (const auto& [choice, tokens] : disk_->requests().at(id).delivered) positions += tokens;
+  return positions;
+}
+
+// `completion` of the counts are positions.
+int64_t Checker::Cost(const coordinator::RequestRow& row, const TokenCounts& counts) const {
   if (counts.completion == 0) return 0;
-  const TokenPrice& price = disk_->prices().at(model).at(version);
+  TokenPrice price = disk_->prices().at(row.model).at(row.price_version);
+  if (row.max_tokens == 0) price.completion = 0;
   return static_cast<int64_t>(counts.prompt - counts.cached) * price.prompt +
          static_cast<int64_t>(counts.cached) * price.cached_prompt +
          static_cast<int64_t>(counts.completion) * price.completion;
@@ -249,16 +266,16 @@ void Checker::CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed) 
 
 void Checker::CheckPosted(const RequestId& id, const Seen& seen) {
   const auto entry = disk_->entries().find(id);
-  const TokenCounts billed = entry == disk_->entries().end() ? TokenCounts{} : entry->second.billed;
+  const uint64_t billed = BilledPositions(id);
   const int64_t posted = entry == disk_->entries().end() ? 0 : entry->second.amount_nano_usd;
   if (seen.usage) Require(posted <= seen.usage->cost_nano_usd, id, "posted more than the usage said");
   // P3's exceptions, checked above not to bill too much. Reaped may also be what nobody knows of: a grant for
   // a copy of an Admit whose other copy was refused.
-  if (seen.gateway_died || seen.reaped) return CheckLoss(id, seen, billed.completion);
+  if (seen.gateway_died || seen.reaped) return CheckLoss(id, seen, billed);
   Require(seen.settled || entry == disk_->entries().end(), id,
           "its gateway lives, but never got the settlement acknowledged");
-  Require(billed.completion == seen.delivered_total, id,
-          absl::StrCat("delivered ", seen.delivered_total, ", billed ", billed.completion));
+  Require(billed == seen.delivered_total, id,
+          absl::StrCat("delivered ", seen.delivered_total, ", billed ", billed));
   if (seen.usage) {
     Require(posted == seen.usage->cost_nano_usd, id,
             absl::StrCat("usage said ", seen.usage->cost_nano_usd, ", posted was ", posted));

@@ -71,7 +71,10 @@ class Checker {
   void CheckForgotten();
   void CheckPosted(const RequestId& id, const Seen& seen);
   void CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed);
-  int64_t Cost(const std::string& model, uint64_t version, const TokenCounts& counts) const;
+  // Whether it asked for no tokens: its positions are none.
+  bool IsEchoAlone(const RequestId& id) const;
+  uint64_t BilledPositions(const RequestId& id) const;
+  int64_t Cost(const coordinator::RequestRow& row, const TokenCounts& counts) const;
 
   const coordinator::MemoryStore* const disk_;
   std::map<RequestId, Seen> seen_;

@@ -34,6 +34,10 @@ GenerationRequest AnyRequest(std::mt19937& random, uint32_t odd_ones) {
   for (uint32_t n = 0; n <= random() % 4; ++n) indexes.push_back(n);
   request.choices = Choices(indexes);
   if (random() % 4 == 0) request.choices[0].resumed_ids.assign(random() % request.max_tokens, 11);
+  if (random() % 4 == 0) {
+    const auto from = static_cast<int64_t>(1 + random() % request.prompt_ids.size());
+    request.scoring = {.from = from, .top_logprobs = static_cast<int32_t>(random() % 3)};
+  }
   const uint32_t odd = random() % 100;
   if (odd < odd_ones) request.sampling.frequency_penalty = 1;
   if (odd < odd_ones / 2 && request.choices[0].resumed_ids.empty()) request.grammar = AnyOfThree(25);
@@ -119,6 +123,8 @@ void ExpectAnswers(const TestEngine& group, const std::vector<GenerationRequest>
       EXPECT_EQ(got, expected) << "choice " << index;
     }
     EXPECT_TRUE(load.cancelled(i) || load.answers()[i]->status().ok()) << load.answers()[i]->status();
+    TestEngine::ExpectScores(requests[i], *load.answers()[i]);
+    EXPECT_TRUE(load.cancelled(i) || load.answers()[i]->next_score >= load.answers()[i]->last_score);
   }
 }
 

@@ -59,7 +59,7 @@ struct SequencePlan {
   int32_t position = 0;      // of its first row: the slot's
   int32_t rows = 1;          // of `ids`
   int32_t blocks = 0;        // that its table grows by: as many as position + rows need
-  int32_t wanted = 0;        // of its rows
+  int32_t wanted = 0;        // of its rows; the scored ones first
   int32_t sampled_row = -1;  // not -1: its first id is the token that was sampled for this row of `wanted` in
                              // the step before, whatever stands in `ids`
 };
@@ -69,6 +69,8 @@ struct SequencePlan {
 struct WantedRow {
   int32_t row = 0;
   kernels::RowNeed need = {};
+  // Not -1: of a prompt, whose next id is this one. It is scored, none is sampled.
+  int32_t scored = -1;
 };
 
 // What a slot's tokens are sampled by.
@@ -86,6 +88,7 @@ struct RowSampling {
   uint32_t position = 0;               // in the choice's output
   bool masked = false;                 // masked_ids
   std::vector<uint32_t> allowed = {};  // a grammar's mask, as in SampleSpec
+  int32_t top_logprobs = 0;            // of a row that is scored: all that is asked
 };
 
 struct BatchPlan {

@@ -27,6 +27,7 @@ class CountsWatch {
     script.on_collect = [this](const BatchPlan&, std::span<const SampleSpec* const> specs,
                                const StepResult& result) {
       for (size_t i = 0; i < specs.size(); ++i) {
+        if (specs[i]->scored != -1) continue;
         Check(*specs[i]);
         outputs_[{specs[i]->seed, specs[i]->choice}][result.tokens[i].id] += 1;
       }
@@ -68,6 +69,7 @@ GenerationRequest RandomChoices(std::mt19937& random, uint64_t seed) {
   std::set<uint32_t> indexes;
   for (uint32_t n = 1 + random() % 5; indexes.size() < n;) indexes.insert(random() % 128);
   request.choices = Choices({indexes.begin(), indexes.end()});
+  if (seed % 4 == 3) request.scoring = {.top_logprobs = 2};
   return request;
 }
 

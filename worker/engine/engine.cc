@@ -123,6 +123,7 @@ bool Engine::ReadMail() {
 void Engine::Begin(Submission submission) {
   Request& request = requests_[submission.ticket];
   request.to = submission.to;
+  request.scored = std::make_shared<ScoredPrompt>(*submission.request);
   for (size_t nth = 0; nth < submission.request->choices.size(); ++nth) {
     const absl::Status begun = BeginChoice(submission, nth, request);
     if (!begun.ok()) return End(submission.ticket, begun);
@@ -142,7 +143,8 @@ absl::Status Engine::BeginChoice(const Submission& submission, size_t nth, Reque
   } else {
     const int64_t context =
         submission.request->scaled_rope ? options_.scaled_context : options_.plain_context;
-    auto sequence = std::make_unique<Sequence>(submission.ticket, submission.request, context, nth);
+    auto sequence =
+        std::make_unique<Sequence>(submission.ticket, submission.request, context, nth, request.scored);
     QUIRE_RETURN_IF_ERROR(sequence->grammar_error());
     update.finished = sequence->finished();  // the resumed ids were all that was asked for
     if (!update.finished) {
@@ -218,17 +220,22 @@ void Engine::Measure(const StepWork& work, int64_t took_us) {
 void Engine::Apply(const Step& step, const StepResult& result) {
   updates_.reserve(updates_.size() + step.sequences.size());
   std::vector<Failure> failures;
-  std::span<const SampledToken> tokens = result.tokens;
-  std::span<Sequence* const> owners = step.sampled;
+  int64_t first_row = 0;
+  size_t wanted = 0;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     const SequencePlan& plan = step.plan.sequences[i];
+    const auto count = static_cast<size_t>(plan.wanted);
     if (step.sequences[i] != nullptr) {  // else it ended while the step was in flight
       auto failure =
-          ApplyRows(*step.sequences[i], plan.rows, owners.first(plan.wanted), tokens.first(plan.wanted));
+          ApplyRows(*step.sequences[i], {.plan = plan,
+                                         .first_row = first_row,
+                                         .wanted = std::span(step.plan.wanted).subspan(wanted, count),
+                                         .tokens = std::span(result.tokens).subspan(wanted, count),
+                                         .owners = std::span(step.sampled).subspan(wanted, count)});
       if (failure) failures.push_back(*std::move(failure));
     }
-    tokens = tokens.subspan(plan.wanted);
-    owners = owners.subspan(plan.wanted);
+    first_row += plan.rows;
+    wanted += count;
   }
   if (auto dearest = SpendOnMasks()) failures.push_back(*std::move(dearest));
   // Of a request's failures the first counts: that of a row, since its blocks must be forgotten.
@@ -253,10 +260,8 @@ std::optional<Engine::Failure> Engine::SpendOnMasks() {
 }
 
 // The sequence may be gone afterwards.
-std::optional<Engine::Failure> Engine::ApplyRows(Sequence& sequence, int64_t rows,
-                                                 std::span<Sequence* const> owners,
-                                                 std::span<const SampledToken> tokens) {
-  if (std::ranges::any_of(tokens, &SampledToken::failed)) {
+std::optional<Engine::Failure> Engine::ApplyRows(Sequence& sequence, const LandedRows& rows) {
+  if (std::ranges::any_of(rows.tokens, &SampledToken::failed)) {
     metrics_.failed_rows.Increment();
     return Failure{
         sequence.ticket(),
@@ -264,10 +269,30 @@ std::optional<Engine::Failure> Engine::ApplyRows(Sequence& sequence, int64_t row
                             "finite, or logit_bias, min_tokens and grammar left nothing to choose"),
         /*blocks_are_wrong=*/true};
   }
-  sequence.Advance(rows, cache_);
+  sequence.Advance(rows.plan.rows, cache_);
+  TellScores(sequence, rows);
   std::optional<Failure> failure;
-  for (size_t i = 0; i < tokens.size() && !failure; ++i) failure = ApplySample(*owners[i], tokens[i]);
+  for (size_t i = 0; i < rows.tokens.size() && !failure; ++i) {
+    if (rows.wanted[i].scored == -1) failure = ApplySample(*rows.owners[i], rows.tokens[i]);
+  }
   return failure;
+}
+
+void Engine::TellScores(Sequence& sequence, const LandedRows& rows) {
+  Update update;
+  update.scores = true;
+  for (size_t i = 0; i < rows.wanted.size() && rows.wanted[i].scored != -1; ++i) {
+    const int64_t position = rows.plan.position + rows.wanted[i].row - rows.first_row + 1;
+    if (!sequence.TakeScore(position)) continue;
+    if (update.logprobs.empty()) update.first_position = position;
+    const SampledToken& score = rows.tokens[i];
+    update.logprobs.push_back(score.logprob);
+    update.top_logprobs.insert(update.top_logprobs.end(), score.top_logprobs.begin(),
+                               score.top_logprobs.end());
+  }
+  if (update.logprobs.empty()) return;
+  metrics_.scored_tokens.Increment(static_cast<double>(update.logprobs.size()));
+  Tell(requests_.at(sequence.ticket()).to, std::move(update));
 }
 
 std::optional<Engine::Failure> Engine::ApplySample(Sequence& sequence, const SampledToken& token) {

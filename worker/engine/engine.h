@@ -63,6 +63,7 @@ class Engine {
   struct Request {
     std::vector<std::unique_ptr<Sequence>> choices;  // unfinished
     std::vector<Update> finished;                    // of choices that had nothing to do: told once announced
+    std::shared_ptr<ScoredPrompt> scored;            // theirs
     ReplyTo to;
     bool announced = false;
   };
@@ -100,9 +101,17 @@ class Engine {
   // For the prices of the next steps, and whether this one kept to the target.
   void Measure(const StepWork& work, int64_t took_us);
   void Apply(const Step& step, const StepResult& result);
-  // Each token that was sampled from them is its owner's: the sequence's, or of one that forks from it.
-  std::optional<Failure> ApplyRows(Sequence& sequence, int64_t rows, std::span<Sequence* const> owners,
-                                   std::span<const SampledToken> tokens);
+  // What a sequence's rows brought, whose first is `first_row` of the step.
+  struct LandedRows {
+    const SequencePlan& plan;
+    int64_t first_row;
+    std::span<const WantedRow> wanted;
+    std::span<const SampledToken> tokens;
+    // Each token that was sampled is its owner's: the sequence's, or of one that forks from it.
+    std::span<Sequence* const> owners;
+  };
+  std::optional<Failure> ApplyRows(Sequence& sequence, const LandedRows& rows);
+  void TellScores(Sequence& sequence, const LandedRows& rows);
   std::optional<Failure> ApplySample(Sequence& sequence, const SampledToken& token);
   // Who is to go because all masks of the step together take too long.
   std::optional<Failure> SpendOnMasks();

@@ -20,6 +20,8 @@ EngineMetrics::EngineMetrics(Metrics& metrics)
       steps_over_target(metrics.Counter("quire_worker_steps_over_target_total",
                                         "Of those, the ones that took longer than --target-step-ms")),
       emitted_tokens(metrics.Counter("quire_worker_emitted_tokens_total", "Tokens sampled and sent")),
+      scored_tokens(metrics.Counter("quire_worker_scored_tokens_total",
+                                    "Tokens of prompts whose log-probability was asked for and sent")),
       computed_tokens(metrics.Counter("quire_worker_computed_tokens_total", "Rows run, prompt and output")),
       preemptions(
           metrics.Counter("quire_worker_preemptions_total", "Sequences put back to be computed anew")),

@@ -22,6 +22,7 @@ struct EngineMetrics {
   prometheus::Counter& mixed_steps;
   prometheus::Counter& steps_over_target;
   prometheus::Counter& emitted_tokens;
+  prometheus::Counter& scored_tokens;
   prometheus::Counter& computed_tokens;
   prometheus::Counter& preemptions;
   prometheus::Counter& cancels;

@@ -22,6 +22,7 @@ GenerationRequest RandomRequest(std::mt19937& random) {
   request.min_tokens = random() % 5;
   if (random() % 3 == 0) request.sampling.frequency_penalty = 1;
   request.cache_salt = random() % 2 == 0 ? "a" : "b";
+  if (random() % 4 == 0) request.scoring = {.top_logprobs = static_cast<int32_t>(random() % 3)};
   return request;
 }
 

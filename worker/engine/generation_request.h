@@ -35,6 +35,13 @@ struct Reasoning {
   std::optional<int64_t> max_tokens = {};  // between the two: once they have come, `end_id` comes next
 };
 
+// How likely the model held the prompt's own tokens to be: of each from position `from` on, at least 1, the
+// logprob, as a sampled one's is told, and the likeliest ids in its place.
+struct PromptScoring {
+  int64_t from = 1;
+  int32_t top_logprobs = 0;
+};
+
 struct GenerationRequest {
   std::vector<TokenId> prompt_ids;
   SamplingParams sampling;
@@ -46,8 +53,9 @@ struct GenerationRequest {
   bool scaled_rope = false;
   int32_t adapter = 0;  // of the weights; 0: none
   std::string cache_salt;
-  std::shared_ptr<const CompiledGrammar> grammar;                  // null: any output will do
-  std::optional<Reasoning> reasoning;                              // before what the grammar is of
+  std::shared_ptr<const CompiledGrammar> grammar;  // null: any output will do
+  std::optional<Reasoning> reasoning;              // before what the grammar is of
+  std::optional<PromptScoring> scoring;
   std::vector<ChoiceStart> choices = std::vector<ChoiceStart>(1);  // no two of one index
 };
 
@@ -75,13 +83,16 @@ struct ReplyTo {
 };
 
 // What one step brought to one choice of a request, or to the request: `cached_tokens` is its first update
-// and `ended` its last one, each alone and once. A choice's last one has `finished`.
+// and `ended` its last one, each alone and once. A choice's last one has `finished`. Scores of the prompt
+// come before any token, in order, each once: an update of the request, with neither ids nor choice.
 struct Update {
   ReplyTo to;
   // Of the prompt, found in the prefix cache by the choice that was admitted first; the others may have found
   // more, since it had computed it for them. 0 where no choice had anything to compute.
   std::optional<int64_t> cached_tokens;
   std::optional<absl::Status> ended;
+
+  bool scores = false;  // of the prompt: logprobs, and top_logprobs, of its ids from first_position on
 
   uint32_t choice = 0;
   int64_t first_position = 0;  // of ids[0] in the choice's output

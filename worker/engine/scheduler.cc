@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 
@@ -17,8 +18,9 @@ constexpr double kLeastOfDecodes = 0.5;
 class PromptBudget {
  public:
   PromptBudget(const SchedulerLimits& limits, const StepPrices& prices, const StepWork& decodes,
-               int64_t prompts)
-      : chunk_(limits.prefill_chunk),
+               int64_t prompts, int64_t scoring)
+      : scorers_(scoring),
+        chunk_(limits.prefill_chunk),
         prices_(prices),
         sharers_(prompts),
         tokens_(limits.max_batch_tokens - decodes.decode_rows) {
@@ -30,7 +32,9 @@ class PromptBudget {
   }
 
   // How many rows the next prompt gets.
-  int64_t Take(int64_t remaining, int64_t position) {
+  int64_t Take(const Sequence& prompt) {
+    const int64_t position = prompt.planned();
+    const int64_t remaining = prompt.scores() ? TakeScores(prompt) : prompt.remaining();
     const int64_t in_time = prices_.PromptRowsWithin(us_ / static_cast<double>(sharers_), position);
     const int64_t least = std::max<int64_t>(1, block_ / sharers_);
     const int64_t rows = std::min({remaining, chunk_, tokens_ / sharers_, std::max(in_time, least)});
@@ -42,6 +46,15 @@ class PromptBudget {
   }
 
  private:
+  // Rows in which it scores no more than its share; counted as all of that, for the chunk may be smaller.
+  int64_t TakeScores(const Sequence& prompt) {
+    const int64_t share = scores_ / scorers_--;
+    scores_ -= share;
+    return prompt.RowsThatScore(share);
+  }
+
+  int64_t scorers_;
+  int64_t scores_ = SchedulerLimits::kScoredRows;  // beside one that each may have
   const int64_t chunk_;
   const StepPrices& prices_;
   int64_t sharers_;
@@ -265,16 +278,16 @@ void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
     ++work.decode_rows;
     work.keys += KeysOf(sequence->planned(), 1);
   }
-  PromptBudget budget(limits_, prices, work, std::ssize(step.sequences) - work.decode_rows);
+  const auto prompts = std::span(step.sequences).subspan(static_cast<size_t>(work.decode_rows));
+  PromptBudget budget(limits_, prices, work, std::ssize(prompts),
+                      std::ranges::count_if(prompts, &Sequence::scores));
   for (Sequence* sequence : step.sequences) {
     const int64_t remaining = sequence->remaining(), position = sequence->planned();
-    const int64_t rows = remaining == 1 ? 1 : budget.Take(remaining, position);
+    const int64_t rows = remaining == 1 ? 1 : budget.Take(*sequence);
     const bool begins = sequence->output().empty() && !sequence->awaits_token();
     sequence->Plan(rows, step.plan);
-    if (rows == remaining) {
-      step.sampled.push_back(sequence);
-      if (begins) AdmitForks(sequence, step);
-    }
+    step.sampled.insert(step.sampled.end(), step.plan.sequences.back().wanted, sequence);
+    if (rows == remaining && begins) AdmitForks(sequence, step);
     if (remaining == 1) continue;
     work.prompt_rows += rows;
     work.keys += KeysOf(position, rows);

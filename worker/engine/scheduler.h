@@ -16,8 +16,9 @@
 // itself). What runs has a slot, from its admission to its end or preemption; plans say what that is new to
 // it. (6) While a step is in flight the next one is planned ahead where all who run can go on without its
 // tokens, and nobody has to be preempted; where not, it waits for that. Who surely ends with that step is
-// left out. What leaves meanwhile gives back slot and blocks only when no step that may write them is in
-// flight.
+// left out. (7) Of prompts whose tokens are scored a step takes few rows (kScoredRows), since logits of all
+// of them would need room; these skip no row for what the cache has. What leaves meanwhile gives back slot
+// and blocks only when no step that may write them is in flight.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +45,11 @@ struct SchedulerLimits {
   // half as much again as they take alone where that is more; 0 = off.
   int64_t target_step_ms = 80;
 
-  // Rows whose logits a step may want: each sequence samples a token at most.
+  // Rows whose logits a step may want: each sequence samples a token at most, or scores one of its prompt,
+  // and so many more are scored by all of them together.
   static constexpr int64_t kWantedRows = 1;  // of a sequence
-  int64_t wanted_rows() const { return kWantedRows * max_sequences; }
+  static constexpr int64_t kScoredRows = 32;
+  int64_t wanted_rows() const { return kWantedRows * max_sequences + kScoredRows; }
 
   absl::Status Check() const;
 };
@@ -56,7 +59,7 @@ struct Step {
   BatchPlan plan;
   std::vector<Sequence*> sequences;
   std::vector<Sequence*> admitted;  // in this step
-  std::vector<Sequence*> sampled;   // whose is the token of each of plan.wanted
+  std::vector<Sequence*> sampled;   // whose is the token, or the score, of each of plan.wanted
   StepWork work;
 };
 

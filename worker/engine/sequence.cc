@@ -8,11 +8,13 @@
 
 namespace quire::worker {
 
-Sequence::Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth)
+Sequence::Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth,
+                   std::shared_ptr<ScoredPrompt> scored)
     : ticket_(ticket),
       request_(std::move(request)),
       choice_(request_->choices[nth].index),
       context_(context),
+      scored_(scored != nullptr ? std::move(scored) : std::make_shared<ScoredPrompt>(*request_)),
       output_(request_->choices[nth].resumed_ids),
       reasoning_(request_->reasoning) {
   ExtendHashes();
@@ -25,6 +27,11 @@ int64_t Sequence::size() const { return std::ssize(request_->prompt_ids) + std::
 int64_t Sequence::longest() const {
   const int64_t asked = std::ssize(request_->prompt_ids) + request_->max_tokens;
   return std::min(asked, context_) - 1;
+}
+
+int64_t Sequence::RowsThatScore(int64_t scores) const {
+  const ScoredPrompt::Rows left = scored_->Within(planned_, remaining());
+  return left.count <= scores ? remaining() : left.first - planned_ + std::max<int64_t>(1, scores);
 }
 
 bool Sequence::EndsByLength() const {
@@ -42,6 +49,7 @@ bool Sequence::HasInCommon(const Sequence& other, int64_t block) const {
 }
 
 int64_t Sequence::BlocksInCommon(const Sequence& other) const {
+  if (MayForkFrom(other)) return (size() - 1) / kBlockTokens;
   int64_t same = 0, end = std::min(SharableBlocks(), other.size() / kBlockTokens);
   while (same < end) {  // a hash is equal only where all before it are
     const int64_t middle = same + (end - same) / 2;
@@ -148,6 +156,7 @@ void Sequence::Plan(int64_t rows, BatchPlan& plan) {
   SequencePlan mine{
       .slot = *slot_, .position = static_cast<int32_t>(planned_), .rows = static_cast<int32_t>(rows)};
   const bool samples = rows == remaining();
+  const int64_t position = planned_;
   if (coming_ > 0) {  // then all else is planned
     mine.sampled_row = coming_row_;
     plan.ids.push_back(0);
@@ -159,7 +168,19 @@ void Sequence::Plan(int64_t rows, BatchPlan& plan) {
     plan.blocks.push_back(blocks_[slot_blocks_].id());
   }
   plan.sequences.push_back(mine);
+  WantScores(position, rows, plan);
   if (samples) Want(plan);
+}
+
+void Sequence::WantScores(int64_t position, int64_t rows, BatchPlan& plan) {
+  const auto [first, count] = scored_->Within(position, rows);
+  const int64_t first_row = std::ssize(plan.ids) - rows;
+  for (int64_t row = first; row < first + count; ++row) {
+    plan.wanted.push_back(
+        {.row = static_cast<int32_t>(first_row + row - position), .scored = request_->prompt_ids[row + 1]});
+    plan.samples.emplace_back().top_logprobs = request_->scoring->top_logprobs;
+  }
+  plan.sequences.back().wanted += static_cast<int32_t>(count);
 }
 
 void Sequence::Want(BatchPlan& plan) {

@@ -7,6 +7,7 @@
 // while it has blocks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,14 +17,16 @@
 #include "worker/cache/prefix_cache.h"
 #include "worker/engine/generation_request.h"
 #include "worker/engine/reasoning_phase.h"
+#include "worker/engine/scored_prompt.h"
 
 namespace quire::worker {
 
 class Sequence {
  public:
   // Of the request's `nth` choice. `context` is the number of positions that the sequence may reach, prompt
-  // and output together.
-  Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth = 0);
+  // and output together. `scored`: which all its choices have; null: one of its own.
+  Sequence(uint64_t ticket, std::shared_ptr<const SharedRequest> request, int64_t context, size_t nth = 0,
+           std::shared_ptr<ScoredPrompt> scored = nullptr);
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
@@ -36,6 +39,12 @@ class Sequence {
   int64_t remaining() const { return size() + coming_ - planned_; }
   // A step in flight samples a token for it.
   bool awaits_token() const { return coming_ > 0; }
+  // How many of its next rows, 1 or more, a plan may have in which at most `scores` of them are scored, if
+  // they are more than one and not all that are left.
+  int64_t RowsThatScore(int64_t scores) const;
+  bool scores() const { return !scored_->done(); }
+  // A row of its request's prompt was scored. False: nobody is to be told.
+  bool TakeScore(int64_t position) { return scored_->Take(position); }
   // What is on its way makes it as long as it may be: then it ends, whatever that is.
   bool EndsByLength() const;
   // Whether its next token is sampled by what is known before the one on its way is: without counts of
@@ -101,9 +110,12 @@ class Sequence {
  private:
   // A token of its own from the last of the plan's rows.
   void Want(BatchPlan& plan);
+  // Scores of those of the plan's last `rows` rows, at `position`, that lack them.
+  void WantScores(int64_t position, int64_t rows, BatchPlan& plan);
   void AppendTokens(int64_t begin, int64_t end, std::vector<TokenId>& to) const;
   // The last token is always computed, since its row is sampled from: so its block is the sequence's own.
-  int64_t SharableBlocks() const { return (size() - 1) / kBlockTokens; }
+  // Rows that are to be scored are, too: the cache has no logits.
+  int64_t SharableBlocks() const { return std::min(size() - 1, scored_->first_row()) / kBlockTokens; }
   // Hashes the full blocks that are new.
   void ExtendHashes();
   // Perhaps there is room for it now, where it needs no more than this many idle blocks.
@@ -130,6 +142,7 @@ class Sequence {
   const std::shared_ptr<const SharedRequest> request_;
   const uint32_t choice_;
   const int64_t context_;
+  const std::shared_ptr<ScoredPrompt> scored_;
   std::vector<TokenId> output_;
   std::optional<FinishCause> finished_;
   ReasoningPhase reasoning_;

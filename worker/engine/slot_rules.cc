@@ -1,6 +1,7 @@
 #include "worker/engine/slot_rules.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
@@ -48,6 +49,10 @@ class PlanChecker {
     };
     if (!below(plan_.ids, limits_.token_ids)) return Wrong("a token id does not exist");
     if (!below(plan_.blocks, limits_.kv_blocks)) return Wrong("a KV block does not exist");
+    const auto may_be_scored = [this](const WantedRow& wanted) {
+      return wanted.scored >= -1 && wanted.scored < limits_.token_ids;
+    };
+    if (!std::ranges::all_of(plan_.wanted, may_be_scored)) return Wrong("a scored id does not exist");
     return absl::OkStatus();
   }
 
@@ -139,20 +144,24 @@ class PlanChecker {
     return absl::OkStatus();
   }
 
-  // What it wants: some of its rows, ascending. What comes behind the first is a guess.
+  // What it wants: some of its rows, ascending, scored ones first. What comes behind the first of the others
+  // is a guess.
   absl::Status Want(const SequencePlan& sequence, SlotShape& shape) {
     if (sequence.wanted < 0 || sequence.wanted > std::ssize(plan_.wanted) - wanted_) {
       return Wrong("wanted rows are missing");
     }
     int64_t before = row_;
+    std::optional<int64_t> sampled;  // the first row
     for (int64_t i = wanted_; i < wanted_ + sequence.wanted; ++i) {
       if (plan_.wanted[i].row < before || plan_.wanted[i].row >= row_ + sequence.rows) {
         return Wrong("slot ", sequence.slot, " wants rows that are not its own, or in no order");
       }
       before = plan_.wanted[i].row;
+      const bool scores = plan_.wanted[i].scored != -1;
+      if (scores && sampled) return Wrong("slot ", sequence.slot, " scores a row behind one that it samples");
+      if (!scores && !sampled) sampled = before;
     }
-    const int64_t sure = sequence.wanted > 0 ? plan_.wanted[wanted_].row - row_ + 1 : sequence.rows;
-    shape.sure = shape.position + sure;
+    shape.sure = shape.position + (sampled ? *sampled - row_ + 1 : sequence.rows);
     wanted_ += sequence.wanted;
     return absl::OkStatus();
   }

@@ -48,6 +48,13 @@ std::span<const SampleSpec> SlotSampler::Specs(std::span<const TokenId> ids,
   for (size_t i = 0; i < wanted.size(); ++i) {
     SampleSpec& spec = specs_[i];
     const RowSampling& sample = samples[i];
+    if (wanted[i].scored != -1) {
+      spec = {};
+      spec.params.top_logprobs = sample.top_logprobs;
+      spec.scored = wanted[i].scored;
+      continue;
+    }
+    if (spec.scored != -1) spec = common_;  // as it was in the step before
     spec.choice = sample.choice;
     spec.position = sample.position;
     spec.allowed = sample.allowed;

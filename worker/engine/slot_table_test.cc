@@ -153,6 +153,24 @@ TEST_F(SlotTableTest, GuessesAreTakenBackWithTheirBlocks) {
       << "nothing was wanted: no row was a guess";
 }
 
+// What is known to come next is no guess, and asks nothing of how the slot's tokens are sampled.
+TEST_F(SlotTableTest, ScoredRowsStandAndRowsBehindThemAreSampledAsEver) {
+  OpenAndRun(Penalizing(std::vector<TokenId>(20, 7), {8}));
+  BatchPlan plan = next_.Rows(0, 20, {8, 30}).Want({.top_logprobs = 4}, 1).Want({.choice = 2}).Take();
+  plan.wanted[0].scored = 30;
+  ASSERT_TRUE(slots_.Apply(plan).ok());
+  ASSERT_EQ(slots_.specs().size(), 2u);
+  EXPECT_EQ(slots_.specs()[0]->scored, 30);
+  EXPECT_EQ(slots_.specs()[0]->params.top_logprobs, 4);
+  EXPECT_FALSE(slots_.specs()[0]->params.penalizes());
+  EXPECT_EQ(slots_.specs()[1]->scored, -1);
+  EXPECT_TRUE(slots_.specs()[1]->params.penalizes());
+  EXPECT_TRUE(absl::IsInternal(slots_.Apply(next_.Op(RollBack{.slot = 0, .position = 21}).Take())));
+  Apply(next_.Rows(0, 22, {9}).Want());
+  EXPECT_EQ(slots_.specs()[0]->scored, -1);
+  EXPECT_EQ(OutputsAt(0), (Outputs{{8, 1}, {9, 1}, {30, 1}}));
+}
+
 TEST_F(SlotTableTest, PenaltiesCountTheTokensBeforeEachRow) {
   OpenAndRun(Penalizing(std::vector<TokenId>(20, 7), {8}));  // 8 is known, and runs next
   EXPECT_EQ(OutputsAt(0), (Outputs{{8, 1}}));
@@ -313,6 +331,17 @@ TEST_F(RefusedPlanTest, RowsThatDoNotFit) {
     if (left == 2) plan.wanted.push_back({});
     ExpectRefused(plan);
   }
+}
+
+TEST_F(RefusedPlanTest, ScoredRowsBehindSampledOnesOrOfNoId) {
+  for (const int32_t id : {-2, INT32_MIN, 100, INT32_MAX}) {
+    BatchPlan plan = next_.Rows(0, 20, {1}).Want().Take();
+    plan.wanted[0].scored = id;
+    ExpectRefused(plan);
+  }
+  BatchPlan plan = next_.Rows(0, 20, {1, 2}).Want({}, 1).Want().Take();
+  plan.wanted[1].scored = 3;
+  ExpectRefused(plan);
 }
 
 TEST_F(RefusedPlanTest, WantedRowsThatAreNotItsOwn) {

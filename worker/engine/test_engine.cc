@@ -12,6 +12,8 @@ constexpr uint64_t kSession = 3;
 RequestAnswer::RequestAnswer(const GenerationRequest& request) {
   for (const ChoiceStart& choice : request.choices)
     choices[choice.index].next_position = std::ssize(choice.resumed_ids);
+  last_score = std::ssize(request.prompt_ids);
+  next_score = request.scoring ? request.scoring->from : last_score;
 }
 
 void RequestAnswer::Take(const Update& update) {
@@ -32,6 +34,14 @@ void RequestAnswer::Take(const Update& update) {
     return;
   }
   EXPECT_TRUE(cached_tokens.has_value()) << "that comes first";
+  if (update.scores) {
+    EXPECT_TRUE(update.ids.empty() && !update.finished && update.first_position == next_score);
+    next_score += std::ssize(update.logprobs);
+    scores.insert(scores.end(), update.logprobs.begin(), update.logprobs.end());
+    top_scores.insert(top_scores.end(), update.top_logprobs.begin(), update.top_logprobs.end());
+    return;
+  }
+  EXPECT_TRUE(update.ids.empty() || next_score >= last_score) << "a token came before the prompt's scores";
   ASSERT_TRUE(choices.contains(update.choice)) << update.choice;
   ChoiceAnswer& choice = choices.at(update.choice);
   EXPECT_FALSE(choice.finished.has_value()) << "choice " << update.choice << " had finished";
@@ -104,8 +114,29 @@ std::vector<TokenId> TestEngine::Expected(const GenerationRequest& request, size
   return {tokens.begin() + std::ssize(request.prompt_ids) + std::ssize(resumed), tokens.end()};
 }
 
+void TestEngine::ExpectScores(const GenerationRequest& request, const RequestAnswer& answer) {
+  if (!request.scoring) {
+    EXPECT_TRUE(answer.scores.empty());
+    return;
+  }
+  const auto top = static_cast<size_t>(request.scoring->top_logprobs);
+  ASSERT_EQ(answer.top_scores.size(), answer.scores.size() * top);
+  const std::vector<TokenId>& prompt = request.prompt_ids;
+  for (size_t i = 0; i < answer.scores.size(); ++i) {
+    const std::vector<TokenId> tokens(prompt.begin(), prompt.begin() + request.scoring->from + 1 + i);
+    const SampledToken score = ScriptedScore(tokens, request.scaled_rope, request.scoring->top_logprobs);
+    EXPECT_EQ(answer.scores[i], score.logprob) << "token " << tokens.size() - 1;
+    for (size_t j = 0; j < top; ++j) {
+      EXPECT_EQ(answer.top_scores[i * top + j].id, score.top_logprobs[j].id);
+      EXPECT_EQ(answer.top_scores[i * top + j].logprob, score.top_logprobs[j].logprob);
+    }
+  }
+}
+
 void TestEngine::ExpectWhole(const GenerationRequest& request, const RequestAnswer& answer) const {
   EXPECT_TRUE(answer.status().ok()) << answer.status();
+  ExpectScores(request, answer);
+  EXPECT_GE(answer.next_score, answer.last_score) << "scores are missing";
   for (size_t nth = 0; nth < request.choices.size(); ++nth) {
     const ChoiceStart& choice = request.choices[nth];
     EXPECT_EQ(answer.ids(choice.index), choice.done ? std::vector<TokenId>() : Expected(request, nth))

@@ -1,6 +1,7 @@
 // For tests only: an engine over the scripted runner, and what its requests were answered. It holds the
-// engine to its promises as updates come: what is cached first, each choice's tokens without a gap and its
-// finish behind them, the request's end behind all, each of these once.
+// engine to its promises as updates come: what is cached first, scores of the prompt in order and before any
+// token, each choice's tokens without a gap and its finish behind them, the request's end behind all, each of
+// these once.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -40,6 +41,10 @@ struct RequestAnswer {
 
   std::map<uint32_t, ChoiceAnswer> choices;
   std::optional<int64_t> cached_tokens;
+  // Of the prompt, from the position on that was asked for.
+  int64_t next_score = 0, last_score = 0;
+  std::vector<float> scores;
+  std::vector<TokenLogprob> top_scores;
   std::optional<absl::Status> end;
   Notification first_token, done;
 };
@@ -67,7 +72,9 @@ class TestEngine {
   std::shared_ptr<RequestAnswer> RunToEnd(const GenerationRequest& request);
   // What the request's nth choice must get, computed alone over plain tokens. Of no grammar.
   std::vector<TokenId> Expected(const GenerationRequest& request, size_t nth = 0) const;
-  // That the request ended well and each choice got that.
+  // That its scores are those of each prompt token over plain tokens: all of them, or as many as came.
+  static void ExpectScores(const GenerationRequest& request, const RequestAnswer& answer);
+  // That the request ended well and each choice got that, and its scores.
   void ExpectWhole(const GenerationRequest& request, const RequestAnswer& answer) const;
 
   // Ends the engine, so that its counters stand still; checks what must hold after any work.

@@ -1,7 +1,7 @@
 // What rank 0 tells its followers, as bytes. Plans: int32 words, of which a step of n decoding sequences
-// takes ten each and a few more. What rank 0 samples by stays with rank 0. Pure; both ends of a plan channel
-// use it. What always holds: any bytes decode to an order or are refused, and what is decoded is a plan's
-// form only: whether it makes sense, the slot table says.
+// takes eleven each and a few more. What rank 0 samples by stays with rank 0. Pure; both ends of a plan
+// channel use it. What always holds: any bytes decode to an order or are refused, and what is decoded is a
+// plan's form only: whether it makes sense, the slot table says.
 #pragma once
 
 #include <cstdint>

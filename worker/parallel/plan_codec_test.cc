@@ -25,6 +25,7 @@ TEST(PlanCodec, APlanComesBackWithoutWhatRank0SamplesBy) {
                        .Rows(7, 99, {23})
                        .Take();
   plan.step = (uint64_t{5} << 40) + 6;
+  plan.wanted[0].scored = 22;
   plan.wanted[1].need = {.runs = 20, .temperature = 0.7f};
   const auto back = DecodeOrder(WireOf(plan));
   ASSERT_TRUE(back.ok() && back->order == FollowerOrder::kPlan) << back.status();
@@ -42,6 +43,8 @@ TEST(PlanCodec, APlanComesBackWithoutWhatRank0SamplesBy) {
   ASSERT_EQ(back->plan.wanted.size(), 2u);
   EXPECT_EQ(back->plan.wanted[0].row, 0);
   EXPECT_EQ(back->plan.wanted[1].need, plan.wanted[1].need);
+  EXPECT_EQ(back->plan.wanted[0].scored, 22);
+  EXPECT_EQ(back->plan.wanted[1].scored, -1);
   EXPECT_TRUE(back->plan.openings.empty() && back->plan.samples.empty());
 }
 
@@ -58,7 +61,7 @@ TEST(PlanCodec, SampledIdsGoAsIds) {
 TEST(PlanCodec, ADecodeStepIsSmallHoweverLongTheContext) {
   PlanBuilder builder;
   for (int32_t slot = 0; slot < 32; ++slot) builder.Rows(slot, 130'000, {slot}).Want();
-  EXPECT_EQ(WireOf(builder.Take()).size(), 32u + 32 * 40);
+  EXPECT_EQ(WireOf(builder.Take()).size(), 32u + 32 * 44);
 }
 
 TEST(PlanCodec, TheLargestPlanTakesWhatIsSaid) {
@@ -71,7 +74,7 @@ TEST(PlanCodec, LimitsFollowTheSchedulers) {
   const PlanLimits limits = PlanLimitsFor({.max_batch_tokens = 300, .max_sequences = 20}, 1000);
   EXPECT_EQ(limits.max_sequences, 20);
   EXPECT_EQ(limits.max_batch_tokens, 300);
-  EXPECT_EQ(limits.max_wanted_rows, 20);
+  EXPECT_EQ(limits.max_wanted_rows, 20 + SchedulerLimits::kScoredRows);
   EXPECT_EQ(limits.max_blocks, 63);
 }
 

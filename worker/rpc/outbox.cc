@@ -108,13 +108,42 @@ std::optional<uint64_t> Outbox::Take(Update update) {
     request.cached_tokens = update.cached_tokens;
   } else if (update.ended) {
     request.end = std::move(update.ended);
-  } else if (TakeChoice(request, update)) {
+  } else if (update.scores ? TakeScores(request, update) : TakeChoice(request, update)) {
     DropPending(request);
     request.end = absl::AbortedError("the reader is too many tokens behind: resume when it has read on");
     to_cancel = request.ticket;
   }
   MarkReady(it->first, request);
   return to_cancel;
+}
+
+void Outbox::Logprobs::Append(const Update& update) {
+  worker::Append(own, update.logprobs);
+  worker::Append(top, update.top_logprobs);
+}
+
+template <typename Message>
+void Outbox::Logprobs::MoveFirst(int64_t count, int64_t top_each, Message& to) {
+  if (!own.empty()) {
+    to.mutable_logprobs()->Add(own.begin(), own.begin() + count);
+    DropFront(own, count);
+  }
+  for (int64_t i = 0; i < count && top_each > 0; ++i) {
+    v1::TopLogprobs& of_id = *to.add_top_logprobs();
+    for (int64_t j = i * top_each; j < (i + 1) * top_each; ++j) {
+      of_id.add_ids(top[j].id);
+      of_id.add_logprobs(top[j].logprob);
+    }
+  }
+  DropFront(top, count * top_each);
+}
+
+bool Outbox::TakeScores(Request& request, const Update& update) {
+  Scores& scores = request.scores;
+  if (scores.empty()) scores.first_position = update.first_position;
+  scores.logprobs.Append(update);
+  unread_ += std::ssize(update.logprobs) + std::ssize(update.top_logprobs);
+  return IsTooFarBehind(request, scores.count());
 }
 
 bool Outbox::TakeChoice(Request& request, const Update& update) {
@@ -125,10 +154,9 @@ bool Outbox::TakeChoice(Request& request, const Update& update) {
   }
   if (choice.ids.empty()) choice.first_position = update.first_position;
   Append(choice.ids, update.ids);
-  Append(choice.logprobs, update.logprobs);
-  Append(choice.top_logprobs, update.top_logprobs);
+  choice.logprobs.Append(update);
   unread_ += std::ssize(update.ids) + std::ssize(update.top_logprobs);
-  if (!update.finished) return IsTooFarBehind(request, choice);
+  if (!update.finished) return IsTooFarBehind(request, std::ssize(choice.ids));
   choice.finished = ReasonOf(*update.finished);
   return false;
 }
@@ -198,8 +226,12 @@ int64_t Outbox::Say(uint64_t tag, Request& request, int64_t entries, v1::GroupFr
     request.cached_tokens.reset();
   }
   int64_t per_token = 1, said = 0;
+  if (!request.scores.empty() && request.credit > 0) {
+    said = SayScores(request, entries, *updates.Last().mutable_scores());
+  }
   for (const Choice& choice : request.choices) per_token = std::max(per_token, choice.entries_per_id());
-  Deal(request, std::min(request.credit, (entries + per_token - 1) / per_token));
+  const int64_t left = request.scores.empty() ? std::max<int64_t>(0, entries - said) : 0;
+  Deal(request, std::min(request.credit, (left + per_token - 1) / per_token));
   for (Choice& choice : request.choices) {
     const bool finishes = choice.finished && choice.left() == 0;
     v1::RequestUpdate* update = choice.due > 0 || finishes ? updates.ForChoice() : nullptr;
@@ -218,23 +250,24 @@ int64_t Outbox::Say(uint64_t tag, Request& request, int64_t entries, v1::GroupFr
   return said;
 }
 
+int64_t Outbox::SayScores(Request& request, int64_t entries, v1::PromptScores& said) {
+  Scores& scores = request.scores;
+  const int64_t each = scores.entries_each();
+  const int64_t count = std::min({scores.count(), request.credit, (entries + each - 1) / each});
+  said.set_first_position(static_cast<uint32_t>(scores.first_position));
+  scores.logprobs.MoveFirst(count, each - 1, said);
+  scores.first_position += count;
+  request.credit -= count;
+  unread_ -= count * each;
+  return count * each;
+}
+
 int64_t Outbox::SayTokens(Request& request, Choice& choice, v1::Tokens& tokens) {
   const int64_t count = std::exchange(choice.due, 0), top = choice.entries_per_id() - 1;
   tokens.set_choice(choice.index);
   tokens.set_first_position(static_cast<uint32_t>(choice.first_position));
   tokens.mutable_ids()->Add(choice.ids.begin(), choice.ids.begin() + count);
-  if (!choice.logprobs.empty()) {
-    tokens.mutable_logprobs()->Add(choice.logprobs.begin(), choice.logprobs.begin() + count);
-    DropFront(choice.logprobs, count);
-  }
-  for (int64_t i = 0; i < count && top > 0; ++i) {
-    v1::TopLogprobs& of_id = *tokens.add_top_logprobs();
-    for (int64_t j = i * top; j < (i + 1) * top; ++j) {
-      of_id.add_ids(choice.top_logprobs[j].id);
-      of_id.add_logprobs(choice.top_logprobs[j].logprob);
-    }
-  }
-  DropFront(choice.top_logprobs, count * top);
+  choice.logprobs.MoveFirst(count, top, tokens);
   DropFront(choice.ids, count);
   choice.first_position += count;
   request.credit -= count;
@@ -269,12 +302,14 @@ void Outbox::Deal(Request& request, int64_t tokens) {
 }
 
 bool Outbox::HasAnythingPending(const Request& request) {
-  return std::ranges::any_of(request.choices,
-                             [](const Choice& choice) { return !choice.ids.empty() || choice.finished; });
+  return !request.scores.empty() || std::ranges::any_of(request.choices, [](const Choice& choice) {
+    return !choice.ids.empty() || choice.finished;
+  });
 }
 
 bool Outbox::CanSayAnything(const Request& request) {
   if (request.cached_tokens || (request.end && !HasAnythingPending(request))) return true;
+  if (!request.scores.empty() && request.credit > 0) return true;
   return std::ranges::any_of(request.choices, [&](const Choice& choice) {
     return choice.ids.empty() ? choice.finished.has_value() : request.credit > 0;
   });
@@ -286,10 +321,10 @@ void Outbox::MarkReady(uint64_t tag, Request& request) {
   ready_.push_back(tag);
 }
 
-bool Outbox::IsTooFarBehind(const Request& request, const Choice& choice) const {
-  if (std::ssize(choice.ids) > kMaxUnreadTokens) return true;
+bool Outbox::IsTooFarBehind(const Request& request, int64_t pending) const {
+  if (pending > kMaxUnreadTokens) return true;
   if (unread_ <= kMaxSessionUnread) return false;
-  int64_t entries = 0;
+  int64_t entries = request.scores.entries();
   for (const Choice& of_request : request.choices) entries += of_request.entries();
   return entries > kFewUnread;
 }
@@ -297,6 +332,8 @@ bool Outbox::IsTooFarBehind(const Request& request, const Choice& choice) const 
 void Outbox::DropPending(Request& request) {
   for (Choice& choice : request.choices) DropPending(choice);
   request.choices.clear();
+  unread_ -= request.scores.entries();
+  request.scores = {};
   request.cached_tokens.reset();
 }
 
@@ -304,7 +341,6 @@ void Outbox::DropPending(Choice& choice) {
   unread_ -= choice.entries();
   choice.ids = {};
   choice.logprobs = {};
-  choice.top_logprobs = {};
 }
 
 }  // namespace quire::worker

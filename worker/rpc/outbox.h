@@ -1,11 +1,12 @@
-// What a session still has to say: of each request's choices their pending tokens and finishes, the request's
-// credit, and its end. Merges what can't be sent yet and makes the frames. Pure: no lock and no I/O; its
-// Session's, under that one's mutex. What always holds: no more tokens are sent than there is credit for, of
-// a request's choices in turn; those of one choice come in order, with its finish behind them, and the
-// request's end behind all, once; who lacks credit holds up nobody else; a request with a choice of more than
-// kMaxUnreadTokens pending ends with Aborted, to be resumed, and one of more than kFewUnread where the
-// session's are more than kMaxSessionUnread (no engine holds answers that are whole, read or not); after its
-// end, or when it is dropped, its tag is unknown.
+// What a session still has to say: scores of each request's prompt, of its choices their pending tokens and
+// finishes, the request's credit, and its end. Merges what can't be sent yet and makes the frames. Pure: no
+// lock and no I/O; its Session's, under that one's mutex. What always holds: no more tokens are sent than
+// there is credit for, of a request's choices in turn; those of one choice come in order, with its finish
+// behind them, and the request's end behind all, once; who lacks credit holds up nobody else; a request with
+// a choice of more than kMaxUnreadTokens pending ends with Aborted, to be resumed, and one of more than
+// kFewUnread where the session's are more than kMaxSessionUnread (no engine holds answers that are whole,
+// read or not); scores are tokens in all of this, and come before those of choices; after its end, or when it
+// is dropped, its tag is unknown.
 #pragma once
 
 #include <cstdint>
@@ -57,20 +58,40 @@ class Outbox {
   int64_t size() const { return size_; }
 
  private:
+  // Log-probabilities that are pending of tokens, and of equally many of the likeliest ids in the place of
+  // each.
+  struct Logprobs {
+    std::vector<float> own;
+    std::vector<TokenLogprob> top;
+
+    void Append(const Update& update);
+    // The first `count` tokens', `top_each` each.
+    template <typename Message>
+    void MoveFirst(int64_t count, int64_t top_each, Message& to);
+  };
+  // Of a prompt.
+  struct Scores {
+    int64_t first_position = 0;
+    Logprobs logprobs;
+
+    bool empty() const { return logprobs.own.empty(); }
+    int64_t count() const { return std::ssize(logprobs.own); }
+    int64_t entries() const { return count() + std::ssize(logprobs.top); }
+    int64_t entries_each() const { return empty() ? 1 : entries() / count(); }
+  };
   // What is pending of a choice, in the order in which it is sent.
   struct Choice {
     uint32_t index = 0;
     int64_t first_position = 0;
     std::vector<TokenId> ids;
-    std::vector<float> logprobs;
-    std::vector<TokenLogprob> top_logprobs;  // equally many per id
+    Logprobs logprobs;  // one per id, or none
     std::optional<v1::FinishReason> finished;
     int64_t due = 0;    // ids, in the frame that is being made
     bool over = false;  // all is said
     bool dropped = false;
 
     int64_t left() const { return std::ssize(ids) - due; }
-    int64_t entries() const { return std::ssize(ids) + std::ssize(top_logprobs); }
+    int64_t entries() const { return std::ssize(ids) + std::ssize(logprobs.top); }
     int64_t entries_per_id() const { return ids.empty() ? 1 : entries() / std::ssize(ids); }
   };
   struct Request {
@@ -78,6 +99,7 @@ class Outbox {
     int64_t size = 1;     // choices
     int64_t credit = 0;
     std::optional<int64_t> cached_tokens;
+    Scores scores;
     std::vector<Choice> choices;  // that have spoken, until their finish is said
     size_t next = 0;              // whose turn it is where there is not a token for each
     std::optional<absl::Status> end;
@@ -95,11 +117,16 @@ class Outbox {
   void DropPending(Choice& choice);
   Request& Add(uint64_t tag, int64_t choices);
   void Forget(Requests::iterator request);
-  // Tokens and finish; whether too much lies unread then.
+  // Scores; whether too much lies unread then.
+  bool TakeScores(Request& request, const Update& update);
+  // Tokens and finish; the same.
   bool TakeChoice(Request& request, const Update& update);
-  bool IsTooFarBehind(const Request& request, const Choice& choice) const;
+  // With so many tokens, or scores, pending in one place.
+  bool IsTooFarBehind(const Request& request, int64_t pending) const;
   // Of at most so many entries; returns how many it took.
   int64_t Say(uint64_t tag, Request& request, int64_t entries, v1::GroupFrame& frame);
+  // At most as there is credit for.
+  int64_t SayScores(Request& request, int64_t entries, v1::PromptScores& scores);
   int64_t SayTokens(Request& request, Choice& choice, v1::Tokens& tokens);
 
   const std::string numerics_id_;

@@ -1,5 +1,5 @@
-// What an outbox makes of several choices of a request, and of top logprobs: who gets the credit, and what is
-// bounded.
+// What an outbox makes of several choices of a request, of top logprobs and of a prompt's scores: who gets
+// the credit, and what is bounded.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -263,6 +263,73 @@ TEST_F(OutboxChoicesTest, OfADroppedChoiceOnlyTheEndIsSaid) {
   }
   EXPECT_EQ(of_other, 5u);
   EXPECT_EQ(finished, 1u);
+}
+
+Update ScoresOf(int64_t first_position, int64_t count, int64_t top = 0) {
+  Update update;
+  update.to.tag = kTag;
+  update.scores = true;
+  update.first_position = first_position;
+  for (int64_t i = first_position; i < first_position + count; ++i) {
+    update.logprobs.push_back(static_cast<float>(-i));
+    for (int64_t j = 0; j < top; ++j) update.top_logprobs.push_back({static_cast<TokenId>(i), 0.0f});
+  }
+  return update;
+}
+
+TEST_F(OutboxChoicesTest, ScoresTakeCreditAndComeBeforeAnyToken) {
+  outbox_.Open(kTag, 11, 2, 3);
+  outbox_.Take(ScoresOf(1, 4, 2));
+  outbox_.Take(ScoresOf(5, 2, 2));
+  outbox_.Take(Spoken(0, 0, 5));
+  EXPECT_EQ(Counts(), Counted());
+  ASSERT_EQ(frame_.updates_size(), 1);
+  const v1::PromptScores& first = frame_.updates(0).scores();
+  EXPECT_EQ(first.first_position(), 1u);
+  EXPECT_THAT(first.logprobs(), ElementsAre(-1, -2, -3));
+  ASSERT_EQ(first.top_logprobs_size(), 3);
+  EXPECT_THAT(first.top_logprobs(2).ids(), ElementsAre(3, 3));
+  EXPECT_FALSE(outbox_.NextFrame(frame_)) << "there is no credit";
+  outbox_.Grant(kTag, 4);
+  EXPECT_EQ(Counts(), (Counted{{0, 1}})) << "the rest of the scores, and a token";
+  EXPECT_EQ(frame_.updates(0).scores().first_position(), 4u);
+  EXPECT_THAT(frame_.updates(0).scores().logprobs(), ElementsAre(-4, -5, -6));
+  outbox_.Take(EndOfRequest());
+  outbox_.Grant(kTag, 100);
+  EXPECT_EQ(Counts(), (Counted{{0, 4}}));
+  EXPECT_TRUE(frame_.updates(0).has_ended());
+  EXPECT_TRUE(outbox_.empty());
+}
+
+TEST_F(OutboxChoicesTest, ScoresThatNobodyReadsEndTheRequest) {
+  outbox_.Open(kTag, 11, 1, 0);
+  EXPECT_EQ(outbox_.Take(ScoresOf(1, Outbox::kMaxUnreadTokens, 5)), std::nullopt);
+  EXPECT_EQ(outbox_.Take(ScoresOf(1 + Outbox::kMaxUnreadTokens, 1, 5)), 11u);
+  Counts();
+  ASSERT_EQ(frame_.updates_size(), 1);
+  EXPECT_EQ(frame_.updates(0).ended().code(), static_cast<int>(absl::StatusCode::kAborted));
+  EXPECT_TRUE(outbox_.empty());
+}
+
+TEST_F(OutboxChoicesTest, AFrameOfScoresIsBounded) {
+  constexpr int64_t kTop = 20, kEach = 4000;
+  for (uint64_t tag = 1; tag <= 3; ++tag) {
+    outbox_.Open(tag, tag, 1, kEach);
+    Update scores = ScoresOf(1, kEach, kTop);
+    scores.to.tag = tag;
+    outbox_.Take(std::move(scores));
+  }
+  std::map<uint64_t, int64_t> said;
+  while (outbox_.NextFrame(frame_)) {
+    int64_t entries = 0;
+    for (const v1::RequestUpdate& update : frame_.updates()) {
+      EXPECT_EQ(update.scores().first_position(), 1 + said[update.tag()]);
+      said[update.tag()] += update.scores().logprobs_size();
+      entries += update.scores().logprobs_size() * (1 + kTop);
+    }
+    EXPECT_LE(entries, Outbox::kMaxFrameEntries + 1 + kTop);
+  }
+  for (uint64_t tag = 1; tag <= 3; ++tag) EXPECT_EQ(said[tag], kEach);
 }
 
 TEST_F(OutboxChoicesTest, ItsSizeIsInChoices) {

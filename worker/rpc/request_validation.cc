@@ -140,6 +140,20 @@ absl::Status CheckReasoning(const v1::GenerateRequest& request, int64_t vocab) {
   return absl::OkStatus();
 }
 
+absl::Status CheckScoring(const v1::GenerateRequest& request) {
+  if (!request.has_scoring()) return absl::OkStatus();
+  const v1::PromptScoring& scoring = request.scoring();
+  if (scoring.from() < 1 || int64_t{scoring.from()} > request.prompt_ids_size()) {
+    return Invalid("scoring.from = ", scoring.from(), " must be from 1 to the prompt's ",
+                   request.prompt_ids_size(), " tokens");
+  }
+  if (int64_t{scoring.top_logprobs()} > kernels::kMaxTopLogprobs) {
+    return Invalid("scoring.top_logprobs = ", scoring.top_logprobs(), " must be at most ",
+                   kernels::kMaxTopLogprobs);
+  }
+  return absl::OkStatus();
+}
+
 Reasoning ToReasoning(const v1::Reasoning& reasoning) {
   const bool may_open = reasoning.start() == v1::REASONING_MAY_OPEN;
   Reasoning result{.start = may_open ? Reasoning::Start::kMayOpen : Reasoning::Start::kInside,
@@ -191,6 +205,10 @@ GenerationRequest ToEngine(const v1::GenerateRequest& request) {
   result.scaled_rope = request.rope_variant() == v1::ROPE_SCALED;
   result.cache_salt = request.cache_salt();
   if (request.has_reasoning()) result.reasoning = ToReasoning(request.reasoning());
+  if (request.has_scoring()) {
+    result.scoring = {.from = request.scoring().from(),
+                      .top_logprobs = static_cast<int32_t>(request.scoring().top_logprobs())};
+  }
   result.choices.clear();
   for (const v1::Choice& choice : request.choices()) {
     result.choices.push_back({.index = choice.index(),
@@ -218,6 +236,7 @@ absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& req
   }
   QUIRE_RETURN_IF_ERROR(CheckSampling(request.sampling(), model.vocab));
   QUIRE_RETURN_IF_ERROR(CheckReasoning(request, model.vocab));
+  QUIRE_RETURN_IF_ERROR(CheckScoring(request));
   QUIRE_RETURN_IF_ERROR(CheckGrammar(request, has_grammars));
   return ToEngine(request);
 }

@@ -40,6 +40,22 @@ std::function<void(v1::GenerateRequest&)> ResumeSecond(int tokens, TokenId id) {
   };
 }
 
+TEST(RequestValidation, ScoringIsOfTheOwnPrompt) {
+  const auto scored = [](uint32_t from, uint32_t top) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_scoring()->set_from(from);
+    request.mutable_scoring()->set_top_logprobs(top);
+    return ValidateRequest(request, Model(), kEpoch);
+  };
+  const auto result = scored(3, 20);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->scoring->from, 3);
+  EXPECT_EQ(result->scoring->top_logprobs, 20);
+  for (const auto& [from, top] : {std::pair(0u, 0u), {4u, 0u}, {0xffffffffu, 0u}, {1u, 21u}}) {
+    EXPECT_EQ(scored(from, top).status().code(), absl::StatusCode::kInvalidArgument) << from << " " << top;
+  }
+}
+
 TEST(RequestValidation, TakesEveryField) {
   v1::GenerateRequest request = Valid();
   request.set_cache_salt("salt");
@@ -66,6 +82,7 @@ TEST(RequestValidation, TakesEveryField) {
   EXPECT_EQ(result->sampling.top_logprobs, 20);
   EXPECT_TRUE(result->sampling.logprobs);
   EXPECT_EQ(result->stop_ids, (std::vector<TokenId>{5}));
+  EXPECT_FALSE(result->scoring.has_value());
   EXPECT_EQ(result->seed, 0xffffffffffffffffull);
   EXPECT_EQ(result->cache_salt, "salt");
   EXPECT_EQ(result->min_tokens, 2);

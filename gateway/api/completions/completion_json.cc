@@ -63,20 +63,52 @@ void TokenLists::Add(const Piece& piece, size_t offset, const Tokenizer& tokeniz
   for (const SampledToken& sampled : piece.tokens) {
     const std::string_view bytes = tokenizer.BytesOf(sampled.token.id);
     const bool in_midst = begun > offset && !bytes.empty() && Continues(bytes.front());
-    AppendListed(absl::StrCat(std::min(begun - (in_midst ? 1 : 0), end)), offsets_);
-    AppendListed(JsonQuoted(TokenName(sampled.token.id, tokenizer, as_ids)), tokens_);
-    AppendListed(FloatJson(sampled.token.logprob), logprobs_);
-    AppendListed(TopOf(sampled, tokenizer, as_ids), tops_);
+    has_tops_ = has_tops_ || !sampled.top.empty();
+    Append(FloatJson(sampled.token.logprob), TopOf(sampled, tokenizer, as_ids),
+           TokenName(sampled.token.id, tokenizer, as_ids), std::min(begun - (in_midst ? 1 : 0), end));
     begun += CharactersIn(bytes);
   }
 }
 
+void TokenLists::Add(const PromptScores& prompt, size_t position, size_t offset, const Tokenizer& tokenizer,
+                     bool as_ids) {
+  has_tops_ = has_tops_ || prompt.top_each() > 0;
+  const std::string name = TokenName(prompt.ids()[position], tokenizer, as_ids);
+  if (position == 0) return Append("null", "null", name, offset);
+  const SampledToken token = prompt.At(position);
+  Append(FloatJson(token.token.logprob), TopOf(token, tokenizer, as_ids), name, offset);
+}
+
+void TokenLists::Append(std::string_view logprob, std::string_view top, const std::string& name,
+                        size_t offset) {
+  AppendListed(absl::StrCat(offset), offsets_);
+  AppendListed(JsonQuoted(name), tokens_);
+  AppendListed(logprob, logprobs_);
+  AppendListed(top, tops_);
+}
+
 // Nobody asked for any of the likeliest: there is no list of them.
 std::string TokenLists::Json() const {
-  const bool no_tops = tops_.starts_with("null");
+  const bool no_tops = !has_tops_ && !tops_.empty();
   return absl::StrCat("{\"tokens\":[", tokens_, "],\"token_logprobs\":[", logprobs_,
                       "],\"top_logprobs\":", no_tops ? "null" : absl::StrCat("[", tops_, "]"),
                       ",\"text_offset\":[", offsets_, "]}");
+}
+
+std::string EchoedPrompt::Take(size_t tokens, TokenLists& lists) {
+  const std::vector<TokenId>& ids = echo_.scores->ids();
+  std::string text;
+  for (; tokens > 0 && !done(); --tokens, ++next_) {
+    lists.Add(*echo_.scores, next_, characters_, tokenizer_, as_ids_);
+    if (next_ < echo_.silent) continue;
+    const std::string more = detokenizer_.Push(ids[next_]);
+    characters_ += CharactersIn(more);
+    text += more;
+  }
+  if (!done()) return text;
+  const std::string rest = detokenizer_.Flush();
+  characters_ += CharactersIn(rest);
+  return text + rest;
 }
 
 }  // namespace quire::gateway

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "gateway/api/pipeline/answer_writer.h"
 #include "gateway/api/pipeline/stream_fields.h"
+#include "gateway/text/detokenizer.h"
 
 namespace quire::gateway {
 
@@ -19,10 +21,18 @@ struct CompletionForm {
   bool tokens_as_ids = false;
   // What comes before each choice's text, by prompt: as many choices as a prompt has are of the first, then
   // as many of the second. Empty: nothing does.
-  std::vector<std::string> echoes = {};
+  struct Echo {
+    std::string text;
+    // Of its tokens the first ones, which the tokenizer puts before a text, and which are no part of it.
+    size_t silent = 0;
+    std::shared_ptr<const PromptScores> scores =
+        nullptr;  // then these tokens' text is said, in place of `text`
+  };
+  std::vector<Echo> echoes = {};
 
-  std::string_view EchoOf(uint32_t choice, uint32_t choices) const {
-    return echoes.empty() ? std::string_view() : echoes[choice * echoes.size() / choices];
+  // Null where nothing is echoed.
+  Echo* EchoOf(uint32_t choice, uint32_t choices) {
+    return echoes.empty() ? nullptr : &echoes[choice * echoes.size() / choices];
   }
 };
 
@@ -41,10 +51,38 @@ class TokenLists {
  public:
   // `offset`: of the piece's text.
   void Add(const Piece& piece, size_t offset, const Tokenizer& tokenizer, bool as_ids);
+  // A prompt's token; of its first there is no logprob.
+  void Add(const PromptScores& prompt, size_t position, size_t offset, const Tokenizer& tokenizer,
+           bool as_ids);
   std::string Json() const;
 
  private:
+  void Append(std::string_view logprob, std::string_view top, const std::string& name, size_t offset);
+
   std::string tokens_, logprobs_, tops_, offsets_;  // each with commas between, none at the ends
+  bool has_tops_ = false;
+};
+
+// A scored prompt as its choice says it: text and lists, so many tokens at a time, from the first one on. A
+// token that goes on in the midst of a character stands where that does.
+class EchoedPrompt {
+ public:
+  // All outlive it.
+  EchoedPrompt(const CompletionForm::Echo& echo, const Tokenizer& tokenizer, bool as_ids)
+      : echo_(echo), tokenizer_(tokenizer), as_ids_(as_ids), detokenizer_(tokenizer, false) {}
+
+  bool done() const { return next_ >= echo_.scores->ids().size(); }
+  // Their text.
+  std::string Take(size_t tokens, TokenLists& lists);
+  // Of the text so far.
+  size_t characters() const { return characters_; }
+
+ private:
+  const CompletionForm::Echo& echo_;
+  const Tokenizer& tokenizer_;
+  const bool as_ids_;
+  Detokenizer detokenizer_;
+  size_t next_ = 0, characters_ = 0;
 };
 
 }  // namespace quire::gateway

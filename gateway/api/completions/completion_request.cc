@@ -64,10 +64,11 @@ void ReadChoiceFields(FieldReader& fields, SamplingRequest& sampling) {
 
 void ReadEcho(FieldReader& fields, CompletionRequest& request) {
   request.echo = fields.Bool(kEcho).value_or(false);
-  if (!request.echo) return;
-  if (request.sampling.logprobs) {
-    fields.Fail(kEcho, "this server has no logprobs of a prompt's own tokens: leave out echo or logprobs");
+  if (!request.echo) {
+    if (request.sampling.max_tokens == 0) fields.Fail(kEchoMaxTokens, "give at least 1, or echo the prompt");
+    return;
   }
+  request.sampling.scores_prompt = request.sampling.logprobs;
   size_t ids = 0;
   for (const Prompt& prompt : request.prompts) {
     if (const auto* of_ids = std::get_if<IdsPrompt>(&prompt)) ids += of_ids->ids.size();
@@ -88,7 +89,7 @@ ApiResult<CompletionRequest> ParseCompletionRequest(std::string_view body) {
   std::string model = ReadModelName(fields);
   request.prompts = ReadPrompts(fields);
   request.stream = ReadStreamFields(fields);
-  request.sampling = ReadSamplingFields(fields, {&kMaxTokens});
+  request.sampling = ReadSamplingFields(fields, {&kEchoMaxTokens});
   request.sampling.model = std::move(model);
   request.sampling.format = ReadResponseFormat(fields);
   ReadChoiceFields(fields, request.sampling);

@@ -17,7 +17,7 @@ struct CompletionRequest {
   SamplingRequest sampling;
   std::vector<Prompt> prompts;  // 1 to kMaxPrompts; texts or ids
   StreamWish stream = {};
-  bool echo = false;           // the prompt's text before the answer's; never with logprobs
+  bool echo = false;  // the prompt's text before the answer's, with its scores where there are logprobs
   bool tokens_as_ids = false;  // "token_id:5" in place of its text, in logprobs
 };
 

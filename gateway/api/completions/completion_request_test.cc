@@ -89,8 +89,10 @@ TEST(CompletionRequestTest, WhatThisServerCannotDoIsRefused) {
       {R"("best_of": 2)", "best_of"},
       {R"("n": 5)", "n"},
       {R"("echo": 1)", "echo"},
-      {R"("echo": true, "logprobs": 1)", "echo"},
       {R"("max_tokens": 0)", "max_tokens"},
+      {R"("max_tokens": 0, "logprobs": 1)", "max_tokens"},
+      {R"("max_tokens": -1, "echo": true)", "max_tokens"},
+      {R"("max_tokens": 0, "min_tokens": 1, "echo": true)", "min_tokens"},
       {R"("stream_options": {})", "stream_options"},
       {R"("response_format": {"type": "xml"})", "response_format.type"},
       {R"("return_tokens_as_token_ids": 1)", "return_tokens_as_token_ids"},
@@ -106,6 +108,14 @@ TEST(CompletionRequestTest, WhatThisServerCannotDoIsRefused) {
 TEST(CompletionRequestTest, ATextMayHaveAForm) {
   const CompletionRequest request = MustRead("\"a\"", R"("response_format": {"type": "json_object"})");
   EXPECT_EQ(request.sampling.format.kind, TextFormat::Kind::kJsonObject);
+}
+
+TEST(CompletionRequestTest, AnEchoWithLogprobsIsScoredAndMayBeAll) {
+  const CompletionRequest scored = MustRead("\"a\"", R"("echo": true, "logprobs": 3, "max_tokens": 0)");
+  EXPECT_TRUE(scored.sampling.scores_prompt);
+  EXPECT_EQ(scored.sampling.max_tokens, 0);
+  EXPECT_FALSE(MustRead("\"a\"", "\"echo\": true").sampling.scores_prompt);
+  EXPECT_FALSE(MustRead("\"a\"", "\"logprobs\": 3").sampling.scores_prompt);
 }
 
 TEST(CompletionRequestTest, AnEchoOfIdsHasABound) {

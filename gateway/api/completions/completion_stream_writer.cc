@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kLastEvent = "data: [DONE]\n\n";
 constexpr std::string_view kGoesOn = "\"finish_reason\":null";
+constexpr size_t kScoredTokensOfChunk = 512;
 
 }  // namespace
 
@@ -30,17 +31,35 @@ std::string CompletionStreamWriter::Chunk(uint32_t choice, std::string_view text
   return chunk;
 }
 
-CompletionStreamWriter::Choice& CompletionStreamWriter::BeginChoice(uint32_t index, Sink& sink) {
-  Choice& choice = choices_[index];
-  const auto all = static_cast<uint32_t>(choices_.size());
-  const std::string_view echo = form_.EchoOf(index, all);
-  if (std::exchange(choice.begun, true) || echo.empty()) return choice;
-  sink.Append(Chunk(index, echo, "null", kGoesOn) + chunk_end_);
-  return choice;
+void CompletionStreamWriter::Scores(const ScoredPrompt& prompt) {
+  form_.EchoOf(prompt.choice, static_cast<uint32_t>(choices_.size()))->scores = prompt.scores;
+}
+
+uint32_t CompletionStreamWriter::BeginChoice(uint32_t index, uint32_t positions, Sink& sink) {
+  const CompletionForm::Echo* echo = form_.EchoOf(index, static_cast<uint32_t>(choices_.size()));
+  if (std::exchange(choices_[index].begun, true) || echo == nullptr) return positions;
+  if (echo->scores != nullptr) {
+    SayScores(index, *echo, positions, sink);
+    return 0;
+  }
+  if (!echo->text.empty()) sink.Append(Chunk(index, echo->text, "null", kGoesOn) + chunk_end_);
+  return positions;
+}
+
+void CompletionStreamWriter::SayScores(uint32_t index, const CompletionForm::Echo& echo, uint32_t positions,
+                                       Sink& sink) {
+  EchoedPrompt prompt(echo, text_->tokenizer(), form_.tokens_as_ids);
+  while (!prompt.done()) {
+    TokenLists lists;
+    const std::string text = prompt.Take(kScoredTokensOfChunk, lists);
+    sink.Append(Chunk(index, text, lists.Json(), kGoesOn) + chunk_end_, {index, std::exchange(positions, 0)});
+  }
+  choices_[index].characters = prompt.characters();
 }
 
 void CompletionStreamWriter::Delta(const Piece& piece, Sink& sink) {
-  Choice& choice = BeginChoice(piece.choice, sink);
+  const uint32_t positions = BeginChoice(piece.choice, piece.positions, sink);
+  Choice& choice = choices_[piece.choice];
   std::string logprobs = "null";
   if (!piece.tokens.empty()) {
     TokenLists lists;
@@ -48,16 +67,16 @@ void CompletionStreamWriter::Delta(const Piece& piece, Sink& sink) {
     logprobs = lists.Json();
   }
   choice.characters += CharactersIn(piece.text);
-  sink.Append(Chunk(piece.choice, piece.text, logprobs, kGoesOn) + chunk_end_,
-              {piece.choice, piece.positions});
+  sink.Append(Chunk(piece.choice, piece.text, logprobs, kGoesOn) + chunk_end_, {piece.choice, positions});
 }
 
 void CompletionStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
-  BeginChoice(end.choice, sink);
+  const uint32_t positions = BeginChoice(end.choice, end.positions, sink);
   if (++ended_ == choices_.size()) {
     last_ = end;
+    last_->positions = positions;
   } else {
-    sink.Append(Chunk(end.choice, "", "null", FinishJson(end)) + chunk_end_, {end.choice, end.positions});
+    sink.Append(Chunk(end.choice, "", "null", FinishJson(end)) + chunk_end_, {end.choice, positions});
   }
 }
 

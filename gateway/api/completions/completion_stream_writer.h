@@ -1,6 +1,6 @@
-// A streamed text completion as server-sent events: for each choice its prompt where that is echoed, its
-// text, and its finish_reason; then the usage where it was asked for, then [DONE]. Pure; one per request, one
-// thread.
+// A streamed text completion as server-sent events: for each choice its prompt where that is echoed (in
+// several chunks where it has scores), its text, and its finish_reason; then the usage where it was asked
+// for, then [DONE]. Pure; one per request, one thread.
 #pragma once
 
 #include <optional>
@@ -16,6 +16,7 @@ class CompletionStreamWriter final : public AnswerWriter {
  public:
   CompletionStreamWriter(const AnswerHead& head, CompletionForm form);
 
+  void Scores(const ScoredPrompt& prompt) override;
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
   void Close(const Usage& usage, Sink& sink) override;
@@ -27,12 +28,15 @@ class CompletionStreamWriter final : public AnswerWriter {
     size_t characters = 0;  // of its text so far
   };
 
-  Choice& BeginChoice(uint32_t choice, Sink& sink);
+  // Says its echo, the first time. Returns the positions that are left to say, which are no longer with the
+  // echo: where that has scores they count from its first chunk on, for these are what was asked for.
+  uint32_t BeginChoice(uint32_t choice, uint32_t positions, Sink& sink);
+  void SayScores(uint32_t choice, const CompletionForm::Echo& echo, uint32_t positions, Sink& sink);
   // A chunk up to its end.
   std::string Chunk(uint32_t choice, std::string_view text, std::string_view logprobs,
                     std::string_view finish) const;
 
-  const CompletionForm form_;
+  CompletionForm form_;
   const std::shared_ptr<const TextModel> text_;
   const std::string head_, chunk_end_;
   std::vector<Choice> choices_;

@@ -8,6 +8,16 @@
 
 namespace quire::gateway {
 
+void CompletionWholeWriter::Scores(const ScoredPrompt& prompt) {
+  CompletionForm::Echo* echo = form_.EchoOf(prompt.choice, head_.choices);
+  echo->scores = prompt.scores;
+  for (uint32_t i = prompt.choice; i < head_.choices && form_.EchoOf(i, head_.choices) == echo; ++i) {
+    EchoedPrompt echoed(*echo, head_.text->tokenizer(), form_.tokens_as_ids);
+    choices_[i].echo = echoed.Take(SIZE_MAX, choices_[i].lists);
+    choices_[i].characters = echoed.characters();
+  }
+}
+
 void CompletionWholeWriter::Delta(const Piece& piece, Sink& /*sink*/) {
   Choice& choice = choices_[piece.choice];
   if (head_.logprobs) {
@@ -23,11 +33,18 @@ void CompletionWholeWriter::Fail(const http::ApiError& error, Sink& sink) {
   sink.Append(http::ErrorBody(error));
 }
 
-void CompletionWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const {
+// As a stream's: where the prompt was scored, the first positions count with its echo, which comes before the
+// scores.
+void CompletionWholeWriter::AppendChoice(Choice& choice, Sink& sink) {
   const uint32_t index = choice.end.choice;
+  const CompletionForm::Echo* echo = form_.EchoOf(index, head_.choices);
+  uint32_t first = 0;
+  if (echo != nullptr && echo->scores != nullptr) {
+    first = std::exchange(choice.parts.empty() ? choice.end.positions : choice.parts.front().positions, 0);
+  }
   std::string text = absl::StrCat(index > 0 ? "," : "", "{\"index\":", index, ",\"text\":\"");
-  AppendJsonEscaped(form_.EchoOf(index, head_.choices), text);
-  sink.Append(text);
+  if (echo != nullptr) AppendJsonEscaped(echo->scores != nullptr ? choice.echo : echo->text, text);
+  sink.Append(text, {index, first});
   for (const Part& part : choice.parts) {
     text.clear();
     AppendJsonEscaped(part.text, text);
@@ -42,7 +59,7 @@ void CompletionWholeWriter::AppendChoice(const Choice& choice, Sink& sink) const
 // is a frame of its own.
 void CompletionWholeWriter::Close(const Usage& usage, Sink& sink) {
   sink.Append(CompletionHead(head_) + "\"choices\":[");
-  for (const Choice& choice : choices_) AppendChoice(choice, sink);
+  for (Choice& choice : choices_) AppendChoice(choice, sink);
   const ChoiceEnd& last = choices_.back().end;
   sink.Append(absl::StrCat("],\"usage\":", UsageJson(usage)), {last.choice, last.positions});
   sink.Append("}");

@@ -15,6 +15,7 @@ class CompletionWholeWriter final : public AnswerWriter {
   CompletionWholeWriter(AnswerHead head, CompletionForm form)
       : head_(std::move(head)), form_(std::move(form)), choices_(head_.choices) {}
 
+  void Scores(const ScoredPrompt& prompt) override;
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
   void Close(const Usage& usage, Sink& sink) override;
@@ -27,16 +28,17 @@ class CompletionWholeWriter final : public AnswerWriter {
     uint32_t positions = 0;
   };
   struct Choice {
+    std::string echo;  // of a prompt that was scored
     std::vector<Part> parts;
     size_t characters = 0;
     TokenLists lists;
     ChoiceEnd end;
   };
 
-  void AppendChoice(const Choice& choice, Sink& sink) const;
+  void AppendChoice(Choice& choice, Sink& sink);
 
   const AnswerHead head_;
-  const CompletionForm form_;
+  CompletionForm form_;
   std::vector<Choice> choices_;
 };
 

@@ -20,6 +20,11 @@ std::string EchoOf(const Prompt& prompt, const Tokenizer& tokenizer) {
   return text + detokenizer.Flush();
 }
 
+size_t SilentOf(const Prompt& prompt, const Tokenizer& tokenizer) {
+  const auto* text = std::get_if<TextPrompt>(&prompt);
+  return text != nullptr && text->add_special_tokens ? tokenizer.prefix_ids().size() : 0;
+}
+
 }  // namespace
 
 ApiResult<DoorRequest> ParseCompletion(std::string_view body) {
@@ -34,7 +39,10 @@ ApiResult<DoorRequest> ParseCompletion(std::string_view body) {
                       echoed = request.echo ? request.prompts : std::vector<Prompt>()](
                          AnswerHead head) -> std::unique_ptr<AnswerWriter> {
     CompletionForm form{.usage_frames = stream.usage_frames, .tokens_as_ids = as_ids};
-    for (const Prompt& prompt : echoed) form.echoes.push_back(EchoOf(prompt, head.text->tokenizer()));
+    for (const Prompt& prompt : echoed) {
+      const Tokenizer& tokenizer = head.text->tokenizer();
+      form.echoes.push_back({.text = EchoOf(prompt, tokenizer), .silent = SilentOf(prompt, tokenizer)});
+    }
     if (stream.stream) return std::make_unique<CompletionStreamWriter>(head, std::move(form));
     return std::make_unique<CompletionWholeWriter>(std::move(head), std::move(form));
   };

@@ -29,8 +29,17 @@ inline constexpr IntegerField kLogprobCount{
     .max = 5,
     .about = "Each token with its log-probability, and so many of the likeliest in its place."};
 inline constexpr IntegerField kBestOf{.name = "best_of", .min = 1, .max = 4, .about = "What `n` is."};
+inline constexpr IntegerField kEchoMaxTokens{
+    .name = "max_tokens",
+    .min = 0,
+    .max = kMostTokens,
+    .about =
+        "The most tokens of each choice; prompt and answer must fit the context. 0, with `echo` only: the "
+        "prompt alone. Absent: what fits, at most 16,384."};
 inline constexpr BoolField kEcho{.name = "echo",
-                                 .about = "Each text begins with its prompt. Refused beside `logprobs`.",
+                                 .about =
+                                     "Each text begins with its prompt, beside `logprobs` with those of "
+                                     "its tokens.",
                                  .absent = "false"};
 inline constexpr BoolField kTokensAsIds{.name = "return_tokens_as_token_ids",
                                         .about = "`token_id:5` in place of a token's text, in `logprobs`.",
@@ -41,12 +50,12 @@ inline constexpr RefusedField kNoTools{
 inline constexpr StringField kCompletionLabels[] = {kUser, kPromptCacheKey, kSafetyIdentifier, kServiceTier};
 inline constexpr auto kCompletionFields = JoinLists(
     std::to_array<AnyField>({kModel, kPrompt, kAddStartToken}), kStreamFields,
-    std::to_array<AnyField>({kMaxTokens}), kSamplingFields,
+    std::to_array<AnyField>({kEchoMaxTokens}), kSamplingFields,
     std::to_array<AnyField>({kResponseFormat, kPromptChoices, kLogprobCount, kBestOf, kEcho, kTokensAsIds}),
     ListOf(kCompletionLabels), std::to_array<AnyField>({kNoTools}), kUnsupportedFields);
 inline constexpr const char* kCompletionRules[] = {
     kStreamRule, R"({"if":{"properties":{"echo":{"const":true}},"required":["echo"]},)"
-                 R"("then":{"properties":{"logprobs":{"type":"null"}}}})"};
+                 R"("else":{"properties":{"max_tokens":{"not":{"const":0}}}}})"};
 inline constexpr DeclaredObject kCompletionShape{
     .name = "CompletionRequest",
     .fields = kCompletionFields,

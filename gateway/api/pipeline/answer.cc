@@ -29,6 +29,7 @@ awaitable<bool> Write(const Step& step, const Generations& generations, AnswerWr
   if (!step.pieces.empty()) sink.NoteFirstToken();
   const bool says = !step.pieces.empty() || !step.ends.empty();
   if (says && !std::exchange(begun, true)) writer.Begin(generations.UsageAtEnd(), sink);
+  for (const ScoredPrompt& prompt : step.prompts) writer.Scores(prompt);
   for (const Piece& piece : step.pieces) writer.Delta(piece, sink);
   for (const ChoiceEnd& end : step.ends) writer.End(end, sink);
   if (!step.ending) co_return true;

@@ -1,7 +1,7 @@
 // How a door says an answer: pieces, ends, usage and errors as the frames of its own format. One per request,
 // used by the request's coroutine only; each door has its own in its folder. The pipeline calls: Begin once;
-// Delta and End in any mixture of choices, End once for each; then Close once. Or Fail once, at any time, in
-// place of all that would follow.
+// Scores, where a prompt's were asked for, before anything of its choices; Delta and End in any mixture of
+// choices, End once for each; then Close once. Or Fail once, at any time, in place of all that would follow.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ class AnswerWriter {
 
   // There is something to say; of the usage the prompt is known.
   virtual void Begin(const Usage& /*usage*/, Sink& /*sink*/) {}
+  virtual void Scores(const ScoredPrompt& /*prompt*/) {}
   virtual void Delta(const Piece& piece, Sink& sink) = 0;
   virtual void End(const ChoiceEnd& end, Sink& sink) = 0;
   // With the last End's positions, where that was kept back for the usage.

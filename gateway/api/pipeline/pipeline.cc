@@ -33,6 +33,7 @@ ApiResult<Prepared> Plan(DoorRequest request, AnswerHead head, const CatalogMode
     const Holding holding = prepared.stream ? Holding::kRepeated : Holding::kWhole;
     if (auto error = CheckHeld(prepared.plans, request.sampling, holding)) return *std::move(error);
   }
+  if (auto error = CheckScored(prepared.plans)) return *std::move(error);
   for (GenerationRequest& plan : prepared.plans) plan.until_admitted = newcomer.visit;
   prepared.writer = request.make_writer(std::move(head));
   return prepared;

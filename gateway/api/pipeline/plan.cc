@@ -18,6 +18,8 @@ namespace {
 constexpr uint64_t kUsualMaxTokens = 16384;
 constexpr size_t kMaxPrefixHashes = 64;  // the coordinator takes no more
 constexpr uint64_t kMaxHeldChances = 1 << 19, kMaxHeldTokens = 1 << 20;
+// Of prompts, in all choices that echo them: they are said at once.
+constexpr uint64_t kMaxScoredChances = 1 << 18;
 // A stream that repeats has its text five times when it ends: kept, in three events of its item and in the
 // whole response.
 constexpr uint64_t kTimesRepeated = 5;
@@ -120,7 +122,7 @@ std::optional<http::ApiError> PlanLength(const SamplingRequest& request, const v
   const uint64_t prompt = plan.prompt.size();
   const uint64_t context = model.max_context();
   const uint64_t limit = model.max_output_tokens() > 0 ? model.max_output_tokens() : context;
-  const uint64_t asked = static_cast<uint64_t>(request.max_tokens.value_or(1));
+  const uint64_t asked = PositionsEach(static_cast<uint64_t>(request.max_tokens.value_or(1)));
   if (prompt + asked > context) {
     return ContextExceeded(prompt, asked, context, param, request.max_tokens_param);
   }
@@ -129,12 +131,13 @@ std::optional<http::ApiError> PlanLength(const SamplingRequest& request, const v
         request.max_tokens_param,
         absl::StrCat(request.max_tokens_param, ": this model's answers have at most ", limit, " tokens"));
   }
-  plan.max_tokens = static_cast<uint32_t>(
-      request.max_tokens ? asked : std::min({context - prompt, limit, kUsualMaxTokens}));
+  plan.max_tokens =
+      static_cast<uint32_t>(request.max_tokens ? static_cast<uint64_t>(*request.max_tokens)
+                                               : std::min({context - prompt, limit, kUsualMaxTokens}));
   if (request.min_tokens > plan.max_tokens) {
     return InvalidField("min_tokens", absl::StrCat("min_tokens: at most ", plan.max_tokens, " fit here"));
   }
-  plan.rope = prompt + plan.max_tokens > model.plain_context() ? v1::ROPE_SCALED : v1::ROPE_PLAIN;
+  plan.rope = prompt + plan.positions_each() > model.plain_context() ? v1::ROPE_SCALED : v1::ROPE_PLAIN;
   return std::nullopt;
 }
 
@@ -208,6 +211,7 @@ ApiResult<GenerationRequest> PlanPrompt(const SamplingRequest& request, Prompt& 
   if (auto error = PlanLength(request, *model.fact, param, plan)) return *std::move(error);
   plan.sampling = PlanSampling(request, *model.text);
   plan.choices = request.choices;
+  plan.scores_prompt = request.scores_prompt;
   plan.seed = request.seed ? *request.seed : RandomSeed();
   plan.stops = request.stop;
   plan.reasoning = ReasoningOf(prompt, plan.prompt, *model.text);
@@ -248,6 +252,18 @@ std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans
       absl::StrCat(request.max_tokens_param, ": with ", much,
                    repeated ? " a stream that repeats its text" : " a whole answer", " has at most ", most,
                    " tokens a choice: give fewer", repeated ? "" : ", or stream"));
+}
+
+std::optional<http::ApiError> CheckScored(std::span<const GenerationRequest> plans) {
+  if (!plans.front().scores_prompt) return std::nullopt;
+  const uint64_t most =
+      kMaxScoredChances / (plans.front().choices * uint64_t{1 + plans.front().sampling.top_logprobs()});
+  uint64_t tokens = 0;
+  for (const GenerationRequest& plan : plans) tokens += plan.prompt.size();
+  if (tokens <= most) return std::nullopt;
+  return InvalidField("echo", absl::StrCat("echo: with so many logprobs prompts have at most ", most,
+                                           " tokens in all: give fewer or shorter prompts, or ask for fewer "
+                                           "logprobs or choices"));
 }
 
 ApiResult<std::vector<TokenId>> EncodePrompt(Prompt prompt, const CatalogModel& model,

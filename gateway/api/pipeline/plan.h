@@ -38,6 +38,9 @@ enum class Holding { kWhole, kRepeated };
 std::optional<http::ApiError> CheckHeld(std::span<const GenerationRequest> plans,
                                         const SamplingRequest& request, Holding holding);
 
+// Whether so many scores of prompts can be said; they are gathered until the first token, streamed or not.
+std::optional<http::ApiError> CheckScored(std::span<const GenerationRequest> plans);
+
 // A prompt's ids by themselves, which may be none.
 ApiResult<std::vector<TokenId>> EncodePrompt(Prompt prompt, const CatalogModel& model,
                                              const std::function<bool()>& gone);

@@ -17,7 +17,7 @@ struct SamplingRequest {
   std::string model;
   std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
   std::optional<int64_t> top_k;
-  std::optional<int64_t> max_tokens;            // of each choice
+  std::optional<int64_t> max_tokens;            // of each choice; 0: its prompt's echo alone
   const char* max_tokens_param = "max_tokens";  // the field that it comes in
   int64_t min_tokens = 0;
   std::vector<std::string> stop;
@@ -29,8 +29,9 @@ struct SamplingRequest {
   TextFormat format = {};
   std::optional<uint32_t> think_budget;  // tokens of reasoning
   uint32_t choices = 1;
-  bool logprobs = false;      // of the sampled tokens,
-  uint32_t top_logprobs = 0;  // and of so many of the likeliest in the place of each
+  bool logprobs = false;       // of the sampled tokens,
+  uint32_t top_logprobs = 0;   // and of so many of the likeliest in the place of each;
+  bool scores_prompt = false;  // and the same of the prompt's own tokens
 };
 
 }  // namespace quire::gateway

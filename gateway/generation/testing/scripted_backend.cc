@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/core/hash.h"
+#include "base/core/token_price.h"
 
 namespace quire::gateway::testing {
 namespace {
@@ -98,8 +99,11 @@ class ScriptedSession {
 
   void Flush(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     Request& request = requests_[tag];
-    while (!request.pending.empty() && request.pending.front().tokens().ids_size() <= request.credit) {
-      request.credit -= request.pending.front().tokens().ids_size();
+    const auto needs = [](const v1::RequestUpdate& update) {
+      return update.tokens().ids_size() + update.scores().logprobs_size();
+    };
+    while (!request.pending.empty() && needs(request.pending.front()) <= request.credit) {
+      request.credit -= needs(request.pending.front());
       v1::GroupFrame frame;
       *frame.add_updates() = std::move(request.pending.front());
       request.pending.pop_front();
@@ -147,6 +151,20 @@ v1::RequestUpdate TokenWriter::Update(TokenId id) {
   update.mutable_tokens()->set_first_position(positions_[choice_]++);
   update.mutable_tokens()->add_ids(id);
   return update;
+}
+
+void TokenWriter::Scores(uint32_t first_position, uint32_t count, uint32_t top) {
+  v1::RequestUpdate update;
+  update.mutable_scores()->set_first_position(first_position);
+  for (uint32_t position = first_position; position < first_position + count; ++position) {
+    update.mutable_scores()->add_logprobs(-static_cast<float>(position));
+    v1::TopLogprobs* likeliest = top > 0 ? update.mutable_scores()->add_top_logprobs() : nullptr;
+    for (uint32_t i = 1; i <= top; ++i) {
+      likeliest->add_ids(static_cast<int32_t>('0' + i));
+      likeliest->add_logprobs(-static_cast<float>(i));
+    }
+  }
+  session_.Say(tag_, std::move(update));
 }
 
 void TokenWriter::Finish(v1::FinishReason reason) {
@@ -266,7 +284,9 @@ ScriptedBackend::ScriptedBackend(const v1::TextBundle& bundle)
   KeepGrpc();
   admit = [this](const v1::AdmitRequest& request, const AdmitWriter& write) {
     write(Placement());
-    write(Grant(request.max_tokens()));
+    v1::AdmitReply grant = Grant(PositionsEach(request.max_tokens()));
+    if (request.max_tokens() == 0) grant.mutable_grant()->mutable_price()->set_completion_nano_usd(0);
+    write(grant);
     return grpc::Status::OK;
   };
   generate = [](const v1::GenerateRequest&, TokenWriter&) { return grpc::Status::OK; };

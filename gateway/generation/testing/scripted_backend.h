@@ -44,6 +44,9 @@ class TokenWriter {
   void Token(TokenId id);
   // With its logprob, and those of `top`.
   void Token(TokenId id, float logprob, const std::map<TokenId, float>& top);
+  // Of the prompt from this position on, -p of the token at position p, and of each the likeliest: the digits
+  // from 1 to `top`, -i of digit i.
+  void Scores(uint32_t first_position, uint32_t count, uint32_t top);
   void Finish(v1::FinishReason reason);
   // Until the gateway aborts the choice.
   void AwaitChoiceCancel();

@@ -20,9 +20,10 @@ SampleRule RuleOf(const SampleSpec& spec) {
   rule.top_p = params.top_p;
   rule.min_p = params.min_p;
   rule.noise = greedy ? 0.0 : UniformNoise(spec.seed, spec.choice, spec.position);
-  rule.adjusted = IsAdjusted(spec) ? 1 : 0;
+  rule.adjusted = spec.scored < 0 && IsAdjusted(spec) ? 1 : 0;
   rule.top_logprobs = std::clamp(params.top_logprobs, 0, kMostTopLogprobs);
-  rule.logprobs = params.logprobs || rule.top_logprobs > 0 ? 1 : 0;
+  rule.scored = spec.scored;
+  rule.logprobs = rule.scored >= 0 || params.logprobs || rule.top_logprobs > 0 ? 1 : 0;
   return rule;
 }
 

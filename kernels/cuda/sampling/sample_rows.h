@@ -308,14 +308,21 @@ struct SampleRows {
     if (p.results != nullptr && thread == 0) p.results[row].top_count = 0;
     if (sampled && rule.logprobs != 0) log_total = TellLogprobs(rule, top.value);
     if (sampled && rule.adjusted != 0) top = TopOf<false>(weights);
-    if (sampled && IsFinite(top.value)) {
+    if (sampled && rule.scored >= 0) {
+      id = rule.scored;
+    } else if (sampled && IsFinite(top.value)) {
       id = rule.scale == 0 ? top.id : SampleWeighted(rule, top.value);
     }
     if (thread != 0) return;
     p.ids[row] = id;
     if (p.results == nullptr) return;
     p.results[row].id = id;
-    p.results[row].logprob = id >= 0 && rule.logprobs != 0 ? Logprob(logits[id], log_total) : 0.0f;
+    p.results[row].logprob = id >= 0 && rule.logprobs != 0 ? Logprob(LogitOf(id), log_total) : 0.0f;
+  }
+
+  // One that is scored may lie behind those that are sampled.
+  QUIRE_DEVICE float LogitOf(int id) const {
+    return id < p.vocabulary ? logits[id] : BitsToFloat(kMinusInfinityBits);
   }
 
   // Of the likeliest ids; the id's own takes the sum that is returned.

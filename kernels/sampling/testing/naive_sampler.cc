@@ -81,12 +81,18 @@ SampledToken NaiveSampler::Sample(std::span<const float> logits, const SampleSpe
   if (token.failed) return token;
   std::ranges::copy(row, logits_.begin());
   double log_total = 0.0;
-  const bool logprobs = params.logprobs || params.top_logprobs > 0;
+  const bool logprobs = spec.scored >= 0 || params.logprobs || params.top_logprobs > 0;
   if (logprobs) {
     const float top = Max(logits_);
     ComputeWeights(top, 1.0f);
     log_total = static_cast<double>(top) + LogOfPositive(SumWeights());
     if (params.top_logprobs > 0) token.top_logprobs = TopLogprobs(row, params.top_logprobs, log_total);
+  }
+  if (spec.scored >= 0) {
+    token.id = spec.scored;
+    const double logit = token.id < tokenizer_size_ ? double{row[token.id]} : double{kMinusInfinity};
+    token.logprob = static_cast<float>(logit - log_total);
+    return token;
   }
   Adjust(spec);
   if (params.repetition_penalty != 1.0f) PenalizeRepetition(params.repetition_penalty, prompt, output);

@@ -105,6 +105,7 @@ std::vector<SampleSpec> AssortedSpecs(int64_t ids, int64_t count, uint32_t seed)
     if (i % 2 == 0) spec.uncounted = std::span(kCountedOutput).last(kAfter);
     if (i % 5 == 0) Adjust(spec, ids, random);
     if (i % 7 == 0) spec.allowed = AnyGrammar(ids, random);
+    if (i % 11 == 4) spec.scored = static_cast<TokenId>(i * 7919 % (ids + 2));
   }
   return specs;
 }

@@ -18,7 +18,8 @@ inline constexpr TokenId kCountedPrompt[] = {0, 3, 3, 70, 1 << 20};
 inline constexpr TokenId kCountedOutput[] = {3, 5, 5, 1, -1, 1 << 20, 5, 40, 0};
 
 // Of any of the parameters, `count` combinations; every fifth has bias, masks and penalties,
-// every seventh a grammar's mask.
+// every seventh a grammar's mask; every eleventh is scored, not sampled, by an id that may be one of two
+// more.
 std::vector<SampleSpec> AssortedSpecs(int64_t ids, int64_t count, uint32_t seed);
 
 // "", or what is another bit than is wanted.

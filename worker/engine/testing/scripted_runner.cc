@@ -73,8 +73,20 @@ TokenId Sample(const ScriptedOptions& options, uint64_t attention, const SampleS
   return id;
 }
 
+// A score depends on all that came before and on the id; the likeliest are the ids behind it.
+SampledToken ScoreToken(uint64_t attention, const SampleSpec& sample) {
+  const auto logprob = [&](TokenId id) {
+    return -static_cast<float>(Mix(attention, static_cast<uint64_t>(id)) % 4096) / 64;
+  };
+  SampledToken token{.id = sample.scored, .logprob = logprob(sample.scored)};
+  for (int32_t i = 1; i <= sample.params.top_logprobs; ++i)
+    token.top_logprobs.push_back({sample.scored + i, logprob(sample.scored + i)});
+  return token;
+}
+
 // Its logprob is -1, and those of the ids behind it, the likeliest after it, -2, -3 and so on.
 SampledToken SampleToken(const ScriptedOptions& options, uint64_t attention, const SampleSpec& sample) {
+  if (sample.scored != -1) return ScoreToken(attention, sample);
   const TokenId id = Sample(options, attention, sample);
   SampledToken token{.id = id, .logprob = -1.0f, .failed = id < 0};
   for (int32_t i = 0; i < sample.params.top_logprobs; ++i)
@@ -234,6 +246,18 @@ TokenId ScriptedToken(const ScriptedOptions& options, const std::vector<TokenId>
     attention = Mix(attention, page);
   }
   return Sample(options, attention, sample);
+}
+
+SampledToken ScriptedScore(const std::vector<TokenId>& tokens, bool scaled_rope, int32_t top_logprobs) {
+  uint64_t attention = 0, page = 0;
+  for (size_t p = 0; p + 1 < tokens.size(); ++p) {
+    page = PageValue(page, tokens[p], static_cast<int64_t>(p), scaled_rope);
+    attention = Mix(attention, page);
+  }
+  SampleSpec sample;
+  sample.params.top_logprobs = top_logprobs;
+  sample.scored = tokens.back();
+  return ScoreToken(attention, sample);
 }
 
 }  // namespace quire::worker

@@ -81,5 +81,7 @@ absl::Status CheckWritesAreAlone(const SlotTable& slots);
 // and the output so far.
 TokenId ScriptedToken(const ScriptedOptions& options, const std::vector<TokenId>& tokens, bool scaled_rope,
                       const SampleSpec& sample);
+// The score of the last one of them.
+SampledToken ScriptedScore(const std::vector<TokenId>& tokens, bool scaled_rope, int32_t top_logprobs);
 
 }  // namespace quire::worker
