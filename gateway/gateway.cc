@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/core/hash.h"
 #include "base/core/log.h"
 #include "base/core/mutex.h"
 #include "base/core/status.h"
@@ -18,6 +19,8 @@
 #include "gateway/api/messages/messages_door.h"
 #include "gateway/api/models/model_status_handler.h"
 #include "gateway/api/models/models_handler.h"
+#include "gateway/api/openapi/document.h"
+#include "gateway/api/openapi/operations.h"
 #include "gateway/api/pipeline/http_door.h"
 #include "gateway/api/pipeline/pipeline.h"
 #include "gateway/api/responses/responses_door.h"
@@ -50,6 +53,8 @@ AccountantOptions Accounting(const std::string& gateway_id, const GatewayOptions
 struct Gateway::Parts {
   Parts(const GatewayOptions& options, std::shared_ptr<grpc::Channel> channel)
       : gateway_id(NewGatewayId()),
+        openapi(OpenApiDocument(options.version)),
+        openapi_etag(absl::StrCat("\"", ToHex(Sha256(openapi)).substr(0, 32), "\"")),
         settles_pending(
             metrics.Gauge("quire_gateway_settles_pending", "Settles that are not acknowledged yet")),
         settle_mismatches(
@@ -164,37 +169,11 @@ struct Gateway::Parts {
 
   http::RouteTable Routes(bool page) {
     http::RouteTable routes;
-    for (const char* prefix : {"/v1", "/v1/openai"}) {
-      routes.Add("POST", absl::StrCat(prefix, "/chat/completions"),
-                 [this](http::Exchange& e) { return chat.Handle(e); });
-      routes.Add("POST", absl::StrCat(prefix, "/completions"),
-                 [this](http::Exchange& e) { return completions.Handle(e); });
-      routes.Add("POST", absl::StrCat(prefix, "/inference/*"),
-                 [this](http::Exchange& e) { return inference->Handle(e); });
-      routes.Add("GET", absl::StrCat(prefix, "/webhook-secret"),
-                 [this](http::Exchange& e) { return inference->TellSecret(e); });
-      routes.Add("POST", absl::StrCat(prefix, "/responses"),
-                 [this](http::Exchange& e) { return responses.Handle(e); });
-      routes.Add("GET", absl::StrCat(prefix, "/models"),
-                 [this](http::Exchange& e) { return models.Handle(e); });
-      routes.Add("GET", absl::StrCat(prefix, "/models/*"),
-                 [this](http::Exchange& e) { return models.HandleOne(e); });
-      routes.Add(
-          "GET", absl::StrCat(prefix, "/status/*"),
-          [this](http::Exchange& e) { return model_status.Handle(e); }, http::RouteTable::Kind::kProbe);
-    }
-    for (const char* prefix : {"", "/v1", "/v1/openai"}) {
-      routes.Add("POST", absl::StrCat(prefix, "/tokenize"),
-                 [this](http::Exchange& e) { return tokenize.Handle(e); });
-      routes.Add("POST", absl::StrCat(prefix, "/detokenize"),
-                 [this](http::Exchange& e) { return detokenize.Handle(e); });
-      routes.Add("POST", absl::StrCat(prefix, "/apply-template"),
-                 [this](http::Exchange& e) { return apply_template.Handle(e); });
-    }
-    for (const char* path : {"/v1/messages", "/anthropic/v1/messages"}) {
-      routes.Add("POST", path, [this](http::Exchange& e) { return messages.Handle(e); });
-      routes.Add("POST", absl::StrCat(path, "/count_tokens"),
-                 [this](http::Exchange& e) { return message_counter.Handle(e); });
+    for (const OperationRow& row : Operations()) {
+      const http::Handler handler = HandlerOf(row.operation);
+      const auto kind = row.is_polled ? http::RouteTable::Kind::kProbe : http::RouteTable::Kind::kRequest;
+      routes.Add(row.method, RoutePath(row.path), handler, kind);
+      for (const char* alias : row.aliases) routes.Add(row.method, RoutePath(alias), handler, kind);
     }
     for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
     if (page) AddPageRoutes(routes);
@@ -206,6 +185,46 @@ struct Gateway::Parts {
                            WebhookJobs::Make(options.webhooks, options.pepper, pipeline, clock, metrics));
     inference.emplace(pipeline, *jobs);
     return absl::OkStatus();
+  }
+
+  http::Handler HandlerOf(Operation operation) {
+    switch (operation) {
+      case Operation::kChat:
+        return [this](http::Exchange& e) { return chat.Handle(e); };
+      case Operation::kCompletion:
+        return [this](http::Exchange& e) { return completions.Handle(e); };
+      case Operation::kInference:
+        return [this](http::Exchange& e) { return inference->Handle(e); };
+      case Operation::kWebhookSecret:
+        return [this](http::Exchange& e) { return inference->TellSecret(e); };
+      case Operation::kResponse:
+        return [this](http::Exchange& e) { return responses.Handle(e); };
+      case Operation::kMessage:
+        return [this](http::Exchange& e) { return messages.Handle(e); };
+      case Operation::kCountTokens:
+        return [this](http::Exchange& e) { return message_counter.Handle(e); };
+      case Operation::kListModels:
+        return [this](http::Exchange& e) { return models.Handle(e); };
+      case Operation::kGetModel:
+        return [this](http::Exchange& e) { return models.HandleOne(e); };
+      case Operation::kModelStatus:
+        return [this](http::Exchange& e) { return model_status.Handle(e); };
+      case Operation::kTokenize:
+        return [this](http::Exchange& e) { return tokenize.Handle(e); };
+      case Operation::kDetokenize:
+        return [this](http::Exchange& e) { return detokenize.Handle(e); };
+      case Operation::kApplyTemplate:
+        return [this](http::Exchange& e) { return apply_template.Handle(e); };
+      case Operation::kOpenApi:
+        return [this](http::Exchange& e) { return SendDocument(e); };
+    }
+    return nullptr;
+  }
+
+  boost::asio::awaitable<void> SendDocument(http::Exchange& exchange) const {
+    http::Reply reply =
+        PageReply({.name = "openapi.json", .etag = openapi_etag, .content = openapi}, exchange.head());
+    co_await exchange.Send(std::move(reply));
   }
 
   // Beside the API's address, and as open as that is: whatever ends TLS stands before both.
@@ -257,6 +276,7 @@ struct Gateway::Parts {
   }
 
   const std::string gateway_id;
+  const std::string openapi, openapi_etag;  // the document, as it is sent
   std::atomic<bool> draining{false}, cut_off{false}, was_ready{false};
   Mutex mutex;
   std::function<void()> when_ready ABSL_GUARDED_BY(mutex);

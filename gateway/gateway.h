@@ -20,6 +20,7 @@
 namespace quire::gateway {
 
 struct GatewayOptions {
+  std::string version = "unknown";  // of the program, as /openapi.json says it
   std::string host = "127.0.0.1";
   int port = 0;  // 0 = any
   http::MetricsPlaneOptions metrics;

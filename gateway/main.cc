@@ -17,6 +17,7 @@
 #include "base/core/secret_file.h"
 #include "base/core/shutdown.h"
 #include "base/core/status.h"
+#include "base/core/version.h"
 #include "base/http/cors.h"
 #include "gateway/gateway.h"
 #include "gateway/text/model_check.h"
@@ -139,6 +140,7 @@ absl::Status Serve(Config& config) {
   config.gateway.page = config.page == "on";
   config.gateway.port = static_cast<int>(config.port);
   config.gateway.threads = static_cast<int>(config.threads);
+  config.gateway.version = Version();
   config.gateway.limits.connections =
       AffordableConnections(config.max_connections, config.gateway.webhooks.jobs);
   config.gateway.intake.requests_per_key = static_cast<int>(config.unadmitted_per_key);

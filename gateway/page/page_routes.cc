@@ -24,6 +24,7 @@ std::string TypeOf(std::string_view name) {
       {kHtml, "text/html; charset=utf-8"},
       {".css", "text/css; charset=utf-8"},
       {".js", "text/javascript; charset=utf-8"},
+      {".json", "application/json"},
       {".svg", "image/svg+xml"},
   };
   for (const auto& [ending, type] : kTypes) {

@@ -33,6 +33,7 @@ class ItemsReader {
     fields.ForEach(kInput, *input, [&](FieldReader& item, size_t) { ReadItem(item); });
     if (!results_.complete()) fields.Fail(kInput, kNoOutput);
     results_.Close(turns_);
+    if (turns_.empty()) fields.Fail(kInput, "reasoning alone is no prompt: give a message");
   }
   std::vector<ChatTurn> Take() { return std::move(turns_); }
 
