@@ -8,7 +8,7 @@
 namespace quire::gateway {
 namespace {
 
-v1::PromptScores Said(uint32_t first, std::vector<float> logprobs, int top) {
+v1::PromptScores Scored(uint32_t first, std::vector<float> logprobs, int top) {
   v1::PromptScores said;
   said.set_first_position(first);
   for (const float logprob : logprobs) {
@@ -26,18 +26,18 @@ v1::PromptScores Said(uint32_t first, std::vector<float> logprobs, int top) {
 TEST(PromptScoresTest, GathersWhatComesNextAndNothingElse) {
   PromptScores scores({7, 8, 9, 10}, 2);
   EXPECT_EQ(scores.next(), 1u);
-  EXPECT_FALSE(scores.Append(Said(0, {-1}, 2)));
-  EXPECT_FALSE(scores.Append(Said(2, {-1}, 2)));
-  EXPECT_FALSE(scores.Append(Said(1, {}, 2)));
-  EXPECT_FALSE(scores.Append(Said(1, {-1}, 1)));
-  EXPECT_FALSE(scores.Append(Said(1, {-1}, 0)));
-  EXPECT_FALSE(scores.Append(Said(1, {-1, -2, -3, -4}, 2)));
-  EXPECT_TRUE(scores.Append(Said(1, {-1, -2}, 2)));
+  EXPECT_FALSE(scores.Append(Scored(0, {-1}, 2)));
+  EXPECT_FALSE(scores.Append(Scored(2, {-1}, 2)));
+  EXPECT_FALSE(scores.Append(Scored(1, {}, 2)));
+  EXPECT_FALSE(scores.Append(Scored(1, {-1}, 1)));
+  EXPECT_FALSE(scores.Append(Scored(1, {-1}, 0)));
+  EXPECT_FALSE(scores.Append(Scored(1, {-1, -2, -3, -4}, 2)));
+  EXPECT_TRUE(scores.Append(Scored(1, {-1, -2}, 2)));
   EXPECT_FALSE(scores.whole());
-  EXPECT_FALSE(scores.Append(Said(1, {-1}, 2)));
-  EXPECT_TRUE(scores.Append(Said(3, {-3}, 2)));
+  EXPECT_FALSE(scores.Append(Scored(1, {-1}, 2)));
+  EXPECT_TRUE(scores.Append(Scored(3, {-3}, 2)));
   EXPECT_TRUE(scores.whole());
-  EXPECT_FALSE(scores.Append(Said(4, {-4}, 2)));
+  EXPECT_FALSE(scores.Append(Scored(4, {-4}, 2)));
   const SampledToken third = scores.At(2);
   EXPECT_EQ(third.token.id, 9);
   EXPECT_EQ(third.token.logprob, -2);
@@ -48,7 +48,7 @@ TEST(PromptScoresTest, GathersWhatComesNextAndNothingElse) {
 
 TEST(PromptScoresTest, NoChanceIsANumber) {
   PromptScores scores({7, 8, 9}, 0);
-  EXPECT_TRUE(scores.Append(Said(1, {-std::numeric_limits<float>::infinity(), std::nanf("")}, 0)));
+  EXPECT_TRUE(scores.Append(Scored(1, {-std::numeric_limits<float>::infinity(), std::nanf("")}, 0)));
   EXPECT_EQ(scores.At(1).token.logprob, kLeastLogprob);
   EXPECT_EQ(scores.At(2).token.logprob, kLeastLogprob);
 }
