@@ -170,7 +170,7 @@ TEST_F(GatewayScoresTest, SoManyScoresAndNoMore) {
   const auto of_ids = [&](size_t ids, const std::string& fields) {
     std::string list = "[97";
     for (size_t i = 1; i < ids; ++i) list += ",97";
-    return Complete(list + "]", absl::StrCat(R"("echo": true, "max_tokens": 1, )", fields));
+    return Complete(list + "]", absl::StrCat(R"("echo": true, )", fields));
   };
   const HttpAnswer refused = of_ids(11000, R"("logprobs": 5, "n": 4)");
   EXPECT_EQ(refused.status, 422) << refused.body.substr(0, 300);

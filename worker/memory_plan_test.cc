@@ -32,7 +32,7 @@ TEST_F(MemoryPlanTest, WhatABackendTakesIsCounted) {
   device.memory_bytes = device.free_bytes = 6 * kGiB;
   config_.ranks = 1;
   const int64_t block_bytes = 4 * kGiB / ((1 << 20) / kBlockTokens);
-  const int64_t sequences = config_.limits.max_sequences, rows = SchedulerLimits::kWantedRows * sequences;
+  const int64_t rows = config_.limits.wanted_rows();
   const auto blocks = [&] { return int64_t{PlanRankMemory(config_, checkpoint_, 50, device)->blocks}; };
   const int64_t without = blocks();
   const auto expect_fewer = [&](int64_t bytes) {

@@ -114,7 +114,8 @@ struct ProbesOf {
     if (*field->pattern != '\0') probes.refused.insert(probes.refused.end(), {"", "a b", "\u00e9"});
     // A name is looked for by others, an id too.
     const std::string_view name = field->name;
-    const bool is_free = *field->pattern == '\0' && name != "name" && !absl::StrContains(field->name, "id") && name != "arguments";
+    const bool is_free = *field->pattern == '\0' && name != "name" && !absl::StrContains(field->name, "id") &&
+                         name != "arguments";
     if (is_free) probes.taken.push_back(bounded ? std::string(field->max_bytes, 'a') : "a");
     return probes;
   }
@@ -205,6 +206,7 @@ class DeclarationsTest : public testing::TestWithParam<Door> {
   static void Accompany(std::string_view name, const json& value, json& body) {
     if (name == "best_of") body["n"] = value;
     if (name == "max_tokens" || name == "max_completion_tokens") body.erase("thinking");
+    if (name == "max_tokens" && value == 0) body["echo"] = true;
     if (name == "num_responses" || name == "logprobs") body.erase("stream_options");
     if (name == "stream") body.erase("stream_options");
     if (name == "stop_sequences") body.erase("stop");
