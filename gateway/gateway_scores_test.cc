@@ -167,12 +167,10 @@ TEST_F(GatewayScoresTest, ScoresOutOfOrderEndTheAttempt) {
 
 TEST_F(GatewayScoresTest, SoManyScoresAndNoMore) {
   ScoreAndSay();
-  const auto of_ids = [&](size_t ids, const std::string& fields) {
-    std::string list = "[97";
-    for (size_t i = 1; i < ids; ++i) list += ",97";
-    return Complete(list + "]", absl::StrCat(R"("echo": true, )", fields));
-  };
-  const HttpAnswer refused = of_ids(11000, R"("logprobs": 5, "n": 4)");
+  std::string ids = "[97", prompts = "[";
+  for (size_t i = 1; i < 1900; ++i) ids += ",97";
+  for (size_t i = 0; i < 6; ++i) prompts += absl::StrCat(i > 0 ? "," : "", ids, "]");
+  const HttpAnswer refused = Complete(prompts + "]", R"("echo": true, "logprobs": 5, "n": 4)");
   EXPECT_EQ(refused.status, 422) << refused.body.substr(0, 300);
   EXPECT_EQ(json::parse(refused.body)["error"]["param"], "echo");
 }

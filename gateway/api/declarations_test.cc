@@ -206,7 +206,7 @@ class DeclarationsTest : public testing::TestWithParam<Door> {
   static void Accompany(std::string_view name, const json& value, json& body) {
     if (name == "best_of") body["n"] = value;
     if (name == "max_tokens" || name == "max_completion_tokens") body.erase("thinking");
-    if (name == "max_tokens" && value == 0) body["echo"] = true;
+    if (name == "max_tokens" && value == 0 && body.contains("prompt")) body["echo"] = true;
     if (name == "num_responses" || name == "logprobs") body.erase("stream_options");
     if (name == "stream") body.erase("stream_options");
     if (name == "stop_sequences") body.erase("stop");
