@@ -55,7 +55,7 @@ def first_what_takes_long(request):
 def page_system(tmp_path_factory):
     """What the model page's tests look at: a tiny model that reasons."""
     from generated import tiny_qwq
-    with System(tiny_qwq(tmp_path_factory.mktemp("page")), grpc_port=0) as running:
+    with System(tiny_qwq(tmp_path_factory.mktemp("page"), context=131072), grpc_port=0) as running:
         yield running
 
 

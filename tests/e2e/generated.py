@@ -25,7 +25,7 @@ def tiny_yarn(folder):
     return generated_models.write_tiny(generated_models.TINY_YARN, folder / "tiny-yarn", generated_models.YARN_GAINS)
 
 
-def tiny_qwq(folder):
+def tiny_qwq(folder, context=8192):
     """The tiny model with QwQ's template, its tags as added tokens, and room for prompts with tools."""
     model = folder / "tiny-qwq"
     shutil.copytree(TINY_MODEL, model)
@@ -39,7 +39,7 @@ def tiny_qwq(folder):
     words = json.loads((model / "tokenizer_config.json").read_text())
     (model / "tokenizer_config.json").write_text(json.dumps({**words, "chat_template": template}))
     config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8192}))
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": context}))
     return model
 
 

@@ -46,7 +46,7 @@ UNSAID = {
     # a language within a string
     "the string is no JSON object": "JSON within a string",
     "the string is JSON, but no object": "JSON within a string",
-    "EBNF parser error": "a grammar, which a worker reads",
+    "grammar: EBNF ": "a grammar, which a worker reads",
     # what errors in Anthropic's words have no code for
     "but this model's context is": "the model's context",
     "output_format.schema": "a schema within the body",
@@ -73,6 +73,7 @@ def before_call(context, case, kwargs):
     if case.path_parameters:
         case.path_parameters = {"model": model}
     if isinstance(body, dict) and body:
+        body = {name: value for name, value in body.items() if name != "webhook"}  # nobody made up is called
         case.body = {**body, **({"model": model} if "model" in body else {}), **({} if is_long or not limit else {limit: 2})}
 
 
