@@ -205,11 +205,12 @@ void Scheduler::Admit(Step& step) {
   }
 }
 
-// Not for one that decodes: a block that fills by a token a step is sooner computed than waited for.
+// Not for one that decodes, or scores its prompt: a block that fills by a few tokens a step is sooner
+// computed than waited for.
 bool Scheduler::WaitsForDonor(Waiting& waiting) const {
   const auto next_block = [](const Sequence* sequence) { return sequence->computed() / kBlockTokens; };
   const auto reads_prompt = [](const Sequence* sequence) {
-    return sequence->size() - sequence->computed() > 1;
+    return sequence->size() - sequence->computed() > 1 && !sequence->scores();
   };
   const Sequence* last = waiting.donor;
   if (last != nullptr && waiting.sequence->MayForkFrom(*last)) return true;

@@ -90,6 +90,25 @@ TEST(ScoredPrompt, TheCacheIsWrittenAndReadUpToTheFirstScore) {
   group.StopAndAudit();
 }
 
+// They come a few a step: who needs the same ones has computed them sooner.
+TEST(ScoredPrompt, NobodyWaitsForItsBlocks) {
+  EngineKnobs knobs;
+  knobs.kv_blocks = 400;
+  Notification there;
+  HoldLaunches(knobs, there);
+  TestEngine group(knobs);
+  GenerationRequest plain = Scored(1000, 3);
+  const auto scored = group.Start(plain);
+  plain.scoring.reset();
+  const auto beside = group.Start(plain);
+  there.Notify();
+  beside->done.WaitForNotification();
+  scored->done.WaitForNotification();
+  group.ExpectWhole(plain, *beside);
+  EXPECT_LT(beside->cached_tokens, 500);
+  group.StopAndAudit();
+}
+
 // More prompts than rows that a step scores: each gets on, and none wants a row too many.
 TEST(ScoredPrompt, AStepScoresFewRows) {
   for (const int64_t sequences : {1, 3, 40}) {

@@ -218,7 +218,8 @@ ApiResult<GenerationRequest> PlanPrompt(const SamplingRequest& request, Prompt& 
   plan.loop_guard = request.loop_guard;
   plan.calls = CallRulesOf(prompt, *model.text);
   plan.cache_salt = key.cache_salt();
-  plan.prefix_hashes = PrefixHashes(plan);
+  // Where its prompt is cached is no matter to one that reads it all the same.
+  if (!plan.scores_prompt) plan.prefix_hashes = PrefixHashes(plan);
   return plan;
 }
 

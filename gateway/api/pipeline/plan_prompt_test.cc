@@ -32,6 +32,19 @@ TEST_F(PlanPromptTest, TextAndIdsArePromptsToo) {
   EXPECT_EQ(std::get<http::ApiError>(plan(TextPrompt{})).param, "prompt");
 }
 
+TEST_F(PlanPromptTest, WhereAScoredPromptIsCachedIsNoMatter) {
+  const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
+  const auto hashes = [&](bool scores) {
+    SamplingRequest request;
+    request.scores_prompt = scores;
+    const auto plan = PlanGeneration(request, IdsPrompt{std::vector<TokenId>(100, 97), "prompt"}, model, key_,
+                                     RequestId::Random(), [] { return false; });
+    return std::get<GenerationRequest>(plan).prefix_hashes.size();
+  };
+  EXPECT_EQ(hashes(false), 6u);
+  EXPECT_EQ(hashes(true), 0u);
+}
+
 TEST_F(PlanPromptTest, ATextBeginsWithTheCheckpointsStartTokenUnlessItIsNotTo) {
   v1::TextBundle bundle = testing::TinyBundle();
   for (v1::TextFile& file : *bundle.mutable_files()) {
