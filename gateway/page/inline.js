@@ -104,7 +104,7 @@ class Inline {
     let end = this.at;
     while (this.text[end] === '`') ++end;
     const length = end - this.at;
-    const starts = this.ticks.get(length);
+    const starts = this.ticks.get(length) ?? []; // of a run whose first one is escaped
     while (starts.length > 0 && starts.at(-1) <= this.at) starts.pop();
     if (starts.length === 0) {
       this.plain += '`'.repeat(length);

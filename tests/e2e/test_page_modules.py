@@ -6,6 +6,8 @@ pytestmark = pytest.mark.tiny
 # Markdown, and the elements that it becomes.
 CASES = {
     "": "",
+    "a \\``b": "<p>a ``b</p>",
+    "\\```": "<p>```</p>",
     "one\ntwo  \nthree\\\nfour": "<p>one<br>two<br>three<br>four</p>",
     "# A #\n## B ##x\n#C\n####### D": "<h3>A</h3><h4>B ##x</h4><p>#C<br>####### D</p>",
     "A\n===\nB\n---\n***\n": "<h3>A</h3><h4>B</h4><hr>",
