@@ -127,11 +127,16 @@ function endThought(node) {
   delete node.thought_from;
 }
 
+// As a run's result says it: of one that nobody saw the end of.
+const UNSEEN = { first_ms: null, total_ms: null, prompt: null, cached: null, completion: null, reasoning: null, cost_nano: null,
+  prompt_rate: null, decode_rate: null };
+
 // What a tab that ended left in the middle.
 export function mendCut(conversation) {
   for (const node of Object.values(conversation.nodes)) {
     if (node.state !== 'running') continue;
     delete node.thought_from;
+    node.runs.push({ ...UNSEEN, ...node.runs.pop(), cut: Boolean(node.content || node.reasoning) });
     Object.assign(node, { state: 'ended', finish: 'failed', error: { message: 'The page was left before the answer’s end.', code: 'page_left' } });
   }
 }
@@ -147,6 +152,6 @@ export function spentOn(conversation) {
   const runs = Object.values(conversation.nodes).flatMap((node) => node.runs ?? []);
   const known = runs.filter((run) => run.cost_nano > 0);
   if (known.length === 0) return null;
-  const cut = runs.some((run) => run.cost_nano === null && run.first_ms !== null);
+  const cut = runs.some((run) => run.cost_nano === null && (run.cut || run.first_ms !== null));
   return { nano: known.reduce((sum, run) => sum + run.cost_nano, 0), whole: !cut };
 }

@@ -3,7 +3,7 @@ import { ApiError, BASE, keys, listModels } from './api.js';
 import { Answers, mendCut, spentOn, usedTokens } from './answers.js';
 import { ChatView } from './chat_view.js';
 import { Composer } from './composer.js';
-import { activate, addNode, emptySettings, newConversation, openCalls, removeNode, ROOT, shownPath } from './conversation.js';
+import { childrenOf, activate, addNode, emptySettings, newConversation, openCalls, removeNode, ROOT, shownPath } from './conversation.js';
 import { askForKey, showCode, showShortcuts } from './dialogs.js';
 import { announce, el, icon } from './dom.js';
 import { Drawer } from './drawer.js';
@@ -278,8 +278,8 @@ class App {
         this.changed();
       }),
       retry: may((node) => {
-        // What came stays as a branch; where nothing came there is nothing to keep.
-        const empty = !node.content && !node.reasoning && !node.calls?.length;
+        // What came, or follows it, stays as a branch; else there is nothing to keep.
+        const empty = !node.content && !node.reasoning && !node.calls?.length && childrenOf(this.conversation, node.id).length === 0;
         if (empty) removeNode(this.conversation, node.id);
         this.answers.askAgain(this.conversation, node);
         this.changed();

@@ -207,7 +207,7 @@ def test_calls_are_answered_in_a_form(open_page):
     for i, area in enumerate(answer.locator(".results textarea").all()):
         area.fill(f"result {i}")
     answer.locator(".results button").click()
-    expect(page.tab.locator(".turn.assistant")).to_have_count(2)
+    expect(page.tab.locator('.turn.assistant[aria-busy="false"]')).to_have_count(2)
     messages = page.bodies[-1]["messages"]
     assert [m["role"] for m in messages] == ["user", "assistant", "tool", "tool"]
     assert messages[1]["content"] is None and messages[1]["tool_calls"][1]["function"]["arguments"] == '{"city": "<b>Rome</b>"}'
