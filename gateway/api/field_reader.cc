@@ -14,6 +14,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 std::string StringAdvice(size_t max_bytes) {
+  if (max_bytes == SIZE_MAX) return "give a string";
   return absl::StrCat("give a string of at most ", max_bytes, " bytes");
 }
 
@@ -110,9 +111,15 @@ std::optional<std::string> FieldReader::String(const StringField& field) {
   if (found->is_string() && found->get_ref<const std::string&>().size() <= field.max_bytes) {
     return found->get<std::string>();
   }
-  const bool any_length = field.max_bytes == SIZE_MAX;
-  Fail(field, any_length ? "give a string" : StringAdvice(field.max_bytes));
+  Fail(field, StringAdvice(field.max_bytes));
   return std::nullopt;
+}
+
+std::string_view FieldReader::Text(const StringField& field) {
+  const json* found = Find(field);
+  if (found != nullptr && found->is_string()) return found->get_ref<const std::string&>();
+  Fail(field, StringAdvice(SIZE_MAX));
+  return {};
 }
 
 std::optional<std::string> FieldReader::Choice(const ChoiceField& field) {

@@ -56,6 +56,8 @@ class FieldReader {
   std::optional<int64_t> Integer(const IntegerField& field);
   std::optional<bool> Bool(const BoolField& field);
   std::optional<std::string> String(const StringField& field);
+  // As it stands in the object, of one that has to be there and may have any length; empty after an error.
+  std::string_view Text(const StringField& field);
   // A required one that is absent is none of the words.
   std::optional<std::string> Choice(const ChoiceField& field);
   // The reader of the object there; nullopt where it is absent, too.

@@ -1,8 +1,7 @@
 #include "gateway/generation/model_activity.h"
 
 #include <algorithm>
-#include <functional>
-#include <vector>
+#include <utility>
 
 namespace quire::gateway {
 
@@ -29,17 +28,20 @@ void ModelActivity::End(const std::string& model, std::optional<Pace> pace, int6
 }
 
 ModelActivity::Summary ModelActivity::Of(const std::string& model, int64_t now_us) const {
-  MutexLock lock(&mutex_);
-  const auto found = models_.find(model);
-  if (found == models_.end()) return {};
-  const Seen& seen = found->second;
-  const auto lately = [&](const Sample& sample) { return now_us - sample.at_us <= kLatelyUs; };
+  const Seen seen = SeenOf(model);
+  std::vector<double> first_token_s = Lately(seen.first_token_s, now_us);
+  const size_t answers = first_token_s.size();
   return {.waiting = seen.waiting,
           .running = seen.running,
-          .answers = static_cast<size_t>(
-              std::count_if(seen.first_token_s.begin(), seen.first_token_s.end(), lately)),
-          .first_token_s = SpreadOf(seen.first_token_s, now_us, Best::kLow),
-          .tokens_per_s = SpreadOf(seen.tokens_per_s, now_us, Best::kHigh)};
+          .answers = answers,
+          .first_token_s = SpreadOf(std::move(first_token_s), Best::kLow),
+          .tokens_per_s = SpreadOf(Lately(seen.tokens_per_s, now_us), Best::kHigh)};
+}
+
+ModelActivity::Seen ModelActivity::SeenOf(const std::string& model) const {
+  MutexLock lock(&mutex_);
+  const auto found = models_.find(model);
+  return found == models_.end() ? Seen() : found->second;
 }
 
 void ModelActivity::Keep(std::deque<Sample>& samples, Sample sample) {
@@ -47,18 +49,18 @@ void ModelActivity::Keep(std::deque<Sample>& samples, Sample sample) {
   samples.push_back(sample);
 }
 
-std::optional<ModelActivity::Spread> ModelActivity::SpreadOf(const std::deque<Sample>& samples,
-                                                             int64_t now_us, Best best) {
+std::vector<double> ModelActivity::Lately(const std::deque<Sample>& samples, int64_t now_us) {
   std::vector<double> values;
   for (const Sample& sample : samples) {
     if (now_us - sample.at_us <= kLatelyUs) values.push_back(sample.value);
   }
+  return values;
+}
+
+std::optional<ModelActivity::Spread> ModelActivity::SpreadOf(std::vector<double> values, Best best) {
   if (values.empty()) return std::nullopt;
-  if (best == Best::kLow) {
-    std::sort(values.begin(), values.end());
-  } else {
-    std::sort(values.begin(), values.end(), std::greater<>());
-  }
+  std::sort(values.begin(), values.end());
+  if (best == Best::kHigh) std::reverse(values.begin(), values.end());
   // The nearest rank: the least good of the best share.
   const auto at = [&](size_t percent) { return values[(values.size() * percent + 99) / 100 - 1]; };
   return Spread{at(50), at(95)};

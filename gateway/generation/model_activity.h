@@ -9,6 +9,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -57,7 +58,10 @@ class ModelActivity {
   enum class Best { kLow, kHigh };
 
   static void Keep(std::deque<Sample>& samples, Sample sample);
-  static std::optional<Spread> SpreadOf(const std::deque<Sample>& samples, int64_t now_us, Best best);
+  static std::vector<double> Lately(const std::deque<Sample>& samples, int64_t now_us);
+  static std::optional<Spread> SpreadOf(std::vector<double> values, Best best);
+  // A copy: what is worked out of it holds up no request.
+  Seen SeenOf(const std::string& model) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   mutable Mutex mutex_;
   absl::flat_hash_map<std::string, Seen> models_ ABSL_GUARDED_BY(mutex_);

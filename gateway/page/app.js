@@ -200,7 +200,7 @@ class App {
     }
     if (!this.model || this.answers.isRunning(this.conversation)) return false;
     const sides = this.conversation.compare ? [0, 1] : [0];
-    const { errors } = { errors: sides.flatMap((side) => paramsOf(this.conversation.settings[side]).errors) };
+    const errors = sides.flatMap((side) => paramsOf(this.conversation.settings[side]).errors);
     this.notice(errors.length > 0 ? `Settings: ${errors.map(({ name, error }) => `${name}: ${error}`).join('; ')}` : '');
     if (errors.length > 0) this.panels.open('drawer');
     return errors.length === 0;
@@ -254,7 +254,7 @@ class App {
     this.card.look();
     const run = node.runs.at(-1);
     announce(node.error ? `The answer failed: ${node.error.message}` : `The answer is there: ${count(run.completion)} tokens`);
-    if (node.runs.at(-1).error?.status === 401) this.askKey(node.error.message);
+    if (run.error?.status === 401) this.askKey(node.error.message);
   }
 
   turnActs() {

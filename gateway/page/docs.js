@@ -1,6 +1,7 @@
 // The API reference, out of this server's own /openapi.json: a section for each operation and each schema, with an anchor.
 import { copyButton, el } from './dom.js';
 import { membersOf, said, schemaId, typeOf } from './docs_schema.js';
+import { shellQuoted } from './snippets.js';
 
 const resolve = (document_, value) => (value.$ref ? value.$ref.split('/').slice(1).reduce((at, key) => at[key], document_) : value);
 
@@ -12,14 +13,11 @@ function codeBlock(label, text) {
   return el('div', { class: 'docs-code' }, el('pre', { tabindex: 0, 'aria-label': label }, el('code', {}, text)), copyButton(`Copy ${label}`, text));
 }
 
-// As a shell takes it: within single quotes.
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-
 function curlOf(path, method, operation, example) {
   const url = new URL(path.slice(1).replace('{model}', 'MODEL'), location.href.replace(/[^/]*$/, ''));
   const lines = [`curl ${url.href}`];
   if (operation.security?.length !== 0) lines.push('-H "Authorization: Bearer $QUIRE_API_KEY"');
-  if (method === 'post') lines.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(example))}`);
+  if (method === 'post') lines.push("-H 'Content-Type: application/json'", `-d ${shellQuoted(JSON.stringify(example))}`);
   return lines.join(' \\\n  ');
 }
 

@@ -31,7 +31,7 @@ export const soundJson = (value, indent) => JSON.stringify(value, (_, part) => (
 
 export const count = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString('en-US'));
 
-// 131072 is 131k, 8192 is 8k: contexts are told so.
+// 131072 is 128k, 8192 is 8k, 100000 is 100k: contexts are told so.
 export const shortCount = (n) => (n >= 1000000 ? `${trim(n / 1048576)}M` : n >= 1000 ? `${Math.floor(n / (n % 1024 ? 1000 : 1024))}k` : String(n));
 
 const trim = (n) => n.toFixed(1).replace(/\.0$/, '');

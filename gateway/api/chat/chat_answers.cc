@@ -74,9 +74,8 @@ void AddStreamed(Schema& schemas) {
                                            {"choices", List(Ref("ChatChunkChoice"), 1)},
                                            {"usage?", OrNull(Ref("Usage"))}});
   schemas["ChatEvent"] = About(
-      "`data:` of an event. An error takes the place of the chunk with the finish_reason; `data: [DONE]` "
-      "comes "
-      "last.",
+      "`data:` of an event. An error takes the place of the chunk with the finish_reason; "
+      "`data: [DONE]` comes last.",
       schema::OneOf({"ChatCompletionChunk", "Error"}));
 }
 

@@ -33,9 +33,7 @@ std::string ReadContent(FieldReader& fields) {
   std::string text;
   fields.ForEach(kContent, *content, [&](FieldReader& part, size_t) {
     part.Choice(kPartType);
-    const json* found = part.Find(kPartText);
-    if (found == nullptr || !found->is_string()) return part.Fail(kPartText, "give a string");
-    text += found->get_ref<const std::string&>();
+    text += part.Text(kPartText);
   });
   return text;
 }

@@ -64,14 +64,17 @@ inline constexpr ChoiceField kChosenType{
 inline constexpr AnyField kNamedChoiceFields[] = {kChosenType, kChosenFunction};
 inline constexpr DeclaredObject kNamedChoiceShape{.name = "NamedToolChoice", .fields = kNamedChoiceFields};
 inline constexpr const char* kToolChoiceWords[] = {"none", "auto", "required"};
-inline constexpr ChoiceField kToolChoice{
-    .name = "tool_choice",
-    .words = kToolChoiceWords,
-    .advice = "give \"none\", \"auto\", \"required\" or a named function",
-    .about = "`required` and a name go with tools only.",
-    .absent = "\"auto\"",
-    .max_bytes = 0,
-    .or_object = &kNamedChoiceShape};
+// `named`: the shape of one that names a tool.
+constexpr ChoiceField ToolChoiceOf(const DeclaredObject& named) {
+  return {.name = "tool_choice",
+          .words = kToolChoiceWords,
+          .advice = "give \"none\", \"auto\", \"required\" or a named function",
+          .about = "`required` and a name go with tools only.",
+          .absent = "\"auto\"",
+          .max_bytes = 0,
+          .or_object = &named};
+}
+inline constexpr ChoiceField kToolChoice = ToolChoiceOf(kNamedChoiceShape);
 inline constexpr const char* kToolsChosenRule =
     R"({"if":{"properties":{"tool_choice":{"anyOf":[{"const":"required"},{"type":"object"}]}},)"
     R"("required":["tool_choice"]},"then":{"properties":{"tools":{"type":"array","minItems":1}},)"

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/core/absl_text.h"
 #include "gateway/api/call_results.h"
 #include "gateway/api/chat/tool_fields.h"
 #include "gateway/api/messages/declared_blocks.h"
@@ -96,7 +97,7 @@ class TurnsReader {
     bool first = true;
     ForEachBlock(fields, field, *content, [&](FieldReader& block) {
       block.Choice(kTextBlockType);
-      absl::StrAppend(&text, std::exchange(first, false) ? "" : glue, TextOf(block, kBlockText));
+      absl::StrAppend(&text, std::exchange(first, false) ? "" : glue, Absl(block.Text(kBlockText)));
     });
     return text;
   }
@@ -115,7 +116,7 @@ class TurnsReader {
       const std::string type = block.Choice(is_user ? kUserBlockType : kAnswerBlockType).value_or("");
       if (type == "text") {
         const bool glued = !std::exchange(first, false) && is_user;
-        absl::StrAppend(&said.text, glued ? kBetweenBlocks : "", TextOf(block, kBlockText));
+        absl::StrAppend(&said.text, glued ? kBetweenBlocks : "", Absl(block.Text(kBlockText)));
       } else if (is_user) {
         ReadUserBlock(block);
       } else {
@@ -135,7 +136,7 @@ class TurnsReader {
 
   void ReadAnswerBlock(FieldReader& block, const std::string& type, Said& said) {
     if (type == "thinking") {
-      said.thinking += TextOf(block, kThinkingText);
+      said.thinking += block.Text(kThinkingText);
     } else if (type == "tool_use") {
       ReadCall(block, said);
     }
@@ -152,12 +153,6 @@ class TurnsReader {
     if (input == nullptr || !input->is_object()) return block.Fail(kToolUseInput, "give an object");
     call.arguments = *input;
     said.calls.push_back(std::move(call));
-  }
-
-  static std::string TextOf(FieldReader& block, const StringField& field) {
-    std::optional<std::string> text = block.String(field);
-    if (!text) block.Fail(field, "give a string");
-    return std::move(text).value_or("");
   }
 
   bool& cache_control_;

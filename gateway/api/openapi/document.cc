@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gateway/api/chat/chat_answers.h"
@@ -22,17 +23,14 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr const char* kAbout =
-    "Fields that no schema names are ignored; `null` means absent; an integer may be written 5, 5.0 or 5e0. "
-    "A "
-    "string's `x-max-bytes` counts bytes of UTF-8. Bodies have at most 8 MiB and may be gzip "
-    "(`Content-Encoding: gzip`). The schema of `text/event-stream` is that of each event, whose `data` is "
-    "JSON "
-    "of its `contentSchema`. `x-aliases` are other paths of the same operation. Beside the statuses that "
-    "stand with "
-    "an "
-    "operation, every path may answer 405, 417, 431 and 501, of requests that are no good HTTP. What goes "
-    "across fields in ways that a schema can't say (the model's context, ids of its vocabulary, results that "
-    "belong to calls) is refused with its place, too.";
+    "Fields that no schema names are ignored; `null` means absent; an integer may be written 5, 5.0 "
+    "or 5e0. A string's `x-max-bytes` counts bytes of UTF-8. Bodies have at most 8 MiB and may be "
+    "gzip (`Content-Encoding: gzip`). The schema of `text/event-stream` is that of each event, "
+    "whose `data` is JSON of its `contentSchema`. `x-aliases` are other paths of the same "
+    "operation. Beside the statuses that stand with an operation, every path may answer 405, 417, "
+    "431 and 501, of requests that are no good HTTP. What goes across fields in ways that a schema "
+    "can't say (the model's context, ids of its vocabulary, results that belong to calls) is "
+    "refused with its place, too.";
 
 struct StatusRow {
   int status;
@@ -160,11 +158,6 @@ json AnswerSchemas() {
   return schemas;
 }
 
-std::string LowerCase(std::string word) {
-  for (char& letter : word) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  return word;
-}
-
 }  // namespace
 
 std::string OpenApiDocument(const std::string& version) {
@@ -174,7 +167,7 @@ std::string OpenApiDocument(const std::string& version) {
   document["security"] = json::array({{{"bearer", json::array()}}, {{"x-api-key", json::array()}}});
   json schemas = AnswerSchemas();
   for (const OperationRow& row : Operations()) {
-    document["paths"][row.path][LowerCase(row.method)] = OperationOf(row, schemas);
+    document["paths"][row.path][absl::AsciiStrToLower(row.method)] = OperationOf(row, schemas);
   }
   json& components = document["components"];
   components["schemas"] = std::move(schemas);

@@ -120,9 +120,8 @@ inline constexpr auto kStreamFields = std::to_array<AnyField>({kStream, kStreamO
 inline constexpr const char* kEffortWords[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
 inline constexpr const char* kEffortAdvice = "give none, minimal, low, medium, high, xhigh or max";
 inline constexpr const char* kAboutEffort =
-    "none: no reasoning; minimal, low, medium: up to 512, 2,048, 8,192 tokens of it; others: any. Absent: "
-    "the "
-    "template's.";
+    "none: no reasoning; minimal, low, medium: up to 512, 2,048, 8,192 tokens of it; others: any. "
+    "Absent: the template's.";
 inline constexpr ChoiceField kReasoningEffort{
     .name = "reasoning_effort", .words = kEffortWords, .advice = kEffortAdvice, .about = kAboutEffort};
 inline constexpr ChoiceField kEffort{

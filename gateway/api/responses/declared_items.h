@@ -118,13 +118,6 @@ inline constexpr StringField kFunctionChoiceName{
 inline constexpr AnyField kFunctionChoiceFields[] = {kFunctionChoiceType, kFunctionChoiceName};
 inline constexpr DeclaredObject kFunctionChoiceShape{.name = "FunctionChoice",
                                                      .fields = kFunctionChoiceFields};
-inline constexpr ChoiceField kFunctionChoice{
-    .name = "tool_choice",
-    .words = kToolChoiceWords,
-    .advice = "give \"none\", \"auto\", \"required\" or a named function",
-    .about = "`required` and a name go with tools only.",
-    .absent = "\"auto\"",
-    .max_bytes = 0,
-    .or_object = &kFunctionChoiceShape};
+inline constexpr ChoiceField kFunctionChoice = ToolChoiceOf(kFunctionChoiceShape);
 
 }  // namespace quire::gateway

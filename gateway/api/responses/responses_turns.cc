@@ -77,9 +77,7 @@ class ItemsReader {
     std::string text;
     item.ForEach(field, *content, [&](FieldReader& part, size_t) {
       part.Choice(kItemPartType);
-      const json* found = part.Find(kItemPartText);
-      if (found == nullptr || !found->is_string()) return part.Fail(kItemPartText, "give a string");
-      text += found->get_ref<const std::string&>();
+      text += part.Text(kItemPartText);
     });
     return text;
   }

@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,51 +15,12 @@
 #include "base/core/api_key.h"
 #include "base/core/mutex.h"
 #include "base/net/grpc.h"
+#include "gateway/generation/testing/scripted_session.h"
 #include "gateway/generation/testing/tiny_text.h"
 #include "proto/coordinator.grpc.pb.h"
 #include "proto/inference.grpc.pb.h"
 
 namespace quire::gateway::testing {
-
-class ScriptedSession;
-
-// What a script says of one request. Its tokens wait here for the gateway's credit, and what comes behind
-// them too.
-class TokenWriter {
- public:
-  TokenWriter(ScriptedSession& session, uint64_t tag, const v1::GenerateRequest& request)
-      : session_(session), tag_(tag) {
-    for (const v1::Choice& choice : request.choices()) positions_.push_back(choice.resumed_ids_size());
-  }
-  // A frame without updates, to all requests of the session.
-  void Beat();
-  void Accept(uint32_t cached_tokens = 0);
-  // To say of this request what only one with those choices could hear.
-  TokenWriter WithChoicesOf(const v1::GenerateRequest& request) const { return {session_, tag_, request}; }
-  // What is said from here on is of this choice; at first it is 0.
-  void Choose(uint32_t choice) { choice_ = choice; }
-  // One token per byte, each in an update of its own; a control token by its id.
-  void Text(const std::string& text);
-  void Token(TokenId id);
-  // With its logprob, and those of `top`.
-  void Token(TokenId id, float logprob, const std::map<TokenId, float>& top);
-  // Of the prompt from this position on, -p of the token at position p, and of each the likeliest: the digits
-  // from 1 to `top`, -i of digit i.
-  void Scores(uint32_t first_position, uint32_t count, uint32_t top);
-  void Finish(v1::FinishReason reason);
-  // Until the gateway aborts the choice.
-  void AwaitChoiceCancel();
-  // Until the gateway aborts this request.
-  void AwaitCancel();
-
- private:
-  v1::RequestUpdate Update(TokenId id);
-
-  ScriptedSession& session_;
-  const uint64_t tag_;
-  uint32_t choice_ = 0;
-  std::vector<uint32_t> positions_;  // of the choices
-};
 
 class ScriptedBackend {
  public:
