@@ -213,7 +213,7 @@ TEST_F(GatewayChoicesTest, LogprobsComeWithTheTextTheyBelongTo) {
 TEST_F(GatewayChoicesTest, NoInfinityComesOut) {
   backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
     out.Accept();
-    out.Token(testing::TinyIds("y")[0], -INFINITY, {{5, NAN}});
+    out.Token(testing::TinyIds("y")[0], -INFINITY, {{5, -INFINITY}});
     out.Finish(v1::FINISH_LENGTH);
     return kOk;
   };
@@ -222,22 +222,47 @@ TEST_F(GatewayChoicesTest, NoInfinityComesOut) {
   EXPECT_EQ(whole.logprobs.at(0)[0]["top_logprobs"][0]["logprob"], -9999);
 }
 
-TEST_F(GatewayChoicesTest, AWorkerThatLeavesLogprobsOutFailsItsAttempt) {
-  std::atomic<int> attempts{0};
-  backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
-    out.Accept();
-    if (++attempts == 1) {
-      out.Text("x");
-      out.AwaitCancel();
+// Left out, or no logarithms of probabilities, its own or the likeliest's.
+TEST_F(GatewayChoicesTest, AWorkersWrongLogprobsFailItsAttempt) {
+  const TokenId x = testing::TinyIds("x")[0], y = testing::TinyIds("y")[0];
+  const std::vector<std::function<void(TokenWriter&)>> wrong = {
+      [&](TokenWriter& out) { out.Token(x); },
+      [&](TokenWriter& out) { out.Token(x, -1, {}); },
+      [&](TokenWriter& out) {
+        out.Token(x, INFINITY, {{5, -1.0f}});
+      },
+      [&](TokenWriter& out) {
+        out.Token(x, NAN, {{5, -1.0f}});
+      },
+      [&](TokenWriter& out) {
+        out.Token(x, 0.5f, {{5, -1.0f}});
+      },
+      [&](TokenWriter& out) {
+        out.Token(x, -1, {{5, INFINITY}});
+      },
+      [&](TokenWriter& out) {
+        out.Token(x, -1, {{5, NAN}});
+      }};
+  std::atomic<uint32_t> epoch{1};
+  backend_.readmit = [&](const v1::ReadmitRequest&) { return backend_.Elsewhere(++epoch); };
+  for (const auto& say : wrong) {
+    std::atomic<int> attempts{0};
+    epoch = 1;
+    backend_.generate = [&](const v1::GenerateRequest&, TokenWriter& out) {
+      out.Accept();
+      if (++attempts == 1) {
+        say(out);
+        out.AwaitCancel();
+        return kOk;
+      }
+      out.Token(y, -1, {{y, -1.0f}});
+      out.Finish(v1::FINISH_LENGTH);
       return kOk;
-    }
-    out.Token(testing::TinyIds("y")[0], -1, {});
-    out.Finish(v1::FINISH_LENGTH);
-    return kOk;
-  };
-  backend_.readmit = [&](const v1::ReadmitRequest&) { return backend_.Elsewhere(2); };
-  EXPECT_EQ(OfWhole(Chat(R"("logprobs": true)").body).texts, (std::map<int, std::string>{{0, "y"}}));
-  EXPECT_EQ(attempts, 2);
+    };
+    EXPECT_EQ(OfWhole(Chat(R"("logprobs": true, "top_logprobs": 1)").body).texts,
+              (std::map<int, std::string>{{0, "y"}}));
+    EXPECT_EQ(attempts, 2);
+  }
 }
 
 }  // namespace

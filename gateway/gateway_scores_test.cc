@@ -119,6 +119,30 @@ TEST_F(GatewayScoresTest, NothingButThePromptCostsThePrompt) {
     EXPECT_EQ(settle.reason(), v1::SETTLE_COMPLETED);
   }
   EXPECT_EQ(backend_.settled(), settles);
+  const std::string metrics = Metrics();
+  for (const char* none : {"tokens_delivered_total 0\n", "first_token_seconds_count 0\n"}) {
+    EXPECT_NE(metrics.find(absl::StrCat("quire_gateway_", none)), std::string::npos) << none;
+  }
+}
+
+// As a grammar may want it: what the answer's one token says is that the prompt was read.
+TEST_F(GatewayScoresTest, AnAnswerWithoutTextHasItsPromptsScores) {
+  backend_.generate = [](const v1::GenerateRequest&, TokenWriter& out) {
+    out.Accept();
+    out.Scores(1, 4, 2);
+    out.Token(kTinyEos, -1, {{kTinyEos, -1.0f}});
+    out.Finish(v1::FINISH_STOP);
+    return kOk;
+  };
+  size_t settles = 0;
+  for (const char* stream : {"", R"(, "stream": true)"}) {
+    const Completed all = MustComplete(R"("abcde")", absl::StrCat(kScored, stream));
+    EXPECT_EQ(all.texts.at(0), "abcde");
+    EXPECT_EQ(all.finishes.at(0), "stop");
+    EXPECT_EQ(all.logprobs.at(0)["token_logprobs"], json::parse("[null, -1, -2, -3, -4]"));
+    EXPECT_EQ(all.usage["completion_tokens"], 1);
+    EXPECT_EQ(ScriptedBackend::DeliveredOf(backend_.AwaitSettle(settles++)), 1u);
+  }
 }
 
 TEST_F(GatewayScoresTest, WhatWasScoredIsNotScoredAgain) {
@@ -149,13 +173,14 @@ TEST_F(GatewayScoresTest, WhatWasScoredIsNotScoredAgain) {
   }
 }
 
-// Whoever says them twice, or a token before they are whole, is no group to go on with.
+// Whoever says them twice, or a token or an end before they are whole, is no group to go on with.
 TEST_F(GatewayScoresTest, ScoresOutOfOrderEndTheAttempt) {
-  for (const int wrong : {0, 1, 2}) {
+  for (const int wrong : {0, 1, 2, 3}) {
     backend_.generate = [wrong](const v1::GenerateRequest&, TokenWriter& out) {
       out.Accept();
       out.Scores(wrong == 0 ? 2 : 1, wrong == 1 ? 9 : 1, 2);
       if (wrong == 2) out.Token('x', -1, {{'x', -1.0f}});
+      if (wrong == 3) out.Finish(v1::FINISH_STOP);
       out.AwaitCancel();
       return kOk;
     };

@@ -28,6 +28,11 @@ std::string WeightsNeed(const KvDemand& demand) {
   return text;
 }
 
+// Wanted rows go through tensors of tokens (Decoder::AllocateScratch).
+int64_t ScratchTokens(const KvDemand& demand) {
+  return std::max(demand.max_batch_tokens, demand.max_sequences + demand.scored_rows);
+}
+
 // What weights and scratch memory leave for blocks, a tenth being for everything else.
 absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
   const int64_t usable = demand.memory_bytes / 10 * 9;
@@ -42,13 +47,13 @@ absl::StatusOr<int64_t> RoomForBlocks(const KvDemand& demand) {
         Gib(least / 9 * 10), ", or a smaller model"));
   }
   const int64_t sequence_bytes = demand.sequence_bytes + kOpenPerSequence * demand.request_bytes;
-  const int64_t scratch =
-      demand.max_batch_tokens * demand.token_bytes + demand.max_sequences * sequence_bytes;
+  const int64_t scratch = ScratchTokens(demand) * demand.token_bytes + demand.max_sequences * sequence_bytes;
   const int64_t room = usable - held - demand.sampler_bytes - scratch;
   if (room >= demand.block_bytes) return room;
   const int64_t free = usable - held - serving;
   // A batch has a token of each sequence at least.
-  const int64_t sequences = free / (sequence_bytes + demand.token_bytes);
+  const int64_t sequences =
+      (free - demand.scored_rows * demand.token_bytes) / (sequence_bytes + demand.token_bytes);
   const int64_t tokens = sequences < demand.max_sequences
                              ? std::max<int64_t>(1, sequences)
                              : (free - demand.max_sequences * sequence_bytes) / demand.token_bytes;

@@ -19,6 +19,7 @@ struct KvDemand {
   int64_t max_context = 0;    // tokens
   int64_t max_sequences = 0;  // more blocks than these need at full length are of no use
   int64_t max_batch_tokens = 0;
+  int64_t scored_rows = 0;  // beside one of each sequence; a batch of fewer tokens has their room, too
   // Scratch memory of all ranks, for each token of a batch and for each sequence.
   int64_t token_bytes = 0, sequence_bytes = 0;
   int64_t request_bytes = 0;   // of what is kept of each open request, also while it waits

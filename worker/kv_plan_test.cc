@@ -23,6 +23,7 @@ KvDemand Small() {
           .max_context = 8192,
           .max_sequences = 64,
           .max_batch_tokens = 512,
+          .scored_rows = 32,
           .token_bytes = 20'000,
           .sequence_bytes = 400'000,
           .sampler_bytes = 2 * 800'000,
@@ -122,6 +123,19 @@ TEST(KvPlan, WhatSamplesOrExchangesIsNotTheBlocks) {
     demand.*bytes = 5 * kGiB;
     EXPECT_FALSE(PlanKvBlocks(demand).ok());
   }
+}
+
+// Else a step of few tokens could want more rows than there is scratch memory for.
+TEST(KvPlan, RowsThatAreWantedAreTokensWhereABatchHasFewer) {
+  KvDemand demand = Small();
+  demand.weight_bytes = 11 * kGiB;
+  demand.token_bytes = demand.block_bytes;
+  demand.max_batch_tokens = 64 + 32;
+  const int32_t before = PlanKvBlocks(demand)->blocks;
+  demand.max_batch_tokens = 64;
+  EXPECT_EQ(PlanKvBlocks(demand)->blocks, before);
+  demand.scored_rows = 0;
+  EXPECT_EQ(PlanKvBlocks(demand)->blocks, before + 32);
 }
 
 TEST(KvPlan, RequestsThatWaitAreNotTheBlocks) {

@@ -83,6 +83,7 @@ absl::StatusOr<KvPlan> PlanRankMemory(const WorkerConfig& config, const Checkpoi
   demand.weight_bytes = bytes.weights;
   demand.max_context = model.max_context;
   demand.max_batch_tokens = config.limits.max_batch_tokens;
+  demand.scored_rows = SchedulerLimits::kScoredRows;
   demand.token_bytes = bytes.token + bytes.input_token;
   // A slot counts its tokens, and the plan that opens it says what it begins with: beside the counts of each
   // open request.

@@ -63,6 +63,20 @@ TEST_F(MemoryPlanTest, WhatABackendTakesIsCounted) {
   }
 }
 
+// Through tensors of tokens.
+TEST_F(MemoryPlanTest, RowsThatAreWantedAreCountedWhereABatchHasFewerTokens) {
+  kernels::DeviceChoice device;
+  device.name = "cuda";
+  device.memory_bytes = device.free_bytes = 6 * kGiB;
+  config_.ranks = 1;
+  config_.limits.max_batch_tokens = config_.limits.max_sequences;
+  const int32_t without = PlanRankMemory(config_, checkpoint_, 50, device)->blocks;
+  device.scratch.token_bytes_per_ffn = kGiB / 512 / 256;
+  const int64_t block_bytes = 4 * kGiB / ((1 << 20) / kBlockTokens);
+  EXPECT_NEAR(without - PlanRankMemory(config_, checkpoint_, 50, device)->blocks,
+              static_cast<double>(config_.limits.wanted_rows() * (kGiB / 256) / block_bytes), 1.0);
+}
+
 // A check asks what there could be, a rank what there is.
 TEST_F(MemoryPlanTest, WhatOthersTookOfADeviceIsSaid) {
   kernels::DeviceChoice device;

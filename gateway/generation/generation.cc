@@ -307,7 +307,7 @@ void Generation::Written(uint32_t choice, uint64_t positions) {
   if (positions == 0) return;
   written_ += positions;
   accountant_.Delivered(request_.id, choice, positions);
-  services_.metrics.tokens_delivered.Increment(static_cast<double>(positions));
+  if (request_.max_tokens > 0) services_.metrics.tokens_delivered.Increment(static_cast<double>(positions));
 }
 
 Usage Generation::UsageAtEnd() const {

@@ -96,7 +96,9 @@ void Generation::Handle(const WorkerEvent& event) {
 void Generation::TakeTokens(const v1::Tokens& tokens) {
   const int count = tokens.ids_size();
   ungranted_tokens_ += count;
-  if (!Follows(tokens)) return AttemptFailed(absl::UnavailableError("the worker sent tokens out of order"));
+  if (!Follows(tokens))
+    return AttemptFailed(
+        absl::UnavailableError("the worker sent tokens out of order, or logprobs that are none"));
   const uint32_t choice = tokens.choice();
   if (choices_[choice].ended) return;  // by a stop string, while others go on
   const uint64_t cached = cached_tokens_.value_or(0);
@@ -115,11 +117,12 @@ void Generation::TakeTokens(const v1::Tokens& tokens) {
 void Generation::TakeScores(const v1::PromptScores& scores) {
   ungranted_tokens_ += scores.logprobs_size();
   if (scores_ == nullptr || !scores_->Append(scores)) {
-    AttemptFailed(absl::UnavailableError("the worker sent a prompt's scores out of order"));
+    AttemptFailed(
+        absl::UnavailableError("the worker sent a prompt's scores out of order, or some that are none"));
   }
 }
 
-// Whether they are what comes next of a choice, with logprobs as asked for.
+// Whether they are what comes next of a choice, with logprobs as asked for, which are some.
 bool Generation::Follows(const v1::Tokens& tokens) const {
   if (tokens.choice() >= choices_.size()) return false;
   if (choices_[tokens.choice()].ended) return true;  // nobody reads them
@@ -129,13 +132,17 @@ bool Generation::Follows(const v1::Tokens& tokens) const {
   const int with_logprobs = sampling.logprobs() || sampling.top_logprobs() > 0 ? tokens.ids_size() : 0;
   const int with_top = sampling.top_logprobs() > 0 ? tokens.ids_size() : 0;
   return tokens.first_position() == so_far && so_far + tokens.ids_size() <= request_.positions_each() &&
-         tokens.logprobs_size() == with_logprobs && tokens.top_logprobs_size() == with_top;
+         tokens.logprobs_size() == with_logprobs && tokens.top_logprobs_size() == with_top &&
+         AreLogprobs(tokens.logprobs()) && AreLogprobs(tokens.top_logprobs());
 }
 
 void Generation::FinishChoice(const v1::Finished& finished) {
   const uint32_t choice = finished.choice();
   if (choice >= choices_.size()) {
     return AttemptFailed(absl::UnavailableError("the worker ended a choice that nobody asked for"));
+  }
+  if (scores_ != nullptr && !scores_->whole()) {
+    return AttemptFailed(absl::UnavailableError("the worker ended a choice before its prompt's scores"));
   }
   choices_[choice].ended = true;
   answer_.Finish(choice, finished.reason() == v1::FINISH_STOP ? Ending::Kind::kStop : Ending::Kind::kLength);
@@ -148,6 +155,7 @@ uint64_t Generation::AcceptedTokens() const {
 }
 
 void Generation::ObserveToken() {
+  if (request_.max_tokens == 0) return;  // nobody is shown it
   const int64_t now_us = services_.clock.NowUs();
   if (!first_token_us_) {
     first_token_us_ = now_us;

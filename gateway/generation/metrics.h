@@ -12,8 +12,8 @@ namespace quire::gateway {
 struct GenerationMetrics {
   explicit GenerationMetrics(Metrics& metrics);
 
-  prometheus::Counter&
-      tokens_delivered;  // positions written to clients' sockets, from the counter that settles
+  // Positions written to clients' sockets, from the counter that settles; a prompt's echo alone is none.
+  prometheus::Counter& tokens_delivered;
   prometheus::Counter& prompt_tokens;
   prometheus::Counter& client_gone;
   prometheus::Counter& readmissions;

@@ -4,8 +4,16 @@
 
 namespace quire::gateway {
 
+bool AreLogprobs(const google::protobuf::RepeatedField<float>& logprobs) {
+  return std::ranges::all_of(logprobs, [](float logprob) { return logprob <= 0; });  // NaN isn't
+}
+
+bool AreLogprobs(const google::protobuf::RepeatedPtrField<v1::TopLogprobs>& tops) {
+  return std::ranges::all_of(tops, [](const v1::TopLogprobs& top) { return AreLogprobs(top.logprobs()); });
+}
+
 TokenChance ChanceOf(TokenId id, float logprob) {
-  return {.id = id, .logprob = logprob >= kLeastLogprob ? logprob : kLeastLogprob};
+  return {.id = id, .logprob = std::max(logprob, kLeastLogprob)};
 }
 
 bool PromptScores::Append(const v1::PromptScores& more) {
@@ -16,7 +24,8 @@ bool PromptScores::Append(const v1::PromptScores& more) {
   };
   // Of a vocabulary of fewer ids than were asked for there are fewer: no group has one.
   if (count == 0 || more.first_position() != next() || count > ids_.size() - next() ||
-      more.top_logprobs_size() != with_top || !std::ranges::all_of(more.top_logprobs(), has_all)) {
+      more.top_logprobs_size() != with_top || !std::ranges::all_of(more.top_logprobs(), has_all) ||
+      !AreLogprobs(more.logprobs()) || !AreLogprobs(more.top_logprobs())) {
     return false;
   }
   for (size_t i = 0; i < count; ++i) {

@@ -25,7 +25,10 @@ struct SampledToken {
   std::vector<TokenChance> top = {};  // the likeliest in its place, likeliest first
 };
 
-// NaN is no chance, either.
+// Whether a worker's are the logarithms of probabilities: at most 0, and numbers, though of 0 that is -inf.
+bool AreLogprobs(const google::protobuf::RepeatedField<float>& logprobs);
+bool AreLogprobs(const google::protobuf::RepeatedPtrField<v1::TopLogprobs>& tops);
+// Of such a one.
 TokenChance ChanceOf(TokenId id, float logprob);
 
 class PromptScores {
@@ -38,7 +41,7 @@ class PromptScores {
   // The token at the next position is the first that lacks its score.
   size_t next() const { return 1 + own_.size(); }
   bool whole() const { return next() >= ids_.size(); }
-  // False, and nothing changed, where they are not what comes next.
+  // False, and nothing changed, where they are not what comes next, or no logarithms of probabilities.
   bool Append(const v1::PromptScores& more);
   // Of one below next(), not the first.
   SampledToken At(size_t position) const;

@@ -48,9 +48,21 @@ TEST(PromptScoresTest, GathersWhatComesNextAndNothingElse) {
 
 TEST(PromptScoresTest, NoChanceIsANumber) {
   PromptScores scores({7, 8, 9}, 0);
-  EXPECT_TRUE(scores.Append(Scored(1, {-std::numeric_limits<float>::infinity(), std::nanf("")}, 0)));
+  EXPECT_TRUE(scores.Append(Scored(1, {-std::numeric_limits<float>::infinity(), -1e5f}, 0)));
   EXPECT_EQ(scores.At(1).token.logprob, kLeastLogprob);
   EXPECT_EQ(scores.At(2).token.logprob, kLeastLogprob);
+}
+
+TEST(PromptScoresTest, NoLogarithmOfAProbabilityIsNoScore) {
+  for (const float wrong : {std::numeric_limits<float>::infinity(), std::nanf(""), 0.5f}) {
+    PromptScores scores({7, 8, 9}, 1);
+    EXPECT_FALSE(scores.Append(Scored(1, {-1, wrong}, 1))) << wrong;
+    v1::PromptScores said = Scored(1, {-1, 0}, 1);
+    said.mutable_top_logprobs(1)->set_logprobs(0, wrong);
+    EXPECT_FALSE(scores.Append(said)) << wrong;
+    EXPECT_EQ(scores.next(), 1u);
+    EXPECT_TRUE(scores.Append(Scored(1, {-1, 0}, 1)));
+  }
 }
 
 TEST(PromptScoresTest, OneTokenHasNone) { EXPECT_TRUE(PromptScores({7}, 5).whole()); }

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -14,12 +15,12 @@ namespace {
 constexpr double kLeastOfDecodes = 0.5;
 
 // What a step has left for prompts, dealt to one after another: each may take its even share, and what one
-// leaves goes to the next.
+// leaves goes to the next. So whoever can take fewest rows comes first.
 class PromptBudget {
  public:
   PromptBudget(const SchedulerLimits& limits, const StepPrices& prices, const StepWork& decodes,
-               int64_t prompts, int64_t scoring)
-      : scorers_(scoring),
+               int64_t prompts, int64_t scorers)
+      : scorers_(scorers),
         chunk_(limits.prefill_chunk),
         prices_(prices),
         sharers_(prompts),
@@ -269,19 +270,23 @@ int64_t Scheduler::RoomToGrow() const {
 }
 
 void Scheduler::ShareBudget(const StepPrices& prices, Step& step) {
-  // Shortest remainder first, so that what the short ones leave goes to the long ones. Decodes, with one
-  // token left, come first of all.
-  std::stable_sort(step.sequences.begin(), step.sequences.end(),
-                   [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });
+  const auto is_prompt = [](const Sequence* sequence) { return sequence->remaining() > 1; };
+  const int64_t scorers = std::ranges::count_if(
+      step.sequences, [&](const Sequence* sequence) { return is_prompt(sequence) && sequence->scores(); });
+  // Those that can take few rows first, so that what they leave goes to the others: short ones, and those
+  // that score many. Decodes, with one token left, come first of all.
+  const int64_t scores = SchedulerLimits::kScoredRows / std::max<int64_t>(1, scorers);
+  std::ranges::stable_sort(step.sequences, {}, [&](const Sequence* sequence) {
+    return std::pair(is_prompt(sequence), sequence->RowsThatScore(scores));
+  });
   StepWork& work = step.work;
   for (const Sequence* sequence : step.sequences) {
-    if (sequence->remaining() > 1) break;
+    if (is_prompt(sequence)) break;
     ++work.decode_rows;
     work.keys += KeysOf(sequence->planned(), 1);
   }
   const auto prompts = std::span(step.sequences).subspan(static_cast<size_t>(work.decode_rows));
-  PromptBudget budget(limits_, prices, work, std::ssize(prompts),
-                      std::ranges::count_if(prompts, &Sequence::scores));
+  PromptBudget budget(limits_, prices, work, std::ssize(prompts), scorers);
   for (Sequence* sequence : step.sequences) {
     const int64_t remaining = sequence->remaining(), position = sequence->planned();
     const int64_t rows = remaining == 1 ? 1 : budget.Take(*sequence);

@@ -125,6 +125,41 @@ TEST(Scheduler, ManyPromptsShareTheBudgetEvenly) {
   for (const auto& [sequence, rows] : bench.RunStep()) EXPECT_EQ(rows, 8);
 }
 
+std::map<const Sequence*, int64_t> RowsOf(const Step& step) {
+  std::map<const Sequence*, int64_t> rows;
+  for (size_t i = 0; i < step.sequences.size(); ++i) rows[step.sequences[i]] = step.plan.sequences[i].rows;
+  return rows;
+}
+
+// Who scores takes few rows, however long the prompt is: what that leaves is the others'.
+TEST(Scheduler, ScoredPromptsLeaveTheOthersWhatTheyCanNotTake) {
+  for (const int64_t remaining : {50, 1000}) {
+    Bench bench({.max_batch_tokens = 64, .prefill_chunk = 64, .max_sequences = 8}, 2000);
+    for (int i = 0; i < 7; ++i) {
+      GenerationRequest scored = RequestOf(200, 10, 10'000 * i);
+      scored.scoring = {.from = 1};
+      bench.Add(std::move(scored));
+    }
+    Sequence* plain = bench.Add(RequestOf(remaining, 10, 90'000));
+    auto rows = RowsOf(bench.Schedule());
+    EXPECT_EQ(rows[plain], 64 - SchedulerLimits::kScoredRows);
+    rows.erase(plain);
+    for (const auto& [sequence, few] : rows) EXPECT_TRUE(few == 4 || few == 5) << few;
+  }
+}
+
+// One whose first scores were told before reads up to the others as any prompt does.
+TEST(Scheduler, AScoredPromptTakesWhatShortOnesLeave) {
+  Bench bench({.max_batch_tokens = 64, .prefill_chunk = 64, .max_sequences = 8}, 2000);
+  GenerationRequest resumed = RequestOf(1000, 10);
+  resumed.scoring = {.from = 900};
+  Sequence* scorer = bench.Add(std::move(resumed));
+  Sequence* plain = bench.Add(RequestOf(10, 10, 90'000));
+  auto rows = RowsOf(bench.Schedule());
+  EXPECT_EQ(rows[plain], 10);
+  EXPECT_EQ(rows[scorer], 54);
+}
+
 TEST(Scheduler, LastAdmittedIsPreemptedFirstAndComesBackWhole) {
   Bench bench({}, 16);
   Sequence* first = bench.Add(RequestOf(30, 150, 0));

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "worker/engine/test_engine.h"
+#include "worker/engine/testing/scripted_grammar.h"
 
 namespace quire::worker {
 namespace {
@@ -157,6 +158,32 @@ TEST(ScoredPrompt, ChoicesShareTheScores) {
     EXPECT_EQ(wants.scored, 89);
     EXPECT_EQ(group.copies(), 3);
   }
+}
+
+// A grammar that lets nothing come has no answer end before the prompt was read.
+TEST(ScoredPrompt, AnAnswerThatMayOnlyBeEmptyIsAStopId) {
+  EngineKnobs knobs;
+  TestEngine group(knobs);
+  for (const int64_t from : {1, 40}) {  // or all of it was, by an earlier attempt
+    GenerationRequest request = Scored(40, 5, from);
+    request.stop_ids = {2};
+    request.grammar = *ScriptedGrammarCompiler().Compile("scripted", ".", 1000);
+    request.choices = Choices({0, 1});
+    const auto answer = group.RunToEnd(request);
+    EXPECT_TRUE(answer->status().ok()) << answer->status();
+    TestEngine::ExpectScores(request, *answer);
+    EXPECT_EQ(answer->scores.size(), 40 - static_cast<size_t>(from));
+    for (const uint32_t choice : {0, 1}) {
+      EXPECT_EQ(answer->ids(choice), std::vector<TokenId>{2});
+      EXPECT_EQ(answer->finished(choice), FinishCause::kStop);
+    }
+    request.min_tokens = 1;
+    EXPECT_EQ(group.RunToEnd(request)->status().code(), absl::StatusCode::kInvalidArgument);
+    request.min_tokens = 0;
+    request.ignore_eos = true;
+    EXPECT_EQ(group.RunToEnd(request)->status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  group.StopAndAudit();
 }
 
 // Blocks for one and a half: the last admitted goes back and forth, and its scores come once.

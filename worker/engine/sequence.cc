@@ -326,14 +326,15 @@ void Sequence::FillMask() {
   for (const TokenId id : stop_mask()) mask_[id / 32] &= ~(1u << (id % 32));
   if (const auto opener = reasoning_.opener()) mask_[*opener / 32] |= 1u << (*opener % 32);
   const bool goes_on = std::ranges::any_of(mask_, [](uint32_t word) { return word != 0; });
-  if (goes_on) {
+  if (goes_on || (OwesToken() && MayStopByToken())) {
     for (const TokenId id : stop_mask()) mask_[id / 32] |= (may_stop_ ? 1u : 0u) << (id % 32);
     masked_ = true;
-  } else if (may_stop_) {
+  } else if (may_stop_ && !OwesToken()) {
     finished_ = FinishCause::kStop;
   } else if (!finished_) {
-    grammar_error_ = absl::InvalidArgumentError(
-        absl::StrCat("the grammar lets nothing come after ", output_.size(), " tokens of choice ", choice()));
+    grammar_error_ = absl::InvalidArgumentError(absl::StrCat(
+        "the grammar lets nothing come after ", output_.size(), " tokens of choice ", choice(),
+        may_stop_ ? ", whose prompt is scored: let a stop id come (ignore_eos, min_tokens)" : ""));
   }
 }
 

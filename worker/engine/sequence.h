@@ -126,6 +126,9 @@ class Sequence {
   std::span<const TokenId> stop_mask() const {
     return request_->ignore_eos ? std::span<const TokenId>() : request_->stop_ids;
   }
+  // One whose prompt is scored has a token, which tells that it was read, be it the one that ends it.
+  bool OwesToken() const { return request_->scoring && output_.empty(); }
+  bool MayStopByToken() const { return may_stop_ && request_->min_tokens == 0 && !stop_mask().empty(); }
   void CheckFinished();
   // With the resumed ids.
   void StartConstraints();

@@ -63,6 +63,9 @@ class TokenLists {
   bool has_tops_ = false;
 };
 
+// Of a scored prompt, said or made at once: a chunk of a stream, and a millisecond's work or two.
+inline constexpr size_t kScoredTokensAtOnce = 512;
+
 // A scored prompt as its choice says it: text and lists, so many tokens at a time, from the first one on. A
 // token that goes on in the midst of a character stands where that does.
 class EchoedPrompt {

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::string_view kLastEvent = "data: [DONE]\n\n";
 constexpr std::string_view kGoesOn = "\"finish_reason\":null";
-constexpr size_t kScoredTokensOfChunk = 512;
 
 }  // namespace
 
@@ -35,31 +34,28 @@ void CompletionStreamWriter::Scores(const ScoredPrompt& prompt) {
   form_.EchoOf(prompt.choice, static_cast<uint32_t>(choices_.size()))->scores = prompt.scores;
 }
 
-uint32_t CompletionStreamWriter::BeginChoice(uint32_t index, uint32_t positions, Sink& sink) {
+bool CompletionStreamWriter::SayEcho(uint32_t index, uint32_t positions, Sink& sink) {
+  Choice& choice = choices_[index];
   const CompletionForm::Echo* echo = form_.EchoOf(index, static_cast<uint32_t>(choices_.size()));
-  if (std::exchange(choices_[index].begun, true) || echo == nullptr) return positions;
-  if (echo->scores != nullptr) {
-    SayScores(index, *echo, positions, sink);
-    return 0;
+  if (choice.begun || echo == nullptr) return false;
+  if (echo->scores == nullptr) {
+    choice.begun = true;
+    if (!echo->text.empty()) sink.Append(Chunk(index, echo->text, "null", kGoesOn) + chunk_end_);
+    return false;
   }
-  if (!echo->text.empty()) sink.Append(Chunk(index, echo->text, "null", kGoesOn) + chunk_end_);
-  return positions;
-}
-
-void CompletionStreamWriter::SayScores(uint32_t index, const CompletionForm::Echo& echo, uint32_t positions,
-                                       Sink& sink) {
-  EchoedPrompt prompt(echo, text_->tokenizer(), form_.tokens_as_ids);
-  while (!prompt.done()) {
-    TokenLists lists;
-    const std::string text = prompt.Take(kScoredTokensOfChunk, lists);
-    sink.Append(Chunk(index, text, lists.Json(), kGoesOn) + chunk_end_, {index, std::exchange(positions, 0)});
-  }
-  choices_[index].characters = prompt.characters();
+  if (!choice.echoed) choice.echoed.emplace(*echo, text_->tokenizer(), form_.tokens_as_ids);
+  TokenLists lists;
+  const std::string text = choice.echoed->Take(kScoredTokensAtOnce, lists);
+  sink.Append(Chunk(index, text, lists.Json(), kGoesOn) + chunk_end_, {index, positions - choice.said});
+  choice.said = positions;
+  choice.characters = choice.echoed->characters();
+  choice.begun = choice.echoed->done();
+  return !choice.begun;
 }
 
 void CompletionStreamWriter::Delta(const Piece& piece, Sink& sink) {
-  const uint32_t positions = BeginChoice(piece.choice, piece.positions, sink);
   Choice& choice = choices_[piece.choice];
+  const uint32_t positions = piece.positions - std::exchange(choice.said, 0);
   std::string logprobs = "null";
   if (!piece.tokens.empty()) {
     TokenLists lists;
@@ -71,7 +67,7 @@ void CompletionStreamWriter::Delta(const Piece& piece, Sink& sink) {
 }
 
 void CompletionStreamWriter::End(const ChoiceEnd& end, Sink& sink) {
-  const uint32_t positions = BeginChoice(end.choice, end.positions, sink);
+  const uint32_t positions = end.positions - std::exchange(choices_[end.choice].said, 0);
   if (++ended_ == choices_.size()) {
     last_ = end;
     last_->positions = positions;

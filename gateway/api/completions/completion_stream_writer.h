@@ -17,6 +17,7 @@ class CompletionStreamWriter final : public AnswerWriter {
   CompletionStreamWriter(const AnswerHead& head, CompletionForm form);
 
   void Scores(const ScoredPrompt& prompt) override;
+  bool SayEcho(uint32_t choice, uint32_t positions, Sink& sink) override;
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
   void Close(const Usage& usage, Sink& sink) override;
@@ -24,14 +25,14 @@ class CompletionStreamWriter final : public AnswerWriter {
 
  private:
   struct Choice {
-    bool begun = false;
+    bool begun = false;                  // its echo was said
+    std::optional<EchoedPrompt> echoed;  // where that has scores
+    // Of the positions of what comes behind the echo: where that has scores they count from its first chunk
+    // on, for these are what was asked for.
+    uint32_t said = 0;
     size_t characters = 0;  // of its text so far
   };
 
-  // Says its echo, the first time. Returns the positions that are left to say, which are no longer with the
-  // echo: where that has scores they count from its first chunk on, for these are what was asked for.
-  uint32_t BeginChoice(uint32_t choice, uint32_t positions, Sink& sink);
-  void SayScores(uint32_t choice, const CompletionForm::Echo& echo, uint32_t positions, Sink& sink);
   // A chunk up to its end.
   std::string Chunk(uint32_t choice, std::string_view text, std::string_view logprobs,
                     std::string_view finish) const;

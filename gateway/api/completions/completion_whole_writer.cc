@@ -9,13 +9,17 @@
 namespace quire::gateway {
 
 void CompletionWholeWriter::Scores(const ScoredPrompt& prompt) {
-  CompletionForm::Echo* echo = form_.EchoOf(prompt.choice, head_.choices);
-  echo->scores = prompt.scores;
-  for (uint32_t i = prompt.choice; i < head_.choices && form_.EchoOf(i, head_.choices) == echo; ++i) {
-    EchoedPrompt echoed(*echo, head_.text->tokenizer(), form_.tokens_as_ids);
-    choices_[i].echo = echoed.Take(SIZE_MAX, choices_[i].lists);
-    choices_[i].characters = echoed.characters();
-  }
+  form_.EchoOf(prompt.choice, head_.choices)->scores = prompt.scores;
+}
+
+bool CompletionWholeWriter::SayEcho(uint32_t index, uint32_t /*positions*/, Sink& /*sink*/) {
+  Choice& choice = choices_[index];
+  const CompletionForm::Echo* echo = form_.EchoOf(index, head_.choices);
+  if (echo == nullptr || echo->scores == nullptr || (choice.echoed && choice.echoed->done())) return false;
+  if (!choice.echoed) choice.echoed.emplace(*echo, head_.text->tokenizer(), form_.tokens_as_ids);
+  choice.echo += choice.echoed->Take(kScoredTokensAtOnce, choice.lists);
+  choice.characters = choice.echoed->characters();
+  return !choice.echoed->done();
 }
 
 void CompletionWholeWriter::Delta(const Piece& piece, Sink& /*sink*/) {

@@ -3,6 +3,7 @@
 // per request, one thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ class CompletionWholeWriter final : public AnswerWriter {
       : head_(std::move(head)), form_(std::move(form)), choices_(head_.choices) {}
 
   void Scores(const ScoredPrompt& prompt) override;
+  bool SayEcho(uint32_t choice, uint32_t positions, Sink& sink) override;
   void Delta(const Piece& piece, Sink& sink) override;
   void End(const ChoiceEnd& end, Sink& sink) override;
   void Close(const Usage& usage, Sink& sink) override;
@@ -28,7 +30,8 @@ class CompletionWholeWriter final : public AnswerWriter {
     uint32_t positions = 0;
   };
   struct Choice {
-    std::string echo;  // of a prompt that was scored
+    std::optional<EchoedPrompt> echoed;  // of a prompt that was scored
+    std::string echo;                    // its text
     std::vector<Part> parts;
     size_t characters = 0;
     TokenLists lists;

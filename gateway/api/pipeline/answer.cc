@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/async/resumer.h"
 #include "gateway/api/error_response.h"
 
 namespace quire::gateway {
@@ -23,6 +24,26 @@ void CountDelivered(Generations& generations, Sink& sink) {
   }
 }
 
+// False: the client has left.
+awaitable<bool> SayParts(const Step& step, AnswerWriter& writer, Sink& sink) {
+  bool stays = true;
+  for (const Piece& piece : step.pieces) {
+    if (writer.SayEcho(piece.choice, piece.positions, sink)) {
+      stays = co_await SayRestOfEcho(writer, piece.choice, piece.positions, sink);
+    }
+    if (!stays) co_return false;
+    writer.Delta(piece, sink);
+  }
+  for (const ChoiceEnd& end : step.ends) {
+    if (writer.SayEcho(end.choice, end.positions, sink)) {
+      stays = co_await SayRestOfEcho(writer, end.choice, end.positions, sink);
+    }
+    if (!stays) co_return false;
+    writer.End(end, sink);
+  }
+  co_return true;
+}
+
 // Whether anything can follow.
 awaitable<bool> Write(const Step& step, const Generations& generations, AnswerWriter& writer, Sink& sink,
                       http::RequestRecord& record, bool& begun) {
@@ -30,8 +51,8 @@ awaitable<bool> Write(const Step& step, const Generations& generations, AnswerWr
   const bool says = !step.pieces.empty() || !step.ends.empty();
   if (says && !std::exchange(begun, true)) writer.Begin(generations.UsageAtEnd(), sink);
   for (const ScoredPrompt& prompt : step.prompts) writer.Scores(prompt);
-  for (const Piece& piece : step.pieces) writer.Delta(piece, sink);
-  for (const ChoiceEnd& end : step.ends) writer.End(end, sink);
+  const bool stays = co_await SayParts(step, writer, sink);
+  if (!stays) co_return false;
   if (!step.ending) co_return true;
   if (!step.ending->is_error()) {
     writer.Close(generations.UsageAtEnd(), sink);
@@ -50,6 +71,17 @@ awaitable<bool> Write(const Step& step, const Generations& generations, AnswerWr
 }
 
 }  // namespace
+
+awaitable<bool> SayRestOfEcho(AnswerWriter& writer, uint32_t choice, uint32_t positions, Sink& sink) {
+  bool more = true;
+  while (more) {
+    const absl::Status sent = co_await sink.Flush();
+    co_await Suspend([](Resumer self) { self.Resume(); });
+    if (!sent.ok() || sink.gone()) co_return false;
+    more = writer.SayEcho(choice, positions, sink);
+  }
+  co_return true;
+}
 
 awaitable<void> Answer(Generations& generations, AnswerWriter& writer, Sink& sink,
                        http::RequestRecord& record) {
