@@ -130,6 +130,34 @@ TEST_F(LedgerAuditTest, AuditFindsWhatDoesNotAddUp) {
                                    HasSubstr("request 01: posted nothing")));
 }
 
+TEST_F(LedgerAuditTest, CreditsAndReversalsAddUp) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+  ASSERT_TRUE(test.Settle(TestLedger::SettleOf(id, 3)).ok());
+  ASSERT_TRUE(test.Credit({"acme", "payment 1", 5000, "paid"}).ok());
+  ASSERT_TRUE(test.Reverse(id).ok());
+  auto reports = *LedgerReports::Open(Path());
+  AuditReport report = *reports->Audit();
+  EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_EQ(report.entries, 3u);
+  EXPECT_EQ(report.posted_nano_usd, -5000);
+  const std::vector<UsageRow> usage = *reports->Usage({});
+  ASSERT_EQ(usage.size(), 1u);
+  EXPECT_EQ(usage[0].requests, 1u);
+  EXPECT_EQ(usage[0].cost_nano_usd, 1200);
+  EXPECT_EQ(usage[0].reversed_nano_usd, 1200);
+
+  Tamper(
+      "DROP TRIGGER entry_stands; UPDATE entry SET amount = amount + 1 WHERE kind = 1;"
+      "UPDATE entry SET amount = 1 WHERE kind = 2; UPDATE account SET balance = 2");
+  EXPECT_THAT(reports->Audit()->findings,
+              UnorderedElementsAre(HasSubstr("takes back what is not there, or not all of it"),
+                                   HasSubstr("a credit of -1")));
+}
+
 TEST_F(LedgerAuditTest, KnowsWhatAnEchoAloneCosts) {
   auto store = *SqliteStore::Open(Path());
   TestLedger test(store.get());

@@ -34,7 +34,8 @@ struct UsageRow {
   uint64_t prompt_tokens = 0;  // of billed requests, cached ones among them
   uint64_t cached_tokens = 0;
   uint64_t completion_tokens = 0;
-  int64_t cost_nano_usd = 0;
+  int64_t cost_nano_usd = 0;      // of these, whatever was taken back
+  int64_t reversed_nano_usd = 0;  // taken back in that time, whenever it was posted
 };
 
 class LedgerReports {
