@@ -48,6 +48,11 @@ absl::StatusOr<std::vector<UsageRow>> LedgerReports::Usage(const UsageQuery& ask
   }
 }
 
+absl::StatusOr<std::vector<PostedEntry>> LedgerReports::Entries(const EntriesQuery& asked) {
+  MutexLock lock(&mutex_);
+  return ReadEntries(*database_, asked);
+}
+
 absl::StatusOr<AuditReport> LedgerReports::Audit() {
   std::unique_ptr<LedgerAudit> audit;
   {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "coordinator/ledger/sqlite.h"
+#include "coordinator/ledger/sqlite_entries.h"
 #include "coordinator/ledger/sqlite_schema.h"
 
 namespace quire::coordinator {
@@ -23,9 +24,6 @@ constexpr char kRequestById[] =
     "SELECT id, account, key_id, model, price_version, state, choices, max_tokens, prompt_tokens, "
     "cached_tokens,"
     " granted, held, reason, unbilled_ms FROM request WHERE id = ?1";
-constexpr char kEntryById[] =
-    "SELECT id, account, key_id, model, price_version, prompt_tokens, cached_tokens, completion_tokens,"
-    " amount, kind, reverses, note FROM entry WHERE id = ?1";
 // Nobody else has rows of such a request: no entry, and nothing delivered.
 constexpr char kForget[] =
     "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE unbilled_ms < ?1"
@@ -47,23 +45,6 @@ absl::StatusOr<RequestRow> ReadRequest(const SqliteQuery& query) {
   row.held_nano_usd = query.Int(11);
   row.reason = static_cast<v1::SettleReason>(query.Int(12));
   row.forgettable = !query.IsNull(13);
-  return row;
-}
-
-absl::StatusOr<EntryRow> ReadEntry(const SqliteQuery& query) {
-  EntryRow row;
-  QUIRE_ASSIGN_OR_RETURN(row.id, RequestId::FromBytes(query.Bytes(0)));
-  row.account = query.Bytes(1);
-  row.key_id = query.Bytes(2);
-  row.model = query.Bytes(3);
-  row.price_version = query.Unsigned(4);
-  row.billed = {.prompt = query.Unsigned(5), .cached = query.Unsigned(6), .completion = query.Unsigned(7)};
-  row.amount_nano_usd = query.Int(8);
-  row.kind = static_cast<EntryKind>(query.Int(9));
-  if (!query.IsNull(10)) {
-    QUIRE_ASSIGN_OR_RETURN(row.reverses, RequestId::FromBytes(query.Bytes(10)));
-  }
-  row.note = query.Bytes(11);
   return row;
 }
 
@@ -226,20 +207,6 @@ absl::Status WriteRequest(SqliteDatabase& database, const RequestRow& row, int64
   return WriteDelivered(database, row, id);
 }
 
-absl::Status WriteEntry(SqliteDatabase& database, const EntryRow& row, int64_t unix_ms) {
-  const std::string id = row.id.ToBytes(), reverses = row.reverses ? row.reverses->ToBytes() : "";
-  QUIRE_RETURN_IF_ERROR(
-      database
-          .Query("INSERT INTO entry(id, account, key_id, model, price_version, prompt_tokens, cached_tokens,"
-                 " completion_tokens, amount, closed_ms, kind, reverses, note)"
-                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, nullif(?12, x''), ?13)")
-          .Bind(SqliteBlob{id}, row.account, row.key_id, row.model, row.price_version, row.billed.prompt,
-                row.billed.cached, row.billed.completion, row.amount_nano_usd, unix_ms,
-                static_cast<int64_t>(row.kind), SqliteBlob{reverses}, row.note)
-          .Run());
-  return database.Query("INSERT INTO outbox(entry_id) VALUES (?1)").Bind(SqliteBlob{id}).Run();
-}
-
 absl::Status Write(SqliteDatabase& database, const LedgerBatch& batch) {
   QUIRE_RETURN_IF_ERROR(CheckTerm(database, batch.term));
   for (const AccountRow& row : batch.accounts) QUIRE_RETURN_IF_ERROR(WriteAccount(database, row));
@@ -351,12 +318,7 @@ absl::StatusOr<std::optional<StoredRequest>> SqliteStore::Find(const RequestId& 
 }
 
 absl::StatusOr<std::optional<EntryRow>> SqliteStore::FindEntry(const RequestId& id) {
-  const std::string raw = id.ToBytes();
-  SqliteQuery query = database_->Query(kEntryById);
-  QUIRE_ASSIGN_OR_RETURN(const bool exists, query.Bind(SqliteBlob{raw}).Step());
-  if (!exists) return std::nullopt;
-  QUIRE_ASSIGN_OR_RETURN(EntryRow row, ReadEntry(query));
-  return row;
+  return ReadEntryById(*database_, id);
 }
 
 absl::Status SqliteStore::Commit(const LedgerBatch& batch) {
