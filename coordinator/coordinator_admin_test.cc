@@ -118,6 +118,44 @@ TEST_F(CoordinatorAdminTest, ACapIsSetByItself) {
             401);
 }
 
+TEST_F(CoordinatorAdminTest, CreditsAndReversalsArePostedOnceAndListed) {
+  const auto post = [&](const char* path, const std::string& body) {
+    return operator_->Call("POST", path, body);
+  };
+  const std::string body =
+      R"({"account":"default","amount_usd":"2","reference":"payment 1","note":"by card"})";
+  const AdminAnswer credit = post("/admin/v1/credits", body);
+  ASSERT_EQ(credit.status, 200) << credit.text;
+  EXPECT_EQ(credit.body["kind"], "credit");
+  EXPECT_EQ(credit.body["amount"]["usd"], "-2.000000000");
+  EXPECT_EQ(post("/admin/v1/credits", body).body, credit.body);
+  EXPECT_EQ(
+      post("/admin/v1/credits", R"({"account":"default","amount_usd":"3","reference":"payment 1"})").status,
+      409);
+  EXPECT_EQ(post("/admin/v1/credits", R"({"account":"nobody","amount_usd":"3","reference":"p"})").status,
+            404);
+  EXPECT_EQ(post("/admin/v1/credits", "{}").status, 400);
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/usage").body["accounts"][0]["posted"]["usd"], "-2.000000000");
+
+  const std::string id = credit.body["id"];
+  const AdminAnswer reversal = post("/admin/v1/reversals", R"({"entry":")" + id + R"(","note":"bounced"})");
+  ASSERT_EQ(reversal.status, 200) << reversal.text;
+  EXPECT_EQ(reversal.body["reverses"], id);
+  EXPECT_EQ(post("/admin/v1/reversals", R"({"entry":")" + id + "\"}").body, reversal.body);
+  const std::string reversed = reversal.body["id"];
+  EXPECT_EQ(post("/admin/v1/reversals", R"({"entry":")" + reversed + "\"}").status, 409);
+  EXPECT_EQ(post("/admin/v1/reversals", R"({"entry":"00112233445566778899aabbccddeeff"})").status, 404);
+
+  const AdminAnswer first = operator_->Call("GET", "/admin/v1/entries?limit=1");
+  EXPECT_EQ(first.body["has_more"], true);
+  EXPECT_EQ(first.body["data"][0]["id"], id);
+  const AdminAnswer second = operator_->Call("GET", "/admin/v1/entries?account=default&after=" + id);
+  EXPECT_EQ(second.body["has_more"], false);
+  EXPECT_EQ(second.body["data"][0]["id"], reversed);
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/entries?limit=x").status, 400);
+  EXPECT_EQ(operator_->Call("GET", "/admin/v1/audit").body["balanced"], true);
+}
+
 TEST_F(CoordinatorAdminTest, ARevokedKeyStopsItsRequests) {
   auto group = Group("g0", 1);
   const auto made = operator_->Call("POST", "/admin/v1/keys", R"({"name":"n"})");

@@ -1,52 +1,21 @@
 #include "coordinator/api/admin_json.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
-#include "base/core/strict_json.h"
 #include "base/http/error_body.h"
+#include "coordinator/api/admin_fields.h"
 
 namespace quire::coordinator {
 namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kNanoPerUsd = 1'000'000'000;
-constexpr int64_t kMaxUsd = 1'000'000'000;
-constexpr size_t kDecimals = 9;
-constexpr size_t kMaxNameBytes = 128, kMaxAccountBytes = 64, kMaxModels = 100, kMaxModelBytes = 256;
-
-absl::Status Wrong(const std::string& field, const std::string& why) {
-  return absl::InvalidArgumentError(absl::StrCat("'", field, "' ", why));
-}
-
-bool IsPrintable(const std::string& text) {
-  return std::none_of(text.begin(), text.end(), [](unsigned char c) { return absl::ascii_iscntrl(c); });
-}
-
-absl::Status ReadText(const json& value, const std::string& field, size_t max_bytes, std::string* out) {
-  if (!value.is_string()) return Wrong(field, "must be a string");
-  *out = value.get<std::string>();
-  if (out->empty() || out->size() > max_bytes || !IsPrintable(*out)) {
-    return Wrong(field, absl::StrCat("must have 1..", max_bytes, " bytes and no control characters"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadAccount(const json& value, std::string* out) {
-  QUIRE_RETURN_IF_ERROR(ReadText(value, "account", kMaxAccountBytes, out));
-  const bool plain = std::all_of(out->begin(), out->end(), [](unsigned char c) {
-    return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
-  });
-  return plain ? absl::OkStatus() : Wrong("account", "may have letters, digits, '-', '_' and '.' only");
-}
+constexpr size_t kMaxModels = 100, kMaxModelBytes = 256;
 
 absl::Status ReadModels(const json& value, std::vector<std::string>* out) {
   if (!value.is_array() || value.empty() || value.size() > kMaxModels) {
@@ -72,39 +41,8 @@ absl::Status ReadCap(const json& value, const std::string& field, NewKeySpec* sp
   if (spec->has_cap) return Wrong(field, "and the other cap field exclude one another");
   spec->has_cap = true;
   if (value.is_null()) return absl::OkStatus();
-  if (field == "cap_usd") {
-    if (!value.is_string()) return Wrong(field, "must be a string like \"12.50\", or null for no cap");
-    QUIRE_ASSIGN_OR_RETURN(spec->cap_nano_usd, NanoUsdFromText(value.get<std::string>()));
-    return absl::OkStatus();
-  }
-  const bool in_range =
-      value.is_number_unsigned() && value.get<uint64_t>() <= uint64_t{kMaxUsd} * kNanoPerUsd;
-  if (!in_range)
-    return Wrong(field, "must be a whole number of nano-dollars, at most 10^18, or null for no cap");
-  spec->cap_nano_usd = value.get<int64_t>();
+  QUIRE_ASSIGN_OR_RETURN(spec->cap_nano_usd, ReadMoney(value, field));
   return absl::OkStatus();
-}
-
-absl::StatusOr<json> ParseObject(const std::string& body) {
-  const absl::StatusOr<nlohmann::ordered_json> root = ParseStrictJson(body);
-  if (!root.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the body must be a JSON object: ", MessageOf(root.status())));
-  }
-  if (!root->is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
-  return json(*root);
-}
-
-absl::Status ReadTime(const std::string& text, const std::string& field, int64_t* out) {
-  if (!absl::SimpleAtoi(text, out) || *out < 0) return Wrong(field, "must be Unix milliseconds");
-  return absl::OkStatus();
-}
-
-json MoneyJson(int64_t nano_usd) {
-  json money = json::object();
-  money["nano_usd"] = nano_usd;
-  money["usd"] = UsdText(nano_usd);
-  return money;
 }
 
 json RegisteredJson(const GroupReport& report) {
@@ -211,32 +149,6 @@ absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::stri
   return parsed;
 }
 
-absl::StatusOr<int64_t> NanoUsdFromText(const std::string& text) {
-  const absl::Status wrong = absl::InvalidArgumentError(absl::StrCat(
-      "an amount must look like \"12.50\", with at most ", kDecimals, " decimals and at most ", kMaxUsd));
-  const size_t point = text.find('.');
-  std::string whole = text.substr(0, point);
-  std::string decimals = point == std::string::npos ? "" : text.substr(point + 1);
-  const bool digits_only = std::all_of(whole.begin(), whole.end(), absl::ascii_isdigit) &&
-                           std::all_of(decimals.begin(), decimals.end(), absl::ascii_isdigit);
-  int64_t usd = 0, nano = 0;
-  if (!digits_only || whole.empty() || decimals.size() > kDecimals ||
-      (point != std::string::npos && decimals.empty()) || !absl::SimpleAtoi(whole, &usd) || usd > kMaxUsd) {
-    return wrong;
-  }
-  decimals.resize(kDecimals, '0');
-  if (!absl::SimpleAtoi(decimals, &nano)) return wrong;
-  return usd * kNanoPerUsd + nano;
-}
-
-std::string UsdText(int64_t nano_usd) {
-  const uint64_t magnitude =
-      nano_usd < 0 ? 0 - static_cast<uint64_t>(nano_usd) : static_cast<uint64_t>(nano_usd);
-  char decimals[kDecimals + 2];
-  std::snprintf(decimals, sizeof decimals, ".%09u", static_cast<unsigned>(magnitude % kNanoPerUsd));
-  return absl::StrCat(nano_usd < 0 ? "-" : "", magnitude / kNanoPerUsd, decimals);
-}
-
 json KeyJson(const KeyRow& key) {
   json object = json::object();
   object["id"] = key.id;
@@ -270,6 +182,7 @@ json UsageJson(const UsageRow& row) {
   object["completion_tokens"] = row.completion_tokens;
   object["cost_nano_usd"] = row.cost_nano_usd;
   object["cost_usd"] = UsdText(row.cost_nano_usd);
+  object["reversed_nano_usd"] = row.reversed_nano_usd;
   return object;
 }
 

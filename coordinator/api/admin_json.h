@@ -1,6 +1,5 @@
-// The admin API's bodies: what is read from them, checked field by field, and how rows are shown. Money is
-// shown twice, as integer nano-dollars and as an exact decimal of dollars in a string. Pure functions, any
-// thread.
+// The admin API's bodies about keys, accounts, groups and reports: what is read from them, checked field by
+// field, and how rows are shown (admin_fields.h). Pure functions, any thread.
 #pragma once
 
 #include <cstdint>
@@ -38,10 +37,6 @@ struct CapSpec {
 absl::StatusOr<CapSpec> ParseCap(const std::string& account, const std::string& body);
 absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body);
 absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::string, std::string>>& query);
-
-// "12.5" <-> 12'500'000'000; at most 9 decimals, up to a billion dollars.
-absl::StatusOr<int64_t> NanoUsdFromText(const std::string& text);
-std::string UsdText(int64_t nano_usd);
 
 nlohmann::json KeyJson(const KeyRow& key);
 nlohmann::json AccountJson(const AccountRow& account);

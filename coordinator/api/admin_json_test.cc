@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "coordinator/api/admin_fields.h"
+
 namespace quire::coordinator {
 namespace {
 

@@ -12,6 +12,7 @@
 #include "base/http/error_body.h"
 #include "base/http/target.h"
 #include "coordinator/api/asking.h"
+#include "coordinator/api/posting_json.h"
 
 namespace quire::coordinator {
 namespace {
@@ -51,6 +52,7 @@ json UsageBody(const std::vector<UsageRow>& rows, const UsageQuery& query,
     total.cached_tokens += row.cached_tokens;
     total.completion_tokens += row.completion_tokens;
     total.cost_nano_usd += row.cost_nano_usd;
+    total.reversed_nano_usd += row.reversed_nano_usd;
   }
   json body = ListOf(std::move(data));
   body["total"] = UsageJson(total);
@@ -98,6 +100,9 @@ http::RouteTable AdminService::Routes() {
   add("DELETE", absl::StrCat(kKeysPath, "/*"), &AdminService::RevokeKey);
   add("PUT", "/admin/v1/accounts/*", &AdminService::SetCap);
   add("GET", "/admin/v1/groups", &AdminService::ListGroups);
+  add("POST", "/admin/v1/credits", &AdminService::PostCredit);
+  add("POST", "/admin/v1/reversals", &AdminService::PostReversal);
+  add("GET", "/admin/v1/entries", &AdminService::ListEntries);
   add("GET", "/admin/v1/usage", &AdminService::ShowUsage);
   add("GET", "/admin/v1/audit", &AdminService::ShowAudit);
   return routes;
@@ -206,7 +211,57 @@ AdminService::Answer AdminService::RevokeKey(http::Exchange& exchange) {
   co_return JsonReply(200, KeyJson(*revoked));
 }
 
+// ---- postings ----
+
+AdminService::Answer AdminService::PostCredit(http::Exchange& exchange) {
+  const std::optional<std::string> body = co_await exchange.ReadBody();
+  if (!body) co_return http::Reply();  // answered already
+  const absl::StatusOr<Ledger::NewCredit> credit = ParseCredit(*body);
+  if (!credit.ok()) co_return ErrorReply(credit.status());
+  auto post = [credit = *credit](Ledger& ledger, Reply<EntryRow> reply) {
+    ledger.Credit(credit, std::move(reply));
+  };
+  const absl::StatusOr<EntryRow> entry =
+      co_await AskLedger<EntryRow>(exchange, *parts_.ledger, parts_.patience, std::move(post));
+  if (!entry.ok()) co_return ErrorReply(entry.status());
+  Log(LogLevel::kInfo, "credit_posted", "entry", entry->id.ToHex(), "account", entry->account);
+  co_return JsonReply(200, EntryJson(*entry));
+}
+
+AdminService::Answer AdminService::PostReversal(http::Exchange& exchange) {
+  const std::optional<std::string> body = co_await exchange.ReadBody();
+  if (!body) co_return http::Reply();  // answered already
+  const absl::StatusOr<ReversalSpec> spec = ParseReversal(*body);
+  if (!spec.ok()) co_return ErrorReply(spec.status());
+  auto post = [spec = *spec](Ledger& ledger, Reply<EntryRow> reply) {
+    ledger.Reverse(spec.entry, spec.note, std::move(reply));
+  };
+  const absl::StatusOr<EntryRow> entry =
+      co_await AskLedger<EntryRow>(exchange, *parts_.ledger, parts_.patience, std::move(post));
+  if (!entry.ok()) co_return ErrorReply(entry.status());
+  Log(LogLevel::kInfo, "reversal_posted", "entry", entry->id.ToHex(), "account", entry->account);
+  co_return JsonReply(200, EntryJson(*entry));
+}
+
 // ---- reports ----
+
+AdminService::Answer AdminService::ListEntries(http::Exchange& exchange) {
+  using Entries = std::vector<PostedEntry>;
+  absl::StatusOr<EntriesQuery> query = ParseEntriesQuery(http::ParseQuery(exchange.head().query));
+  if (!query.ok()) co_return ErrorReply(query.status());
+  const uint64_t limit = query->limit++;  // one more: whether there are more
+  auto read = [reports = parts_.reports, query = *query] { return reports->Entries(query); };
+  absl::StatusOr<Entries> entries =
+      co_await AskThread<Entries>(exchange, reports_thread_, parts_.report_patience, std::move(read));
+  if (!entries.ok()) co_return ErrorReply(entries.status());
+  const bool has_more = entries->size() > limit;
+  if (has_more) entries->pop_back();
+  json data = json::array();
+  for (const PostedEntry& entry : *entries) data.push_back(EntryJson(entry));
+  json body = ListOf(std::move(data));
+  body["has_more"] = has_more;
+  co_return JsonReply(200, body);
+}
 
 AdminService::Answer AdminService::ListGroups(http::Exchange& exchange) {
   using Driven = std::vector<DrivenGroup>;

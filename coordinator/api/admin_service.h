@@ -1,9 +1,9 @@
-// The operator's API over HTTP: keys, groups, usage, audit, and what probes and Prometheus ask. Its port and
-// its kind of key (ak-quire-...) are its own: API keys open nothing here. Every handler but the probes' needs
-// an admin key, before it looks at anything, and the plane's guard before it tells which paths and methods
-// there are. Owned by coordinator.cc; its handlers are coroutines on the HTTP server's I/O thread. Always:
-// none of them blocks it (asking.h), each has a deadline, and probes, metrics, keys and accounts are shown
-// from what is known already, whatever the ledger or the disk does.
+// The operator's API over HTTP: keys, groups, credits, reversals, entries, usage, audit, and what probes and
+// Prometheus ask. Its port and its kind of key (ak-quire-...) are its own: API keys open nothing here. Every
+// handler but the probes' needs an admin key, before it looks at anything, and the plane's guard before it
+// tells which paths and methods there are. Owned by coordinator.cc; its handlers are coroutines on the HTTP
+// server's I/O thread. Always: none of them blocks it (asking.h), each has a deadline, and probes, metrics,
+// keys and accounts are shown from what is known already, whatever the ledger or the disk does.
 #pragma once
 
 #include <atomic>
@@ -64,6 +64,9 @@ class AdminService {
   Answer ListKeys(http::Exchange& exchange);
   Answer RevokeKey(http::Exchange& exchange);
   Answer ListGroups(http::Exchange& exchange);
+  Answer PostCredit(http::Exchange& exchange);
+  Answer PostReversal(http::Exchange& exchange);
+  Answer ListEntries(http::Exchange& exchange);
   Answer ShowUsage(http::Exchange& exchange);
   Answer ShowAudit(http::Exchange& exchange);
   std::string MetricsText() ABSL_LOCKS_EXCLUDED(metrics_mutex_);

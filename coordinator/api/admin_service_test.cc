@@ -24,6 +24,9 @@ class SlowStore final : public LedgerStore {
   absl::StatusOr<uint64_t> TakeOver() override { return disk_.TakeOver(); }
   absl::StatusOr<LedgerState> Load() override { return disk_.Load(); }
   absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override { return disk_.Find(id); }
+  absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id) override {
+    return disk_.FindEntry(id);
+  }
   absl::Status Commit(const LedgerBatch& batch) override {
     MutexLock lock(&mutex_);
     committing_ = true;

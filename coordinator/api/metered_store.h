@@ -22,6 +22,9 @@ class MeteredStore final : public LedgerStore {
   absl::StatusOr<uint64_t> TakeOver() override { return store_->TakeOver(); }
   absl::StatusOr<LedgerState> Load() override { return store_->Load(); }
   absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override { return store_->Find(id); }
+  absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id) override {
+    return store_->FindEntry(id);
+  }
   absl::Status Commit(const LedgerBatch& batch) override {
     const int64_t begin_us = clock_.NowUs();
     absl::Status committed = store_->Commit(batch);

@@ -45,9 +45,10 @@ struct LedgerOptions {
 struct LedgerCounters {
   uint64_t commits = 0;
   uint64_t failed_commits = 0;
-  uint64_t posted_nano_usd = 0;
+  uint64_t posted_nano_usd = 0;  // of usage
   uint64_t posted_positions = 0;
-  uint64_t reaped = 0;  // closed for a gateway that fell silent (P3's exceptions)
+  uint64_t credits = 0, reversals = 0;  // entries
+  uint64_t reaped = 0;                  // closed for a gateway that fell silent (P3's exceptions)
   uint64_t unbilled_positions =
       0;  // said by a Settle after the request was closed with less: the operator's loss
   uint64_t above_grant_alarms = 0;  // a gateway reported more than it was granted: a bug or a forged message
@@ -97,6 +98,21 @@ class Ledger {
   void SetPrice(const std::string& model, TokenPrice price, Reply<PriceRow> reply);
   void GetFacts(Reply<LedgerFacts> reply);
 
+  // ---- what the operator posts (ledger_postings.cc) ----
+  struct NewCredit {
+    std::string account;
+    std::string reference;  // whose it is outside, as a payment's number; one credit of an account has it
+    int64_t amount_nano_usd = 0;
+    std::string note;
+  };
+  static constexpr int64_t kMaxCreditNanoUsd = int64_t{1'000'000'000} * 1'000'000'000;  // a billion dollars
+  // Posts money for the account, which it can spend beyond its cap. Idempotent by account and reference;
+  // NotFound for an unknown account, AlreadyExists where the reference has another amount.
+  void Credit(const NewCredit& credit, Reply<EntryRow> reply);
+  // Takes back a usage or a credit, whole. Idempotent by the entry: the first note stays. NotFound for an
+  // unknown entry, FailedPrecondition for a reversal.
+  void Reverse(const RequestId& entry, const std::string& note, Reply<EntryRow> reply);
+
   // ---- the group commit ----
   // Commits everything since the last call and releases the replies. OK without a store call if nothing
   // waits. An error is the store's (see LedgerStore); the ledger itself goes on unless IsFatal. After a
@@ -127,6 +143,7 @@ class Ledger {
   bool MakesSense(const RequestRow& row) const;
   LedgerBatch TakeBatch();
   void AfterSuccess(const LedgerBatch& batch);
+  void Count(const EntryRow& entry);
   template <typename T>
   void ReplyAfterCommit(absl::StatusOr<T> answer, Reply<T> reply) {
     releases_.push_back(
@@ -158,6 +175,12 @@ class Ledger {
   void Close(Live& live, v1::SettleReason reason);
   void Post(Live& live, uint64_t positions);
   v1::AdmitReply GrantOf(const RequestRow& row) const;
+
+  // Postings.
+  absl::StatusOr<EntryRow> ApplyCredit(const NewCredit& credit);
+  absl::StatusOr<EntryRow> ApplyReverse(const RequestId& id, const std::string& note);
+  absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id);
+  absl::StatusOr<EntryRow> PostEntry(EntryRow entry);
 
   // Money.
   // Of each of its positions.

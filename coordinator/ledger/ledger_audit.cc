@@ -29,7 +29,14 @@ constexpr const char* kEntryAudits[] = {
 
     "SELECT 'entry ' || hex(e.id) || ': its request is not closed' FROM entry e LEFT JOIN request r ON r.id "
     "= e.id"
-    " WHERE e.closed_ms >= ?1 AND e.closed_ms < ?2 AND r.state IS NOT 1",
+    " WHERE e.closed_ms >= ?1 AND e.closed_ms < ?2 AND e.kind = 0 AND r.state IS NOT 1",
+
+    "SELECT 'entry ' || hex(e.id) || ': takes back what is not there, or not all of it' FROM entry e"
+    " LEFT JOIN entry o ON o.id = e.reverses WHERE e.closed_ms >= ?1 AND e.closed_ms < ?2 AND e.kind = 1"
+    " AND (o.id IS NULL OR o.kind = 1 OR o.amount <> -e.amount OR o.account <> e.account)",
+
+    "SELECT 'entry ' || hex(id) || ': a credit of ' || -amount FROM entry"
+    " WHERE closed_ms >= ?1 AND closed_ms < ?2 AND kind = 2 AND amount >= 0",
 
     "SELECT 'entry ' || hex(e.id) || ': not in the outbox' FROM entry e LEFT JOIN outbox o ON o.entry_id = "
     "e.id"

@@ -130,6 +130,65 @@ TEST_F(LedgerAuditTest, AuditFindsWhatDoesNotAddUp) {
                                    HasSubstr("request 01: posted nothing")));
 }
 
+TEST_F(LedgerAuditTest, CreditsAndReversalsAddUp) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  const RequestId id = RequestId::Random();
+  ASSERT_TRUE(test.Admit(TestLedger::AdmitOf(id))->has_grant());
+  ASSERT_TRUE(test.Settle(TestLedger::SettleOf(id, 3)).ok());
+  ASSERT_TRUE(test.Credit({"acme", "payment 1", 5000, "paid"}).ok());
+  ASSERT_TRUE(test.Reverse(id).ok());
+  auto reports = *LedgerReports::Open(Path());
+  AuditReport report = *reports->Audit();
+  EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_EQ(report.entries, 3u);
+  EXPECT_EQ(report.posted_nano_usd, -5000);
+  const std::vector<UsageRow> usage = *reports->Usage({});
+  ASSERT_EQ(usage.size(), 1u);
+  EXPECT_EQ(usage[0].requests, 1u);
+  EXPECT_EQ(usage[0].cost_nano_usd, 1200);
+  EXPECT_EQ(usage[0].reversed_nano_usd, 1200);
+
+  Tamper(
+      "DROP TRIGGER entry_stands; UPDATE entry SET amount = amount + 1 WHERE kind = 1;"
+      "UPDATE entry SET amount = 1 WHERE kind = 2; UPDATE account SET balance = 2");
+  EXPECT_THAT(reports->Audit()->findings,
+              UnorderedElementsAre(HasSubstr("takes back what is not there, or not all of it"),
+                                   HasSubstr("a credit of -1")));
+}
+
+TEST_F(LedgerAuditTest, EntriesAreListedInTheOrderOfTheirPostingPageByPage) {
+  auto store = *SqliteStore::Open(Path());
+  TestLedger test(store.get());
+  ASSERT_TRUE(test.Start().ok());
+  ASSERT_TRUE(test.ledger.Commit(1'000'000).ok());  // the clock stands still from here: five of one moment
+  for (uint64_t tokens = 1; tokens < 5; ++tokens) Bill(test, tokens);
+  ASSERT_TRUE(test.Credit({"acme", "payment 1", 5000, "paid"}).ok());
+  test.unix_ms = 2'000'000;
+  Bill(test, 5);
+  auto reports = *LedgerReports::Open(Path());
+  const std::vector<PostedEntry> all = *reports->Entries({});
+  ASSERT_EQ(all.size(), 6u);
+  EXPECT_EQ(all.back().closed_ms, 2'000'002);
+  EXPECT_EQ(all.back().entry.billed.completion, 5u);
+  std::vector<EntryRow> paged;
+  EntriesQuery query{.limit = 2};
+  while (true) {
+    const std::vector<PostedEntry> page = *reports->Entries(query);
+    if (page.empty()) break;
+    for (const PostedEntry& posted : page) paged.push_back(posted.entry);
+    query.after = page.back().entry.id;
+  }
+  ASSERT_EQ(paged.size(), all.size());
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(paged[i], all[i].entry);
+  EXPECT_EQ(reports->Entries({.to_ms = 2'000'000})->size(), 5u);
+  EXPECT_EQ(reports->Entries({.from_ms = 2'000'000})->size(), 1u);
+  EXPECT_EQ(reports->Entries({.account = "acme"})->size(), 6u);
+  EXPECT_EQ(reports->Entries({.account = "other"})->size(), 0u);
+  EXPECT_TRUE(absl::IsNotFound(reports->Entries({.after = RequestId::Random()}).status()));
+}
+
 TEST_F(LedgerAuditTest, KnowsWhatAnEchoAloneCosts) {
   auto store = *SqliteStore::Open(Path());
   TestLedger test(store.get());

@@ -83,9 +83,21 @@ void Ledger::AfterSuccess(const LedgerBatch& batch) {
   counters_.reaped += news.reaped;
   counters_.unbilled_positions += news.unbilled_positions;
   counters_.above_grant_alarms += news.above_grant_alarms;
-  for (const EntryRow& entry : batch.entries) {
-    counters_.posted_nano_usd += static_cast<uint64_t>(entry.amount_nano_usd);
-    counters_.posted_positions += entry.billed.completion;
+  for (const EntryRow& entry : batch.entries) Count(entry);
+}
+
+void Ledger::Count(const EntryRow& entry) {
+  switch (entry.kind) {
+    case EntryKind::kUsage:
+      counters_.posted_nano_usd += static_cast<uint64_t>(entry.amount_nano_usd);
+      counters_.posted_positions += entry.billed.completion;
+      break;
+    case EntryKind::kReversal:
+      ++counters_.reversals;
+      break;
+    case EntryKind::kCredit:
+      ++counters_.credits;
+      break;
   }
 }
 

@@ -256,6 +256,9 @@ class RottenStore final : public LedgerStore {
     return store_->Load();
   }
   absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override { return store_->Find(id); }
+  absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id) override {
+    return store_->FindEntry(id);
+  }
   absl::Status Commit(const LedgerBatch& batch) override { return store_->Commit(batch); }
   bool rotten = false;
 

@@ -10,9 +10,10 @@ namespace {
 
 constexpr char kUsage[] =
     "SELECT account, key_id, model, CASE WHEN ?4 THEN closed_ms / 3600000 * 3600000 ELSE 0 END AS hour, "
-    "count(*),"
-    " sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(amount) FROM entry"
-    " WHERE closed_ms >= ?1 AND closed_ms < ?2 AND (?3 IS NULL OR account = ?3)"
+    "sum(kind = 0),"
+    " sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(iif(kind = 0, amount, 0)),"
+    " sum(iif(kind = 1, -amount, 0)) FROM entry"
+    " WHERE closed_ms >= ?1 AND closed_ms < ?2 AND (?3 IS NULL OR account = ?3) AND model <> ''"
     " GROUP BY account, key_id, model, hour ORDER BY account, key_id, model, hour";
 
 }  // namespace
@@ -42,8 +43,14 @@ absl::StatusOr<std::vector<UsageRow>> LedgerReports::Usage(const UsageQuery& ask
                     .prompt_tokens = query.Unsigned(5),
                     .cached_tokens = query.Unsigned(6),
                     .completion_tokens = query.Unsigned(7),
-                    .cost_nano_usd = query.Int(8)});
+                    .cost_nano_usd = query.Int(8),
+                    .reversed_nano_usd = query.Int(9)});
   }
+}
+
+absl::StatusOr<std::vector<PostedEntry>> LedgerReports::Entries(const EntriesQuery& asked) {
+  MutexLock lock(&mutex_);
+  return ReadEntries(*database_, asked);
 }
 
 absl::StatusOr<AuditReport> LedgerReports::Audit() {

@@ -1,5 +1,5 @@
-// What the admin API reads: usage sums and the reconciliation, straight from the committed rows through a
-// read-only connection of its own, so that a long report never holds up the ledger thread. Owned by
+// What the admin API reads: usage sums, entries and the reconciliation, straight from the committed rows
+// through a read-only connection of its own, so that a long report never holds up the ledger thread. Owned by
 // coordinator.cc; any thread.
 #pragma once
 
@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/core/mutex.h"
 #include "coordinator/ledger/ledger_audit.h"
+#include "coordinator/ledger/sqlite_entries.h"
 
 namespace quire::coordinator {
 
@@ -34,7 +35,8 @@ struct UsageRow {
   uint64_t prompt_tokens = 0;  // of billed requests, cached ones among them
   uint64_t cached_tokens = 0;
   uint64_t completion_tokens = 0;
-  int64_t cost_nano_usd = 0;
+  int64_t cost_nano_usd = 0;      // of these, whatever was taken back
+  int64_t reversed_nano_usd = 0;  // taken back in that time, whenever it was posted
 };
 
 class LedgerReports {
@@ -46,6 +48,8 @@ class LedgerReports {
   // Sums over entries, ordered by account, key, model, hour. Requests that nothing was billed for are counted
   // too.
   absl::StatusOr<std::vector<UsageRow>> Usage(const UsageQuery& query) ABSL_LOCKS_EXCLUDED(mutex_);
+  // All kinds of them, as they were posted.
+  absl::StatusOr<std::vector<PostedEntry>> Entries(const EntriesQuery& query) ABSL_LOCKS_EXCLUDED(mutex_);
   // balance = sum of entries; held = sum of open holds; every closed request's entry = its delivered x its
   // price. Of the whole ledger from its first row, in pieces between which others get their turn.
   absl::StatusOr<AuditReport> Audit() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -36,8 +36,11 @@ class LedgerStore {
   virtual absl::StatusOr<LedgerState> Load() = 0;
   // One request, open or closed; null if there is none.
   virtual absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) = 0;
+  // Null if there is none.
+  virtual absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id) = 0;
   // One transaction that checks batch.term. Tells a bug from bad luck: an entry whose id exists already, or
-  // an open row for a closed request, is Internal, and nothing is written.
+  // that takes back what another one has, or an open row for a closed request, is Internal, and nothing is
+  // written.
   virtual absl::Status Commit(const LedgerBatch& batch) = 0;
 };
 

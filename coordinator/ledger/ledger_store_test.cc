@@ -178,6 +178,37 @@ TEST_P(LedgerStoreTest, ASecondEntryFailsTheWholeTransaction) {
   EXPECT_TRUE(store_->Load()->accounts.empty());
 }
 
+TEST_P(LedgerStoreTest, EntriesAreFoundAsTheyWereWritten) {
+  const RequestRow row = OpenRow(RequestId::Random());
+  const EntryRow usage = EntryOf(row);
+  const EntryRow reversal{.id = RequestId::Random(),
+                          .account = "acme",
+                          .key_id = "key",
+                          .model = "m",
+                          .price_version = 1,
+                          .amount_nano_usd = -2000,
+                          .kind = EntryKind::kReversal,
+                          .reverses = usage.id,
+                          .note = "it's \"ours\""};
+  const EntryRow credit{.id = RequestId::Random(),
+                        .account = "acme",
+                        .key_id = "",
+                        .model = "",
+                        .amount_nano_usd = -7,
+                        .kind = EntryKind::kCredit};
+  LedgerBatch batch = Batch();
+  batch.entries = {usage, reversal, credit};
+  ASSERT_TRUE(store_->Commit(batch).ok());
+  for (const EntryRow& entry : batch.entries) EXPECT_EQ(**store_->FindEntry(entry.id), entry);
+  EXPECT_FALSE(store_->FindEntry(RequestId::Random())->has_value());
+
+  batch.entries = {reversal};
+  batch.entries[0].id = RequestId::Random();
+  batch.accounts = {{.id = "acme"}};
+  EXPECT_TRUE(absl::IsInternal(store_->Commit(batch))) << "taken back twice";
+  EXPECT_TRUE(store_->Load()->accounts.empty());
+}
+
 TEST_P(LedgerStoreTest, AClosedRequestIsNeverWrittenAgain) {
   RequestRow row = OpenRow(RequestId::Random());
   row.state = RequestState::kClosed;

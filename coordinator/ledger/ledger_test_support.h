@@ -81,6 +81,12 @@ class TestLedger {
     if (!reply.ok()) return reply.status();
     return reply->results(0).amount_nano_usd();
   }
+  absl::StatusOr<EntryRow> Credit(const Ledger::NewCredit& credit) {
+    return CommitFor<EntryRow>([&](auto done) { ledger.Credit(credit, std::move(done)); });
+  }
+  absl::StatusOr<EntryRow> Reverse(const RequestId& entry, const std::string& note = "") {
+    return CommitFor<EntryRow>([&](auto done) { ledger.Reverse(entry, note, std::move(done)); });
+  }
   AccountRow Account() {
     auto facts = CommitFor<LedgerFacts>([&](auto done) { ledger.GetFacts(std::move(done)); });
     return facts.ok() ? facts->accounts.at(0) : AccountRow{};

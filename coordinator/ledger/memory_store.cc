@@ -36,6 +36,12 @@ absl::StatusOr<std::optional<StoredRequest>> MemoryStore::Find(const RequestId& 
   return StoredRequest{request->second, entry == entries_.end() ? 0 : entry->second.amount_nano_usd};
 }
 
+absl::StatusOr<std::optional<EntryRow>> MemoryStore::FindEntry(const RequestId& id) {
+  if (unreachable_) return absl::UnavailableError("the store is unreachable");
+  const auto entry = entries_.find(id);
+  return entry == entries_.end() ? std::nullopt : std::optional(entry->second);
+}
+
 absl::Status MemoryStore::Commit(const LedgerBatch& batch) {
   if (unreachable_) return absl::UnavailableError("the store is unreachable");
   if (batch.term != term_) return absl::FailedPreconditionError("another leader has taken over");
@@ -50,7 +56,10 @@ absl::Status MemoryStore::Commit(const LedgerBatch& batch) {
 
 absl::Status MemoryStore::CheckKeys(const LedgerBatch& batch) const {
   for (const EntryRow& entry : batch.entries) {
-    if (entries_.contains(entry.id)) return absl::InternalError("a second entry for one request");
+    if (entries_.contains(entry.id)) return absl::InternalError("a second entry of one id");
+    if (entry.reverses && reversed_.contains(*entry.reverses)) {
+      return absl::InternalError("a second reversal of one entry");
+    }
   }
   for (const RequestRow& row : batch.requests) {
     const auto known = requests_.find(row.id);
@@ -74,7 +83,10 @@ void MemoryStore::Apply(const LedgerBatch& batch) {
     requests_.erase(forgettable_.begin()->second);
     forgettable_.erase(forgettable_.begin());
   }
-  for (const EntryRow& row : batch.entries) entries_[row.id] = row;
+  for (const EntryRow& row : batch.entries) {
+    entries_[row.id] = row;
+    if (row.reverses) reversed_.insert(*row.reverses);
+  }
   if (!batch.entries.empty()) last_closed_ms_ = batch.unix_ms;
 }
 

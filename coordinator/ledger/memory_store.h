@@ -25,6 +25,7 @@ class MemoryStore final : public LedgerStore {
   absl::StatusOr<uint64_t> TakeOver() override;
   absl::StatusOr<LedgerState> Load() override;
   absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override;
+  absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id) override;
   absl::Status Commit(const LedgerBatch& batch) override;
 
   // For the next commit that comes with the right term.
@@ -61,6 +62,7 @@ class MemoryStore final : public LedgerStore {
   std::map<std::string, std::map<uint64_t, TokenPrice>> prices_;
   std::map<RequestId, RequestRow> requests_;
   std::map<RequestId, EntryRow> entries_;
+  std::set<RequestId> reversed_;
   std::set<std::pair<int64_t, RequestId>> forgettable_;  // with when they were settled
   std::map<RequestId, absl::Status> find_faults_;
 };

@@ -66,15 +66,23 @@ struct RequestRow {
   bool operator==(const RequestRow&) const = default;
 };
 
-// One posting; immutable, one per request that delivered something, for ever.
+// What is posted: what a request delivered; an entry taken back; money for the account. The store has these
+// numbers.
+enum class EntryKind { kUsage = 0, kReversal = 1, kCredit = 2 };
+
+// One posting; immutable, for ever. Of a request that delivered something there is one; none is taken back
+// twice.
 struct EntryRow {
-  RequestId id;
+  RequestId id;  // a usage's is its request's (entry_id.h)
   std::string account;
-  std::string key_id;
+  std::string key_id;  // it, the model and its price's version: of a usage, and of what takes it back
   std::string model;
   uint64_t price_version = 0;
-  TokenCounts billed;
-  int64_t amount_nano_usd = 0;
+  TokenCounts billed = {};      // of a usage
+  int64_t amount_nano_usd = 0;  // below 0: for the account
+  EntryKind kind = EntryKind::kUsage;
+  std::optional<RequestId> reverses = std::nullopt;  // of a reversal
+  std::string note = {};                             // the operator's words
 
   bool operator==(const EntryRow&) const = default;
 };

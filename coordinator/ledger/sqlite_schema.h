@@ -70,6 +70,15 @@ inline constexpr char kLedgerSchema3[] = R"sql(
 CREATE TABLE pepper(one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL) STRICT;
 )sql";
 
-inline constexpr const char* kLedgerSchema[] = {kLedgerSchema1, kLedgerSchema2, kLedgerSchema3};
+// Entries that no request made: credits, and what takes another one back.
+inline constexpr char kLedgerSchema4[] = R"sql(
+ALTER TABLE entry ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;  -- 0 usage, 1 reversal, 2 credit
+ALTER TABLE entry ADD COLUMN reverses BLOB;                    -- the id of the entry that a reversal takes back
+ALTER TABLE entry ADD COLUMN note TEXT NOT NULL DEFAULT '';    -- the operator's words
+CREATE UNIQUE INDEX entry_reverses ON entry(reverses) WHERE reverses IS NOT NULL;
+)sql";
+
+inline constexpr const char* kLedgerSchema[] = {kLedgerSchema1, kLedgerSchema2, kLedgerSchema3,
+                                                kLedgerSchema4};
 
 }  // namespace quire::coordinator

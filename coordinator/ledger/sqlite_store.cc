@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
 #include "coordinator/ledger/sqlite.h"
+#include "coordinator/ledger/sqlite_entries.h"
 #include "coordinator/ledger/sqlite_schema.h"
 
 namespace quire::coordinator {
@@ -206,18 +207,6 @@ absl::Status WriteRequest(SqliteDatabase& database, const RequestRow& row, int64
   return WriteDelivered(database, row, id);
 }
 
-absl::Status WriteEntry(SqliteDatabase& database, const EntryRow& row, int64_t unix_ms) {
-  const std::string id = row.id.ToBytes();
-  QUIRE_RETURN_IF_ERROR(
-      database
-          .Query("INSERT INTO entry(id, account, key_id, model, price_version, prompt_tokens, cached_tokens,"
-                 " completion_tokens, amount, closed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
-          .Bind(SqliteBlob{id}, row.account, row.key_id, row.model, row.price_version, row.billed.prompt,
-                row.billed.cached, row.billed.completion, row.amount_nano_usd, unix_ms)
-          .Run());
-  return database.Query("INSERT INTO outbox(entry_id) VALUES (?1)").Bind(SqliteBlob{id}).Run();
-}
-
 absl::Status Write(SqliteDatabase& database, const LedgerBatch& batch) {
   QUIRE_RETURN_IF_ERROR(CheckTerm(database, batch.term));
   for (const AccountRow& row : batch.accounts) QUIRE_RETURN_IF_ERROR(WriteAccount(database, row));
@@ -326,6 +315,10 @@ absl::StatusOr<std::optional<StoredRequest>> SqliteStore::Find(const RequestId& 
   QUIRE_ASSIGN_OR_RETURN(const bool posted, query.Bind(SqliteBlob{raw}).Step());
   if (posted) found.posted_nano_usd = query.Int(0);
   return found;
+}
+
+absl::StatusOr<std::optional<EntryRow>> SqliteStore::FindEntry(const RequestId& id) {
+  return ReadEntryById(*database_, id);
 }
 
 absl::Status SqliteStore::Commit(const LedgerBatch& batch) {

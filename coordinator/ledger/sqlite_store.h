@@ -40,6 +40,7 @@ class SqliteStore final : public LedgerStore {
   absl::StatusOr<uint64_t> TakeOver() override;
   absl::StatusOr<LedgerState> Load() override;
   absl::StatusOr<std::optional<StoredRequest>> Find(const RequestId& id) override;
+  absl::StatusOr<std::optional<EntryRow>> FindEntry(const RequestId& id) override;
   absl::Status Commit(const LedgerBatch& batch) override;
 
  private:

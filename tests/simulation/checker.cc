@@ -124,11 +124,41 @@ void Checker::AfterCommit(const coordinator::LedgerBatch& batch, const absl::Sta
     const auto durable = disk_->requests().find(row.id);
     if (durable != disk_->requests().end()) CheckRow(durable->second, now_us, reap_after_us);
   }
+  std::map<std::string, int64_t> taken_back;  // of credits, by account
   for (const coordinator::EntryRow& entry : batch.entries) {
-    if (disk_->entries().contains(entry.id)) CheckEntry(disk_->entries().at(entry.id));
+    if (!disk_->entries().contains(entry.id)) continue;
+    if (entry.kind == coordinator::EntryKind::kUsage) {
+      CheckEntry(disk_->entries().at(entry.id));
+    } else {
+      CheckPosting(disk_->entries().at(entry.id));
+      taken_back[entry.account] += std::max<int64_t>(entry.amount_nano_usd, 0);
+    }
   }
   CheckForgotten();
-  CheckAccounts();
+  CheckAccounts(taken_back);
+}
+
+void Checker::CheckPosting(const coordinator::EntryRow& entry) {
+  if (entry.kind == coordinator::EntryKind::kCredit) {
+    return Require(entry.amount_nano_usd < 0, entry.id, "a credit takes money");
+  }
+  const auto reversed = disk_->entries().find(*entry.reverses);
+  Require(reversed != disk_->entries().end() && reversed->second.account == entry.account &&
+              reversed->second.amount_nano_usd == -entry.amount_nano_usd,
+          entry.id, "a reversal of what is not there, or of another amount");
+}
+
+// ---- the operator ----
+
+void Checker::Posted(const coordinator::EntryRow& entry) {
+  const auto stands = disk_->entries().find(entry.id);
+  Require(stands != disk_->entries().end() && stands->second == entry, entry.id,
+          "an entry was acknowledged that is not durable");
+  if (entry.kind != coordinator::EntryKind::kCredit) return;
+  const auto of_reference = std::count_if(
+      disk_->entries().begin(), disk_->entries().end(),
+      [&](const auto& item) { return item.second.kind == entry.kind && item.second.note == entry.note; });
+  Require(of_reference == 1, entry.id, "two credits of one reference");
 }
 
 // R10: only what its own gateway has closed, and no client got anything of.
@@ -216,7 +246,7 @@ int64_t Checker::Cost(const coordinator::RequestRow& row, const TokenCounts& cou
          static_cast<int64_t>(counts.completion) * price.completion;
 }
 
-void Checker::CheckAccounts() {
+void Checker::CheckAccounts(const std::map<std::string, int64_t>& taken_back) {
   std::map<std::string, int64_t> posted, held;
   for (const auto& [id, entry] : disk_->entries()) posted[entry.account] += entry.amount_nano_usd;
   for (const auto& [id, row] : disk_->requests()) held[row.account] += row.held_nano_usd;
@@ -230,7 +260,9 @@ void Checker::CheckAccounts() {
     // A cap lowered below what is spent and held stops new holds, and takes none back: not even one of its
     // transaction.
     const int64_t cap = std::max(*account.cap_nano_usd, *old->second.cap_nano_usd);
-    const int64_t now = account.balance_nano_usd + account.held_nano_usd;
+    const auto back = taken_back.find(id);  // that is no hold
+    const int64_t now =
+        account.balance_nano_usd + account.held_nano_usd - (back == taken_back.end() ? 0 : back->second);
     const int64_t before = old->second.balance_nano_usd + old->second.held_nano_usd;
     if (now > cap && now > before) {
       Violate(absl::StrCat("account ", id, ": posted + held ", now, " passes the cap ", cap));

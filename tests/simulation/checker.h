@@ -41,6 +41,10 @@ class Checker {
   void AfterCommit(const coordinator::LedgerBatch& batch, const absl::Status& status, int64_t now_us,
                    int64_t reap_after_us);
 
+  // ---- what happens at the operator ----
+  // A credit or a reversal was acknowledged; a credit's note is its reference.
+  void Posted(const coordinator::EntryRow& entry);
+
   // ---- at the end, all calm and all gateways drained ----
   void AtTheEnd();
   bool AllClosed() const;
@@ -67,7 +71,8 @@ class Checker {
   void Require(bool holds, const RequestId& id, const std::string& what);
   void CheckRow(const coordinator::RequestRow& row, int64_t now_us, int64_t reap_after_us);
   void CheckEntry(const coordinator::EntryRow& entry);
-  void CheckAccounts();
+  void CheckPosting(const coordinator::EntryRow& entry);
+  void CheckAccounts(const std::map<std::string, int64_t>& taken_back);
   void CheckForgotten();
   void CheckPosted(const RequestId& id, const Seen& seen);
   void CheckLoss(const RequestId& id, const Seen& seen, uint64_t billed);

@@ -31,6 +31,7 @@ class WatchedStore final : public coordinator::LedgerStore {
   absl::StatusOr<uint64_t> TakeOver() override;
   absl::StatusOr<coordinator::LedgerState> Load() override;
   absl::StatusOr<std::optional<coordinator::StoredRequest>> Find(const RequestId& id) override;
+  absl::StatusOr<std::optional<coordinator::EntryRow>> FindEntry(const RequestId& id) override;
   absl::Status Commit(const coordinator::LedgerBatch& batch) override;
 
  private:

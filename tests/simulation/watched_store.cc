@@ -58,6 +58,15 @@ absl::StatusOr<std::optional<StoredRequest>> WatchedStore::Find(const RequestId&
   return same;
 }
 
+absl::StatusOr<std::optional<coordinator::EntryRow>> WatchedStore::FindEntry(const RequestId& id) {
+  absl::StatusOr<std::optional<coordinator::EntryRow>> found = world_->disk.FindEntry(id);
+  if (!sqlite_ || !found.ok()) return found;
+  absl::StatusOr<std::optional<coordinator::EntryRow>> same = sqlite_->FindEntry(id);
+  RequireSame("FindEntry", same.status(), found.status());
+  if (same.ok() && *same != *found) world_->checker.Violate("FindEntry: SQLite has another entry");
+  return same;
+}
+
 absl::Status WatchedStore::Commit(const coordinator::LedgerBatch& batch) {
   world_->checker.BeforeCommit();
   const uint64_t commits = world_->disk.commits();

@@ -105,7 +105,11 @@ void World::OperateOnce() {
   const int asked = static_cast<int>(random.In(0, kPairs - 1));
   coordinator::Ledger* ledger = Works(coordinator_node(asked)) ? coordinators_[asked]->Post() : nullptr;
   if (ledger == nullptr) return;
-  switch (random.In(0, 3)) {
+  switch (random.In(0, 5)) {
+    case 4:
+      return Credit(*ledger);
+    case 5:
+      return Reverse(*ledger);
     case 0:
       return ledger->SetPrice("m",
                               {.version = 0,
@@ -119,6 +123,25 @@ void World::OperateOnce() {
     default:  // a key is revoked now and then; the third stands for all that stay
       return ledger->RevokeKey(kKeys[random.In(1, 2)], 1 + cluster.now_us() / kMs, [](auto) {});
   }
+}
+
+// Of a few references, which come again.
+void World::Credit(coordinator::Ledger& ledger) {
+  const int64_t number = cluster.random.In(0, 9);
+  const std::string reference = absl::StrCat("payment ", number);
+  ledger.Credit({kAccounts[1], reference, 2'000 * (number + 1), reference},
+                [this](const absl::StatusOr<coordinator::EntryRow>& entry) {
+                  if (entry.ok()) checker.Posted(*entry);
+                });
+}
+
+void World::Reverse(coordinator::Ledger& ledger) {
+  if (disk.entries().empty()) return;
+  const auto last = static_cast<int64_t>(disk.entries().size()) - 1;
+  const auto entry = std::next(disk.entries().begin(), cluster.random.In(0, last));
+  ledger.Reverse(entry->first, "", [this](const absl::StatusOr<coordinator::EntryRow>& reversal) {
+    if (reversal.ok()) checker.Posted(*reversal);
+  });
 }
 
 // ---- faults ----

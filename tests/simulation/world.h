@@ -63,6 +63,8 @@ class World {
   void ScheduleFaults();
   void OpenOne();
   void OperateOnce();
+  void Credit(coordinator::Ledger& ledger);
+  void Reverse(coordinator::Ledger& ledger);
   void FaultOnce();
   void Elect();
   void CutSomething();
