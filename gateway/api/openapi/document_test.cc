@@ -67,6 +67,9 @@ TEST(OpenApiDocumentTest, LimitsAreTheDeclarations) {
   EXPECT_EQ(chat["best_of"]["enum"], json({1, nullptr}));
   EXPECT_EQ(schemas["ChatRequest"]["required"], json({"model", "messages"}));
   EXPECT_EQ(schemas["CompletionRequest"]["properties"]["best_of"]["maximum"], 4);
+  const json prompts = schemas["CompletionRequest"]["properties"]["prompt"]["anyOf"];
+  EXPECT_EQ(prompts[1]["minItems"], 1);
+  EXPECT_EQ(prompts[2]["items"]["anyOf"][1]["minItems"], 1);
   EXPECT_EQ(schemas["MessagesRequest"]["required"], json({"model", "messages", "max_tokens"}));
   EXPECT_EQ(schemas["CountTokensRequest"]["required"], json({"model", "messages"}));
 }
