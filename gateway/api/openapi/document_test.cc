@@ -81,6 +81,7 @@ TEST(OpenApiDocumentTest, VariantsAreToldByTheirTag) {
   EXPECT_EQ(item["anyOf"][0]["required"], json({"role", "content"}));
   EXPECT_EQ(item["anyOf"][0]["properties"]["type"]["enum"], json({"message", nullptr}));
   EXPECT_EQ(item["anyOf"][1]["required"], json({"type", "call_id", "name"}));
+  EXPECT_THAT(item["anyOf"][3]["properties"]["type"]["description"], HasSubstr("no part of a prompt"));
   EXPECT_FALSE(item.contains("properties"));
 }
 
