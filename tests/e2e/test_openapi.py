@@ -193,6 +193,25 @@ def test_what_a_webhook_gets_is_what_it_says(system, document, receiver, fields,
     assert given["webhook-id"] == f"msg_{queued['request_id']}" and sent["security"] == []
 
 
+LABEL = "a" * 63
+GOOD_HOOKS = ["https://a.invalid", "HTTPS://A.invalid:443/x?y=%20", "https://a.invalid?q", f"https://{LABEL}.x-1/", f"https://1.a.{LABEL}"]
+BAD_HOOKS = ["", "http://a.invalid", "https://a.invalid:8443/", "https://a.invalid:80", "https://a.invalid:0443/", "https://a.invalid:44399/",
+             "https://a.invalid:", "https://u@a.invalid", "https://1.2.3.4/", "https://[::1]/", "https://a.invalid./", "https://a.invalid/#f",
+             "https://a.invalid/%2", f"https://{LABEL}a.invalid/", f"https://a.{LABEL}a", "https://a-/", "https:///x", [], {}, False]
+
+
+@pytest.mark.parametrize("url", GOOD_HOOKS + BAD_HOOKS, ids=str)
+def test_which_webhooks_it_allows_is_which_are_taken(document, url):
+    """A good one is not called: what is behind it in the body is wrong."""
+    is_good = url in GOOD_HOOKS
+    body = {"input": "One", "max_new_tokens": 1, "webhook": url}
+    schema = {"$ref": "#/components/schemas/InferenceRequest"}
+    assert document.validator(schema).is_valid(body) == is_good
+    path = f"/v1/inference/{document.system.model}"
+    status, _, answer = document.send(path, {**body, "tools": [1]} if is_good else body)
+    assert status == 422 and json.loads(answer)["error"]["param"] == ("tools" if is_good else "webhook")
+
+
 def test_bodies_of_these_answers_are_what_it_says_of_requests(document):
     for path, fields in ANSWERS:
         schema = document.json["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
