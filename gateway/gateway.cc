@@ -171,9 +171,8 @@ struct Gateway::Parts {
     http::RouteTable routes;
     for (const OperationRow& row : Operations()) {
       const http::Handler handler = HandlerOf(row.operation);
-      const auto kind = row.is_polled ? http::RouteTable::Kind::kProbe : http::RouteTable::Kind::kRequest;
-      routes.Add(row.method, RoutePath(row.path), handler, kind);
-      for (const char* alias : row.aliases) routes.Add(row.method, RoutePath(alias), handler, kind);
+      routes.Add(row.method, RoutePath(row.path), handler);
+      for (const char* alias : row.aliases) routes.Add(row.method, RoutePath(alias), handler);
     }
     for (const char* path : {"/v1/messages", "/anthropic"}) routes.Speak(path, kMessagesDialect);
     if (page) AddPageRoutes(routes);

@@ -1,10 +1,12 @@
 // The doors' parsers are held to the lists of their fields, both ways. Whatever a parser asks for must be in
 // the list of its shape (a FieldReader says a defect otherwise), and here whatever a list declares is read:
 // each limit is taken at its edge and refused just beyond, at its own path, and so is a value of another
-// type.
-#include <gtest/gtest.h>
+// type; each word of a choice is taken, and null is as good as absent.
+#include <gmock/gmock.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +20,7 @@
 #include "gateway/api/messages/messages_request.h"
 #include "gateway/api/responses/declared_responses.h"
 #include "gateway/api/responses/responses_request.h"
+#include "gateway/api/test_field_probes.h"
 #include "gateway/api/text/declared_text.h"
 #include "gateway/api/text/text_doors.h"
 
@@ -35,9 +38,14 @@ std::optional<http::ApiError> ErrorOf(ApiResult<T> result) {
 struct Door {
   const DeclaredObject* shape;
   std::optional<http::ApiError> (*parse)(const std::string& body);
-  // Has an object of every nested shape, and of every variant, so that each can be tried.
+  // Together they have an object of every nested shape, and of every variant, so that each can be tried; the
+  // others are the first one, but for these members.
   const char* whole;
+  std::vector<const char*> others = {};
 };
+
+const std::vector<const char*> kOtherFormats = {R"({"response_format":{"type":"regex","regex":"a"}})",
+                                                R"({"response_format":{"type":"grammar","grammar":"a"}})"};
 
 const char* const kWholeChat = R"({"model":"m","stream":true,"stream_options":{},"logprobs":true,
   "reasoning":{},"chat_template_kwargs":{},"response_format":{"type":"json_schema","json_schema":{"schema":{}}},
@@ -59,12 +67,14 @@ const char* const kWholeMessages = R"({"model":"m","max_tokens":1000000,"system"
   "context_management":{},"metadata":{}})";
 
 const Door kDoors[] = {
-    {&kChatShape, [](const std::string& body) { return ErrorOf(ParseChatRequest(body)); }, kWholeChat},
+    {&kChatShape, [](const std::string& body) { return ErrorOf(ParseChatRequest(body)); }, kWholeChat,
+     kOtherFormats},
     {&kCompletionShape, [](const std::string& body) { return ErrorOf(ParseCompletionRequest(body)); },
      R"({"model":"m","prompt":"a","stream":true,"stream_options":{},
-         "response_format":{"type":"json_schema","json_schema":{"schema":{}}}})"},
+         "response_format":{"type":"json_schema","json_schema":{"schema":{}}}})",
+     kOtherFormats},
     {&kInferenceShape, [](const std::string& body) { return ErrorOf(ParseInferenceRequest(body, "m")); },
-     R"({"input":"a","response_format":{"type":"json_schema","json_schema":{"schema":{}}}})"},
+     R"({"input":"a","response_format":{"type":"json_schema","json_schema":{"schema":{}}}})", kOtherFormats},
     {&kMessagesShape,
      [](const std::string& body) { return ErrorOf(ParseMessagesRequest(body, MessagesUse::kAnswer)); },
      kWholeMessages},
@@ -72,7 +82,7 @@ const Door kDoors[] = {
      [](const std::string& body) { return ErrorOf(ParseMessagesRequest(body, MessagesUse::kCount)); },
      kWholeMessages},
     {&kResponsesShape, [](const std::string& body) { return ErrorOf(ParseResponsesRequest(body)); },
-     R"({"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},
+     R"({"model":"m","input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"a"}]},
            {"type":"function_call","call_id":"1","name":"f","arguments":"{}"},
            {"type":"function_call_output","call_id":"1","output":[{"type":"text","text":"b"}]},
            {"type":"reasoning"}],
@@ -80,92 +90,18 @@ const Door kDoors[] = {
          "text":{"format":{"type":"json_schema","schema":{}}},"metadata":{}})"},
     {&kTokenizeTextShape, [](const std::string& body) { return ErrorOf(ParseTokenize(body)); },
      R"({"model":"m","prompt":"a"})"},
-    {&kTokenizeChatShape, [](const std::string& body) { return ErrorOf(ParseTokenize(body)); }, kWholeChat},
+    {&kTokenizeChatShape, [](const std::string& body) { return ErrorOf(ParseTokenize(body)); }, kWholeChat,
+     kOtherFormats},
     {&kApplyTemplateShape, [](const std::string& body) { return ErrorOf(ParseApplyTemplate(body)); },
-     kWholeChat},
+     kWholeChat, kOtherFormats},
     {&kDetokenizeShape, [](const std::string& body) { return ErrorOf(ParseDetokenize(body)); },
      R"({"model":"m","tokens":[1]})"},
-};
-
-// Values of a field: those that are taken, and those that are not.
-struct Probes {
-  std::vector<json> taken, refused;
-};
-
-struct ProbesOf {
-  Probes operator()(const NumberField* field) const {
-    return {{field->min, field->max, (field->min + field->max) / 2},
-            {field->min - 0.001, field->max + 0.001, "1", true, json::array()}};
-  }
-  Probes operator()(const IntegerField* field) const {
-    return {{field->min, field->max, static_cast<double>(field->min)},
-            {field->min - 1, field->max + 1, static_cast<double>(field->min) + 0.5, "1", true}};
-  }
-  Probes operator()(const BoolField* field) const {
-    if (*field->never != '\0') return {{false}, {true, 1, "false"}};
-    return {{true, false}, {1, "true", json::object()}};
-  }
-  Probes operator()(const StringField* field) const {
-    Probes probes{{}, {5, true, json::array({"a"})}};
-    constexpr size_t kMostTried = 1 << 20;
-    const bool bounded = field->max_bytes < kMostTried;
-    if (bounded) probes.refused.push_back(std::string(field->max_bytes + 1, 'a'));
-    if (field->filled) probes.refused.push_back("");
-    if (*field->pattern != '\0') probes.refused.insert(probes.refused.end(), {"", "a b", "\u00e9"});
-    // A name is looked for by others, an id too.
-    const std::string_view name = field->name;
-    const bool is_free = *field->pattern == '\0' && name != "name" && !absl::StrContains(field->name, "id") &&
-                         name != "arguments";
-    if (is_free) probes.taken.push_back(bounded ? std::string(field->max_bytes, 'a') : "a");
-    return probes;
-  }
-  Probes operator()(const ChoiceField* field) const {
-    return {{}, {"no such word", 5, json::array(), std::string(field->max_bytes + 1, 'a')}};
-  }
-  Probes operator()(const StopsField* field) const {
-    json most = json::array();
-    for (size_t i = 0; i < field->max_items; ++i) most.push_back(std::string(field->max_bytes, 'a'));
-    json more = most;
-    more.push_back("a");
-    return {{"a", json::array(), most},
-            {5, "", more, std::string(field->max_bytes + 1, 'a'), json::array({""}), json::array({5})}};
-  }
-  Probes operator()(const TokenIdsField* field) const {
-    Probes probes{{json::array(), json::array({0, 5.0, INT32_MAX})},
-                  {5, "5", json::array({-1}), json::array({int64_t{INT32_MAX} + 1}), json::array({0.5})}};
-    if (field->max_items == SIZE_MAX) return probes;
-    probes.taken.push_back(std::vector<int>(field->max_items, 1));
-    probes.refused.push_back(std::vector<int>(field->max_items + 1, 1));
-    return probes;
-  }
-  Probes operator()(const ObjectField* field) const {
-    Probes probes{{}, {5, "a", json::array()}};
-    if (field->or_empty) probes.taken.push_back(json::object());
-    return probes;
-  }
-  Probes operator()(const ListField* field) const {
-    Probes probes{{}, {5, json::array({5}), json::array({json::array()})}};
-    if (!field->or_string) probes.refused.push_back("a");
-    if (field->min_items > 0) probes.refused.push_back(json::array());
-    if (field->max_items < SIZE_MAX) {
-      probes.refused.push_back(std::vector<json>(field->max_items + 1, json::object()));
-    }
-    return probes;
-  }
-  Probes operator()(const ShapeField* field) const {
-    if (field->schema == std::string_view("{}")) return {};
-    return {{}, {5.25}};
-  }
-  Probes operator()(const RefusedField* field) const {
-    const json accepted = json::parse(field->accepted);
-    return {{accepted.begin(), accepted.end()}, {5.25, "what nobody accepts"}};
-  }
 };
 
 class DeclarationsTest : public testing::TestWithParam<Door> {
  protected:
   const Door& door() const { return GetParam(); }
-  json whole() const { return json::parse(door().whole); }
+  json whole() const { return whole_; }
 
   static std::string ParamOf(const std::string& pointer) {
     std::string param = pointer.substr(1);
@@ -199,7 +135,30 @@ class DeclarationsTest : public testing::TestWithParam<Door> {
       EXPECT_FALSE(error) << door().shape->name << ": " << param << ": " << value.dump().substr(0, 99) << ": "
                           << error->message;
     }
-    ++tried_;
+    TryNull(name, at);
+    tried_.insert(field.address);
+  }
+
+  void TryNull(const char* name, const std::string& at) {
+    json without = whole(), null = whole();
+    without[json::json_pointer(at)].erase(name);
+    null[json::json_pointer(at)][name] = nullptr;
+    const auto absent = door().parse(without.dump()), error = door().parse(null.dump());
+    EXPECT_EQ(error ? error->message : "", absent ? absent->message : "") << at << "/" << name;
+  }
+
+  // Of those that stand nowhere in a whole body, one by one in the place of what stands there.
+  void TryWords(const ChoiceField& field, const std::vector<std::string>& places, const std::string& at) {
+    std::set<std::string>& taken = words_[&field];
+    for (const std::string& place : places) {
+      const json& object = whole_[json::json_pointer(place)];
+      if (object.contains(field.name) && object[field.name].is_string()) taken.insert(object[field.name]);
+    }
+    for (const char* word : field.words) {
+      json body = whole();
+      body[json::json_pointer(at)][field.name] = word;
+      if (!door().parse(body.dump())) taken.insert(word);
+    }
   }
 
   // What goes with a value of a field.
@@ -242,11 +201,8 @@ class DeclarationsTest : public testing::TestWithParam<Door> {
     return found;
   }
 
-  // What another shape or another step says: a conversation in place of a text; a schema, whatever it is, is
-  // read by who makes a grammar of it.
-  static bool IsElsewhere(const AnyField& field) {
-    return field.address == &kConversation || field.address == &kSchema;
-  }
+  // What another shape says: a conversation in place of a text.
+  static bool IsElsewhere(const AnyField& field) { return field.address == &kConversation; }
 
   void Visit(const AnyField& field, const std::vector<std::string>& places) {
     if (places.empty() || IsElsewhere(field)) return;  // the variant of another whole body
@@ -256,19 +212,27 @@ class DeclarationsTest : public testing::TestWithParam<Door> {
     const auto with = std::find_if(places.begin(), places.end(), has);
     const std::string& at = with == places.end() ? places.front() : *with;
     Try(field, at);
-    if (const auto* object = std::get_if<const ObjectField*>(&field.field)) Descend(**object, places, body);
+    if (const auto* choice = std::get_if<const ChoiceField*>(&field.field)) TryWords(**choice, places, at);
+    if (const DeclaredObject* shape = ShapeOf(field)) Descend(*shape, name, places, body);
     if (const auto* list = std::get_if<const ListField*>(&field.field)) Descend(**list, places, body);
   }
 
-  void Descend(const ObjectField& field, const std::vector<std::string>& places, const json& body) {
-    if (field.shape->fields.empty() || std::string_view(field.name) == "output_format") return;
+  // Of the object that it may be.
+  static const DeclaredObject* ShapeOf(const AnyField& field) {
+    if (const auto* object = std::get_if<const ObjectField*>(&field.field)) return (*object)->shape;
+    if (const auto* choice = std::get_if<const ChoiceField*>(&field.field)) return (*choice)->or_object;
+    return nullptr;
+  }
+
+  void Descend(const DeclaredObject& shape, const std::string& name, const std::vector<std::string>& places,
+               const json& body) {
+    if (shape.fields.empty() || name == "output_format") return;  // of output_config's format's shape
     std::vector<std::string> inner;
     for (const std::string& place : places) {
-      if (body[json::json_pointer(place)].contains(field.name)) {
-        inner.push_back(absl::StrCat(place, "/", field.name));
-      }
+      const json& object = body[json::json_pointer(place)];
+      if (object.contains(name) && object[name].is_object()) inner.push_back(absl::StrCat(place, "/", name));
     }
-    Walk(*field.shape, inner);
+    Walk(shape, inner);
   }
   void Descend(const ListField& field, const std::vector<std::string>& places, const json& body) {
     if (*field.item_advice == '\0') return;  // another shape's
@@ -283,13 +247,37 @@ class DeclarationsTest : public testing::TestWithParam<Door> {
     Walk(*field.item, inner);
   }
 
-  size_t tried_ = 0;
+  void ExpectAllTried(const DeclaredObject& shape) {
+    for (const AnyField& field : shape.fields) {
+      if (IsElsewhere(field)) continue;
+      const char* name = std::visit([](const auto* declared) { return declared->name; }, field.field);
+      EXPECT_TRUE(tried_.contains(field.address)) << shape.name << " has " << name << ", which was not tried";
+      if (const auto* choice = std::get_if<const ChoiceField*>(&field.field)) {
+        for (const char* word : (*choice)->words) {
+          EXPECT_TRUE(words_[*choice].contains(word)) << shape.name << ": " << name << ": " << word;
+        }
+      }
+      if (const DeclaredObject* inner = ShapeOf(field)) ExpectAllTried(*inner);
+      if (const auto* list = std::get_if<const ListField*>(&field.field)) ExpectAllTried(*(*list)->item);
+    }
+  }
+
+  json whole_ = json::parse(GetParam().whole);
+  std::set<const void*> tried_;
+  std::map<const ChoiceField*, std::set<std::string>> words_;  // that were taken
 };
 
 TEST_P(DeclarationsTest, WhatIsDeclaredIsRead) {
-  ASSERT_FALSE(door().parse(door().whole)) << door().parse(door().whole)->message;
-  Walk(*door().shape, {""});
-  EXPECT_GE(tried_ + 1, door().shape->fields.size());
+  std::vector<const char*> wholes = door().others;
+  wholes.insert(wholes.begin(), "{}");
+  for (const char* members : wholes) {
+    whole_ = json::parse(door().whole);
+    whole_.update(json::parse(members));
+    const std::optional<http::ApiError> error = door().parse(whole_.dump());
+    ASSERT_FALSE(error) << error->message;
+    Walk(*door().shape, {""});
+  }
+  ExpectAllTried(*door().shape);
 }
 
 TEST_P(DeclarationsTest, TheExampleIsTakenAndWhatIsRequiredIsMissed) {
@@ -302,14 +290,16 @@ TEST_P(DeclarationsTest, TheExampleIsTakenAndWhatIsRequiredIsMissed) {
   }
 }
 
-TEST_P(DeclarationsTest, NullIsAbsent) {
-  const json example = json::parse(door().shape->example);
+TEST_P(DeclarationsTest, WhoAsksForNoTokensIsToldWhatToDo) {
   for (const AnyField& field : door().shape->fields) {
-    const char* name = std::visit([](const auto* declared) { return declared->name; }, field.field);
-    if (example.contains(name)) continue;
-    json body = example;
-    body[name] = nullptr;
-    EXPECT_FALSE(door().parse(body.dump())) << door().shape->name << ": " << name;
+    const auto* integer = std::get_if<const IntegerField*>(&field.field);
+    if (integer == nullptr || !absl::StartsWith((*integer)->name, "max_")) continue;
+    json body = json::parse(door().shape->example);
+    body[(*integer)->name] = 0;
+    const std::optional<http::ApiError> error = door().parse(body.dump());
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->param, (*integer)->name);
+    EXPECT_THAT(error->message, testing::HasSubstr("echo"));
   }
 }
 

@@ -40,6 +40,8 @@ class FieldReader {
   bool failed() const { return error_.has_value(); }
   const nlohmann::ordered_json& object() const { return object_; }
   const std::string& prefix() const { return prefix_; }
+  // The object's own; empty of the body.
+  std::string path() const { return prefix_.substr(0, prefix_.size() - (prefix_.empty() ? 0 : 1)); }
 
   // nullptr: absent or null, or an error came before.
   template <Declaration T>

@@ -12,6 +12,7 @@ struct ToolCall {
   std::string id;
   std::string name;
   nlohmann::ordered_json arguments;  // an object
+  std::string place = {};            // where the client says it: "messages.2.tool_calls.0"
 };
 
 struct ChatTurn {

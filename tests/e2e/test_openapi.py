@@ -9,14 +9,25 @@ import pytest
 
 from generated import tiny_qwq
 from openapi_document import Document
-from system import BIN, ROOT, System, http
+from system import BIN, ROOT, System, http, until
+from test_webhooks import Receiver, make_certificates
 
 pytestmark = pytest.mark.tiny
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory):
-    with System(tiny_qwq(tmp_path_factory.mktemp("model"))) as running:
+def receiver(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ca")
+    make_certificates(folder)
+    made = Receiver(folder)
+    made.ca = folder / "ca.pem"
+    yield made
+    made.server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory, receiver):
+    with System(tiny_qwq(tmp_path_factory.mktemp("model")), webhook_allow=f"localhost:{receiver.port}", webhook_ca=receiver.ca) as running:
         yield running
 
 
@@ -34,13 +45,22 @@ def test_it_is_public_and_says_its_version(system, document):
     assert system.model not in json.dumps(document.json)
 
 
-def test_who_has_it_is_told_so(system):
+def test_who_has_it_is_told_so(system, document):
     def get(*headers):
         command = ["curl", "-s", "-D", "-", "-o", "/dev/null", *headers, f"{system.url}/openapi.json"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.lower()
     etag = re.search(r"etag: (\S+)", get())[1]
-    assert get("-H", f"If-None-Match: {etag}").startswith("http/1.1 304")
-    assert get("-H", 'If-None-Match: "other"').startswith("http/1.1 200")
+    responses = document.json["paths"]["/openapi.json"]["get"]["responses"]
+    for known, status in ((etag, "304"), ('"other"', "200")):
+        said = get("-H", f"If-None-Match: {known}")
+        assert said.startswith(f"http/1.1 {status}")
+        required = {name for name, header in responses[status]["headers"].items() if header["required"]}
+        assert {"x-request-id", "etag"} <= required == {name for name in required if f"\n{name}: " in said}
+
+
+def test_what_can_go_wrong_with_every_request_stands_with_each(document):
+    for path, _, operation in document.operations():
+        assert {"400", "408", "500", "503"} <= operation["responses"].keys(), path
 
 
 def test_its_schemas_are_schemas(document):
@@ -63,6 +83,16 @@ def test_aliases_are_the_same_operation(system, document):
                 assert status == 400 and "must be a JSON object" in answer["error"]["message"], alias
             paths += 1
     assert paths == 30
+
+
+def test_every_operations_request_has_its_line(system, document):
+    """As the document says of x-request-id."""
+    ids = {}
+    for path, method, _ in document.operations():
+        _, headers, _ = document.send(path.replace("{model}", system.model), None if method == "get" else {})
+        ids[path] = headers["x-request-id"]
+    until("the line of each", lambda: all(id in "".join(log.read_text() for log in system.data.glob("logs/gateway*"))
+                                          for id in ids.values()))
 
 
 # ---- answers ----
@@ -129,8 +159,7 @@ def test_an_answer_is_what_it_says(document, path, fields, stream):
     ("/v1/tokenize", {"prompt": "Hello", "return_token_strs": True}), ("/v1/tokenize", {"messages": MESSAGES}),
     ("/v1/detokenize", {"tokens": [5, 6, 7]}), ("/v1/apply-template", {"messages": MESSAGES}),
     ("/v1/messages/count_tokens", {"messages": MESSAGES}), ("/v1/models", None), ("/v1/models/{model}", None),
-    ("/v1/status/{model}", None), ("/v1/webhook-secret", None),
-    ("/v1/inference/{model}", {"input": "One", "max_new_tokens": 1, "webhook": "https://nobody.invalid/"})])
+    ("/v1/status/{model}", None), ("/v1/webhook-secret", None)])
 def test_what_files_answer_is_what_it_says(document, path, body):
     document.ask(path, None if body is None else {"model": document.system.model, **body})
 
@@ -142,6 +171,45 @@ def test_what_files_answer_is_what_it_says(document, path, body):
 def test_a_refusal_is_what_it_says(document, path, body, status):
     assert document.send(path.replace("{model}", "no/such"), body)[0] == status
     document.ask(path, body, at=path.replace("{model}", "no/such"))
+
+
+@pytest.mark.parametrize("fields, answer", [
+    ({"num_responses": 2, "temperature": 1}, "InferenceDone"),
+    ({"response_format": {"type": "grammar", "grammar": "root ::= nothing"}}, "InferenceFailed")])
+def test_what_a_webhook_gets_is_what_it_says(system, document, receiver, fields, answer):
+    receiver.got.clear()
+    queued = document.ask("/v1/inference/{model}", {"input": "One", "max_new_tokens": 4, "webhook": receiver.url(), **fields})
+    receiver.wait()
+    _, headers, body = receiver.got[0]
+    [(_, path)] = document.json["paths"]["/v1/inference/{model}"]["post"]["callbacks"].items()
+    sent = path["{$request.body#/webhook}"]["post"]
+    assert headers["content-type"] in sent["requestBody"]["content"]
+    document.check(sent["requestBody"]["content"][headers["content-type"]]["schema"], json.loads(body))
+    document.check({"$ref": f"#/components/schemas/{answer}"}, json.loads(body))
+    given = {name.lower(): value for name, value in headers.items()}
+    assert [parameter["name"] for parameter in sent["parameters"]] == ["webhook-id", "webhook-timestamp", "webhook-signature"]
+    for parameter in sent["parameters"]:
+        document.check(parameter["schema"], given[parameter["name"]])
+    assert given["webhook-id"] == f"msg_{queued['request_id']}" and sent["security"] == []
+
+
+LABEL = "a" * 63
+GOOD_HOOKS = ["https://a.invalid", "HTTPS://A.invalid:443/x?y=%20", "https://a.invalid?q", f"https://{LABEL}.x-1/", f"https://1.a.{LABEL}"]
+BAD_HOOKS = ["", "http://a.invalid", "https://a.invalid:8443/", "https://a.invalid:80", "https://a.invalid:0443/", "https://a.invalid:44399/",
+             "https://a.invalid:", "https://u@a.invalid", "https://1.2.3.4/", "https://[::1]/", "https://a.invalid./", "https://a.invalid/#f",
+             "https://a.invalid/%2", f"https://{LABEL}a.invalid/", f"https://a.{LABEL}a", "https://a-/", "https:///x", [], {}, False]
+
+
+@pytest.mark.parametrize("url", GOOD_HOOKS + BAD_HOOKS, ids=str)
+def test_which_webhooks_it_allows_is_which_are_taken(document, url):
+    """A good one is not called: what is behind it in the body is wrong."""
+    is_good = url in GOOD_HOOKS
+    body = {"input": "One", "max_new_tokens": 1, "webhook": url}
+    schema = {"$ref": "#/components/schemas/InferenceRequest"}
+    assert document.validator(schema).is_valid(body) == is_good
+    path = f"/v1/inference/{document.system.model}"
+    status, _, answer = document.send(path, {**body, "tools": [1]} if is_good else body)
+    assert status == 422 and json.loads(answer)["error"]["param"] == ("tools" if is_good else "webhook")
 
 
 def test_bodies_of_these_answers_are_what_it_says_of_requests(document):

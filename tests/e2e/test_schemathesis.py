@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
-    with System(tiny_qwq(tmp_path_factory.mktemp("model")), webhook_jobs=0) as running:
+    with System(tiny_qwq(tmp_path_factory.mktemp("model")), webhook_retry_ms=1) as running:
         yield running
 
 

@@ -59,7 +59,7 @@ inline constexpr StringField kRegex{.name = "regex",
                                     .required = true};
 inline constexpr StringField kPattern{.name = "pattern",
                                       .max_bytes = kMaxSourceBytes,
-                                      .about = "The same as `regex`.",
+                                      .about = "The same as `regex`, and goes before it.",
                                       .filled = true,
                                       .required = true};
 inline constexpr StringField kGrammar{.name = "grammar",
@@ -78,7 +78,9 @@ inline constexpr AnyField kSchemaFormatFields[] = {kJsonSchema}, kRegexFormatFie
 inline constexpr ShapeVariant kFormatVariants[] = {
     {.words = kPlainFormatWords},
     {.words = kSchemaFormatWord, .fields = kSchemaFormatFields},
-    {.words = kRegexFormatWord, .fields = kRegexFormatFields, .rule = R"({"properties":{"pattern":false}})"},
+    {.words = kRegexFormatWord,
+     .fields = kRegexFormatFields,
+     .rule = R"({"properties":{"pattern":{"type":"null"}}})"},
     {.words = kRegexFormatWord, .fields = kPatternFormatFields},
     {.words = kGrammarFormatWord, .fields = kGrammarFormatFields}};
 inline constexpr DeclaredObject kFormatShape{

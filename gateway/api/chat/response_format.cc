@@ -28,7 +28,7 @@ TextFormat ReadResponseFormat(FieldReader& fields) {
   } else if (type == "json_schema") {
     if (std::optional<FieldReader> named = own->Object(kJsonSchema)) ReadNamedSchema(*named, format);
   } else if (type == "regex") {
-    ReadSource(*own, own->object().contains(kPattern.name) ? kPattern : kRegex, Kind::kRegex, format);
+    ReadSource(*own, own->Find(kPattern) != nullptr ? kPattern : kRegex, Kind::kRegex, format);
   } else if (type == "grammar") {
     ReadSource(*own, kGrammar, Kind::kEbnf, format);
   }

@@ -40,30 +40,10 @@ Tool ReadChatTool(FieldReader& fields, size_t& bytes_left) {
   return tool;
 }
 
-void ReadNamedChoice(FieldReader own, ToolRules& rules) {
+void ReadNamedChoice(FieldReader& own, ToolRules& rules) {
   own.Choice(kChosenType);
   std::optional<FieldReader> named = own.Object(kChosenFunction);
-  if (!named) return;
-  rules.use = ToolUse::kRequired;
-  rules.only = named->String(kChosenName).value_or("");
-  const bool known = std::any_of(rules.tools.begin(), rules.tools.end(),
-                                 [&](const Tool& tool) { return tool.name == rules.only; });
-  if (!known) named->Fail(kChosenName, "no tool of \"tools\" has this name");
-}
-
-void ReadChoice(FieldReader& fields, ToolRules& rules) {
-  const json* choice = fields.Find(kToolChoice);
-  if (choice == nullptr) return;
-  const std::string word = choice->is_object() ? "" : fields.Choice(kToolChoice).value_or("");
-  if (word == "none") rules.use = ToolUse::kNone;
-  if (word == "none" || word == "auto" || fields.failed()) return;
-  if (rules.tools.empty()) {
-    fields.Fail(kToolChoice, "there are no tools to choose from: give \"tools\", or leave it out");
-  } else if (choice->is_object()) {
-    ReadNamedChoice(fields.Inside(kToolChoice, *choice, kNamedChoiceShape), rules);
-  } else {
-    rules.use = ToolUse::kRequired;
-  }
+  if (named) ReadOnlyTool(*named, kChosenName, rules);
 }
 
 }  // namespace
@@ -107,10 +87,35 @@ void ReadEachTool(FieldReader& fields, const ListField& field, const char* name_
   });
 }
 
+void ReadToolChoice(FieldReader& fields, const ChoiceField& field,
+                    absl::FunctionRef<void(FieldReader& named, ToolRules& rules)> read_named,
+                    ToolRules& rules) {
+  const json* choice = fields.Find(field);
+  if (choice == nullptr) return;
+  const std::string word = choice->is_object() ? "" : fields.Choice(field).value_or("");
+  if (word == "none") rules.use = ToolUse::kNone;
+  if (word == "none" || word == "auto" || fields.failed()) return;
+  if (rules.tools.empty()) {
+    return fields.Fail(field, "there are no tools to choose from: give \"tools\", or leave it out");
+  }
+  rules.use = ToolUse::kRequired;
+  if (!choice->is_object()) return;
+  FieldReader named = fields.Inside(field, *choice, *field.or_object);
+  read_named(named, rules);
+}
+
+void ReadOnlyTool(FieldReader& fields, const StringField& name, ToolRules& rules) {
+  rules.only = fields.String(name).value_or("");
+  const auto is_it = [&](const Tool& tool) { return tool.name == rules.only; };
+  if (std::none_of(rules.tools.begin(), rules.tools.end(), is_it)) {
+    fields.Fail(name, "no tool of \"tools\" has this name");
+  }
+}
+
 ToolRules ReadTools(FieldReader& fields) {
   ToolRules rules;
   ReadEachTool(fields, kTools, "function.name", ReadChatTool, rules);
-  ReadChoice(fields, rules);
+  ReadToolChoice(fields, kToolChoice, ReadNamedChoice, rules);
   rules.parallel = fields.Bool(kParallelToolCalls).value_or(true);
   return rules;
 }

@@ -22,6 +22,13 @@ nlohmann::ordered_json ReadToolParameters(FieldReader& fields, const ShapeField&
 void ReadEachTool(FieldReader& fields, const ListField& field, const char* name_path,
                   absl::FunctionRef<Tool(FieldReader& tool, size_t& bytes_left)> read, ToolRules& rules);
 
+// "tool_choice" as OpenAI's APIs have it: a word, or an object, which `read_named` reads. Behind the tools.
+void ReadToolChoice(FieldReader& fields, const ChoiceField& field,
+                    absl::FunctionRef<void(FieldReader& named, ToolRules& rules)> read_named,
+                    ToolRules& rules);
+// The one tool that is to be called, by its name.
+void ReadOnlyTool(FieldReader& fields, const StringField& name, ToolRules& rules);
+
 ToolRules ReadTools(FieldReader& fields);
 
 // What kToolNamePattern says; other APIs take longer ones.

@@ -44,8 +44,8 @@ ToolCall TurnCalls::ReadCall(FieldReader& fields) {
   call.name = own->String(kCallName).value_or("");
   if (!IsToolName(call.name)) own->Fail(kCallName, kToolNameAdvice);
   call.arguments = ReadArguments(*own);
-  const std::string path = fields.prefix().substr(0, fields.prefix().size() - 1);
-  if (!open_.insert({call.id, {call.name, path}}).second) {
+  call.place = fields.path();
+  if (!open_.insert({call.id, {call.name, call.place}}).second) {
     fields.Fail(kCallId, "another tool call of this message has the same id");
   }
   return call;

@@ -10,11 +10,12 @@ namespace quire::gateway {
 inline constexpr const char* kPromptForms = "give a text, a list of token ids, or a list of either";
 inline constexpr ShapeField kPrompt{
     .name = "prompt",
-    .schema =
-        R"({"anyOf":[{"title":"a text","type":"string"},)"
-        R"({"title":"token ids","type":"array","items":{"type":"integer","minimum":0,"maximum":2147483647}},)"
-        R"({"title":"several","type":"array","minItems":1,"maxItems":32,"items":{"anyOf":[)"
-        R"({"type":"string"},{"type":"array","items":{"type":"integer","minimum":0,"maximum":2147483647}}]}}]})",
+    .schema = R"({"anyOf":[{"title":"a text","type":"string"},)"
+              R"({"title":"token ids","type":"array","minItems":1,)"
+              R"("items":{"type":"integer","minimum":0,"maximum":2147483647}},)"
+              R"({"title":"several","type":"array","minItems":1,"maxItems":32,"items":{"anyOf":[)"
+              R"({"type":"string"},{"type":"array","minItems":1,)"
+              R"("items":{"type":"integer","minimum":0,"maximum":2147483647}}]}}]})",
     .about = "A text, token ids, or up to 32 of either. Special tokens in a text are read as such.",
     .required = true};
 inline constexpr BoolField kAddStartToken{

@@ -14,10 +14,19 @@ inline constexpr StringField kInferenceInput{
     .name = "input", .about = "A text, read as a completion's.", .filled = true, .required = true};
 inline constexpr IntegerField kResponses{
     .name = "num_responses", .min = 1, .max = 4, .about = "Of a stream 1.", .absent = "1"};
-inline constexpr StringField kWebhook{.name = "webhook",
-                                      .max_bytes = http::kMaxUrlBytes,
-                                      .about = "Gets the whole answer, of no stream.",
-                                      .pattern = http::kHttpsUrlPattern};
+// What ParseHttpsUrl takes, on the port that WebhookRules takes of everybody: the operator may list others.
+inline constexpr const char* kWebhookPattern =
+    R"(^[Hh][Tt][Tt][Pp][Ss]://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*)"
+    R"([A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:443)?([/?](%[0-9A-Fa-f]{2}|[!$&-;=?-Z\[\]_a-z~])*)?$)";
+inline constexpr StringField kWebhook{
+    .name = "webhook",
+    .max_bytes = http::kMaxUrlBytes,
+    .about =
+        "An https URL, which gets the whole answer, of no stream. Refused are users and passwords, "
+        "addresses, "
+        "names of more than 253 bytes, fragments, and every port but 443 (another host and port where the "
+        "operator lists them), and all where the operator has turned webhooks off.",
+    .pattern = kWebhookPattern};
 
 inline constexpr auto kInferenceFields =
     JoinLists(std::to_array<AnyField>({kInferenceInput, kMaxNewTokens}), kSamplingFields,

@@ -1,4 +1,4 @@
-// What the hosted original's own form is answered, whole and streamed, as JSON Schema: what
+// What the hosted original's own form is answered, whole, streamed and to a webhook, as JSON Schema: what
 // inference_writers.cc writes. Pure; part of the making of the document.
 #pragma once
 
@@ -7,5 +7,8 @@
 namespace quire::gateway {
 
 void AddInferenceAnswers(nlohmann::ordered_json& schemas);
+
+// The webhook, as OpenAPI's callbacks of an operation.
+nlohmann::ordered_json InferenceCallbacks();
 
 }  // namespace quire::gateway

@@ -93,7 +93,6 @@ ApiResult<MessagesRequest> ParseMessagesRequest(std::string_view body, MessagesU
   request.tells_cached = fields.Find(kCacheControl) != nullptr;
   request.prompt.turns = ReadMessagesTurns(fields, request.tells_cached);
   request.prompt.separate_reasoning = true;
-  request.prompt.turns_are_its_entries = false;
   request.sampling = ReadSamplingFields(fields, {counts ? &kMaxTokens : &kRequiredMaxTokens});
   request.sampling.model = std::move(model);
   ReadStops(fields, kStopSequences, request.sampling);

@@ -1,6 +1,5 @@
 #include "gateway/api/messages/messages_tools.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "gateway/api/chat/tool_fields.h"
@@ -44,7 +43,7 @@ void ReadToolList(FieldReader& fields, bool& cache_control, ToolRules& rules) {
   ReadEachTool(fields, kCustomTools, "name", read, rules);
 }
 
-void ReadToolChoice(FieldReader& fields, ToolRules& rules) {
+void ReadUse(FieldReader& fields, ToolRules& rules) {
   std::optional<FieldReader> own = fields.Object(kUseChoice);
   if (!own) return;
   const std::string type = own->Choice(kUse).value_or("");
@@ -55,11 +54,7 @@ void ReadToolChoice(FieldReader& fields, ToolRules& rules) {
     rules.use = ToolUse::kRequired;
     if (rules.tools.empty()) own->Fail(kUse, "give tools, or another choice");
   }
-  if (type != "tool") return;
-  rules.only = own->String(kUsedName).value_or("");
-  const auto is_it = [&](const Tool& tool) { return tool.name == rules.only; };
-  if (std::none_of(rules.tools.begin(), rules.tools.end(), is_it))
-    own->Fail(kUsedName, "no tool has this name");
+  if (type == "tool") ReadOnlyTool(*own, kUsedName, rules);
 }
 
 }  // namespace
@@ -67,7 +62,7 @@ void ReadToolChoice(FieldReader& fields, ToolRules& rules) {
 ToolRules ReadMessagesTools(FieldReader& fields, bool& cache_control) {
   ToolRules rules;
   ReadToolList(fields, cache_control, rules);
-  ReadToolChoice(fields, rules);
+  ReadUse(fields, rules);
   return rules;
 }
 

@@ -145,7 +145,8 @@ class TurnsReader {
   void ReadCall(FieldReader& block, Said& said) {
     ToolCall call{.id = block.String(kToolUseCallId).value_or(""),
                   .name = block.String(kToolUseName).value_or(""),
-                  .arguments = json::object()};
+                  .arguments = json::object(),
+                  .place = block.path()};
     if (call.id.empty()) block.Fail(kToolUseCallId, "give the id of the call");
     if (!results_.Open(call)) block.Fail(kToolUseCallId, "another call has this id");
     if (!IsToolName(call.name, kMaxToolUseNameBytes)) block.Fail(kToolUseName, kToolUseNameForm);

@@ -52,12 +52,18 @@ constexpr StatusRow kStatuses[] = {
 };
 
 json Header(const char* about, bool required) {
-  return {{"description", about}, {"required", required}, {"schema", {{"type", "string"}}}};
+  return {{"description", about}, {"required", required}, {"schema", schema::Text()}};
 }
 
 json CommonHeaders(bool is_messages) {
   json headers{{"x-request-id", Header("Leads to the request's line in the operator's log.", true)}};
   if (is_messages) headers["request-id"] = Header("The same.", true);
+  return headers;
+}
+
+json HeadersOf(const OperationRow& row) {
+  json headers = CommonHeaders(row.is_messages);
+  if (row.has_etag) headers["etag"] = Header("Who sends it as `If-None-Match` is answered 304.", true);
   return headers;
 }
 
@@ -86,11 +92,12 @@ json ErrorResponses() {
 }
 
 void AddErrorSchema(json& schemas) {
-  schemas["Error"] = schema::Object(
-      {{"error", schema::Object({{"message", schema::About("What to do.", schema::Text())},
-                                 {"type", schema::Text()},
-                                 {"param", schema::About("The field's path.", schema::TextOrNull())},
-                                 {"code", schema::TextOrNull()}})}});
+  schemas["ErrorDetails"] =
+      schema::Object({{"message", schema::About("What to do.", schema::Text())},
+                      {"type", schema::Text()},
+                      {"param", schema::About("The field's path.", schema::TextOrNull())},
+                      {"code", schema::TextOrNull()}});
+  schemas["Error"] = schema::Object({{"error", schema::Ref("ErrorDetails")}});
 }
 
 // One of a stream's, by its fields.
@@ -104,7 +111,7 @@ json EventOf(const OperationRow& row) {
 
 json Answer(const OperationRow& row) {
   json answer{{"description", *row.events == '\0' ? "The answer." : "The answer, whole or as a stream."},
-              {"headers", CommonHeaders(row.is_messages)}};
+              {"headers", HeadersOf(row)}};
   answer["content"]["application/json"]["schema"] =
       *row.answer == '\0' ? schema::AnyObject() : schema::Ref(row.answer);
   if (*row.events != '\0') {
@@ -138,6 +145,11 @@ json OperationOf(const OperationRow& row, json& schemas) {
   }
   if (!row.bodies.empty()) operation["requestBody"] = Body(row, schemas);
   operation["responses"]["200"] = Answer(row);
+  if (row.has_etag) {
+    operation["responses"]["304"] = {{"description", "It is what the client has already."},
+                                     {"headers", HeadersOf(row)}};
+  }
+  if (row.callbacks != nullptr) operation["callbacks"] = row.callbacks();
   for (const int status : row.errors) {
     operation["responses"][absl::StrCat(status)] = {
         {"$ref", absl::StrCat("#/components/responses/", ErrorName(status, row.is_messages))}};

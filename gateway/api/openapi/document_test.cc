@@ -67,6 +67,9 @@ TEST(OpenApiDocumentTest, LimitsAreTheDeclarations) {
   EXPECT_EQ(chat["best_of"]["enum"], json({1, nullptr}));
   EXPECT_EQ(schemas["ChatRequest"]["required"], json({"model", "messages"}));
   EXPECT_EQ(schemas["CompletionRequest"]["properties"]["best_of"]["maximum"], 4);
+  const json prompts = schemas["CompletionRequest"]["properties"]["prompt"]["anyOf"];
+  EXPECT_EQ(prompts[1]["minItems"], 1);
+  EXPECT_EQ(prompts[2]["items"]["anyOf"][1]["minItems"], 1);
   EXPECT_EQ(schemas["MessagesRequest"]["required"], json({"model", "messages", "max_tokens"}));
   EXPECT_EQ(schemas["CountTokensRequest"]["required"], json({"model", "messages"}));
 }
@@ -78,6 +81,7 @@ TEST(OpenApiDocumentTest, VariantsAreToldByTheirTag) {
   EXPECT_EQ(item["anyOf"][0]["required"], json({"role", "content"}));
   EXPECT_EQ(item["anyOf"][0]["properties"]["type"]["enum"], json({"message", nullptr}));
   EXPECT_EQ(item["anyOf"][1]["required"], json({"type", "call_id", "name"}));
+  EXPECT_THAT(item["anyOf"][3]["properties"]["type"]["description"], HasSubstr("no part of a prompt"));
   EXPECT_FALSE(item.contains("properties"));
 }
 

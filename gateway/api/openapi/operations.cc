@@ -3,6 +3,7 @@
 #include "gateway/api/chat/declared_chat.h"
 #include "gateway/api/completions/declared_completion.h"
 #include "gateway/api/inference/declared_inference.h"
+#include "gateway/api/inference/inference_answers.h"
 #include "gateway/api/messages/declared_body.h"
 #include "gateway/api/responses/declared_responses.h"
 #include "gateway/api/text/declared_text.h"
@@ -16,9 +17,9 @@ constexpr int kGenerating[] = {400, 401, 402, 404, 408, 413, 415, 422, 429, 500,
 constexpr int kTelling[] = {400, 401, 404, 408, 413, 415, 422, 429, 500, 503};
 constexpr int kMessagesGenerating[] = {400, 401, 402, 404, 408, 413, 415, 429, 500, 503};
 constexpr int kMessagesTelling[] = {400, 401, 404, 408, 413, 415, 429, 500, 503};
-constexpr int kListing[] = {400, 401, 503};
-constexpr int kFinding[] = {400, 401, 404, 503};
-constexpr int kOpen[] = {400};
+constexpr int kListing[] = {400, 401, 408, 500, 503};
+constexpr int kFinding[] = {400, 401, 404, 408, 500, 503};
+constexpr int kOpen[] = {400, 408, 500, 503};
 
 constexpr const DeclaredObject* kChatBodies[] = {&kChatShape};
 constexpr const DeclaredObject* kCompletionBodies[] = {&kCompletionShape};
@@ -76,7 +77,8 @@ constexpr OperationRow kRows[] = {
      .bodies = kInferenceBodies,
      .answer = "InferenceAnswer",
      .events = "InferenceEvent",
-     .errors = kGenerating},
+     .errors = kGenerating,
+     .callbacks = InferenceCallbacks},
     {.operation = Operation::kWebhookSecret,
      .method = "GET",
      .path = "/v1/webhook-secret",
@@ -139,8 +141,7 @@ constexpr OperationRow kRows[] = {
      .id = "getModelStatus",
      .summary = "How it is doing just now, as this gateway sees it",
      .answer = "ModelStatus",
-     .errors = kFinding,
-     .is_polled = true},
+     .errors = kFinding},
     {.operation = Operation::kTokenize,
      .method = "POST",
      .path = "/v1/tokenize",
@@ -174,7 +175,8 @@ constexpr OperationRow kRows[] = {
      .id = "getOpenApi",
      .summary = "This document",
      .errors = kOpen,
-     .is_open = true},
+     .is_open = true,
+     .has_etag = true},
 };
 
 }  // namespace

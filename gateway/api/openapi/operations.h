@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 
@@ -43,7 +44,9 @@ struct OperationRow {
   std::span<const int> errors = {};  // statuses
   bool is_messages = false;          // errors in the words of Anthropic's API
   bool is_open = false;              // without a key
-  bool is_polled = false;            // asked again and again by pages: not logged
+  bool has_etag = false;             // who has it already is told so: 304
+  // What it sends by itself, as OpenAPI has it.
+  nlohmann::ordered_json (*callbacks)() = nullptr;
 };
 
 std::span<const OperationRow> Operations();

@@ -163,6 +163,7 @@ json VariantOf(const ShapeVariant& variant, const ChoiceField& by, json& schemas
   }
   if (may_be_absent) words.push_back(nullptr);
   schema["properties"][by.name] = AnyOf(std::move(words));
+  if (*by.about != '\0') schema["properties"][by.name]["description"] = by.about;
   if (!may_be_absent) schema["required"].push_back(by.name);
   for (const AnyField& field : variant.fields) AddField(field, schema, schemas);
   if (*variant.rule != '\0') schema["allOf"].push_back(json::parse(variant.rule));

@@ -150,7 +150,7 @@ TEST_F(PlanPromptTest, ARefusalNamesTheDoorsOwnFields) {
       {"role": "user", "content": "x"},
       {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "get", "input": {}}]},
       {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "y"}]}]})";
-  EXPECT_EQ(refuse(ParseMessages(kCall)).param, "messages");
+  EXPECT_EQ(refuse(ParseMessages(kCall)).param, "messages.1.content.0");
 }
 
 TEST_F(PlanPromptTest, APromptThatLeavesNoRoomForAnAnswerIsCounted) {

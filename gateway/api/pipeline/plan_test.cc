@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/core/hash.h"
+#include "gateway/api/messages/messages_door.h"
 #include "gateway/api/pipeline/test_plan.h"
 #include "gateway/api/pipeline/tool_plan.h"
+#include "gateway/api/responses/responses_door.h"
 
 namespace quire::gateway {
 namespace {
@@ -59,8 +61,9 @@ TEST_F(PlanTest, WhereATemplateTakesOneCallAtATimeThereIsOne) {
   EXPECT_NE(plan.grammar->find(R"("stop_after_first":false)"), std::string::npos);
   ChatPrompt prompt;
   prompt.turns = {{.role = "user", .content = "q"}, {.role = "assistant", .content = ""}};
-  prompt.turns[1].tool_calls = {{.id = "a", .name = "f", .arguments = json::object()},
-                                {.id = "b", .name = "f", .arguments = json::object()}};
+  prompt.turns[1].tool_calls = {
+      {.id = "a", .name = "f", .arguments = json::object(), .place = "messages.3.tool_calls.0"},
+      {.id = "b", .name = "f", .arguments = json::object(), .place = "messages.3.tool_calls.1"}};
   EXPECT_FALSE(CheckToolsTaken(prompt, *text_));
 
   for (auto& file : *bundle.mutable_files()) {
@@ -79,7 +82,7 @@ TEST_F(PlanTest, WhereATemplateTakesOneCallAtATimeThereIsOne) {
   EXPECT_NE(plan.grammar->find(R"("stop_after_first":true)"), std::string::npos);
   const auto error = CheckToolsTaken(prompt, *text_);
   ASSERT_TRUE(error);
-  EXPECT_EQ(error->param, "messages.1.tool_calls");
+  EXPECT_EQ(error->param, "messages.3.tool_calls.1");
   prompt.turns[1].tool_calls.pop_back();
   EXPECT_FALSE(CheckToolsTaken(prompt, *text_));
 }
@@ -98,9 +101,28 @@ TEST_F(PlanTest, AHistoryWithToolsIsForTemplatesThatTakeThem) {
   const std::string call = R"("tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}])";
   const http::ApiError error = std::get<http::ApiError>(plan(call));
   EXPECT_EQ(error.status, 400);
-  EXPECT_EQ(error.param, "messages.1.tool_calls");
+  EXPECT_EQ(error.param, "messages.1.tool_calls.0");
   text_ = *TextModel::Create(testing::TinyToolBundle());
   EXPECT_TRUE(std::holds_alternative<GenerationRequest>(plan(call)));
+}
+
+// Whose turns are not the plan's, one for one.
+TEST_F(PlanTest, WhatIsWrongWithACallIsSaidAtTheClientsOwnPlace) {
+  const auto place = [&](ApiResult<DoorRequest> request) {
+    const auto error = CheckToolsTaken(std::get<ChatPrompt>(std::get<DoorRequest>(request).prompt), *text_);
+    return error ? error->param : "";
+  };
+  EXPECT_EQ(place(ParseMessages(R"({"model": "m", "max_tokens": 1, "system": "s", "messages": [
+      {"role": "user", "content": "a"}, {"role": "user", "content": "b"},
+      {"role": "assistant", "content": [{"type": "text", "text": "c"},
+        {"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+      {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]}]})")),
+            "messages.2.content.1");
+  EXPECT_EQ(place(ParseResponses(R"({"model": "m", "instructions": "s", "input": [
+      {"role": "user", "content": "a"}, {"type": "reasoning"}, {"role": "assistant", "content": "b"},
+      {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+      {"type": "function_call_output", "call_id": "1", "output": "c"}]})")),
+            "input.3");
 }
 
 TEST_F(PlanTest, TopPOfZeroIsTheSmallestNucleus) {

@@ -24,8 +24,7 @@ struct ChatPrompt {
   // What the template writes where an answer is to begin; without it the turns alone are rendered, the last
   // one as closed as the others.
   bool generation_prompt = true;
-  const char* param = "messages";     // the field that they came in,
-  bool turns_are_its_entries = true;  // one for one
+  const char* param = "messages";  // the field that they came in
 
   // The last turn is the assistant's: it is continued, not answered.
   bool ContinuesAssistant() const { return !turns.empty() && turns.back().role == "assistant"; }

@@ -12,6 +12,8 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr size_t kMaxLogitBiases = 1024;  // as its declaration says
+constexpr const char* kNoneAsked =
+    "give at least 1: a prompt alone is counted by /v1/tokenize, and scored by /v1/completions with \"echo\"";
 
 void ReadNumbers(FieldReader& fields, SamplingRequest& request) {
   request.temperature = fields.Number(kTemperature);
@@ -28,6 +30,8 @@ void ReadLengths(FieldReader& fields, std::initializer_list<const IntegerField*>
   const char* said_by = nullptr;
   request.max_tokens_param = (*max_tokens_fields.begin())->name;
   for (const IntegerField* field : max_tokens_fields) {
+    const json* given = fields.Find(*field);
+    if (given != nullptr && field->min > 0 && *given == 0) fields.Fail(*field, kNoneAsked);
     const auto max_tokens = fields.Integer(*field);
     if (!max_tokens) continue;
     if (request.max_tokens && *max_tokens != *request.max_tokens) {

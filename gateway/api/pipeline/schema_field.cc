@@ -5,7 +5,9 @@ namespace quire::gateway {
 // A schema as it is: its keys, their order and what they mean are JSON Schema's.
 void ReadSchemaField(FieldReader& fields, TextFormat& format) {
   const nlohmann::ordered_json* schema = fields.Find(kSchema);
-  if (schema == nullptr) return fields.Fail(kSchema, "give a JSON schema");
+  if (schema == nullptr || !(schema->is_object() || schema->is_boolean())) {
+    return fields.Fail(kSchema, "give a JSON schema: an object, true or false");
+  }
   format.kind = TextFormat::Kind::kJsonSchema;
   format.schema = *schema;
   format.param = fields.prefix() + kSchema.name;

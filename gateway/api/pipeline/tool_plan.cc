@@ -8,13 +8,13 @@ namespace {
 
 std::optional<http::ApiError> CheckCallsTaken(const ChatPrompt& prompt, const TextModel& text) {
   if (text.parallel_calls()) return std::nullopt;
-  for (size_t i = 0; i < prompt.turns.size(); ++i) {
-    if (prompt.turns[i].tool_calls.size() <= 1) continue;
-    const std::string param = absl::StrCat("messages.", i, ".tool_calls");
-    return InvalidField(param,
-                        absl::StrCat(param,
-                                     ": this model's chat template takes one tool call at a time: give "
-                                     "each in a message of its own, with its result behind it"));
+  for (const ChatTurn& turn : prompt.turns) {
+    if (turn.tool_calls.size() <= 1) continue;
+    const std::string& place = turn.tool_calls[1].place;
+    return InvalidField(place,
+                        absl::StrCat(place,
+                                     ": this model's chat template takes one tool call at a time: give the "
+                                     "result of each before the next one"));
   }
   return std::nullopt;
 }
@@ -24,12 +24,9 @@ std::optional<http::ApiError> CheckCallsTaken(const ChatPrompt& prompt, const Te
 std::optional<http::ApiError> CheckToolsTaken(const ChatPrompt& prompt, const TextModel& text) {
   if (text.tool_form() != ToolForm::kNone) return CheckCallsTaken(prompt, text);
   if (!prompt.tools.tools.empty()) return ToolsNotTaken("tools");
-  for (size_t i = 0; i < prompt.turns.size(); ++i) {
-    const ChatTurn& turn = prompt.turns[i];
-    if (turn.role != "tool" && turn.tool_calls.empty()) continue;
-    if (!prompt.turns_are_its_entries) return ToolsNotTaken(prompt.param);
-    const char* field = turn.role == "tool" ? ".role" : ".tool_calls";
-    return ToolsNotTaken(absl::StrCat(prompt.param, ".", i, field));
+  // No result is without its call.
+  for (const ChatTurn& turn : prompt.turns) {
+    if (!turn.tool_calls.empty()) return ToolsNotTaken(turn.tool_calls.front().place);
   }
   return std::nullopt;
 }

@@ -1,6 +1,5 @@
 #include "gateway/api/responses/responses_request.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -35,22 +34,9 @@ Tool ReadFunction(FieldReader& fields, size_t& bytes_left) {
   return tool;
 }
 
-void ReadFunctionChoice(FieldReader& fields, ToolRules& rules) {
-  const json* choice = fields.Find(kFunctionChoice);
-  if (choice == nullptr) return;
-  const std::string word = choice->is_object() ? "" : fields.Choice(kFunctionChoice).value_or("");
-  if (word == "none") rules.use = ToolUse::kNone;
-  if (word == "none" || word == "auto" || fields.failed()) return;
-  if (rules.tools.empty()) return fields.Fail(kFunctionChoice, "there are no tools to choose from");
-  rules.use = ToolUse::kRequired;
-  if (!choice->is_object()) return;
-  FieldReader own = fields.Inside(kFunctionChoice, *choice, kFunctionChoiceShape);
+void ReadNamedFunction(FieldReader& own, ToolRules& rules) {
   own.Choice(kFunctionChoiceType);
-  rules.only = own.String(kFunctionChoiceName).value_or("");
-  const auto is_it = [&](const Tool& tool) { return tool.name == rules.only; };
-  if (std::none_of(rules.tools.begin(), rules.tools.end(), is_it)) {
-    own.Fail(kFunctionChoiceName, "no tool has this name");
-  }
+  ReadOnlyTool(own, kFunctionChoiceName, rules);
 }
 
 // ---- the rest ----
@@ -134,13 +120,12 @@ ApiResult<ResponsesRequest> ParseResponsesRequest(std::string_view body) {
   request.prompt.turns = ReadResponsesTurns(fields);
   request.prompt.separate_reasoning = true;
   request.prompt.param = "input";
-  request.prompt.turns_are_its_entries = false;
   request.sampling = ReadSamplingFields(fields, {&kMaxOutputTokens});
   request.sampling.model = std::move(model);
   request.stream = fields.Bool(kStream).value_or(false);
   ReadInclude(fields, request.sampling);
   ReadEachTool(fields, kFunctions, "name", ReadFunction, request.prompt.tools);
-  ReadFunctionChoice(fields, request.prompt.tools);
+  ReadToolChoice(fields, kFunctionChoice, ReadNamedFunction, request.prompt.tools);
   request.prompt.tools.parallel = fields.Bool(kParallelToolCalls).value_or(true);
   ReadReasoningField(fields, request);
   ReadText(fields, request.sampling);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/api/chat/chat_request.h"
 #include "gateway/api/responses/responses_echo.h"
 
 namespace quire::gateway {
@@ -170,6 +171,20 @@ TEST(ResponsesRequestTest, GivesBackNoMoreThanABound) {
                                 .echo);
   EXPECT_TRUE(echo["instructions"].is_null());
   EXPECT_EQ(echo["user"], "u");
+}
+
+TEST(ResponsesRequestTest, AChoiceOfToolsIsRefusedInTheChatsWords) {
+  const auto why = [](const auto& result) { return std::get<http::ApiError>(result).message; };
+  for (const char* choice : {"\"required\"", "\"any\""}) {
+    const std::string fields = absl::StrCat(R"({"model": "m", "tool_choice": )", choice);
+    EXPECT_EQ(
+        why(ParseResponsesRequest(absl::StrCat(fields, R"(, "input": "a"})"))),
+        why(ParseChatRequest(absl::StrCat(fields, R"(, "messages": [{"role": "user", "content": "a"}]})"))));
+  }
+  EXPECT_EQ(why(ParseResponsesRequest(
+                R"({"model": "m", "input": "a", "tools": [{"type": "function", "name": "f"}],
+                    "tool_choice": {"type": "function", "name": "g"}})")),
+            "tool_choice.name: no tool of \"tools\" has this name");
 }
 
 TEST(ResponsesRequestTest, RefusesWithThePath) {

@@ -85,7 +85,8 @@ class ItemsReader {
   void ReadCall(FieldReader& item) {
     ToolCall call{.id = item.String(kItemCallId).value_or(""),
                   .name = item.String(kItemName).value_or(""),
-                  .arguments = json::object()};
+                  .arguments = json::object(),
+                  .place = item.path()};
     if (call.id.empty()) item.Fail(kItemCallId, "give the id of the call");
     if (!IsToolName(call.name)) item.Fail(kItemName, kToolNameAdvice);
     ReadArguments(item, call);
