@@ -32,7 +32,7 @@
 namespace quire::gateway {
 namespace {
 
-// How long the last frames of streams that a drain cuts off may take to leave.
+// How long the last frames of streams that a drain cuts off may take to leave, and what jobs send then.
 constexpr absl::Duration kGoodbye = absl::Seconds(5);
 
 std::string NewGatewayId() { return absl::StrCat("gw-", absl::BytesToHexString(RandomBytes(8))); }
@@ -362,14 +362,16 @@ int Gateway::metrics_port() const { return parts_->metrics_plane->port(); }
 bool Gateway::Drain(absl::Duration streams, absl::Duration settles) {
   parts_->draining = true;
   parts_->SetGrpcHealth(false);
-  parts_->jobs->Refuse();
   parts_->server->Leave();
   parts_->AwaitClosedOr(&Parts::cut_short, parts_->drain_delay);
+  parts_->jobs->Refuse();
   std::thread last_call([&] {
     parts_->AwaitClosedOr(&Parts::cut_short, streams);
     parts_->cut_off = true;
     parts_->ledger.WakeAll();
-    if (!parts_->AwaitClosedOr(nullptr, kGoodbye)) parts_->server->Abort();
+    if (parts_->AwaitClosedOr(nullptr, kGoodbye)) return;
+    parts_->server->Abort();
+    parts_->jobs->Abandon();
   });
   std::thread calls([&] { parts_->EndCalls(streams + 2 * kGoodbye); });
   std::thread jobs([&] { parts_->jobs->AwaitIdle(streams + 2 * kGoodbye); });

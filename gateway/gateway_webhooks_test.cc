@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <optional>
+#include <thread>
 
 #include "base/http/test_tls_receiver.h"
 #include "gateway/gateway_test_fixture.h"
@@ -21,8 +22,9 @@ class GatewayWebhooksTest : public GatewayTest {
     Start({});
   }
 
-  void Start(WebhookOptions webhooks) {
+  void Start(WebhookOptions webhooks, std::chrono::milliseconds drain_delay = {}) {
     GatewayOptions options;
+    options.drain_delay = drain_delay;
     webhooks.allow = absl::StrCat("localhost:", receiver_->port());
     webhooks.ca_file = certificate_.cert();
     webhooks.retry_ms = 1;
@@ -157,6 +159,51 @@ TEST_F(GatewayWebhooksTest, AJobEndsWithItsGateway) {
   Start({});
   ASSERT_EQ(Infer().status, 200);
   gateway_.reset();
+}
+
+TEST_F(GatewayWebhooksTest, JobsAreTakenForAsLongAsConnectionsAre) {
+  AnswerWith("hey");
+  Start({}, std::chrono::hours(1));
+  std::thread drain([&] { EXPECT_TRUE(gateway_->Drain(absl::Seconds(30), absl::Seconds(30))); });
+  while (Ready() == 200) continue;
+  EXPECT_EQ(Infer().status, 200) << "a load balancer has not seen it yet";
+  EXPECT_EQ(Received(1)[0]["results"][0]["generated_text"], "hey");
+  gateway_->CutShort();
+  drain.join();
+}
+
+// Its time would be more than a drain has.
+TEST_F(GatewayWebhooksTest, AReceiverThatIsSilentDoesNotHoldTheEnd) {
+  AnswerWith("hey");
+  reply_ = std::nullopt;
+  ASSERT_EQ(Infer().status, 200);
+  EXPECT_EQ(Received(1).size(), 1u);
+  EXPECT_TRUE(gateway_->Drain(absl::ZeroDuration(), absl::Seconds(30)));
+  EXPECT_THAT(Metrics(), HasSubstr("quire_gateway_webhook_jobs 0\n"));
+  EXPECT_THAT(Metrics(), HasSubstr("deliveries_total{outcome=\"given_up\"} 1"));
+  EXPECT_EQ(receiver_->requests().size(), 1u);
+}
+
+TEST_F(GatewayWebhooksTest, ANameServerThatIsSilentDoesNotHoldTheEnd) {
+  struct NameServer {
+    Notification asked, over, left;
+  };
+  const auto server = std::make_shared<NameServer>();
+  WebhookOptions webhooks;
+  webhooks.look_up = [server](const std::string&) -> absl::StatusOr<http::HttpsClient::Addresses> {
+    server->asked.Notify();
+    server->over.WaitForNotification();
+    server->left.Notify();
+    return absl::UnavailableError("the name is not known");
+  };
+  Start(webhooks);
+  AnswerWith("hey");
+  ASSERT_EQ(Infer().status, 200);
+  ASSERT_TRUE(server->asked.WaitForNotificationWithTimeout(absl::Seconds(30)));
+  gateway_.reset();
+  EXPECT_FALSE(server->left.HasBeenNotified());
+  server->over.Notify();
+  EXPECT_TRUE(server->left.WaitForNotificationWithTimeout(absl::Seconds(30)));
 }
 
 TEST_F(GatewayWebhooksTest, ASecretIsToldToItsKeyAlone) {

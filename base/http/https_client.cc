@@ -3,6 +3,7 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
@@ -17,8 +18,10 @@
 #include <boost/beast/http/write.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/core/host_port.h"
 #include "base/core/status.h"
@@ -38,6 +41,10 @@ constexpr size_t kMostAddresses = 64, kTriedAddresses = 4;
 // Of the reply. Its body is read away, up to this: who closes on a sender who has not read resets it.
 constexpr uint32_t kReplyHeadBytes = 16 << 10;
 constexpr size_t kReplyBodyBytes = 64 << 10;
+// Before the final one: 100, 103 and their like.
+constexpr int kInterimReplies = 16;
+// Of the time that is left, for an address that is not the last: one that is silent is no end.
+constexpr int kPartOfTime = 4;
 
 absl::Status StepFailed(const char* step, const error_code& error) {
   if (error == beast::error::timeout)
@@ -45,7 +52,7 @@ absl::Status StepFailed(const char* step, const error_code& error) {
   return absl::UnavailableError(step);
 }
 
-beast::http::request<beast::http::string_body> RequestOf(HttpsPost post) {
+beast::http::request<beast::http::string_body> RequestOf(HttpsPost& post) {
   beast::http::request<beast::http::string_body> request(beast::http::verb::post, post.url.target, 11);
   const bool usual = post.url.port == kHttpsPort;
   request.set(beast::http::field::host, usual ? post.url.host : JoinHostPort(post.url.host, post.url.port));
@@ -80,21 +87,61 @@ asio::awaitable<void> ReadBodyAway(TlsStream& stream, beast::flat_buffer& buffer
   }
 }
 
-asio::awaitable<absl::StatusOr<int>> SendAndRead(TlsStream& stream, HttpsPost post) {
+// 101 is the end of HTTP, which nobody asked for.
+bool IsInterim(unsigned status) { return status >= 100 && status < 200 && status != 101; }
+
+// The final reply's, in `parser`.
+asio::awaitable<error_code> ReadHead(TlsStream& stream, beast::flat_buffer& buffer,
+                                     std::optional<ReplyParser>& parser) {
+  for (int interim = 0; interim <= kInterimReplies; ++interim) {
+    parser.emplace();
+    parser->header_limit(kReplyHeadBytes);
+    parser->body_limit(boost::none);
+    error_code error;
+    co_await beast::http::async_read_header(stream, buffer, *parser,
+                                            asio::redirect_error(asio::use_awaitable, error));
+    if (error || !IsInterim(parser->get().result_int())) co_return error;
+  }
+  co_return beast::http::error::header_limit;
+}
+
+asio::awaitable<absl::StatusOr<int>> SendAndRead(TlsStream& stream, HttpsPost& post) {
   error_code error;
-  const beast::http::request<beast::http::string_body> request = RequestOf(std::move(post));
+  const beast::http::request<beast::http::string_body> request = RequestOf(post);
   co_await beast::http::async_write(stream, request, asio::redirect_error(asio::use_awaitable, error));
   if (error) co_return StepFailed("the request was not taken", error);
-  ReplyParser parser;
-  parser.header_limit(kReplyHeadBytes);
-  parser.body_limit(boost::none);
+  std::optional<ReplyParser> parser;
   beast::flat_buffer buffer(kReplyHeadBytes + kReplyBodyBytes);
-  co_await beast::http::async_read_header(stream, buffer, parser,
-                                          asio::redirect_error(asio::use_awaitable, error));
+  error = co_await ReadHead(stream, buffer, parser);
   if (error) co_return StepFailed("no reply's head came", error);
-  const int status = static_cast<int>(parser.get().result_int());
-  co_await ReadBodyAway(stream, buffer, parser);
+  const int status = static_cast<int>(parser->get().result_int());
+  co_await ReadBodyAway(stream, buffer, *parser);
   co_return status;
+}
+
+// To the first that is there.
+asio::awaitable<error_code> Connect(beast::tcp_stream& socket, const std::vector<tcp::endpoint>& endpoints,
+                                    steady_clock::time_point deadline) {
+  error_code error;
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    const steady_clock::time_point now = steady_clock::now();
+    const bool last = i + 1 == endpoints.size();
+    socket.expires_at(last ? deadline : now + (deadline - now) / kPartOfTime);
+    const std::array one = {endpoints[i]};  // a list, so that each begins with a socket of its own
+    co_await socket.async_connect(one, asio::redirect_error(asio::use_awaitable, error));
+    if (!error || error == asio::error::operation_aborted) break;
+  }
+  socket.expires_at(deadline);
+  co_return error;
+}
+
+asio::awaitable<absl::StatusOr<int>> Talk(TlsStream& stream, const std::vector<tcp::endpoint>& endpoints,
+                                          steady_clock::time_point deadline, HttpsPost& post) {
+  error_code error = co_await Connect(beast::get_lowest_layer(stream), endpoints, deadline);
+  if (error) co_return StepFailed("no connection", error);
+  co_await stream.async_handshake(ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, error));
+  if (error) co_return StepFailed("no TLS, or a certificate that is not trusted for the name", error);
+  co_return co_await SendAndRead(stream, post);
 }
 
 }  // namespace
@@ -122,7 +169,7 @@ absl::StatusOr<std::unique_ptr<HttpsClient>> HttpsClient::Make(Options options) 
 
 asio::awaitable<absl::StatusOr<HttpsClient::Addresses>> HttpsClient::Find(const HttpsPost& post,
                                                                           milliseconds limit) const {
-  absl::StatusOr<Addresses> found = co_await options_.resolve(post.url.host, post.owner, limit);
+  absl::StatusOr<Addresses> found = co_await options_.resolve(post, limit);
   if (!found.ok()) co_return found.status();
   if (found->empty()) co_return absl::UnavailableError("the name has no address");
   // One that may not be reached is enough: a name that has both is no mistake.
@@ -144,14 +191,19 @@ asio::awaitable<absl::StatusOr<int>> HttpsClient::Post(HttpsPost post, milliseco
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   TlsStream stream(executor, tls_->context);
   if (!ExpectName(stream, post.url.host)) co_return absl::UnavailableError("TLS can't be set up");
-  beast::tcp_stream& socket = beast::get_lowest_layer(stream);
-  socket.expires_at(deadline);
-  error_code error;
-  co_await socket.async_connect(endpoints, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return StepFailed("no connection", error);
-  co_await stream.async_handshake(ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return StepFailed("no TLS, or a certificate that is not trusted for the name", error);
-  co_return co_await SendAndRead(stream, std::move(post));
+  bool ended = false;
+  const auto on_end = [&post](std::function<void()> end) {
+    if (post.on_end) post.on_end(std::move(end));
+  };
+  const absl::Cleanup forget = [&] { on_end(nullptr); };
+  on_end([&] {
+    ended = true;
+    beast::get_lowest_layer(stream).close();
+  });
+  if (ended) co_return absl::CancelledError("it was ended");
+  const absl::StatusOr<int> status = co_await Talk(stream, endpoints, deadline, post);
+  if (!status.ok() && ended) co_return absl::CancelledError("it was ended");
+  co_return status;
 }
 
 absl::StatusOr<HttpsClient::Addresses> LookUp(const std::string& host) {

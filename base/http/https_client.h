@@ -1,7 +1,8 @@
 // The one client of HTTPS, for all that calls out (webhooks so far): one POST on a connection of its own. The
 // name is resolved once, every address that it has must be allowed, and the connection goes to one of just
-// those; the certificate is checked against the name. No redirect is followed, no proxy of the environment
-// asked, of the reply only the status is told. Immutable once made; any thread, each call on its coroutine's.
+// those, one after the other; the certificate is checked against the name. No redirect is followed, no proxy
+// of the environment asked, of the reply only the status is told. Immutable once made; any thread, each call
+// on its coroutine's.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -23,14 +24,17 @@ struct HttpsPost {
   std::string owner = {};  // for whom, where look-ups take turns
   Headers headers;         // besides host, content-length, connection and user-agent
   std::string body;
+  // Is given what ends the post at once, to be called on its coroutine's thread (right away, where it is to
+  // end already); nothing: there is nothing to end any more. Empty: it has its time.
+  std::function<void(std::function<void()> end)> on_end = {};
 };
 
 class HttpsClient {
  public:
   using Addresses = std::vector<boost::asio::ip::address>;
-  // Within `limit`. A name that there isn't is Unavailable.
+  // Of the URL's host, within `limit`, or until the post is ended. A name that there isn't is Unavailable.
   using Resolve = std::function<boost::asio::awaitable<absl::StatusOr<Addresses>>(
-      std::string host, std::string owner, std::chrono::milliseconds limit)>;
+      const HttpsPost& post, std::chrono::milliseconds limit)>;
   using MayReach = std::function<bool(const HttpsUrl& url, const boost::asio::ip::address& address)>;
 
   struct Options {
@@ -43,9 +47,9 @@ class HttpsClient {
   static absl::StatusOr<std::unique_ptr<HttpsClient>> Make(Options options);
   ~HttpsClient();
 
-  // The reply's status. PermissionDenied: an address may not be reached; DeadlineExceeded: not all was done
-  // within `limit`; Unavailable: the name, the connection, the certificate or the reply's head. What is said
-  // holds nothing of the other side's.
+  // The final reply's status. PermissionDenied: an address may not be reached; DeadlineExceeded: not all was
+  // done within `limit`; Cancelled: it was ended; Unavailable: the name, the connection, the certificate or
+  // the reply's head. What is said holds nothing of the other side's.
   boost::asio::awaitable<absl::StatusOr<int>> Post(HttpsPost post, std::chrono::milliseconds limit) const;
 
  private:

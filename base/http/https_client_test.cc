@@ -6,6 +6,7 @@
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_future.hpp>
 #include <map>
 
@@ -27,8 +28,10 @@ class HttpsClientTest : public ::testing::Test {
   std::map<std::string, std::vector<std::vector<std::string>>> names_ = {
       {"hooks.example", {{"127.0.0.1"}}}, {"localhost", {{"127.0.0.1"}}}, {"other.example", {{"127.0.0.1"}}}};
   HttpsClient::MayReach may_reach_ = [](const HttpsUrl&, const asio::ip::address&) { return true; };
+  std::function<void(std::function<void()> end)> on_end_;
   std::atomic<int> lookups_ = 0;
   bool trusts_ = true;
+  asio::io_context context_;
 
   static std::optional<std::string> Fine(const std::string& /*request*/) { return kOk; }
 
@@ -36,16 +39,15 @@ class HttpsClientTest : public ::testing::Test {
     HttpsClient::Options options;
     if (trusts_) options.ca_file = Certificate().cert();
     options.may_reach = may_reach_;
-    options.resolve = [this](std::string name, std::string, milliseconds) {
-      return Resolve(std::move(name));
-    };
+    options.resolve = [this](const HttpsPost& post, milliseconds) { return Resolve(post.url.host); };
     const auto client = *HttpsClient::Make(std::move(options));
     HttpsPost post{.url = {.host = host, .port = static_cast<uint16_t>(port), .target = "/a?b"},
                    .headers = {{"content-type", "application/json"}},
-                   .body = "{\"x\":1}"};
-    asio::io_context context;
-    auto status = asio::co_spawn(context, client->Post(std::move(post), limit), asio::use_future);
-    context.run();
+                   .body = "{\"x\":1}",
+                   .on_end = on_end_};
+    context_.restart();
+    auto status = asio::co_spawn(context_, client->Post(std::move(post), limit), asio::use_future);
+    context_.run();
     return status.get();
   }
 
@@ -168,6 +170,80 @@ TEST_F(HttpsClientTest, ALongReplyIsNotKept) {
     EXPECT_EQ(Post("hooks.example", receiver.port()).status().code(), absl::StatusCode::kUnavailable)
         << broken;
   }
+}
+
+TEST_F(HttpsClientTest, AnInterimReplyIsNotTheReply) {
+  std::string reply;
+  TestTlsReceiver receiver(Certificate(), [&](const std::string&) { return reply; });
+  const std::string early = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
+  reply = absl::StrCat("HTTP/1.1 100 Continue\r\n\r\n", early, kOk);
+  EXPECT_EQ(Told("hooks.example", receiver.port()), "204");
+  reply = absl::StrCat(early, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(Told("hooks.example", receiver.port()), "500");
+  reply = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+  EXPECT_EQ(Told("hooks.example", receiver.port()), "101") << "no HTTP follows";
+  reply.clear();
+  for (int i = 0; i < 100; ++i) reply += early;
+  EXPECT_EQ(Post("hooks.example", receiver.port()).status().code(), absl::StatusCode::kUnavailable);
+  reply += kOk;
+  EXPECT_EQ(Post("hooks.example", receiver.port()).status().code(), absl::StatusCode::kUnavailable);
+}
+
+// Nobody takes its connections: once one waits, the system answers none.
+class SilentPlace {
+ public:
+  SilentPlace(const char* address, int port)
+      : acceptor_(context_), endpoint_(asio::ip::make_address(address), static_cast<uint16_t>(port)) {
+    acceptor_.open(endpoint_.protocol());
+    acceptor_.bind(endpoint_);
+    acceptor_.listen(0);
+    first_.connect(endpoint_);
+  }
+
+ private:
+  asio::io_context context_;
+  asio::ip::tcp::acceptor acceptor_;
+  const asio::ip::tcp::endpoint endpoint_;
+  asio::ip::tcp::socket first_{context_};
+};
+
+TEST_F(HttpsClientTest, AnAddressThatIsSilentLeavesTimeForTheNext) {
+  TestTlsReceiver receiver(Certificate(), Fine);
+  const SilentPlace silent("127.0.0.2", receiver.port());
+  names_["hooks.example"] = {{"127.0.0.2", "127.0.0.1"}};
+  const absl::StatusOr<int> status = Post("hooks.example", receiver.port(), milliseconds(8000));
+  EXPECT_TRUE(status.ok()) << status.status();
+  names_["hooks.example"] = {{"127.0.0.2"}};
+  EXPECT_EQ(Post("hooks.example", receiver.port(), milliseconds(300)).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(HttpsClientTest, OneThatIsEndedWaitsForNobody) {
+  std::function<void()> end;
+  const auto end_soon = [&] { asio::post(context_, [&] { end(); }); };
+  TestTlsReceiver receiver(Certificate(), [&](const std::string&) {
+    end_soon();
+    return std::nullopt;
+  });
+  on_end_ = [&](std::function<void()> how) { end = std::move(how); };
+  EXPECT_EQ(Post("hooks.example", receiver.port()).status().code(), absl::StatusCode::kCancelled)
+      << "a reply";
+  EXPECT_FALSE(end) << "there is nothing to end any more";
+
+  const SilentPlace silent("127.0.0.2", receiver.port());
+  names_["hooks.example"] = {{"127.0.0.2", "127.0.0.1"}};
+  on_end_ = [&](std::function<void()> how) {
+    end = std::move(how);
+    if (end) end_soon();
+  };
+  EXPECT_EQ(Post("hooks.example", receiver.port()).status().code(), absl::StatusCode::kCancelled)
+      << "a connection";
+  EXPECT_EQ(receiver.connections(), 1);
+  on_end_ = [&](const std::function<void()>& how) {
+    if (how) how();
+  };
+  EXPECT_EQ(Post("hooks.example", receiver.port()).status().code(), absl::StatusCode::kCancelled)
+      << "before it";
 }
 
 TEST_F(HttpsClientTest, AFileWithoutCertificatesIsRefused) {

@@ -2,6 +2,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <exception>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -159,7 +161,7 @@ bool ChatService::AwaitIdle(absl::Duration limit) {
 
 awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, Answer answer) {
   RpcSink sink(*call, clock_);
-  bool threw = false;
+  const char* thrown = nullptr;
   try {
     if (refusing_) {
       co_await sink.Refuse(
@@ -168,11 +170,14 @@ awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, 
       co_await (this->*answer)(asked, sink);
     }
   } catch (const std::exception& error) {
-    Log(LogLevel::kError, "call_threw", "request", asked.record.request_id, "reason", error.what());
-    threw = true;
+    thrown = typeid(error).name();  // what it says may quote the client
+  } catch (...) {
+    thrown = "unknown";
   }
+  if (thrown != nullptr)
+    Log(LogLevel::kError, "call_threw", "request", asked.record.request_id, "type", thrown);
   call->OnGone(nullptr);
-  if (threw && !sink.ended()) co_await sink.Refuse(InternalError());
+  if (thrown != nullptr && !sink.ended()) co_await sink.Refuse(InternalError());
   if (!sink.ended()) co_await sink.Abandon();
   Record(asked, sink);
   MutexLock lock(&mutex_);

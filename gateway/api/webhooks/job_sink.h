@@ -34,7 +34,7 @@ class JobSink final : public Sink {
     co_return;
   }
 
-  // The gateway ends: the answer is given up.
+  // The gateway ends: the answer is given up, or what is done with it since.
   void Leave() {
     left_ = true;
     if (gone_) std::exchange(gone_, nullptr)();

@@ -10,7 +10,11 @@ using std::chrono::milliseconds;
 using Outcome = DeliveryReport::Outcome;
 
 http::HttpsPost SignedPost(const WebhookDelivery& delivery, int64_t unix_s) {
-  http::HttpsPost post{.url = delivery.url, .owner = delivery.account, .headers = {}, .body = delivery.body};
+  http::HttpsPost post{.url = delivery.url,
+                       .owner = delivery.account,
+                       .headers = {},
+                       .body = delivery.body,
+                       .on_end = delivery.on_end};
   post.headers = SignWebhook(delivery.secret, delivery.id, unix_s, delivery.body);
   post.headers.emplace_back("content-type", "application/json");
   return post;
@@ -23,7 +27,7 @@ bool MayRetry(const absl::StatusOr<int>& said, DeliveryReport& report) {
   if (!said.ok()) {
     const bool forbidden = said.status().code() == absl::StatusCode::kPermissionDenied;
     report.outcome = forbidden ? Outcome::kForbidden : Outcome::kGivenUp;
-    return !forbidden;
+    return !forbidden && said.status().code() != absl::StatusCode::kCancelled;
   }
   const bool again = *said == 408 || *said == 429 || *said >= 500;
   report.outcome = *said >= 200 && *said < 300 ? Outcome::kDelivered : Outcome::kRefused;

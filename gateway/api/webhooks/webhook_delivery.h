@@ -20,6 +20,7 @@ struct WebhookDelivery {
   http::HttpsUrl url;
   std::string secret;
   std::string body;
+  std::function<void(std::function<void()> end)> on_end = {};  // of each post
 };
 
 struct DeliveryReport {
@@ -27,7 +28,7 @@ struct DeliveryReport {
     kDelivered,  // 2xx
     kRefused,    // another status, which the same request would get again
     kForbidden,  // an address that may not be reached
-    kGivenUp,    // after all attempts
+    kGivenUp,    // after all attempts, or as the gateway ended
   };
   Outcome outcome = Outcome::kGivenUp;
   int attempts = 0;

@@ -83,7 +83,7 @@ TEST_F(WebhookDeliveryTest, WhatMayGoBetterIsTriedAgainLaterAndLater) {
 }
 
 TEST_F(WebhookDeliveryTest, WhatWouldGoAsBadlyIsNot) {
-  for (const int status : {100, 301, 302, 307, 400, 401, 404, 410, 422}) {
+  for (const int status : {101, 301, 302, 307, 400, 401, 404, 410, 422}) {
     replies_ = {status};
     posts_.clear();
     const DeliveryReport report = Send();
@@ -93,6 +93,10 @@ TEST_F(WebhookDeliveryTest, WhatWouldGoAsBadlyIsNot) {
   replies_ = {absl::PermissionDeniedError("an address")};
   posts_.clear();
   EXPECT_EQ(Send().outcome, Outcome::kForbidden);
+  EXPECT_EQ(posts_.size(), 1u);
+  replies_ = {absl::CancelledError("it was ended")};
+  posts_.clear();
+  EXPECT_EQ(Send().outcome, Outcome::kGivenUp);
   EXPECT_EQ(posts_.size(), 1u);
 }
 

@@ -4,12 +4,12 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <exception>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/core/host_port.h"
 #include "base/core/log.h"
 #include "base/core/status.h"
@@ -22,9 +22,8 @@ namespace {
 
 using boost::asio::awaitable;
 using std::chrono::milliseconds;
-using Addresses = http::HttpsClient::Addresses;
 
-constexpr int kThreads = 1, kLookupsPerAccount = 2;
+constexpr int kThreads = 1;
 // For one attempt, and for one while the gateway ends.
 constexpr milliseconds kAttempt{10'000}, kLastAttempt{4'000};
 // Of an account: jobs that came to nothing cost it nothing, and each calls somebody.
@@ -34,6 +33,19 @@ constexpr size_t kShare = 4;
 
 double MillisecondsBetween(int64_t begun_us, int64_t now_us) {
   return static_cast<double>(now_us - begun_us) / 1000;
+}
+
+// What was thrown is not logged: it may quote the client.
+awaitable<void> Guarded(const std::string& request_id, awaitable<void> work) {
+  const char* thrown = nullptr;
+  try {
+    co_await std::move(work);
+  } catch (const std::exception& error) {
+    thrown = typeid(error).name();
+  } catch (...) {
+    thrown = "unknown";
+  }
+  if (thrown != nullptr) Log(LogLevel::kError, "job_threw", "request", request_id, "type", thrown);
 }
 
 }  // namespace
@@ -57,8 +69,8 @@ absl::StatusOr<std::unique_ptr<WebhookJobs>> WebhookJobs::Make(const WebhookOpti
   std::unique_ptr<WebhookJobs> jobs(
       new WebhookJobs(options, std::move(rules), pepper, pipeline, clock, metrics, std::move(log)));
   http::HttpsClient::Options client{.ca_file = options.ca_file, .resolve = nullptr, .may_reach = nullptr};
-  client.resolve = [self = jobs.get()](std::string host, std::string owner, milliseconds limit) {
-    return self->LookUp(std::move(host), std::move(owner), limit);
+  client.resolve = [self = jobs.get()](const http::HttpsPost& post, milliseconds limit) {
+    return self->lookups_.Find(post, limit);
   };
   client.may_reach = [self = jobs.get()](const http::HttpsUrl& url, const boost::asio::ip::address& address) {
     return self->rules_.MayReach(url, address);
@@ -82,18 +94,10 @@ WebhookJobs::WebhookJobs(const WebhookOptions& options, WebhookRules rules, std:
       max_waiting_bytes_(options.waiting_bytes),
       first_retry_(options.retry_ms),
       failures_(kFailures),
-      lookups_(kLookupsPerAccount),
+      lookups_(options.look_up),
       threads_(kThreads) {}
 
-// What still runs is given up without a word.
-WebhookJobs::~WebhookJobs() {
-  Refuse();
-  abandoned_ = true;
-  MutexLock lock(&mutex_);
-  for (const auto& [id, job] : jobs_) {
-    boost::asio::post(job->executor, [job = job] { job->sink->Leave(); });
-  }
-}
+WebhookJobs::~WebhookJobs() { Abandon(); }
 
 std::string WebhookJobs::SecretOf(const std::string& key_id) const {
   return SayWebhookSecret(WebhookSecret(pepper_, key_id));
@@ -108,6 +112,14 @@ void WebhookJobs::Refuse() {
   MutexLock lock(&mutex_);
   refusing_ = true;
   for (const auto& [id, job] : jobs_) job->wake->Push(true);
+}
+
+void WebhookJobs::Abandon() {
+  Refuse();
+  MutexLock lock(&mutex_);
+  for (const auto& [id, job] : jobs_) {
+    boost::asio::post(job->executor, [job = job] { job->sink->Leave(); });
+  }
 }
 
 bool WebhookJobs::AwaitIdle(absl::Duration limit) {
@@ -179,26 +191,9 @@ std::optional<http::ApiError> WebhookJobs::Begin(Prepared prepared, const Reques
 // ---- on the jobs' thread ----
 
 awaitable<void> WebhookJobs::Run(std::shared_ptr<Job> job, Prepared prepared) {
-  try {
-    co_await Serve(*job, std::move(prepared));
-  } catch (const std::exception& error) {
-    Log(LogLevel::kError, "job_threw", "request", job->record.request_id, "reason", error.what());
-  }
-  Record(*job);
-  std::string body = job->sink->TakeBody();
-  if (!job->sink->finished()) {
-    failures_.Spend(job->record.account, clock_.NowUs());
-    const http::ApiError error = job->sink->error().value_or(InternalError());
-    body = InferenceJobJson(job->id, "failed", static_cast<int64_t>(job->record.total_ms), &error);
-  }
-  if (!abandoned_) {
-    try {
-      co_await Send(*job, std::move(body));
-    } catch (const std::exception& error) {
-      Log(LogLevel::kError, "job_threw", "request", job->record.request_id, "reason", error.what());
-    }
-  }
-  Leave(*job);
+  const absl::Cleanup leave = [this, &job] { Leave(*job); };
+  co_await Guarded(job->record.request_id, Serve(*job, std::move(prepared)));
+  co_await Guarded(job->record.request_id, Tell(*job));
 }
 
 awaitable<void> WebhookJobs::Serve(Job& job, Prepared prepared) {
@@ -212,6 +207,17 @@ awaitable<void> WebhookJobs::Serve(Job& job, Prepared prepared) {
   if (thrown != nullptr) std::rethrow_exception(thrown);
 }
 
+awaitable<void> WebhookJobs::Tell(Job& job) {
+  Record(job);
+  std::string body = job.sink->TakeBody();
+  if (!job.sink->finished()) {
+    failures_.Spend(job.record.account, clock_.NowUs());
+    const http::ApiError error = job.sink->error().value_or(InternalError());
+    body = InferenceJobJson(job.id, "failed", static_cast<int64_t>(job.record.total_ms), &error);
+  }
+  co_await Send(job, std::move(body));
+}
+
 void WebhookJobs::Record(Job& job) {
   job.record.total_ms = MillisecondsBetween(job.begun_us, clock_.NowUs());
   job.record.status = job.sink->finished() ? 200 : job.sink->error().value_or(InternalError()).status;
@@ -221,15 +227,16 @@ void WebhookJobs::Record(Job& job) {
 
 awaitable<void> WebhookJobs::Send(Job& job, std::string body) {
   const bool may_wait = Hold(job, body.size());
-  const WebhookDelivery delivery{.id = "msg_" + job.record.request_id,
-                                 .account = job.record.account,
-                                 .url = job.url,
-                                 .secret = WebhookSecret(pepper_, job.record.key_id),
-                                 .body = std::move(body)};
+  const WebhookDelivery delivery{
+      .id = "msg_" + job.record.request_id,
+      .account = job.record.account,
+      .url = job.url,
+      .secret = WebhookSecret(pepper_, job.record.key_id),
+      .body = std::move(body),
+      .on_end = [&job](std::function<void()> end) { job.sink->OnGone(std::move(end)); }};
   DeliveryWorld world{.post = nullptr, .wait = nullptr, .clock = clock_};
   world.post = [this](http::HttpsPost post) {
-    const milliseconds limit = draining() ? kLastAttempt : kAttempt;
-    return client_->Post(std::move(post), abandoned_ ? milliseconds(0) : limit);
+    return client_->Post(std::move(post), draining() ? kLastAttempt : kAttempt);
   };
   world.wait = [this, &job](milliseconds delay) { return Wait(job, delay); };
   const bool once = !may_wait || draining();
@@ -241,22 +248,6 @@ awaitable<void> WebhookJobs::Send(Job& job, std::string body) {
 awaitable<bool> WebhookJobs::Wait(Job& job, milliseconds delay) {
   const std::vector<bool> woken = co_await job.wake->WaitFor(delay);
   co_return woken.empty() && !draining();
-}
-
-awaitable<absl::StatusOr<Addresses>> WebhookJobs::LookUp(std::string host, std::string account,
-                                                         milliseconds limit) {
-  using Found = absl::StatusOr<Addresses>;
-  auto owner = std::make_shared<JobOwner>(std::move(account));
-  const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
-  boost::asio::steady_timer timer(executor, limit);
-  timer.async_wait([owner](const boost::system::error_code& error) {
-    if (!error) owner->Leave();
-  });
-  auto work = [host = std::move(host)]() -> ApiResult<Found> { return http::LookUp(host); };
-  ApiResult<Found> found = co_await lookups_.Run(TextThreads::kAlwaysLarge, owner, std::move(work));
-  timer.cancel();
-  if (auto* addresses = std::get_if<Found>(&found)) co_return std::move(*addresses);
-  co_return absl::DeadlineExceededError("the name was not looked up in time");
 }
 
 // The path and the query are the client's to know.

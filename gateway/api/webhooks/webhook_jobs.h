@@ -1,11 +1,10 @@
 // Requests whose answer goes to a webhook: each is a coroutine on a thread of these jobs, admitted, metered
 // and settled as any other, and then delivered. Nobody stores them: they end with the gateway, and say so.
-// One for the gateway; Begin on any thread, Refuse, AwaitIdle and Abandon on main's. Always: so many in all
-// and of one account, from being taken to the end of the last attempt; answers that wait for another attempt
-// hold so many bytes; an account whose jobs come to nothing has so many of them.
+// One for the gateway; any thread. Always: so many in all and of one account, from being taken to the end of
+// the last attempt; answers that wait for another attempt hold so many bytes; an account whose jobs come to
+// nothing has so many of them.
 #pragma once
 
-#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <memory>
@@ -22,7 +21,7 @@
 #include "base/http/request_lines.h"
 #include "gateway/api/call_threads.h"
 #include "gateway/api/pipeline/pipeline.h"
-#include "gateway/api/text_threads.h"
+#include "gateway/api/webhooks/name_lookups.h"
 #include "gateway/api/webhooks/webhook_delivery.h"
 #include "gateway/api/webhooks/webhook_rules.h"
 
@@ -34,6 +33,7 @@ struct WebhookOptions {
   int64_t jobs = 256;   // at once; 0: webhooks are refused
   int64_t retry_ms = 5000;
   size_t waiting_bytes = size_t{64} << 20;
+  NameLookups::LookUp look_up = http::LookUp;
 };
 
 class WebhookJobs {
@@ -54,6 +54,8 @@ class WebhookJobs {
 
   // From now on none is taken, and an attempt that fails is made once more, at once, and not again.
   void Refuse() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What still runs or is sent ends now, as given up.
+  void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether none is left.
   bool AwaitIdle(absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -70,10 +72,9 @@ class WebhookJobs {
 
   boost::asio::awaitable<void> Run(std::shared_ptr<Job> job, Prepared prepared);
   boost::asio::awaitable<void> Serve(Job& job, Prepared prepared);
+  boost::asio::awaitable<void> Tell(Job& job);
   boost::asio::awaitable<void> Send(Job& job, std::string body);
   boost::asio::awaitable<bool> Wait(Job& job, std::chrono::milliseconds delay);
-  boost::asio::awaitable<absl::StatusOr<http::HttpsClient::Addresses>> LookUp(
-      std::string host, std::string account, std::chrono::milliseconds limit);
   void Record(Job& job);
   void Report(const Job& job, const DeliveryReport& report);
 
@@ -88,7 +89,6 @@ class WebhookJobs {
   const std::chrono::milliseconds first_retry_;
   std::unique_ptr<http::HttpsClient> client_;
   Budgets failures_;  // by account
-  std::atomic<bool> abandoned_ = false;
   mutable Mutex mutex_;
   bool refusing_ ABSL_GUARDED_BY(mutex_) = false;
   absl::flat_hash_map<RequestId, std::shared_ptr<Job>> jobs_ ABSL_GUARDED_BY(mutex_);
@@ -97,7 +97,7 @@ class WebhookJobs {
   };
   absl::flat_hash_map<std::string, Share> accounts_ ABSL_GUARDED_BY(mutex_);
   size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  TextThreads lookups_;  // whose accounts take turns
+  NameLookups lookups_;
   CallThreads threads_;  // whose end is that of the jobs' coroutines
 };
 
