@@ -21,10 +21,10 @@ class Page:
     """One browser's profile, with the page open. `faults` is what may not be: errors of scripts, what the policy
     forbade, requests to other hosts."""
 
-    def __init__(self, browser, system, **options):
+    def __init__(self, browser, system, beside=None, **options):
         self.system = system
-        self.faults, self.bodies = [], []
-        self.context = browser.new_context(**options)
+        self.faults, self.bodies = beside.faults if beside else [], []
+        self.context = beside.context if beside else browser.new_context(**options)
         self.context.set_default_timeout(WAIT_MS)
         expect.set_options(timeout=WAIT_MS)
         self.tab = self.context.new_page()
@@ -32,6 +32,12 @@ class Page:
         self.tab.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.tab.on("request", self._note)
         self.tab.goto(f"{system.url}/")
+
+    def another_tab(self):
+        """Of the same profile, on what this one has open, with the key given."""
+        page = Page(None, self.system, beside=self)
+        page.give_key()
+        return page
 
     def _hear(self, message):
         # A browser tells of every reply of 400 and more, which some tests ask for.
@@ -75,7 +81,11 @@ class Page:
 
     def stored(self):
         """The conversation that is shown, as the browser keeps it."""
-        return json.loads(self.tab.evaluate("localStorage.getItem('quire.conversation.' + localStorage.getItem('quire.conversation'))"))
+        return json.loads(self.tab.evaluate("localStorage.getItem('quire.conversation.' + sessionStorage.getItem('quire.conversation'))"))
+
+    def contents(self):
+        """What all turns of it say."""
+        return sorted(node["content"] for node in self.stored()["nodes"].values())
 
     def last_node(self):
         nodes = self.stored()["nodes"]
