@@ -49,12 +49,13 @@ def test_the_card_says_what_the_model_is(open_page, page_system):
     page = open_page()
     card = page.tab.locator("#card")
     expect(card).to_contain_text(page_system.model)
-    assert card.locator(".badge").all_inner_texts() == ["Private", "bfloat16", "128k context", "JSON", "Tools", "Reasoning"]
+    assert card.locator(".badge").all_inner_texts() == ["Public", "bfloat16", "128k context", "JSON", "Tools", "Reasoning"]
     expect(card).to_contain_text("$0.075")
     expect(card.locator(".facts.live")).to_contain_text(re.compile(r"Ready groups\s*1"))
     page.set(max_tokens=5)
     page.ask("So that there is a first token")
     expect(card.locator(".facts.live")).to_contain_text(re.compile(r"First token\s*\d"))
+    expect(card.locator(".facts.live")).to_contain_text(re.compile(r"Uptime\s*100 %\s*Numerics\s*cpu-bf16"))
 
 
 def test_one_of_several_models_is_chosen(open_page, page_system):
@@ -64,7 +65,7 @@ def test_one_of_several_models_is_chosen(open_page, page_system):
     page.tab.route("**/v1/models", lambda route: route.fulfill(json={"data": [own, other]}))
     page.give_key()
     page.tab.select_option("#model", other["id"])
-    expect(page.tab.locator(".badge")).to_have_text(["Private", "float8", "128k context"])
+    expect(page.tab.locator(".badge")).to_have_text(["Public", "float8", "128k context"])
     page.script(delta("Hi"), delta(finish="stop"))
     page.ask("Hello")
     assert page.bodies[-1]["model"] == other["id"]
@@ -308,7 +309,7 @@ def test_conversations_are_listed_exported_and_deleted_and_fullness_is_said(open
     page.tab.keyboard.press("Alt+n")
     page.ask("Second")
     assert page.tab.locator("#sidebar .go span").all_inner_texts() == ["Second", "First"]
-    for kind, reads in (("JSON", lambda text: json.loads(text)["nodes"]["1"]["content"]), ("Markdown", lambda text: text)):
+    for kind, reads in (("JSON", lambda text: str(json.loads(text)["nodes"])), ("Markdown", lambda text: text)):
         page.tab.locator('#sidebar [aria-label^="More"] >> nth=1').click()
         with page.tab.expect_download() as downloaded:
             page.tab.click(f"text=Export as {kind}")
@@ -320,6 +321,9 @@ def test_conversations_are_listed_exported_and_deleted_and_fullness_is_said(open
     page.tab.evaluate("localStorage.setItem('quire.conversation.big', 'x'.repeat(4e6))")
     page.ask("Third")
     expect(page.tab.locator("#notice")).to_contain_text("full")
+    page.tab.evaluate("localStorage.removeItem('quire.conversation.big')")
+    page.ask("Fourth")
+    expect(page.tab.locator("#notice")).to_be_hidden()
     # What lies there and is no conversation hurts nobody.
     page.tab.evaluate("localStorage.setItem('quire.conversation.big', '{\"v\":1,\"id\":\"big\",\"nodes\":{\"1\":7}}')")
     page.tab.reload()
