@@ -100,6 +100,23 @@ class Page:
     def unscript(self):
         self.tab.unroute("**/v1/chat/completions")
 
+    def contrast_faults(self):
+        """Texts on the page that stand out from their ground by less than 4.5 (WCAG AA), as pale as they are drawn."""
+        return self.tab.evaluate("""() => {
+          const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+          const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+          const up = (one) => (one ? [one, ...up(one.parentElement)] : []);
+          const ground = (one) => up(one).map((at) => numbers(getComputedStyle(at).backgroundColor)).find((c) => c.length < 4 || c[3] > 0.99) ?? [255, 255, 255];
+          const drawn = (one, under) => { const opaque = up(one).reduce((all, at) => all * Number(getComputedStyle(at).opacity), 1);
+            return numbers(getComputedStyle(one).color).slice(0, 3).map((c, i) => opaque * c + (1 - opaque) * under[i]); };
+          const texts = [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && !one.closest(':disabled, .offscreen, .skip')
+            && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+          return texts.map((one) => { const under = ground(one), a = light(drawn(one, under)), b = light(under);
+            return [one.className || one.tagName, one.textContent.slice(0, 20), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; })
+            .filter(([, , ratio]) => ratio < 4.5);
+        }""")
+
     def run(self, code, argument=None):
         """A function of the page's own modules: code is `async ({module: path...}) => ...`'s body, with load(name)."""
         return self.tab.evaluate("async (argument) => { const load = (name) => import(new URL(`page/${name}`, document.baseURI).href);"

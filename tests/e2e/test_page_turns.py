@@ -158,6 +158,17 @@ def test_the_focus_stays_where_something_is(open_page):
     assert page.tab.evaluate("document.activeElement.id") in ("draft", "new-conversation")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_answer_that_was_not_chosen_can_be_read(open_page, scheme):
+    page = open_page(color_scheme=scheme)
+    page.script(delta(reasoning_content="1. *thought*\n"), delta("> quoted\n\n`code` [link](http://a.example)\n\n1. one"), delta(finish="stop"))
+    page.set(temperature=0.5)
+    page.tab.check("#compare")
+    page.ask("Two", answers=2)
+    page.tab.locator(".aside .reasoning summary").click()
+    assert page.contrast_faults() == []
+
+
 def test_behind_a_dialog_nothing_is_pressed(open_page):
     page = open_page()
     page.script(delta("one"), delta(finish="stop"))
