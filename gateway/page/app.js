@@ -89,15 +89,13 @@ class App {
   }
 
   take(models) {
-    this.notice('');
+    this.notice(models.length > 0 ? '' : 'This key may use no model that is there now.');
     this.models = models;
     const wanted = [this.conversation.model, notes.get('model')].find((id) => models.some((model) => model.id === id));
     this.conversation.model = wanted ?? models[0]?.id ?? '';
     this.showKey();
     this.showModel();
-    if (models.length > 0) return;
-    this.notice('This key may use no model that is there now.');
-    this.meetSoon();  // one may come
+    if (models.length === 0) this.meetSoon();  // one may come
   }
 
   showModel() {
@@ -129,10 +127,11 @@ class App {
   showKey() {
     $('open-key').replaceChildren(icon('key'), el('span', {}, keys.get() ? 'Key' : 'Give a key'));
     $('open-key').toggleAttribute('data-set', keys.get() !== '');
-    $('open-key').setAttribute('aria-label', keys.get() ? 'API key: one is set' : 'API key: none is set');
+    $('open-key').setAttribute('aria-label', keys.get() ? 'Key: one is set' : 'Give a key: none is set');
   }
 
   notice(text) {
+    if (text === $('notice').textContent) return;  // it is read out once
     $('notice').textContent = text;
     $('notice').hidden = text === '';
   }

@@ -90,7 +90,7 @@ export function mendCut(conversation) {
   for (const node of Object.values(conversation.nodes)) {
     if (node.state !== 'running') continue;
     delete node.queued;
-    node.runs.push({ ...UNSEEN, ...node.runs.pop(), cut: Boolean(node.content || node.reasoning) });
+    if (node.runs?.length) node.runs.push({ ...UNSEEN, ...node.runs.pop(), cut: Boolean(node.content || node.reasoning) });
     Object.assign(node, { state: 'ended', finish: 'failed', error: { message: 'The page was left before the answer’s end.', code: 'page_left' } });
   }
 }

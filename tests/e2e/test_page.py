@@ -74,6 +74,21 @@ def test_one_of_several_models_is_chosen(open_page, page_system):
     expect(page.tab.locator("#model")).to_have_value(other["id"])
 
 
+def test_a_model_that_comes_later_is_found(open_page):
+    page = open_page(key=False)
+    page.tab.clock.install()
+    page.tab.route("**/v1/models", lambda route: route.fulfill(json={"data": []}))
+    page.tab.fill("#key", page.system.api_key)
+    page.tab.press("#key", "Enter")
+    expect(page.tab.locator("#notice")).to_contain_text("no model")
+    page.send("Not asked")
+    expect(page.tab.locator("#notice")).to_contain_text("No model is there now")
+    page.tab.unroute("**/v1/models")
+    page.tab.clock.fast_forward(5000)
+    expect(page.tab.locator(".badges")).to_be_visible()
+    expect(page.tab.locator("#notice")).to_be_hidden()
+
+
 def test_an_answer_streams_folds_its_reasoning_and_says_what_it_cost(open_page, page_system):
     page = open_page()
     page.set(**{"reasoning-max_tokens": 30, "max_tokens": 200, "ignore_eos": "on"})

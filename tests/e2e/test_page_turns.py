@@ -204,8 +204,10 @@ def test_what_was_stored_by_nobody_knows_whom_leaves_the_page_usable(open_page):
     page = open_page()
     nodes = {"1": {"id": 1, "parent": 0, "role": "user", "content": "there"},
              "2": {"id": 2, "parent": 1, "role": "assistant", "runs": 7, "calls": {"a": 1}, "error": "x", "content": None},
+             "4": {"id": 4, "parent": 1, "role": "user", "content": "x", "state": "running"},
+             "5": {"id": 5, "parent": 1, "role": "assistant", "content": "x", "state": "running"},
              "3": {"id": 3, "parent": 2, "role": "assistant", "runs": [None, {"params": 1}], "calls": [None, {"name": {}, "arguments": "{"}], "reasoning": 5}}
-    odd = {"v": 1, "id": "odd", "nodes": nodes, "created": "x", "updated": None, "active": 3,
+    odd = {"v": 1, "id": "odd", "nodes": nodes, "created": "x", "updated": None, "active": {"1": 2, "2": "x"}, "removed": 3,
            "settings": [{"format": {"type": "json_schema", "schema": {}}}, 5]}
     page.tab.evaluate("(odd) => { localStorage.setItem('quire.conversation.odd', odd); sessionStorage.setItem('quire.conversation', 'odd'); }",
                       json.dumps(odd))
