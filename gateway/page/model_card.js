@@ -67,7 +67,7 @@ export class ModelCard {
       fact('Waiting', count(requests.waiting)), fact('Running', count(requests.running)),
       fact('First token', first ? seconds(first.p50 * 1000) : '–', first && `p95 ${seconds(first.p95 * 1000)}`),
       fact('Tokens/s', speed ? rate(speed.p50) : '–', speed && `p95 ${rate(speed.p95)}`),
-      fact('Uptime', share(uptime)), fact('Numerics', numerics ?? '–'));
+      fact('Uptime', share(uptime)), el('div', { class: 'fact' }, el('dt', {}, 'Numerics'), el('dd', { class: 'mono', title: 'Equal ones give equal tokens' }, numerics ?? '–')));
   }
 }
 
