@@ -16,11 +16,16 @@ export function snippets(base, body) {
 // Within '...' a shell reads everything as it is; NUL can't stand in an argument, and JSON has escaped it.
 export const shellQuoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
+const MOST_OF_AN_ARGUMENT = 100000;  // bytes; Linux takes 128 KiB
+
 function curl(base, body) {
+  const json = JSON.stringify(body, null, 2);
+  const isLong = new TextEncoder().encode(json).length > MOST_OF_AN_ARGUMENT;
+  const data = isLong ? `--data-binary @- <<'END'\n${json}\nEND` : `-d ${shellQuoted(json)}`;
   return `curl -N ${shellQuoted(`${base}/v1/chat/completions`)} \\
   -H "Authorization: Bearer $QUIRE_API_KEY" \\
   -H 'Content-Type: application/json' \\
-  -d ${shellQuoted(JSON.stringify(body, null, 2))}
+  ${data}
 `;
 }
 

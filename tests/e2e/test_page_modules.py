@@ -1,4 +1,7 @@
 """The page's own modules, in the browser: what they make of ugly texts and of streams that are cut anywhere."""
+import json
+import subprocess
+
 import pytest
 
 pytestmark = pytest.mark.tiny
@@ -225,3 +228,15 @@ def test_a_name_that_is_none_in_a_literal_stays_a_name(open_page):
         return snippets('http://a', JSON.parse(argument)).find(({ name }) => name === 'JavaScript').text;""",
         '{"model": "m", "messages": [], "x": {"__proto__": {"a": "\\"__proto__\\":"}}}')
     assert '["__proto__"]: {' in code and '"a": "\\"__proto__\\":"' in code
+
+
+@pytest.mark.parametrize("repeats", [1, 8000])
+def test_a_request_of_any_length_is_code_that_a_shell_runs(open_page, repeats):
+    """One that is too long for an argument comes by standard input."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "It's `$HOME` \\ é\nEND\n" * repeats}]}
+    code = open_page(key=False).run("""
+        const { snippets } = await load('snippets.js');
+        return snippets("http://a/it's", argument)[0].text;""", body)
+    curl = "curl() { env python3 -c 'import sys; a = sys.argv; print(a[a.index(\"-d\") + 1] if \"-d\" in a else sys.stdin.read())' \"$@\"; }\n"
+    said = subprocess.run(["bash"], input=curl + code, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(said.stdout) == body
