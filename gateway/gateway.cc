@@ -114,6 +114,7 @@ struct Gateway::Parts {
   }
 
   void OnModels() {
+    activity.Saw(facts.Models(), clock.NowUs());
     AnnounceAfterLoad();
     catalog.Refresh();
   }

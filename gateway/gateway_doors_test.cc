@@ -58,7 +58,8 @@ TEST_F(GatewayDoorsTest, AModelsStatusIsForThoseWhoMayUseIt) {
   EXPECT_EQ(ask("never", backend_.key()).status, 404);
   EXPECT_EQ(ask("other", backend_.key()).body, ask("never", backend_.key()).body);
   EXPECT_EQ(ask("tiny", backend_.key()).body,
-            R"({"model":"tiny","groups_ready":2,"requests":{"waiting":0,"running":0},"answers":0,)"
+            R"({"model":"tiny","groups_ready":2,"uptime":1.0,"numerics_id":null,)"
+            R"("requests":{"waiting":0,"running":0},"answers":0,)"
             R"("first_token_seconds":null,"tokens_per_second":null})");
   AnswerWith("a text of many tokens");
   EXPECT_EQ(Chat("").status, 200);

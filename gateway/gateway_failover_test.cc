@@ -269,6 +269,8 @@ TEST_F(GatewayFailoverTest, OtherNumericsAreCounted) {
   EXPECT_EQ(ChatStream().text, "abc");
   EXPECT_NE(Metrics().find("quire_gateway_migrations_total{exact=\"false\"} 1"), std::string::npos);
   EXPECT_NE(Metrics().find("quire_gateway_migrations_total{exact=\"true\"} 0"), std::string::npos);
+  const HttpAnswer status = Call(Request("GET", "/v1/status/tiny", "", backend_.key()));
+  EXPECT_NE(status.body.find(R"("numerics_id":"other-numerics")"), std::string::npos) << status.body;
 }
 
 // The coordinator that is asked again knows nothing of the first placement and gives another one, which is

@@ -57,6 +57,7 @@ void Generation::SubmitTo(const v1::Placement& placement) {
     services_.metrics.Migrations(placement.numerics_id() == placement_.numerics_id()).Increment();
   }
   placement_ = placement;
+  services_.activity.Placed(request_.model, placement.numerics_id());
   running_attempt_ = accountant_.NewAttempt(request_.id, placement);
   heard_us_ = services_.clock.NowUs();
   ungranted_tokens_ = 0;

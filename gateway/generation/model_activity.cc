@@ -3,11 +3,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+
 namespace quire::gateway {
 
 void ModelActivity::Begin(const std::string& model) {
   MutexLock lock(&mutex_);
   ++models_[model].waiting;
+}
+
+void ModelActivity::Placed(const std::string& model, const std::string& numerics_id) {
+  MutexLock lock(&mutex_);
+  models_[model].numerics_id = numerics_id;
 }
 
 void ModelActivity::FirstToken(const std::string& model, int64_t took_us, int64_t now_us) {
@@ -27,6 +34,16 @@ void ModelActivity::End(const std::string& model, std::optional<Pace> pace, int6
   Keep(seen.tokens_per_s, {now_us, static_cast<double>(pace->tokens - 1) / seconds});
 }
 
+void ModelActivity::Saw(const std::vector<Facts::Model>& models, int64_t now_us) {
+  absl::flat_hash_set<std::string> ready;
+  MutexLock lock(&mutex_);
+  for (const Facts::Model& model : models) {
+    models_.try_emplace(model->model());
+    if (model->groups_ready() > 0) ready.insert(model->model());
+  }
+  for (auto& [name, seen] : models_) seen.uptime.Saw(ready.contains(name), now_us);
+}
+
 ModelActivity::Summary ModelActivity::Of(const std::string& model, int64_t now_us) const {
   const Seen seen = SeenOf(model);
   std::vector<double> first_token_s = Lately(seen.first_token_s, now_us);
@@ -35,7 +52,9 @@ ModelActivity::Summary ModelActivity::Of(const std::string& model, int64_t now_u
           .running = seen.running,
           .answers = answers,
           .first_token_s = SpreadOf(std::move(first_token_s), Best::kLow),
-          .tokens_per_s = SpreadOf(Lately(seen.tokens_per_s, now_us), Best::kHigh)};
+          .tokens_per_s = SpreadOf(Lately(seen.tokens_per_s, now_us), Best::kHigh),
+          .numerics_id = seen.numerics_id,
+          .uptime = seen.uptime.Share(now_us)};
 }
 
 ModelActivity::Seen ModelActivity::SeenOf(const std::string& model) const {

@@ -1,7 +1,8 @@
 // What this gateway has seen of each model lately: how many requests wait for their first token and how many
-// have it, and of the latest answers how long the first token took and how fast the others came. Written by
-// each request's coroutine, read by whoever shows it; any thread. Always: bounded, by kKept answers of each
-// model and by the models that there were.
+// have it, of the latest answers how long the first token took and how fast the others came, which numerics
+// the latest was placed on, and how much of the time there was a group. Written by each request's coroutine
+// and (Saw) by the watcher's thread, read by whoever shows it; any thread. Always: bounded, by kKept answers
+// of each model and by the models that there were.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "base/core/mutex.h"
+#include "gateway/generation/model_uptime.h"
+#include "gateway/rpc/facts.h"
 
 namespace quire::gateway {
 
@@ -36,13 +39,18 @@ class ModelActivity {
     size_t waiting = 0, running = 0;
     size_t answers = 0;  // lately, that had a token
     std::optional<Spread> first_token_s, tokens_per_s;
+    std::string numerics_id;  // of the group that the latest request went to; empty: none did
+    std::optional<double> uptime;
   };
 
   // A request, from its question for admission to its end.
   void Begin(const std::string& model) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Placed(const std::string& model, const std::string& numerics_id) ABSL_LOCKS_EXCLUDED(mutex_);
   void FirstToken(const std::string& model, int64_t took_us, int64_t now_us) ABSL_LOCKS_EXCLUDED(mutex_);
   // Null: it had no token.
   void End(const std::string& model, std::optional<Pace> pace, int64_t now_us) ABSL_LOCKS_EXCLUDED(mutex_);
+  // All models that there are now.
+  void Saw(const std::vector<Facts::Model>& models, int64_t now_us) ABSL_LOCKS_EXCLUDED(mutex_);
 
   Summary Of(const std::string& model, int64_t now_us) const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -54,6 +62,8 @@ class ModelActivity {
   struct Seen {
     size_t waiting = 0, running = 0;
     std::deque<Sample> first_token_s, tokens_per_s;
+    std::string numerics_id;
+    ModelUptime uptime;
   };
   enum class Best { kLow, kHigh };
 

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
+
 namespace quire::gateway {
 namespace {
 
@@ -50,6 +53,48 @@ TEST(ModelActivity, KeepsTheLatestForAWhile) {
   EXPECT_EQ(later.answers, 0u);
   EXPECT_FALSE(later.first_token_s);
   EXPECT_FALSE(later.tokens_per_s);
+}
+
+Facts::Model Fact(const std::string& name, uint32_t groups_ready) {
+  auto fact = std::make_shared<v1::ModelFact>();
+  fact->set_model(name);
+  fact->set_groups_ready(groups_ready);
+  return fact;
+}
+
+TEST(ModelActivity, UptimeIsTheShareOfTheTimeWithAGroup) {
+  ModelActivity activity;
+  EXPECT_FALSE(activity.Of("m", 0).uptime);
+  activity.Saw({Fact("m", 2), Fact("other", 0)}, 0);
+  EXPECT_EQ(activity.Of("m", 0).uptime, 1);
+  EXPECT_EQ(activity.Of("other", 0).uptime, 0);
+  activity.Saw({Fact("m", 1), Fact("other", 1)}, 30);
+  activity.Saw({Fact("m", 0), Fact("other", 1)}, 75);
+  EXPECT_DOUBLE_EQ(*activity.Of("m", 100).uptime, 0.75);
+  EXPECT_DOUBLE_EQ(*activity.Of("other", 100).uptime, 0.7);
+  activity.Saw({Fact("m", 1)}, 100);
+  EXPECT_DOUBLE_EQ(*activity.Of("other", 140).uptime, 0.5) << "one that is gone is not ready";
+}
+
+TEST(ModelActivity, UptimeIsOfTheLastDayAndBounded) {
+  ModelUptime uptime;
+  uptime.Saw(false, 0);
+  uptime.Saw(true, ModelUptime::kWindowUs);
+  EXPECT_EQ(uptime.Share(2 * ModelUptime::kWindowUs), 1);
+  EXPECT_DOUBLE_EQ(*uptime.Share(ModelUptime::kWindowUs * 3 / 2), 0.5);
+  EXPECT_EQ(uptime.Share(-1), 1) << "a clock that was set back";
+  const int64_t last = 2 * ModelUptime::kWindowUs + 2 * static_cast<int64_t>(ModelUptime::kMost);
+  for (int64_t at = 2 * ModelUptime::kWindowUs; at <= last; ++at) uptime.Saw(at % 2 == 0, at);
+  EXPECT_DOUBLE_EQ(*uptime.Share(last + 1), 0.5) << "of the changes that were kept";
+}
+
+TEST(ModelActivity, NumericsAreThoseOfTheLatestPlacement) {
+  ModelActivity activity;
+  EXPECT_EQ(activity.Of("m", 0).numerics_id, "");
+  activity.Placed("m", "cpu-bf16-1");
+  activity.Placed("other", "cuda");
+  activity.Placed("m", "cpu-bf16-2");
+  EXPECT_EQ(activity.Of("m", 0).numerics_id, "cpu-bf16-2");
 }
 
 }  // namespace

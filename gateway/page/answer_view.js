@@ -47,8 +47,8 @@ export class AnswerView {
     this.waiting.hidden = !silent;
     this.waiting.textContent = node.queued ? 'Waiting for its turn' : 'Reading the prompt';
     this.showCalls(runs);
-    if (!runs || this.shownState !== node.state) this.showEnd(runs);
-    this.shownState = node.state;
+    if (!runs || !this.ran) this.showEnd(runs);
+    this.ran = runs;
   }
 
   showReasoning(runs) {
@@ -57,7 +57,7 @@ export class AnswerView {
     if (!node.reasoning) return;
     const thinks = runs && !node.content && !node.calls?.length;
     this.reasoning.classList.toggle('thinking', thinks);
-    const ms = node.thought_ms ?? (node.thought_from ? performance.now() - node.thought_from : null);
+    const ms = node.thought_ms ?? null;
     const summary = thinks ? `Thinking… ${seconds(ms)}` : ms === null ? 'Thought' : `Thought for ${seconds(ms)}`;
     if (this.summary.textContent !== summary) this.summary.textContent = summary;
     // Open while it thinks, folded when it has; but as its reader left it.
@@ -70,6 +70,7 @@ export class AnswerView {
 
   showCalls(runs) {
     const calls = this.node.calls ?? [];
+    if (calls.length === 0 && !this.callsState) return;
     const state = `${runs}${JSON.stringify(calls)}${this.acts.answered(this.node)}`;
     if (state === this.callsState) return;
     this.callsState = state;
@@ -79,11 +80,17 @@ export class AnswerView {
   }
 
   showEnd(runs) {
-    const { node } = this;
     const open = this.bar.querySelector('.numbers')?.open ?? false;
+    const focused = this.bar.contains(document.activeElement) ? document.activeElement : null;
     this.failure.replaceChildren();
     this.bar.replaceChildren();
     if (runs) return;
+    this.fillEnd(open);
+    if (focused) [...this.bar.querySelectorAll('button, summary')].find((one) => isTwin(one, focused))?.focus();
+  }
+
+  fillEnd(open) {
+    const { node } = this;
     if (node.error) this.failure.append(this.failureElement());
     else if (!node.content && !node.calls?.length) this.failure.append(el('p', { class: 'muted' }, node.reasoning ? 'It ended without an answer.' : 'It ended without a word.'));
     this.bar.append(this.acts.siblings(node), ...this.buttons());
@@ -114,6 +121,8 @@ export class AnswerView {
   }
 }
 
+const isTwin = (one, other) => one.tagName === other.tagName && one.getAttribute('aria-label') === other.getAttribute('aria-label');
+
 function callElement(call, runs) {
   let shown = call.arguments;
   if (!runs && isWhole(call)) shown = JSON.stringify(JSON.parse(call.arguments || '{}'), null, 2);
@@ -125,25 +134,27 @@ function callElement(call, runs) {
 
 const FINISHES = { stop: 'stop', length: 'length: it was cut', tool_calls: 'tool_calls', stopped: 'stopped by you', failed: 'failed' };
 
+const isKnown = (number) => number !== null && number !== undefined;
+
 // A line that says the most, and all of it below.
 function numbersElement(node, run, tokens) {
-  const cost = node.runs.every((one) => one.cost_nano !== null) ? node.runs.reduce((sum, one) => sum + one.cost_nano, 0) : null;
+  const cost = node.runs.every((one) => isKnown(one.cost_nano)) ? node.runs.reduce((sum, one) => sum + one.cost_nano, 0) : null;
   const line = [
-    run.completion !== null && `${count(run.completion)} tokens`,
-    run.decode_rate !== null && `${rate(run.decode_rate)} tokens/s`,
-    run.first_ms !== null && `first after ${seconds(run.first_ms)}`,
+    isKnown(run.completion) && `${count(run.completion)} tokens`,
+    isKnown(run.decode_rate) && `${rate(run.decode_rate)} tokens/s`,
+    isKnown(run.first_ms) && `first after ${seconds(run.first_ms)}`,
     cost !== null && dollars(cost),
     node.finish && node.finish !== 'stop' && (FINISHES[node.finish] ?? node.finish),
   ].filter(Boolean);
   const rows = [
     ['Prompt', `${count(run.prompt)} tokens`], ['of it cached', count(run.cached)], ['Prompt tokens/s', rate(run.prompt_rate)],
     ['Answer', `${count(run.completion)} tokens`], ['of it reasoning', count(run.reasoning)], ['Answer tokens/s', rate(run.decode_rate)],
-    ['First token', seconds(run.first_ms)], ['In all', seconds(run.total_ms)], ['Cost', dollars(cost)],
+    [run.params.reasoning?.exclude ? 'First shown token' : 'First token', seconds(run.first_ms)], ['In all', seconds(run.total_ms)], ['Cost', dollars(cost)],
     ['Finish', `${FINISHES[node.finish] ?? node.finish ?? '–'}${run.details?.type ? ` (${run.details.type})` : ''}`],
     ['Seed', String(run.params.seed ?? '–')], ['Request', run.request_id || '–'], ['Model', run.model],
   ];
   if (run.params.n > 1) rows.push(['Choices', `numbers are of all ${run.params.n}`]);
-  if (node.runs.length > 1) rows.push(['Continued', `${node.runs.length - 1} times; cost is of all`]);
+  if (node.runs.length > 1) rows.push(['Continued', `${node.runs.length === 2 ? 'once' : `${node.runs.length - 1} times`}; cost is of all`]);
   return el('details', { class: 'numbers' }, el('summary', {}, line.map((part) => el('span', {}, part))),
     el('dl', {}, rows.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value)))),
     tokens?.length ? tokensElement(tokens) : null);

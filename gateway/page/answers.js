@@ -1,20 +1,27 @@
 // Asks for answers and keeps what comes in their nodes: what the page knows of a run, apart from how it looks.
 import { addNode, pathTo } from './conversation.js';
+import { bodyOfRun, drawSeed } from './request.js';
 import { Run } from './run.js';
-import { bodyOfRun, drawSeed, paramsOf } from './request.js';
 
 const SAVE_EVERY_MS = 1500;
 
 export class Answers {
-  // listener: {changed(node), began(node), ended(node), save(conversation)}
+  // listener: {paramsOf(conversation, side), changed(node), began(node), ended(node), save(conversation)}
   constructor(listener) {
     this.listener = listener;
     this.running = new Map();  // nodes by their run
     this.tokens = new WeakMap();  // log-probabilities, by node: for this page's life only
+    this.thoughts = new WeakMap();  // of nodes that think: {from, before}, by this page's own clock
   }
 
   isRunning(conversation) {
     return [...this.running.values()].some((one) => one.conversation === conversation);
+  }
+
+  // Ids of its nodes that are being written.
+  runningIn(conversation) {
+    const all = [...this.running.values()].filter((one) => one.conversation === conversation);
+    return new Set(all.flatMap(({ nodes }) => nodes.map((node) => node.id)));
   }
 
   stop(conversation) {
@@ -26,36 +33,37 @@ export class Answers {
   // One answer for each of the settings, beside one another. Several choices of one request are branches.
   ask(conversation, parent) {
     const sides = conversation.compare ? [0, 1] : [0];
-    const pair = conversation.compare ? conversation.last + 1 : undefined;
-    const made = sides.map((side) => this.prepare(conversation, parent, side, pair));
+    const made = sides.map((side) => this.prepare(conversation, parent, side));
+    if (made.length > 1) made.flat().forEach((node) => { node.pair = made[0][0].id; });
     conversation.active[parent] = made[0][0].id;
     for (const nodes of made) this.start(conversation, nodes);
   }
 
   // Another answer in the place of this one.
   askAgain(conversation, node) {
-    const nodes = this.prepare(conversation, node.parent, node.side ?? 0, undefined);
-    this.start(conversation, nodes);
+    this.start(conversation, this.prepare(conversation, node.parent, sideOf(conversation, node)));
   }
 
-  prepare(conversation, parent, side, pair) {
-    const settings = conversation.settings[side];
-    const params = { ...paramsOf(settings).params };
+  // What the settings ask for now.
+  runOf(conversation, side) {
+    const params = { ...this.listener.paramsOf(conversation, side).params };
     params.seed ??= drawSeed();
-    const choices = pair === undefined ? params.n ?? 1 : 1;
-    if (choices === 1) delete params.n;
-    const run = { model: conversation.model, system: settings.system, params };
+    return { model: conversation.model, system: conversation.settings[side].system, params };
+  }
+
+  prepare(conversation, parent, side) {
+    const run = this.runOf(conversation, side);
+    const choices = run.params.n ?? 1;
+    if (choices === 1) delete run.params.n;
     return Array.from({ length: choices }, () =>
-      addNode(conversation, parent, { role: 'assistant', content: '', reasoning: '', state: 'running', side, pair, runs: [{ ...run }] }));
+      addNode(conversation, parent, { role: 'assistant', content: '', reasoning: '', state: 'running', side, runs: [{ ...run }] }));
   }
 
   // What is there stays, and more comes behind it.
   goOn(conversation, node) {
-    const before = node.runs.at(-1);
-    const { n, ...params } = before.params;
-    const settings = conversation.settings[node.side ?? 0];
-    params.seed = settings.values.seed ? paramsOf(settings).params.seed : drawSeed();
-    node.runs.push({ model: before.model, system: before.system, params, from: { content: node.content.length, reasoning: node.reasoning.length } });
+    const run = this.runOf(conversation, sideOf(conversation, node));
+    delete run.params.n;  // it is one answer that goes on
+    node.runs.push({ ...run, from: { content: node.content.length, reasoning: node.reasoning.length } });
     Object.assign(node, { state: 'running', error: undefined, finish: undefined });
     this.start(conversation, [node]);
   }
@@ -90,14 +98,16 @@ export class Answers {
   }
 
   add(node, delta, logprobs) {
+    node.rev = (node.rev ?? 0) + 1;
     if (delta.reasoning_content) {
-      node.thought_from ??= performance.now();
+      this.think(node);
       node.reasoning += delta.reasoning_content;
     }
-    if (delta.content || delta.tool_calls) endThought(node);
+    if (delta.content || delta.tool_calls) this.endThought(node);
     if (delta.content) node.content += delta.content;
     for (const part of delta.tool_calls ?? []) {
       node.calls ??= [];
+      if (!(part.index >= 0 && part.index <= node.calls.length)) continue;  // they begin one after the other
       const call = (node.calls[part.index] ??= { id: '', name: '', arguments: '' });
       call.id ||= part.id ?? '';
       call.name ||= part.function?.name ?? '';
@@ -108,11 +118,24 @@ export class Answers {
     this.tokens.get(node).push(...logprobs.content);
   }
 
+  think(node) {
+    if (!this.thoughts.has(node)) this.thoughts.set(node, { from: performance.now(), before: node.thought_ms ?? 0 });
+    const { from, before } = this.thoughts.get(node);
+    node.thought_ms = before + performance.now() - from;
+  }
+
+  endThought(node) {
+    if (!this.thoughts.has(node)) return;
+    this.think(node);
+    this.thoughts.delete(node);
+  }
+
   end(node, run, result, choice) {
     const { ended, error, ...numbers } = result;
     const finish = run.finishes.get(choice);
-    endThought(node);
+    this.endThought(node);
     delete node.queued;
+    node.rev = (node.rev ?? 0) + 1;
     node.state = 'ended';
     node.finish = ended === 'done' ? finish?.reason ?? 'stop' : ended;
     node.error = error ?? undefined;
@@ -121,25 +144,8 @@ export class Answers {
   }
 }
 
-function endThought(node) {
-  if (node.thought_from === undefined) return;
-  node.thought_ms = (node.thought_ms ?? 0) + performance.now() - node.thought_from;
-  delete node.thought_from;
-}
-
-// As a run's result says it: of one that nobody saw the end of.
-const UNSEEN = { first_ms: null, total_ms: null, prompt: null, cached: null, completion: null, reasoning: null, cost_nano: null,
-  prompt_rate: null, decode_rate: null };
-
-// What a tab that ended left in the middle.
-export function mendCut(conversation) {
-  for (const node of Object.values(conversation.nodes)) {
-    if (node.state !== 'running') continue;
-    delete node.thought_from;
-    node.runs.push({ ...UNSEEN, ...node.runs.pop(), cut: Boolean(node.content || node.reasoning) });
-    Object.assign(node, { state: 'ended', finish: 'failed', error: { message: 'The page was left before the answer’s end.', code: 'page_left' } });
-  }
-}
+// Whose settings the drawer shows for it: the second ones are there only beside the first.
+const sideOf = (conversation, node) => (conversation.compare ? node.side ?? 0 : 0);
 
 // Of the path that ends with this node: tokens of its last answer's prompt and text, if they are known.
 export function usedTokens(conversation, node) {

@@ -17,19 +17,21 @@ export class ApiError extends Error {
 // The key is kept for this tab, or in this browser where its user says so.
 export const keys = {
   get() {
+    if (this.held !== undefined) return this.held;
     try {
       return sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY) ?? '';
     } catch {
-      return this.held ?? '';
+      return '';
     }
   },
   set(key, remember) {
     this.held = key;
-    try {
-      sessionStorage.setItem(KEY, key);
-      if (remember) localStorage.setItem(KEY, key);
-      else localStorage.removeItem(KEY);
-    } catch { /* this page's own memory has it */ }
+    for (const [storage, kept] of [[() => sessionStorage, true], [() => localStorage, remember]]) {
+      try {
+        if (kept) storage().setItem(KEY, key);
+        else storage().removeItem(KEY);
+      } catch { /* full, or none: this page's own memory has it */ }
+    }
   },
   remembered() {
     try {
@@ -58,16 +60,21 @@ async function ask(path, { body, signal, key = keys.get() } = {}) {
   return reply;
 }
 
+// What an error says, if it has words.
+export function wordsOf(error) {
+  if (typeof error?.message !== 'string') return null;
+  return typeof error.param === 'string' && error.param !== '' ? `${error.param}: ${error.message}` : error.message;
+}
+
 async function errorOf(reply) {
   const text = await reply.text().catch(() => '');
   const requestId = reply.headers.get('x-request-id') ?? '';
   try {
     const { error } = JSON.parse(text);
-    const place = error.param ? `${error.param}: ` : '';
-    return new ApiError(reply.status, `${place}${error.message}`, error.code ?? error.type, requestId);
-  } catch {
-    return new ApiError(reply.status, `The server answered ${reply.status}.`, '', requestId);
-  }
+    const words = wordsOf(error);
+    if (words !== null) return new ApiError(reply.status, words, error.code ?? error.type, requestId);
+  } catch { /* it is not ours */ }
+  return new ApiError(reply.status, `The server answered ${reply.status}.`, '', requestId);
 }
 
 const json = async (path, options) => (await ask(path, options)).json();

@@ -1,6 +1,6 @@
 // The page put together: which model, which conversation, who does what when something is pressed.
 import { ApiError, BASE, keys, listModels } from './api.js';
-import { Answers, mendCut, spentOn, usedTokens } from './answers.js';
+import { Answers, spentOn, usedTokens } from './answers.js';
 import { ChatView } from './chat_view.js';
 import { Composer } from './composer.js';
 import { childrenOf, activate, addNode, emptySettings, newConversation, openCalls, removeNode, ROOT, shownPath } from './conversation.js';
@@ -11,9 +11,10 @@ import { count } from './format.js';
 import { ModelCard } from './model_card.js';
 import { bodyOf, bodyOfRun, messagesTo, paramsOf } from './request.js';
 import { Sidebar } from './sidebar.js';
-import { listConversations, loadConversation, notes, onStored, saveConversation } from './store.js';
+import { listConversations, loadConversation, notes, onStored, opened, saveConversation, syncConversation } from './store.js';
 import { snippets } from './snippets.js';
 import { Panels } from './panels.js';
+import { welcome } from './welcome.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -22,6 +23,7 @@ class App {
     this.models = [];
     this.conversation = this.lastConversation();
     this.answers = new Answers({
+      paramsOf: (conversation, side) => paramsOf(conversation.settings[side], this.context(conversation)),
       changed: (node) => this.chat.viewOf(node)?.later(),
       began: () => this.began(),
       ended: (node) => this.ended(node),
@@ -33,7 +35,7 @@ class App {
       send: (text) => this.send(text),
       stop: () => this.answers.stop(this.conversation),
       running: () => this.answers.isRunning(this.conversation),
-      bodyWith: (text) => this.bodyWith(text),
+      bodiesWith: (text) => this.bodiesWith(text),
       model: () => this.model,
       spent: () => spentOn(this.conversation),
       used: () => usedTokens(this.conversation, shownPath(this.conversation).at(-1)),
@@ -43,9 +45,10 @@ class App {
       open: (id) => this.open(id),
       fresh: () => this.fresh(),
       deleted: (id) => this.deleted(id),
+      save: (conversation) => this.save(conversation),
     });
     this.panels = new Panels();
-    this.drawer = new Drawer($('drawer'), () => ({ conversation: this.conversation, capabilities: this.model?.capabilities ?? {} }),
+    this.drawer = new Drawer($('drawer'), () => ({ conversation: this.conversation, ...this.context(this.conversation) }),
       () => this.settingsChanged(), () => this.panels.close('drawer'));
     this.listen();
     this.showAll();
@@ -54,6 +57,11 @@ class App {
 
   get model() {
     return this.models.find((model) => model.id === this.conversation.model) ?? null;
+  }
+
+  // What the drawer goes by: all that it does not show is not sent.
+  context({ model, compare }) {
+    return { capabilities: this.models.find((one) => one.id === model)?.capabilities ?? {}, compare };
   }
 
   // ---- the key and the models ----
@@ -70,19 +78,24 @@ class App {
       this.card.show([], null);
       if (error instanceof ApiError && error.status === 401) return this.askKey(error.message);
       this.notice(error instanceof ApiError ? error.message : 'The server can’t be reached.');
-      setTimeout(() => this.meet(), 5000);
+      this.meetSoon();
     }
     return undefined;
   }
 
+  meetSoon() {
+    clearTimeout(this.meeting);
+    this.meeting = setTimeout(() => ($('dialog').open ? this.meetSoon() : this.meet()), 5000);
+  }
+
   take(models) {
-    this.notice('');
+    this.notice(models.length > 0 ? '' : 'This key may use no model that is there now.');
     this.models = models;
     const wanted = [this.conversation.model, notes.get('model')].find((id) => models.some((model) => model.id === id));
     this.conversation.model = wanted ?? models[0]?.id ?? '';
     this.showKey();
     this.showModel();
-    if (models.length === 0) this.notice('This key may use no model that is there now.');
+    if (models.length === 0) this.meetSoon();  // one may come
   }
 
   showModel() {
@@ -114,10 +127,11 @@ class App {
   showKey() {
     $('open-key').replaceChildren(icon('key'), el('span', {}, keys.get() ? 'Key' : 'Give a key'));
     $('open-key').toggleAttribute('data-set', keys.get() !== '');
-    $('open-key').setAttribute('aria-label', keys.get() ? 'API key: one is set' : 'API key: none is set');
+    $('open-key').setAttribute('aria-label', keys.get() ? 'Key: one is set' : 'Give a key: none is set');
   }
 
   notice(text) {
+    if (text === $('notice').textContent) return;  // it is read out once
     $('notice').textContent = text;
     $('notice').hidden = text === '';
   }
@@ -125,18 +139,45 @@ class App {
   // ---- conversations ----
 
   lastConversation() {
-    const id = notes.get('conversation') ?? listConversations()[0]?.id;
-    const conversation = id ? loadConversation(id) : null;
-    if (conversation) mendCut(conversation);
-    return conversation ?? newConversation('');
+    const id = opened.get() ?? listConversations()[0]?.id;
+    return (id ? loadConversation(id) : null) ?? newConversation('');
   }
 
   save(conversation) {
     if (conversation.gone || Object.keys(conversation.nodes).length === 0) return;
-    const failure = saveConversation(conversation);
+    const { failure, merged } = saveConversation(conversation, this.answers.runningIn(conversation));
+    if (conversation.gone) {
+      this.deleted(conversation.id);
+      return;
+    }
     if (failure) this.notice(failure);
-    else if (conversation === this.conversation) notes.set('conversation', conversation.id);
+    else if (this.unsaved) this.notice('');
+    this.unsaved = failure !== null;
+    if (!failure && conversation === this.conversation) opened.set(conversation.id);
     this.sidebar.show();
+    this.showMerged(conversation, merged);
+  }
+
+  // Another tab has stored something: of this one's conversation it is shown, and what that tab had not seen is stored again.
+  stored(id) {
+    const conversation = this.conversation;
+    if (id !== null && id !== conversation.id) return this.sidebar.show();
+    const merged = syncConversation(conversation, this.answers.runningIn(conversation));
+    if (conversation.gone) return this.deleted(conversation.id);
+    this.showMerged(conversation, merged);
+    if (merged?.ahead) this.save(conversation);
+    return this.sidebar.show();
+  }
+
+  showMerged(conversation, merged) {
+    if (conversation !== this.conversation || !merged) return;
+    if (merged.nodes) this.chat.show();
+    if (merged.nodes) this.composer.changed();
+    if (!merged.settings) return;
+    const focused = document.activeElement?.id;
+    if (this.model) this.showModel();
+    else this.drawer.show();
+    if (focused) $(focused)?.focus();
   }
 
   fresh() {
@@ -144,7 +185,7 @@ class App {
     this.conversation = newConversation(before.model || notes.get('model') || '');
     this.conversation.settings = structuredClone(before.settings ?? [emptySettings(), emptySettings()]);
     this.conversation.compare = before.compare;
-    notes.set('conversation', '');
+    opened.set('');
     this.panels.closeSheet('sidebar');
     this.showAll();
     $('draft').focus();
@@ -166,9 +207,8 @@ class App {
     const running = [...this.answers.running.values()].find((one) => one.conversation.id === id)?.conversation;
     const conversation = running ?? loadConversation(id);
     if (!conversation) return this.sidebar.show();
-    if (!running) mendCut(conversation);
     this.conversation = conversation;
-    notes.set('conversation', id);
+    opened.set(id);
     if (!this.model && this.models.length > 0) conversation.model = this.models[0].id;
     this.panels.closeSheet('sidebar');
     this.showAll();
@@ -186,8 +226,14 @@ class App {
 
   settingsChanged() {
     this.composer.changed();
-    clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.save(this.conversation), 400);
+    const { conversation } = this;
+    clearTimeout(this.saving?.timer);
+    if (this.saving && this.saving.conversation !== conversation) this.save(this.saving.conversation);
+    const timer = setTimeout(() => {
+      this.saving = null;
+      this.save(conversation);
+    }, 400);
+    this.saving = { conversation, timer };
   }
 
   // ---- asking ----
@@ -198,9 +244,12 @@ class App {
       this.askKey();
       return false;
     }
-    if (!this.model || this.answers.isRunning(this.conversation)) return false;
-    const sides = this.conversation.compare ? [0, 1] : [0];
-    const errors = sides.flatMap((side) => paramsOf(this.conversation.settings[side]).errors);
+    if (this.answers.isRunning(this.conversation)) return false;
+    if (!this.model) {
+      this.notice('No model is there now: wait, or give another key.');
+      return false;
+    }
+    const errors = this.sides().flatMap(({ errors: wrong }) => wrong);
     this.notice(errors.length > 0 ? `Settings: ${errors.map(({ name, error }) => `${name}: ${error}`).join('; ')}` : '');
     if (errors.length > 0) this.panels.open('drawer');
     return errors.length === 0;
@@ -224,14 +273,22 @@ class App {
     this.chat.follow(true);
   }
 
-  bodyWith(text) {
-    const settings = this.conversation.settings[0];
-    const { params, errors } = paramsOf(settings);
-    if (errors.length > 0) return null;
+  // Of each of the settings that are shown: {params, errors, system}.
+  sides() {
+    const { conversation } = this;
+    return conversation.settings.slice(0, conversation.compare ? 2 : 1)
+      .map((settings) => ({ ...paramsOf(settings, this.context(conversation)), system: settings.system }));
+  }
+
+  bodiesWith(text) {
+    const sides = this.sides();
+    if (sides.some(({ errors }) => errors.length > 0)) return null;
     const last = shownPath(this.conversation).at(-1);
-    const messages = [...messagesTo(this.conversation, last?.id ?? ROOT, settings.system), { role: 'user', content: text }];
-    const { stream, ...body } = bodyOf(this.conversation.model, messages, params);
-    return body;
+    return sides.map(({ params, system }) => {
+      const messages = [...messagesTo(this.conversation, last?.id ?? ROOT, system), { role: 'user', content: text }];
+      const { stream, ...body } = bodyOf(this.conversation.model, messages, params);
+      return body;
+    });
   }
 
   changed() {
@@ -253,7 +310,8 @@ class App {
     this.composer.changed();
     this.card.look();
     const run = node.runs.at(-1);
-    announce(node.error ? `The answer failed: ${node.error.message}` : `The answer is there: ${count(run.completion)} tokens`);
+    const tokens = run.completion === null ? '' : `: ${count(run.completion)} tokens`;
+    announce(node.error ? `The answer failed: ${node.error.message}` : node.finish === 'stopped' ? 'The answer was stopped' : `The answer is there${tokens}`);
     if (run.error?.status === 401) this.askKey(node.error.message);
   }
 
@@ -262,16 +320,19 @@ class App {
     return {
       conversation: () => this.conversation,
       changed: () => this.changed(),
-      welcome: () => this.welcome(),
+      welcome: () => welcome((idea) => {
+        $('draft').value = idea;
+        this.composer.changed();
+        $('draft').focus();
+      }),
       tokensOf: (node) => this.answers.tokens.get(node),
       choose: (node) => {
         activate(this.conversation, node);
         this.changed();
       },
       edit: may((node, text) => {
-        if (text.trim() === '') return;
-        const sibling = addNode(this.conversation, node.parent, { role: 'user', content: text });
-        this.ask(sibling.id);
+        this.ask(addNode(this.conversation, node.parent, { role: 'user', content: text }).id);
+        return true;
       }),
       regenerate: may((node) => {
         this.answers.askAgain(this.conversation, node);
@@ -297,35 +358,22 @@ class App {
     };
   }
 
-  welcome() {
-    const ideas = ['Explain how a suspension bridge carries its load.', 'Write a function that merges two sorted lists, in Python.', 'Compare tea and coffee in a table.'];
-    return el('div', { class: 'welcome' }, el('h2', {}, 'Ask it something'),
-      el('p', {}, 'Answers stream as they are made. Each keeps its tokens, its speed, what it cost, and the code that asks for it.'),
-      el('div', { class: 'ideas' }, ideas.map((idea) => el('button', {
-        type: 'button', class: 'button small',
-        onclick: () => {
-          $('draft').value = idea;
-          this.composer.changed();
-          $('draft').focus();
-        },
-      }, idea))));
-  }
-
   // ---- keys and buttons ----
 
   listen() {
     $('open-key').addEventListener('click', () => this.askKey());
     $('open-help').addEventListener('click', showShortcuts);
     $('which').addEventListener('click', () => $('scroller').scrollTo({ top: 0, behavior: 'smooth' }));
-    onStored((id) => {
-      if (id === null || id !== this.conversation.id) this.sidebar.show();
-    });
+    onStored((id) => this.stored(id));
     document.addEventListener('keydown', (event) => this.shortcut(event));
-    window.addEventListener('pagehide', () => this.save(this.conversation));
+    window.addEventListener('pagehide', () => {
+      new Set([this.conversation, ...[...this.answers.running.values()].map((one) => one.conversation)]).forEach((one) => this.save(one));
+    });
   }
 
   shortcut(event) {
-    if (event.key === 'Escape' && !$('dialog').open && !document.querySelector('.menu')) {
+    if (event.isComposing || $('dialog').open) return;  // what is behind a dialog is out of reach
+    if (event.key === 'Escape' && !document.querySelector('.menu')) {
       if (this.panels.closeSheet()) return;
       this.answers.stop(this.conversation);
       return;

@@ -1,7 +1,8 @@
 // The conversation as it is shown: one turn after the other along the path, an answer's pair beside it.
 import { activate, pairOf, shownPath, siblingsOf } from './conversation.js';
 import { AnswerView } from './answer_view.js';
-import { copyButton, el, iconButton } from './dom.js';
+import { el, iconButton, place } from './dom.js';
+import { UserTurn } from './user_turn.js';
 
 const NEAR = 80;  // px from the end, within which the view follows what grows
 
@@ -17,7 +18,7 @@ export class ChatView {
       grown: () => this.follow(),
       answered: (node) => Object.values(acts.conversation().nodes).some((other) => other.parent === node.id && other.role === 'tool'),
     };
-    this.answers = new Map();  // by node
+    this.views = new Map();  // by node
     this.follows = true;
     scroller.addEventListener('scroll', () => {
       this.follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
@@ -29,28 +30,27 @@ export class ChatView {
     if (this.follows) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
-  // Draws the path again; answers that are there keep their elements.
+  // Draws the path again; turns that are there keep their elements.
   show() {
     const conversation = this.acts.conversation();
-    const before = this.answers;
-    this.answers = new Map();
+    const before = this.views;
+    this.views = new Map();
     const path = shownPath(conversation);
     const turns = path.map((node) => this.turn(conversation, node, before));
     this.element.classList.toggle('wide', path.some((node) => pairOf(conversation, node).length > 1));
-    this.element.replaceChildren(...(turns.length > 0 ? turns : [this.acts.welcome()]));
+    place(this.element, turns.length > 0 ? turns : [this.acts.welcome()]);
     this.follow();
   }
 
   turn(conversation, node, before) {
-    if (node.role === 'user') return this.userTurn(node);
+    if (node.role === 'user') return this.view(UserTurn, node, before).element;
     if (node.role === 'tool') return toolTurn(conversation, node);
     const pair = pairOf(conversation, node);
     if (pair.length === 1) return this.answer(node, before).element;
-    return el('div', { class: 'pair' }, pair.map((one, i) => {
+    return el('div', { class: 'pair' }, pair.map((one) => {
       const { element } = this.answer(one, before);
       element.classList.toggle('aside', one !== node);
-      element.querySelector('.side')?.remove();
-      element.prepend(el('div', { class: 'side' }, el('span', { class: 'badge accent' }, `Settings ${'AB'[i]}`),
+      element.prepend(el('div', { class: 'side' }, el('span', { class: 'badge accent' }, `Settings ${'AB'[one.side ?? 0]}`),
         one === node ? 'the conversation goes on from here'
           : el('button', { type: 'button', class: 'button quiet small', onclick: () => this.acts.choose(one) }, 'Go on from here')));
       return element;
@@ -58,48 +58,22 @@ export class ChatView {
   }
 
   answer(node, before) {
-    const view = before.get(node.id)?.node === node ? before.get(node.id) : new AnswerView(node, this.acts);
+    const view = this.view(AnswerView, node, before);
     view.element.querySelector(':scope > .side')?.remove();
     view.element.classList.remove('aside');
-    view.shownState = null;
+    return view;
+  }
+
+  view(Kind, node, before) {
+    const known = before.get(node.id);
+    const view = known?.node === node ? known : new Kind(node, this.acts);
     view.update();
-    this.answers.set(node.id, view);
+    this.views.set(node.id, view);
     return view;
   }
 
   viewOf(node) {
-    return this.answers.get(node.id);
-  }
-
-  userTurn(node) {
-    const turn = el('article', { class: 'turn user', 'aria-label': 'Your message', 'data-node': node.id });
-    const rest = () => turn.replaceChildren(el('div', { class: 'bubble' }, node.content),
-      el('div', { class: 'bar' }, this.siblings(node), copyButton('Copy the message', () => node.content),
-        iconButton('edit', 'Edit: a branch from here', edit)));
-    const edit = () => {
-      const area = el('textarea', { 'aria-label': 'The message', rows: String(Math.min(12, node.content.split('\n').length + 1)) });
-      area.value = node.content;
-      const save = () => this.acts.edit(node, area.value);
-      const cancel = () => {
-        rest();
-        turn.querySelector('.bar button:last-child').focus();
-      };
-      area.addEventListener('keydown', (event) => {
-        if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
-          event.preventDefault();
-          save();
-        } else if (event.key === 'Escape') {
-          event.stopPropagation();
-          cancel();
-        }
-      });
-      turn.replaceChildren(el('div', { class: 'editor' }, area, el('div', { class: 'dialog-foot' },
-        el('button', { type: 'button', class: 'button small', onclick: cancel }, 'Cancel'),
-        el('button', { type: 'button', class: 'button primary small', onclick: save }, 'Send as a branch'))));
-      area.focus();
-    };
-    rest();
-    return turn;
+    return this.views.get(node.id);
   }
 
   // "‹ 2/3 ›" where there are siblings; a pair counts as one.
@@ -111,7 +85,8 @@ export class ChatView {
     const go = (by) => {
       activate(conversation, all[at + by]);
       this.acts.changed();
-      this.element.querySelector(`[data-node="${all[at + by].id}"] .siblings button:${by > 0 ? 'last' : 'first'}-of-type`)?.focus();
+      const [back, on] = this.element.querySelectorAll(`[data-node="${all[at + by].id}"] .siblings button`);
+      ((by > 0 ? on : back).disabled ? (by > 0 ? back : on) : by > 0 ? on : back).focus();
     };
     return el('span', { class: 'siblings', role: 'group', 'aria-label': `Branch ${at + 1} of ${all.length}` },
       iconButton('left', 'The branch before', () => go(-1), { disabled: at === 0 }), `${at + 1}/${all.length}`,

@@ -1,5 +1,5 @@
 // The message box, with what the message would cost: the prompt is counted by the server, which knows its tokens.
-import { countTokens, keys } from './api.js';
+import { ApiError, countTokens, keys } from './api.js';
 import { el, icon } from './dom.js';
 import { count, dollars, nanoFromDecimal } from './format.js';
 
@@ -7,7 +7,7 @@ const AFTER_MS = 450;     // without a key pressed, the prompt is counted
 const USUAL_MOST = 16384;  // of an answer where max_tokens is absent
 
 export class Composer {
-  // acts: {send(text), stop(), running(): bool, bodyWith(text): body or null, model(), spent(): {nano, whole} or null, used(): tokens or null}
+  // acts: {send(text), stop(), running(): bool, bodiesWith(text): bodies or null, model(), spent(): {nano, whole} or null, used(): tokens or null}
   constructor(form, acts) {
     Object.assign(this, { form, acts });
     this.draft = form.querySelector('#draft');
@@ -52,7 +52,9 @@ export class Composer {
     const label = running ? 'Stop (Esc)' : 'Send (Enter)';
     this.button.setAttribute('aria-label', label);
     this.button.title = label;
-    this.button.disabled = !running && this.draft.value.trim() === '';
+    const useless = !running && this.draft.value.trim() === '';
+    if (useless && document.activeElement === this.button) this.draft.focus();  // a button that is disabled has no focus
+    this.button.disabled = useless;
     // Where the style sheet's field-sizing is not known.
     if (!CSS.supports('field-sizing', 'content')) {
       this.draft.style.height = 'auto';
@@ -66,30 +68,32 @@ export class Composer {
       this.line.replaceChildren();
       return;
     }
-    const body = this.draft.value.trim() === '' ? null : this.acts.bodyWith(this.draft.value);
-    if (!body) {
-      this.tell(this.acts.used(), null);
+    const bodies = this.draft.value.trim() === '' ? null : this.acts.bodiesWith(this.draft.value);
+    if (!bodies) {
+      this.tell(model, this.acts.used(), []);
       return;
     }
     this.abort = new AbortController();
+    const { signal } = this.abort;
     try {
-      const { count: tokens } = await countTokens(body, this.abort.signal);
-      this.tell(tokens, body);
+      const asked = await Promise.all(bodies.map(async (body) => ({ body, tokens: (await countTokens(body, signal)).count })));
+      if (!signal.aborted) this.tell(model, Math.max(...asked.map(({ tokens }) => tokens)), asked);
     } catch (error) {
-      if (error.name !== 'AbortError') this.line.replaceChildren(el('span', {}, error.message));
+      if (!signal.aborted) this.line.replaceChildren(el('span', {}, error instanceof ApiError ? error.message : 'The server can’t be reached.'));
     }
   }
 
-  tell(tokens, body) {
-    const model = this.acts.model(), context = model.context_length;
+  // `asked`: the requests that the message would be, with the tokens of their prompts.
+  tell(model, tokens, asked) {
+    const context = model.context_length;
     const parts = [];
     if (tokens !== null) {
       parts.push(el('span', {}, el('meter', { min: 0, max: context, value: Math.min(tokens, context), 'aria-label': 'Context used' }),
         `${count(tokens)} of ${count(context)} tokens`));
     }
-    if (body) {
-      const prompt = tokens * nanoFromDecimal(model.pricing.prompt);
-      const most = Math.max(0, Math.min(body.max_tokens ?? USUAL_MOST, model.max_output_length, context - tokens)) * (body.n ?? 1);
+    if (asked.length > 0) {
+      const prompt = asked.reduce((sum, one) => sum + one.tokens, 0) * nanoFromDecimal(model.pricing.prompt);
+      const most = asked.reduce((sum, one) => sum + longest(model, one), 0);
       parts.push(el('span', {}, `prompt ${dollars(prompt)}`),
         el('span', {}, `with the longest answer ${dollars(prompt + most * nanoFromDecimal(model.pricing.completion))}`));
     }
@@ -98,3 +102,7 @@ export class Composer {
     this.line.replaceChildren(...parts);
   }
 }
+
+// Tokens of the longest answers that it can have.
+const longest = ({ max_output_length: most, context_length: context }, { body, tokens }) =>
+  Math.max(0, Math.min(body.max_tokens ?? USUAL_MOST, most, context - tokens)) * (body.n ?? 1);

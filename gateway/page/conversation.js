@@ -8,8 +8,14 @@ export function newConversation(model) {
   return {
     v: 1, id: crypto.getRandomValues(new Uint32Array(3)).reduce((text, n) => text + n.toString(36), ''),
     title: '', model, created: now, updated: now, compare: false, settings: [emptySettings(), emptySettings()],
-    last: 0, nodes: {}, active: {},
+    last: 0, nodes: {}, active: {}, removed: {},
   };
+}
+
+// Larger than every id before it, and another one than any that another tab gives meanwhile: the time, and chance.
+export function nextId(conversation) {
+  const chance = crypto.getRandomValues(new Uint32Array(1))[0] % 2048;
+  return Math.max(conversation.last + 1 + chance, Date.now() * 2048 + chance);
 }
 
 export function emptySettings() {
@@ -18,7 +24,8 @@ export function emptySettings() {
 
 // Becomes the one that is shown.
 export function addNode(conversation, parent, fields) {
-  const id = ++conversation.last;
+  const id = nextId(conversation);
+  conversation.last = id;
   conversation.nodes[id] = { id, parent, at: Date.now(), ...fields };
   conversation.active[parent] = id;
   conversation.updated = Date.now();
@@ -65,13 +72,27 @@ export function pairOf(conversation, node) {
   return siblingsOf(conversation, node).filter((other) => other.pair === node.pair);
 }
 
-// With all that follows it.
+// One that nothing follows. It is remembered: another tab may have it still.
 export function removeNode(conversation, id) {
-  for (const child of childrenOf(conversation, id)) removeNode(conversation, child.id);
   const { parent } = conversation.nodes[id];
   delete conversation.nodes[id];
   delete conversation.active[id];
+  conversation.removed[id] = true;
   if (conversation.active[parent] === id) delete conversation.active[parent];
+}
+
+// As a run's result says it: of one that nobody saw the end of.
+const UNSEEN = { first_ms: null, total_ms: null, prompt: null, cached: null, completion: null, reasoning: null, cost_nano: null,
+  prompt_rate: null, decode_rate: null };
+
+// What a tab that ended left in the middle.
+export function mendCut(conversation) {
+  for (const node of Object.values(conversation.nodes)) {
+    if (node.state !== 'running') continue;
+    delete node.queued;
+    if (node.runs?.length) node.runs.push({ ...UNSEEN, ...node.runs.pop(), cut: Boolean(node.content || node.reasoning) });
+    Object.assign(node, { state: 'ended', finish: 'failed', error: { message: 'The page was left before the answer’s end.', code: 'page_left' } });
+  }
 }
 
 // Calls whose results have not been given.
@@ -128,29 +149,52 @@ function fenced(text) {
   return `${fence}\n${text}\n${fence}`;
 }
 
+const isObject = (x) => x !== null && typeof x === 'object' && !Array.isArray(x);
+
 // What a file or another version left may be anything: null where it is no conversation of ours.
 export function readConversation(value) {
-  const isObject = (x) => x !== null && typeof x === 'object' && !Array.isArray(x);
   if (!isObject(value) || value.v !== 1 || typeof value.id !== 'string' || !isObject(value.nodes)) return null;
   const fresh = newConversation(String(value.model ?? ''));
-  const conversation = { ...fresh, ...value, title: String(value.title ?? ''), active: isObject(value.active) ? value.active : {} };
+  const conversation = { ...fresh, ...value, title: String(value.title ?? '') };
+  for (const name of ['active', 'removed']) if (!isObject(conversation[name])) conversation[name] = {};
   conversation.settings = [0, 1].map((i) => readSettings(value.settings?.[i]));
-  for (const [id, node] of Object.entries(conversation.nodes)) {
-    const sound = isObject(node) && node.id === Number(id) && node.parent < node.id && ['user', 'assistant', 'tool'].includes(node.role);
-    if (!sound || (node.parent !== ROOT && !conversation.nodes[node.parent])) delete conversation.nodes[id];
-    else node.content = String(node.content ?? '');
+  for (const name of ['created', 'updated']) if (!Number.isFinite(conversation[name])) conversation[name] = 0;
+  const ids = Object.keys(conversation.nodes).sort((a, b) => a - b);  // each behind its parent
+  for (const id of ids) {
+    if (isNode(conversation.nodes[id], Number(id), conversation.nodes)) readNode(conversation.nodes[id]);
+    else delete conversation.nodes[id];
   }
   conversation.last = Math.max(0, ...Object.keys(conversation.nodes).map(Number));
   return conversation;
 }
 
+function isNode(node, id, nodes) {
+  if (!isObject(node) || node.id !== id || !Number.isInteger(node.parent) || node.parent >= id) return false;
+  return ['user', 'assistant', 'tool'].includes(node.role) && (node.parent === ROOT || nodes[node.parent] !== undefined);
+}
+
+// So that whoever shows it finds what is always there.
+function readNode(node) {
+  node.content = String(node.content ?? '');
+  if (node.role !== 'assistant') return;
+  node.reasoning = String(node.reasoning ?? '');
+  const listOf = (value) => (Array.isArray(value) ? value.filter(isObject) : []);
+  node.runs = listOf(node.runs).map((run) => ({ ...run, params: isObject(run.params) ? run.params : {}, system: String(run.system ?? '') }));
+  if (node.calls !== undefined) {
+    const texts = ({ id, name, arguments: given }) => ({ id: String(id ?? ''), name: String(name ?? ''), arguments: String(given ?? '') });
+    node.calls = listOf(node.calls).map(texts);
+  }
+  if (node.error !== undefined && typeof node.error?.message !== 'string') delete node.error;
+}
+
 function readSettings(value) {
   const empty = emptySettings();
-  const isObject = (x) => x !== null && typeof x === 'object' && !Array.isArray(x);
   if (!isObject(value)) return empty;
+  const format = isObject(value.format) ? { ...value.format } : empty.format;
+  for (const name of ['schema', 'regex', 'grammar']) if (format[name] !== undefined) format[name] = String(format[name]);
   return {
     system: String(value.system ?? ''), values: isObject(value.values) ? value.values : {},
-    format: isObject(value.format) ? value.format : empty.format, tools: String(value.tools ?? ''),
+    format, tools: String(value.tools ?? ''),
     toolChoice: String(value.toolChoice ?? 'auto'),
   };
 }

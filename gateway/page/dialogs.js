@@ -9,6 +9,7 @@ function open(title, narrow, ...content) {
   box.className = narrow ? 'narrow' : '';
   box.replaceChildren(el('div', { class: 'dialog-head' }, el('h2', { id: 'dialog-title' }, title), el('span', { class: 'grow' }),
     iconButton('close', 'Close', () => box.close())), el('div', { class: 'dialog-body' }, content));
+  box.onclose = () => box.open || box.replaceChildren();  // a key that was typed stays nowhere
   if (!box.open) box.showModal();
 }
 

@@ -71,7 +71,7 @@ function render(document_) {
     el('h2', {}, 'Schemas'),
     ...schemas.map(([name, schema]) => schemaSection(name, schema)));
   // Where the address names a section, it is there only now.
-  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 
 document.getElementById('theme').addEventListener('click', () => document.documentElement.dispatchEvent(new Event('theme-next')));
@@ -80,5 +80,5 @@ try {
   if (!reply.ok) throw new Error(`the server says ${reply.status}`);
   render(await reply.json());
 } catch (error) {
-  document.getElementById('loading').textContent = `openapi.json can't be shown: ${error.message}. Reload the page to try again.`;
+  document.getElementById('reference').replaceChildren(el('p', { role: 'alert' }, `openapi.json can't be shown: ${error.message}. Reload the page to try again.`));
 }

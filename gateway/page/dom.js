@@ -17,6 +17,15 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+// These children in this order; one that is where it belongs is not touched, and keeps its focus and its scrolling.
+export function place(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
+  children.forEach((child, i) => {
+    if (parent.childNodes[i] !== child) parent.insertBefore(child, parent.childNodes[i] ?? null);
+  });
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 // Icons are strokes in a box of 16; `d` may hold several paths, split by '|'.
@@ -80,11 +89,13 @@ async function copyText(text) {
     return true;
   } catch {
     const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', readonly: true });
+    const focused = document.activeElement;
     area.value = text;
-    document.body.append(area);
+    (document.querySelector('dialog[open]') ?? document.body).append(area);  // what is behind a dialog has no focus
     area.select();
     const done = document.execCommand('copy');
     area.remove();
+    focused?.focus();
     return done;
   }
 }

@@ -2,8 +2,8 @@
 // settings side by side there are two sets, and a tab for each.
 import { emptySettings } from './conversation.js';
 import { el, iconButton } from './dom.js';
-import { GROUPS, read } from './parameters.js';
-import { parseJson, parseTools } from './request.js';
+import { groupsFor, read } from './parameters.js';
+import { choiceOf, choicesOf, parseJson, parseTools } from './request.js';
 
 export class Drawer {
   // context(): {conversation, capabilities}; onChange() after each change, close().
@@ -33,7 +33,7 @@ export class Drawer {
   show() {
     const { conversation, capabilities } = this.context();
     if (!conversation.compare) this.side = 0;
-    const groups = GROUPS.filter((group) => !group.needs || capabilities[group.needs]);
+    const groups = groupsFor({ capabilities, compare: conversation.compare });
     this.body.replaceChildren(
       this.compareSwitch(conversation),
       this.systemSection(),
@@ -52,16 +52,16 @@ export class Drawer {
       this.show();
       this.body.querySelector('#compare').focus();
     });
-    const tab = (i) => el('button', {
-      type: 'button', role: 'tab', 'aria-selected': String(this.side === i),
+    const choose = (i) => el('button', {
+      type: 'button', 'aria-pressed': String(this.side === i),
       onclick: () => {
         this.side = i;
         this.show();
-        this.body.querySelector('[aria-selected="true"]').focus();
+        this.body.querySelector('[aria-pressed="true"]').focus();
       },
     }, `Settings ${'AB'[i]}`);
     return el('section', {}, el('label', { class: 'check' }, box, 'Two settings side by side'),
-      conversation.compare ? el('div', { class: 'sides', role: 'tablist', 'aria-label': 'Which settings' }, tab(0), tab(1)) : null);
+      conversation.compare ? el('div', { class: 'sides', role: 'group', 'aria-label': 'Which settings' }, choose(0), choose(1)) : null);
   }
 
   systemSection() {
@@ -163,12 +163,13 @@ export class Drawer {
   toolsSection() {
     const { settings } = this;
     const choice = el('select', { id: 'set-tool-choice' });
+    const more = el('div', { class: 'stack' });  // of what is asked with tools alone
     const fill = () => {
       const { value: tools } = parseTools(settings.tools);
-      const options = ['auto', 'none', 'required', ...(tools ?? []).map((tool) => `function:${tool.function.name}`)];
-      choice.replaceChildren(...options.map((value) => el('option', { value }, value.replace('function:', ''))));
-      choice.value = options.includes(settings.toolChoice) ? settings.toolChoice : 'auto';
-      settings.toolChoice = choice.value;
+      more.hidden = settings.tools.trim() === '' || tools?.length === 0;
+      if (!tools) return;  // half written: what was chosen stays
+      choice.replaceChildren(...choicesOf(tools).map((value) => el('option', { value }, value.replace('function:', ''))));
+      choice.value = choiceOf(settings.toolChoice, tools);
     };
     choice.addEventListener('change', () => {
       settings.toolChoice = choice.value;
@@ -184,21 +185,22 @@ export class Drawer {
       settings.tools = text;
       fill();
     }, (text) => parseTools(text).error);
-    fill();
-    return el('section', {}, el('h3', {}, 'Tools'), editor,
-      el('div', { class: 'field' }, el('label', { for: 'set-tool-choice' }, 'tool_choice'), choice),
+    more.append(el('div', { class: 'field' }, el('label', { for: 'set-tool-choice' }, 'tool_choice'), choice),
       el('label', { class: 'check' }, parallel, 'parallel_tool_calls'));
+    fill();
+    return el('section', {}, el('h3', {}, 'Tools'), editor, more);
   }
 }
 
-function controlOf({ name, kind, min, max, step, absent, options }, id) {
+function controlOf({ name, kind, min, absent, options }, id) {
   if (kind === 'flag' || kind === 'words') {
     const all = kind === 'flag' ? ['on', 'off'] : options;
     return el('select', { id }, el('option', { value: '' }, kind === 'flag' ? `${absent} (default)` : absent), all.map((value) => el('option', { value }, value)));
   }
   if (name === 'stop' || name === 'logit_bias') return el('textarea', { id, rows: '2', class: 'mono', placeholder: absent, spellcheck: 'false' });
   if (kind === 'text') return el('input', { id, type: 'text', placeholder: absent, autocomplete: 'off' });
-  return el('input', { id, type: 'number', min, max, step: kind === 'number' ? 'any' : step, placeholder: absent, inputmode: kind === 'number' ? 'decimal' : 'numeric' });
+  // As text: a field of numbers hides what it can't read, and what is seen is what is sent or refused.
+  return el('input', { id, type: 'text', placeholder: absent, autocomplete: 'off', inputmode: min < 0 ? null : kind === 'number' ? 'decimal' : 'numeric' });
 }
 
 const SCHEMA = `{

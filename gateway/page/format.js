@@ -38,11 +38,16 @@ const trim = (n) => n.toFixed(1).replace(/\.0$/, '');
 
 export function seconds(ms) {
   if (ms === null || ms === undefined) return '–';
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  return ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.floor(ms / 60000)} min ${Math.round((ms % 60000) / 1000)} s`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59950) return `${(ms / 1000).toFixed(1)} s`;
+  const whole = Math.round(ms / 1000);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 export const rate = (n) => (n === null || n === undefined || !Number.isFinite(n) ? '–' : n >= 100 ? count(Math.round(n)) : n.toFixed(1));
+
+// 0.99987 is 99.98 %: never more than it was.
+export const share = (part) => (typeof part === 'number' ? `${(Math.floor(part * 10000 + 1e-9) / 100).toFixed(2).replace(/\.?0+$/, '')} %` : '–');
 
 export function when(ms) {
   const date = new Date(ms), now = new Date();

@@ -4,6 +4,7 @@
 
 const MOST = 200000;          // characters; what is longer is text
 const DEPTH = 24;             // of elements within one another
+const MOST_BRACKETS = 64;     // open at once: of more, the first are text
 const PUNCTUATION = /[!-/:-@[-`{-~\p{P}\p{S}]/u;
 
 export function parseInline(text) {
@@ -29,6 +30,7 @@ class Inline {
     this.at = 0;
     this.nodes = [];      // text, elements that are whole, and delimiters of emphasis
     this.brackets = [];   // open: {index in nodes, image}
+    this.idle = 0;        // so many of them, the first, are within no link's reach: a link came behind them
     this.plain = '';
     this.ticks = this.tickRuns();
   }
@@ -142,6 +144,10 @@ class Inline {
   open(image) {
     this.push({ type: 'text', text: image ? '![' : '[' });
     this.brackets.push({ index: this.nodes.length - 1, image });
+    if (this.brackets.length > MOST_BRACKETS) {
+      this.brackets.shift();
+      this.idle = Math.max(0, this.idle - 1);
+    }
     this.at += image ? 2 : 1;
     return true;
   }
@@ -149,6 +155,9 @@ class Inline {
   close() {
     const bracket = this.brackets.pop();
     if (bracket === undefined) return false;
+    const isIdle = this.brackets.length < this.idle;
+    this.idle = Math.min(this.idle, this.brackets.length);
+    if (isIdle && !bracket.image) return false;
     const target = /\]\([ \t\n]{0,9}(?:<([^<>\n]{0,4096})>|((?:[^\s()\\]|\\.|\([^\s()]{0,999}\)){0,4096}))(?:[ \t\n]{1,9}(?:"[^"]{0,999}"|'[^']{0,999}'))?[ \t\n]{0,9}\)/y;
     target.lastIndex = this.at;
     const found = target.exec(this.text);
@@ -164,7 +173,7 @@ class Inline {
     inner.shift();
     const children = emphasize(inner, 1);
     // No link within a link.
-    if (!bracket.image) this.brackets = this.brackets.filter((open) => open.image);
+    if (!bracket.image) this.idle = this.brackets.length;
     // Of an image there is its text: the page loads nothing from elsewhere.
     const label = children.length > 0 ? children : [{ type: 'text', text: href }];
     this.nodes.push({ type: 'link', href, children: withoutLinks(label) });

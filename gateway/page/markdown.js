@@ -226,9 +226,7 @@ function parseTable(lines, at) {
   if (names.length !== align.length || names.length > MOST_COLUMNS) return null;
   const rows = [];
   for (at += 2; at < lines.length && !isBlank(lines[at]) && isPlain(lines[at]); ++at) {
-    const cells = cellsOf(lines[at]).slice(0, names.length);
-    while (cells.length < names.length) cells.push('');
-    rows.push(cells);
+    rows.push(cellsOf(lines[at]).slice(0, names.length));
   }
   return [{ type: 'table', names, align, rows }, at];
 }

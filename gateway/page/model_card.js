@@ -1,7 +1,7 @@
 // What the model is, what it costs, and how it is doing just now.
-import { modelStatus } from './api.js';
+import { ApiError, modelStatus } from './api.js';
 import { copyButton, el } from './dom.js';
-import { count, nanoFromDecimal, perMillion, rate, seconds, shortCount } from './format.js';
+import { count, nanoFromDecimal, perMillion, rate, seconds, share, shortCount } from './format.js';
 
 const EVERY_MS = 5000;  // while somebody looks
 
@@ -20,8 +20,7 @@ export class ModelCard {
     }
     const { capabilities = {} } = model;
     const badges = [
-      // No model here answers without a key.
-      el('span', { class: 'badge', title: 'It answers to keys of this server' }, model.public ? 'Public' : 'Private'),
+      el('span', { class: 'badge', title: 'For every key of this server, but those that are for other models' }, 'Public'),
       model.dtype && el('span', { class: 'badge', title: 'Of its weights' }, model.dtype),
       el('span', { class: 'badge', title: `${count(model.context_length)} tokens, prompt and answer together` }, `${shortCount(model.context_length)} context`),
       capabilities.json && badge('JSON', 'Answers in the form of a schema'),
@@ -53,20 +52,22 @@ export class ModelCard {
     try {
       const status = await modelStatus(id);
       if (this.model?.id === id) this.showStatus(status);
-    } catch {
-      if (this.model?.id === id) this.live.replaceChildren(el('div', { class: 'fact' }, el('dt', {}, 'Now'), el('dd', {}, el('span', { class: 'lamp off' }), 'no word from the server')));
+    } catch (error) {
+      const why = error instanceof ApiError ? error.message : 'no word from the server';
+      if (this.model?.id === id) this.live.replaceChildren(el('div', { class: 'fact' }, el('dt', {}, 'Now'), el('dd', {}, el('span', { class: 'lamp off' }), why)));
     }
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), EVERY_MS);
   }
 
   showStatus(status) {
-    const { groups_ready: ready, requests, first_token_seconds: first, tokens_per_second: speed } = status;
+    const { groups_ready: ready, requests, uptime, numerics_id: numerics, first_token_seconds: first, tokens_per_second: speed } = status;
     this.live.replaceChildren(
       el('div', { class: 'fact' }, el('dt', {}, 'Ready groups'), el('dd', {}, el('span', { class: `lamp ${ready > 0 ? 'on' : 'off'}` }), count(ready))),
       fact('Waiting', count(requests.waiting)), fact('Running', count(requests.running)),
       fact('First token', first ? seconds(first.p50 * 1000) : '–', first && `p95 ${seconds(first.p95 * 1000)}`),
-      fact('Tokens/s', speed ? rate(speed.p50) : '–', speed && `p95 ${rate(speed.p95)}`));
+      fact('Tokens/s', speed ? rate(speed.p50) : '–', speed && `p95 ${rate(speed.p95)}`),
+      fact('Uptime', share(uptime)), el('div', { class: 'fact' }, el('dt', {}, 'Numerics'), el('dd', { class: 'mono', title: 'Equal ones give equal tokens' }, numerics ?? '–')));
   }
 }
 

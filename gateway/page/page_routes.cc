@@ -16,7 +16,7 @@ constexpr std::string_view kHtml = ".html";
 
 // Nothing but what this server itself serves; styles and scripts are files, never attributes or elements.
 constexpr char kPolicy[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 std::string TypeOf(std::string_view name) {

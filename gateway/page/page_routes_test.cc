@@ -53,6 +53,7 @@ TEST_F(PageRoutesTest, EachFileHasItsPathAndItsType) {
     EXPECT_EQ(reply.Header("referrer-policy"), "no-referrer") << path;
     EXPECT_THAT(reply.Header("content-security-policy"),
                 StartsWith("default-src 'none'; script-src 'self';"));
+    EXPECT_THAT(reply.Header("content-security-policy"), HasSubstr("img-src 'self'; "));
     EXPECT_THAT(reply.Header("content-security-policy"), HasSubstr("frame-ancestors 'none'"));
   }
 }

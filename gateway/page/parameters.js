@@ -1,8 +1,8 @@
 // Every parameter of a chat request that the drawer shows, with its range and what holds where it is absent, as
 // docs/API.md says them. A value is kept as what was typed; read() makes of it what is sent, or says what is wrong.
 
-const number = (name, min, max, step, absent, help) => ({ name, kind: 'number', min, max, step, absent, help });
-const integer = (name, min, max, absent, help) => ({ name, kind: 'integer', min, max, step: 1, absent, help });
+const number = (name, min, max, absent, help) => ({ name, kind: 'number', min, max, absent, help });
+const integer = (name, min, max, absent, help) => ({ name, kind: 'integer', min, max, absent, help });
 const flag = (name, absent, help) => ({ name, kind: 'flag', absent, help });
 const words = (name, options, absent, help) => ({ name, kind: 'words', options, absent, help });
 const text = (name, absent, help, read) => ({ name, kind: 'text', absent, help, read });
@@ -13,13 +13,13 @@ export const GROUPS = [
   {
     title: 'Sampling',
     parameters: [
-      number('temperature', 0, 2, 0.1, MODELS, '0 takes the likeliest token each time'),
-      number('top_p', 0, 1, 0.05, MODELS, 'the likeliest tokens that have this much together'),
+      number('temperature', 0, 2, MODELS, '0 takes the likeliest token each time'),
+      number('top_p', 0, 1, MODELS, 'the likeliest tokens that have this much together'),
       integer('top_k', 0, 999, MODELS, 'so many of the likeliest; 0: off'),
-      number('min_p', 0, 1, 0.01, MODELS, 'at least this share of the likeliest one’s'),
-      number('repetition_penalty', 0.01, 5, 0.05, MODELS, 'above 1: less of what is in prompt and answer'),
-      number('presence_penalty', -2, 2, 0.1, '0', 'on what the answer has'),
-      number('frequency_penalty', -2, 2, 0.1, '0', 'on what the answer has, each time'),
+      number('min_p', 0, 1, MODELS, 'at least this share of the likeliest one’s'),
+      number('repetition_penalty', 0.01, 5, MODELS, 'above 1: less of what is in prompt and answer'),
+      number('presence_penalty', -2, 2, '0', 'on what the answer has'),
+      number('frequency_penalty', -2, 2, '0', 'on what the answer has, each time'),
       text('seed', 'drawn here', 'an integer: the same request gives the same tokens', readSeed),
     ],
   },
@@ -36,7 +36,7 @@ export const GROUPS = [
   },
   {
     title: 'Reasoning',
-    needs: 'reasoning',
+    shownWhere: ({ capabilities }) => capabilities.reasoning,
     parameters: [
       words('reasoning_effort', ['none', 'minimal', 'low', 'medium', 'high'], 'default', 'absent: as the template has it; none: without; minimal, low, medium: up to 512, 2,048, 8,192 tokens'),
       integer('reasoning.max_tokens', 0, 1000000, 'none', 'a budget of thinking; its end is forced'),
@@ -47,7 +47,7 @@ export const GROUPS = [
   {
     title: 'More',
     parameters: [
-      integer('n', 1, 4, '1', 'answers, which become branches'),
+      { ...integer('n', 1, 4, '1', 'answers, which become branches'), shownWhere: ({ compare }) => !compare },
       flag('logprobs', 'off', 'each token’s log-probability'),
       integer('top_logprobs', 0, 20, '0', 'of the likeliest in each place; with logprobs'),
       text('logit_bias', 'none', 'JSON: {"TOKEN_ID": -100..100}', readBias),
@@ -55,16 +55,20 @@ export const GROUPS = [
   },
 ];
 
-export const PARAMETERS = GROUPS.flatMap((group) => group.parameters);
+// Those that the drawer shows: what it does not show is not sent. `context`: {capabilities: the model's, compare}.
+export function groupsFor(context) {
+  const isShown = ({ shownWhere = () => true }) => shownWhere(context);
+  return GROUPS.filter(isShown).map((group) => ({ ...group, parameters: group.parameters.filter(isShown) }));
+}
 
 // {value} or {error}; neither: it is absent.
 export function read(parameter, typed) {
   if (typed === undefined || typed === null || String(typed).trim() === '') return {};
   switch (parameter.kind) {
-    case 'flag': return { value: typed === true || typed === 'on' };
+    case 'flag': return ['on', 'off'].includes(typed) ? { value: typed === 'on' } : { error: 'on or off' };
     case 'words': return parameter.options.includes(typed) ? { value: typed } : { error: `one of ${parameter.options.join(', ')}` };
     case 'text': return parameter.read(String(typed));
-    default: return readNumber(parameter, Number(typed));
+    default: return readNumber(parameter, /^[-+]?(?:\d+\.?\d*|\.\d+)$/.test(String(typed).trim()) ? Number(typed) : NaN);
   }
 }
 
@@ -81,6 +85,7 @@ function readSeed(typed) {
 
 function readStops(typed) {
   const stops = typed.split('\n').filter((line) => line !== '');
+  if (stops.length === 0) return {};
   if (stops.length > 16) return { error: 'at most 16 lines' };
   const bytes = new TextEncoder();
   return stops.some((stop) => bytes.encode(stop).length > 1024) ? { error: 'at most 1,024 bytes each' } : { value: stops };
@@ -88,6 +93,7 @@ function readStops(typed) {
 
 function readIds(typed) {
   const ids = typed.split(/[\s,]+/).filter((word) => word !== '').map(Number);
+  if (ids.length === 0) return {};
   const sound = ids.length <= 64 && ids.every((id) => Number.isInteger(id) && id >= 0);
   return sound ? { value: ids } : { error: 'up to 64 token ids' };
 }
@@ -95,8 +101,8 @@ function readIds(typed) {
 function readBias(typed) {
   try {
     const value = JSON.parse(typed);
-    const entries = Object.entries(value);
-    const sound = !Array.isArray(value) && entries.length <= 1024 &&
+    const entries = Object.entries(value ?? []);
+    const sound = value !== null && typeof value === 'object' && !Array.isArray(value) && entries.length <= 1024 &&
       entries.every(([id, bias]) => /^\d+$/.test(id) && typeof bias === 'number' && Math.abs(bias) <= 100);
     return sound ? { value } : { error: 'an object of up to 1,024 ids, each -100 to 100' };
   } catch {

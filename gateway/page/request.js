@@ -1,11 +1,12 @@
 // From a conversation and its settings to the body of POST /v1/chat/completions, and back from what is kept of a run.
 import { messageOf, pathTo } from './conversation.js';
-import { PARAMETERS, read } from './parameters.js';
+import { groupsFor, read } from './parameters.js';
 
-// {params, errors}: all of the body but model, messages and stream. `errors` names what is wrong: [{name, error}].
-export function paramsOf(settings) {
+// {params, errors}: all of the body but model, messages and stream: what the drawer shows in that context (parameters.js).
+// `errors` names what is wrong: [{name, error}].
+export function paramsOf(settings, context) {
   const params = {}, errors = [];
-  for (const parameter of PARAMETERS) {
+  for (const parameter of groupsFor(context).flatMap((group) => group.parameters)) {
     const { value, error } = read(parameter, settings.values[parameter.name]);
     if (error) errors.push({ name: parameter.name, error });
     if (value === undefined) continue;
@@ -14,7 +15,7 @@ export function paramsOf(settings) {
     else params[outer] = value;
   }
   addFormat(settings.format, params, errors);
-  addTools(settings, params, errors);
+  if (context.capabilities.tools) addTools(settings, params, errors);
   return { params, errors };
 }
 
@@ -27,7 +28,7 @@ function addFormat(format, params, errors) {
     case 'json_schema': {
       const { value, error } = parseJson(format.schema ?? '');
       if (error) return wrong(error);
-      params.response_format = { type: 'json_schema', json_schema: { name: format.name || 'answer', schema: value, strict: format.strict !== false } };
+      params.response_format = { type: 'json_schema', json_schema: { name: 'answer', schema: value, strict: format.strict !== false } };
       break;
     }
     case 'regex': case 'grammar':
@@ -46,12 +47,17 @@ function addTools(settings, params, errors) {
     errors.push({ name: 'tools', error });
     return;
   }
+  if (value.length === 0) return;
   params.tools = value;
-  const choice = settings.toolChoice;
+  const choice = choiceOf(settings.toolChoice, value);
   if (choice.startsWith('function:')) params.tool_choice = { type: 'function', function: { name: choice.slice(9) } };
   else if (choice !== 'auto') params.tool_choice = choice;
   if (settings.values.parallel_tool_calls === 'off') params.parallel_tool_calls = false;
 }
+
+// What can be chosen of these tools.
+export const choicesOf = (tools) => ['auto', 'none', 'required', ...tools.map((tool) => `function:${tool.function.name}`)];
+export const choiceOf = (wanted, tools) => (choicesOf(tools).includes(wanted) ? wanted : 'auto');
 
 export function parseJson(text) {
   try {

@@ -1,6 +1,6 @@
 // One streamed answer: asks, reads the events, tells what comes, and measures. A run ends once: with `done`, or with an
 // error that says whether the server or the connection ended it, or because its user stopped it.
-import { ApiError, openChat } from './api.js';
+import { ApiError, openChat, wordsOf } from './api.js';
 import { nanoFromCost } from './format.js';
 import { SseParser } from './sse.js';
 
@@ -14,6 +14,7 @@ export class Run {
     this.usage = null;
     this.finishes = new Map();  // by choice
     this.requestId = '';
+    this.waited = false;
     this.begun = performance.now();
     this.first = null;          // when its first delta came,
     this.last = null;           // and its last
@@ -49,7 +50,10 @@ export class Run {
     const parser = new SseParser((event) => {
       if (event.data === '[DONE]') done = true;
       else if (!done) failure ??= this.take(event.data);
-    }, () => this.listener.onWaiting());
+    }, () => {
+      this.waited ||= this.first === null;
+      this.listener.onWaiting();
+    });
     while (!done && !failure) {
       const { value, done: over } = await reader.read();
       if (over) {
@@ -71,7 +75,8 @@ export class Run {
     } catch {
       return new ApiError(0, 'The server sent an event that can’t be read.', 'broken_event', this.requestId);
     }
-    if (chunk.error) return new ApiError(0, chunk.error.message, chunk.error.code ?? chunk.error.type, this.requestId);
+    if (chunk === null || typeof chunk !== 'object') return new ApiError(0, 'The server sent an event that can’t be read.', 'broken_event', this.requestId);
+    if (chunk.error) return new ApiError(0, wordsOf(chunk.error) ?? 'The server sent an error without words.', chunk.error.code ?? chunk.error.type, this.requestId);
     if (chunk.usage) this.usage = chunk.usage;
     for (const choice of chunk.choices ?? []) {
       const { delta = {} } = choice;
@@ -90,7 +95,8 @@ export class Run {
     const firstMs = this.first === null ? null : this.first - this.begun;
     const decodeMs = this.first === null ? null : this.last - this.first;
     const prompt = usage?.prompt_tokens ?? null, cached = usage?.prompt_tokens_details?.cached_tokens ?? 0;
-    const made = usage?.completion_tokens ?? null;
+    const made = usage?.completion_tokens ?? null, reasoning = usage?.completion_tokens_details?.reasoning_tokens ?? null;
+    const hidden = this.body.reasoning?.exclude ? reasoning : 0;  // made before the first that came, if at all
     return {
       ended,
       error: error && { message: error.message, code: error.code, status: error.status },
@@ -99,11 +105,12 @@ export class Run {
       total_ms: performance.now() - this.begun,
       prompt, cached,
       completion: made,
-      reasoning: usage?.completion_tokens_details?.reasoning_tokens ?? null,
+      reasoning,
       cost_nano: nanoFromCost(usage?.estimated_cost),
-      // By what this browser saw: the prompt's rate has the queue and the way in it, and what came in one burst has none.
-      prompt_rate: prompt - cached >= 8 && firstMs ? ((prompt - cached) * 1000) / firstMs : null,
-      decode_rate: made > 8 && decodeMs > 20 ? ((made - 1) * 1000) / decodeMs : null,
+      // By what this browser saw: the prompt's rate has the way in it. There is none where other things were waited for
+      // too, or what came was one burst; and tokens that did not come are of no rate.
+      prompt_rate: prompt - cached >= 8 && firstMs && hidden === 0 && !this.waited ? ((prompt - cached) * 1000) / firstMs : null,
+      decode_rate: hidden !== null && made - hidden > 8 && decodeMs > 20 ? ((made - hidden - 1) * 1000) / decodeMs : null,
     };
   }
 }

@@ -16,11 +16,16 @@ export function snippets(base, body) {
 // Within '...' a shell reads everything as it is; NUL can't stand in an argument, and JSON has escaped it.
 export const shellQuoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
+const MOST_OF_AN_ARGUMENT = 100000;  // bytes; Linux takes 128 KiB
+
 function curl(base, body) {
+  const json = JSON.stringify(body, null, 2);
+  const isLong = new TextEncoder().encode(json).length > MOST_OF_AN_ARGUMENT;
+  const data = isLong ? `--data-binary @- <<'END'\n${json}\nEND` : `-d ${shellQuoted(json)}`;
   return `curl -N ${shellQuoted(`${base}/v1/chat/completions`)} \\
   -H "Authorization: Bearer $QUIRE_API_KEY" \\
   -H 'Content-Type: application/json' \\
-  -d ${shellQuoted(JSON.stringify(body, null, 2))}
+  ${data}
 `;
 }
 
@@ -71,12 +76,15 @@ for chunk in stream:
 // Formats that OpenAI's have no word for.
 const isExtension = (name, body) => name === 'response_format' && ['regex', 'grammar'].includes(body.response_format.type);
 
-// U+2028 and U+2029 end no line within a string since ES2019.
+// JSON, but for the one name that says something else in a literal. (Within a string its quotes would be escaped.) U+2028
+// and U+2029 end no line within a string since ES2019.
+const javascriptLiteral = (value) => JSON.stringify(value, null, 2).replaceAll('"__proto__":', '["__proto__"]:').replaceAll('\n', '\n  ');
+
 function javascript(base, body) {
   return `const reply = await fetch(${JSON.stringify(`${base}/v1/chat/completions`)}, {
   method: 'POST',
   headers: { Authorization: \`Bearer \${process.env.QUIRE_API_KEY}\`, 'Content-Type': 'application/json' },
-  body: JSON.stringify(${JSON.stringify(body, null, 2).replaceAll('\n', '\n  ')}),
+  body: JSON.stringify(${javascriptLiteral(body)}),
 });
 if (!reply.ok) throw new Error(await reply.text());
 let rest = '';
@@ -88,7 +96,8 @@ for await (const bytes of reply.body.pipeThrough(new TextDecoderStream())) {
     const chunk = JSON.parse(line.slice(6));
     if (chunk.error) throw new Error(chunk.error.message);
     const delta = chunk.choices[0]?.delta ?? {};
-    process.stdout.write(delta.reasoning_content ?? delta.content ?? '');
+    process.stdout.write(delta.reasoning_content || delta.content || '');
+    for (const call of delta.tool_calls ?? []) process.stdout.write((call.function.name ?? '') + (call.function.arguments ?? ''));
   }
 }
 `;

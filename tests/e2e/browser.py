@@ -21,10 +21,10 @@ class Page:
     """One browser's profile, with the page open. `faults` is what may not be: errors of scripts, what the policy
     forbade, requests to other hosts."""
 
-    def __init__(self, browser, system, **options):
+    def __init__(self, browser, system, beside=None, **options):
         self.system = system
-        self.faults, self.bodies = [], []
-        self.context = browser.new_context(**options)
+        self.faults, self.bodies = beside.faults if beside else [], []
+        self.context = beside.context if beside else browser.new_context(**options)
         self.context.set_default_timeout(WAIT_MS)
         expect.set_options(timeout=WAIT_MS)
         self.tab = self.context.new_page()
@@ -32,6 +32,12 @@ class Page:
         self.tab.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.tab.on("request", self._note)
         self.tab.goto(f"{system.url}/")
+
+    def another_tab(self):
+        """Of the same profile, on what this one has open, with the key given."""
+        page = Page(None, self.system, beside=self)
+        page.give_key()
+        return page
 
     def _hear(self, message):
         # A browser tells of every reply of 400 and more, which some tests ask for.
@@ -75,7 +81,11 @@ class Page:
 
     def stored(self):
         """The conversation that is shown, as the browser keeps it."""
-        return json.loads(self.tab.evaluate("localStorage.getItem('quire.conversation.' + localStorage.getItem('quire.conversation'))"))
+        return json.loads(self.tab.evaluate("localStorage.getItem('quire.conversation.' + sessionStorage.getItem('quire.conversation'))"))
+
+    def contents(self):
+        """What all turns of it say."""
+        return sorted(node["content"] for node in self.stored()["nodes"].values())
 
     def last_node(self):
         nodes = self.stored()["nodes"]
@@ -89,6 +99,23 @@ class Page:
 
     def unscript(self):
         self.tab.unroute("**/v1/chat/completions")
+
+    def contrast_faults(self):
+        """Texts on the page that stand out from their ground by less than 4.5 (WCAG AA), as pale as they are drawn."""
+        return self.tab.evaluate("""() => {
+          const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+          const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+          const up = (one) => (one ? [one, ...up(one.parentElement)] : []);
+          const ground = (one) => up(one).map((at) => numbers(getComputedStyle(at).backgroundColor)).find((c) => c.length < 4 || c[3] > 0.99) ?? [255, 255, 255];
+          const drawn = (one, under) => { const opaque = up(one).reduce((all, at) => all * Number(getComputedStyle(at).opacity), 1);
+            return numbers(getComputedStyle(one).color).slice(0, 3).map((c, i) => opaque * c + (1 - opaque) * under[i]); };
+          const texts = [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && !one.closest(':disabled, .offscreen, .skip')
+            && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+          return texts.map((one) => { const under = ground(one), a = light(drawn(one, under)), b = light(under);
+            return [one.className || one.tagName, one.textContent.slice(0, 20), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; })
+            .filter(([, , ratio]) => ratio < 4.5);
+        }""")
 
     def run(self, code, argument=None):
         """A function of the page's own modules: code is `async ({module: path...}) => ...`'s body, with load(name)."""

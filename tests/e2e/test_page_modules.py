@@ -1,4 +1,7 @@
 """The page's own modules, in the browser: what they make of ugly texts and of streams that are cut anywhere."""
+import json
+import subprocess
+
 import pytest
 
 pytestmark = pytest.mark.tiny
@@ -30,7 +33,7 @@ CASES = {
     "- a\n\n- b\n\n  more": "<ul><li><p>a</p></li><li><p>b</p><p>more</p></li></ul>",
     "in 2024. x\n2. y": "<p>in 2024. x<br>2. y</p>",
     "> a\nb\n> > c\n\nd": "<blockquote><p>a<br>b</p><blockquote><p>c</p></blockquote></blockquote><p>d</p>",
-    "|a|b|\n|:-|-:|\n|1\\|2|`x`|\n|only|\n\nend": '<div class="table" tabindex="0"><table><thead><tr><th class="align-left" scope="col">a</th>'
+    "|a|b|\n|:-|-:|\n|1\\|2|`x`|\n|only|\n\nend": '<div class="table" tabindex="0" role="group" aria-label="Table"><table><thead><tr><th class="align-left" scope="col">a</th>'
         '<th class="align-right" scope="col">b</th></tr></thead><tbody><tr><td class="align-left">1|2</td><td class="align-right"><code>x</code></td></tr>'
         '<tr><td class="align-left">only</td><td class="align-right"></td></tr></tbody></table></div><p>end</p>',
     "a | b\nno rule": "<p>a | b<br>no rule</p>",
@@ -158,14 +161,16 @@ def test_every_parameter_is_one_of_the_servers(open_page, page_system):
     """Each at a value that is no default, in one request: the server takes it."""
     page = open_page()
     body = page.run("""
-        const { PARAMETERS } = await load('parameters.js');
+        const { groupsFor } = await load('parameters.js');
+        const context = { capabilities: { reasoning: true, tools: true }, compare: false };
+        const parameters = groupsFor(context).flatMap((group) => group.parameters);
         const { paramsOf } = await load('request.js');
         const { emptySettings } = await load('conversation.js');
         const typed = { stop: 'one\\ntwo', stop_token_ids: '1, 2', logit_bias: '{"5": -1.5}', seed: '7', n: '2', max_tokens: '9', min_tokens: '3',
           logprobs: 'on', top_logprobs: '2', reasoning_effort: 'low', min_p: '0.1', top_p: '0.9', top_k: '20' };
-        const values = Object.fromEntries(PARAMETERS.map(({ name, kind }) => [name, typed[name] ?? (kind === 'flag' ? 'on' : '1')]));
-        const { params, errors } = paramsOf({ ...emptySettings(), values });
-        return { params, errors, names: PARAMETERS.length };""")
+        const values = Object.fromEntries(parameters.map(({ name, kind }) => [name, typed[name] ?? (kind === 'flag' ? 'on' : '1')]));
+        const { params, errors } = paramsOf({ ...emptySettings(), values }, context);
+        return { params, errors, names: parameters.length };""")
     assert body["errors"] == []
     assert sum(len(value) if name == "reasoning" else 1 for name, value in body["params"].items()) == body["names"]
     status, answer = page_system.chat("Hello", **body["params"])
@@ -176,7 +181,62 @@ def test_what_no_parameter_may_be_is_said(open_page):
     errors = open_page(key=False).run("""
         const { paramsOf } = await load('request.js');
         const { emptySettings } = await load('conversation.js');
-        const of = (values, more = {}) => paramsOf({ ...emptySettings(), values, ...more }).errors.map((one) => one.name);
+        const of = (values, more = {}) => paramsOf({ ...emptySettings(), values, ...more }, { capabilities: { reasoning: true, tools: true } }).errors.map((one) => one.name);
         return [of({ temperature: '2.1', top_k: '1.5', n: '5', seed: '9007199254740993', stop: 'x'.repeat(1025), logit_bias: '[1]', stop_token_ids: '-1' }),
           of({}, { tools: '[{"description": "x"}]', format: { type: 'json_schema', schema: '{' } }), of({ temperature: '', seed: ' ' })];""")
     assert errors == [["temperature", "top_k", "seed", "stop", "stop_token_ids", "n", "logit_bias"], ["response_format", "tools"], []]
+
+
+def test_small_texts_make_few_elements_and_few_steps(open_page):
+    """Counted, not timed: elements for each character, and the items that JavaScript's own functions of lists looked at."""
+    found = open_page(key=False).run("""
+        const { MarkdownView } = await load('markdown_view.js');
+        const { parseInline } = await load('inline.js');
+        const wide = (rows) => `|${'a|'.repeat(64)}\\n|${'-|'.repeat(64)}\\n${rows}`;
+        const texts = [wide('|\\n'.repeat(10000)), wide('x\\n'.repeat(10000)), `a|b\\n-|-\\n${'|'.repeat(10000)}`, '> '.repeat(5000) + 'x', `${'> '.repeat(12)}x\\n\\n`.repeat(300),
+          Array.from({ length: 300 }, (_, i) => `${' '.repeat(2 * i)}- x`).join('\\n'), '- '.repeat(5000), '**a *b '.repeat(1500), '*a _b ~~c '.repeat(1000) + 'c~~ b_ a* '.repeat(1000)];
+        const most = texts.map((text) => {
+          const view = new MarkdownView();
+          view.show(text);
+          return view.element.querySelectorAll('*').length / text.length;
+        });
+        let steps = 0;
+        for (const name of ['filter', 'map', 'flatMap', 'splice', 'slice']) {
+          const own = Array.prototype[name];
+          Array.prototype[name] = function (...given) { steps += name === 'splice' ? this.length - given[0] : this.length; return own.apply(this, given); };
+        }
+        const stepsOf = (text) => { steps = 0; parseInline(text); return steps; };
+        const traps = { unclosed: (n) => '*a **b _c '.repeat(n), images: (n) => '!['.repeat(n) + '[a](http://a) '.repeat(n),
+          nested: (n) => '!['.repeat(n) + '`a` '.repeat(n) + '](http://a)'.repeat(n), deep: (n) => '*a '.repeat(n) + 'a* '.repeat(n), brackets: (n) => '['.repeat(n) + '](http://a)'.repeat(n) };
+        const growth = Object.entries(traps).map(([name, make]) => [name, stepsOf(make(4000)) / Math.max(1000, stepsOf(make(1000)))]);
+        return { most: Math.max(...most), growth };""")
+    assert found["most"] <= 2, found
+    assert all(growth < 6 for _, growth in found["growth"]), found  # of a text four times as long
+
+
+def test_times_and_shares_are_rounded_as_they_are_read(open_page):
+    assert open_page(key=False).run("""
+        const { seconds, share } = await load('format.js');
+        return [[0, 999.4, 999.7, 59940, 59960, 119700, 3599900, null].map(seconds), [1, 0.99999, 0.5, 0, 0.07, null].map(share)];""") == [
+        ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "2 min 0 s", "60 min 0 s", "–"], ["100 %", "99.99 %", "50 %", "0 %", "7 %", "–"]]
+
+
+def test_a_name_that_is_none_in_a_literal_stays_a_name(open_page):
+    """`__proto__` in a schema, in the JavaScript that is shown."""
+    code = open_page(key=False).run("""
+        const { snippets } = await load('snippets.js');
+        return snippets('http://a', JSON.parse(argument)).find(({ name }) => name === 'JavaScript').text;""",
+        '{"model": "m", "messages": [], "x": {"__proto__": {"a": "\\"__proto__\\":"}}}')
+    assert '["__proto__"]: {' in code and '"a": "\\"__proto__\\":"' in code
+
+
+@pytest.mark.parametrize("repeats", [1, 8000])
+def test_a_request_of_any_length_is_code_that_a_shell_runs(open_page, repeats):
+    """One that is too long for an argument comes by standard input."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "It's `$HOME` \\ é\nEND\n" * repeats}]}
+    code = open_page(key=False).run("""
+        const { snippets } = await load('snippets.js');
+        return snippets("http://a/it's", argument)[0].text;""", body)
+    curl = "curl() { env python3 -c 'import sys; a = sys.argv; print(a[a.index(\"-d\") + 1] if \"-d\" in a else sys.stdin.read())' \"$@\"; }\n"
+    said = subprocess.run(["bash"], input=curl + code, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(said.stdout) == body

@@ -35,6 +35,8 @@ std::string ModelStatusHandler::StatusOf(const v1::ModelFact& model) const {
   ordered_json status;
   status["model"] = model.model();
   status["groups_ready"] = model.groups_ready();
+  status["uptime"] = lately.uptime ? ordered_json(*lately.uptime) : ordered_json();
+  status["numerics_id"] = lately.numerics_id.empty() ? ordered_json() : ordered_json(lately.numerics_id);
   status["requests"] = {{"waiting", lately.waiting}, {"running", lately.running}};
   status["answers"] = lately.answers;
   status["first_token_seconds"] = JsonOf(lately.first_token_s);

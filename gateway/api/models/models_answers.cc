@@ -42,8 +42,11 @@ void AddModelsAnswers(Schema& schemas) {
               {"metadata", Ref("ModelMetadata")},
               {"capabilities", Of({"chat", "completions", "reasoning", "tools", "json"}, schema::Flag())}});
   const Schema spread = schema::OrNull(Object({{"p50", schema::Number()}, {"p95", schema::Number()}}));
+  const Schema share{{"type", "number"}, {"minimum", 0}, {"maximum", 1}};
   schemas["ModelStatus"] = Object({{"model", Text()},
                                    {"groups_ready", Count()},
+                                   {"uptime", schema::OrNull(share)},
+                                   {"numerics_id", schema::TextOrNull()},
                                    {"requests", Object({{"waiting", Count()}, {"running", Count()}})},
                                    {"answers", Count()},
                                    {"first_token_seconds", spread},
