@@ -15,10 +15,6 @@ namespace quire::http {
 
 inline constexpr size_t kMaxUrlBytes = 2048;
 inline constexpr uint16_t kHttpsPort = 443;
-// What is taken, as JSON Schema says it, but for the numbers: of bytes in a label (63), of a port.
-inline constexpr char kHttpsUrlPattern[] =
-    R"(^[Hh][Tt][Tt][Pp][Ss]://([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?)"
-    R"((:[1-9][0-9]{0,4})?([/?](%[0-9A-Fa-f]{2}|[!$&-;=?-Z\[\]_a-z~])*)?$)";
 
 struct HttpsUrl {
   std::string host;  // in lower case

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/core/log.h"
 #include "base/http/bearer.h"
 #include "gateway/api/error_response.h"
@@ -160,6 +161,10 @@ bool ChatService::AwaitIdle(absl::Duration limit) {
 }
 
 awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, Answer answer) {
+  const absl::Cleanup leave = [this] {
+    MutexLock lock(&mutex_);
+    --running_;
+  };
   RpcSink sink(*call, clock_);
   const char* thrown = nullptr;
   try {
@@ -180,8 +185,6 @@ awaitable<void> ChatService::Run(std::shared_ptr<ServedCall> call, Asked asked, 
   if (thrown != nullptr && !sink.ended()) co_await sink.Refuse(InternalError());
   if (!sink.ended()) co_await sink.Abandon();
   Record(asked, sink);
-  MutexLock lock(&mutex_);
-  --running_;
 }
 
 void ChatService::Record(Asked& asked, const RpcSink& sink) {
