@@ -33,9 +33,12 @@ CoordinatorMetrics::CoordinatorMetrics(Metrics& metrics)
                           "A group's requests were settled with more tokens than it had emitted.")),
       commits_(metrics.Counter("quire_coordinator_ledger_commits_total", "Transactions of the ledger.")),
       failed_commits_(metrics.Counter("quire_coordinator_ledger_failed_commits_total", "Those that failed.")),
-      posted_nano_usd_(metrics.Counter("quire_coordinator_posted_nano_usd_total", "Posted since the start.")),
+      posted_nano_usd_(metrics.Counter("quire_coordinator_posted_nano_usd_total",
+                                       "Posted for delivered tokens since the start.")),
       posted_tokens_(metrics.Counter("quire_coordinator_posted_tokens_total",
                                      "Delivered tokens posted since the start.")),
+      credits_(metrics.Counter("quire_coordinator_credits_total", "Credits posted since the start.")),
+      reversals_(metrics.Counter("quire_coordinator_reversals_total", "Entries taken back since the start.")),
       reaped_(metrics.Counter("quire_coordinator_reaped_requests_total",
                               "Closed for a gateway that fell silent.")),
       unbilled_(metrics.Counter("quire_coordinator_unbilled_tokens_total",
@@ -86,6 +89,8 @@ void CoordinatorMetrics::Update(const LedgerCounters& counters) {
   failed_commits_.RaiseTo(counters.failed_commits);
   posted_nano_usd_.RaiseTo(counters.posted_nano_usd);
   posted_tokens_.RaiseTo(counters.posted_positions);
+  credits_.RaiseTo(counters.credits);
+  reversals_.RaiseTo(counters.reversals);
   reaped_.RaiseTo(counters.reaped);
   unbilled_.RaiseTo(counters.unbilled_positions);
   above_grant_.RaiseTo(counters.above_grant_alarms);

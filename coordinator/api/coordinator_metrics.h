@@ -51,7 +51,7 @@ class CoordinatorMetrics {
   Metrics& metrics_;
   prometheus::Gauge &open_requests_, &queue_length_, &queue_age_s_;
   Total drift_alarms_, conservation_alarms_, commits_, failed_commits_, posted_nano_usd_, posted_tokens_,
-      reaped_, unbilled_, above_grant_, set_aside_;
+      credits_, reversals_, reaped_, unbilled_, above_grant_, set_aside_;
   PerGroup blocks_reserved_, blocks_total_, blocks_free_, epoch_, restarts_;
 };
 

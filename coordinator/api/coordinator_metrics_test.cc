@@ -15,16 +15,18 @@ TEST(CoordinatorMetrics, ShowsEveryCounterOfTheLedger) {
                 .failed_commits = 12,
                 .posted_nano_usd = 13,
                 .posted_positions = 14,
+                .credits = 19,
+                .reversals = 20,
                 .reaped = 15,
                 .unbilled_positions = 16,
                 .above_grant_alarms = 17,
                 .set_aside = 18});
-  static_assert(sizeof(LedgerCounters) == 8 * sizeof(uint64_t), "show the new one too");
+  static_assert(sizeof(LedgerCounters) == 10 * sizeof(uint64_t), "show the new one too");
   const std::string text = metrics.Text();
-  for (const char* line :
-       {"ledger_commits_total 11", "ledger_failed_commits_total 12", "posted_nano_usd_total 13",
-        "posted_tokens_total 14", "reaped_requests_total 15", "unbilled_tokens_total 16",
-        "above_grant_alarms_total 17", "set_aside_requests_total 18"}) {
+  for (const char* line : {"ledger_commits_total 11", "ledger_failed_commits_total 12",
+                           "posted_nano_usd_total 13", "posted_tokens_total 14", "reaped_requests_total 15",
+                           "unbilled_tokens_total 16", "above_grant_alarms_total 17",
+                           "set_aside_requests_total 18", "credits_total 19", "reversals_total 20"}) {
     EXPECT_THAT(text, HasSubstr(std::string("\nquire_coordinator_") + line + "\n"));
   }
 }
