@@ -58,8 +58,11 @@ class DataFolderTest : public testing::Test {
   }
   // As a release made it that kept no proof.
   void MakeLedgerOlder() const {
-    ChangeLedger("DROP TABLE pepper");
-    ChangeLedger("PRAGMA user_version = 2");
+    for (const char* sql : {"DROP INDEX entry_reverses", "ALTER TABLE entry DROP COLUMN kind",
+                            "ALTER TABLE entry DROP COLUMN reverses", "ALTER TABLE entry DROP COLUMN note",
+                            "DROP TABLE pepper", "PRAGMA user_version = 2"}) {
+      ChangeLedger(sql);
+    }
   }
   std::string Refusal() const {
     const absl::Status refused = DataFolder::Open(data_).status();
