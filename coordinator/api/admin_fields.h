@@ -5,7 +5,10 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -22,6 +25,29 @@ absl::Status ReadText(const nlohmann::json& value, const std::string& field, siz
                       std::string* out);
 absl::Status ReadAccount(const nlohmann::json& value, std::string* out);
 absl::Status ReadTime(const std::string& text, const std::string& field, int64_t* out);
+
+using QueryFields = std::vector<std::pair<std::string, std::string>>;
+// What was posted when, for whom: from_ms, to_ms and account, each once, and what `read_own`(field, value)
+// reads.
+template <typename Query, typename ReadOwn>
+absl::Status ReadQuery(const QueryFields& fields, ReadOwn read_own, Query& parsed) {
+  std::set<std::string> given;
+  for (const auto& [field, value] : fields) {
+    if (!given.insert(field).second) return Wrong(field.substr(0, kMaxNameBytes), "is given twice");
+    absl::Status read;
+    if (field == "from_ms") {
+      read = ReadTime(value, field, &parsed.from_ms);
+    } else if (field == "to_ms") {
+      read = ReadTime(value, field, &parsed.to_ms);
+    } else if (field == "account") {
+      parsed.account = value;
+    } else {
+      read = read_own(field, value);
+    }
+    if (!read.ok()) return read;
+  }
+  return parsed.from_ms > parsed.to_ms ? Wrong("from_ms", "is after to_ms") : absl::OkStatus();
+}
 
 // A field whose name ends in _nano_usd has 12500000000, one that ends in _usd has "12.50".
 absl::StatusOr<int64_t> ReadMoney(const nlohmann::json& value, const std::string& field);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "base/core/status.h"
@@ -128,24 +127,14 @@ absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body) {
   return spec;
 }
 
-absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::string, std::string>>& query) {
+absl::StatusOr<UsageQuery> ParseUsageQuery(const QueryFields& query) {
   UsageQuery parsed;
-  std::set<std::string> given;
-  for (const auto& [field, value] : query) {
-    if (!given.insert(field).second) return Wrong(field.substr(0, kMaxNameBytes), "is given twice");
-    if (field == "from_ms") {
-      QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.from_ms));
-    } else if (field == "to_ms") {
-      QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.to_ms));
-    } else if (field == "account") {
-      parsed.account = value;
-    } else if (field == "by" && value == "hour") {
-      parsed.by_hour = true;
-    } else {
-      return absl::InvalidArgumentError("usage takes from_ms, to_ms, account and by=hour");
-    }
-  }
-  if (parsed.from_ms > parsed.to_ms) return Wrong("from_ms", "is after to_ms");
+  const auto read_own = [&](const std::string& field, const std::string& value) {
+    parsed.by_hour = field == "by" && value == "hour";
+    return parsed.by_hour ? absl::OkStatus()
+                          : absl::InvalidArgumentError("usage takes from_ms, to_ms, account and by=hour");
+  };
+  QUIRE_RETURN_IF_ERROR(ReadQuery(query, read_own, parsed));
   return parsed;
 }
 

@@ -6,11 +6,11 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/http/reply.h"
+#include "coordinator/api/admin_fields.h"
 #include "coordinator/fleet/fleet_driver.h"
 #include "coordinator/ledger/ledger_reports.h"
 #include "coordinator/ledger/records.h"
@@ -36,7 +36,7 @@ struct CapSpec {
 // InvalidArgument names the field.
 absl::StatusOr<CapSpec> ParseCap(const std::string& account, const std::string& body);
 absl::StatusOr<NewKeySpec> ParseNewKey(const std::string& body);
-absl::StatusOr<UsageQuery> ParseUsageQuery(const std::vector<std::pair<std::string, std::string>>& query);
+absl::StatusOr<UsageQuery> ParseUsageQuery(const QueryFields& query);
 
 nlohmann::json KeyJson(const KeyRow& key);
 nlohmann::json AccountJson(const AccountRow& account);

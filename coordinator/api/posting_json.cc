@@ -1,7 +1,6 @@
 #include "coordinator/api/posting_json.h"
 
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
@@ -95,29 +94,21 @@ absl::StatusOr<ReversalSpec> ParseReversal(const std::string& body) {
   return spec;
 }
 
-absl::StatusOr<EntriesQuery> ParseEntriesQuery(
-    const std::vector<std::pair<std::string, std::string>>& query) {
+absl::StatusOr<EntriesQuery> ParseEntriesQuery(const QueryFields& query) {
   EntriesQuery parsed;
-  std::set<std::string> given;
-  for (const auto& [field, value] : query) {
-    if (!given.insert(field).second) return Wrong(field.substr(0, kMaxNameBytes), "is given twice");
-    if (field == "from_ms") {
-      QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.from_ms));
-    } else if (field == "to_ms") {
-      QUIRE_RETURN_IF_ERROR(ReadTime(value, field, &parsed.to_ms));
-    } else if (field == "account") {
-      parsed.account = value;
-    } else if (field == "after") {
+  const auto read_own = [&](const std::string& field, const std::string& value) -> absl::Status {
+    if (field == "after") {
       QUIRE_ASSIGN_OR_RETURN(parsed.after, ReadEntryId(value, field));
-    } else if (field == "limit") {
-      const bool in_range =
-          absl::SimpleAtoi(value, &parsed.limit) && parsed.limit >= 1 && parsed.limit <= kMaxEntries;
-      if (!in_range) return Wrong(field, absl::StrCat("must be 1..", kMaxEntries));
-    } else {
+      return absl::OkStatus();
+    }
+    if (field != "limit") {
       return absl::InvalidArgumentError("entries takes from_ms, to_ms, account, after and limit");
     }
-  }
-  if (parsed.from_ms > parsed.to_ms) return Wrong("from_ms", "is after to_ms");
+    const bool in_range =
+        absl::SimpleAtoi(value, &parsed.limit) && parsed.limit >= 1 && parsed.limit <= kMaxEntries;
+    return in_range ? absl::OkStatus() : Wrong(field, absl::StrCat("must be 1..", kMaxEntries));
+  };
+  QUIRE_RETURN_IF_ERROR(ReadQuery(query, read_own, parsed));
   return parsed;
 }
 

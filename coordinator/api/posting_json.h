@@ -4,10 +4,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "coordinator/api/admin_fields.h"
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/ledger/sqlite_entries.h"
 
@@ -22,7 +21,7 @@ struct ReversalSpec {
 // InvalidArgument names the field.
 absl::StatusOr<Ledger::NewCredit> ParseCredit(const std::string& body);
 absl::StatusOr<ReversalSpec> ParseReversal(const std::string& body);
-absl::StatusOr<EntriesQuery> ParseEntriesQuery(const std::vector<std::pair<std::string, std::string>>& query);
+absl::StatusOr<EntriesQuery> ParseEntriesQuery(const QueryFields& query);
 
 nlohmann::json EntryJson(const EntryRow& entry);
 nlohmann::json EntryJson(const PostedEntry& posted);  // with when it was
