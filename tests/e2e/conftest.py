@@ -76,6 +76,8 @@ def open_page(page_system, chromium_browser):
         pages.append(Page(chromium_browser, page_system, **options))
         if key:
             pages[-1].give_key()
+        else:  # it has asked the server by now: what a test puts in its place later is for who has a key
+            pages[-1].tab.wait_for_selector("#key")
         return pages[-1]
     yield make
     for page in pages:
