@@ -233,7 +233,10 @@ TEST_F(GatewayToolsTest, AConversationWithCallsIsRendered) {
   EXPECT_EQ(of(259), 1);
 }
 
-class GatewayNoToolsTest : public GatewayTest {};
+class GatewayNoToolsTest : public GatewayTest {
+ protected:
+  GatewayNoToolsTest() : GatewayTest(testing::TinyBundleWithoutSystem()) {}
+};
 
 TEST_F(GatewayNoToolsTest, AModelWithoutToolsSaysSo) {
   const HttpAnswer answer = Chat(kTools);

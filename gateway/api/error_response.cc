@@ -56,7 +56,7 @@ http::ApiError InvalidField(std::string param, std::string message) {
 
 http::ApiError ToolsNotTaken(std::string param) {
   std::string message = absl::StrCat(
-      param, ": this model's chat template takes no tools: leave them out, or take a model that has tools");
+      param, ": this model's chat template has no place for tools: leave them out, or take another model");
   return {
       .status = 400, .message = std::move(message), .param = std::move(param), .code = "tools_not_supported"};
 }

@@ -7,6 +7,7 @@
 #include "base/core/status.h"
 #include "base/core/text_files.h"
 #include "gateway/text/config_files.h"
+#include "gateway/text/told_tools.h"
 #include "proto/coordinator.pb.h"
 
 namespace quire::gateway {
@@ -113,13 +114,20 @@ absl::StatusOr<std::shared_ptr<const TextModel>> TextModel::Create(const v1::Tex
   model->dtype_ = config.dtype.value_or("");
   model->think_start_id_ = model->tokenizer_->AddedToken("<think>");
   model->think_end_id_ = model->tokenizer_->AddedToken("</think>");
-  if (model->chat_template_ != nullptr) model->tool_form_ = FindToolForm(*model->chat_template_);
-  model->parallel_calls_ = model->tool_form_ != ToolForm::kNone && TakesParallelCalls(*model->chat_template_);
+  if (model->chat_template_ != nullptr) model->FindTools();
   return model;
+}
+
+void TextModel::FindTools() {
+  tool_form_ = FindToolForm(*chat_template_);
+  tells_tools_ = tool_form_ == ToolForm::kNone && CanTellTools(*chat_template_);
+  if (tells_tools_) tool_form_ = ToolForm::kHermes;
+  parallel_calls_ = tells_tools_ || (tool_form_ != ToolForm::kNone && TakesParallelCalls(*chat_template_));
 }
 
 absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns, std::optional<bool> reasons,
                                                  const ordered_json& tools) const {
+  if (tells_tools_ && HasTools(turns, tools)) return RenderChat(TellTools(turns, tools), reasons, nullptr);
   const bool continues = !turns.empty() && turns.back().role == "assistant";
   const ordered_json messages = MessagesOf(turns.first(turns.size() - (continues ? 1 : 0)));
   const ChatTurn nothing;
@@ -136,6 +144,7 @@ absl::StatusOr<OriginText> TextModel::RenderChat(std::span<const ChatTurn> turns
 absl::StatusOr<OriginText> TextModel::RenderTurns(std::span<const ChatTurn> turns,
                                                   std::optional<bool> reasons,
                                                   const ordered_json& tools) const {
+  if (tells_tools_ && HasTools(turns, tools)) return RenderTurns(TellTools(turns, tools), reasons, nullptr);
   ordered_json extra;
   if (reasons) extra["enable_thinking"] = *reasons;
   return chat_template_->Render(MessagesOf(turns), tools, false, extra);

@@ -41,9 +41,11 @@ class TextModel {
   std::optional<TokenId> think_start_id() const { return think_start_id_; }
   std::optional<TokenId> think_end_id() const { return think_end_id_; }
 
-  // How the model writes calls of tools; kNone too where there is no chat_template().
+  // How the model writes calls of tools, as its template teaches it or, where that takes no tools, as its
+  // system message does (told_tools.h); kNone where there is no place for them, and where there is no
+  // chat_template().
   ToolForm tool_form() const { return tool_form_; }
-  // Whether its template takes an answer of several calls back; false too where there is no tool_form().
+  // Whether an answer of several calls can be told back; false too where there is no tool_form().
   bool parallel_calls() const { return parallel_calls_; }
 
   // A chat's prompt, for tokenizer().Encode; only where there is a chat_template(). An assistant's turn at
@@ -64,6 +66,7 @@ class TextModel {
 
  private:
   TextModel() = default;
+  void FindTools();
   absl::StatusOr<ReasoningStart> StartAfterTail(const OriginText& prompt) const;
   absl::Status AppendReasoning(const ChatTurn& continued, bool must_end, OriginText& prompt) const;
 
@@ -75,6 +78,7 @@ class TextModel {
   std::optional<TokenId> think_start_id_;
   std::optional<TokenId> think_end_id_;
   ToolForm tool_form_ = ToolForm::kNone;
+  bool tells_tools_ = false;  // its template takes none
   bool parallel_calls_ = false;
 };
 

@@ -332,10 +332,11 @@ TEST(Tools, TheFormIsReadOffTheTemplate) {
   for (const char* name : {"llama3.1", "llama3.2", "llama3.3"}) {
     EXPECT_EQ(form(FetchedFile(absl::StrCat("templates/", name, ".jinja"))), ToolForm::kLlama3) << name;
   }
-  EXPECT_EQ(form(FetchedFile("templates/deepseek-r1-qwen.jinja")), ToolForm::kNone);
-  EXPECT_EQ(form("{{ tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}"), ToolForm::kNone)
-      << "it tells of tools, and not how they are called";
-  EXPECT_EQ(form("<tool_call>{{ messages[0].content }}"), ToolForm::kNone) << "it tells of none";
+  // Told in words, where the template tells of none, or not how they are called.
+  EXPECT_EQ(form(FetchedFile("templates/deepseek-r1-qwen.jinja")), ToolForm::kHermes);
+  EXPECT_EQ(form("{{ tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}"),
+            ToolForm::kHermes);
+  EXPECT_EQ(form("<tool_call>{{ messages[0].content }}"), ToolForm::kNone) << "it tells of one message alone";
   EXPECT_EQ(TextModel::Create(TinyBundle()).value()->tool_form(), ToolForm::kNone) << "no template";
 }
 

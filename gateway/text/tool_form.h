@@ -1,5 +1,5 @@
 // How a model writes its calls of tools, by what its chat template teaches it. Part of TextModel, which finds
-// it out.
+// it out, and has its own words for a template that teaches none.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace quire::gateway {
 class ChatTemplate;
 
 enum class ToolForm : uint8_t {
-  kNone,    // its template takes no tools
+  kNone,    // there is no place for tools
   kHermes,  // <tool_call>\n{"name": N, "arguments": A}\n</tool_call>, one after another, behind any text
   kLlama3,  // {"name": N, "parameters": A} as the whole answer
 };

@@ -126,14 +126,29 @@ def test_errors(system):
     with pytest.raises(openai.BadRequestError) as context:
         ask(client, system, "word " * 60_000, max_tokens=1)
     assert context.value.body["code"] == "context_length_exceeded"
-    with pytest.raises(openai.BadRequestError) as context:  # these models' templates have no place for them
-        ask(client, system, "Hi", tools=[{"type": "function", "function": {"name": "f"}}])
-    assert context.value.body["code"] == "tools_not_supported"
     for refused in ({"temperature": 3}, {"n": 5}, {"tools": [{"type": "function", "function": {"name": "a b"}}]},
                     {"response_format": {"type": "xml"}}, {"top_logprobs": 2}):
         with pytest.raises(openai.UnprocessableEntityError) as error:
             ask(client, system, "Hi", **refused)
         assert error.value.body["param"] and error.value.body["message"]
+
+
+def test_tools_of_a_model_whose_template_takes_none(system):
+    """They are told in the system message, and what must be a call is held to it."""
+    client = system.openai()
+    parameters = {"type": "object", "properties": {"at": {"enum": ["sky", "sea"]}}, "required": ["at"], "additionalProperties": False}
+    fields = {"tools": [{"type": "function", "function": {"name": "look", "parameters": parameters}}], "tool_choice": "required",
+              "max_tokens": 200, "temperature": 0}
+    choice = ask(client, system, "Look at the sea.", **fields).choices[0]
+    assert choice.finish_reason == "tool_calls"
+    call = choice.message.tool_calls[0].function
+    assert call.name == "look" and json.loads(call.arguments)["at"] in ("sky", "sea")
+    streamed = [part for chunk in ask(client, system, "Look at the sea.", stream=True, **fields) for part in chunk.choices[0].delta.tool_calls or []]
+    assert "".join(part.function.arguments for part in streamed if part.index == 0) == call.arguments
+    history = [{"role": "user", "content": "Look at the sea."}, choice.message,
+               *({"role": "tool", "tool_call_id": one.id, "content": "Waves."} for one in choice.message.tool_calls)]
+    answer = client.chat.completions.create(model=system.model, messages=history, max_tokens=8, tools=fields["tools"])
+    assert answer.usage.prompt_tokens > 100
 
 
 def test_several_choices_streamed_and_whole(system):

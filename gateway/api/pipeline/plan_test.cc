@@ -29,7 +29,8 @@ TEST_F(PlanTest, TheRequestThenTheCheckpointThenNeutral) {
       << "too small to divide by: greedy";
 }
 
-TEST_F(PlanTest, ToolsAreForTemplatesThatTakeThem) {
+TEST_F(PlanTest, ToolsAreForTemplatesThatHaveAPlaceForThem) {
+  text_ = *TextModel::Create(testing::TinyBundleWithoutSystem());
   const std::string tools = R"("tools": [{"function": {"name": "f", "description": "d"}}])";
   for (const char* choice : {"", R"(, "tool_choice": "none")"}) {
     const http::ApiError error = MustRefuse(tools + choice);

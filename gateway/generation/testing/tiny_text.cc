@@ -107,6 +107,13 @@ v1::TextBundle TinyBundleWith(const std::vector<std::string>& added) {
   return BundleWith(TokenizerJsonWith(added));
 }
 
+v1::TextBundle TinyBundleWithoutSystem() {
+  const std::string chat_template =
+      "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" +
+      std::string(kTemplate);
+  return BundleWith(TinyTokenizerJson(), chat_template);
+}
+
 v1::TextBundle TinyReasoningBundle() {
   const std::string chat_template =
       std::string(kTemplate) + "{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}";

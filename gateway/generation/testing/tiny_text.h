@@ -18,6 +18,9 @@ v1::TextBundle TinyBundle();
 // The same with further tokens, from id 258 on.
 v1::TextBundle TinyBundleWith(const std::vector<std::string>& added);
 
+// The same, whose template takes no system message: there is no place for tools.
+v1::TextBundle TinyBundleWithoutSystem();
+
 // The same with <think> (258) and </think> (259), whose template begins to reason in each answer, as QwQ's
 // does.
 v1::TextBundle TinyReasoningBundle();
