@@ -138,7 +138,7 @@ def test_tools_of_a_model_whose_template_takes_none(system):
     client = system.openai()
     parameters = {"type": "object", "properties": {"at": {"enum": ["sky", "sea"]}}, "required": ["at"], "additionalProperties": False}
     fields = {"tools": [{"type": "function", "function": {"name": "look", "parameters": parameters}}], "tool_choice": "required",
-              "max_tokens": 200, "temperature": 0}
+              "parallel_tool_calls": False, "max_tokens": 200, "temperature": 0}
     choice = ask(client, system, "Look at the sea.", **fields).choices[0]
     assert choice.finish_reason == "tool_calls"
     call = choice.message.tool_calls[0].function

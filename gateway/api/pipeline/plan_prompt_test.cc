@@ -135,6 +135,7 @@ TEST_F(PlanPromptTest, AStreamThatRepeatsHoldsAFifth) {
 // Each door's fields have names of their own, and its turns need not be its messages.
 TEST_F(PlanPromptTest, ARefusalNamesTheDoorsOwnFields) {
   fact_.set_max_context(kPrompt);
+  text_ = *TextModel::Create(testing::TinyBundleWithoutSystem());
   const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
   const auto refuse = [&](ApiResult<DoorRequest> parsed) {
     DoorRequest& door = std::get<DoorRequest>(parsed);

@@ -89,7 +89,8 @@ TEST_F(PlanTest, WhereATemplateTakesOneCallAtATimeThereIsOne) {
 }
 
 // Its template would leave them out without a word.
-TEST_F(PlanTest, AHistoryWithToolsIsForTemplatesThatTakeThem) {
+TEST_F(PlanTest, AHistoryWithToolsIsForTemplatesThatHaveAPlaceForThem) {
+  text_ = *TextModel::Create(testing::TinyBundleWithoutSystem());
   const auto plan = [&](const std::string& fields) {
     const CatalogModel model{std::make_shared<const v1::ModelFact>(fact_), text_};
     ApiResult<DoorRequest> request = ParseChat(absl::StrCat(
@@ -109,6 +110,7 @@ TEST_F(PlanTest, AHistoryWithToolsIsForTemplatesThatTakeThem) {
 
 // Whose turns are not the plan's, one for one.
 TEST_F(PlanTest, WhatIsWrongWithACallIsSaidAtTheClientsOwnPlace) {
+  text_ = *TextModel::Create(testing::TinyBundleWithoutSystem());
   const auto place = [&](ApiResult<DoorRequest> request) {
     const auto error = CheckToolsTaken(std::get<ChatPrompt>(std::get<DoorRequest>(request).prompt), *text_);
     return error ? error->param : "";
