@@ -44,8 +44,8 @@ TEST_F(GatewayHttpTest, AModelSaysWhatItTakesCostsAndCan) {
   EXPECT_EQ(model["pricing"], json::parse(R"({"prompt": "0.000000075", "input_cache_read": "0.000000025",
                                               "completion": "0.000000150"})"));
   EXPECT_EQ(model["capabilities"], json::parse(R"({"chat": true, "completions": true, "reasoning": false,
-                                                   "tools": false, "json": true})"));
-  EXPECT_EQ(model["metadata"]["tags"], json::parse(R"(["chat", "completions", "json"])"));
+                                                   "tools": true, "json": true})"));
+  EXPECT_EQ(model["metadata"]["tags"], json::parse(R"(["chat", "completions", "tools", "json"])"));
   EXPECT_EQ(model["metadata"]["context_length"], 2000);
   EXPECT_EQ(model["metadata"]["max_tokens"], 1500);
   EXPECT_EQ(model["metadata"]["pricing"]["output_tokens"], 0.15);
