@@ -218,14 +218,10 @@ AdminService::Answer AdminService::PostCredit(http::Exchange& exchange) {
   if (!body) co_return http::Reply();  // answered already
   const absl::StatusOr<Ledger::NewCredit> credit = ParseCredit(*body);
   if (!credit.ok()) co_return ErrorReply(credit.status());
-  auto post = [credit = *credit](Ledger& ledger, Reply<EntryRow> reply) {
+  Posting posting = [credit = *credit](Ledger& ledger, Reply<EntryRow> reply) {
     ledger.Credit(credit, std::move(reply));
   };
-  const absl::StatusOr<EntryRow> entry =
-      co_await AskLedger<EntryRow>(exchange, *parts_.ledger, parts_.patience, std::move(post));
-  if (!entry.ok()) co_return ErrorReply(entry.status());
-  Log(LogLevel::kInfo, "credit_posted", "entry", entry->id.ToHex(), "account", entry->account);
-  co_return JsonReply(200, EntryJson(*entry));
+  co_return co_await Post(exchange, "credit_posted", std::move(posting));
 }
 
 AdminService::Answer AdminService::PostReversal(http::Exchange& exchange) {
@@ -233,13 +229,17 @@ AdminService::Answer AdminService::PostReversal(http::Exchange& exchange) {
   if (!body) co_return http::Reply();  // answered already
   const absl::StatusOr<ReversalSpec> spec = ParseReversal(*body);
   if (!spec.ok()) co_return ErrorReply(spec.status());
-  auto post = [spec = *spec](Ledger& ledger, Reply<EntryRow> reply) {
+  Posting posting = [spec = *spec](Ledger& ledger, Reply<EntryRow> reply) {
     ledger.Reverse(spec.entry, spec.note, std::move(reply));
   };
+  co_return co_await Post(exchange, "reversal_posted", std::move(posting));
+}
+
+AdminService::Answer AdminService::Post(http::Exchange& exchange, const char* event, Posting posting) {
   const absl::StatusOr<EntryRow> entry =
-      co_await AskLedger<EntryRow>(exchange, *parts_.ledger, parts_.patience, std::move(post));
+      co_await AskLedger<EntryRow>(exchange, *parts_.ledger, parts_.patience, std::move(posting));
   if (!entry.ok()) co_return ErrorReply(entry.status());
-  Log(LogLevel::kInfo, "reversal_posted", "entry", entry->id.ToHex(), "account", entry->account);
+  Log(LogLevel::kInfo, event, "entry", entry->id.ToHex(), "account", entry->account);
   co_return JsonReply(200, EntryJson(*entry));
 }
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,8 @@ class AdminService {
   Answer ListGroups(http::Exchange& exchange);
   Answer PostCredit(http::Exchange& exchange);
   Answer PostReversal(http::Exchange& exchange);
+  using Posting = std::function<void(Ledger& ledger, Reply<EntryRow> reply)>;
+  Answer Post(http::Exchange& exchange, const char* event, Posting posting);
   Answer ListEntries(http::Exchange& exchange);
   Answer ShowUsage(http::Exchange& exchange);
   Answer ShowAudit(http::Exchange& exchange);
